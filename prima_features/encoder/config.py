@@ -1,0 +1,207 @@
+"""Sizes of the networks, as frozen dataclasses that are saved as a model directory's config.json."""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, TypeVar
+
+from prima_features.preprocessing import Preprocessing
+
+FORMAT_VERSION = 1
+MODEL_TYPE = "prima"
+NAME_SYMBOLS = "abcdefghijklmnopqrstuvwxyz_+-0123456789.*(),"
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """A stack of pre-LayerNorm blocks."""
+
+    dim: int
+    depth: int
+    heads: int
+    dim_head: int
+    mlp_dim: int
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """The 3-D convolutional VQ-VAE. Defaults are the published sizes."""
+
+    channels: tuple[int, ...] = (256, 256)
+    """Channels after each level's strided convolution."""
+    res_channels: tuple[int, ...] = (256, 256)
+    """Channels in the middle of a level's residual units."""
+    res_layers: int = 2
+    """Residual units a level."""
+    downsample: tuple[tuple[int, int, int, int], ...] = ((2, 4, 1, 1), (2, 2, 1, 0))
+    """(stride, kernel, dilation, padding) of each level's convolution."""
+    upsample: tuple[tuple[int, int, int, int, int], ...] = ((2, 4, 1, 1, 0), (2, 2, 1, 0, 0))
+    """(stride, kernel, dilation, padding, output padding) of each level's transposed convolution."""
+    codes: int = 8192
+    """Vectors in the codebook."""
+    code_dim: int = 2
+    """Length of a code, which is the latent's channel count."""
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.channels), len(self.res_channels), len(self.downsample), len(self.upsample)}
+        if len(lengths) != 1:
+            raise ValueError(
+                "channels, res_channels, downsample and upsample must name the same number of levels, not "
+                f"{len(self.channels)}, {len(self.res_channels)}, {len(self.downsample)}, {len(self.upsample)}"
+            )
+
+
+@dataclass(frozen=True)
+class NameConfig:
+    """The character transformer that reads a sequence's name or a study's description."""
+
+    transformer: TransformerConfig = TransformerConfig(dim=256, depth=3, heads=4, dim_head=64, mlp_dim=300)
+    position_dim: int = 10
+    """Numbers of the sinusoid of the position; the character's embedding takes the rest of `dim`."""
+    out_dim: int = 289
+
+
+@dataclass(frozen=True)
+class NamesConfig:
+    """The two name encoders."""
+
+    sequence: NameConfig = NameConfig(out_dim=289)
+    study: NameConfig = NameConfig(out_dim=1024)
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """A transformer whose registers are read out: the sequence ViT or the study ViT."""
+
+    transformer: TransformerConfig
+    registers: int
+    out_dim: int
+    """Length of the vector that the flattened registers are projected to."""
+
+    @property
+    def flat_dim(self) -> int:
+        """Length of the flattened registers."""
+        return self.registers * self.transformer.dim
+
+
+@dataclass(frozen=True)
+class ContrastConfig:
+    """What only pretraining uses: the patient discrimination projection and the temperatures."""
+
+    hidden: int = 500
+    out_dim: int = 128
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """GPT-2 over the summarised report, and its projection to the CLIP space."""
+
+    vocab_size: int = 28896
+    positions: int = 1024
+    dim: int = 768
+    depth: int = 12
+    heads: int = 12
+    out_dim: int = 128
+    layer_norm_eps: float = 1e-5
+    tokenizer: str = "stanford-crfm/BioMedLM"
+    max_tokens: int = 200
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """One diagnosis or referral: an MLP whose single output is compared with a threshold."""
+
+    name: str
+    threshold: float
+
+
+@dataclass(frozen=True)
+class HeadsConfig:
+    """Heads on the study embedding; each an MLP of two hidden layers with ReLU."""
+
+    diagnosis: tuple[HeadConfig, ...] = ()
+    referral: tuple[HeadConfig, ...] = ()
+    priority: tuple[str, ...] = ()
+    """Names of the priority head's outputs, e.g. `none, low, medium, high`; empty without one."""
+
+
+@dataclass(frozen=True)
+class PrimaConfig:
+    """Everything config.json holds. Defaults are the published sizes."""
+
+    preprocessing: Preprocessing = Preprocessing()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    names: NamesConfig = NamesConfig()
+    sequence: ViTConfig = ViTConfig(
+        TransformerConfig(dim=289, depth=15, heads=16, dim_head=64, mlp_dim=1024), registers=20, out_dim=1024
+    )
+    study: ViTConfig = ViTConfig(
+        TransformerConfig(dim=1024, depth=4, heads=8, dim_head=64, mlp_dim=1024), registers=10, out_dim=128
+    )
+    contrast: ContrastConfig | None = None
+    text: TextConfig | None = None
+    heads: HeadsConfig | None = None
+
+    def __post_init__(self) -> None:
+        joints = [
+            ("names.sequence.out_dim", self.names.sequence.out_dim, self.sequence.transformer.dim),
+            ("names.study.out_dim", self.names.study.out_dim, self.study.transformer.dim),
+            ("sequence.out_dim", self.sequence.out_dim, self.study.transformer.dim),
+        ]
+        if self.text is not None:
+            joints.append(("text.out_dim", self.text.out_dim, self.study.out_dim))
+        for name, is_, must in joints:
+            if is_ != must:
+                raise ValueError(f"{name} is {is_} and must be {must}, the width of what reads it")
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain containers, with the model type and format version that mark a model directory."""
+        return {"model_type": MODEL_TYPE, "format_version": FORMAT_VERSION} | asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> PrimaConfig:
+        """The inverse of `to_json`.
+
+        Raises:
+            ValueError: another model type or format version, an unknown key, or sizes that do not fit.
+        """
+        values = dict(values)
+        model_type, version = values.pop("model_type", None), values.pop("format_version", None)
+        if model_type != MODEL_TYPE:
+            raise ValueError(f"model_type is {model_type!r}, not {MODEL_TYPE!r}: this is another kind of model")
+        if version != FORMAT_VERSION:
+            raise ValueError(f"format_version is {version!r}; this release reads {FORMAT_VERSION}")
+        return from_plain(cls, values)
+
+
+T = TypeVar("T")
+
+
+def from_plain(cls: type[T], values: dict[str, Any], where: str = "") -> T:
+    """A (nested) config dataclass from plain containers, as JSON and TOML give them.
+
+    Raises:
+        ValueError: a key that the dataclass does not have, named with its place.
+    """
+    types_ = typing.get_type_hints(cls)
+    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise ValueError(f"unknown key {where}{key}; known: {', '.join(sorted(known))}")
+    return cls(**{key: _convert(types_[key], value, f"{where}{key}.") for key, value in values.items()})
+
+
+def _convert(wanted: Any, value: Any, where: str) -> Any:
+    if typing.get_origin(wanted) in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        wanted = next(arg for arg in typing.get_args(wanted) if arg is not type(None))
+    if is_dataclass(wanted):
+        return from_plain(typing.cast(type, wanted), value, where)
+    if typing.get_origin(wanted) is tuple:
+        inner = typing.get_args(wanted)
+        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
+        return tuple(_convert(kind, item, where) for kind, item in zip(kinds, value, strict=True))
+    return value

@@ -1,0 +1,45 @@
+"""Errors that a user can cause or mend. Each is one sentence: what is wrong, where, and what to do.
+
+Everything below the batch loop raises; the loop records a `SeriesError` and goes on, and the command
+turns the others into one line on stderr and the exit code written here.
+"""
+
+
+class PrimaError(Exception):
+    """Base of the errors that are told to the user as one sentence, without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(PrimaError, ValueError):
+    """What was asked for cannot be: a missing path, an option that does not fit, a wrong checkpoint."""
+
+    exit_code = 2
+
+
+class NothingUsableError(PrimaError):
+    """The source was read, and nothing in it can be embedded."""
+
+    exit_code = 4
+
+
+class OutputError(PrimaError, OSError):
+    """The results could not be written: the disk is full, or the folder went away."""
+
+    exit_code = 1
+
+
+class SeriesError(PrimaError, ValueError):
+    """One series cannot be embedded. The batch loop records it beside the study and goes on.
+
+    The message names neither files nor patients: the row it is written to says which study and series
+    it belongs to, and for DICOM nothing that identifies a patient may reach a log.
+
+    Args:
+        message: what is wrong with the series.
+        hint: what the user can do about it.
+    """
+
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(message)
+        self.hint = hint

@@ -1,0 +1,39 @@
+"""The numbers that turn a scan into tokens: one record, saved with every model and embeddings file."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a volume is resampled, cut into subvolumes and filtered (defaults: Prima's, arXiv 2509.18638).
+
+    A model's weights only fit the preprocessing they were trained with, so this record lies in the model
+    directory's config.json and in the attributes of each embeddings file.
+    """
+
+    matrix: int = 256
+    """In-plane samples of the resampled volume, per axis."""
+    short_side: int = 4
+    """Voxels of a subvolume along the slice axis."""
+    long_side: int = 32
+    """Voxels of a subvolume along each in-plane axis."""
+    foreground: float = 50.0
+    """A voxel above this is foreground."""
+    small_foreground: float = 0.5
+    """A voxel above this is foreground where the volume's maximum is below `small_maximum`."""
+    small_maximum: float = 5.0
+    """Volumes whose maximum is below this are taken to be scaled to a small range."""
+    start_percent: int = 5
+    """First threshold tried: the percentage of foreground from which a subvolume is kept."""
+    infill_percent: int = 20
+    """Shells of subvolumes up to this percentage also keep what they enclose."""
+    min_kept: int = 25
+    """The threshold falls, down to 0, until more subvolumes than this are kept."""
+    max_subvolumes: int = 5000
+    """A series cut into more subvolumes than this, before filtering, is skipped."""
+
+    def __post_init__(self) -> None:
+        if self.matrix % self.long_side:
+            raise ValueError(f"matrix {self.matrix} is not a multiple of long_side {self.long_side}")
+        if not 0 <= self.start_percent <= 100:
+            raise ValueError(f"start_percent must lie in 0 to 100, not {self.start_percent}")

@@ -1,0 +1,114 @@
+"""A study and its series: what a finder hands on. Frozen, small, and free of pixel data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEFAULT_DESCRIPTION = "MRI BRAIN"
+
+
+@dataclass(frozen=True)
+class NiftiImage:
+    """One NIfTI file."""
+
+    path: Path
+    volumes: tuple[int, ...] = (0,)
+    """Volumes of a 4-D file that are averaged into one image (a diffusion series' b=0 volumes)."""
+
+
+@dataclass(frozen=True)
+class DicomSlices:
+    """Classic DICOM: one file a slice."""
+
+    stacks: tuple[tuple[Path, ...], ...]
+    """Volumes that are averaged into one image, nearly always one. Each is sorted by position along the
+    slice normal so that the axis it runs along ascends in LPS."""
+
+
+@dataclass(frozen=True)
+class DicomFrames:
+    """Enhanced multi-frame files or mosaics, which dcm2niix unpacks."""
+
+    files: tuple[Path, ...]
+    volumes: tuple[int, ...] = (0,)
+    """Volumes of dcm2niix's output, ordered as it orders them, that are averaged into one image."""
+
+
+Image = NiftiImage | DicomSlices | DicomFrames
+
+
+@dataclass(frozen=True)
+class Series:
+    """One acquired sequence of a study."""
+
+    name: str
+    """Free text that the sequence encoder reads, e.g. `AX_T2_FLAIR`."""
+    image: Image
+    source: str = ""
+    """Path below the dataset for BIDS and NIfTI; empty for DICOM, whose paths can carry names."""
+
+    @property
+    def stored_name(self) -> str:
+        """The name as written to files: `UNK` where the model reads `UNK-{SeriesInstanceUID}`."""
+        return "UNK" if self.name.startswith("UNK-") else self.name
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that is read for this series."""
+        match self.image:
+            case NiftiImage(path):
+                return (path,)
+            case DicomSlices(stacks):
+                return tuple(path for stack in stacks for path in stack)
+            case DicomFrames(files):
+                return files
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whom a DICOM study belongs to. Written to `OUTPUT.ids.tsv` and nowhere else."""
+
+    patient_id: str
+    study_uid: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Study:
+    """One visit of one subject."""
+
+    id: str
+    """`sub-X` or `sub-X_ses-Y`; for DICOM made of pseudonyms."""
+    subject: str
+    session: str
+    description: str
+    """Free text that the study encoder reads."""
+    series: tuple[Series, ...]
+    source: str = ""
+    """Path below the dataset; empty for DICOM."""
+    identity: Identity | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something in the source that is not embedded, and why."""
+
+    study: str
+    """Id of the study it belongs to, or empty."""
+    what: str
+    """The series' name or the file's path below the dataset (never a path for DICOM)."""
+    reason: str
+    hint: str = ""
+    defect: bool = False
+    """True where something is wrong with the data, False where a rule leaves it out by design."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a finder made of a source."""
+
+    format: str
+    """`bids`, `dicom`, `nifti` or `manifest`."""
+    studies: tuple[Study, ...]
+    left_out: tuple[LeftOut, ...] = ()
