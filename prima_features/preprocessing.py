@@ -37,3 +37,7 @@ class Preprocessing:
             raise ValueError(f"matrix {self.matrix} is not a multiple of long_side {self.long_side}")
         if not 0 <= self.start_percent <= 100:
             raise ValueError(f"start_percent must lie in 0 to 100, not {self.start_percent}")
+
+    def count_subvolumes(self, n_slices: int) -> int:
+        """Subvolumes that a series of `n_slices` slices is cut into, before filtering."""
+        return -(-n_slices // self.short_side) * (self.matrix // self.long_side) ** 2

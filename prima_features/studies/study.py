@@ -15,6 +15,9 @@ class NiftiImage:
     path: Path
     volumes: tuple[int, ...] = (0,)
     """Volumes of a 4-D file that are averaged into one image (a diffusion series' b=0 volumes)."""
+    orientation: tuple[float, ...] = ()
+    """Direction cosines of the acquired slices' rows and columns in LPS, six numbers as in DICOM's
+    ImageOrientationPatient, where a sidecar tells them (dcm2niix's ImageOrientationPatientDICOM)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,6 @@
+"""From a series on disk to a volume in LPS orientation, 256 x 256 in plane."""
+
+from prima_features.volumes.read import ReadOptions, read_volume
+from prima_features.volumes.volume import PLANES, Volume
+
+__all__ = ["PLANES", "ReadOptions", "Volume", "read_volume"]

@@ -1,0 +1,34 @@
+"""Sizes that are refused from the header alone, before anything is allocated."""
+
+from dataclasses import dataclass
+
+from prima_features.errors import SeriesError
+from prima_features.preprocessing import Preprocessing
+
+MAX_VOXELS = 2**30
+"""Voxels of one volume. The largest whole-head scans have about a tenth; a damaged header claims more."""
+
+
+@dataclass(frozen=True)
+class SizeLimits:
+    """What a series' slices and voxels must lie between."""
+
+    preprocessing: Preprocessing = Preprocessing()
+    min_slices: int = 5
+    """Fewer are a localizer or a fragment, not a volume."""
+
+    def check(self, shape: tuple[int, int, int], slice_axis: int) -> None:
+        """Raise `SeriesError` unless a volume of `shape`, with its slices along `slice_axis`, can be used."""
+        slices, most = shape[slice_axis], self.preprocessing.max_subvolumes
+        if slices < self.min_slices:
+            raise SeriesError(
+                f"it has {slices} slices, fewer than {self.min_slices}",
+                hint="lower the limit with --min-slices if this is a volume all the same",
+            )
+        if (subvolumes := self.preprocessing.count_subvolumes(slices)) > most:
+            raise SeriesError(
+                f"its {slices} slices give {subvolumes} subvolumes, more than the {most} that the model takes",
+                hint="resample it to thicker slices",
+            )
+        if (voxels := shape[0] * shape[1] * shape[2]) > MAX_VOXELS:
+            raise SeriesError(f"its header claims {voxels} voxels, more than any head scan has")
