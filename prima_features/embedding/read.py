@@ -1,0 +1,123 @@
+"""Reading an embeddings file: tables as DataFrames, vectors as arrays, each read when asked for."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from prima_features.embedding.layout import FAILURE, FORMAT, FORMAT_VERSION, SERIES, STUDY, TEXT, VECTOR
+from prima_features.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Embeddings:
+    """An embeddings file. Nothing is held open between reads, so that a cluster's disk keeps no lock.
+
+    Args:
+        path: the HDF5 file.
+
+    Raises:
+        UsageError: it does not exist, is not an embeddings file, or was written by a newer release.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise UsageError(f"{self.path} does not exist or is not a file")
+        with self._open() as file:
+            self.attributes: dict[str, Any] = {
+                key: value.item() if isinstance(value, np.generic) else value for key, value in file.attrs.items()
+            }
+            if self.attributes.get("format") != FORMAT:
+                raise UsageError(f"{self.path} is an HDF5 file, but not of embeddings (its attribute format is not {FORMAT})")
+            if (version := int(self.attributes["format_version"])) > FORMAT_VERSION:
+                raise UsageError(
+                    f"{self.path} has format version {version} and this release reads up to {FORMAT_VERSION}: "
+                    "upgrade with pip install --upgrade prima-features"
+                )
+            self.n_studies = int(file["study/id"].shape[0])
+            self.n_series = int(file["series/name"].shape[0])
+            self.has_tokens = "token" in file
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """How the scans were prepared."""
+        return json.loads(self.attributes["preprocessing"])
+
+    @cached_property
+    def studies(self) -> pd.DataFrame:
+        """A row a study: id, subject, session, description, source, n_series."""
+        return self._frame("study", STUDY)
+
+    @cached_property
+    def series(self) -> pd.DataFrame:
+        """A row a series: study (row of `studies`), name, plane, source, n_tokens, shape and spacing by axis."""
+        return self._frame("series", SERIES)
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """A row for each study or series that was left out: study, series, stage, error, hint."""
+        return self._frame("failure", FAILURE)
+
+    @cached_property
+    def study_embedding(self) -> np.ndarray:
+        """(N, D) vectors of the studies, which heads and probes use."""
+        return self.array("study/embedding")
+
+    @cached_property
+    def clip_embedding(self) -> np.ndarray:
+        """(N, C) L2-normalised vectors that can be compared with text."""
+        return self.array("study/clip")
+
+    @cached_property
+    def series_embedding(self) -> np.ndarray:
+        """(M, d) vectors of the series."""
+        return self.array("series/embedding")
+
+    def array(self, name: str) -> np.ndarray:
+        """One dataset by its path in the file, e.g. `token/embedding`.
+
+        Raises:
+            KeyError: the file does not hold it.
+        """
+        with self._open() as file:
+            return file[name][()]
+
+    def _frame(self, table: str, columns: dict[str, str]) -> pd.DataFrame:
+        import pandas as pd
+
+        values: dict[str, Any] = {}
+        with self._open() as file:
+            for name, kind in columns.items():
+                if kind == VECTOR:
+                    continue
+                dataset = file[table][name]
+                if kind == TEXT:
+                    values[name] = dataset.asstr()[()]
+                elif dataset.ndim == 2:
+                    values |= {f"{name}_{axis}": dataset[:, i] for i, axis in enumerate("zyx")}
+                else:
+                    values[name] = dataset[()]
+        return pd.DataFrame(values)
+
+    def _open(self) -> h5py.File:
+        try:
+            # Many network disks refuse HDF5's file locks; reading a finished file needs none.
+            return h5py.File(self.path, "r", locking="best-effort")
+        except OSError as error:
+            raise UsageError(f"{self.path} cannot be opened as HDF5: it is not an embeddings file") from error
+
+    def __repr__(self) -> str:
+        return f"Embeddings({str(self.path)!r}: {self.n_studies} studies, {self.n_series} series)"
+
+
+def read_embeddings(path: str | Path) -> Embeddings:
+    """Open an embeddings file made by `prima embed` (see `Embeddings`)."""
+    return Embeddings(path)

@@ -1,0 +1,71 @@
+"""What the encoder made of a study, and what it could not be made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class TokenLevel:
+    """The tokens of one series, kept only with `--level token`."""
+
+    embedding: np.ndarray
+    """(n, 256) float16, the flattened latent."""
+    coord: np.ndarray
+    """(n, 3) int16, (z, y, x) of the token's first voxel in the padded volume."""
+
+
+@dataclass(frozen=True)
+class EmbeddedSeries:
+    """One series: what was read and its vector."""
+
+    name: str
+    plane: str
+    source: str
+    n_tokens: int
+    shape: tuple[int, int, int]
+    """(z, y, x) of the volume that tokens were cut from."""
+    spacing: tuple[float, float, float]
+    """Distance between its samples, mm."""
+    embedding: np.ndarray
+    """(d,) float32."""
+    tokens: TokenLevel | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A series or study that is not in the file, and why."""
+
+    study: str
+    series: str
+    stage: str
+    """`find`, `read`, `tokenize` or `encode`."""
+    error: str
+    hint: str = ""
+    defect: bool = True
+    """False where a rule leaves it out by design (a localizer, a phase image)."""
+
+
+@dataclass(frozen=True)
+class EmbeddedStudy:
+    """One study: whose it is, its vectors and its series."""
+
+    id: str
+    subject: str
+    session: str
+    description: str
+    source: str
+    embedding: np.ndarray
+    """(D,) float32."""
+    clip: np.ndarray
+    """(C,) float32, L2-normalised."""
+    series: tuple[EmbeddedSeries, ...]
+    failures: tuple[Failure, ...] = ()
+    """Series of this study that were left out on the way."""
+
+    @property
+    def n_series(self) -> int:
+        """How many series the study's vector was made of."""
+        return len(self.series)

@@ -1,0 +1,190 @@
+"""Writing the embeddings file: complete or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+
+from prima_features._version import __version__
+from prima_features.embedding.layout import FAILURE, FORMAT, FORMAT_VERSION, SERIES, STUDY, TEXT, TOKEN, VECTOR
+from prima_features.embedding.records import EmbeddedStudy, Failure
+from prima_features.errors import OutputError
+
+VectorType = Literal["float32", "float16"]
+_CHUNK_BYTES = 1 << 18
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made the embeddings: the file's root attributes."""
+
+    model: str
+    model_revision: str
+    model_sha256: str
+    preprocessing: dict[str, Any]
+    command: str = ""
+
+    def attributes(self) -> dict[str, Any]:
+        """As HDF5 attributes, with the format, this release's version and the time."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "model": self.model,
+            "model_revision": self.model_revision,
+            "model_sha256": self.model_sha256,
+            "preprocessing": json.dumps(self.preprocessing, sort_keys=True),
+            "prima_features_version": __version__,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": self.command,
+        }
+
+
+def write_embeddings(
+    path: Path,
+    studies: Iterable[EmbeddedStudy],
+    provenance: Provenance,
+    left_out: Sequence[Failure] = (),
+    dtype: VectorType = "float32",
+) -> None:
+    """Write an embeddings file, one study at a time, and rename it into place when it is complete.
+
+    Args:
+        path: where to; an existing file is replaced at the end, in one step.
+        studies: read once, in order; never held together in memory.
+        left_out: what the finder left out; each study brings its own failures.
+        dtype: number type of the study and series vectors.
+
+    Raises:
+        OutputError: the disk is full or the folder cannot be written to.
+    """
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(provenance.attributes())
+        tables = _Tables(file, dtype)
+        tables.failure.extend(_columns(left_out, FAILURE))
+        for study in studies:
+            tables.add(study)
+        tables.flush()
+
+
+class _Tables:
+    """The file's tables, and how a study spreads over them."""
+
+    def __init__(self, file: h5py.File, dtype: VectorType):
+        self._file, self._dtype = file, dtype
+        self.study = _Table(file.create_group("study"), STUDY, dtype)
+        self.series = _Table(file.create_group("series"), SERIES, dtype)
+        self.failure = _Table(file.create_group("failure"), FAILURE, dtype)
+        self.token: _Table | None = None
+
+    def add(self, study: EmbeddedStudy) -> None:
+        row = self.study.extend(_columns([study], STUDY))
+        columns = _columns(study.series, SERIES) | {"study": [row] * study.n_series}
+        first = self.series.extend(columns)
+        for i, series in enumerate(study.series, first):
+            if series.tokens is not None:
+                self.token = self.token or _Table(self._file.create_group("token"), TOKEN, self._dtype)
+                coord = series.tokens.coord
+                self.token.extend(
+                    {"embedding": series.tokens.embedding, "coord": coord, "series": [i] * len(coord)}
+                )
+        self.failure.extend(_columns(study.failures, FAILURE))
+
+    def flush(self) -> None:
+        for table in (self.study, self.series, self.failure, self.token):
+            if table is not None:
+                table.flush()
+
+
+class _Table:
+    """A group of equally long datasets that rows are appended to, in blocks."""
+
+    _BLOCK_ROWS = 256
+
+    def __init__(self, group: h5py.Group, columns: dict[str, str], dtype: VectorType):
+        self._group = group
+        self._dtypes = {name: dtype if kind == VECTOR else kind for name, kind in columns.items()}
+        self._pending: dict[str, list[Any]] = {name: [] for name in columns}
+        self._written = 0
+
+    def extend(self, rows: dict[str, Sequence[Any]]) -> int:
+        """Append rows, given by column; returns the number of the first."""
+        first = self._written + self._n_pending
+        for name, values in rows.items():
+            self._pending[name].extend(values)
+        if self._n_pending >= self._BLOCK_ROWS:
+            self.flush()
+        return first
+
+    @property
+    def _n_pending(self) -> int:
+        return len(next(iter(self._pending.values())))
+
+    def flush(self) -> None:
+        """Write what is pending; datasets come into being here, empty ones too."""
+        count = self._n_pending
+        for name, values in self._pending.items():
+            if self._dtypes[name] == TEXT:
+                block = np.array(values, dtype=object)
+            else:
+                block = np.asarray(values, dtype=self._dtypes[name])
+            dataset = self._group.get(name)
+            if dataset is None:
+                dataset = self._create(name, block)
+            dataset.resize(self._written + count, axis=0)
+            dataset[self._written :] = block
+            values.clear()
+        self._written += count
+
+    def _create(self, name: str, block: np.ndarray) -> h5py.Dataset:
+        width = block.shape[1:]
+        dtype = h5py.string_dtype() if self._dtypes[name] == TEXT else block.dtype
+        row_bytes = np.dtype(dtype).itemsize * int(np.prod(width))
+        rows = max(1, min(1024, _CHUNK_BYTES // max(row_bytes, 1)))
+        return self._group.create_dataset(
+            name, (0, *width), dtype, maxshape=(None, *width), chunks=(rows, *(max(1, n) for n in width))
+        )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends, and vanishes if it fails.
+
+    Raises:
+        OutputError: for any error of the file system in the block, in one sentence.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(_reason(path, error)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _reason(path: Path, error: OSError | RuntimeError) -> str:
+    # HDF5 reports a full disk as text inside an OSError or, on closing, a RuntimeError.
+    if getattr(error, "errno", None) == errno.ENOSPC or f"errno = {errno.ENOSPC}" in str(error):
+        return f"The disk is full: {path} was not written; free some space and run the same command again"
+    what = getattr(error, "strerror", None) or str(error)
+    return f"{path} cannot be written ({what}); check the folder and run the same command again"
+
+
+def _columns(records: Sequence[object], table: dict[str, str]) -> dict[str, list[Any]]:
+    """Records by column; a column that is no attribute of theirs is left to the caller."""
+    known = [name for name in table if name != "study" or table is FAILURE]
+    return {name: [getattr(record, name) for record in records] for name in known}
