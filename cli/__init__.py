@@ -1,0 +1,1 @@
+"""The `prima` command: it parses, calls one function, and prints."""

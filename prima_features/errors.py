@@ -4,6 +4,8 @@ Everything below the batch loop raises; the loop records a `SeriesError` and goe
 turns the others into one line on stderr and the exit code written here.
 """
 
+from collections.abc import Sequence
+
 
 class PrimaError(Exception):
     """Base of the errors that are told to the user as one sentence, without a traceback."""
@@ -18,9 +20,18 @@ class UsageError(PrimaError, ValueError):
 
 
 class NothingUsableError(PrimaError):
-    """The source was read, and nothing in it can be embedded."""
+    """The source was read, and nothing in it can be embedded.
+
+    Args:
+        message: the sentence.
+        failures: what was left out and why (`prima_features.embedding.records.Failure`).
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, failures: Sequence[object] = ()):
+        super().__init__(message)
+        self.failures = tuple(failures)
 
 
 class OutputError(PrimaError, OSError):

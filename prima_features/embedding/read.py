@@ -33,14 +33,17 @@ class Embeddings:
             raise UsageError(f"{self.path} does not exist or is not a file")
         with self._open() as file:
             self.attributes: dict[str, Any] = {
-                key: value.item() if isinstance(value, np.generic) else value for key, value in file.attrs.items()
+                key: value.item() if isinstance(value, np.generic) else value
+                for key, value in file.attrs.items()
             }
             if self.attributes.get("format") != FORMAT:
-                raise UsageError(f"{self.path} is an HDF5 file, but not of embeddings (its attribute format is not {FORMAT})")
+                raise UsageError(
+                    f"{self.path} is an HDF5 file, but not one of embeddings ({FORMAT})"
+                )
             if (version := int(self.attributes["format_version"])) > FORMAT_VERSION:
                 raise UsageError(
-                    f"{self.path} has format version {version} and this release reads up to {FORMAT_VERSION}: "
-                    "upgrade with pip install --upgrade prima-features"
+                    f"{self.path} has format version {version}, and this release reads up to "
+                    f"{FORMAT_VERSION}; run pip install --upgrade prima-features"
                 )
             self.n_studies = int(file["study/id"].shape[0])
             self.n_series = int(file["series/name"].shape[0])
@@ -58,7 +61,7 @@ class Embeddings:
 
     @cached_property
     def series(self) -> pd.DataFrame:
-        """A row a series: study (row of `studies`), name, plane, source, n_tokens, shape and spacing by axis."""
+        """A row a series: study (row of `studies`), name, plane, source, n_tokens, shape and spacing."""
         return self._frame("series", SERIES)
 
     @cached_property

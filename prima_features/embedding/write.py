@@ -16,7 +16,16 @@ import h5py
 import numpy as np
 
 from prima_features._version import __version__
-from prima_features.embedding.layout import FAILURE, FORMAT, FORMAT_VERSION, SERIES, STUDY, TEXT, TOKEN, VECTOR
+from prima_features.embedding.layout import (
+    FAILURE,
+    FORMAT,
+    FORMAT_VERSION,
+    SERIES,
+    STUDY,
+    TEXT,
+    TOKEN,
+    VECTOR,
+)
 from prima_features.embedding.records import EmbeddedStudy, Failure
 from prima_features.errors import OutputError
 

@@ -1,0 +1,35 @@
+# `make demo` and `make test` set themselves up in .venv, once; all they need is Python 3.11 or later and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: demo test test-wheel check clean
+
+demo: $(READY)
+	$(BIN)/python examples/demo.py demo
+
+# One thread a test process: two processes share the cores better than two libraries do.
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+# The same tests on an installed wheel, from another folder.
+test-wheel:
+	$(PYTHON) -m venv .venv-wheel
+	.venv-wheel/bin/pip install --quiet build
+	.venv-wheel/bin/python -m build --wheel --outdir dist .
+	.venv-wheel/bin/pip install --quiet -c constraints.txt "$$(ls -t dist/*.whl | head -1)[dev]"
+	cd / && OMP_NUM_THREADS=1 "$(CURDIR)/.venv-wheel/bin/python" -m pytest -n auto -c "$(CURDIR)/pyproject.toml" --rootdir "$(CURDIR)" "$(CURDIR)/tests"
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv .venv-wheel build dist demo *.egg-info

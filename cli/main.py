@@ -1,0 +1,100 @@
+"""`prima`: the commands, and how their errors reach the user."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from prima_features._version import __version__
+from prima_features.cli import embed, inspect, weights
+from prima_features.cli.arguments import spread
+from prima_features.cli.console import print_error, print_failures
+from prima_features.errors import NothingUsableError, PrimaError
+
+# Click's, or that of the copy of Click which newer releases of typer carry.
+_WrongUse: type[Exception] = typer.BadParameter.__bases__[0]
+
+app = typer.Typer(
+    name="prima",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Features from brain MRI studies with Prima.\n\nFor research use only: not a medical device.",
+    epilog="Add --debug to any command for tracebacks (they can show file paths).",
+)
+app.command("embed")(embed.embed)
+app.command("inspect")(inspect.inspect)
+app.add_typer(weights.app, name="weights")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"prima-features {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code.
+
+    0 all done; 1 internal error; 2 wrong use; 3 some studies failed, the rest is there; 4 nothing usable.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s")
+    command = typer.main.get_command(app)
+    try:
+        result = command.main(_spread_for(command, given), prog_name="prima", standalone_mode=False)
+    except PrimaError as error:
+        if debug:
+            raise
+        if isinstance(error, NothingUsableError):
+            print_failures(error.failures)
+        print_error(str(error))
+        return error.exit_code
+    except _WrongUse as error:
+        print_error(_sentence(error))
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        print_error("Stopped. What is finished is kept: run the same command again to go on")
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        print_error(f"Internal error: {type(error).__name__}. Run again with --debug and report what it shows")
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def _spread_for(command: TyperCommand | TyperGroup, arguments: list[str]) -> list[str]:
+    """Spread the options of the (sub)command that the arguments name."""
+    depth = 0
+    while isinstance(command, TyperGroup) and depth < len(arguments):
+        inner = command.commands.get(arguments[depth])
+        if inner is None:
+            return arguments
+        command, depth = inner, depth + 1
+    return arguments[:depth] + spread(arguments[depth:], command)
+
+
+def _sentence(error: Any) -> str:
+    context = error.ctx.command_path if error.ctx else "prima"
+    return f"{error.format_message().rstrip('.')}; see {context} --help"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Options that `prima embed` and `prima inspect` share: what to look for in a source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+_FIND = "What to look for"
+
+Format = Annotated[
+    Literal["auto", "bids", "dicom", "nifti", "manifest"],
+    typer.Option("--format", help="What the source is; found out by default.", rich_help_panel=_FIND),
+]
+Participants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--participant-label", metavar="LABEL...", help="Only these subjects; sub- may be left out.", rich_help_panel=_FIND
+    ),
+]
+Sessions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--session-label", metavar="LABEL...", help="Only these sessions; ses- may be left out.", rich_help_panel=_FIND
+    ),
+]
+Datatypes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--datatype", metavar="NAME...", help="BIDS folders to take (default: anat dwi).", rich_help_panel=_FIND
+    ),
+]
+Suffixes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--suffix", metavar="NAME...", help="BIDS suffixes to take, in place of the default ones.", rich_help_panel=_FIND
+    ),
+]
+FilterFile = Annotated[
+    Path | None,
+    typer.Option("--bids-filter-file", help="JSON file of BIDS entities to select by.", rich_help_panel=_FIND),
+]
+Modality = Annotated[
+    str, typer.Option("--modality", help="DICOM modality to take.", rich_help_panel=_FIND)
+]
+MinSlices = Annotated[
+    int, typer.Option("--min-slices", min=1, help="Series of fewer slices are left out.", rich_help_panel=_FIND)
+]
+TimeSeries = Annotated[
+    Literal["skip", "first", "mean"],
+    typer.Option(
+        "--time-series", help="What to do with BOLD, ASL and perfusion series in DICOM.", rich_help_panel=_FIND
+    ),
+]
+SliceAxis = Annotated[
+    Literal["L", "P", "S"] | None,
+    typer.Option(
+        "--slice-axis",
+        help="Direction of the slice axis of NIfTI images; found from the header by default.",
+        rich_help_panel=_FIND,
+    ),
+]
+KeepPatientId = Annotated[
+    bool,
+    typer.Option("--keep-patient-id", help="Show and store DICOM PatientIDs in place of pseudonyms."),
+]

@@ -1,0 +1,93 @@
+"""`prima weights`: list, download, convert, verify and push models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from prima_features.cli.console import out, table
+
+app = typer.Typer(no_args_is_help=True, help="Models: list, download, convert, verify, push.")
+
+_HubId = Annotated[str, typer.Argument(metavar="OWNER/NAME[@REVISION]", help="A model on the Hub.")]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it holds something.")]
+
+
+@app.command("list")
+def list_models() -> None:
+    """Show the models in the package and those in the Hub client's cache."""
+    from prima_features.weights.catalog import known_models
+
+    models = table("model", "revision", "MB", "where")
+    for model in known_models():
+        size = f"{model.megabytes:.1f}"
+        models.add_row(escape(model.name), escape(model.revision), size, escape(str(model.directory)))
+    out.print(models)
+
+
+@app.command()
+def download(
+    hub_id: _HubId,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="New folder to put it in, e.g. to copy to a machine without internet."),
+    ] = None,
+) -> None:
+    """Download a model, by default to the Hub client's cache, where its name is found from then on."""
+    from prima_features.weights import hub
+
+    name, revision = hub.split_revision(hub_id)
+    out.print(f"Model: {escape(str(hub.download(name, revision, output)))}")
+
+
+@app.command()
+def convert(
+    full: Annotated[Path, typer.Argument(metavar="FULL.pt", help="The published model, primafullmodel107.pt.")],
+    tokenizer: Annotated[
+        Path, typer.Option("--tokenizer", help="Its tokenizer, vqvae_model_step16799.pth.", show_default=False)
+    ],
+    output: Annotated[Path, typer.Option("--output", help="Folder to make.", show_default=False)],
+    overwrite: _Overwrite = False,
+) -> None:
+    """Make a model directory from the published files, without running any code in them."""
+    from prima_features.weights.convert import convert as convert_files
+
+    config = convert_files(full, tokenizer, output, overwrite)
+    heads = config.heads
+    out.print(f"Model: {escape(str(output))}")
+    out.print(
+        f"sequence ViT {config.sequence.transformer.depth} deep, study ViT {config.study.transformer.depth} deep; "
+        f"text tower: {'yes' if config.text else 'no'}; {len(heads.diagnosis) if heads else 0} diagnoses, "
+        f"{len(heads.referral) if heads else 0} referrals, {len(heads.priority) if heads else 0} priorities"
+    )
+
+
+@app.command()
+def verify(
+    model: Annotated[str, typer.Argument(metavar="DIR|NAME", help="A model directory, or a model's name.")],
+) -> None:
+    """Compare a model's files with their recorded checksums, and load every part."""
+    from prima_features.weights.resolve import resolve
+    from prima_features.weights.verify import verify as check
+
+    files, loaded = check(resolve(model).directory)
+    shown = table("file", "sha256", "")
+    for file in files:
+        shown.add_row(file.name, file.sha256, "as recorded" if file.recorded else "no checksum recorded")
+    out.print(shown)
+    out.print(f"Loaded: {escape(', '.join(loaded))}")
+
+
+@app.command()
+def push(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")],
+    hub_id: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Where to on the Hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+) -> None:
+    """Upload a model directory to the Hub, making the repository where there is none (log in first)."""
+    from prima_features.weights import hub
+
+    out.print(f"Pushed: {escape(hub.push(directory, hub_id, private))}")

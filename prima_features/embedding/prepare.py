@@ -1,0 +1,60 @@
+"""Studies made ready for the encoder: read, resampled and cut into subvolumes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from prima_features.embedding.records import Failure
+from prima_features.preprocessing import Preprocessing
+from prima_features.studies.study import Series, Study
+from prima_features.tokens import Subvolumes, cut
+from prima_features.volumes import ReadOptions, read_volume
+
+
+@dataclass(frozen=True)
+class PreparedSeries:
+    """One series' subvolumes, and what the file records of the volume they were cut from."""
+
+    series: Series
+    subvolumes: Subvolumes
+    plane: str
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class PreparedStudy:
+    """A study's usable series, and why the others are not."""
+
+    study: Study
+    series: tuple[PreparedSeries, ...]
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def n_subvolumes(self) -> int:
+        """Subvolumes that the tokenizer has to encode."""
+        return sum(len(series.subvolumes.values) for series in self.series)
+
+
+def prepare_series(series: Series, preprocessing: Preprocessing, options: ReadOptions) -> PreparedSeries:
+    """Read one series and cut it.
+
+    Raises:
+        SeriesError: it cannot be read or cannot be used.
+    """
+    volume = read_volume(series, preprocessing, options)
+    z, y, x = volume.values.shape
+    return PreparedSeries(series, cut(volume, preprocessing), volume.plane, (z, y, x), volume.spacing)
+
+
+def windows(studies: Iterable[PreparedStudy], n_subvolumes: int) -> Iterator[list[PreparedStudy]]:
+    """Group consecutive studies until they hold `n_subvolumes` or more, to be encoded together."""
+    window: list[PreparedStudy] = []
+    for study in studies:
+        window.append(study)
+        if sum(s.n_subvolumes for s in window) >= n_subvolumes:
+            yield window
+            window = []
+    if window:
+        yield window

@@ -1,0 +1,160 @@
+"""The embeddings file: what is written is read, and a half-written one never appears."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, Failure, TokenLevel
+from prima_features.embedding.write import Provenance, replacing, write_embeddings
+from prima_features.errors import OutputError, UsageError
+
+PROVENANCE = Provenance("tiny", "local", "ab12", {"matrix": 256}, "prima embed in out.h5")
+
+
+def study(number: int, n_series: int = 2, tokens: bool = False) -> EmbeddedStudy:
+    random = np.random.default_rng(number)
+    series = tuple(
+        EmbeddedSeries(
+            name=f"T{i}w",
+            plane="axial",
+            source=f"sub-{number:02}/anat/T{i}w.nii.gz",
+            n_tokens=7,
+            shape=(24, 256, 256),
+            spacing=(5.0, 0.5, 0.25),
+            embedding=random.normal(size=8).astype(np.float32),
+            tokens=TokenLevel(np.full((7, 256), i, np.float16), np.full((7, 3), 32, np.int16)) if tokens else None,
+        )
+        for i in range(n_series)
+    )
+    return EmbeddedStudy(
+        id=f"sub-{number:02}",
+        subject=f"{number:02}",
+        session="",
+        description="MRI BRAIN – größer",
+        source=f"sub-{number:02}",
+        embedding=random.normal(size=12).astype(np.float32),
+        clip=random.normal(size=4).astype(np.float32),
+        series=series,
+        failures=(Failure(f"sub-{number:02}", "dwi", "read", "the file is empty", "fetch it again"),),
+    )
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "out.h5"
+    studies = [study(number, n_series=number % 3 + 1) for number in range(5)]
+    left_out = [Failure("", "func/bold.nii.gz", "find", "functional", defect=False)]
+    write_embeddings(path, iter(studies), PROVENANCE, left_out)
+    file = read_embeddings(path)
+    assert (file.n_studies, file.n_series) == (5, 9)
+    assert file.studies["id"].tolist() == [one.id for one in studies]
+    assert file.studies["description"][0] == "MRI BRAIN – größer"
+    assert file.studies["n_series"].tolist() == [1, 2, 3, 1, 2]
+    np.testing.assert_array_equal(file.study_embedding, np.stack([one.embedding for one in studies]))
+    np.testing.assert_array_equal(file.clip_embedding, np.stack([one.clip for one in studies]))
+    assert file.series["study"].tolist() == [0, 1, 1, 2, 2, 2, 3, 4, 4]
+    assert file.series[["shape_z", "shape_y", "shape_x"]].iloc[0].tolist() == [24, 256, 256]
+    assert file.series[["spacing_z", "spacing_y", "spacing_x"]].iloc[0].tolist() == [5.0, 0.5, 0.25]
+    assert file.failures["error"].tolist() == ["functional"] + ["the file is empty"] * 5
+    assert file.preprocessing == {"matrix": 256}
+    assert file.attributes["command"] == "prima embed in out.h5"
+    assert not file.has_tokens
+
+
+def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
+    write_embeddings(tmp_path / "out.h5", [study(1, tokens=True)], PROVENANCE)
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file.attrs["format"] == "prima-embeddings"
+        assert file.attrs["format_version"] == 1
+        assert json.loads(file.attrs["preprocessing"]) == {"matrix": 256}
+        kinds = {f"{group}/{name}": data.dtype for group in file for name, data in file[group].items()}
+        text = {name for name, dtype in kinds.items() if h5py.check_string_dtype(dtype)}
+        assert text == {
+            *(f"study/{name}" for name in ("id", "subject", "session", "description", "source")),
+            *(f"series/{name}" for name in ("name", "plane", "source")),
+            *(f"failure/{name}" for name in ("study", "series", "stage", "error", "hint")),
+        }
+        numbers = {name: str(dtype) for name, dtype in kinds.items() if name not in text}
+        assert numbers == {
+            "study/embedding": "float32",
+            "study/clip": "float32",
+            "study/n_series": "int32",
+            "series/embedding": "float32",
+            "series/study": "int64",
+            "series/n_tokens": "int32",
+            "series/shape": "int32",
+            "series/spacing": "float32",
+            "token/embedding": "float16",
+            "token/series": "int64",
+            "token/coord": "int16",
+        }
+        assert file["token/embedding"].shape == (14, 256)
+        assert file["token/series"][()].tolist() == [0] * 7 + [1] * 7
+
+
+def test_more_studies_than_a_block_stay_in_order(tmp_path: Path) -> None:
+    write_embeddings(tmp_path / "out.h5", (study(number) for number in range(600)), PROVENANCE)
+    file = read_embeddings(tmp_path / "out.h5")
+    assert file.series["study"].tolist() == [row for row in range(600) for _ in range(2)]
+    np.testing.assert_array_equal(file.study_embedding[599], study(599).embedding)
+
+
+def test_half_precision_halves_the_vectors(tmp_path: Path) -> None:
+    write_embeddings(tmp_path / "out.h5", [study(1)], PROVENANCE, dtype="float16")
+    vectors = read_embeddings(tmp_path / "out.h5").study_embedding
+    assert vectors.dtype == np.float16
+    np.testing.assert_allclose(vectors[0], study(1).embedding, rtol=1e-3, atol=1e-3)
+
+
+def test_a_failure_on_the_way_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "out.h5"
+    write_embeddings(path, [study(1)], PROVENANCE)
+
+    def broken() -> Iterator[EmbeddedStudy]:
+        yield study(2)
+        raise ValueError("halfway")
+
+    with pytest.raises(ValueError, match="halfway"):
+        write_embeddings(path, broken(), PROVENANCE)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.h5"]
+    assert read_embeddings(path).studies["id"].tolist() == ["sub-01"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told_in_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OutputError, match=r"The disk is full: .*out\.h5 was not written"),
+        replacing(tmp_path / "out.h5") as temporary,
+    ):
+        temporary.touch()
+        with Path("/dev/full").open("w") as file:  # answers every write with "no space left on device"
+            file.write("x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "does not exist"), (b"not HDF5", "cannot be opened as HDF5"), (b"", "cannot be opened as HDF5")],
+)
+def test_what_is_no_embeddings_file_is_refused(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "out.h5"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=reason):
+        read_embeddings(path)
+
+
+def test_other_hdf5_and_newer_versions_are_refused(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(UsageError, match="not one of embeddings"):
+        read_embeddings(tmp_path / "other.h5")
+    write_embeddings(tmp_path / "new.h5", [study(1)], PROVENANCE)
+    with h5py.File(tmp_path / "new.h5", "a") as file:
+        file.attrs["format_version"] = 2
+    with pytest.raises(UsageError, match="format version 2"):
+        read_embeddings(tmp_path / "new.h5")
