@@ -1,0 +1,41 @@
+"""The ViT whose registers are read out: once over a series' tokens, once over a study's series."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from prima_features.encoder.config import ViTConfig
+from prima_features.encoder.ragged import Ragged
+from prima_features.encoder.transformer import Transformer
+
+
+class RegisterViT(nn.Module):
+    """[registers] + [leading vector] + elements, through a transformer.
+
+    Registers are learned vectors put in front of every sequence; their outputs are its summary.
+    """
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.registers = nn.Parameter(torch.randn(config.registers, config.transformer.dim))
+        self.transformer = Transformer(config.transformer)
+        self.norm = nn.LayerNorm(config.transformer.dim)
+        self.project = nn.Linear(config.flat_dim, config.out_dim)
+
+    def forward(self, elements: Ragged, leading: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Summarise each sequence.
+
+        Args:
+            elements: B sequences of vectors of length `dim`; a sequence may be empty.
+            leading: (B, dim), one more vector a sequence, if any: its name or description.
+
+        Returns:
+            The flattened, LayerNormed registers (B, registers * dim), and their projection (B, out_dim).
+        """
+        front = self.registers.expand(len(elements), -1, -1)  # (B, R, dim)
+        if leading is not None:
+            front = torch.cat([front, leading[:, None]], dim=1)  # (B, R + 1, dim)
+        outputs = self.transformer(elements.prepend(front)).first(len(self.registers))  # (B, R, dim)
+        flat = self.norm(outputs).flatten(1)
+        return flat, self.project(flat)

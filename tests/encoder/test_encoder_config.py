@@ -1,0 +1,71 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+import prima_features.encoder
+from prima_features.encoder.config import HeadConfig, HeadsConfig, PrimaConfig, TextConfig, ViTConfig
+
+
+@pytest.fixture
+def configs(tiny_config: PrimaConfig) -> list[PrimaConfig]:
+    heads = HeadsConfig(
+        (HeadConfig("glioma", 0.25),), (HeadConfig("neurology", -0.5),), ("none", "low", "high")
+    )
+    return [PrimaConfig(), tiny_config, PrimaConfig(text=TextConfig(dim=48), heads=heads)]
+
+
+def test_a_config_comes_back_from_json_as_it_was(configs: list[PrimaConfig]) -> None:
+    for config in configs:
+        assert PrimaConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_a_key_that_is_not_known_is_named_with_its_place(tiny_config: PrimaConfig) -> None:
+    values = json.loads(json.dumps(tiny_config.to_json()))
+    values["sequence"]["transformer"]["width"] = 5
+    with pytest.raises(ValueError, match=r"unknown key sequence\.transformer\.width"):
+        PrimaConfig.from_json(values)
+
+
+def test_widths_that_do_not_fit_are_refused(tiny_config: PrimaConfig) -> None:
+    transformer = tiny_config.sequence.transformer
+    with pytest.raises(ValueError, match=r"sequence\.out_dim is 99 and must be 32"):
+        PrimaConfig(
+            tokenizer=tiny_config.tokenizer,
+            names=tiny_config.names,
+            sequence=ViTConfig(transformer, registers=3, out_dim=99),
+            study=tiny_config.study,
+        )
+
+
+def test_everything_in_the_table_of_contents_is_there() -> None:
+    for name in prima_features.encoder.__all__:
+        assert getattr(prima_features.encoder, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = prima_features.encoder.Nothing
+
+
+def imported_by(statement: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has loaded after the statement."""
+    code = f"{statement}; import sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(run.stdout.split())
+
+
+def test_sizes_come_without_torch() -> None:
+    assert "torch" not in imported_by("from prima_features.encoder import PrimaConfig")
+
+
+def test_the_networks_come_without_input_output_or_transformers() -> None:
+    loaded = imported_by("from prima_features.encoder import Prima, TextTower, Head")
+    assert "torch" in loaded
+    assert not loaded & {
+        "transformers",
+        "h5py",
+        "SimpleITK",
+        "pydicom",
+        "nibabel",
+        "pandas",
+        "huggingface_hub",
+    }
