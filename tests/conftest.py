@@ -25,3 +25,19 @@ def golden() -> Path:
 def scans() -> Path:
     """Real public scans."""
     return _shared("scans")
+
+
+@pytest.fixture(scope="session")
+def published(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Model directory converted from the golden checkpoint, which has the published one's layout."""
+    from prima_features.weights.convert import convert
+
+    output = tmp_path_factory.mktemp("published") / "model"
+    convert(golden / "published_layout_full.pt", golden / "published_layout_vqvae.pth", output)
+    return output
+
+
+@pytest.fixture(scope="session")
+def study_a() -> Path:
+    """A synthetic DICOM study of five series."""
+    return REPOSITORY / "tests" / "data" / "study_a"

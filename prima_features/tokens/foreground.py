@@ -24,9 +24,9 @@ def foreground_percent(grid: np.ndarray, maximum: float, preprocessing: Preproce
 def kept(percent: np.ndarray, preprocessing: Preprocessing) -> tuple[np.ndarray, int]:
     """Flat grid indices of the kept subvolumes, in the order that the encoder reads them.
 
-    A threshold t keeps, for k = t ... 100, the shell of subvolumes whose percentage lies in [k, k + 1), and for
-    low k also the infill: what that shell closes in. A subvolume can be kept twice, as infill and in its own
-    shell; it then counts twice. t falls from `start_percent` to 0 until more than `min_kept` are kept.
+    A threshold t keeps, for k = t ... 100, the shell of subvolumes whose percentage lies in [k, k + 1), and
+    for low k also the infill: what that shell closes in. A subvolume can be kept twice, as infill and in its
+    own shell; it then counts twice. t falls from `start_percent` to 0 until more than `min_kept` are kept.
 
     Subvolumes tile the volume, so filling holes on their grid is the same as filling them voxel by voxel.
 

@@ -17,8 +17,7 @@ class Subvolumes:
     """(U, ...) float32, divided by the volume's maximum: 4 long on the slice axis, 32 on the others. Not yet
     doubled along the slice axis."""
     row: np.ndarray
-    """(N,) int64, the row of `values` that each token is made of. A row occurs twice where a subvolume was kept
-    twice."""
+    """(N,) int64, the row of `values` that each token is made of; one kept twice occurs twice."""
     coord: np.ndarray
     """(N, 3) int16, (z, y, x) of each token's first voxel in the padded volume."""
     slice_axis: int

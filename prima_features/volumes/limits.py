@@ -27,7 +27,7 @@ class SizeLimits:
             )
         if (subvolumes := self.preprocessing.count_subvolumes(slices)) > most:
             raise SeriesError(
-                f"its {slices} slices give {subvolumes} subvolumes, more than the {most} that the model takes",
+                f"its {slices} slices give {subvolumes} subvolumes, more than the {most} a model takes",
                 hint="resample it to thicker slices",
             )
         if (voxels := shape[0] * shape[1] * shape[2]) > MAX_VOXELS:

@@ -48,7 +48,9 @@ def read_nifti(
             colour voxels, a singular affine, or a size out of limits.
     """
     if source.path.stat().st_size == 0:
-        raise SeriesError("the file is empty", hint="fetch it again: an empty file is often a failed download")
+        raise SeriesError(
+            "the file is empty", hint="fetch it again: an empty file is often a failed download"
+        )
     try:
         with ExitStack() as stack:
             image = _open(source.path, stack)
@@ -68,9 +70,10 @@ def find_slice_axis(
 ) -> int:
     """Index (0, 1, 2) of the voxel axis that the slices are stacked along.
 
-    The first of these that is known: the axis nearest to the direction `wanted`; the axis nearest to the normal
-    of the acquired slices, where a sidecar tells their `orientation` (`NiftiImage.orientation`); the header's
-    `slice` dim_info; the axis whose voxels are at least 1.2 times as long as those of both others; the third.
+    The first of these that is known: the axis nearest to the direction `wanted`; the axis nearest to the
+    normal of the acquired slices, where a sidecar tells their `orientation` (`NiftiImage.orientation`); the
+    header's `slice` dim_info; the axis whose voxels are at least 1.2 times as long as those of both others;
+    the third.
 
     dcm2niix turns 3-D acquisitions to RAS and leaves dim_info as it was before, naming the third axis. So a
     dim_info that names the third axis yields to voxel sizes that speak for another.

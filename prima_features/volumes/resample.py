@@ -9,10 +9,10 @@ from prima_features.volumes.volume import Volume
 def resample_in_plane(image: sitk.Image, matrix: int) -> sitk.Image:
     """Resample the first two axes linearly to `matrix` x `matrix`; the third, the slice axis, is untouched.
 
-    The first sample's centre is the anchor: output sample i of an axis of n samples is read at i * n / matrix.
-    What lies more than half a voxel beyond the last centre takes SimpleITK's number for the pixel type
-    (int16: 2, uint16: 3, ...), which is what the public pipeline passes as its fill value. Integer images are
-    truncated toward zero.
+    The first sample's centre is the anchor: output sample i of an axis of n samples is read at i * n /
+    matrix. What lies more than half a voxel beyond the last centre takes SimpleITK's number for the pixel
+    type (int16: 2, uint16: 3, ...), which is what the public pipeline passes as its fill value. Integer
+    images are truncated toward zero.
 
     The geometry is handed to SimpleITK as it is, since its rounding decides where a value that is whole
     up to 1e-13 is truncated to: with another geometry a few voxels in a thousand differ by one.

@@ -27,7 +27,9 @@ def study(number: int, n_series: int = 2, tokens: bool = False) -> EmbeddedStudy
             shape=(24, 256, 256),
             spacing=(5.0, 0.5, 0.25),
             embedding=random.normal(size=8).astype(np.float32),
-            tokens=TokenLevel(np.full((7, 256), i, np.float16), np.full((7, 3), 32, np.int16)) if tokens else None,
+            tokens=TokenLevel(np.full((7, 256), i, np.float16), np.full((7, 3), 32, np.int16))
+            if tokens
+            else None,
         )
         for i in range(n_series)
     )

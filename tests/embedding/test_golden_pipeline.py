@@ -1,0 +1,156 @@
+"""From DICOM files to vectors and scores: the public pipeline's numbers."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prima_features.embedding.engine import EngineOptions, embed_studies
+from prima_features.embedding.records import EmbeddedStudy
+from prima_features.studies.dicom import find_dicom
+from prima_features.studies.study import NiftiImage, Series, Study
+from prima_features.weights import PrimaModel, score_heads
+
+TOLERANCE = 1e-4
+SCANS = {"scan_canon": "04_canon_dti_b0", "scan_uih": "02_uih_study/t1_gre_fsp_3d_sag_j2k"}
+
+
+@pytest.fixture(scope="session")
+def model(published: Path) -> PrimaModel:
+    return PrimaModel.from_pretrained(published)
+
+
+def find_one(folder: Path, description: str) -> Study:
+    (study,) = find_dicom(folder).studies
+    return replace(study, description=description)
+
+
+def embed_one(study: Study, model: PrimaModel, **options: object) -> EmbeddedStudy:
+    (result,) = embed_studies([study], model, EngineOptions(**options))
+    assert isinstance(result, EmbeddedStudy)
+    return result
+
+
+def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max()
+
+
+def check(study: EmbeddedStudy, expected: np.lib.npyio.NpzFile, published: Path) -> None:
+    assert_close(np.stack([series.embedding for series in study.series]), expected["series_embedding"])
+    assert_close(study.embedding[None], expected["study_embedding"])
+    assert_close(study.clip[None], expected["clip_embedding"])
+    scores = score_heads(published, study.embedding[None])
+    assert_close(scores.diagnosis[0], expected["diagnosis"])
+    assert_close(scores.referral[0], expected["referral"])
+    assert_close(scores.priority[0], expected["priority"])
+
+
+@pytest.fixture(scope="session")
+def golden_a(golden: Path) -> dict:
+    return json.loads((golden / "study_a.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def embedded_a(study_a: Path, golden_a: dict, model: PrimaModel) -> EmbeddedStudy:
+    return embed_one(find_one(study_a, golden_a["description"]), model, keep_tokens=True)
+
+
+def test_the_synthetic_study_gives_the_public_vectors_and_scores(
+    golden: Path, golden_a: dict, embedded_a: EmbeddedStudy, published: Path
+) -> None:
+    expected = np.load(golden / "study_a.npz")
+    assert [series.name for series in embedded_a.series] == [series["name"] for series in golden_a["series"]]
+    check(embedded_a, expected, published)
+    for i, series in enumerate(embedded_a.series):
+        np.testing.assert_array_equal(series.tokens.coord, expected[f"coord_{i}"])
+        # Tokens are kept in half precision.
+        expected_tokens = expected[f"token_vector_{i}"][:, :256]
+        np.testing.assert_allclose(series.tokens.embedding, expected_tokens, rtol=1e-3, atol=1e-3)
+
+
+def test_the_description_comes_from_the_scan(study_a: Path, golden_a: dict) -> None:
+    (study,) = find_dicom(study_a).studies
+    assert study.description == golden_a["description"]
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_real_scans_give_the_public_vectors_and_scores(
+    name: str, golden: Path, scans: Path, model: PrimaModel, published: Path
+) -> None:
+    study = find_one(scans / "dicom" / SCANS[name], "MRI BRAIN")
+    check(embed_one(study, model), np.load(golden / f"{name}.npz"), published)
+
+
+def test_two_runs_are_equal_to_the_bit(
+    study_a: Path, golden_a: dict, model: PrimaModel, embedded_a: EmbeddedStudy
+) -> None:
+    again = embed_one(find_one(study_a, golden_a["description"]), model)
+    np.testing.assert_array_equal(again.embedding, embedded_a.embedding)
+    np.testing.assert_array_equal(again.clip, embedded_a.clip)
+
+
+@pytest.mark.parametrize("batch_size", [1000, 7])
+def test_a_study_alone_and_among_others_is_the_same(
+    study_a: Path, golden_a: dict, model: PrimaModel, embedded_a: EmbeddedStudy, batch_size: int
+) -> None:
+    whole = find_one(study_a, golden_a["description"])
+    others = [
+        replace(whole, id=f"sub-{i}", series=whole.series[i : i + 2], description="HEAD") for i in range(4)
+    ]
+    results = list(
+        embed_studies([*others[:2], whole, *others[2:]], model, EngineOptions(batch_size=batch_size))
+    )
+    among = results[2]
+    assert isinstance(among, EmbeddedStudy)
+    largest = np.abs(embedded_a.embedding).max()
+    assert np.abs(among.embedding - embedded_a.embedding).max() <= 1e-5 * largest
+    for found, expected in zip(among.series, embedded_a.series, strict=True):
+        assert np.abs(found.embedding - expected.embedding).max() <= 1e-5 * np.abs(expected.embedding).max()
+
+
+def test_names_of_files_play_no_part(
+    study_a: Path, golden_a: dict, model: PrimaModel, embedded_a: EmbeddedStudy, tmp_path: Path
+) -> None:
+    files = sorted(study_a.rglob("*.dcm"))
+    names = np.random.default_rng(0).permutation(len(files))
+    for file, name in zip(files, names, strict=True):
+        shutil.copyfile(file, tmp_path / f"1.2.840.{name}")
+    shuffled = embed_one(find_one(tmp_path, golden_a["description"]), model)
+    np.testing.assert_array_equal(shuffled.embedding, embedded_a.embedding)
+
+
+@pytest.mark.parametrize("folder", ["study_a", *SCANS.values()])
+def test_a_scan_read_as_dicom_and_as_nifti_gives_the_same_tokens(
+    folder: str, study_a: Path, model: PrimaModel, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    source = study_a if folder == "study_a" else request.getfixturevalue("scans") / "dicom" / folder
+    (found,) = find_dicom(source).studies
+    for i, series in enumerate(found.series):
+        study = replace(found, series=(series,))
+        nifti = replace(study, series=(Series(series.name, convert(series.files, tmp_path / str(i))),))
+        one, other = embed_one(study, model), embed_one(nifti, model)
+        assert one.series[0].n_tokens == other.series[0].n_tokens
+        assert one.series[0].plane == other.series[0].plane
+        cosine = (
+            one.embedding @ other.embedding / np.linalg.norm(one.embedding) / np.linalg.norm(other.embedding)
+        )
+        assert cosine >= 0.9999
+
+
+def convert(files: tuple[Path, ...], folder: Path) -> NiftiImage:
+    """What dcm2niix makes of a series, with the orientation from its sidecar."""
+    import subprocess
+
+    from dcm2niix import bin as dcm2niix
+
+    (folder / "in").mkdir(parents=True)
+    for number, file in enumerate(files):
+        (folder / "in" / f"{number}.dcm").symlink_to(file)
+    command = [dcm2niix, "-z", "y", "-f", "image", "-o", str(folder), str(folder / "in")]
+    subprocess.run(command, capture_output=True, check=True)
+    sidecar = json.loads((folder / "image.json").read_text())
+    return NiftiImage(folder / "image.nii.gz", orientation=tuple(sidecar["ImageOrientationPatientDICOM"]))
