@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from prima_features.embedding.records import Failure
-    from prima_features.embedding.run import StudyDone
+    from prima_features.embedding.run import StudyDone, Summary
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+def _console(stream: TextIO) -> Console:
+    # Where nobody looks, in a pipe or a log, tables are as wide as their rows, so that each row is one line.
+    width = None if stream.isatty() else 10_000
+    return Console(stderr=stream is sys.stderr, width=width, highlight=False, soft_wrap=True)
+
+
+out, err = _console(sys.stdout), _console(sys.stderr)
 _MOST_ROWS = 30
+
+
+def count(n: int, noun: str) -> str:
+    """`1 study`, `2 studies`."""
+    return f"{n} {noun if n == 1 else noun.removesuffix('y') + 'ies'}"
 
 
 def print_error(sentence: str) -> None:
@@ -46,3 +66,39 @@ def print_failures(failures: Iterable[Failure], only_defects: bool = True) -> No
         err.print(f"... and {len(shown) - _MOST_ROWS} more")
     if by_design := len(everything) - len(shown):
         err.print(f"{by_design} left out by design (see prima inspect)")
+
+
+def print_summary(summary: Summary) -> None:
+    """One line on what a run came to."""
+    failed = len({failure.study for failure in summary.failures if failure.defect})
+    resumed = f", {summary.n_resumed} of them from an interrupted run" if summary.n_resumed else ""
+    problems = f"; problems in {count(failed, 'study')}" if failed else ""
+    out.print(
+        f"[bold]{escape(str(summary.output))}[/]: {count(summary.n_studies, 'study')} with {summary.n_series} series"
+        f"{resumed}{problems}, in {summary.seconds:.1f} s"
+    )
+
+
+@contextmanager
+def embed_progress() -> Iterator[Callable[[StudyDone], None]]:
+    """A progress bar on a terminal, one plain line a study otherwise."""
+    if not err.is_terminal:
+        yield _print_line
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=err,
+    ) as progress:
+        task = progress.add_task("reading", total=None)
+        yield lambda done: progress.update(
+            task, description=escape(done.id), completed=done.done, total=done.total
+        )
+
+
+def _print_line(done: StudyDone) -> None:
+    result = f"{done.n_series} series" if done.n_series else "failed"
+    err.print(f"{done.done}/{done.total} {escape(done.id)}: {result}")

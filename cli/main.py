@@ -24,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     help="Features from brain MRI studies with Prima.\n\nFor research use only: not a medical device.",
     epilog="Add --debug to any command for tracebacks (they can show file paths).",
 )
@@ -55,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
-    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s"
+    )
     command = typer.main.get_command(app)
     try:
         result = command.main(_spread_for(command, given), prog_name="prima", standalone_mode=False)
@@ -67,7 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_error(str(error))
         return error.exit_code
     except _WrongUse as error:
-        print_error(_sentence(error))
+        if sentence := _sentence(error):
+            print_error(sentence)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         print_error("Stopped. What is finished is kept: run the same command again to go on")
@@ -75,7 +79,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        print_error(f"Internal error: {type(error).__name__}. Run again with --debug and report what it shows")
+        print_error(
+            f"Internal error: {type(error).__name__}. Run again with --debug and report what it shows"
+        )
         return 1
     return result if isinstance(result, int) else 0
 
@@ -92,8 +98,10 @@ def _spread_for(command: TyperCommand | TyperGroup, arguments: list[str]) -> lis
 
 
 def _sentence(error: Any) -> str:
-    context = error.ctx.command_path if error.ctx else "prima"
-    return f"{error.format_message().rstrip('.')}; see {context} --help"
+    """One sentence; none where a command without arguments has shown its help."""
+    if not (message := error.format_message().rstrip(".")):
+        return ""
+    return f"{message}; see {error.ctx.command_path if error.ctx else 'prima'} --help"
 
 
 if __name__ == "__main__":

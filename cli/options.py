@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from prima_features.cli.arguments import split_values
+
+if TYPE_CHECKING:
+    from prima_features.studies import FindOptions
 
 _FIND = "What to look for"
 
@@ -16,41 +21,56 @@ Format = Annotated[
 Participants = Annotated[
     list[str] | None,
     typer.Option(
-        "--participant-label", metavar="LABEL...", help="Only these subjects; sub- may be left out.", rich_help_panel=_FIND
+        "--participant-label",
+        metavar="LABEL...",
+        help="Only these subjects; sub- may be left out.",
+        rich_help_panel=_FIND,
     ),
 ]
 Sessions = Annotated[
     list[str] | None,
     typer.Option(
-        "--session-label", metavar="LABEL...", help="Only these sessions; ses- may be left out.", rich_help_panel=_FIND
+        "--session-label",
+        metavar="LABEL...",
+        help="Only these sessions; ses- may be left out.",
+        rich_help_panel=_FIND,
     ),
 ]
 Datatypes = Annotated[
     list[str] | None,
     typer.Option(
-        "--datatype", metavar="NAME...", help="BIDS folders to take (default: anat dwi).", rich_help_panel=_FIND
+        "--datatype",
+        metavar="NAME...",
+        help="BIDS folders to take (default: anat dwi).",
+        rich_help_panel=_FIND,
     ),
 ]
 Suffixes = Annotated[
     list[str] | None,
     typer.Option(
-        "--suffix", metavar="NAME...", help="BIDS suffixes to take, in place of the default ones.", rich_help_panel=_FIND
+        "--suffix",
+        metavar="NAME...",
+        help="BIDS suffixes to take, in place of the default ones.",
+        rich_help_panel=_FIND,
     ),
 ]
 FilterFile = Annotated[
     Path | None,
-    typer.Option("--bids-filter-file", help="JSON file of BIDS entities to select by.", rich_help_panel=_FIND),
+    typer.Option(
+        "--bids-filter-file", help="JSON file of BIDS entities to select by.", rich_help_panel=_FIND
+    ),
 ]
-Modality = Annotated[
-    str, typer.Option("--modality", help="DICOM modality to take.", rich_help_panel=_FIND)
-]
+Modality = Annotated[str, typer.Option("--modality", help="DICOM modality to take.", rich_help_panel=_FIND)]
 MinSlices = Annotated[
-    int, typer.Option("--min-slices", min=1, help="Series of fewer slices are left out.", rich_help_panel=_FIND)
+    int,
+    typer.Option("--min-slices", min=1, help="Series of fewer slices are left out.", rich_help_panel=_FIND),
 ]
 TimeSeries = Annotated[
     Literal["skip", "first", "mean"],
     typer.Option(
-        "--time-series", help="What to do with BOLD, ASL and perfusion series in DICOM.", rich_help_panel=_FIND
+        "--time-series",
+        help="What to do with BOLD, ASL and perfusion series in DICOM.",
+        rich_help_panel=_FIND,
     ),
 ]
 SliceAxis = Annotated[
@@ -61,7 +81,45 @@ SliceAxis = Annotated[
         rich_help_panel=_FIND,
     ),
 ]
+SliceTolerance = Annotated[
+    float,
+    typer.Option(
+        "--slice-tolerance",
+        help="How far DICOM slices' distances may stray from their median, as a fraction of it.",
+        rich_help_panel=_FIND,
+    ),
+]
 KeepPatientId = Annotated[
     bool,
     typer.Option("--keep-patient-id", help="Show and store DICOM PatientIDs in place of pseudonyms."),
 ]
+
+
+def collect(
+    *,
+    format: str,
+    participants: list[str] | None,
+    sessions: list[str] | None,
+    datatypes: list[str] | None,
+    suffixes: list[str] | None,
+    filter_file: Path | None,
+    modality: str,
+    min_slices: int,
+    time_series: Literal["skip", "first", "mean"],
+    slice_tolerance: float,
+) -> FindOptions:
+    """The finders' options from the command line's.
+
+    Raises:
+        UsageError: an option that cannot be.
+    """
+    from prima_features.studies import BidsOptions, DicomOptions, FindOptions, Selection, read_filters
+
+    return FindOptions(
+        format=format,
+        selection=Selection(split_values(participants), split_values(sessions)),
+        bids=BidsOptions(
+            split_values(datatypes), split_values(suffixes), read_filters(filter_file) if filter_file else ()
+        ),
+        dicom=DicomOptions(modality, min_slices, time_series, slice_tolerance),
+    )

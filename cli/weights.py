@@ -45,9 +45,12 @@ def download(
 
 @app.command()
 def convert(
-    full: Annotated[Path, typer.Argument(metavar="FULL.pt", help="The published model, primafullmodel107.pt.")],
+    full: Annotated[
+        Path, typer.Argument(metavar="FULL.pt", help="The published model, primafullmodel107.pt.")
+    ],
     tokenizer: Annotated[
-        Path, typer.Option("--tokenizer", help="Its tokenizer, vqvae_model_step16799.pth.", show_default=False)
+        Path,
+        typer.Option("--tokenizer", help="Its tokenizer, vqvae_model_step16799.pth.", show_default=False),
     ],
     output: Annotated[Path, typer.Option("--output", help="Folder to make.", show_default=False)],
     overwrite: _Overwrite = False,
@@ -56,13 +59,11 @@ def convert(
     from prima_features.weights.convert import convert as convert_files
 
     config = convert_files(full, tokenizer, output, overwrite)
-    heads = config.heads
     out.print(f"Model: {escape(str(output))}")
-    out.print(
-        f"sequence ViT {config.sequence.transformer.depth} deep, study ViT {config.study.transformer.depth} deep; "
-        f"text tower: {'yes' if config.text else 'no'}; {len(heads.diagnosis) if heads else 0} diagnoses, "
-        f"{len(heads.referral) if heads else 0} referrals, {len(heads.priority) if heads else 0} priorities"
-    )
+    out.print(f"Text tower: {'yes' if config.text else 'no'}")
+    if (heads := config.heads) is not None:
+        parts = {"diagnoses": heads.diagnosis, "referrals": heads.referral, "priority levels": heads.priority}
+        out.print(f"Heads: {', '.join(f'{len(part)} {name}' for name, part in parts.items())}")
 
 
 @app.command()

@@ -37,9 +37,7 @@ class Embeddings:
                 for key, value in file.attrs.items()
             }
             if self.attributes.get("format") != FORMAT:
-                raise UsageError(
-                    f"{self.path} is an HDF5 file, but not one of embeddings ({FORMAT})"
-                )
+                raise UsageError(f"{self.path} is an HDF5 file, but not one of embeddings ({FORMAT})")
             if (version := int(self.attributes["format_version"])) > FORMAT_VERSION:
                 raise UsageError(
                     f"{self.path} has format version {version}, and this release reads up to "

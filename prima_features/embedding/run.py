@@ -204,7 +204,8 @@ def _as_failure(item: LeftOut) -> Failure:
 
 
 def _nothing_usable(source: Path, failures: Sequence[Failure]) -> NothingUsableError:
-    reasons = Counter(failure.error for failure in failures).most_common(3)
+    defects = [failure for failure in failures if failure.defect]
+    reasons = Counter(failure.error for failure in defects or failures).most_common(3)
     why = "; ".join(f"{reason} ({count} times)" if count > 1 else reason for reason, count in reasons)
     return NothingUsableError(
         f"Nothing in {source} could be embedded{': ' + why if why else ''}", tuple(failures)

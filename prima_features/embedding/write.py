@@ -30,7 +30,7 @@ from prima_features.embedding.records import EmbeddedStudy, Failure
 from prima_features.errors import OutputError
 
 VectorType = Literal["float32", "float16"]
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class _Table:
         width = block.shape[1:]
         dtype = h5py.string_dtype() if self._dtypes[name] == TEXT else block.dtype
         row_bytes = np.dtype(dtype).itemsize * int(np.prod(width))
-        rows = max(1, min(1024, _CHUNK_BYTES // max(row_bytes, 1)))
+        rows = max(1, min(256, _CHUNK_BYTES // max(row_bytes, 1)))
         return self._group.create_dataset(
             name, (0, *width), dtype, maxshape=(None, *width), chunks=(rows, *(max(1, n) for n in width))
         )

@@ -1,0 +1,29 @@
+"""From a source on disk to studies and their series.
+
+detect ---> bids | dicom | nifti | manifest ---> study
+format      finders                              Study, Series, LeftOut, Found
+"""
+
+from prima_features.studies.bids import BidsFilter, BidsOptions, read_filters
+from prima_features.studies.dicom import DicomOptions
+from prima_features.studies.find import FindOptions, Format, find
+from prima_features.studies.pseudonyms import Pseudonyms
+from prima_features.studies.selection import Selection
+from prima_features.studies.study import Found, Identity, LeftOut, Series, Study
+
+__all__ = [
+    "BidsFilter",
+    "BidsOptions",
+    "DicomOptions",
+    "FindOptions",
+    "Format",
+    "Found",
+    "Identity",
+    "LeftOut",
+    "Pseudonyms",
+    "Selection",
+    "Series",
+    "Study",
+    "find",
+    "read_filters",
+]

@@ -1,0 +1,130 @@
+"""`prima embed`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from prima_features.cli import options as find
+from prima_features.cli.console import embed_progress, out, print_failures, print_summary
+from prima_features.weights import DEFAULT_MODEL
+
+
+def embed(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A BIDS dataset, a DICOM tree, a NIfTI file or folder, or a manifest table.",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Argument(metavar="OUTPUT.h5", help="The embeddings file to write.", show_default=False),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest", help="Table of scans, in place of SOURCE: prima embed --manifest T.tsv OUT.h5."
+        ),
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", help="A bundled name, a model directory, or a Hub id with optional @REVISION."
+        ),
+    ] = DEFAULT_MODEL,
+    study_description: Annotated[
+        str | None,
+        typer.Option(
+            "--study-description",
+            help="What the model reads as the study's description (default: the scan's own).",
+        ),
+    ] = None,
+    level: Annotated[
+        Literal["study", "token"], typer.Option("--level", help="token: keep each token's vector as well.")
+    ] = "study",
+    dtype: Annotated[
+        Literal["float32", "float16"], typer.Option("--dtype", help="Number type of the stored vectors.")
+    ] = "float32",
+    device: Annotated[
+        str,
+        typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."),
+    ] = "auto",
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Subvolumes in one call of the tokenizer.")
+    ] = 32,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be embedded and what not; write nothing.")
+    ] = False,
+    format: find.Format = "auto",
+    participant_label: find.Participants = None,
+    session_label: find.Sessions = None,
+    datatype: find.Datatypes = None,
+    suffix: find.Suffixes = None,
+    bids_filter_file: find.FilterFile = None,
+    modality: find.Modality = "MR",
+    min_slices: find.MinSlices = 5,
+    time_series: find.TimeSeries = "skip",
+    slice_tolerance: find.SliceTolerance = 0.05,
+    slice_axis: find.SliceAxis = None,
+    keep_patient_id: find.KeepPatientId = False,
+) -> None:
+    """Embed every study of SOURCE into one HDF5 file.
+
+    Studies that cannot be read are listed with the reason, and the rest goes on. An interrupted run goes on where
+    it stopped when the same command is given again.
+    """
+    if manifest is not None:
+        source, output, format = manifest, output or source, "manifest"
+    if output is None:
+        raise typer.BadParameter("name the file to write, such as out.h5", param_hint="OUTPUT.h5")
+    find_options = find.collect(
+        format=format,
+        participants=participant_label,
+        sessions=session_label,
+        datatypes=datatype,
+        suffixes=suffix,
+        filter_file=bids_filter_file,
+        modality=modality,
+        min_slices=min_slices,
+        time_series=time_series,
+        slice_tolerance=slice_tolerance,
+    )
+    if dry_run:
+        from prima_features.cli.inspect import show_source
+
+        show_source(source, find_options, keep_patient_id)
+        return
+
+    from prima_features.embedding.device import pick_device
+    from prima_features.embedding.engine import EngineOptions
+    from prima_features.embedding.run import embed as run
+    from prima_features.volumes import ReadOptions
+    from prima_features.weights import PrimaModel
+    from prima_features.weights.untrained import NAME as UNTRAINED
+
+    loaded = PrimaModel.from_pretrained(model, device=pick_device(device))
+    with embed_progress() as on_study:
+        summary = run(
+            source,
+            output,
+            loaded,
+            find_options,
+            EngineOptions(ReadOptions(slice_axis, min_slices), batch_size, keep_tokens=level == "token"),
+            description=study_description,
+            dtype=dtype,
+            keep_patient_id=keep_patient_id,
+            command=shlex.join(["prima", *sys.argv[1:]]),
+            on_study=on_study,
+        )
+    print_failures(summary.failures)
+    print_summary(summary)
+    if loaded.name == UNTRAINED:
+        out.print("[bold]The weights of this model are random and untrained: its numbers mean nothing.[/]")
+    if not summary.complete:
+        raise typer.Exit(3)

@@ -1,0 +1,130 @@
+"""`prima inspect`: what would be embedded, what not and why; or what a file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from prima_features.cli import options as find
+from prima_features.cli.console import count, out, table
+
+if TYPE_CHECKING:
+    from prima_features.embedding.read import Embeddings
+    from prima_features.studies import FindOptions, Found
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SHOWN_STUDIES = 10
+
+
+def inspect(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE|FILE.h5", help="What prima embed takes, or a file that it made.")
+    ],
+    format: find.Format = "auto",
+    participant_label: find.Participants = None,
+    session_label: find.Sessions = None,
+    datatype: find.Datatypes = None,
+    suffix: find.Suffixes = None,
+    bids_filter_file: find.FilterFile = None,
+    modality: find.Modality = "MR",
+    min_slices: find.MinSlices = 5,
+    time_series: find.TimeSeries = "skip",
+    slice_tolerance: find.SliceTolerance = 0.05,
+    keep_patient_id: find.KeepPatientId = False,
+) -> None:
+    """Show what would be embedded, what not and why; or what an embeddings file holds."""
+    if _is_hdf5(source):
+        from prima_features.embedding.read import read_embeddings
+
+        show_file(read_embeddings(source))
+        return
+    found_options = find.collect(
+        format=format,
+        participants=participant_label,
+        sessions=session_label,
+        datatypes=datatype,
+        suffixes=suffix,
+        filter_file=bids_filter_file,
+        modality=modality,
+        min_slices=min_slices,
+        time_series=time_series,
+        slice_tolerance=slice_tolerance,
+    )
+    show_source(source, found_options, keep_patient_id)
+
+
+def show_source(source: Path, options: FindOptions, keep_patient_id: bool) -> None:
+    """Print every series with its study, and everything that is left out with its reason.
+
+    Raises:
+        NothingUsableError: nothing would be embedded.
+    """
+    from prima_features.errors import NothingUsableError
+    from prima_features.studies import Pseudonyms, find
+
+    found = find(source, options, Pseudonyms(keep_patient_id=keep_patient_id))
+    _show_studies(found)
+    _show_left_out(found)
+    if not found.studies:
+        raise NothingUsableError(f"Nothing in {source} can be embedded")
+
+
+def _show_studies(found: Found) -> None:
+    n_series = sum(len(study.series) for study in found.studies)
+    out.print(f"[bold]{count(len(found.studies), 'study')} with {n_series} series ({found.format})[/]")
+    shown = table("study", "series", "files", "source")
+    for study in found.studies:
+        for series in study.series:
+            shown.add_row(
+                escape(study.id), escape(series.stored_name), str(len(series.files)), escape(series.source)
+            )
+    if found.studies:
+        out.print(shown)
+    if found.format == "dicom":
+        out.print("Pseudonyms are drawn anew for each output; --keep-patient-id shows PatientIDs.")
+
+
+def _show_left_out(found: Found) -> None:
+    if not found.left_out:
+        return
+    out.print(f"\n[bold]{len(found.left_out)} left out[/]")
+    shown = table("study", "what", "why", "hint")
+    for item in found.left_out:
+        why = f"[red]{escape(item.reason)}[/]" if item.defect else escape(item.reason)
+        shown.add_row(escape(item.study), escape(item.what), why, escape(item.hint))
+    out.print(shown)
+
+
+def show_file(file: Embeddings) -> None:
+    """Print what an embeddings file holds and what made it."""
+    attributes = file.attributes
+    out.print(f"[bold]{escape(str(file.path))}[/]: {count(file.n_studies, 'study')}, {file.n_series} series")
+    facts = table("", "")
+    for name in ("model", "model_revision", "model_sha256", "prima_features_version", "created", "command"):
+        facts.add_row(name, escape(str(attributes.get(name, ""))))
+    facts.add_row("study embedding", f"{file.study_embedding.shape}, {file.study_embedding.dtype}")
+    facts.add_row("series embedding", f"{file.series_embedding.shape}, {file.series_embedding.dtype}")
+    facts.add_row("CLIP embedding", f"{file.clip_embedding.shape}, {file.clip_embedding.dtype}")
+    facts.add_row("tokens", "kept" if file.has_tokens else "not kept (prima embed --level token keeps them)")
+    facts.add_row("left out", f"{len(file.failures)} rows in /failure")
+    out.print(facts)
+    shown = table("study", "series", "plane", "tokens", "volume (z, y, x)", "spacing, mm")
+    rows = file.series[file.series["study"] < _SHOWN_STUDIES]
+    for row in rows.itertuples():
+        shape = f"{row.shape_z} x {row.shape_y} x {row.shape_x}"
+        spacing = f"{row.spacing_z:.2f} x {row.spacing_y:.2f} x {row.spacing_x:.2f}"
+        study = file.studies["id"][row.study]
+        shown.add_row(escape(study), escape(row.name), row.plane, str(row.n_tokens), shape, spacing)
+    out.print(shown)
+    if file.n_studies > _SHOWN_STUDIES:
+        out.print(f"... and {file.n_studies - _SHOWN_STUDIES} more studies")
+
+
+def _is_hdf5(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_HDF5_SIGNATURE)) == _HDF5_SIGNATURE

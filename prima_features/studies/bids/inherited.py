@@ -1,0 +1,64 @@
+"""Files that describe images, by BIDS's inheritance principle.
+
+A sidecar holds for every image below its folder whose name has its suffix and all its entities; what lies
+closer to the image, or has more entities, prevails. bids2table's loader is not used: in 2.3.1 it reads JSON
+only, takes the files of one folder in any order, and fails on one that cannot be read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from prima_features.studies.bids.image import BidsImage
+from prima_features.studies.sidecar import read_json
+
+_KINDS = (".json", ".bval")
+
+
+class Inherited:
+    """Looks up what describes an image of the dataset at `root`."""
+
+    def __init__(self, root: Path):
+        self._root = root
+        # One subject's folders at a time are in use, and the files at the top again and again.
+        self._describing = lru_cache(maxsize=32)(_list_describing)
+        self._read_json = lru_cache(maxsize=32)(read_json)
+
+    def fields(self, image: BidsImage) -> dict[str, Any]:
+        """Fields of all the JSON sidecars that hold for an image."""
+        fields: dict[str, Any] = {}
+        for path in self._holding(image, ".json"):
+            fields |= self._read_json(path)
+        return fields
+
+    def bvals(self, image: BidsImage) -> Path | None:
+        """The gradient table that holds for an image."""
+        return next(reversed(self._holding(image, ".bval")), None)
+
+    def _holding(self, image: BidsImage, kind: str) -> list[Path]:
+        """From the most general to the closest."""
+        folders = [self._root, *(self._root / up for up in reversed(Path(image.source).parents[:-1]))]
+        return [
+            path
+            for folder in folders
+            for path, entities in self._describing(folder)
+            if entities.get("ext") == kind and _holds(entities, image.entities)
+        ]
+
+
+def _holds(sidecar: Mapping[str, str], image: Mapping[str, str]) -> bool:
+    return all(image.get(entity) == value for entity, value in sidecar.items() if entity != "ext")
+
+
+def _list_describing(folder: Path) -> list[tuple[Path, dict[str, str]]]:
+    """Sidecars and gradient tables of a folder with their entities, the fewest first."""
+    from bids2table import parse_bids_entities
+
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.name.endswith(_KINDS))
+    described = [(folder / name, parse_bids_entities(name)) for name in names if not name.startswith(".")]
+    return sorted(((path, e) for path, e in described if "suffix" in e), key=lambda pair: len(pair[1]))

@@ -1,0 +1,60 @@
+"""What of a BIDS dataset is embedded."""
+
+from dataclasses import dataclass
+
+from prima_features.studies.bids.choice import DATATYPES, ENTITIES, ENTITIES_AT_ALL, NOT_PICTURES, SUFFIXES
+from prima_features.studies.bids.filters import BidsFilter
+from prima_features.studies.bids.image import BidsImage
+
+
+@dataclass(frozen=True)
+class BidsOptions:
+    """Choices of the BIDS finder, over the defaults of `prima_features.studies.bids.choice`."""
+
+    datatypes: tuple[str, ...] = ()
+    """Embed from these (`anat`, `func`, ...) and no others: the suffixes that are embedded by default, or all
+    where the datatype has no default choice."""
+    suffixes: tuple[str, ...] = ()
+    """Embed these (`T1w`, `bold`, ...) and no others, from every datatype unless `datatypes` says."""
+    filters: tuple[BidsFilter, ...] = ()
+    """Queries that narrow the choice (`read_filters`)."""
+
+    def why_not(self, image: BidsImage) -> tuple[str, str]:
+        """Why an image is left out and how to have it after all; two empty strings where it is embedded."""
+        return self._by_datatype(image) or self._by_suffix(image) or self._by_entities(image) or ("", "")
+
+    def _by_datatype(self, image: BidsImage) -> tuple[str, str] | None:
+        datatype = image.datatype
+        if self.datatypes:
+            asked = ", ".join(self.datatypes)
+            return None if datatype in self.datatypes else (f"only the datatype {asked} is asked for", "")
+        if self.suffixes:
+            return None
+        reason = DATATYPES.get(datatype, f"BIDS has no datatype {datatype}")
+        return (reason, f"name {datatype} with --datatype to embed it") if reason else None
+
+    def _by_suffix(self, image: BidsImage) -> tuple[str, str] | None:
+        suffix, hint = image.suffix, f"name {image.suffix} with --suffix to embed it"
+        if not suffix:
+            return "its name does not end in a suffix that says what it is, such as T1w", "rename the file"
+        if self.suffixes:
+            asked = ", ".join(self.suffixes)
+            return None if suffix in self.suffixes else (f"only the suffix {asked} is asked for", "")
+        if suffix in NOT_PICTURES:
+            return NOT_PICTURES[suffix], ""
+        table = SUFFIXES.get(image.datatype, {suffix: ""})
+        reason = table.get(suffix, f"BIDS has no {suffix} image in {image.datatype}")
+        return (reason, hint) if reason else None
+
+    def _by_entities(self, image: BidsImage) -> tuple[str, str] | None:
+        concerned = [query for query in self.filters if query.concerns(image.entities)]
+        matched = [query for query in concerned if query.matches(image.entities)]
+        if concerned and not matched:
+            names = ", ".join(query.name for query in concerned if query.name)
+            return f"the filter file leaves it out{f' ({names})' if names else ''}", ""
+        decided = frozenset().union(*(query.named for query in matched))
+        for entity, value in image.entities.items():
+            reason = ENTITIES_AT_ALL.get(entity, "") or ENTITIES.get(entity, {}).get(value, "")
+            if reason and entity not in decided:
+                return reason, f"ask for {entity} {value} in a filter file to embed it"
+        return None

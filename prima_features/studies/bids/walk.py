@@ -1,0 +1,150 @@
+"""Walking a BIDS dataset: `sub-X[/ses-Y]/datatype/` and no deeper, so that no tree can take long."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from prima_features.errors import NothingUsableError
+from prima_features.studies.bids.choice import DATATYPES, NOT_WALKED, SUFFIXES
+from prima_features.studies.bids.image import BidsImage, parse_image
+from prima_features.studies.labels import study_id
+from prima_features.studies.selection import Selection
+from prima_features.studies.study import LeftOut
+
+IMAGES = (".nii", ".nii.gz")
+"""Endings of the images that BIDS allows for MRI."""
+_OTHER_IMAGES = (".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd", ".mnc", ".img", ".dcm")
+
+_FOLDER = re.compile(r"(sub|ses)-([a-zA-Z0-9+]+)")
+_BAD_LABEL = "its name is not one of BIDS: only letters and digits may follow sub- and ses-"
+_BAD_LABEL_HINT = "rename the folder and its files, or list the images in a manifest"
+
+
+def walk_dataset(root: Path, selection: Selection = Selection()) -> tuple[list[BidsImage], list[LeftOut]]:
+    """NIfTI images of the selected participants and sessions, by path; and what is no image by BIDS's rules.
+
+    Raises:
+        NothingUsableError: there is no folder `sub-X`.
+        UsageError: a participant or session that was asked for is not there.
+    """
+    walk = _Walk(root, selection)
+    walk.run()
+    return sorted(walk.images, key=lambda image: image.source), walk.left_out
+
+
+class _Walk:
+    """Collects images and what is left out on the way."""
+
+    def __init__(self, root: Path, selection: Selection):
+        self.root, self.selection = root, selection
+        self.images: list[BidsImage] = []
+        self.left_out: list[LeftOut] = []
+        self._sessions: set[str] = set()
+
+    def run(self) -> None:
+        folders, _ = self._list("", self.root)
+        for folder in folders:
+            if folder.name in NOT_WALKED:
+                self._leave_out("", folder, NOT_WALKED[folder.name])
+        subjects = self._labelled("sub", folders)
+        if not subjects:
+            raise NothingUsableError(f"{self.root} holds no folders named sub-X, as a BIDS dataset does")
+        self.selection.check_participants(subjects)
+        for subject, folder in subjects.items():
+            if self.selection.takes_participant(subject):
+                self._walk_subject(subject, folder)
+        self.selection.check_sessions(self._sessions)
+
+    def _walk_subject(self, subject: str, folder: Path) -> None:
+        before = len(self.images) + len(self.left_out)
+        sessions = self._labelled("ses", self._walk_visit(subject, "", folder))
+        self._sessions.update(sessions)
+        for session, visit in sessions.items():
+            if self.selection.takes_session(session):
+                self._walk_visit(subject, session, visit)
+        if len(self.images) + len(self.left_out) == before and not self.selection.sessions:
+            self._leave_out(study_id(subject), folder, "the folder holds no images")
+
+    def _walk_visit(self, subject: str, session: str, folder: Path) -> list[Path]:
+        """Take the images of one visit; returns the folders in it, sessions among them."""
+        study = study_id(subject, session)
+        folders, files = self._list(study, folder)
+        for file in files:
+            if file.name.endswith((*IMAGES, *_OTHER_IMAGES)):
+                self._leave_out(
+                    study,
+                    file,
+                    "it lies in no datatype's folder, such as anat",
+                    "move it to the folder that BIDS has for it",
+                    defect=True,
+                )
+        for datatype in folders:
+            if not datatype.name.startswith("ses-"):
+                self._walk_datatype(subject, session, datatype)
+        return folders
+
+    def _walk_datatype(self, subject: str, session: str, folder: Path) -> None:
+        study = study_id(subject, session)
+        folders, files = self._list(study, folder)
+        before = len(self.images) + len(self.left_out)
+        for file in files:
+            if file.name.endswith(IMAGES):
+                self._take(subject, session, file)
+            elif file.name.endswith(_OTHER_IMAGES):
+                reason = f"BIDS has images as .nii or .nii.gz, and this is {file.suffix}"
+                self._leave_out(study, file, reason, "convert it to NIfTI", defect=True)
+        if folder.name in SUFFIXES:
+            for nested in folders:
+                self._leave_out(study, nested, "a folder that BIDS does not have; it is not walked")
+        elif len(self.images) + len(self.left_out) == before and DATATYPES.get(folder.name):
+            # EEG, microscopy and the like are not NIfTI; one row a folder says why nothing came of it.
+            self._leave_out(study, folder, DATATYPES[folder.name])
+
+    def _take(self, subject: str, session: str, file: Path) -> None:
+        image = parse_image(file, self._below(file), subject, session)
+        if isinstance(image, LeftOut):
+            self.left_out.append(image)
+            return
+        self._sessions.add(image.session)
+        if self.selection.takes_session(image.session):
+            self.images.append(image)
+
+    def _list(self, study: str, folder: Path) -> tuple[list[Path], list[Path]]:
+        """Folders and files in the order of their names, without hidden ones."""
+        folders: list[Path] = []
+        files: list[Path] = []
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            self._leave_out(study, folder, f"the folder cannot be read: {error.strerror}", defect=True)
+            return [], []
+        for entry in entries:
+            if not entry.name.startswith("."):
+                (folders if _is_folder(entry) else files).append(Path(entry.path))
+        return folders, files
+
+    def _labelled(self, prefix: str, folders: list[Path]) -> dict[str, Path]:
+        """Folders called `prefix-LABEL`, by their labels."""
+        labelled = {}
+        for folder in folders:
+            if match := _FOLDER.fullmatch(folder.name):
+                if match[1] == prefix:
+                    labelled[match[2]] = folder
+            elif folder.name.startswith(f"{prefix}-"):
+                self._leave_out("", folder, _BAD_LABEL, _BAD_LABEL_HINT, defect=True)
+        return labelled
+
+    def _leave_out(self, study: str, path: Path, reason: str, hint: str = "", defect: bool = False) -> None:
+        self.left_out.append(LeftOut(study, self._below(path), reason, hint, defect))
+
+    def _below(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

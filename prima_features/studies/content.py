@@ -1,0 +1,34 @@
+"""Whether the content of a file is here. Datasets are often cloned without their large files."""
+
+from pathlib import Path
+
+from prima_features.studies.study import LeftOut
+
+_POINTERS = {
+    b"/annex/objects/": "fetch it with `datalad get` or `git annex get`",
+    b"version https://git-lfs": "fetch it with `git lfs pull`",
+}
+"""What a stand-in for a file's content starts with: git-annex's unlocked files, Git LFS."""
+
+_LONGEST_POINTER = 1024
+
+
+def find_absence(path: Path, study: str, what: str) -> LeftOut | None:
+    """Why the file cannot be read, where it is missing, a broken link, a stand-in or forbidden; else None."""
+    try:
+        start = b""
+        if path.stat().st_size <= _LONGEST_POINTER:
+            with path.open("rb") as file:
+                start = file.read(32)
+    except FileNotFoundError:
+        if not path.is_symlink():
+            return LeftOut(study, what, "the file does not exist", defect=True)
+        reason = "its content is not here: the file is a link to what has not been fetched"
+        return LeftOut(study, what, reason, _POINTERS[b"/annex/objects/"], defect=True)
+    except OSError as error:
+        return LeftOut(study, what, f"it cannot be read: {error.strerror}", defect=True)
+    for prefix, hint in _POINTERS.items():
+        if start.startswith(prefix):
+            reason = "its content is not here: the file is a stand-in for what has not been fetched"
+            return LeftOut(study, what, reason, hint, defect=True)
+    return None

@@ -1,0 +1,65 @@
+"""Which volumes of a part become images, and whether their slices make up a volume."""
+
+from collections.abc import Sequence
+
+from prima_features.studies.dicom.geometry import depth, spacing_defect
+from prima_features.studies.dicom.kinds import is_diffusion, is_diffusion_map, is_function
+from prima_features.studies.dicom.options import DicomOptions
+from prima_features.studies.dicom.rules import Rejection
+from prima_features.studies.dicom.volumes import Volume, b_group
+from prima_features.studies.study import DicomFrames, DicomSlices
+
+
+def choose_volumes(volumes: Sequence[Volume], options: DicomOptions) -> list[list[Volume]] | Rejection:
+    """Volumes to embed, one list an image; volumes of one list are averaged.
+
+    Diffusion keeps its first volume of the lowest b-value. Maps of it, such as the trace at several
+    b-values, keep one volume each. Anything else with several volumes is a time series, and single volumes
+    of function or perfusion (a reference scan, a map of blood flow) are treated alike.
+    """
+    if any(is_diffusion(volume[0]) for volume in volumes):
+        firsts = {b_group(volume[0]): volume for volume in reversed(volumes)}
+        return [[firsts[b]] for b in sorted(firsts)] if is_diffusion_map(volumes[0][0]) else [[volumes[0]]]
+    if options.time_series == "skip":
+        return _reject_time_series(volumes) or [[volumes[0]]]
+    if options.time_series == "first":
+        return [[volumes[0]]]
+    return [[volume for volume in volumes if len(volume) == len(volumes[0])]]
+
+
+def _reject_time_series(volumes: Sequence[Volume]) -> Rejection | None:
+    hint = "--time-series first or mean embeds it"
+    if len(volumes) > 1:
+        return Rejection(f"it is a time series of {len(volumes)} volumes", hint)
+    if is_function(volumes[0][0]):
+        return Rejection("it shows brain function or perfusion", hint)
+    return None
+
+
+def reject_stack(volume: Volume, options: DicomOptions) -> Rejection | None:
+    """Leave out too few slices, and missing or uneven ones."""
+    block = volume[0].block
+    n_slices = block.n_slices if block else len(volume)
+    if n_slices is not None and n_slices < options.min_slices:
+        count = f"{n_slices} {'slice' if n_slices == 1 else 'slices'}"
+        return Rejection(
+            f"it has {count}, fewer than {options.min_slices}", hint=f"--min-slices {n_slices} embeds it"
+        )
+    orientation = volume[0].orientation
+    positions = block.positions if block else [header.position for header in volume]
+    ordered = sorted(positions, key=lambda position: depth(position, orientation))
+    if len(ordered) > 1 and (defect := spacing_defect(ordered, orientation, options.slice_tolerance)):
+        return Rejection(defect, hint="export the whole series again", defect=True)
+    return None
+
+
+def to_image(volumes: Sequence[Volume]) -> DicomSlices | DicomFrames:
+    """What the reader is given of volumes that are averaged."""
+    if volumes[0][0].block is None:
+        return DicomSlices(tuple(tuple(header.file for header in volume) for volume in volumes))
+    blocks = [(header.file, header.block.index) for (header,) in volumes if header.block]
+    first = blocks[0][0]
+    within = tuple(index for file, index in blocks if file == first)
+    if len(within) > 1 or len(blocks) == 1:
+        return DicomFrames((first,), within)
+    return DicomFrames(tuple(file for file, _ in blocks), tuple(range(len(blocks))))

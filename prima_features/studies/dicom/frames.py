@@ -1,0 +1,136 @@
+"""Multi-frame files: which frames make up which volume, as dcm2niix will number the volumes."""
+
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING
+
+from prima_features.studies.dicom import values
+from prima_features.studies.dicom.diffusion import b_value
+from prima_features.studies.dicom.geometry import Vector, by_depth, depth, is_orientation, orientations
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+TAGS: tuple[values.Tag, ...] = (
+    "NumberOfFrames",
+    "DimensionIndexSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+"""Elements that `read_frames` reads."""
+
+_IN_STACK_POSITION = 0x00209057
+_SORTED_MAKERS = ("philips", "canon", "bruker")
+"""Makers whose frames dcm2niix sorts by DimensionIndexValues. It takes others' as they are stored; or, where
+the orientation is written once for all frames, sorts them by position alone, which mixes up volumes.
+(Measured with v1.0.20260724 on frames in every order; `test_dicom_frames.py` measures it again.)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One slice inside a multi-frame file."""
+
+    position: Vector
+    orientation: Vector
+    echo_time: float | None
+    """ms."""
+    b_value: float | None
+    """s/mm2."""
+    image_type: tuple[str, ...]
+    component: str
+    index: tuple[float, ...]
+    """DimensionIndexValues."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One volume inside a multi-frame file, or a mosaic."""
+
+    index: int = 0
+    """Its number among the volumes that dcm2niix makes of the file."""
+    n_slices: int | None = None
+    """None where a mosaic does not say."""
+    positions: tuple[Vector, ...] = ()
+    """Of its slices as stored; () where they are not written, as in mosaics."""
+    in_order: bool = True
+    """False where dcm2niix would mix up the slices."""
+    n_orientations: int = 1
+    n_echoes: int = 1
+    """In the whole file; dcm2niix makes an image of each."""
+
+
+def read_frames(data: "Dataset") -> list[tuple[Frame, Block]]:
+    """Volumes of a multi-frame file, each with its first frame. Empty where frames are not described."""
+    shared = next(iter(values.items(data, "SharedFunctionalGroupsSequence")), None)
+    groups = values.items(data, "PerFrameFunctionalGroupsSequence")
+    frames = [_frame(group, shared) for group in groups]
+    if values.text(data, "Manufacturer").lower().startswith(_SORTED_MAKERS):
+        frames.sort(key=lambda frame: frame.index if _position_is_last(data) else frame.index[::-1])
+    elif values.items(shared, "PlaneOrientationSequence") and _are_placed(frames):
+        frames.sort(key=_depth)
+    frames.sort(key=_kind)  # dcm2niix writes magnitude and phase to files of their own
+    return [volume for _, alike in groupby(frames, key=_kind) for volume in _volumes(list(alike))]
+
+
+def _position_is_last(data: "Dataset") -> bool:
+    dimensions = values.items(data, "DimensionIndexSequence")
+    return bool(dimensions) and values.whole(dimensions[-1], "DimensionIndexPointer") == _IN_STACK_POSITION
+
+
+def _frame(group: "Dataset", shared: "Dataset | None") -> Frame:
+    def macro(keyword: str) -> "Dataset | None":
+        """A functional group: the frame's own, or the one that all frames share (PS3.3 C.7.6.16)."""
+        return next(iter(values.items(group, keyword) or values.items(shared, keyword)), None)
+
+    kind = macro("MRImageFrameTypeSequence")
+    orientation = values.numbers(macro("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+    return Frame(
+        position=values.numbers(macro("PlanePositionSequence"), "ImagePositionPatient", 3),
+        orientation=orientation if is_orientation(orientation) else (),
+        echo_time=values.number(macro("MREchoSequence"), "EffectiveEchoTime"),
+        b_value=b_value(macro("MRDiffusionSequence")),
+        image_type=values.words(kind, "FrameType"),
+        component=values.text(kind, "ComplexImageComponent"),
+        index=values.numbers(macro("FrameContentSequence"), "DimensionIndexValues"),
+    )
+
+
+def _kind(frame: Frame) -> tuple[str, tuple[str, ...]]:
+    return frame.component, frame.image_type
+
+
+def _volumes(frames: list[Frame]) -> list[tuple[Frame, Block]]:
+    """Frames of one kind, in dcm2niix's order, cut into runs as long as there are places for slices."""
+    n_slices = len(by_depth(frames, _depth)) if _are_placed(frames) else len(frames)
+    if len(frames) % n_slices:
+        n_slices = len(frames)
+    runs = [frames[start : start + n_slices] for start in range(0, len(frames), n_slices)]
+    n_echoes = len({run[0].echo_time for run in runs})
+    return [(run[0], _block(index, run, n_echoes)) for index, run in enumerate(runs)]
+
+
+def _block(index: int, frames: list[Frame], n_echoes: int) -> Block:
+    placed = _are_placed(frames)
+    return Block(
+        index=index,
+        n_slices=len(frames),
+        positions=tuple(frame.position for frame in frames) if placed else (),
+        in_order=not placed or _is_run(frames),
+        n_orientations=len(orientations(frame.orientation for frame in frames)),
+        n_echoes=n_echoes,
+    )
+
+
+def _is_run(frames: list[Frame]) -> bool:
+    """Whether the slices run up or down the stack, each in a place of its own."""
+    steps = [after - before for before, after in pairwise(map(_depth, frames))]
+    monotonic = all(step > 0 for step in steps) or all(step < 0 for step in steps)
+    return monotonic and len(by_depth(frames, _depth)) == len(frames)
+
+
+def _are_placed(frames: list[Frame]) -> bool:
+    return all(frame.position and frame.orientation for frame in frames)
+
+
+def _depth(frame: Frame) -> float:
+    return depth(frame.position, frame.orientation)

@@ -1,0 +1,55 @@
+"""What the finder keeps of each file: a small record, so that memory stays flat over any tree."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from prima_features.studies.dicom.frames import Block
+from prima_features.studies.dicom.geometry import Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """One slice, or one volume of a multi-frame file or mosaic. Missing values are "", () or None."""
+
+    file: Path
+    sop_class: str
+    sop_uid: str
+    study_uid: str
+    series_uid: str
+    patient_id: str
+    study_date: str
+    modality: str
+    study_description: str
+    description: str
+    """SeriesDescription."""
+    protocol: str
+    series_number: int | None
+    instance_number: int | None
+    acquisition: int | None
+    temporal_position: int | None
+    time: str
+    """When it was acquired: AcquisitionTime, ContentTime and TriggerTime as written."""
+    image_type: tuple[str, ...]
+    component: str
+    """Of a complex image: MAGNITUDE, PHASE, REAL or IMAGINARY."""
+    contrast: str
+    """AcquisitionContrast."""
+    sequence: str
+    """ScanningSequence and SequenceName."""
+    rows: int
+    """0 for what is no image."""
+    columns: int
+    is_colour: bool
+    n_frames: int
+    pixel_spacing: Vector
+    """Between rows, between columns; mm."""
+    orientation: Vector
+    position: Vector
+    """Centre of the first voxel."""
+    echo_time: float | None
+    """ms."""
+    echo_number: int | None
+    b_value: float | None
+    """s/mm2."""
+    block: Block | None = None
+    """The volume it stands for, None for a slice."""

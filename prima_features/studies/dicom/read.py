@@ -1,0 +1,145 @@
+"""Reading one file's headers with pydicom."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prima_features.studies.dicom import diffusion, frames, mosaic, values
+from prima_features.studies.dicom.files import Kind, sniff
+from prima_features.studies.dicom.frames import Block, Frame
+from prima_features.studies.dicom.geometry import is_orientation
+from prima_features.studies.dicom.header import Header
+from prima_features.studies.dicom.unusable import Unusable
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+    from pydicom.tag import BaseTag
+
+_GE_COMPONENT = diffusion.PrivateElement(0x0043102F, "GEMS_PARM_01")
+_GE_COMPONENTS = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
+_DIRECTORY = "1.2.840.10008.1.3.10"
+"""MediaStorageSOPClassUID of a DICOMDIR, which lists files and holds no image."""
+_TAGS: list[values.Tag] = [
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "StudyDate"),
+    *("Modality", "StudyDescription", "SeriesDescription", "ProtocolName", "SeriesNumber", "InstanceNumber"),
+    *("AcquisitionNumber", "TemporalPositionIdentifier", "AcquisitionTime", "ContentTime", "TriggerTime"),
+    *("ImageType", "ComplexImageComponent", "AcquisitionContrast", "ScanningSequence", "SequenceName"),
+    *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing", "Manufacturer"),
+    *("ImageOrientationPatient", "ImagePositionPatient", "EchoTime", "EchoNumbers"),
+    *(_GE_COMPONENT.creator_tag, _GE_COMPONENT.tag),
+    *(*diffusion.TAGS, *frames.TAGS, *mosaic.TAGS),
+]
+"""Elements that are read. Nothing else of a file is looked at."""
+
+
+def read_headers(file: Path) -> list[Header] | Unusable:
+    """Headers of a file: one of a slice, several of a multi-frame file with several volumes."""
+    import pydicom
+
+    try:
+        kind = sniff(file)
+    except OSError:
+        return Unusable.UNREADABLE
+    if kind in (Kind.GZIPPED, Kind.OTHER):
+        return Unusable.GZIPPED if kind is Kind.GZIPPED else Unusable.NOT_DICOM
+    try:
+        data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_tags(), force=kind is Kind.BARE)
+    except values.malformed():
+        return Unusable.DAMAGED
+    if values.text(data.file_meta, "MediaStorageSOPClassUID") == _DIRECTORY:
+        return Unusable.DIRECTORY
+    header = _header(file, data)
+    return _volumes(header, data) if header.study_uid and header.series_uid else Unusable.NO_UIDS
+
+
+@cache
+def _tags() -> "list[BaseTag]":
+    from pydicom.tag import Tag
+
+    return [Tag(tag) for tag in _TAGS]
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom from warning of odd values: it quotes them, and they can name the patient."""
+    from pydicom import config
+
+    logger = logging.getLogger("pydicom")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with config.disable_value_validation(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _volumes(header: Header, data: "Dataset") -> list[Header]:
+    if block := mosaic.read_mosaic(data):
+        return [replace(header, block=block)]
+    volumes = frames.read_frames(data)
+    if header.n_frames > 1 and not volumes:
+        return [replace(header, block=Block(n_slices=header.n_frames))]
+    return [_volume(header, first, block) for first, block in volumes] or [header]
+
+
+def _volume(header: Header, first: Frame, block: Block) -> Header:
+    return replace(
+        header,
+        block=block if header.n_frames > 1 else None,
+        orientation=first.orientation,
+        position=first.position,
+        echo_time=header.echo_time if first.echo_time is None else first.echo_time,
+        b_value=header.b_value if first.b_value is None else first.b_value,
+        image_type=first.image_type or header.image_type,
+        component=first.component or header.component,
+    )
+
+
+def _header(file: Path, data: "Dataset") -> Header:
+    def text(tag: values.Tag) -> str:
+        return values.text(data, tag)
+
+    def whole(tag: values.Tag) -> int | None:
+        return values.whole(data, tag)
+
+    orientation = values.numbers(data, "ImageOrientationPatient", 6)
+    ge_component = _GE_COMPONENTS.get(int(_GE_COMPONENT.number(data) or 0), "")
+    return Header(
+        file=file,
+        sop_class=text("SOPClassUID"),
+        sop_uid=text("SOPInstanceUID"),
+        study_uid=text("StudyInstanceUID"),
+        series_uid=text("SeriesInstanceUID"),
+        patient_id=text("PatientID"),
+        study_date=text("StudyDate"),
+        modality=text("Modality").upper(),
+        study_description=text("StudyDescription"),
+        description=text("SeriesDescription"),
+        protocol=text("ProtocolName"),
+        series_number=whole("SeriesNumber"),
+        instance_number=whole("InstanceNumber"),
+        acquisition=whole("AcquisitionNumber"),
+        temporal_position=whole("TemporalPositionIdentifier"),
+        time=" ".join(map(text, ("AcquisitionTime", "ContentTime", "TriggerTime"))),
+        image_type=values.words(data, "ImageType"),
+        component=text("ComplexImageComponent").upper() or ge_component,
+        contrast=text("AcquisitionContrast").upper(),
+        sequence=f"{text('ScanningSequence')} {text('SequenceName')}",
+        rows=whole("Rows") or 0,
+        columns=whole("Columns") or 0,
+        is_colour=(whole("SamplesPerPixel") or 1) > 1 or text("PhotometricInterpretation") == "PALETTE COLOR",
+        n_frames=whole("NumberOfFrames") or 1,
+        pixel_spacing=values.numbers(data, "PixelSpacing", 2),
+        orientation=orientation if is_orientation(orientation) else (),
+        position=values.numbers(data, "ImagePositionPatient", 3),
+        echo_time=values.number(data, "EchoTime"),
+        echo_number=whole("EchoNumbers"),
+        b_value=diffusion.b_value(data),
+    )

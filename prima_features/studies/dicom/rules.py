@@ -1,0 +1,78 @@
+"""What is left out for what its headers say it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prima_features.studies.dicom.header import Header
+from prima_features.studies.dicom.kinds import is_localizer, is_phase
+from prima_features.studies.dicom.values import printable
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """Why something is not embedded: the last fields of a LeftOut."""
+
+    reason: str
+    hint: str = ""
+    defect: bool = False
+
+
+_OBJECTS = {
+    "1.2.840.10008.5.1.4.1.1.88.59": "a selection of key images",
+    "1.2.840.10008.5.1.4.1.1.88.": "a structured report",
+    "1.2.840.10008.5.1.4.1.1.11.": "a presentation state",
+    "1.2.840.10008.5.1.4.1.1.66.4": "a segmentation",
+    "1.2.840.10008.5.1.4.1.1.66.5": "a segmentation",
+    "1.2.840.10008.5.1.4.1.1.66.7": "a segmentation",
+    "1.2.840.10008.5.1.4.1.1.66": "raw data or a registration",
+    "1.2.840.10008.5.1.4.1.1.104.": "an encapsulated document",
+    "1.2.840.10008.5.1.4.1.1.481.": "a radiotherapy object",
+    "1.2.840.10008.5.1.4.1.1.4.2": "a spectrum",
+}
+"""Starts of the SOPClassUIDs (PS3.4 annex B.5) of what lies in a study beside images, longest first."""
+
+
+def reject_object(header: Header, modality: str) -> Rejection | None:
+    """Leave out what is no grey image of the modality asked for."""
+    for start, name in _OBJECTS.items():
+        if header.sop_class.startswith(start):
+            return Rejection(f"it is {name}, not an image")
+    if header.modality != modality.upper():
+        found = printable(header.modality) or "unknown"
+        return Rejection(f"its modality is {found}, not {modality}", hint=f"--modality {found}")
+    if not header.rows:
+        return Rejection("it holds no image")
+    if header.is_colour:
+        return Rejection("its images are in colour")
+    return None
+
+
+def reject_kind(header: Header) -> Rejection | None:
+    """Leave out localizers and phase images."""
+    if is_localizer(header):
+        return Rejection("it is a localizer")
+    if is_phase(header):
+        return Rejection("it shows phase, not magnitude")
+    return None
+
+
+def reject_geometry(part: Sequence[Header]) -> Rejection | None:
+    """Leave out images that do not say where they lie, or whose frames cannot be told apart."""
+    blocks = [header.block for header in part if header.block]
+    if any(block.n_orientations > 1 for block in blocks):
+        return Rejection("its slices lie in several orientations, as a localizer's do")
+    if not blocks and not all(header.orientation and header.position for header in part):
+        return Rejection("it does not say where its slices lie in the patient, as screenshots do not")
+    if any(block.n_echoes > 1 for block in blocks):
+        return Rejection(
+            "it holds several echoes in one file, which dcm2niix makes several images of",
+            hint="export the series as classic DICOM, one file a slice",
+            defect=True,
+        )
+    if not all(block.in_order for block in blocks):
+        return Rejection(
+            "its frames are incomplete, or stored in an order that dcm2niix mixes up",
+            hint="export the series as classic DICOM, one file a slice",
+            defect=True,
+        )
+    return None

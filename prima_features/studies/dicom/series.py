@@ -1,0 +1,80 @@
+"""One series: its images that are embedded, and what of it is left out."""
+
+from collections.abc import Iterator, Sequence
+
+from prima_features.studies.dicom.choice import choose_volumes, reject_stack, to_image
+from prima_features.studies.dicom.copies import drop_same_instances
+from prima_features.studies.dicom.header import Header
+from prima_features.studies.dicom.options import DicomOptions
+from prima_features.studies.dicom.rules import Rejection, reject_geometry, reject_kind, reject_object
+from prima_features.studies.dicom.split import Part, describe, is_three_plane, split
+from prima_features.studies.dicom.values import printable
+from prima_features.studies.dicom.volumes import find_volumes
+from prima_features.studies.names import series_name
+from prima_features.studies.study import DicomFrames, DicomSlices, LeftOut, Series
+
+Outcome = tuple[str, DicomSlices | DicomFrames | Rejection]
+"""What something is, in words that name no patient, and what becomes of it."""
+
+
+def find_series(
+    headers: Sequence[Header], options: DicomOptions, study: str
+) -> tuple[list[Series], list[LeftOut]]:
+    """Images of one SeriesInstanceUID, all under the series' name, and what is left out of it.
+
+    Args:
+        headers: all with that UID.
+        options: what is embedded.
+        study: id of the study, for what is left out.
+    """
+    first = min(headers, key=lambda header: (header.instance_number or 0, header.sop_uid))
+    name = series_name(first.description, first.protocol) or f"UNK-{first.series_uid}"
+    number = "without a number" if first.series_number is None else str(first.series_number)
+    description = printable(first.description or first.protocol)
+    label = f"{number} {description}" if description else f"series {number}"
+    series: list[Series] = []
+    left_out: list[LeftOut] = []
+    for what, outcome in _outcomes(headers, options, label):
+        if isinstance(outcome, Rejection):
+            left_out.append(LeftOut(study, what, outcome.reason, outcome.hint, outcome.defect))
+        else:
+            series.append(Series(name, outcome))
+    return series, left_out
+
+
+def _outcomes(headers: Sequence[Header], options: DicomOptions, label: str) -> Iterator[Outcome]:
+    distinct = drop_same_instances(headers)
+    yield from _copies(len(headers) - len(distinct), label)
+    rejections = {header: reject_object(header, options.modality) for header in distinct}
+    for rejection in dict.fromkeys(filter(None, rejections.values())):
+        yield label, rejection
+    images = [header for header in distinct if not rejections[header]]
+    if is_three_plane(images):
+        yield label, Rejection("its slices lie in three or more orientations, as a localizer's do")
+        return
+    parts = split(images)
+    for part in parts:
+        yield from _part_outcomes(part, options, ", ".join(filter(None, [label, describe(part, parts)])))
+
+
+def _part_outcomes(part: Part, options: DicomOptions, what: str) -> Iterator[Outcome]:
+    if rejection := reject_kind(part[0]) or reject_geometry(part):
+        yield what, rejection
+        return
+    volumes = find_volumes(part)
+    if isinstance(volumes, Rejection):
+        yield what, volumes
+        return
+    yield from _copies(len(part) - sum(map(len, volumes)), what)
+    chosen = choose_volumes(volumes, options)
+    if isinstance(chosen, Rejection):
+        yield what, chosen
+        return
+    for averaged in chosen:
+        yield what, reject_stack(averaged[0], options) or to_image(averaged)
+
+
+def _copies(count: int, what: str) -> Iterator[Outcome]:
+    if count:
+        files = "1 file" if count == 1 else f"{count} files"
+        yield f"{files} of {what}", Rejection("the same slices are already there; one of each is used")

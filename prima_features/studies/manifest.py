@@ -1,0 +1,127 @@
+"""A manifest: a table that says which images make up which study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from prima_features.errors import UsageError
+from prima_features.studies.content import find_absence
+from prima_features.studies.dicom import DicomOptions, find_dicom
+from prima_features.studies.dicom.files import Kind, sniff
+from prima_features.studies.labels import safe_label, study_id
+from prima_features.studies.manifest_table import Row, read_rows
+from prima_features.studies.nifti import IMAGES, fields_beside, make_series
+from prima_features.studies.pseudonyms import Pseudonyms
+from prima_features.studies.study import DEFAULT_DESCRIPTION, Found, LeftOut, Series, Study
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What a row's path holds."""
+
+    series: tuple[Series, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    description: str = ""
+
+
+def find_manifest(
+    table: Path, options: DicomOptions = DicomOptions(), pseudonyms: Pseudonyms | None = None
+) -> Found:
+    """Studies of a manifest, in the order of its rows: rows that share subject and session are one study.
+
+    A path is a NIfTI file, a folder with DICOM, or one DICOM file, which stands for its series. All series of
+    a DICOM folder are taken, under the row's series name where there is one; a folder with several DICOM
+    studies is left out. A NIfTI file is embedded even if its name says that it is a mask. Paths that are not
+    there are left out, with their rows.
+
+    Args:
+        table: a CSV or TSV file with the columns of `prima_features.studies.manifest_table.COLUMNS`.
+        options: what of DICOM is embedded.
+        pseudonyms: not stored, since the manifest names its subjects.
+
+    Raises:
+        UsageError: the table cannot be used (see `read_rows`), subjects' names differ only in characters that
+            ids do not have, or one study has two descriptions. The message names the rows.
+        NothingUsableError: it has no rows.
+    """
+    if table.is_dir():
+        raise UsageError(f"{table} is a folder, and a manifest is a table in a CSV or TSV file")
+    studies: dict[str, list[Row]] = {}
+    for row in read_rows(table):
+        session = safe_label(row.session) if row.session else ""
+        studies.setdefault(study_id(safe_label(row.subject), session), []).append(row)
+    made = [_make_study(table, study, rows, options, pseudonyms) for study, rows in studies.items()]
+    return Found(
+        format="manifest",
+        studies=tuple(study for study, _ in made if study.series),
+        left_out=tuple(item for _, left_out in made for item in left_out),
+    )
+
+
+def _make_study(
+    table: Path, study: str, rows: Sequence[Row], options: DicomOptions, pseudonyms: Pseudonyms | None
+) -> tuple[Study, list[LeftOut]]:
+    first = rows[0]
+    for row in rows:
+        if (row.subject, row.session) != (first.subject, first.session):
+            raise UsageError(
+                f"{table}, rows {first.number} and {row.number}: their subjects or sessions differ, but both "
+                f"come to {study}, since ids hold letters and digits only; rename one"
+            )
+    contents = [_open_row(row, study, options, pseudonyms) for row in rows]
+    scans_own = [content.description for content in contents if content.description]
+    return Study(
+        id=study,
+        subject=first.subject,
+        session=first.session,
+        description=_description(table, rows) or next(iter(scans_own), DEFAULT_DESCRIPTION),
+        # Once each: a table may list every file of a DICOM series.
+        series=tuple(dict.fromkeys(series for content in contents for series in content.series)),
+    ), [item for content in contents for item in content.left_out]
+
+
+def _description(table: Path, rows: Sequence[Row]) -> str:
+    described = [row for row in rows if row.description]
+    for row in described:
+        if row.description != described[0].description:
+            raise UsageError(
+                f"{table}, rows {described[0].number} and {row.number}: one study has two descriptions; "
+                "keep one"
+            )
+    return described[0].description if described else ""
+
+
+def _open_row(row: Row, study: str, options: DicomOptions, pseudonyms: Pseudonyms | None) -> _Content:
+    is_nifti = row.path.name.lower().endswith(IMAGES)
+    # Only the row is told where the path may be DICOM's, since that can name the patient.
+    what = f"row {row.number}: {row.written}" if is_nifti else f"row {row.number}"
+    if not row.path.is_dir() and (absence := find_absence(row.path, study, what)):
+        return _Content(left_out=(absence,))
+    if is_nifti:
+        series = make_series(row.path, row.written, fields_beside(row.path))
+        return _Content((replace(series, name=row.series or series.name),))
+    if row.path.is_file() and sniff(row.path) is Kind.OTHER:
+        reason, hint = (
+            "the file is neither NIfTI (.nii, .nii.gz) nor DICOM",
+            "convert it, or take the row out",
+        )
+        return _Content(left_out=(LeftOut(study, what, reason, hint, defect=True),))
+    return _open_dicom(row, study, find_dicom(row.path, options, pseudonyms))
+
+
+def _open_dicom(row: Row, study: str, found: Found) -> _Content:
+    if len(found.studies) > 1:
+        reason = f"the folder holds {len(found.studies)} DICOM studies, and a row is one study's"
+        hint = "give each study's folder on a row of its own"
+        return _Content(left_out=(LeftOut(study, f"row {row.number}", reason, hint, defect=True),))
+    left_out = tuple(
+        replace(item, study=study, what=f"row {row.number}: {item.what}") for item in found.left_out
+    )
+    if not found.studies:
+        none = LeftOut(study, f"row {row.number}", "the folder holds no DICOM series to embed", defect=True)
+        return _Content(left_out=left_out or (none,))
+    (one,) = found.studies
+    series = tuple(replace(series, name=row.series or series.name) for series in one.series)
+    return _Content(series, left_out, one.description)

@@ -1,0 +1,78 @@
+"""The files of a model directory (design.md section 4): their names, config.json, checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from prima_features.encoder.config import PrimaConfig
+from prima_features.errors import UsageError
+
+CONFIG = "config.json"
+MODEL = "model.safetensors"
+TEXT = "text.safetensors"
+HEADS = "heads.safetensors"
+CARD = "README.md"
+CHECKSUMS = "SHA256SUMS"
+"""Lines as `sha256sum` writes them, so that `sha256sum -c SHA256SUMS` checks a directory too."""
+
+CHECKED = (CONFIG, MODEL, TEXT, HEADS)
+"""The files that checksums are recorded of. Not the card, which people edit."""
+FILES = (*CHECKED, CARD, CHECKSUMS)
+
+
+def is_model_directory(path: Path) -> bool:
+    """Whether a folder has what every model has."""
+    return (path / CONFIG).is_file() and (path / MODEL).is_file()
+
+
+def write_config(directory: Path, config: PrimaConfig) -> None:
+    """Write config.json."""
+    (directory / CONFIG).write_text(json.dumps(config.to_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def read_config(directory: Path) -> PrimaConfig:
+    """Read config.json.
+
+    Raises:
+        UsageError: there is none, or it is of another kind of model or format version.
+    """
+    path = directory / CONFIG
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("it holds no JSON object")
+        return PrimaConfig.from_json(values)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): give a model directory") from error
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"{path} is not a Prima model's configuration: {error}") from error
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_checksums(directory: Path) -> None:
+    """Write SHA256SUMS for those of `CHECKED` that a model directory has."""
+    names = [name for name in CHECKED if (directory / name).is_file()]
+    lines = [f"{sha256(directory / name)}  {name}\n" for name in names]
+    (directory / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def read_checksums(directory: Path) -> dict[str, str]:
+    """Recorded checksums by file name; empty where none were recorded.
+
+    Raises:
+        UsageError: SHA256SUMS is there and is not what `sha256sum` writes.
+    """
+    path = directory / CHECKSUMS
+    if not path.is_file():
+        return {}
+    fields = [line.split() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    if not all(len(field) == 2 and field[1].lstrip("*") in CHECKED for field in fields):
+        raise UsageError(f"{path} is not a list of checksums of a model's files: download the model again")
+    return {name.lstrip("*"): digest for digest, name in fields}

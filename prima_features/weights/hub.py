@@ -1,0 +1,144 @@
+"""Model directories on the Hub: fetching files through the client's cache, downloading, pushing."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from prima_features.errors import UsageError
+from prima_features.weights import directory
+from prima_features.weights.new_directory import new_directory
+
+log = logging.getLogger(__name__)
+
+_HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
+_CLIENT_FOLDER = ".cache"
+
+
+def split_revision(name: str, revision: str | None = None) -> tuple[str, str | None]:
+    """OWNER/NAME and the revision of `OWNER/NAME[@REVISION]`.
+
+    Raises:
+        UsageError: no Hub id, or another revision in the name than beside it.
+    """
+    hub_id, _, inside = name.partition("@")
+    if not _HUB_ID.fullmatch(hub_id):
+        raise UsageError(f"{name!r} is not a Hub id: write OWNER/NAME or OWNER/NAME@REVISION")
+    if inside and revision and inside != revision:
+        raise UsageError(f"{name!r} names one revision and {revision!r} is another: give one of them")
+    return hub_id, revision or inside or None
+
+
+def fetch(hub_id: str, revision: str | None, names: Sequence[str]) -> Path:
+    """The cached snapshot of a Hub model that holds some files; what is not in the cache is downloaded.
+
+    A cached file is taken without asking the Hub whether there is a newer one.
+
+    Raises:
+        UsageError: the Hub does not have them or cannot be reached.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def paths(local: bool) -> list[Path]:
+        got = [hf_hub_download(hub_id, name, revision=revision, local_files_only=local) for name in names]
+        return [Path(path) for path in got]
+
+    try:
+        return paths(local=True)[0].parent
+    except LocalEntryNotFoundError:
+        log.info("%s is not in the Hub cache: downloading it", hub_id)
+    with _told(hub_id, revision):
+        return paths(local=False)[0].parent
+
+
+def download(hub_id: str, revision: str | None = None, output: Path | None = None) -> Path:
+    """Fetch a whole model, text tower and heads included.
+
+    Args:
+        hub_id: OWNER/NAME.
+        revision: branch, tag or commit; the default branch if None.
+        output: a new directory to put it in, e.g. to copy to a machine without internet; the Hub client's
+            cache if None.
+
+    Returns:
+        The model directory.
+
+    Raises:
+        UsageError: the Hub does not have it or cannot be reached, or `output` holds something.
+    """
+    from huggingface_hub import snapshot_download
+
+    patterns = list(directory.FILES)
+    if output is None:
+        with _told(hub_id, revision):
+            return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+    with new_directory(output) as made:
+        with _told(hub_id, revision):
+            snapshot_download(hub_id, revision=revision, allow_patterns=patterns, local_dir=made)
+        shutil.rmtree(made / _CLIENT_FOLDER, ignore_errors=True)
+        if not directory.is_model_directory(made):
+            raise UsageError(f"{hub_id} holds no {directory.CONFIG} and {directory.MODEL}: not a Prima model")
+    return output
+
+
+def push(source: Path, hub_id: str, private: bool = False) -> str:
+    """Upload a model directory in one commit, making the repository where there is none.
+
+    Returns:
+        The commit's address.
+
+    Raises:
+        UsageError: no model directory, or the Hub refuses it or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    directory.read_config(source)
+    if not directory.is_model_directory(source):
+        raise UsageError(f"{source} holds no {directory.MODEL}: give a model directory")
+    with _told(hub_id, None):
+        api = HfApi()
+        api.create_repo(hub_id, private=private, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=hub_id,
+            folder_path=source,
+            allow_patterns=list(directory.FILES),
+            commit_message="Upload model",
+        )
+    return str(commit)
+
+
+@contextmanager
+def _told(hub_id: str, revision: str | None) -> Iterator[None]:
+    """Say in one sentence what the Hub client raises."""
+    from huggingface_hub import errors
+
+    at = f"{hub_id}@{revision}" if revision else hub_id
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        raise UsageError(f"{hub_id} is gated: accept its terms on the Hub and run `hf auth login`") from error
+    except errors.RepositoryNotFoundError as error:
+        raise UsageError(
+            f"the Hub has no model {hub_id} that you may read: check the name, or log in"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise UsageError(
+            f"the Hub has no revision {revision!r} of {hub_id}: give a branch, tag or commit"
+        ) from error
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+        raise UsageError(
+            f"{at} is not in the Hub cache, and the Hub cannot be reached or HF_HUB_OFFLINE is set: on a "
+            f"machine with internet run `prima weights download {at} --output DIR`, and copy DIR here"
+        ) from error
+    except errors.EntryNotFoundError as error:
+        raise UsageError(f"{at} on the Hub lacks files of a Prima model: is it one?") from error
+    # The HTTP library's own errors: which library it is depends on the client's version.
+    except (errors.HTTPError, OSError) as error:
+        raise UsageError(
+            f"the Hub refused {at}, or cannot be reached ({str(error).splitlines()[0]})"
+        ) from error

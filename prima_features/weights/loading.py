@@ -1,0 +1,99 @@
+"""Filling a network with the tensors of a safetensors file: strictly, and without initialising it first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from prima_features.encoder.config import PrimaConfig
+from prima_features.errors import UsageError
+from prima_features.weights.strict import Shapes, difference
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from prima_features.encoder.prima import Prima
+
+    Network = TypeVar("Network", bound=Prima)
+
+
+def hollow(network: type[Network], config: PrimaConfig) -> Network:
+    """A network without numbers, on the meta device: initialising it would take longer than loading it.
+
+    Raises:
+        ValueError: the configuration's sizes are impossible.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            return network(config)
+    except (TypeError, RuntimeError, ZeroDivisionError) as error:  # as torch says no to sizes such as -1
+        raise ValueError(f"{error}".splitlines()[0]) from error
+
+
+def network_shapes(config: PrimaConfig) -> Shapes:
+    """Names and shapes of all tensors of the network of a configuration.
+
+    Raises:
+        ValueError: its sizes are impossible.
+    """
+    from prima_features.encoder.prima import Prima
+
+    return {name: tuple(tensor.shape) for name, tensor in hollow(Prima, config).state_dict().items()}
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, on the CPU.
+
+    Raises:
+        UsageError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: download or convert the whole model") from error
+    except SafetensorError as error:
+        raise UsageError(f"{path} is damaged ({error}): copy, download or convert it again") from error
+
+
+def fill(
+    network: nn.Module, path: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> None:
+    """Give a network the tensors of a file, and put it in evaluation mode.
+
+    Args:
+        network: of the right sizes; may be on the meta device.
+        path: a safetensors file with exactly the network's tensors.
+        device: where they go.
+        dtype: number type of the floating tensors; as stored if None.
+
+    Raises:
+        UsageError: tensors are missing, unexpected or of another shape.
+    """
+    assign(network, read_tensors(path), f"{path}", device, dtype)
+
+
+def assign(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    where: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Like `fill`, from tensors in memory; `where` is said to hold them in messages."""
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    if problem := difference(expected, {name: tuple(tensor.shape) for name, tensor in tensors.items()}):
+        raise UsageError(f"{where} does not hold the tensors that config.json asks for ({problem})")
+    placed = {name: _placed(tensor, device, dtype) for name, tensor in tensors.items()}
+    network.load_state_dict(placed, strict=True, assign=True)
+    network.eval()
+
+
+def _placed(tensor: Tensor, device: torch.device | str, dtype: torch.dtype | None) -> Tensor:
+    return tensor.to(device, dtype if tensor.is_floating_point() else None)

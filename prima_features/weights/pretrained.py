@@ -1,0 +1,123 @@
+"""Prima with weights: loading from a directory, the package or the Hub, and saving."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from safetensors.torch import save
+
+from prima_features.encoder.config import PrimaConfig
+from prima_features.encoder.prima import Prima
+from prima_features.errors import UsageError
+from prima_features.preprocessing import Preprocessing
+from prima_features.weights import directory
+from prima_features.weights.loading import fill, hollow
+from prima_features.weights.resolve import resolve
+
+
+class PrimaModel(
+    Prima,
+    PyTorchModelHubMixin,
+    library_name="prima-features",
+    pipeline_tag="image-feature-extraction",
+    paper_url="https://arxiv.org/abs/2509.18638",
+    tags=["mri", "brain", "neuroimaging", "medical"],
+):
+    """The encoder, and where its weights came from.
+
+    Attributes:
+        name: bundled name, Hub id, or name of the directory.
+        revision: commit on the Hub, version of this package for a bundled model, or `local`.
+        sha256: checksum of model.safetensors; empty for weights that were not loaded.
+        directory: what it was loaded from.
+    """
+
+    def __init__(self, config: PrimaConfig) -> None:
+        super().__init__(config)
+        self.name = ""
+        self.revision = ""
+        self.sha256 = ""
+        self.directory: Path | None = None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How volumes must be prepared for these weights."""
+        return self.config.preprocessing
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.sequence.registers.device
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """Load a model, in evaluation mode, without its text tower and heads (`load_text`, `score_heads`).
+
+        Args:
+            name: a directory, a bundled model's name, or a Hub id, the latter also as `OWNER/NAME@REVISION`;
+                looked for in that order, and in the Hub's cache before the Hub.
+            revision: branch, tag or commit of a Hub id.
+            device: where the weights go.
+            dtype: number type of the weights.
+
+        Raises:
+            UsageError: there is no such model, or it is damaged or of other sizes than its config.json says.
+        """
+        source = resolve(name, revision)
+        config = directory.read_config(source.directory)
+        try:
+            model = hollow(cls, config)
+        except ValueError as error:
+            raise UsageError(
+                f"{source.directory / directory.CONFIG} has impossible sizes: {error}"
+            ) from error
+        fill(model, source.directory / directory.MODEL, device, dtype)
+        model.name, model.revision, model.directory = source.name, source.revision, source.directory
+        model.sha256 = directory.sha256(source.directory / directory.MODEL)
+        return model
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """The part of `save_pretrained` that is left to us: all files, where the mixin has made the folder.
+
+        Text tower and heads are copied from where the model was loaded, and so is the card.
+        """
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        # Under another name first: a loaded model's tensors may still be mapped from the file of that name.
+        partial = save_directory / f"{directory.MODEL}.partial"
+        partial.write_bytes(save(tensors, metadata={"format": "pt"}))
+        partial.replace(save_directory / directory.MODEL)
+        copied = {
+            file
+            for file in (directory.TEXT, directory.HEADS, directory.CARD)
+            if self._copy(file, save_directory)
+        }
+        directory.write_config(
+            save_directory,
+            replace(
+                self.config,
+                text=self.config.text if directory.TEXT in copied else None,
+                heads=self.config.heads if directory.HEADS in copied else None,
+            ),
+        )
+        directory.write_checksums(save_directory)
+
+    def _copy(self, file: str, target: Path) -> bool:
+        source = self.directory / file if self.directory is not None else None
+        if source is None or not source.is_file():
+            (target / file).unlink(missing_ok=True)
+            return False
+        if source.resolve() != (target / file).resolve():
+            shutil.copyfile(source, target / file)
+        return True

@@ -1,0 +1,37 @@
+"""Loading the text tower, which only search and pretraining need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prima_features.encoder.text import TextTower
+from prima_features.errors import UsageError
+from prima_features.weights import directory as files
+from prima_features.weights.loading import fill
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load_text(
+    directory: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> TextTower:
+    """The text tower of a model directory, in evaluation mode.
+
+    Args:
+        directory: a model directory.
+        device: where the weights go.
+        dtype: number type of the weights; float32 if None.
+
+    Raises:
+        UsageError: the model has none, its file is damaged, or transformers is not installed.
+    """
+    import torch
+
+    config = files.read_config(directory).text
+    if config is None:
+        raise UsageError(f"the model in {directory} has no text tower: search needs one that has")
+    tower = TextTower(config)
+    fill(tower, directory / files.TEXT, device, dtype or torch.float32)
+    return tower

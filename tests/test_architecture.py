@@ -1,0 +1,95 @@
+"""Imports run one way, along the data's path; light commands stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import prima_features
+
+LAYERS = ["studies", "volumes", "tokens", "encoder", "embedding"]
+"""Each may import what stands before it."""
+BESIDE = {
+    "weights": {"encoder", "weights", "model_cards"},
+    "embedding": {*LAYERS, "weights"},
+    "probes": {"embedding", "probes", "model_cards", "weights"},
+}
+EVERYWHERE = {"errors", "preprocessing", "_version"}
+PACKAGE = Path(prima_features.__file__).parent
+ROOM = {name: PACKAGE / name for name in (*LAYERS, "weights")}
+
+
+def imported(file: Path) -> set[str]:
+    """First names below prima_features that a file imports, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules = [node.module]
+            if node.module == "prima_features":
+                modules = [f"prima_features.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            modules = [alias.name for alias in node.names]
+        else:
+            continue
+        names |= {module.split(".")[1] for module in modules if module.startswith("prima_features.")}
+    return names
+
+
+@pytest.mark.parametrize("room", [*ROOM, "probes"])
+def test_a_room_imports_only_what_stands_before_it(room: str) -> None:
+    if room == "probes":
+        from prima_features import probes
+
+        folder = Path(probes.__file__).parent
+    else:
+        folder = ROOM[room]
+    allowed = BESIDE.get(room) or set(LAYERS[: LAYERS.index(room) + 1])
+    for file in folder.rglob("*.py"):
+        assert imported(file) <= allowed | EVERYWHERE, file
+
+
+def test_the_encoder_reads_and_writes_nothing() -> None:
+    io = {
+        "h5py",
+        "nibabel",
+        "pydicom",
+        "SimpleITK",
+        "safetensors",
+        "huggingface_hub",
+        "pandas",
+        "pathlib",
+        "os",
+    }
+    for file in ROOM["encoder"].rglob("*.py"):
+        tree = ast.walk(ast.parse(file.read_text()))
+        found = {
+            name.split(".")[0]
+            for node in tree
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in (
+                [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            )
+        }
+        assert not found & io, file
+
+
+def modules_after(code: str) -> set[str]:
+    """Modules that a fresh Python holds after running some code."""
+    code += "\nimport sys; print('\\n'.join(sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    return set(done.stderr.split())
+
+
+def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
+    code = "from prima_features.cli.main import main\nassert main(['--help']) == 0\nassert main(['embed', '--help']) == 0"
+    heavy = {"torch", "sklearn", "pandas", "scipy", "SimpleITK", "nibabel", "transformers", "xgboost", "h5py"}
+    assert not modules_after(code) & heavy
+
+
+def test_nothing_is_installed_under_a_bare_name() -> None:
+    modules = modules_after(
+        "import prima_features.cli.main, prima_features.probes, prima_features.model_cards"
+    )
+    assert not modules & {"cli", "probes", "model_cards"}

@@ -1,0 +1,93 @@
+"""What is installed: every package, from the wheel as well as editable."""
+
+import configparser
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+FOLDERS = {
+    "prima_features": "prima_features",
+    "cli": "prima_features.cli",
+    "probes": "prima_features.probes",
+    "model_cards": "prima_features.model_cards",
+}
+
+
+def packages_on_disk() -> set[str]:
+    found = set()
+    for folder, package in FOLDERS.items():
+        for init in (REPOSITORY / folder).rglob("__init__.py"):
+            below = init.parent.relative_to(REPOSITORY / folder).parts
+            found.add(".".join((package, *below)))
+    return found
+
+
+def test_the_package_list_names_every_package_on_disk() -> None:
+    config = configparser.ConfigParser()
+    config.read(REPOSITORY / "setup.cfg")
+    assert set(config["options"]["packages"].split()) == packages_on_disk()
+
+
+def test_every_folder_with_code_is_a_package() -> None:
+    for folder in FOLDERS:
+        for file in (REPOSITORY / folder).rglob("*.py"):
+            assert (file.parent / "__init__.py").exists(), file
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of the working tree, built from a copy so that no build folder is left in it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if tracked.returncode:
+        pytest.skip("needs a git checkout")
+    for name in tracked.stdout.splitlines():
+        if not name.startswith("tests/") and (REPOSITORY / name).is_file():
+            target = source / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((REPOSITORY / name).read_bytes())
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*pip, "--wheel-dir", str(folder), str(source)], check=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_code_models_and_cards_under_one_name(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"prima_features"}
+    for package in packages_on_disk():
+        assert f"{package.replace('.', '/')}/__init__.py" in names
+    for name in ("config.json", "model.safetensors", "README.md"):
+        assert f"prima_features/weights/bundled/prima-untrained/{name}" in names
+    assert "prima_features/model_cards/prima-untrained.md" in names
+    assert "prima_features/py.typed" in names
+
+
+def test_the_wheel_embeds_from_another_folder(wheel: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site)]
+    subprocess.run([*pip, str(wheel)], check=True)
+    source = REPOSITORY / "tests" / "data" / "study_a"
+    command = "import sys, prima_features.cli.main as m; print(m.__file__); sys.exit(m.main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "embed", str(source), "out.h5", "--model", "prima-untrained"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(site) in done.stdout
+    assert (tmp_path / "out.h5").exists()
