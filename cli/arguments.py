@@ -18,8 +18,8 @@ def spread(arguments: Sequence[str], command: TyperCommand | TyperGroup) -> list
     """Repeat each option that takes several values before each of them, as Click wants it.
 
     `--participant-label 01 02` becomes `--participant-label 01 --participant-label 02`. Values run up to the
-    next option; where the command's positional arguments would then be missing, its last values are taken for
-    those: `--participant-label 01 02 SOURCE OUTPUT` works as well.
+    next option; where no positional argument would be left then, the last ones are taken for those:
+    `--participant-label 01 02 SOURCE OUTPUT` works as well.
     """
     options = {
         name: option
@@ -27,7 +27,7 @@ def spread(arguments: Sequence[str], command: TyperCommand | TyperGroup) -> list
         if option.param_type_name == "option"
         for name in (*option.opts, *option.secondary_opts)
     }
-    required = sum(p.param_type_name == "argument" and p.required for p in command.params)
+    n_arguments = sum(option.param_type_name == "argument" for option in command.params)
     pieces: list[tuple[str, list[str]]] = []  # (option taking several values, or "") and its tokens
     n_positional = 0
     rest = list(arguments)
@@ -46,11 +46,10 @@ def spread(arguments: Sequence[str], command: TyperCommand | TyperGroup) -> list
             n_positional += option is None and not token.startswith("-")
         del rest[:n_values]
 
-    missing = required - n_positional
     last = next((values for name, values in reversed(pieces) if name), [])
-    if 0 < missing < len(last):
-        pieces.append(("", last[-missing:]))
-        del last[-missing:]
+    if n_positional == 0 and len(last) > n_arguments:
+        pieces.append(("", last[-n_arguments:]))
+        del last[-n_arguments:]
     return [text for name, values in pieces for text in _repeated(name, values)]
 
 

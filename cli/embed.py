@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +14,7 @@ from prima_features.weights import DEFAULT_MODEL
 
 
 def embed(
+    context: typer.Context,
     source: Annotated[
         Path,
         typer.Argument(
@@ -76,10 +76,14 @@ def embed(
 ) -> None:
     """Embed every study of SOURCE into one HDF5 file.
 
-    Studies that cannot be read are listed with the reason, and the rest goes on. An interrupted run goes on where
-    it stopped when the same command is given again.
+    Studies that cannot be read are listed with the reason, and the rest goes on. An interrupted run goes on
+    where it stopped when the same command is given again.
     """
     if manifest is not None:
+        if output is not None:
+            raise typer.BadParameter(
+                "it takes the place of SOURCE; give one of them", param_hint="--manifest"
+            )
         source, output, format = manifest, output or source, "manifest"
     if output is None:
         raise typer.BadParameter("name the file to write, such as out.h5", param_hint="OUTPUT.h5")
@@ -119,7 +123,7 @@ def embed(
             description=study_description,
             dtype=dtype,
             keep_patient_id=keep_patient_id,
-            command=shlex.join(["prima", *sys.argv[1:]]),
+            command=shlex.join(["prima", *context.obj]),
             on_study=on_study,
         )
     print_failures(summary.failures)

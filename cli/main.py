@@ -61,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     command = typer.main.get_command(app)
     try:
-        result = command.main(_spread_for(command, given), prog_name="prima", standalone_mode=False)
+        result = command.main(
+            _spread_for(command, given), prog_name="prima", standalone_mode=False, obj=given
+        )
     except PrimaError as error:
         if debug:
             raise

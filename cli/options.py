@@ -41,7 +41,7 @@ Datatypes = Annotated[
     typer.Option(
         "--datatype",
         metavar="NAME...",
-        help="BIDS folders to take (default: anat dwi).",
+        help="BIDS datatypes to take (default: anat dwi swi).",
         rich_help_panel=_FIND,
     ),
 ]

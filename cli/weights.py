@@ -72,9 +72,13 @@ def verify(
 ) -> None:
     """Compare a model's files with their recorded checksums, and load every part."""
     from prima_features.weights.resolve import resolve
-    from prima_features.weights.verify import verify as check
 
-    files, loaded = check(resolve(model).directory)
+    directory = resolve(model).directory
+    from prima_features.weights.verify import (
+        verify as check,
+    )  # imports torch, which a wrong name need not wait for
+
+    files, loaded = check(directory)
     shown = table("file", "sha256", "")
     for file in files:
         shown.add_row(file.name, file.sha256, "as recorded" if file.recorded else "no checksum recorded")

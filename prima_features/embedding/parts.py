@@ -31,8 +31,8 @@ def input_hash(study: Study, settings: dict[str, Any]) -> str:
     for series in study.series:
         states = [path.stat() if path.exists() else None for path in series.files]
         sizes = [(state.st_size, state.st_mtime_ns) if state else None for state in states]
-        files.append((series.name, repr(series.image), sizes))
-    text = json.dumps([settings, study.id, study.description, files], sort_keys=True)
+        files.append((series.name, asdict(series.image), sizes))
+    text = json.dumps([settings, study.id, study.description, files], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

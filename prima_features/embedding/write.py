@@ -27,6 +27,7 @@ from prima_features.embedding.layout import (
     VECTOR,
 )
 from prima_features.embedding.records import EmbeddedStudy, Failure
+from prima_features.embedding.sink import Sink
 from prima_features.errors import OutputError
 
 VectorType = Literal["float32", "float16"]
@@ -76,12 +77,13 @@ def write_embeddings(
     Raises:
         OutputError: the disk is full or the folder cannot be written to.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, Sink(temporary) as sink, h5py.File(sink, "w") as file:
         file.attrs.update(provenance.attributes())
         tables = _Tables(file, dtype)
         tables.failure.extend(_columns(left_out, FAILURE))
         for study in studies:
             tables.add(study)
+            sink.check()
         tables.flush()
 
 
@@ -177,19 +179,18 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, OutputError):
-            raise
+    except OutputError:
+        raise
+    except OSError as error:
         raise OutputError(_reason(path, error)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _reason(path: Path, error: OSError | RuntimeError) -> str:
-    # HDF5 reports a full disk as text inside an OSError or, on closing, a RuntimeError.
-    if getattr(error, "errno", None) == errno.ENOSPC or f"errno = {errno.ENOSPC}" in str(error):
+def _reason(path: Path, error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
         return f"The disk is full: {path} was not written; free some space and run the same command again"
-    what = getattr(error, "strerror", None) or str(error)
+    what = error.strerror or str(error)
     return f"{path} cannot be written ({what}); check the folder and run the same command again"
 
 

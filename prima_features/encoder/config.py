@@ -170,7 +170,9 @@ class PrimaConfig:
         values = dict(values)
         model_type, version = values.pop("model_type", None), values.pop("format_version", None)
         if model_type != MODEL_TYPE:
-            raise ValueError(f"model_type is {model_type!r}, not {MODEL_TYPE!r}: this is another kind of model")
+            raise ValueError(
+                f"model_type is {model_type!r}, not {MODEL_TYPE!r}: this is another kind of model"
+            )
         if version != FORMAT_VERSION:
             raise ValueError(f"format_version is {version!r}; this release reads {FORMAT_VERSION}")
         return from_plain(cls, values)

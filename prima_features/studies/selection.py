@@ -92,7 +92,7 @@ def _check(kind: str, wanted: Iterable[str], there: Collection[str]) -> None:
         if not names:
             raise UsageError(f"There is no {kind} {label}: the source has no {kind}s")
         near = [name for name in names if name.lstrip("0") == label.lstrip("0")]
-        near += [name for name in get_close_matches(label, names, n=_EXAMPLES) if name not in near]
+        near = near or get_close_matches(label, names, n=3)
         if near:
             raise UsageError(f"There is no {kind} {label}; did you mean {' or '.join(near)}?")
         more = ", ..." if len(names) > _EXAMPLES else ""

@@ -1,4 +1,7 @@
-"""A study and its series: what a finder hands on. Frozen, small, and free of pixel data."""
+"""A study and its series: what a finder hands on. Frozen, small, and free of pixel data.
+
+Paths are left out of what `repr` shows, because a path can carry a patient's name into a log.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ DEFAULT_DESCRIPTION = "MRI BRAIN"
 class NiftiImage:
     """One NIfTI file."""
 
-    path: Path
+    path: Path = field(repr=False)
     volumes: tuple[int, ...] = (0,)
     """Volumes of a 4-D file that are averaged into one image (a diffusion series' b=0 volumes)."""
     orientation: tuple[float, ...] = ()
@@ -24,7 +27,7 @@ class NiftiImage:
 class DicomSlices:
     """Classic DICOM: one file a slice."""
 
-    stacks: tuple[tuple[Path, ...], ...]
+    stacks: tuple[tuple[Path, ...], ...] = field(repr=False)
     """Volumes that are averaged into one image, nearly always one. Each is sorted by position along the
     slice normal so that the axis it runs along ascends in LPS."""
 
@@ -33,7 +36,7 @@ class DicomSlices:
 class DicomFrames:
     """Enhanced multi-frame files or mosaics, which dcm2niix unpacks."""
 
-    files: tuple[Path, ...]
+    files: tuple[Path, ...] = field(repr=False)
     volumes: tuple[int, ...] = (0,)
     """Volumes of dcm2niix's output, ordered as it orders them, that are averaged into one image."""
 

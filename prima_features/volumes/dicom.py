@@ -62,8 +62,10 @@ def unpack_frames(image: DicomFrames, folder: Path) -> Path:
     outputs.mkdir()
     for i, file in enumerate(image.files):
         (inputs / f"{i:06d}.dcm").symlink_to(file.resolve())
-    # -x i: keep the acquired slice axis third instead of turning 3-D acquisitions.
-    _run_dcm2niix(["-b", "n", "-z", "n", "-x", "i", "-f", "image", "-o", str(outputs), str(inputs)])
+    # -x i keeps the acquired slice axis third instead of turning 3-D acquisitions; -p n applies the rescale
+    # slope, as for classic slices, in place of Philips' private scaling.
+    options = ["-b", "n", "-z", "n", "-x", "i", "-p", "n", "-f", "image"]
+    _run_dcm2niix([*options, "-o", str(outputs), str(inputs)])
     made = [path for path in sorted(outputs.glob("*.nii")) if not path.stem.endswith(("_Eq_1", "_ph"))]
     if len(made) != 1:
         raise SeriesError(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from prima_features.errors import UsageError
 from prima_features.weights import directory
+from prima_features.weights.hub_client import talking
 from prima_features.weights.new_directory import new_directory
 
 log = logging.getLogger(__name__)
@@ -41,19 +41,16 @@ def fetch(hub_id: str, revision: str | None, names: Sequence[str]) -> Path:
     Raises:
         UsageError: the Hub does not have them or cannot be reached.
     """
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
 
-    def paths(local: bool) -> list[Path]:
-        got = [hf_hub_download(hub_id, name, revision=revision, local_files_only=local) for name in names]
-        return [Path(path) for path in got]
-
-    try:
-        return paths(local=True)[0].parent
-    except LocalEntryNotFoundError:
+    # Not hf_hub_download with local_files_only, which may ask the Hub about other things all the same.
+    cached = [try_to_load_from_cache(hub_id, name, revision=revision) for name in names]
+    found = [Path(path) for path in cached if isinstance(path, str)]
+    if len(found) < len(names):
         log.info("%s is not in the Hub cache: downloading it", hub_id)
-    with _told(hub_id, revision):
-        return paths(local=False)[0].parent
+        with talking(hub_id, revision):
+            found = [Path(hf_hub_download(hub_id, name, revision=revision)) for name in names]
+    return found[0].parent
 
 
 def download(hub_id: str, revision: str | None = None, output: Path | None = None) -> Path:
@@ -75,10 +72,10 @@ def download(hub_id: str, revision: str | None = None, output: Path | None = Non
 
     patterns = list(directory.FILES)
     if output is None:
-        with _told(hub_id, revision):
+        with talking(hub_id, revision):
             return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
     with new_directory(output) as made:
-        with _told(hub_id, revision):
+        with talking(hub_id, revision):
             snapshot_download(hub_id, revision=revision, allow_patterns=patterns, local_dir=made)
         shutil.rmtree(made / _CLIENT_FOLDER, ignore_errors=True)
         if not directory.is_model_directory(made):
@@ -100,7 +97,7 @@ def push(source: Path, hub_id: str, private: bool = False) -> str:
     directory.read_config(source)
     if not directory.is_model_directory(source):
         raise UsageError(f"{source} holds no {directory.MODEL}: give a model directory")
-    with _told(hub_id, None):
+    with talking(hub_id, None):
         api = HfApi()
         api.create_repo(hub_id, private=private, exist_ok=True)
         commit = api.upload_folder(
@@ -109,36 +106,4 @@ def push(source: Path, hub_id: str, private: bool = False) -> str:
             allow_patterns=list(directory.FILES),
             commit_message="Upload model",
         )
-    return str(commit)
-
-
-@contextmanager
-def _told(hub_id: str, revision: str | None) -> Iterator[None]:
-    """Say in one sentence what the Hub client raises."""
-    from huggingface_hub import errors
-
-    at = f"{hub_id}@{revision}" if revision else hub_id
-    try:
-        yield
-    except errors.GatedRepoError as error:
-        raise UsageError(f"{hub_id} is gated: accept its terms on the Hub and run `hf auth login`") from error
-    except errors.RepositoryNotFoundError as error:
-        raise UsageError(
-            f"the Hub has no model {hub_id} that you may read: check the name, or log in"
-        ) from error
-    except errors.RevisionNotFoundError as error:
-        raise UsageError(
-            f"the Hub has no revision {revision!r} of {hub_id}: give a branch, tag or commit"
-        ) from error
-    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
-        raise UsageError(
-            f"{at} is not in the Hub cache, and the Hub cannot be reached or HF_HUB_OFFLINE is set: on a "
-            f"machine with internet run `prima weights download {at} --output DIR`, and copy DIR here"
-        ) from error
-    except errors.EntryNotFoundError as error:
-        raise UsageError(f"{at} on the Hub lacks files of a Prima model: is it one?") from error
-    # The HTTP library's own errors: which library it is depends on the client's version.
-    except (errors.HTTPError, OSError) as error:
-        raise UsageError(
-            f"the Hub refused {at}, or cannot be reached ({str(error).splitlines()[0]})"
-        ) from error
+    return commit.commit_url

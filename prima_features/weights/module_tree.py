@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from prima_features.weights.records import CheckpointError, Global, Record
 from prima_features.weights.stored_tensor import StoredTensor, as_tensor
 
-_MAX_DEPTH = 32
+# Bounds on files that are built to be walked for ever: modules may be shared, and so be met twice at each level.
+_MAX_WRAPPERS = 32
+_MAX_MODULES = 10_000
 
 
 class Module:
@@ -24,7 +24,7 @@ class Module:
     """
 
     def __init__(self, record: object, path: str) -> None:
-        for _ in range(_MAX_DEPTH):
+        for _ in range(_MAX_WRAPPERS):
             state = _state(record, path)
             inner = state.get("_modules")
             if not (isinstance(inner, dict) and list(inner) == ["module"]):
@@ -87,11 +87,11 @@ class Module:
 
     def parameters(self) -> dict[str, StoredTensor]:
         """All parameters below, by their state-dict names."""
-        return dict(self._walk("_parameters", "", 0))
+        return self._tensors("_parameters")
 
     def buffers(self) -> dict[str, StoredTensor]:
         """All buffers below, by their names; those too that a state dict leaves out."""
-        return dict(self._walk("_buffers", "", 0))
+        return self._tensors("_buffers")
 
     def attribute(self, name: str, default: object = None) -> object:
         """A plain attribute of the pickled module, as inert records."""
@@ -104,14 +104,17 @@ class Module:
         members = self._state.get(kind)
         return members if isinstance(members, dict) else {}
 
-    def _walk(self, kind: str, prefix: str, depth: int) -> Iterator[tuple[str, StoredTensor]]:
-        if depth > _MAX_DEPTH:
-            raise CheckpointError(f"nests {self.path} deeper than {_MAX_DEPTH} modules")
-        for name, value in self._members(kind).items():
-            if (tensor := as_tensor(value)) is not None:
-                yield f"{prefix}{name}", tensor
-        for name, child in self.children().items():
-            yield from child._walk(kind, f"{prefix}{name}.", depth + 1)
+    def _tensors(self, kind: str) -> dict[str, StoredTensor]:
+        found: dict[str, StoredTensor] = {}
+        waiting = [("", self)]
+        for _ in range(_MAX_MODULES):
+            if not waiting:
+                return found
+            prefix, module = waiting.pop()
+            tensors = {f"{prefix}{name}": as_tensor(value) for name, value in module._members(kind).items()}
+            found |= {name: tensor for name, tensor in tensors.items() if tensor is not None}
+            waiting += [(f"{prefix}{name}.", child) for name, child in module.children().items()]
+        raise CheckpointError(f"holds more than {_MAX_MODULES} modules at {self.path or 'its top'}")
 
 
 def _state(record: object, path: str) -> dict[object, object]:

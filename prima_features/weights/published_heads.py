@@ -11,6 +11,7 @@ from prima_features.weights.stored_tensor import StoredTensor
 PRIORITIES = {3: ("none", "low", "high"), 4: ("none", "low", "medium", "high")}
 """Names of the priority head's outputs by their number; files from before February 2026 have three."""
 
+_MAX_HEADS = 1000
 _WITHOUT_WEIGHTS = {"ReLU", "Dropout", "Identity"}
 
 Tensors = dict[str, StoredTensor]
@@ -36,8 +37,8 @@ def heads(model: Module) -> tuple[HeadsConfig | None, Tensors]:
 
 def _family(model: Module, attribute: str, kind: str) -> tuple[tuple[HeadConfig, ...], Tensors]:
     entries = model.attribute(attribute, {})
-    if not isinstance(entries, dict):
-        raise CheckpointError(f"has {attribute} that are not a dict of names")
+    if not (isinstance(entries, dict) and len(entries) <= _MAX_HEADS):
+        raise CheckpointError(f"has {attribute} that are not a dict of at most {_MAX_HEADS} names")
     configs: list[HeadConfig] = []
     tensors: Tensors = {}
     for name, entry in entries.items():

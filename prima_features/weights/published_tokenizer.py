@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import count, takewhile
+from itertools import takewhile
 from typing import NamedTuple
 
 from prima_features.encoder.config import TokenizerConfig
@@ -13,6 +13,7 @@ from prima_features.weights.stored_tensor import StoredTensor, as_tensor
 _FIRST = "encoder.blocks.0.conv.weight"
 _CODES = "quantizer.quantizer.embedding.weight"
 _PARTS = ("encoder.blocks.", "decoder.blocks.", "quantizer.quantizer.")
+_MAX_BLOCKS = 256
 _NESTED = ("state_dict", "model_state_dict", "model")
 
 Tensors = dict[str, StoredTensor]
@@ -94,7 +95,8 @@ def _prefix(state: Tensors) -> str | None:
 def _levels(tensors: Tensors, side: str) -> list[_Level]:
     """The convolutions that change the resolution, each with the residual units behind it."""
     levels: list[_Level] = []
-    for block in takewhile(lambda block: _holds(tensors, block), (f"{side}.blocks.{i}" for i in count())):
+    blocks = (f"{side}.blocks.{i}" for i in range(_MAX_BLOCKS))
+    for block in takewhile(lambda block: _holds(tensors, block), blocks):
         if (conv := tensors.get(f"{block}.conv.weight")) is not None:
             levels.append(_Level(conv, []))
         elif levels:

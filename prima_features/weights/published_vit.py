@@ -7,6 +7,8 @@ from prima_features.weights.module_tree import Module
 from prima_features.weights.records import CheckpointError
 from prima_features.weights.stored_tensor import StoredTensor
 
+_MAX_LAYERS = 256
+
 Tensors = dict[str, StoredTensor]
 
 
@@ -21,11 +23,11 @@ def transformer(module: Module, prefix: str) -> tuple[TransformerConfig, Tensors
     Heads and dim_head are attributes of the attention modules; all other sizes are read from the tensors.
 
     Raises:
-        CheckpointError: no layers, layers of different sizes, or causal attention.
+        CheckpointError: no layers or too many, layers of different sizes, or causal attention.
     """
     layers = list(module.child("layers").children().values())
-    if not layers:
-        raise CheckpointError(f"has no layers in {module.path}")
+    if not 0 < len(layers) <= _MAX_LAYERS:
+        raise CheckpointError(f"has {len(layers)} layers in {module.path}, where 1 to {_MAX_LAYERS} can be")
     sizes = {_sizes(layer) for layer in layers}
     if len(sizes) > 1:
         raise CheckpointError(f"has layers of different sizes in {module.path}")

@@ -48,7 +48,8 @@ def score_heads(directory: Path, study_embedding: np.ndarray) -> HeadScores:
                     f"the heads in {directory} read study embeddings of {reads} numbers, not of "
                     f"{study.shape[-1]}: embed with the same model"
                 )
-            scores[head.kind].append(head.module(study).reshape(len(study), -1).numpy())
+            output = head.module(study)  # (N,), or (N, k) for priority
+            scores[head.kind].append((output if output.ndim == 2 else output[:, None]).numpy())
     nothing = np.zeros((len(study), 0), dtype=np.float32)
     diagnosis, referral, priority = (
         np.concatenate([nothing, *columns], axis=1) for columns in scores.values()

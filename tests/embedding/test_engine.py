@@ -35,11 +35,18 @@ def test_a_bad_series_is_recorded_and_the_others_are_embedded(tmp_path: Path, mo
     assert isinstance(result, EmbeddedStudy)
     assert [series.name for series in result.series] == ["T2w"]
     (failure,) = result.failures
-    assert (failure.study, failure.series, failure.stage, failure.error) == ("sub-01", "T1w", "read", "the file is empty")
+    assert (failure.study, failure.series, failure.stage, failure.error) == (
+        "sub-01",
+        "T1w",
+        "read",
+        "the file is empty",
+    )
     assert failure.defect
 
 
-def test_a_study_without_a_usable_series_fails_and_the_next_goes_on(tmp_path: Path, model: PrimaModel) -> None:
+def test_a_study_without_a_usable_series_fails_and_the_next_goes_on(
+    tmp_path: Path, model: PrimaModel
+) -> None:
     missing = NiftiImage(tmp_path / "missing.nii")
     results = list(embed_studies([study("01", missing), study("02", scan(tmp_path / "a.nii"))], model))
     assert isinstance(results[0], FailedStudy)

@@ -37,7 +37,8 @@ def find_dicom(
         without a description.
 
     Raises:
-        UsageError: `root` does not exist, or is a file that is not DICOM.
+        UsageError: `root` does not exist.
+        NothingUsableError: `root` is a file that is no DICOM image.
     """
     pseudonyms = pseudonyms or Pseudonyms()
     with quiet_pydicom():

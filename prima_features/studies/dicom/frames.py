@@ -1,5 +1,6 @@
 """Multi-frame files: which frames make up which volume, as dcm2niix will number the volumes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
@@ -65,9 +66,10 @@ def read_frames(data: "Dataset") -> list[tuple[Frame, Block]]:
     groups = values.items(data, "PerFrameFunctionalGroupsSequence")
     frames = [_frame(group, shared) for group in groups]
     if values.text(data, "Manufacturer").lower().startswith(_SORTED_MAKERS):
-        frames.sort(key=lambda frame: frame.index if _position_is_last(data) else frame.index[::-1])
+        step = 1 if _position_is_last(data) else -1
+        frames.sort(key=lambda frame: frame.index[::step])
     elif values.items(shared, "PlaneOrientationSequence") and _are_placed(frames):
-        frames.sort(key=_depth)
+        frames.sort(key=_depth_in(frames))
     frames.sort(key=_kind)  # dcm2niix writes magnitude and phase to files of their own
     return [volume for _, alike in groupby(frames, key=_kind) for volume in _volumes(list(alike))]
 
@@ -101,7 +103,7 @@ def _kind(frame: Frame) -> tuple[str, tuple[str, ...]]:
 
 def _volumes(frames: list[Frame]) -> list[tuple[Frame, Block]]:
     """Frames of one kind, in dcm2niix's order, cut into runs as long as there are places for slices."""
-    n_slices = len(by_depth(frames, _depth)) if _are_placed(frames) else len(frames)
+    n_slices = len(by_depth(frames, _depth_in(frames))) if _are_placed(frames) else len(frames)
     if len(frames) % n_slices:
         n_slices = len(frames)
     runs = [frames[start : start + n_slices] for start in range(0, len(frames), n_slices)]
@@ -123,14 +125,16 @@ def _block(index: int, frames: list[Frame], n_echoes: int) -> Block:
 
 def _is_run(frames: list[Frame]) -> bool:
     """Whether the slices run up or down the stack, each in a place of its own."""
-    steps = [after - before for before, after in pairwise(map(_depth, frames))]
+    steps = [after - before for before, after in pairwise(map(_depth_in(frames), frames))]
     monotonic = all(step > 0 for step in steps) or all(step < 0 for step in steps)
-    return monotonic and len(by_depth(frames, _depth)) == len(frames)
+    return monotonic and len(by_depth(frames, _depth_in(frames))) == len(frames)
 
 
 def _are_placed(frames: list[Frame]) -> bool:
     return all(frame.position and frame.orientation for frame in frames)
 
 
-def _depth(frame: Frame) -> float:
-    return depth(frame.position, frame.orientation)
+def _depth_in(frames: list[Frame]) -> Callable[[Frame], float]:
+    """Depth by the first orientation: the others may differ by rounding, which moves far corners."""
+    orientation = frames[0].orientation
+    return lambda frame: depth(frame.position, orientation)

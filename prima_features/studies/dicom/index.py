@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from prima_features.errors import UsageError
+from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies.dicom.files import walk
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.read import read_headers
@@ -30,7 +30,8 @@ def read_index(root: Path) -> Index:
     A single file stands for its whole series: the files beside it with the same SeriesInstanceUID.
 
     Raises:
-        UsageError: no such file or folder, or a file that is not DICOM.
+        UsageError: no such file or folder.
+        NothingUsableError: a file that is no DICOM image.
     """
     if root.is_dir():
         return _read_folder(root)
@@ -38,7 +39,7 @@ def read_index(root: Path) -> Index:
         raise UsageError(f"{root} does not exist: name a folder of DICOM files, or one file of a series")
     read = read_headers(root)
     if isinstance(read, Unusable):
-        raise UsageError(f"the file given is no DICOM image that can be used: {read.reason}")
+        raise NothingUsableError(f"{root} holds no DICOM image that can be used: {read.reason}")
     return Index(tuple(_read_siblings(root, read[0])))
 
 

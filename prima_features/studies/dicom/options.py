@@ -21,8 +21,8 @@ class DicomOptions:
     slice_tolerance: float = 0.05
     """How far a distance between neighbouring slices, or a slice's shift sideways, may stray from the
     stack's median, as a fraction of the median distance. Scanners write positions with two to four
-    decimals, so thin slices stray by a few percent; a missing slice strays by 100 percent. (ITK's 1e-6
-    warns of rounding, insightsoftwareconsortium/itk issue 1607; dcm2niix allows 0.2 mm.)"""
+    decimals, so thin slices stray by a few percent; a missing slice strays by 100 percent. (dcm2niix
+    allows 0.2 mm; ITK's 1e-6 mm warns of rounding, InsightSoftwareConsortium/ITK#1607.)"""
 
     def __post_init__(self) -> None:
         if not self.modality:
@@ -30,8 +30,8 @@ class DicomOptions:
         if self.min_slices < 1:
             raise UsageError(f"the fewest slices of a series must be 1 or more, not {self.min_slices}")
         if self.time_series not in get_args(TimeSeries):
-            raise UsageError(f"time series are skipped, or embedded by their first volume or mean: expected "
-                             f"one of {', '.join(get_args(TimeSeries))}, not {self.time_series}")  # fmt: skip
+            choices = ", ".join(get_args(TimeSeries))
+            raise UsageError(f"time series can be treated as {choices}, not {self.time_series}")
         if not 0 < self.slice_tolerance < 0.5:
             raise UsageError(
                 f"the slice tolerance must lie between 0 and 0.5 of the distance, not {self.slice_tolerance}"

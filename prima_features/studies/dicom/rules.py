@@ -38,8 +38,9 @@ def reject_object(header: Header, modality: str) -> Rejection | None:
         if header.sop_class.startswith(start):
             return Rejection(f"it is {name}, not an image")
     if header.modality != modality.upper():
-        found = printable(header.modality) or "unknown"
-        return Rejection(f"its modality is {found}, not {modality}", hint=f"--modality {found}")
+        found = printable(header.modality)
+        hint = f"--modality {found} embeds it" if found else ""
+        return Rejection(f"its modality is {found or 'unknown'}, not {modality}", hint)
     if not header.rows:
         return Rejection("it holds no image")
     if header.is_colour:

@@ -35,7 +35,8 @@ def b_group(header: Header) -> int:
 
 
 def _find_repeats(slices: Sequence[Header]) -> list[Volume] | Rejection:
-    places = by_depth(slices, lambda header: depth(header.position, header.orientation))
+    orientation = slices[0].orientation
+    places = by_depth(slices, lambda header: depth(header.position, orientation))
     repeated = [place for place in places if len(place) > 1]
     if all(map(have_same_pixels, repeated)):
         return [tuple(place[0] for place in places)]
@@ -43,7 +44,7 @@ def _find_repeats(slices: Sequence[Header]) -> list[Volume] | Rejection:
         number = 1 + places.index(repeated[0])
         return Rejection(
             f"{len(repeated[0])} files with different pixels lie in the place of slice {number}, "
-            f"counted from the {count_from(slices[0].orientation)}",
+            f"counted from the {count_from(orientation)}",
             hint="export the series again, or remove the files that do not belong to it",
             defect=True,
         )

@@ -1,0 +1,23 @@
+"""A small BIDS dataset for the commands."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def bids(tmp_path: Path) -> Path:
+    """Two subjects, the second seen twice, with a T1w and a FLAIR each."""
+    root = tmp_path / "bids"
+    for seed, visit in enumerate(("sub-01", "sub-02/ses-a", "sub-02/ses-b")):
+        anat = root / visit / "anat"
+        anat.mkdir(parents=True)
+        for suffix in ("T1w", "FLAIR"):
+            values = np.random.default_rng(seed).integers(0, 900, (32, 32, 8)).astype(np.int16)
+            image = nib.Nifti1Image(values, np.diag([2.0, 2.0, 5.0, 1.0]))
+            nib.save(image, anat / f"{visit.replace('/', '_')}_{suffix}.nii.gz")
+    (root / "dataset_description.json").write_text(json.dumps({"Name": "x", "BIDSVersion": "1.9.0"}))
+    return root

@@ -1,0 +1,147 @@
+"""Wrong use and bad luck: one sentence, the right exit code, nothing half-written."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prima_features.cli.main import main
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
+    """Exit code and the one line of stderr."""
+    code = main([str(argument) for argument in arguments])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("Error: ")
+    assert not any("Traceback" in line for line in lines)
+    return code, lines[-1]
+
+
+CASES = {
+    "missing path": (["embed", "{tmp}/nowhere", "{tmp}/out.h5"], 2, "does not exist"),
+    "empty folder": (["embed", "{tmp}/empty", "{tmp}/out.h5"], 4, "it is empty"),
+    "folder of text": (["embed", "{tmp}/text", "{tmp}/out.h5"], 4, "none of its 1 files is DICOM or NIfTI"),
+    "text file": (["embed", "{tmp}/text/a.txt", "{tmp}/out.h5"], 4, "is not NIfTI"),
+    "no output": (["embed", "{bids}"], 2, "OUTPUT.h5"),
+    "output folder missing": (["embed", "{bids}", "{tmp}/no/out.h5"], 2, "does not exist; create it"),
+    "output is a folder": (["embed", "{bids}", "{tmp}/empty"], 2, "is a folder"),
+    "output is another file": (["embed", "{bids}", "{tmp}/text/a.txt"], 2, "is not an embeddings file"),
+    "unknown model": (["embed", "{bids}", "{tmp}/out.h5", "--model", "prima-typo"], 2, "prima-typo"),
+    "model directory without model": (
+        ["embed", "{bids}", "{tmp}/out.h5", "--model", "{tmp}/empty"],
+        2,
+        "config.json",
+    ),
+    "model is a file": (["embed", "{bids}", "{tmp}/out.h5", "--model", "{tmp}/text/a.txt"], 2, "is a file"),
+    "unknown participant": (
+        ["embed", "{bids}", "{tmp}/out.h5", "--participant-label", "7"],
+        2,
+        "no participant 7",
+    ),
+    "unknown device": (["embed", "{bids}", "{tmp}/out.h5", "--device", "tpu9"], 2, "not available here"),
+    "unknown option": (["embed", "{bids}", "{tmp}/out.h5", "--modle", "x"], 2, "No such option"),
+    "bad choice": (["embed", "{bids}", "{tmp}/out.h5", "--dtype", "int8"], 2, "--dtype"),
+    "unknown command": (["embedd"], 2, "embedd"),
+    "inspect a missing file": (["inspect", "{tmp}/nowhere.h5"], 2, "does not exist"),
+    "missing filter file": (["inspect", "{bids}", "--bids-filter-file", "{tmp}/f.json"], 2, "filter file"),
+    "missing manifest": (["embed", "--manifest", "{tmp}/t.tsv", "{tmp}/out.h5"], 2, "does not exist"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_cannot_be_is_told_in_one_sentence(
+    case: str, bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "a.txt").write_text("hello")
+    arguments, code, reason = CASES[case]
+    before = sorted(tmp_path.rglob("*"))
+    found_code, sentence = fails(capsys, *(text.format(tmp=tmp_path, bids=bids) for text in arguments))
+    assert found_code == code, sentence
+    assert reason in sentence
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_nothing_usable_leaves_nothing(
+    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for scan in bids.rglob("*.nii.gz"):
+        scan.write_bytes(b"")
+    code, sentence = fails(capsys, "embed", bids, tmp_path / "out.h5")
+    assert code == 4
+    assert "the file is empty (6 times)" in sentence
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bids"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read and write everything")
+def test_unreadable_input_and_read_only_output(
+    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bids / "sub-01" / "anat" / "sub-01_T1w.nii.gz").chmod(0)
+    assert main(["embed", str(bids), str(tmp_path / "out.h5")]) == 3
+    assert "Permission denied" in capsys.readouterr().err
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    assert fails(capsys, "embed", bids, locked / "out.h5")[0] == 2
+
+
+def run_limited(bids: Path, output: Path, file_size: int) -> subprocess.CompletedProcess[str]:
+    """Run where no file may grow beyond a size: what a full disk or a quota does to a process."""
+    code = (
+        "import signal, resource\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({file_size}, {resource.RLIM_INFINITY}))\n"
+        "import sys\nfrom prima_features.cli.main import main\nsys.exit(main())"
+    )
+    command = [sys.executable, "-c", code, "embed", str(bids), str(output)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("file_size", [512, 20_000])
+def test_a_disk_that_takes_no_more_stops_the_run_and_leaves_nothing_half_written(
+    bids: Path, tmp_path: Path, file_size: int
+) -> None:
+    output = tmp_path / "out.h5"
+    done = run_limited(bids, output, file_size)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("Error: ")
+    assert "cannot be written" in done.stderr or "disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not output.exists()
+    assert not list(tmp_path.rglob(".*.tmp"))
+    assert main(["embed", str(bids), str(output)]) == 0  # what was finished is taken up again
+
+
+def test_an_internal_error_is_told_without_a_traceback(
+    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("prima_features.embedding.run.find", broken)
+    code, sentence = fails(capsys, "embed", bids, tmp_path / "out.h5")
+    assert code == 1
+    assert "Internal error: ZeroDivisionError" in sentence
+    with pytest.raises(ZeroDivisionError):
+        main(["embed", str(bids), str(tmp_path / "out.h5"), "--debug"])
+
+
+def test_a_header_of_20000_slices_is_refused_without_allocating(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import gzip
+
+    import nibabel as nib
+
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.float64)
+    header.set_data_shape((512, 512, 20000))
+    header.set_sform(np.eye(4), 1)
+    (tmp_path / "claims.nii.gz").write_bytes(gzip.compress(header.binaryblock + b"\0" * 4))
+    code, sentence = fails(capsys, "embed", tmp_path / "claims.nii.gz", tmp_path / "out.h5")
+    assert code == 4
+    assert "20000 slices give 320000 subvolumes" in sentence

@@ -1,0 +1,97 @@
+"""Nothing that identifies a patient leaves a DICOM run but through OUTPUT.ids.tsv."""
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from prima_features.embedding.read import read_embeddings
+
+NAME, PATIENT_ID, BIRTH = "Doe^Jane", "MRN-4711-8", "19600607"
+
+
+@pytest.fixture
+def cohort(study_a: Path, tmp_path: Path) -> tuple[Path, set[str]]:
+    """A DICOM study with a name in its folder too and a damaged series; and all that must not be seen."""
+    folder = tmp_path / "incoming" / "Doe_Jane_MRN-4711-8"
+    secrets = {NAME, "Doe", "Jane", PATIENT_ID, BIRTH}
+    for file in sorted(study_a.rglob("*.dcm")):
+        data = pydicom.dcmread(file)
+        data.PatientName, data.PatientID = NAME, PATIENT_ID
+        secrets |= {data.StudyInstanceUID, data.SeriesInstanceUID, data.SOPInstanceUID}
+        target = folder / data.SeriesInstanceUID / f"{data.SOPInstanceUID}.dcm"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if "004_dwi" in str(file):
+            del data.SeriesDescription
+            del data.ProtocolName
+        data.save_as(target)
+        if "002_t2" in str(file):  # headers are whole, pixels are cut off
+            target.write_bytes(target.read_bytes()[:-20000])
+    return folder, secrets
+
+
+def prima(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "prima_features.cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, check=False, cwd=cwd)
+
+
+def seen(secrets: set[str], content: bytes) -> set[str]:
+    return {secret for secret in secrets if secret.encode() in content}
+
+
+def test_files_and_console_hold_no_identity(cohort: tuple[Path, set[str]], tmp_path: Path) -> None:
+    folder, secrets = cohort
+    done = prima("embed", folder.parent, "out.h5", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr  # the damaged series
+    inspected = prima("inspect", folder.parent, cwd=tmp_path)
+    for content in (done.stdout, done.stderr, inspected.stdout, inspected.stderr):
+        assert not seen(secrets, content)
+    assert not seen(secrets, (tmp_path / "out.h5").read_bytes())
+    file = read_embeddings(tmp_path / "out.h5")
+    assert file.attributes["command"] == ""
+    assert set(file.studies["source"]) == {""} and set(file.series["source"]) == {""}
+    assert "UNK" in set(file.series["name"])
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["incoming", "out.h5", "out.ids.tsv"]
+
+
+def test_the_link_to_patients_is_in_a_file_for_its_owner_only(
+    cohort: tuple[Path, set[str]], tmp_path: Path
+) -> None:
+    prima("embed", cohort[0], "out.h5", cwd=tmp_path)
+    path = tmp_path / "out.ids.tsv"
+    assert path.stat().st_mode & 0o777 == 0o600
+    (row,) = csv.DictReader(path.open(), delimiter="\t")
+    (study,) = read_embeddings(tmp_path / "out.h5").studies["id"]
+    assert (row["study"], row["patient_id"]) == (study, PATIENT_ID)
+
+
+def test_pseudonyms_stay_the_same_for_one_output_and_differ_between_two(
+    cohort: tuple[Path, set[str]], tmp_path: Path
+) -> None:
+    ids = []
+    for output in ("a.h5", "a.h5", "b.h5"):
+        prima("embed", cohort[0], output, cwd=tmp_path)
+        ids.append(read_embeddings(tmp_path / output).studies["id"][0])
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_patient_ids_are_kept_when_asked_for(cohort: tuple[Path, set[str]], tmp_path: Path) -> None:
+    prima("embed", cohort[0], "out.h5", "--keep-patient-id", cwd=tmp_path)
+    file = read_embeddings(tmp_path / "out.h5")
+    assert file.studies["subject"].tolist() == ["MRN47118"]
+    assert not seen(cohort[1] - {PATIENT_ID}, (tmp_path / "out.h5").read_bytes())
+
+
+def test_a_run_that_fails_leaves_no_identity_behind(cohort: tuple[Path, set[str]], tmp_path: Path) -> None:
+    folder, secrets = cohort
+    for file in folder.rglob("*.dcm"):
+        file.write_bytes(file.read_bytes()[:-3000])
+    done = prima("embed", folder.parent, "out.h5", cwd=tmp_path)
+    assert done.returncode == 4
+    assert not seen(secrets, done.stdout + done.stderr)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["incoming"]
+    shutil.rmtree(folder)

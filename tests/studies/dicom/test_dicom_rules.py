@@ -1,0 +1,142 @@
+"""What is left out for what its headers say it is, each with a reason a radiographer would give."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prima_features.studies.dicom import DicomOptions, find_dicom
+
+WriteStack = Callable[..., list[Path]]
+
+LEFT_OUT: dict[str, tuple[dict[str, object], str]] = {
+    "CT": ({"Modality": "CT"}, "its modality is CT, not MR"),
+    "report": (
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.22", "Modality": "SR", "Rows": None},
+        "it is a structured report, not an image",
+    ),
+    "presentation state": (
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.11.1", "Modality": "PR", "Rows": None},
+        "it is a presentation state, not an image",
+    ),
+    "segmentation": (
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4", "Modality": "SEG"},
+        "it is a segmentation, not an image",
+    ),
+    "segmentation marked MR": (
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.4"},
+        "it is a segmentation, not an image",
+    ),
+    "PDF": (
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1", "Modality": "DOC", "Rows": None},
+        "it is an encapsulated document, not an image",
+    ),
+    "spectrum": (
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2", "Rows": None},
+        "it is a spectrum, not an image",
+    ),
+    "no picture": ({"Rows": None}, "it holds no image"),
+    "colour": (
+        {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0},
+        "its images are in colour",
+    ),
+    "palette": ({"PhotometricInterpretation": "PALETTE COLOR"}, "its images are in colour"),
+    "localizer by type": ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "it is a localizer"),
+    "localizer by name": ({"SeriesDescription": "3-plane loc"}, "it is a localizer"),
+    "scout by name": ({"SeriesDescription": "AAHead_Scout_32ch"}, "it is a localizer"),
+    "survey by name": ({"SeriesDescription": "Survey_SHC"}, "it is a localizer"),
+    "phase by type": ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "it shows phase, not magnitude"),
+    "Philips phase": (
+        {"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE"]},
+        "it shows phase, not magnitude",
+    ),
+    "phase by component": ({"ComplexImageComponent": "PHASE"}, "it shows phase, not magnitude"),
+    "GE phase": ({"private": [(0x0043, "GEMS_PARM_01", 0x2F, "SS", 1)]}, "it shows phase, not magnitude"),
+    "BOLD by name": ({"SeriesDescription": "rest_BOLD_SBRef"}, "it shows brain function or perfusion"),
+    "perfusion map": (
+        {"ImageType": ["DERIVED", "PRIMARY", "ASL", "RCBF"]},
+        "it shows brain function or perfusion",
+    ),
+    "screenshots": (
+        {"ImagePositionPatient": None, "ImageOrientationPatient": None},
+        "it does not say where its slices lie in the patient, as screenshots do not",
+    ),
+    "zeroed orientation": (
+        {"ImageOrientationPatient": [0] * 6},
+        "it does not say where its slices lie in the patient, as screenshots do not",
+    ),
+}
+
+STAY: dict[str, dict[str, object]] = {
+    "ADC": {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"], "SeriesDescription": "dADC map"},
+    "trace": {"ImageType": ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW"]},
+    "b1000 alone": {"DiffusionBValue": 1000.0, "SeriesDescription": "ep2d_diff_b1000"},
+    "real part": {"ComplexImageComponent": "REAL", "ImageType": ["ORIGINAL", "PRIMARY", "R", "IR"]},
+    "examination named for perfusion": {"ProtocolName": "Brain with perfusion and fMRI, 3 plane loc"},
+    "location in a word": {"SeriesDescription": "AX T2 BLOCK"},
+    "reformat": {"ImageType": ["DERIVED", "SECONDARY", "MPR"]},
+    "magnitude by GE": {"private": [(0x0043, "GEMS_PARM_01", 0x2F, "SS", 0)]},
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_what_is_no_anatomy_is_left_out_with_its_reason(
+    tmp_path: Path, write_stack: WriteStack, case: str
+) -> None:
+    elements, reason = LEFT_OUT[case]
+    write_stack(tmp_path, 6, **elements)
+    found = find_dicom(tmp_path)
+    assert not found.studies
+    assert [item.reason for item in found.left_out] == [reason]
+    assert not found.left_out[0].defect
+
+
+@pytest.mark.parametrize("case", STAY)
+def test_what_shows_anatomy_or_diffusion_stays(tmp_path: Path, write_stack: WriteStack, case: str) -> None:
+    write_stack(tmp_path, 6, **STAY[case])
+    found = find_dicom(tmp_path)
+    assert [len(study.series) for study in found.studies] == [1]
+    assert not found.left_out
+
+
+def test_slices_in_three_planes_are_a_localizer(tmp_path: Path, write_stack: WriteStack) -> None:
+    for axis, orientation in enumerate(([0, 1, 0, 0, 0, -1], [1, 0, 0, 0, 0, -1], [1, 0, 0, 0, 1, 0])):
+        for i in range(5):
+            position = np.eye(3)[axis] * 5.0 * i
+            write_stack(
+                tmp_path, 1, ImageOrientationPatient=orientation, ImagePositionPatient=position.tolist()
+            )
+    found = find_dicom(tmp_path)
+    assert not found.studies
+    assert [item.reason for item in found.left_out] == [
+        "its slices lie in three or more orientations, as a localizer's do"
+    ]
+
+
+def test_stacks_of_few_slices_are_left_out_unless_asked_for(tmp_path: Path, write_stack: WriteStack) -> None:
+    write_stack(tmp_path, 4)
+    (left_out,) = find_dicom(tmp_path).left_out
+    assert left_out.reason == "it has 4 slices, fewer than 5"
+    assert left_out.hint == "--min-slices 4 embeds it"
+    assert find_dicom(tmp_path, DicomOptions(min_slices=4)).studies
+
+
+def test_another_modality_is_found_when_asked_for(tmp_path: Path, write_stack: WriteStack) -> None:
+    write_stack(tmp_path, 6, Modality="CT", SOPClassUID="1.2.840.10008.5.1.4.1.1.2")
+    assert find_dicom(tmp_path, DicomOptions(modality="ct")).studies
+
+
+def test_function_and_perfusion_are_found_when_asked_for(tmp_path: Path, write_stack: WriteStack) -> None:
+    write_stack(tmp_path, 6, SeriesDescription="relCBF")
+    assert find_dicom(tmp_path, DicomOptions(time_series="first")).studies
+
+
+def test_a_report_within_a_series_of_images_is_left_out_alone(
+    tmp_path: Path, write_stack: WriteStack
+) -> None:
+    write_stack(tmp_path, 6)
+    write_stack(tmp_path, 1, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.22", Modality="SR", Rows=None)
+    found = find_dicom(tmp_path)
+    assert [len(series.files) for series in found.studies[0].series] == [6]
+    assert [item.reason for item in found.left_out] == ["it is a structured report, not an image"]

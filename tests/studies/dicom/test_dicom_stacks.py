@@ -1,0 +1,287 @@
+"""What becomes of the slices of one series: splits, repeats, gaps and copies."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.uid import generate_uid
+
+from prima_features.errors import UsageError
+from prima_features.studies.dicom import DicomOptions, find_dicom
+from prima_features.studies.study import DicomSlices, Found, LeftOut
+
+WriteStack = Callable[..., list[Path]]
+
+
+def images(found: Found) -> list[DicomSlices]:
+    series = [series for study in found.studies for series in study.series]
+    assert {one.name for one in series} <= {"AX_FLAIR"}
+    return [one.image for one in series if isinstance(one.image, DicomSlices)]
+
+
+def sizes(found: Found) -> list[list[int]]:
+    return [[len(stack) for stack in image.stacks] for image in images(found)]
+
+
+def only_left_out(found: Found) -> LeftOut:
+    assert not found.studies
+    (left_out,) = found.left_out
+    return left_out
+
+
+def place(files: list[Path], places: list[float], axis: int = 2) -> None:
+    """Move slices along the normal (or sideways)."""
+    for file, to in zip(files, places, strict=True):
+        data = pydicom.dcmread(file)
+        data.ImagePositionPatient[axis] = to
+        data.save_as(file)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"EchoTime": 80},
+        {"EchoNumbers": 2},
+        {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]},
+        {"Rows": 10},
+        {"PixelSpacing": [2, 2]},
+        {"ImageType": ["DERIVED", "PRIMARY", "M", "ND"]},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_a_series_is_split_where_slices_cannot_make_one_volume(
+    tmp_path: Path, write_stack: WriteStack, other: dict[str, object]
+) -> None:
+    write_stack(tmp_path, 6, EchoTime=20, EchoNumbers=1)
+    second = [
+        file
+        for i in range(5)
+        for file in write_stack(
+            tmp_path,
+            1,
+            first=7 + i,
+            **{"EchoTime": 20, "EchoNumbers": 1, "ImagePositionPatient": [3 * i, 0, 3 * i]} | other,
+        )
+    ]
+    if "ImageOrientationPatient" not in other:
+        place(second, [0] * 5, axis=0)
+    assert sizes(find_dicom(tmp_path)) == [[6], [5]]
+
+
+def test_a_part_that_is_left_out_says_which_it_is(tmp_path: Path, write_stack: WriteStack) -> None:
+    write_stack(tmp_path, 6, EchoTime=20)
+    write_stack(tmp_path, 4, first=7, EchoTime=80)
+    found = find_dicom(tmp_path)
+    assert sizes(found) == [[6]]
+    assert [item.what for item in found.left_out] == ["7 AX FLAIR, part 2, echo time 80 ms"]
+
+
+def test_orientations_that_differ_by_rounding_are_one(tmp_path: Path, write_stack: WriteStack) -> None:
+    head = write_stack(tmp_path, 4)
+    tail = write_stack(tmp_path, 4, first=5, ImageOrientationPatient=[1, 0, 0.0008, 0, 1, 0.0008])
+    place(tail, [12, 15, 18, 21])
+    for axis in (0, 1):
+        place(head + tail, [-240] * 8, axis)  # the corner of a large field of view
+    assert sizes(find_dicom(tmp_path)) == [[8]]
+
+
+@pytest.mark.parametrize(
+    ("places", "reason"),
+    [
+        ([0, 3, 6, 12, 15], "1 slice is missing after slice 3, counted from the feet"),
+        ([0, 6, 9, 12, 24, 27], "4 slices are missing after slices 1 and 4, counted from the feet"),
+        ([0, 3, 6, 9, 13], "slices 4 and 5, counted from the feet, are 4.00 mm apart where 3.00 mm is usual"),
+        (
+            [0, 3, 6, 9, 9.5],
+            "slices 4 and 5, counted from the feet, are 0.50 mm apart where 3.00 mm is usual",
+        ),
+    ],
+)
+def test_missing_and_uneven_slices_are_named(
+    tmp_path: Path, write_stack: WriteStack, places: list[float], reason: str
+) -> None:
+    place(write_stack(tmp_path, len(places)), places)
+    left_out = only_left_out(find_dicom(tmp_path))
+    assert reason in left_out.reason
+    assert left_out.defect
+
+
+def test_the_tolerance_decides_what_is_even(tmp_path: Path, write_stack: WriteStack) -> None:
+    place(write_stack(tmp_path, 6), [0, 3, 6.1, 9, 12, 15])
+    assert sizes(find_dicom(tmp_path)) == [[6]]
+    assert only_left_out(find_dicom(tmp_path, DicomOptions(slice_tolerance=0.02))).defect
+
+
+def test_slices_shifted_sideways_are_fine_when_evenly_so(tmp_path: Path, write_stack: WriteStack) -> None:
+    files = write_stack(tmp_path, 6)
+    place(files, [0, 1, 2, 3, 4, 5], axis=1)  # a tilted gantry
+    assert sizes(find_dicom(tmp_path)) == [[6]]
+    place(files, [0, 0, 0, 5, 0, 0], axis=1)
+    left_out = only_left_out(find_dicom(tmp_path))
+    assert "slices 3 and 4, counted from the feet, are shifted sideways" in left_out.reason
+    assert left_out.defect
+
+
+def test_files_copied_within_the_tree_count_once(tmp_path: Path, write_stack: WriteStack) -> None:
+    write_stack(tmp_path / "scan", 6)
+    shutil.copytree(tmp_path / "scan", tmp_path / "scan (1)")
+    found = find_dicom(tmp_path)
+    assert sizes(found) == [[6]]
+    (left_out,) = found.left_out
+    assert left_out.what == "6 files of 7 AX FLAIR"
+    assert not left_out.defect
+
+
+@pytest.mark.parametrize("doubled", [[2], [0, 1, 2, 3, 4, 5]], ids=["one slice", "all slices"])
+def test_slices_sent_twice_under_new_uids_count_once(
+    tmp_path: Path, write_stack: WriteStack, doubled: list[int]
+) -> None:
+    write_stack(tmp_path, 6)
+    for i in doubled:
+        write_stack(tmp_path, 1, value=100 + i, first=50 + i, ImagePositionPatient=[0, 0, 3 * i])
+    found = find_dicom(tmp_path)
+    assert sizes(found) == [[6]]
+    assert [item.reason for item in found.left_out] == [
+        "the same slices are already there; one of each is used"
+    ]
+
+
+def test_a_doubled_slice_with_other_pixels_is_a_defect(tmp_path: Path, write_stack: WriteStack) -> None:
+    write_stack(tmp_path, 6)
+    write_stack(tmp_path, 1, first=7, value=999, ImagePositionPatient=[0, 0, 6])
+    left_out = only_left_out(find_dicom(tmp_path))
+    assert (
+        "2 files with different pixels lie in the place of slice 3, counted from the feet" in left_out.reason
+    )
+    assert left_out.defect
+
+
+def test_one_uid_for_all_slices_loses_none(tmp_path: Path, write_stack: WriteStack) -> None:
+    write_stack(tmp_path, 6, SOPInstanceUID="1.2.3")
+    assert sizes(find_dicom(tmp_path)) == [[6]]
+
+
+@pytest.fixture
+def three_times(tmp_path: Path, write_stack: WriteStack) -> Path:
+    """Six slices, three times over, with rising grey values."""
+    for time in range(3):
+        write_stack(tmp_path, 6, first=1 + 6 * time, value=100 * (time + 1))
+    return tmp_path
+
+
+def test_repeated_slices_are_a_time_series(three_times: Path) -> None:
+    left_out = only_left_out(find_dicom(three_times))
+    assert left_out.reason == "it is a time series of 3 volumes"
+    assert "--time-series" in left_out.hint
+    assert not left_out.defect
+
+
+def test_a_time_series_gives_its_first_volume_or_all_to_average(three_times: Path) -> None:
+    (image,) = images(find_dicom(three_times, DicomOptions(time_series="first")))
+    assert [[grey(file) for file in stack] for stack in image.stacks] == [[100] * 6]
+    (image,) = images(find_dicom(three_times, DicomOptions(time_series="mean")))
+    assert [[grey(file) for file in stack] for stack in image.stacks] == [[100] * 6, [200] * 6, [300] * 6]
+
+
+def test_a_time_series_broken_off_drops_its_last_volume(three_times: Path) -> None:
+    (three_times / "IM0017").unlink()
+    (image,) = images(find_dicom(three_times, DicomOptions(time_series="mean")))
+    assert [len(stack) for stack in image.stacks] == [6, 6]
+
+
+def test_volumes_are_told_apart_when_slices_were_numbered_place_by_place(
+    tmp_path: Path, write_stack: WriteStack
+) -> None:
+    for time in range(2):
+        for i in range(6):  # Philips numbers all repeats of a slice before the next slice
+            write_stack(
+                tmp_path, 1, value=100 * (time + 1), first=2 * i + time, ImagePositionPatient=[0, 0, 3 * i]
+            )
+    (image,) = images(find_dicom(tmp_path, DicomOptions(time_series="mean")))
+    assert [[grey(file) for file in stack] for stack in image.stacks] == [[100] * 6, [200] * 6]
+
+
+def grey(file: Path) -> int:
+    return int(pydicom.dcmread(file).pixel_array.flat[0])
+
+
+DIFFUSION = {
+    "standard": lambda b: {"DiffusionBValue": float(b)},
+    "Siemens": lambda b: {"private": [(0x0019, "SIEMENS MR HEADER", 0x0C, "IS", b)]},
+    "GE": lambda b: {"private": [(0x0043, "GEMS_PARM_01", 0x39, "IS", [1_000_000_000 + b, 8, 0, 0])]},
+    "Philips": lambda b: {"private": [(0x2001, "Philips Imaging DD 001", 0x03, "FL", float(b))]},
+    "UIH": lambda b: {"private": [(0x0065, "Image Private Header", 0x09, "FD", b + 1.25)]},
+    "Canon's comment": lambda b: {"ImageComments": f"b={b}(0.1,0.2,0.9)"},
+    "Siemens's sequence name": lambda b: {"SequenceName": f"*ep_b{b}#3" if b else "*ep_b0"},
+}
+
+
+@pytest.mark.parametrize("maker", DIFFUSION)
+def test_diffusion_keeps_its_lowest_b_value(tmp_path: Path, write_stack: WriteStack, maker: str) -> None:
+    for volume, b in enumerate((1000, 0, 2000, 0)):
+        write_stack(tmp_path, 6, first=1 + 6 * volume, value=100 + volume, **DIFFUSION[maker](b))
+    (image,) = images(find_dicom(tmp_path))
+    assert [[grey(file) for file in stack] for stack in image.stacks] == [[101] * 6]
+
+
+def test_diffusion_without_b_values_keeps_its_first_volume(tmp_path: Path, write_stack: WriteStack) -> None:
+    for volume in range(3):
+        write_stack(
+            tmp_path,
+            6,
+            first=1 + 6 * volume,
+            value=100 + volume,
+            ImageType=["ORIGINAL", "PRIMARY", "DIFFUSION"],
+        )
+    (image,) = images(find_dicom(tmp_path))
+    assert [[grey(file) for file in stack] for stack in image.stacks] == [[100] * 6]
+
+
+def test_trace_images_of_several_b_values_all_stay(tmp_path: Path, write_stack: WriteStack) -> None:
+    for volume, b in enumerate((0.0, 1000.0)):
+        write_stack(
+            tmp_path,
+            6,
+            first=1 + 6 * volume,
+            value=100 + volume,
+            DiffusionBValue=b,
+            ImageType=["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW"],
+        )
+    stacks = [image.stacks for image in images(find_dicom(tmp_path))]
+    assert [[grey(file) for file in stack] for (stack,) in stacks] == [[100] * 6, [101] * 6]
+
+
+def test_private_elements_of_somebody_else_are_not_b_values(tmp_path: Path, write_stack: WriteStack) -> None:
+    for volume in range(2):
+        private = [(0x0019, "SOMEBODY ELSE", 0x0C, "IS", 1000 * volume)]
+        write_stack(tmp_path, 6, first=1 + 6 * volume, value=100 + volume, private=private)
+    assert only_left_out(find_dicom(tmp_path)).reason == "it is a time series of 2 volumes"
+
+
+def test_series_are_ordered_by_number_and_named_by_their_first_instance(
+    tmp_path: Path, write_stack: WriteStack
+) -> None:
+    for number in (12, 3, 7):
+        uid = generate_uid()
+        common = {"SeriesInstanceUID": uid, "SeriesNumber": number}
+        write_stack(tmp_path, 4, first=10, **common, SeriesDescription="later")
+        first = write_stack(
+            tmp_path, 4, first=1, **common, SeriesDescription=f"T{number}+", ProtocolName="P*"
+        )
+        place(first, [12, 15, 18, 21])
+    (study,) = find_dicom(tmp_path).studies
+    assert [series.name for series in study.series] == [
+        f"T{number}_plus_-P_star_-Protocol" for number in (3, 7, 12)
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"modality": ""}, {"min_slices": 0}, {"time_series": "last"}, {"slice_tolerance": 0.5}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_options_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        DicomOptions(**wrong)
