@@ -1,0 +1,33 @@
+"""Features from brain MRI studies with Prima (arXiv 2509.18638). Research use only: not a medical device.
+
+    from prima_features import PrimaModel, embed, read_embeddings
+
+    embed("/data/ds001", "out.h5", model=PrimaModel.from_pretrained("prima-untrained"))
+    file = read_embeddings("out.h5")        # file.studies, file.series: DataFrames; file.study_embedding: (N, D)
+
+Names are looked up in their modules when they are first asked for, so that importing the package is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from prima_features._version import __version__
+
+if TYPE_CHECKING:
+    from prima_features.embedding.read import read_embeddings as read_embeddings
+    from prima_features.embedding.run import embed as embed
+    from prima_features.weights.pretrained import PrimaModel as PrimaModel
+
+_HOMES = {
+    "PrimaModel": "weights.pretrained",
+    "embed": "embedding.run",
+    "read_embeddings": "embedding.read",
+}
+
+__all__ = ["PrimaModel", "__version__", "embed", "read_embeddings"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prima_features.weights.records import CheckpointError, Global, Record
 from prima_features.weights.stored_tensor import StoredTensor, as_tensor
 
-# Bounds on files that are built to be walked for ever: modules may be shared, and so be met twice at each level.
+# Bounds on files built to be walked for ever: shared modules are met twice at each level.
 _MAX_WRAPPERS = 32
 _MAX_MODULES = 10_000
 
