@@ -1,0 +1,23 @@
+"""Labels for the studies of an embeddings file, from any table.
+
+`join`        studies with their targets, by a `LabelRequest`
+`summarize`   a join in numbers
+`cohorts`     presets for public cohorts, and which of them share scans
+"""
+
+from prima_features.probes.labels import cohorts
+from prima_features.probes.labels.join import join
+from prima_features.probes.labels.records import Joined, LabelRequest
+from prima_features.probes.labels.summary import JoinSummary, summarize
+from prima_features.probes.labels.targets import LABEL_TASKS, LabelTask
+
+__all__ = [
+    "LABEL_TASKS",
+    "JoinSummary",
+    "Joined",
+    "LabelRequest",
+    "LabelTask",
+    "cohorts",
+    "join",
+    "summarize",
+]

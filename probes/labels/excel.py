@@ -1,0 +1,87 @@
+"""Excel's cells as text: whole numbers without a decimal point, dates in ISO 8601."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from datetime import date, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
+
+from prima_features.errors import UsageError
+
+_XLSX, _XLS = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+_DAMAGE = (
+    BadZipFile, ParseError, zlib.error, struct.error, EOFError, KeyError, IndexError, ValueError,
+    AssertionError, RuntimeError,
+)  # fmt: skip
+"""What the readers raise on files that are cut or altered, beside their own errors."""
+
+
+def is_excel(content: bytes) -> bool:
+    """Whether a file's bytes are a workbook, new (.xlsx) or old (.xls), whatever its name."""
+    return content.startswith((_XLSX, _XLS))
+
+
+def excel_rows(path: Path, content: bytes) -> list[list[str]]:
+    """The first sheet's rows as text; rows without any are left out.
+
+    Raises:
+        UsageError: the reader is not installed, the file is damaged, or the sheet is empty.
+    """
+    new = content.startswith(_XLSX)
+    reader = _reader("openpyxl" if new else "xlrd", path)
+    own_errors = () if new else (reader.XLRDError, import_module("xlrd.compdoc").CompDocError)
+    try:
+        rows = [[_text(cell) for cell in row] for row in (_new if new else _old)(reader, content)]
+    except (*_DAMAGE, *own_errors) as error:
+        raise UsageError(f"{path} is a damaged Excel file ({error}): save the table as CSV") from error
+    rows = [row for row in rows if any(row)]
+    if not rows:
+        raise UsageError(f"the first sheet of {path} is empty: expected a table with a header")
+    return rows
+
+
+def _reader(name: str, path: Path) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise UsageError(
+            f'{path} is an Excel file, which needs {name}: pip install "prima-features[tables]", '
+            "or save the table as CSV"
+        ) from error
+
+
+def _new(openpyxl: Any, content: bytes) -> Iterator[tuple[Any, ...]]:
+    book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+    yield from book.worksheets[0].iter_rows(values_only=True)
+
+
+def _old(xlrd: Any, content: bytes) -> Iterator[list[Any]]:
+    book = xlrd.open_workbook(file_contents=content, logfile=io.StringIO())
+    sheet = book.sheet_by_index(0)
+    for row in range(sheet.nrows):
+        yield [_old_cell(xlrd, book, cell) for cell in sheet.row(row)]
+
+
+def _old_cell(xlrd: Any, book: Any, cell: Any) -> Any:
+    if cell.ctype == xlrd.XL_CELL_DATE:
+        return xlrd.xldate_as_datetime(cell.value, book.datemode)
+    if cell.ctype == xlrd.XL_CELL_BOOLEAN:
+        return bool(cell.value)
+    return "" if cell.ctype == xlrd.XL_CELL_ERROR else cell.value
+
+
+def _text(cell: Any) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, datetime) and cell.time() == datetime.min.time():
+        return cell.date().isoformat()
+    return cell.isoformat() if isinstance(cell, date) else str(cell).strip()

@@ -1,0 +1,98 @@
+"""The tables that a join gives."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+from prima_features.probes.labels.cohorts import Cohort
+from prima_features.probes.labels.groups import groups
+from prima_features.probes.labels.ids import pattern
+from prima_features.probes.labels.records import LabelRequest
+from prima_features.probes.labels.rows import LabelRow
+from prima_features.probes.labels.scans import Scan
+from prima_features.probes.labels.times import DAYS_PER_YEAR
+from prima_features.probes.labels.visits import Choice
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "row", "study", "subject", "session", "target", "group", "site", "sex", "age", "scanner",
+    "field_strength", "split", "control", "icv",
+)  # fmt: skip
+NO_STUDY = "no study has the label's id"
+OTHER_ROW = "no scan is nearest to this visit"
+
+
+def matched_frame(
+    scans: Sequence[Scan], choices: Sequence[Choice], request: LabelRequest, cohort: Cohort
+) -> pd.DataFrame:
+    """A row for each study with a label; columns as `records.Joined` tells them."""
+    import pandas as pd
+
+    matched = [(scan, choice, choice.row) for scan, choice in zip(scans, choices, strict=True) if choice.row]
+    names = groups([scan for scan, _, _ in matched], [row for _, _, row in matched], cohort)
+    records = [
+        _record(scan, row, choice.days, name, request, cohort)
+        for (scan, choice, row), name in zip(matched, names, strict=True)
+    ]
+    return pd.DataFrame(records, columns=list(COLUMNS))
+
+
+def _record(
+    scan: Scan, row: LabelRow, days: float, group: str, request: LabelRequest, cohort: Cohort
+) -> dict[str, Any]:
+    person = row.person
+    # The age in the table was true on the day of the label; the scan's is what the picture shows.
+    age = person.age + days / DAYS_PER_YEAR
+    return {
+        "row": scan.row,
+        "study": scan.id,
+        "subject": scan.subject,
+        "session": scan.session,
+        "target": age if request.task == "brain-age" else row.label.value,
+        "group": group,
+        "site": person.site or _site_in_names(scan, cohort),
+        "sex": person.sex,
+        "age": age,
+        "scanner": person.scanner,
+        "field_strength": person.field_strength,
+        "split": person.split,
+        "control": person.control,
+        "icv": person.icv,
+    }
+
+
+def _site_in_names(scan: Scan, cohort: Cohort) -> str:
+    if not cohort.site_pattern:
+        return ""
+    regex = pattern(cohort.site_pattern)
+    return next((found[1] for name in scan.names if (found := regex.search(name))), "")
+
+
+def unmatched_studies(scans: Sequence[Scan], choices: Sequence[Choice]) -> pd.DataFrame:
+    """Studies without a label: study, reason, detail."""
+    import pandas as pd
+
+    lost = [(s.id, c.reason, c.detail) for s, c in zip(scans, choices, strict=True) if c.row is None]
+    return pd.DataFrame(lost, columns=["study", "reason", "detail"])
+
+
+def unmatched_labels(
+    rows: Sequence[LabelRow], choices: Sequence[Choice], near: Collection[int]
+) -> pd.DataFrame:
+    """Label rows that no study took: id, reason, detail. `near` are the rows whose id a study has."""
+    import pandas as pd
+
+    used = {row.number for choice in choices if choice.row is not None for row in choice.used}
+    lost = [(next(filter(None, row.ids), ""), *_why(row, near)) for row in rows if row.number not in used]
+    return pd.DataFrame(lost, columns=["id", "reason", "detail"])
+
+
+def _why(row: LabelRow, near: Collection[int]) -> tuple[str, str]:
+    if row.number not in near:
+        return NO_STUDY, ""
+    if row.label.value is None:
+        return row.label.reason, row.label.detail
+    return OTHER_ROW, f"session {row.session}" if row.session else ""

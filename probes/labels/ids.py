@@ -1,0 +1,93 @@
+"""Bringing ids to one form. A rule is a small text-to-text function named in a cohort's preset.
+
+`bare`            lower case without `sub-` and punctuation: `sub-IXI_002` becomes `ixi002`
+`unpad`           numbers without leading zeros: `ixi002` becomes `ixi2`
+`match:REGEX`     the groups of the first match, ignoring case, joined by `-`; no match gives no id
+`number:FORMAT`   the first number in the text, printed in a form such as `IXI%03d`; no number gives no id
+
+Rules are applied in order, to the ids of both sides; ids are the same where the results are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import cache
+
+from prima_features.errors import UsageError
+
+Rule = Callable[[str], str]
+
+GENERIC: tuple[tuple[str, ...], ...] = (("bare",), ("bare", "unpad"))
+"""How ids are compared where no preset says it: the stricter way first."""
+
+
+def normalise(text: str, rules: Iterable[str]) -> str:
+    """The id after all rules; empty where it is none of the ids that the rules are for."""
+    for name in rules:
+        text = rule(name)(text)
+    return text
+
+
+@cache
+def rule(name: str) -> Rule:
+    """The rule of this name.
+
+    Raises:
+        UsageError: there is none, or its argument is not a pattern or number format.
+    """
+    kind, _, argument = name.partition(":")
+    if name in _PLAIN:
+        return _PLAIN[name]
+    if kind == "match":
+        return _match(argument)
+    if kind == "number" and re.fullmatch(r"[^%]*%0?\d*d[^%]*", argument):
+        return lambda text: argument % int(found[0]) if (found := re.search(r"\d+", text)) else ""
+    raise UsageError(
+        f"{name!r} is no rule for ids: expected bare, unpad, match:REGEX or number:FORMAT "
+        "(such as number:IXI%03d)"
+    )
+
+
+def pattern(regex: str) -> re.Pattern[str]:
+    """A regular expression that ignores case.
+
+    Raises:
+        UsageError: it is not one, or captures nothing.
+    """
+    try:
+        compiled = re.compile(regex, re.IGNORECASE)
+    except re.error as error:
+        raise UsageError(f"{regex!r} is not a regular expression: {error}") from error
+    if not compiled.groups:
+        raise UsageError(f"the pattern {regex!r} captures nothing: put what is to be kept in parentheses")
+    return compiled
+
+
+def bare_session(text: str) -> str:
+    """A session's label without `ses-`, case and leading zeros, so that `ses-01` and `1` are the same."""
+    return _unpad(_bare(re.sub(r"^ses-", "", text.strip(), flags=re.IGNORECASE)))
+
+
+def _bare(text: str) -> str:
+    text = re.sub(r"^sub-", "", text.strip(), flags=re.IGNORECASE)
+    # A number that passed through a spreadsheet comes back as `12.0`.
+    text = re.sub(r"^(\d+)\.0$", r"\1", text)
+    return re.sub(r"[\W_]+", "", text).casefold()
+
+
+def _unpad(text: str) -> str:
+    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
+
+
+def _match(regex: str) -> Rule:
+    compiled = pattern(regex)
+
+    def keep(text: str) -> str:
+        found = compiled.search(text)
+        return "-".join(group for group in found.groups() if group).casefold() if found else ""
+
+    return keep
+
+
+_PLAIN: dict[str, Rule] = {"bare": _bare, "unpad": _unpad}

@@ -1,0 +1,115 @@
+"""Joining labels to the studies of an embeddings file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from prima_features.embedding.read import Embeddings
+from prima_features.errors import UsageError
+from prima_features.probes.labels.cells import Label
+from prima_features.probes.labels.cohorts import Cohort
+from prima_features.probes.labels.columns import effective
+from prima_features.probes.labels.encode import asked_classes, constant_label, controls, encode, require_ages
+from prima_features.probes.labels.explain import refuse_disagreement, refuse_empty
+from prima_features.probes.labels.frames import matched_frame, unmatched_labels, unmatched_studies
+from prima_features.probes.labels.matching import match
+from prima_features.probes.labels.records import Joined, LabelRequest
+from prima_features.probes.labels.remarks import about_visits, remarks
+from prima_features.probes.labels.rows import LabelRow, Person, read_rows, with_age_as_target
+from prima_features.probes.labels.scan_dates import scan_dates
+from prima_features.probes.labels.scans import Scan, scans
+from prima_features.probes.labels.sources import gather
+from prima_features.probes.labels.targets import label_task
+from prima_features.probes.labels.times import Time
+from prima_features.probes.labels.visits import Choice, choose
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NO_ID = "no label has the study's id"
+
+
+def join(embeddings: Embeddings, request: LabelRequest) -> Joined:
+    """Each study with its label, its group and what is known of its subject.
+
+    A study's label is found by id (see `ids`), then by session or by the nearest visit (see `visits`). Rows
+    of one id that agree count once.
+
+    Raises:
+        UsageError: a table, column, cohort or class is not there, rows of one id disagree, or no study has a
+            label.
+    """
+    label_task(request.task)
+    cohort = effective(request)
+    folders = tuple(path for path in request.labels if path.is_dir())
+    found = scans(embeddings, cohort, scan_dates(request.scan_dates, folders))
+    if not found:
+        raise UsageError("the embeddings file holds no studies: nothing can be labelled")
+    if not request.labels:
+        return _all_alike(found, request, cohort)
+    table = gather(request, cohort)
+    rows, classes, warnings = _read(table, request, cohort)
+    matches = match(found, rows, cohort)
+    choices = [_choose(scan, own, request) for scan, own in zip(found, matches, strict=True)]
+    if cohort.duplicates == "refuse":
+        refuse_disagreement(found, choices)
+    refuse_empty(found, rows, choices, cohort, table)
+    near = {row.number for own in matches for row in own}
+    lost = unmatched_labels(rows, choices, near)
+    return _joined(found, choices, classes, lost, warnings, request, cohort)
+
+
+def _read(
+    table: pd.DataFrame, request: LabelRequest, cohort: Cohort
+) -> tuple[tuple[LabelRow, ...], tuple[str, ...], tuple[str, ...]]:
+    healthy = controls(table, cohort)
+    visitless = about_visits(cohort, table)
+    if request.task == "brain-age":
+        require_ages(table, cohort)
+        rows, warnings = read_rows(table, cohort, [Label(None)] * len(table), healthy)
+        return with_age_as_target(rows), (), (*visitless, *warnings)
+    labels = encode(table, request, cohort)
+    rows, warnings = read_rows(table, cohort, labels.rows, healthy)
+    return rows, labels.classes, (*labels.warnings, *visitless, *warnings)
+
+
+def _choose(scan: Scan, rows: Sequence[LabelRow], request: LabelRequest) -> Choice:
+    if not rows:
+        return Choice(None, NO_ID)
+    usable = [row for row in rows if row.label.value is not None]
+    if not usable:
+        return Choice(None, rows[0].label.reason, rows[0].label.detail)
+    return choose(usable, scan, request.max_days)
+
+
+def _all_alike(found: Sequence[Scan], request: LabelRequest, cohort: Cohort) -> Joined:
+    """The join without a table, for a cohort whose cases all have one class."""
+    label = Label(constant_label(request, cohort))
+    health = cohort.constant.get("health")
+    person = Person(control=float(health == "control")) if health else Person()
+    choices = [Choice(LabelRow(-1, (), "", Time(), label, person))] * len(found)
+    none = unmatched_labels((), choices, set())
+    return _joined(found, choices, asked_classes(request), none, (), request, cohort)
+
+
+def _joined(
+    found: Sequence[Scan],
+    choices: Sequence[Choice],
+    classes: tuple[str, ...],
+    lost: pd.DataFrame,
+    warnings: tuple[str, ...],
+    request: LabelRequest,
+    cohort: Cohort,
+) -> Joined:
+    frame = matched_frame(found, choices, request, cohort)
+    return Joined(
+        frame=frame,
+        classes=classes,
+        unmatched_studies=unmatched_studies(found, choices),
+        unmatched_labels=lost,
+        warnings=(*warnings, *remarks(frame, choices, classes, cohort)),
+        cohort=cohort.name,
+        task=request.task,
+        request=request,
+    )

@@ -1,0 +1,103 @@
+"""Gathering all label tables into one: files, a BIDS dataset, or a folder of a cohort's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prima_features.errors import UsageError
+from prima_features.probes.labels.cohorts import Cohort
+from prima_features.probes.labels.columns import check_named, first, named
+from prima_features.probes.labels.combine import combine, id_column
+from prima_features.probes.labels.records import LabelRequest
+from prima_features.probes.labels.tables import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Wanted = list[tuple[str, ...]]
+"""Groups of column names: of each, one column is enough."""
+
+
+def gather(request: LabelRequest, cohort: Cohort) -> pd.DataFrame:
+    """One table of text from all that is given.
+
+    The first table is the main one. The others add columns that it lacks, by id, and by visit or session
+    where they have several rows a subject. A folder's tables are read until all needed columns are found.
+
+    Raises:
+        UsageError: a path is missing, a folder holds no table, or a column of ids or a named one is absent.
+    """
+    (main, table), *others = _tables(request, cohort)
+    id_column(table, main, [item.column for item in cohort.ids])
+    for label, other in others:
+        table = combine(table, other, label, cohort)
+    check_named(table.columns, request)
+    return table
+
+
+def _wanted(request: LabelRequest, cohort: Cohort) -> Wanted:
+    """The columns to look for in a folder, each with its alternatives."""
+    groups: Wanted = [(name,) for name in named(request).values()]
+    ages = tuple(filter(None, (*cohort.age, cohort.birth)))
+    if not cohort.name:
+        # Of an unknown dataset's many tables only those that are needed: others may not even fit together.
+        return [*groups, ages] if request.task == "brain-age" else groups
+    if not request.target_column:
+        groups.append(tuple(target.column for target in cohort.targets.get(request.task, ())))
+    times = tuple(filter(None, (cohort.date, cohort.day)))
+    groups += [ages, cohort.sex, cohort.site, (cohort.family,), times]
+    return [group for group in groups if any(group)]
+
+
+def _tables(request: LabelRequest, cohort: Cohort) -> Iterator[tuple[str, pd.DataFrame]]:
+    unmet = _wanted(request, cohort)
+    for path in request.labels:
+        if not path.is_dir():
+            yield path.name, read_table(path)
+            continue
+        tables = _folder_tables(path, cohort)
+        name, table = next(tables)
+        yield name, table
+        unmet = _still_unmet(unmet, table)
+        while unmet and (found := next(tables, None)):
+            name, table = found
+            if len(after := _still_unmet(unmet, table)) < len(unmet):
+                yield name, table
+            unmet = after
+
+
+def _still_unmet(unmet: Wanted, table: pd.DataFrame) -> Wanted:
+    return [group for group in unmet if not first(table.columns, group)]
+
+
+def _folder_tables(folder: Path, cohort: Cohort) -> Iterator[tuple[str, pd.DataFrame]]:
+    """A cohort's own tables where the folder has them, else those of a BIDS dataset."""
+    own = list(
+        dict.fromkeys(path for name in cohort.files for path in sorted(folder.glob(name)) if path.is_file())
+    )
+    bids = [path for name in ("participants.tsv", "sessions.tsv") if (path := folder / name).is_file()]
+    nested = sorted(folder.glob("sub-*/sub-*_sessions.tsv"))
+    phenotype = sorted(folder.glob("phenotype/*.tsv"))
+    if not (own or bids or nested or phenotype):
+        expected = ", ".join((*cohort.files, "participants.tsv"))
+        raise UsageError(f"the folder {folder} holds no label table: expected {expected}, or name the file")
+    for path in dict.fromkeys((*own, *bids)):
+        yield path.name, read_table(path)
+    if nested:
+        yield "sessions.tsv", subject_sessions(nested)
+    for path in phenotype:
+        yield path.name, read_table(path)
+
+
+def subject_sessions(paths: Iterable[Path]) -> pd.DataFrame:
+    """The `sub-X_sessions.tsv` of a BIDS dataset as one table, with the subject in `participant_id`."""
+    import pandas as pd
+
+    tables = []
+    for path in paths:
+        table = read_table(path)
+        table["participant_id"] = path.parent.name
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True).fillna("")

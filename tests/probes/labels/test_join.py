@@ -1,0 +1,209 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prima_features.embedding.read import Embeddings
+from prima_features.errors import UsageError
+from prima_features.probes.labels import LabelRequest, join
+from prima_features.probes.labels.frames import COLUMNS
+
+Studies = Callable[..., Embeddings]
+Table = Callable[..., Path]
+
+
+def test_a_plain_table_joins_by_subject_with_absent_columns_empty(studies: Studies, table: Table) -> None:
+    labels = table("labels.csv", ["subject,score", "01,1.5", "02,2.5", "03,3.5"])
+    joined = join(
+        studies("sub-01_ses-a", "sub-02"), LabelRequest((labels,), target_column="score", kind="number")
+    )
+    assert tuple(joined.frame.columns) == COLUMNS
+    assert joined.frame["target"].tolist() == [1.5, 2.5]
+    assert joined.frame["study"].tolist() == ["sub-01_ses-a", "sub-02"]
+    assert joined.frame["session"].tolist() == ["a", ""]
+    assert joined.frame["group"].tolist() == ["01", "02"]
+    for column in ("site", "sex", "scanner", "field_strength", "split"):
+        assert joined.frame[column].tolist() == ["", ""]
+    for column in ("age", "icv", "control"):
+        assert joined.frame[column].isna().all()
+    assert joined.unmatched_labels["id"].tolist() == ["03"]
+    assert joined.unmatched_labels["reason"].tolist() == ["no study has the label's id"]
+
+
+def test_leading_zeros_are_forgiven_unless_they_tell_subjects_apart(studies: Studies, table: Table) -> None:
+    found = studies("sub-001", "sub-010")
+    request = LabelRequest((table("a.csv", ["id,x", "1,a", "10,b"]),), target_column="x")
+    assert join(found, request).frame["target"].tolist() == ["a", "b"]
+    torn = LabelRequest((table("b.csv", ["id,x", "1,a", "01,b", "010,c"]),), target_column="x")
+    assert join(found, torn).frame["study"].tolist() == ["sub-010"]
+
+
+def test_a_path_that_happens_to_hold_an_id_is_not_matched_without_a_cohort(
+    studies: Studies, table: Table
+) -> None:
+    labels = table("a.csv", ["id,x", "1,a", "s2,b"])
+    joined = join(
+        studies("sub-s1<s1/1/t1.nii.gz", "sub-s2<s2/1/t1.nii.gz"), LabelRequest((labels,), target_column="x")
+    )
+    assert joined.frame["study"].tolist() == ["sub-s2"]
+
+
+def test_rows_that_agree_count_once_and_what_they_disagree_about_is_left_empty(
+    studies: Studies, table: Table
+) -> None:
+    labels = table("a.csv", ["id,dx,age,sex,site", "1,AD,70,F,a", "1,AD,72,F,", "1,AD,70,,a", "2,CN,60,M,a"])
+    joined = join(studies("sub-1", "sub-2"), LabelRequest((labels,), task="dementia", target_column="dx"))
+    assert joined.frame["target"].tolist() == ["ad", "cn"]
+    np.testing.assert_array_equal(joined.frame["age"], [np.nan, 60])
+    assert joined.frame["sex"].tolist() == ["F", "M"]
+    assert joined.frame["site"].tolist() == ["a", "a"]
+
+
+def test_rows_that_disagree_are_refused_by_name(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,dx", "1,AD", "1,CN", "2,CN"])
+    with pytest.raises(
+        UsageError, match=r"study sub-1_ses-a has the label rows 1 with ad and cn.*--session-column"
+    ):
+        join(
+            studies("sub-1_ses-a", "sub-1_ses-b"),
+            LabelRequest((labels,), task="dementia", target_column="dx"),
+        )
+
+
+def test_an_empty_join_shows_both_sides_and_the_column_that_would_match(
+    studies: Studies, table: Table
+) -> None:
+    labels = table("a.csv", ["id,scan,x", "P1,sub-01,a", "P2,sub-02,b", "P3,sub-03,a"])
+    with pytest.raises(UsageError) as error:
+        join(studies("sub-01", "sub-02"), LabelRequest((labels,), target_column="x"))
+    message = str(error.value)
+    assert "studies are named sub-01, sub-02, labels P1, P2, P3" in message
+    assert message.endswith("the column scan holds the ids of 2 of them: try --id-column scan")
+    assert (
+        len(
+            join(
+                studies("sub-01", "sub-02"), LabelRequest((labels,), id_column="scan", target_column="x")
+            ).frame
+        )
+        == 2
+    )
+
+
+def test_an_empty_join_of_dicom_studies_points_to_the_file_of_ids(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,x", "P1,a"])
+    with pytest.raises(UsageError, match=r"\.ids\.tsv"):
+        join(studies("sub-8f2c01_ses-77ab"), LabelRequest((labels,), target_column="x"))
+
+
+def test_dicom_studies_are_joined_by_patient_id_which_stays_out_of_the_result(
+    studies: Studies, table: Table
+) -> None:
+    table(
+        "dicom.ids.tsv",
+        [
+            "study\tpatient_id\tstudy_instance_uid\tfolder\tkey",
+            "sub-8f2c01_ses-77ab\tDOE-17\t1.2.3\tscans/a\t00",
+            "sub-8f2c01_ses-99cd\tDOE-17\t1.2.4\tscans/b\t00",
+        ],
+    )
+    found = studies("sub-8f2c01_ses-77ab", "sub-8f2c01_ses-99cd", name="dicom.h5")
+    labels = table("a.csv", ["id,x,age", "DOE-17,a,44", "DOE-18,b,50"])
+    joined = join(found, LabelRequest((labels,), target_column="x"))
+    assert joined.frame["target"].tolist() == ["a", "a"]
+    assert joined.frame["group"].tolist() == ["8f2c01", "8f2c01"]
+    assert "DOE" not in joined.frame.to_csv()
+
+
+def test_a_group_column_keeps_families_and_repeated_scans_on_one_side(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,x,fam", "1,a,F1", "2,b,F1", "3,a,", "4,b,n/a"])
+    found = studies("sub-1_ses-1", "sub-1_ses-2", "sub-2", "sub-3", "sub-4")
+    joined = join(found, LabelRequest((labels,), target_column="x", group_column="fam"))
+    assert joined.frame["group"].tolist() == ["1", "1", "1", "3", "4"]
+
+
+def test_labels_that_name_studies_group_by_subject(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,x", "sub-1_ses-1,a", "sub-1_ses-2,b", "sub-2_ses-1,a"])
+    joined = join(
+        studies("sub-1_ses-1", "sub-1_ses-2", "sub-2_ses-1"), LabelRequest((labels,), target_column="x")
+    )
+    assert joined.frame["target"].tolist() == ["a", "b", "a"]
+    assert joined.frame["group"].tolist() == ["1", "1", "2"]
+
+
+def test_groups_that_share_a_member_are_one(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,x,fam", "sub-1_ses-1,a,F1", "sub-1_ses-2,b,F2", "sub-2,a,F2", "sub-3,b,F3"])
+    found = studies("sub-2", "sub-1_ses-1", "sub-1_ses-2", "sub-3")
+    joined = join(found, LabelRequest((labels,), target_column="x", group_column="fam"))
+    assert joined.frame["group"].tolist() == ["2", "2", "2", "3"]
+
+
+def test_the_columns_that_a_user_names_take_the_presets_place(studies: Studies, table: Table) -> None:
+    labels = table(
+        "abide.csv",
+        [
+            "SUB_ID,anon,DX_GROUP,diag,AGE_AT_SCAN,years,SEX,SITE_ID,scanner_site",
+            "50002,0050003,1,2,10,20,1,A,B",
+        ],
+    )
+    request = LabelRequest(
+        (labels,),
+        task="autism",
+        cohort="abide1",
+        id_column="anon",
+        target_column="diag",
+        positive=("2",),
+        age_column="years",
+        site_column="scanner_site",
+    )
+    extra = table("abide.csv", [labels.read_text(), "50004,0050004,1,1,10,30,2,A,B"])
+    joined = join(
+        studies("sub-0050003", "sub-0050004"), LabelRequest(**(vars(request) | {"labels": (extra,)}))
+    )
+    assert joined.frame["target"].tolist() == ["autism", "control"]
+    assert joined.frame["age"].tolist() == [20, 30]
+    assert joined.frame["site"].tolist() == ["B", "B"]
+    assert joined.frame["sex"].tolist() == ["M", "F"], "what was not named is the preset's"
+
+
+def test_a_named_column_that_is_not_there_is_refused_with_near_names(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,diagnosis", "1,AD"])
+    with pytest.raises(
+        UsageError, match=r"no column 'diagnose' \(--target-column\): expected one such as diagnosis"
+    ):
+        join(studies("sub-1"), LabelRequest((labels,), target_column="diagnose"))
+
+
+def test_a_table_without_ids_is_refused(studies: Studies, table: Table) -> None:
+    with pytest.raises(UsageError, match="has no column of ids"):
+        join(studies("sub-1"), LabelRequest((table("a.csv", ["x,y", "1,2"]),), target_column="y"))
+
+
+def test_controls_can_be_told_by_a_column(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,age,group", "1,30,patient", "2,40,control", "3,50,n/a"])
+    found = studies("sub-1", "sub-2", "sub-3")
+    joined = join(found, LabelRequest((labels,), task="brain-age", control_column="group"))
+    np.testing.assert_array_equal(joined.frame["control"], [0, 1, np.nan])
+    coded = LabelRequest((labels,), task="brain-age", control_column="group", control_values=("patient",))
+    np.testing.assert_array_equal(join(found, coded).frame["control"], [1, 0, np.nan])
+
+
+def test_brain_age_needs_a_column_of_ages(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,years", "1,30"])
+    with pytest.raises(UsageError, match="no column age"):
+        join(studies("sub-1"), LabelRequest((labels,), task="brain-age"))
+    joined = join(studies("sub-1"), LabelRequest((labels,), task="brain-age", target_column="years"))
+    assert joined.frame[["target", "age"]].iloc[0].tolist() == [30, 30]
+
+
+def test_a_request_without_a_label_says_what_to_name(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,age", "1,30"])
+    with pytest.raises(UsageError, match="nothing says where the label of autism is"):
+        join(studies("sub-1"), LabelRequest((labels,), task="autism"))
+    with pytest.raises(UsageError, match="there is no task 'autsim'"):
+        join(studies("sub-1"), LabelRequest((labels,), task="autsim"))
+
+
+def test_an_embeddings_file_without_studies_is_refused(studies: Studies, table: Table) -> None:
+    with pytest.raises(UsageError, match="holds no studies"):
+        join(studies(), LabelRequest((table("a.csv", ["id,x", "1,a"]),), target_column="x"))

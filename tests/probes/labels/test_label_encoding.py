@@ -1,0 +1,97 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from prima_features.embedding.read import Embeddings
+from prima_features.errors import UsageError
+from prima_features.probes.labels import LABEL_TASKS, Joined, LabelRequest, join
+
+Studies = Callable[..., Embeddings]
+Table = Callable[..., Path]
+Joiner = Callable[..., Joined]
+
+
+@pytest.fixture
+def joined(studies: Studies, table: Table) -> Joiner:
+    """Joins studies 0, 1, ... to these values of a column x."""
+
+    def of(*values: str, **options: object) -> Joined:
+        labels = table("x.csv", ["id;x", *(f"s{i};{value}" for i, value in enumerate(values))])
+        names = [f"sub-s{i}" for i in range(len(values))]
+        return join(studies(*names), LabelRequest((labels,), target_column="x", **options))  # type: ignore[arg-type]
+
+    return of
+
+
+def test_words_that_are_clear_need_no_mapping(joined: Joiner) -> None:
+    assert joined("ASD", "TD", "Control", task="autism").frame["target"].tolist() == [
+        "autism",
+        "control",
+        "control",
+    ]
+    assert joined("CN", "EMCI", "Dementia", task="dementia", classes=("cn", "mci", "ad")).frame[
+        "target"
+    ].tolist() == ["cn", "mci", "ad"]
+    assert joined("0", "1.0", task="stroke").frame["target"].tolist() == ["control", "stroke"]
+
+
+def test_values_that_are_not_clear_are_refused_rather_than_guessed(joined: Joiner) -> None:
+    with pytest.raises(UsageError, match="x has values whose class is not clear for autism, such as 2"):
+        joined("1", "2", task="autism")
+
+
+def test_positive_values_make_the_tasks_classes(joined: Joiner) -> None:
+    result = joined("1", "2", "", task="autism", positive=("1",))
+    assert result.classes == ("control", "autism")
+    assert result.frame["target"].tolist() == ["autism", "control"]
+
+
+def test_positive_values_name_the_classes_of_a_custom_target(joined: Joiner) -> None:
+    assert joined("yes", "no", positive=("YES",)).classes == ("no", "yes")
+    assert joined("a", "b", "c", "d", positive=("b", "a")).classes == ("other", "a+b")
+
+
+@pytest.mark.parametrize("positive", [("maybe",), ("yes", "no"), ("yes", "maybe")])
+def test_positive_values_that_do_not_split_the_column_are_refused(
+    joined: Joiner, positive: tuple[str, ...]
+) -> None:
+    with pytest.raises(UsageError, match="must be some, not all"):
+        joined("yes", "no", positive=positive)
+
+
+def test_many_different_numbers_are_a_measurement_and_few_are_classes(joined: Joiner) -> None:
+    many = joined(*(f"{i},5" for i in range(12)))
+    assert many.classes == ()
+    assert many.frame["target"].tolist()[:2] == [0.5, 1.5]
+    few = joined("0", "1", "2", "1.0")
+    assert few.classes == ("0", "1", "2")
+    assert few.frame["target"].tolist() == ["0", "1", "2", "1"]
+    assert any("taken as classes" in warning for warning in few.warnings)
+    assert joined("0", "1", "2", kind="number").frame["target"].tolist() == [0, 1, 2]
+
+
+def test_a_cell_that_is_no_number_is_left_out_with_a_reason(joined: Joiner) -> None:
+    result = joined("1", "high", "n/a", kind="number")
+    assert result.unmatched_studies["reason"].tolist() == [
+        "the label is not a number",
+        "the label is missing",
+    ]
+    assert result.unmatched_studies["detail"].tolist() == ["it reads 'high'", ""]
+
+
+def test_classes_asked_for_leave_the_others_out(joined: Joiner) -> None:
+    result = joined("a", "b", "c", classes=("b", "a"))
+    assert result.classes == ("b", "a")
+    assert result.frame["target"].tolist() == ["a", "b"]
+    assert result.unmatched_studies["reason"].tolist() == ["the label is in none of the classes"]
+
+
+def test_a_class_that_the_task_does_not_have_is_refused(joined: Joiner) -> None:
+    with pytest.raises(UsageError, match="dementia has no class 'ftd': expected some of ad, cn, mci"):
+        joined("CN", "AD", task="dementia", classes=("cn", "ftd"))
+
+
+def test_every_tasks_words_lead_to_its_classes() -> None:
+    for task in LABEL_TASKS.values():
+        assert {task.class_of(fine, task.classes) for fine in task.words.values()} >= set(task.classes)
