@@ -54,10 +54,10 @@ def table(*columns: str) -> Table:
     return made
 
 
-def print_failures(failures: Iterable[Failure], only_defects: bool = True) -> None:
+def print_failures(failures: Iterable[Failure]) -> None:
     """What was left out and why, on stderr; what a rule leaves out by design is only counted."""
     everything = list(failures)
-    shown = [failure for failure in everything if failure.defect or not only_defects]
+    shown = [failure for failure in everything if failure.defect]
     for failure in shown[:_MOST_ROWS]:
         where = " ".join(part for part in (failure.study, failure.series) if part) or "source"
         hint = f" ({failure.hint})" if failure.hint else ""
@@ -74,8 +74,9 @@ def print_summary(summary: Summary) -> None:
     resumed = f", {summary.n_resumed} of them from an interrupted run" if summary.n_resumed else ""
     problems = f"; problems in {count(failed, 'study')}" if failed else ""
     out.print(
-        f"[bold]{escape(str(summary.output))}[/]: {count(summary.n_studies, 'study')} with {summary.n_series} series"
-        f"{resumed}{problems}, in {summary.seconds:.1f} s"
+        f"[bold]{escape(str(summary.output))}[/]: "
+        f"{count(summary.n_studies, 'study')} with {summary.n_series} series{resumed}{problems}, "
+        f"in {summary.seconds:.1f} s"
     )
 
 

@@ -105,19 +105,18 @@ def show_file(file: Embeddings) -> None:
     facts = table("", "")
     for name in ("model", "model_revision", "model_sha256", "prima_features_version", "created", "command"):
         facts.add_row(name, escape(str(attributes.get(name, ""))))
-    facts.add_row("study embedding", f"{file.study_embedding.shape}, {file.study_embedding.dtype}")
-    facts.add_row("series embedding", f"{file.series_embedding.shape}, {file.series_embedding.dtype}")
-    facts.add_row("CLIP embedding", f"{file.clip_embedding.shape}, {file.clip_embedding.dtype}")
+    for name in ("study/embedding", "study/clip", "series/embedding"):
+        facts.add_row(f"/{name}", file.describe(name))
     facts.add_row("tokens", "kept" if file.has_tokens else "not kept (prima embed --level token keeps them)")
     facts.add_row("left out", f"{len(file.failures)} rows in /failure")
     out.print(facts)
     shown = table("study", "series", "plane", "tokens", "volume (z, y, x)", "spacing, mm")
     rows = file.series[file.series["study"] < _SHOWN_STUDIES]
-    for row in rows.itertuples():
-        shape = f"{row.shape_z} x {row.shape_y} x {row.shape_x}"
-        spacing = f"{row.spacing_z:.2f} x {row.spacing_y:.2f} x {row.spacing_x:.2f}"
-        study = file.studies["id"][row.study]
-        shown.add_row(escape(study), escape(row.name), row.plane, str(row.n_tokens), shape, spacing)
+    for row in rows.to_dict("records"):
+        shape = " x ".join(str(row[f"shape_{axis}"]) for axis in "zyx")
+        spacing = " x ".join(f"{row[f'spacing_{axis}']:.2f}" for axis in "zyx")
+        study = file.studies["id"].iloc[row["study"]]
+        shown.add_row(escape(study), escape(row["name"]), row["plane"], str(row["n_tokens"]), shape, spacing)
     out.print(shown)
     if file.n_studies > _SHOWN_STUDIES:
         out.print(f"... and {file.n_studies - _SHOWN_STUDIES} more studies")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from prima_features._version import __version__
 from prima_features.cli import embed, inspect, weights
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _spread_for(command: TyperCommand | TyperGroup, arguments: list[str]) -> list[str]:
+def _spread_for(command: Any, arguments: list[str]) -> list[str]:
     """Spread the options of the (sub)command that the arguments name."""
     depth = 0
     while isinstance(command, TyperGroup) and depth < len(arguments):

@@ -11,6 +11,7 @@ from prima_features.cli.arguments import split_values
 
 if TYPE_CHECKING:
     from prima_features.studies import FindOptions
+    from prima_features.studies import Format as SourceFormat
 
 _FIND = "What to look for"
 
@@ -97,7 +98,7 @@ KeepPatientId = Annotated[
 
 def collect(
     *,
-    format: str,
+    format: SourceFormat,
     participants: list[str] | None,
     sessions: list[str] | None,
     datatypes: list[str] | None,

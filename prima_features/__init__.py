@@ -3,7 +3,7 @@
     from prima_features import PrimaModel, embed, read_embeddings
 
     embed("/data/ds001", "out.h5", model=PrimaModel.from_pretrained("prima-untrained"))
-    file = read_embeddings("out.h5")        # file.studies, file.series: DataFrames; file.study_embedding: (N, D)
+    file = read_embeddings("out.h5")    # file.studies, file.series: DataFrames; file.study_embedding: (N, D)
 
 Names are looked up in their modules when they are first asked for, so that importing the package is quick.
 """

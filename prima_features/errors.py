@@ -5,6 +5,7 @@ turns the others into one line on stderr and the exit code written here.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class PrimaError(Exception):
@@ -24,12 +25,12 @@ class NothingUsableError(PrimaError):
 
     Args:
         message: the sentence.
-        failures: what was left out and why (`prima_features.embedding.records.Failure`).
+        failures: what was left out and why, each a `prima_features.embedding.records.Failure`.
     """
 
     exit_code = 4
 
-    def __init__(self, message: str, failures: Sequence[object] = ()):
+    def __init__(self, message: str, failures: Sequence[Any] = ()):
         super().__init__(message)
         self.failures = tuple(failures)
 

@@ -106,5 +106,5 @@ def _assemble(tensors: dict[str, np.ndarray], record: dict[str, Any]) -> Embedde
         values |= {name: tuple(values[name]) for name in ("shape", "spacing")}
         series.append(EmbeddedSeries(**values, embedding=tensors[f"series.{i}.embedding"], tokens=tokens))
     failures = tuple(Failure(**failure) for failure in record.pop("failures"))
-    vectors = {name: tensors[name] for name in ("embedding", "clip")}
-    return EmbeddedStudy(**record, **vectors, series=tuple(series), failures=failures)
+    embedding, clip = tensors["embedding"], tensors["clip"]
+    return EmbeddedStudy(**record, embedding=embedding, clip=clip, series=tuple(series), failures=failures)

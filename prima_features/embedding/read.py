@@ -91,6 +91,11 @@ class Embeddings:
         with self._open() as file:
             return file[name][()]
 
+    def describe(self, name: str) -> str:
+        """Shape and number type of one dataset, without reading it."""
+        with self._open() as file:
+            return f"{' x '.join(map(str, file[name].shape))} {file[name].dtype}"
+
     def _frame(self, table: str, columns: dict[str, str]) -> pd.DataFrame:
         import pandas as pd
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -127,7 +127,7 @@ class _Table:
         self._pending: dict[str, list[Any]] = {name: [] for name in columns}
         self._written = 0
 
-    def extend(self, rows: dict[str, Sequence[Any]]) -> int:
+    def extend(self, rows: Mapping[str, Iterable[Any]]) -> int:
         """Append rows, given by column; returns the number of the first."""
         first = self._written + self._n_pending
         for name, values in rows.items():

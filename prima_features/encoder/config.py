@@ -45,11 +45,11 @@ class TokenizerConfig:
     """Length of a code, which is the latent's channel count."""
 
     def __post_init__(self) -> None:
-        lengths = {len(self.channels), len(self.res_channels), len(self.downsample), len(self.upsample)}
-        if len(lengths) != 1:
+        lengths = [len(self.channels), len(self.res_channels), len(self.downsample), len(self.upsample)]
+        if len(set(lengths)) != 1:
             raise ValueError(
                 "channels, res_channels, downsample and upsample must name the same number of levels, not "
-                f"{len(self.channels)}, {len(self.res_channels)}, {len(self.downsample)}, {len(self.upsample)}"
+                + ", ".join(map(str, lengths))
             )
 
 

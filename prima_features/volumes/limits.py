@@ -1,5 +1,6 @@
 """Sizes that are refused from the header alone, before anything is allocated."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prima_features.errors import SeriesError
@@ -17,7 +18,7 @@ class SizeLimits:
     min_slices: int = 5
     """Fewer are a localizer or a fragment, not a volume."""
 
-    def check(self, shape: tuple[int, int, int], slice_axis: int) -> None:
+    def check(self, shape: Sequence[int], slice_axis: int) -> None:
         """Raise `SeriesError` unless a volume of `shape`, with its slices along `slice_axis`, can be used."""
         slices, most = shape[slice_axis], self.preprocessing.max_subvolumes
         if slices < self.min_slices:

@@ -3,7 +3,7 @@
 import zlib
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Literal
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -93,7 +93,7 @@ def find_slice_axis(
 
 def _open(path: Path, stack: ExitStack) -> nib.Nifti1Image:
     """The image with its header read and its voxels still on disk."""
-    file: IO[bytes] = stack.enter_context(path.open("rb"))
+    file: Any = stack.enter_context(path.open("rb"))
     gzipped = file.read(2) == b"\x1f\x8b"
     file.seek(0)
     if gzipped:
@@ -137,7 +137,8 @@ def _load(image: nib.Nifti1Image, volumes: tuple[int, ...]) -> np.ndarray:
     elif len(volumes) == 1:
         values = _read(image, volumes)
     else:
-        values = np.mean([_read(image, (i,)) for i in volumes], axis=0, dtype=np.float64).astype(np.float32)
+        values = np.stack([_read(image, (i,)) for i in volumes]).mean(axis=0, dtype=np.float64)
+        values = values.astype(np.float32)
     if values.dtype.itemsize > 8:  # extended precision, which SimpleITK does not have
         values = values.astype(np.float64)
     return values.astype(values.dtype.newbyteorder("="), copy=False)

@@ -42,7 +42,7 @@ def scans(embeddings: Embeddings, cohort: Cohort, dates: Mapping[tuple[str, str]
     """The studies of a file; `dates` as `scan_dates` gives them."""
     identities = _identities(embeddings.path)
     return tuple(
-        _scan(row, study, identities.get(study.id), cohort, dates)
+        _scan(row, study, identities.get(str(study.id)), cohort, dates)
         for row, study in enumerate(embeddings.studies.itertuples(index=False))
     )
 

@@ -1,6 +1,6 @@
 """Wrong use and bad luck: one sentence, the right exit code, nothing half-written."""
 
-import os
+import ctypes
 import resource
 import subprocess
 import sys
@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from prima_features.cli.main import main
+
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
@@ -78,16 +80,37 @@ def test_nothing_usable_leaves_nothing(
     assert [entry.name for entry in tmp_path.iterdir()] == ["bids"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read and write everything")
-def test_unreadable_input_and_read_only_output(
-    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def heed_permissions() -> None:
+    """Give up the superuser's right to read and write everything; nobody else has it (capabilities(7))."""
+    libc = ctypes.CDLL(None)
+    for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+
+def run_with_permissions(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "prima_features.cli.main", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=heed_permissions)
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="gives up rights in Linux's way")
+
+
+@linux
+def test_an_unreadable_scan_is_told_and_the_rest_goes_on(bids: Path, tmp_path: Path) -> None:
     (bids / "sub-01" / "anat" / "sub-01_T1w.nii.gz").chmod(0)
-    assert main(["embed", str(bids), str(tmp_path / "out.h5")]) == 3
-    assert "Permission denied" in capsys.readouterr().err
+    done = run_with_permissions("embed", bids, tmp_path / "out.h5")
+    assert done.returncode == 3, done.stderr
+    assert "Permission denied" in done.stderr
+    assert "3 studies with 5 series" in done.stdout
+
+
+@linux
+def test_a_read_only_output_folder_is_refused_before_any_work(bids: Path, tmp_path: Path) -> None:
     locked = tmp_path / "locked"
-    locked.mkdir(mode=0o500)
-    assert fails(capsys, "embed", bids, locked / "out.h5")[0] == 2
+    locked.mkdir(mode=0o555)
+    done = run_with_permissions("embed", bids, locked / "out.h5")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: The folder {locked} cannot be written to")
 
 
 def run_limited(bids: Path, output: Path, file_size: int) -> subprocess.CompletedProcess[str]:
