@@ -33,7 +33,7 @@ class _Source(NamedTuple):
 
 
 def convert(full: Path, tokenizer: Path, output: Path, overwrite: bool = False) -> PrimaConfig:
-    """Make a model directory from the published files (prima_spec section 9).
+    """Make a model directory from the published files (docs/model.md, section 8).
 
     No class or function that a file names is imported or called. Tensors go from file to file in pieces of a
     few MB, in the number type they are stored in.

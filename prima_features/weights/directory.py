@@ -1,4 +1,4 @@
-"""The files of a model directory (design.md section 4): their names, config.json, checksums."""
+"""The files of a model directory: their names, config.json, checksums."""
 
 from __future__ import annotations
 

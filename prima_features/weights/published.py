@@ -58,7 +58,7 @@ class FullModel:
 
 
 def full_model(root: object) -> FullModel:
-    """Sizes and tensors of a full checkpoint's object graph (prima_spec section 9).
+    """Sizes and tensors of a full checkpoint's object graph (docs/model.md, section 8).
 
     Raises:
         CheckpointError: it is no whole pickled model, it lacks a part, or a part is of another kind.
