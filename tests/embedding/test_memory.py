@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
-import resource, sys
+import sys
 from pathlib import Path
-import torch
 from prima_features.embedding.engine import embed_studies
 from prima_features.encoder import Prima, PrimaConfig
 from prima_features.studies.dicom import find_dicom
@@ -17,14 +16,17 @@ from prima_features.studies.dicom import find_dicom
 model = Prima(PrimaConfig()).eval()  # random weights
 (study,) = embed_studies(find_dicom(Path(sys.argv[1])).studies, model)
 print(study.embedding.shape[0], study.series[0].embedding.shape[0], study.clip.shape[0])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(1024 * int(status["VmHWM"].split()[0]))
 """
+"""Not getrusage's ru_maxrss, which counts what the process that started this one held."""
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_the_published_sizes_embed_a_series_of_22_slices_within_3_gb(study_a: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, str(study_a / "002_t2_ax")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    sizes, peak_kb = done.stdout.splitlines()
+    sizes, peak = done.stdout.splitlines()
     assert sizes == "10240 1024 128"
-    assert int(peak_kb) * 1024 < 3e9
+    assert int(peak) < 3e9
