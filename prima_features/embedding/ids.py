@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from prima_features.embedding.write import replacing
+from prima_features.errors import UsageError
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.study import Study
 
@@ -20,13 +21,22 @@ def ids_path(output: Path) -> Path:
 
 
 def load_pseudonyms(output: Path, keep_patient_id: bool = False) -> Pseudonyms:
-    """The pseudonyms of an earlier run to this output, so that resuming gives the same; else new ones."""
+    """The pseudonyms of an earlier run to this output, so that resuming gives the same; else new ones.
+
+    Raises:
+        UsageError: the file of that name is not one of ours, and must not be replaced.
+    """
     path = ids_path(output)
-    if path.exists():
+    if not path.exists():
+        return Pseudonyms(keep_patient_id=keep_patient_id)
+    try:
         with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                return Pseudonyms(bytes.fromhex(row["key"]), keep_patient_id)
-    return Pseudonyms(keep_patient_id=keep_patient_id)
+            first = next(csv.DictReader(file, delimiter="\t"))
+        return Pseudonyms(bytes.fromhex(first["key"]), keep_patient_id)
+    except (OSError, ValueError, KeyError, StopIteration) as error:
+        raise UsageError(
+            f"{path} is not a table of identities that an earlier run wrote; move it or name another output"
+        ) from error
 
 
 def write_ids(output: Path, studies: Iterable[Study], pseudonyms: Pseudonyms) -> None:

@@ -26,12 +26,13 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, 
 CASES = {
     "missing path": (["embed", "{tmp}/nowhere", "{tmp}/out.h5"], 2, "does not exist"),
     "empty folder": (["embed", "{tmp}/empty", "{tmp}/out.h5"], 4, "it is empty"),
-    "folder of text": (["embed", "{tmp}/text", "{tmp}/out.h5"], 4, "none of its 1 files is DICOM or NIfTI"),
+    "folder of text": (["embed", "{tmp}/text", "{tmp}/out.h5"], 4, "none of its 2 files is DICOM or NIfTI"),
     "text file": (["embed", "{tmp}/text/a.txt", "{tmp}/out.h5"], 4, "is not NIfTI"),
     "no output": (["embed", "{bids}"], 2, "OUTPUT.h5"),
     "output folder missing": (["embed", "{bids}", "{tmp}/no/out.h5"], 2, "does not exist; create it"),
     "output is a folder": (["embed", "{bids}", "{tmp}/empty"], 2, "is a folder"),
     "output is another file": (["embed", "{bids}", "{tmp}/text/a.txt"], 2, "is not an embeddings file"),
+    "another table of identities": (["embed", "{bids}", "{tmp}/text/a.h5"], 2, "a.ids.tsv is not a table"),
     "unknown model": (["embed", "{bids}", "{tmp}/out.h5", "--model", "prima-typo"], 2, "prima-typo"),
     "model directory without model": (
         ["embed", "{bids}", "{tmp}/out.h5", "--model", "{tmp}/empty"],
@@ -61,6 +62,7 @@ def test_what_cannot_be_is_told_in_one_sentence(
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.txt").write_text("hello")
+    (tmp_path / "text" / "a.ids.tsv").write_text("mine\n1\n")
     arguments, code, reason = CASES[case]
     before = sorted(tmp_path.rglob("*"))
     found_code, sentence = fails(capsys, *(text.format(tmp=tmp_path, bids=bids) for text in arguments))
