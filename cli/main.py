@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -56,9 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s"
-    )
+    _configure_logging(debug)
     command = typer.main.get_command(app)
     try:
         result = command.main(
@@ -86,6 +85,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _configure_logging(debug: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s"
+    )
+    if not debug:
+        # The Hub's client warns of each of its retries; what comes of them is told in one sentence.
+        os.environ.setdefault("HF_HUB_VERBOSITY", "critical")
 
 
 def _spread_for(command: Any, arguments: list[str]) -> list[str]:
