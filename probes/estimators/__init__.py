@@ -1,0 +1,67 @@
+"""scikit-learn estimators for embeddings, by the names that the command knows them by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prima_features.errors import UsageError
+from prima_features.probes.estimators.base import Companions, ProbeEstimator
+from prima_features.probes.estimators.knn import KNNClassifierProbe, KNNRegressorProbe
+from prima_features.probes.estimators.logistic import LogisticProbe
+from prima_features.probes.estimators.mlp import MLPClassifierProbe, MLPRegressorProbe
+from prima_features.probes.estimators.ridge import RidgeProbe
+from prima_features.probes.estimators.xgb import XGBClassifierProbe, XGBRegressorProbe
+
+__all__ = [
+    "ESTIMATORS",
+    "Companions",
+    "KNNClassifierProbe",
+    "KNNRegressorProbe",
+    "LogisticProbe",
+    "MLPClassifierProbe",
+    "MLPRegressorProbe",
+    "ProbeEstimator",
+    "RidgeProbe",
+    "XGBClassifierProbe",
+    "XGBRegressorProbe",
+    "estimator_class",
+    "make",
+]
+
+ESTIMATORS: dict[str, tuple[type[ProbeEstimator] | None, type[ProbeEstimator] | None]] = {
+    "ridge": (RidgeProbe, None),
+    "logistic": (None, LogisticProbe),
+    "xgboost": (XGBRegressorProbe, XGBClassifierProbe),
+    "mlp": (MLPRegressorProbe, MLPClassifierProbe),
+    "knn": (KNNRegressorProbe, KNNClassifierProbe),
+}
+"""For a number and for classes."""
+
+
+def estimator_class(name: str, *, classes: bool) -> type[ProbeEstimator]:
+    """The estimator of this name, for a number or for classes.
+
+    Raises:
+        UsageError: there is none, or it is for the other kind of target.
+    """
+    if name not in ESTIMATORS:
+        raise UsageError(f"there is no estimator {name!r}: expected one of {', '.join(ESTIMATORS)}")
+    found = ESTIMATORS[name][classes]
+    if found is None:
+        target, other = ("classes", "logistic") if classes else ("a number", "ridge")
+        raise UsageError(f"{name} does not predict {target}: use {other}, or one of xgboost, mlp and knn")
+    return found
+
+
+def make(name: str, *, classes: bool, **options: Any) -> ProbeEstimator:
+    """An estimator that is not fitted, with constructor arguments in place of its defaults.
+
+    Raises:
+        UsageError: there is no such estimator, or it has no such argument.
+    """
+    kind = estimator_class(name, classes=classes)
+    if unknown := sorted(set(options) - set(kind().get_params(deep=False))):
+        raise UsageError(
+            f"{name} has no option {unknown[0]!r}: it has {', '.join(kind().get_params(deep=False))}"
+        )
+    return kind(**options)

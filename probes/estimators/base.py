@@ -1,0 +1,181 @@
+"""What all probes' estimators share: validation, the inner loop grouped by subject, and adjusting inside folds."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from prima_features.probes.folds import deal, strata_of
+from prima_features.probes.linalg.rows import Rows
+
+Parameters = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Companions:
+    """What goes with each row beside its features and target."""
+
+    groups: np.ndarray
+    """(N,) what must not cross folds."""
+    sites: np.ndarray | None = None
+    """(N,) text, for harmonisation."""
+    covariates: np.ndarray | None = None
+    """(N, C) numbers, for harmonisation or taking confounds out; NaN where unknown."""
+
+    def take(self, rows: np.ndarray) -> Companions:
+        """Those of some rows."""
+        return Companions(self.groups[rows], _take(self.sites, rows), _take(self.covariates, rows))
+
+
+class ProbeEstimator(BaseEstimator):
+    """A scikit-learn estimator that chooses its parameters by cross-validation grouped by subject.
+
+    Subclasses hold the grid in their constructor's arguments and give `_candidates`, `_path` and `_fit_best`.
+    All have the constructor arguments `inner_folds`, `adjust` (None, or a `ComBat` or `Residualizer` that is
+    fitted anew in every inner training fold) and `random_state`.
+
+    Attributes:
+        best_params_: the candidate with the least mean loss in the inner loop.
+        out_of_fold_: (N,) or (N, K) its predictions of the training rows, each by a model that had not seen the
+            row's group. Calibration, threshold and bias correction are fitted on these. Having been chosen by
+            the same predictions they are a little better than those of new subjects.
+        inner_losses_: (candidates,) mean losses.
+    """
+
+    inner_folds: int
+    adjust: Any
+    random_state: int
+    _classifies: ClassVar[bool]
+
+    def fit(
+        self,
+        X: np.ndarray,
+        y: np.ndarray,
+        groups: np.ndarray | None = None,
+        *,
+        sites: np.ndarray | None = None,
+        covariates: np.ndarray | None = None,
+        inner: np.ndarray | None = None,
+    ) -> ProbeEstimator:
+        """Choose the parameters and fit with them on all rows.
+
+        Args:
+            X: (N, D) float32 or float64, finite.
+            y: (N,) numbers or classes.
+            groups: (N,) what must not cross inner folds; default is each row by itself.
+            sites: (N,) text, for `adjust`.
+            covariates: (N, C) numbers, for `adjust`.
+            inner: (N,) inner fold of each row from 0, instead of drawing them.
+
+        Raises:
+            ValueError: as scikit-learn's estimators, or there are fewer groups than inner folds need.
+        """
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, y_numeric=not self._classifies
+        )
+        companions = Companions(
+            np.arange(len(X)) if groups is None else np.asarray(groups), sites, covariates
+        )
+        return self.fit_rows(Rows.all(X), self._encode(y), companions, inner)
+
+    def fit_rows(
+        self, rows: Rows, y: np.ndarray, companions: Companions, inner: np.ndarray | None = None
+    ) -> ProbeEstimator:
+        """`fit` on some rows of a matrix, without copying them.
+
+        Args:
+            rows: n rows of a matrix that is known to be finite.
+            y: (n,) float64, or for a classifier class numbers from 0 without gaps.
+            companions: of these rows alone.
+            inner: (n,) inner fold of each, instead of drawing them.
+        """
+        self.n_features_in_ = rows.width
+        if self._classifies and len(getattr(self, "classes_", ())) != y.max() + 1:
+            self.classes_ = np.arange(y.max() + 1)
+        folds = self._draw(y, companions) if inner is None else inner
+        candidates = list(self._candidates())
+        self._search(candidates, rows, y, companions, folds)
+        self.adjust_ = None if self.adjust is None else clone(self.adjust)
+        self._fit_best(self._adjusted(rows, companions, fitting=True), y, self.best_params_)
+        return self
+
+    @abstractmethod
+    def _candidates(self) -> Sequence[Parameters]:
+        """The grid, the most regularised first."""
+
+    @abstractmethod
+    def _path(self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows) -> np.ndarray:
+        """(candidates, n_test) numbers or (candidates, n_test, K) probabilities of test rows."""
+
+    @abstractmethod
+    def _fit_best(self, rows: Rows, y: np.ndarray, parameters: Parameters) -> None:
+        """Fit with one candidate, setting attributes that end in `_`."""
+
+    @abstractmethod
+    def _loss(self, y: np.ndarray, predicted: np.ndarray) -> float:
+        """Mean loss that the candidates are compared by."""
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        return y.astype(np.float64)
+
+    def _draw(self, y: np.ndarray, companions: Companions) -> np.ndarray:
+        n_groups = len(np.unique(companions.groups))
+        n_folds = min(self.inner_folds, n_groups)
+        if n_folds < 2:
+            raise ValueError(
+                f"the inner loop needs at least 2 groups, and there are {n_groups}: 1 sample or subject"
+            )
+        strata = strata_of(y, companions.groups, classes=self._classifies, n_folds=n_folds)
+        return deal(companions.groups, strata, n_folds, self.random_state)
+
+    def _search(
+        self,
+        candidates: list[Parameters],
+        rows: Rows,
+        y: np.ndarray,
+        companions: Companions,
+        folds: np.ndarray,
+    ) -> None:
+        shape = (
+            (len(candidates), len(y), len(self.classes_)) if self._classifies else (len(candidates), len(y))
+        )
+        predicted = np.empty(shape)
+        for fold in np.unique(folds):
+            train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            self.adjust_ = None if self.adjust is None else clone(self.adjust)
+            fitted = self._adjusted(rows.take(train), companions.take(train), fitting=True)
+            held_out = self._adjusted(rows.take(test), companions.take(test))
+            predicted[:, test] = self._fold_path(candidates, fitted, y[train], held_out)
+        self.inner_losses_ = np.array([self._loss(y, values) for values in predicted])
+        best = int(self.inner_losses_.argmin())
+        self.best_params_ = candidates[best]
+        self.out_of_fold_ = predicted[best]
+
+    def _fold_path(
+        self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows
+    ) -> np.ndarray:
+        return self._path(candidates, train, y, test)
+
+    def _adjusted(self, rows: Rows, companions: Companions, fitting: bool = False) -> Rows:
+        if self.adjust_ is None:
+            return rows
+        X, sites, covariates = rows.array(), companions.sites, companions.covariates
+        if fitting:
+            self.adjust_.fit(X, sites, covariates)
+        return Rows.all(self.adjust_.transform(X, sites, covariates))
+
+    def _checked(self, X: np.ndarray, sites: np.ndarray | None, covariates: np.ndarray | None) -> Rows:
+        """Rows to predict, adjusted as in training."""
+        check_is_fitted(self, "n_features_in_")
+        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        return self._adjusted(Rows.all(X), Companions(np.arange(len(X)), sites, covariates))
+
+
+def _take(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    return None if values is None else values[rows]

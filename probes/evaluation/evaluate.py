@@ -1,0 +1,144 @@
+"""Evaluating a recipe by nested cross-validation, with all that belongs beside the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from prima_features.probes.evaluation.baselines import baselines
+from prima_features.probes.evaluation.checks import check
+from prima_features.probes.evaluation.crossval import OutOfFold, cross_validate
+from prima_features.probes.evaluation.draw import draw
+from prima_features.probes.evaluation.gap import gap_report
+from prima_features.probes.evaluation.groups import by_groups
+from prima_features.probes.evaluation.intervals import Estimate
+from prima_features.probes.evaluation.metrics import one_against_rest, scores
+from prima_features.probes.evaluation.permutation import permutation_test
+from prima_features.probes.evaluation.record import Estimates, Evaluation, FoldScores
+from prima_features.probes.evaluation.scored import Scored, scored
+from prima_features.probes.evaluation.sites import label_by_site, site_decodability
+from prima_features.probes.evaluation.splits import Scheme, Splits
+from prima_features.probes.evaluation.table import predictions_table
+from prima_features.probes.recipe import Recipe
+from prima_features.probes.samples import Samples
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an evaluation does beside its folds."""
+
+    scheme: Scheme = field(default_factory=Scheme)
+    n_bootstrap: int = 1000
+    n_permutations: int = 0
+    """Each runs the whole nested evaluation once more."""
+    allow_confounded: bool = False
+    """Go on where each site holds a single class."""
+    site_check: bool = True
+    """Measure how well the site can be read from the embedding."""
+
+
+def evaluate(
+    samples: Samples, recipe: Recipe, plan: Plan | None = None, splits: Splits | None = None
+) -> Evaluation:
+    """Evaluate a recipe: everything in it is fitted on training folds alone.
+
+    Args:
+        samples: N studies with their labels.
+        recipe: what is fitted.
+        plan: how it is evaluated.
+        splits: folds of an earlier run on the same samples, to replay it or to compare with it.
+
+    Raises:
+        UsageError: what `checks.check`, `draw.draw` or `Recipe.check` refuse, or splits of other samples.
+    """
+    plan = plan or Plan()
+    recipe.check(samples.task)
+    warnings = check(samples, plan.scheme, allow_confounded=plan.allow_confounded)
+    splits = splits or draw(samples, plan.scheme)
+    splits.check(samples.groups)
+    predicted = cross_validate(samples, recipe, splits)
+    result = scored(samples, predicted, plan.n_bootstrap, plan.scheme.seed)
+    rivals = {
+        name: scored(samples, one, plan.n_bootstrap, plan.scheme.seed)
+        for name, one in baselines(samples, splits).items()
+    }
+    permuted = plan.n_permutations > 0
+    return Evaluation(
+        recipe=recipe,
+        predictions=predictions_table(samples, predicted),
+        **assess(result, samples, np.flatnonzero(predicted.tested & samples.eligible), recipe),
+        baselines={name: rival.estimates() for name, rival in rivals.items()},
+        over_baselines={
+            name: {result.task.primary: difference(result, rival)} for name, rival in rivals.items()
+        },
+        site_decodability=site_decodability(samples, plan.n_bootstrap, plan.scheme.seed)
+        if plan.site_check
+        else None,
+        permutation=permutation_test(samples, recipe, plan.scheme, plan.n_permutations) if permuted else None,
+        splits=splits,
+        fold_scores=_fold_scores(samples, predicted, splits),
+        warnings=warnings,
+    )
+
+
+def assess(result: Scored, samples: Samples, rows: np.ndarray, recipe: Recipe) -> dict[str, object]:
+    """The parts of an `Evaluation` that only need predictions: of cross-validation, or of another cohort.
+
+    Args:
+        result: predictions of the rows that count.
+        samples: all N studies.
+        rows: which of them those are.
+        recipe: how the probe was fitted.
+    """
+    frame = samples.frame.iloc[rows].assign(age=samples.age[rows])
+    return {
+        "task": samples.task,
+        "metrics": result.estimates(),
+        "groups": by_groups(result, frame),
+        "label_by_site": label_by_site(samples),
+        "n_studies": len(rows),
+        "n_subjects": int(frame["subject"].nunique()),
+        "per_class": per_class(result),
+        "gap": gap_report(result, recipe.bias_correction) if samples.task.is_age else None,
+    }
+
+
+def difference(first: Scored, second: Scored) -> Estimate:
+    """First minus second of the primary metric, with a paired bootstrap interval."""
+    name = first.task.primary
+
+    def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: first.statistic(weights)[name] - second.statistic(weights)[name]}
+
+    return first.bootstrap.estimates(statistic)[name]
+
+
+def per_class(result: Scored) -> dict[str, Estimates]:
+    """Each class against the rest, for more than two classes."""
+    if result.task.kind != "multiclass":
+        return {}
+    found = {}
+    for code, name in enumerate(result.task.classes):
+
+        def statistic(weights: np.ndarray, code: int = code) -> dict[str, np.ndarray]:
+            each = [
+                one_against_rest(result.y == code, one.probability[:, code], weights)
+                for one in result.repeats
+            ]
+            return {key: np.mean([one[key] for one in each], axis=0) for key in each[0]}
+
+        found[name] = result.bootstrap.estimates(statistic)
+    return found
+
+
+def _fold_scores(samples: Samples, predicted: OutOfFold, splits: Splits) -> FoldScores:
+    task, values, n_test = samples.task, [], []
+    for fold in splits.folds:
+        rows = fold.test[samples.eligible[fold.test]]
+        outcome = predicted.repeats[fold.repeat].take(rows)
+        values.append(float(scores(task, samples.y[rows], outcome, np.ones((1, len(rows))))[task.primary][0]))
+        n_test.append(len(rows))
+    n_train = np.array([len(fold.train) for fold in splits.folds])
+    names = tuple(fold.name for fold in splits.folds)
+    return FoldScores(task.primary, np.array(values), n_train, np.array(n_test), names, predicted.parameters)

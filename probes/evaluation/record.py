@@ -1,0 +1,119 @@
+"""The result of an evaluation: everything that a report shows, as plain records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prima_features.errors import UsageError
+from prima_features.probes.evaluation.compare import Comparison, corrected_t_test
+from prima_features.probes.evaluation.gap import GapReport
+from prima_features.probes.evaluation.groups import GroupMetrics
+from prima_features.probes.evaluation.intervals import Estimate
+from prima_features.probes.evaluation.permutation import Permutation
+from prima_features.probes.evaluation.sites import LabelBySite, SiteDecodability
+from prima_features.probes.evaluation.splits import Splits
+from prima_features.probes.recipe import Recipe
+from prima_features.probes.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Estimates = dict[str, Estimate]
+
+
+@dataclass(frozen=True)
+class FoldScores:
+    """The primary metric of each fold: for comparing probes, not for intervals."""
+
+    metric: str
+    values: np.ndarray
+    """(J,) NaN where a fold's test rows do not define it."""
+    n_train: np.ndarray
+    n_test: np.ndarray
+    names: tuple[str, ...]
+    """The site left out, or empty."""
+    parameters: tuple[dict[str, Any], ...] = ()
+    """What the inner loop chose."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a probe does."""
+
+    task: Task
+    recipe: Recipe
+    metrics: Estimates
+    """By the names in `task.metrics`, with 95% bootstrap intervals over subjects."""
+    predictions: pd.DataFrame
+    """A row a predicted study: `study subject group site sex age scanner field_strength target counts fold`, then
+    `prediction` (mean over repeats), and for brain age `prediction_corrected gap gap_corrected`, for classes
+    `probability_CLASS` of each and `predicted` (the class, by the threshold chosen in training)."""
+    groups: dict[str, GroupMetrics]
+    label_by_site: LabelBySite
+    n_studies: int
+    """That count in the metrics."""
+    n_subjects: int
+    baselines: dict[str, Estimates] = field(default_factory=dict)
+    """On the same folds."""
+    over_baselines: dict[str, Estimates] = field(default_factory=dict)
+    """Probe minus baseline of the primary metric, on the same resamples."""
+    per_class: dict[str, Estimates] = field(default_factory=dict)
+    """Each class against the rest, for more than two."""
+    site_decodability: SiteDecodability | None = None
+    permutation: Permutation | None = None
+    gap: GapReport | None = None
+    splits: Splits | None = None
+    """None where a fitted probe met another cohort."""
+    fold_scores: FoldScores | None = None
+    warnings: tuple[str, ...] = ()
+    """What a reader must know, a sentence each."""
+
+    def metrics_json(self) -> dict[str, Any]:
+        """The document of metrics.json."""
+        return {
+            "task": self.task.name,
+            "classes": list(self.task.classes),
+            "n_studies": self.n_studies,
+            "n_subjects": self.n_subjects,
+            "scheme": vars(self.splits.scheme) if self.splits else {"kind": "another cohort"},
+            "metrics": _plain(self.metrics),
+            "baselines": {name: _plain(found) for name, found in self.baselines.items()},
+            "over_baselines": {name: _plain(found) for name, found in self.over_baselines.items()},
+            "per_class": {name: _plain(found) for name, found in self.per_class.items()},
+            "site_decodability": self.site_decodability.to_dict() if self.site_decodability else None,
+            "label_by_site": _finite(vars(self.label_by_site)),
+            "groups": {name: found.to_dict() for name, found in self.groups.items()},
+            "permutation": vars(self.permutation) if self.permutation else None,
+            "gap": self.gap.to_dict() if self.gap else None,
+            "warnings": list(self.warnings),
+        }
+
+    def compare(self, other: Evaluation) -> Comparison:
+        """Test whether this probe differs from another that was evaluated on the same folds.
+
+        Raises:
+            UsageError: the folds differ, or one of the two was not cross-validated.
+        """
+        mine, its = self.fold_scores, other.fold_scores
+        if self.splits is None or other.splits is None or mine is None or its is None:
+            raise UsageError("only cross-validated probes can be compared")
+        if self.splits.digest != other.splits.digest or mine.metric != its.metric:
+            raise UsageError(
+                "two probes are compared on the same folds: evaluate the second with the first's splits"
+            )
+        return corrected_t_test(mine.metric, mine.values, its.values, mine.n_train, mine.n_test)
+
+
+def _plain(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
+    return {name: one.to_dict() for name, one in estimates.items()}
+
+
+def _finite(value: Any) -> Any:
+    """The same with None for NaN, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not np.isfinite(value) else value

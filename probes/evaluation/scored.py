@@ -1,0 +1,58 @@
+"""Out-of-fold predictions with the rows that count: what metrics, groups and comparisons are computed on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from prima_features.probes.evaluation.crossval import OutOfFold
+from prima_features.probes.evaluation.intervals import Bootstrap, Estimate
+from prima_features.probes.evaluation.metrics import scores
+from prima_features.probes.outcome import Outcome
+from prima_features.probes.samples import Samples
+from prima_features.probes.tasks import Task
+
+
+@dataclass(frozen=True)
+class Scored:
+    """N predicted rows with their truth."""
+
+    task: Task
+    y: np.ndarray
+    """(N,)."""
+    repeats: tuple[Outcome, ...]
+    """Predictions of the N rows, one a repeat."""
+    bootstrap: Bootstrap
+
+    def statistic(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """(B,) metrics for (B, N) weights: the mean over repeats of each repeat's metric.
+
+        A metric of averaged predictions would be that of an ensemble, and flatter the probe.
+        """
+        each = [scores(self.task, self.y, outcome, weights) for outcome in self.repeats]
+        return {name: np.mean([one[name] for one in each], axis=0) for name in each[0]}
+
+    def estimates(self) -> dict[str, Estimate]:
+        """The task's metrics with their intervals."""
+        return self.bootstrap.estimates(self.statistic)
+
+    def values(self) -> dict[str, float]:
+        """The task's metrics alone."""
+        return {name: float(value[0]) for name, value in self.statistic(np.ones((1, len(self.y)))).items()}
+
+    def take(self, rows: np.ndarray) -> Scored:
+        """Some of the rows, by mask or position."""
+        bootstrap = replace(
+            self.bootstrap, groups=self.bootstrap.groups[rows], strata=self.bootstrap.strata[rows]
+        )
+        return Scored(self.task, self.y[rows], tuple(one.take(rows) for one in self.repeats), bootstrap)
+
+
+def scored(samples: Samples, predicted: OutOfFold, n_resamples: int = 1000, seed: int = 0) -> Scored:
+    """The rows that were tested and are eligible, with a bootstrap of their groups, stratified by class."""
+    rows = np.flatnonzero(predicted.tested & samples.eligible)
+    strata = samples.y[rows] if samples.task.is_classification else np.zeros(len(rows), dtype=np.int64)
+    bootstrap = Bootstrap(samples.groups[rows], strata, n_resamples, seed)
+    repeats = tuple(outcome.take(rows) for outcome in predicted.repeats)
+    return Scored(samples.task, samples.y[rows], repeats, bootstrap)

@@ -1,0 +1,142 @@
+"""How much of the site is in the labels and in the embedding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prima_features.errors import UsageError
+from prima_features.probes.evaluation.crossval import cross_validate
+from prima_features.probes.evaluation.draw import draw
+from prima_features.probes.evaluation.intervals import Estimate
+from prima_features.probes.evaluation.scored import scored
+from prima_features.probes.evaluation.splits import Scheme
+from prima_features.probes.recipe import Recipe
+from prima_features.probes.samples import Samples, samples
+from prima_features.probes.tasks import Task
+
+_MIN_GROUPS = 10
+_READER = Recipe(
+    "logistic", {"C": (1e-4, 1e-2, 1.0), "components": 128, "class_weight": "balanced"}, inner_folds=3
+)
+
+
+@dataclass(frozen=True)
+class SiteDecodability:
+    """How well the site can be read from the embedding, by logistic regression in grouped cross-validation."""
+
+    balanced_accuracy: Estimate
+    chance: float
+    """1 over the number of sites."""
+    sites: tuple[str, ...]
+    """With at least 10 subjects; the others are left out."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "balanced_accuracy": self.balanced_accuracy.to_dict(),
+            "chance": self.chance,
+            "n_sites": len(self.sites),
+        }
+
+
+def site_decodability(given: Samples, n_resamples: int = 1000, seed: int = 0) -> SiteDecodability | None:
+    """Read the site from the features; None where fewer than two sites have 10 subjects.
+
+    Uses the sites' rows whatever their labels, and five folds grouped by subject. A subject scanned at several
+    sites is kept on one side.
+    """
+    sites, groups = given.sites, given.groups
+    names = [
+        str(site)
+        for site in np.unique(sites[sites != ""])
+        if len(np.unique(groups[sites == site])) >= _MIN_GROUPS
+    ]
+    if len(names) < 2:
+        return None
+    rows = np.flatnonzero(np.isin(sites, names))
+    task = Task("site", "the site of the scan", tuple(names))
+    frame = given.frame.iloc[rows].assign(target=sites[rows])
+    asked = samples(given.X[rows], frame.reset_index(drop=True), task)
+    predicted = cross_validate(asked, _READER, draw(asked, Scheme(inner_folds=3, seed=seed)))
+    found = scored(asked, predicted, n_resamples, seed).estimates()
+    return SiteDecodability(found["balanced_accuracy"], 1 / len(names), tuple(names))
+
+
+@dataclass(frozen=True)
+class LabelBySite:
+    """The labels at each site."""
+
+    table: dict[str, dict[str, float]]
+    """By site: number of each class; or n, mean, sd, min and max of a number. Unknown sites are under ``."""
+    association: float
+    """Cramer's V of class and site, or for a number the part of its variance between sites (eta squared):
+    0 none, 1 the site gives the label. NaN where fewer than two sites are known."""
+
+
+def label_by_site(given: Samples) -> LabelBySite:
+    """Tabulate the labels of eligible rows by site."""
+    rows = given.eligible
+    sites, y = given.sites[rows], given.y[rows]
+    names = np.unique(sites)
+    if not given.task.is_classification:
+        table = {str(name): _summary(y[sites == name]) for name in names}
+        return LabelBySite(table, _eta_squared(y[sites != ""], sites[sites != ""]))
+    counts = np.array(
+        [[np.sum(y[sites == name] == code) for code in range(len(given.task.classes))] for name in names]
+    )
+    table = {
+        str(name): dict(zip(given.task.classes, row.tolist(), strict=True))
+        for name, row in zip(names, counts, strict=True)
+    }
+    return LabelBySite(table, _cramers_v(counts[names != ""]))
+
+
+def refuse_confounded(given: Samples) -> None:
+    """Refuse labels that the site alone gives.
+
+    Raises:
+        UsageError: there are two sites or more, and each holds a single class: a probe would learn the site.
+    """
+    if not given.task.is_classification:
+        return
+    sites, y = given.sites[given.eligible], given.y[given.eligible]
+    names = np.unique(sites[sites != ""])
+    single = [name for name in names if len(np.unique(y[sites == name])) == 1]
+    if len(names) >= 2 and len(single) == len(names):
+        example = ", ".join(
+            f"{name} only {given.task.classes[int(y[sites == name][0])]}" for name in names[:3]
+        )
+        raise UsageError(
+            f"each site holds one class ({example}), so a probe would learn the site and not {given.task.name}: "
+            "add sites that hold both, or allow confounded labels to go on all the same"
+        )
+
+
+def _summary(y: np.ndarray) -> dict[str, float]:
+    return {
+        "n": len(y),
+        "mean": float(y.mean()),
+        "sd": float(y.std()),
+        "min": float(y.min()),
+        "max": float(y.max()),
+    }
+
+
+def _cramers_v(counts: np.ndarray) -> float:
+    counts = counts[:, counts.sum(axis=0) > 0]
+    if min(counts.shape) < 2:
+        return float("nan")
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
+    chi_squared = ((counts - expected) ** 2 / expected).sum()
+    return float(np.sqrt(chi_squared / (counts.sum() * (min(counts.shape) - 1))))
+
+
+def _eta_squared(y: np.ndarray, sites: np.ndarray) -> float:
+    names, site, n = np.unique(sites, return_inverse=True, return_counts=True)
+    if len(names) < 2 or y.std() == 0:
+        return float("nan")
+    means = np.bincount(site, weights=y) / n
+    return float((n * (means - y.mean()) ** 2).sum() / ((y - y.mean()) ** 2).sum())

@@ -1,0 +1,111 @@
+"""Metrics of weighted rows, for many sets of weights at once: a bootstrap resample is a set of whole weights.
+
+Each function takes weights (B, N) and gives (B,) numbers, NaN where a number is not defined. With weights of 1 they
+are scikit-learn's metrics of the same names.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prima_features.probes.steps.calibration import logit
+
+_NEWTON_STEPS = 30
+_LARGEST_SLOPE = 1e3
+
+
+def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Quotients, NaN where the denominator is 0."""
+    safe = np.where(denominator == 0, np.nan, denominator)
+    return numerator / safe
+
+
+def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted means of (N,) values."""
+    return divide(weights @ values, weights.sum(axis=1))
+
+
+def r2(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """1 less the mean squared error over the variance of the truth."""
+    centre = mean(truth, weights)
+    variance = mean(truth**2, weights) - centre**2
+    scale = mean(truth**2, weights)
+    return 1 - divide(
+        mean((truth - predicted) ** 2, weights), np.where(variance > 1e-12 * scale, variance, 0)
+    )
+
+
+def pearson(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Correlation."""
+    first, second = first - first.mean(), second - second.mean()
+    mean_first, mean_second = mean(first, weights), mean(second, weights)
+    covariance = mean(first * second, weights) - mean_first * mean_second
+    variances = [mean(first**2, weights) - mean_first**2, mean(second**2, weights) - mean_second**2]
+    product = np.maximum(variances[0], 0) * np.maximum(variances[1], 0)
+    negligible = 1e-24 * (first**2).mean() * (second**2).mean()
+    return divide(covariance, np.sqrt(np.where(product > negligible, product, 0)))
+
+
+def auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share of pairs of a positive and a negative row that the score orders rightly; ties count half."""
+    hits, alarms = _at_levels(positive, score, weights)
+    below = np.cumsum(alarms, axis=1) - alarms
+    ordered = (hits * (below + alarms / 2)).sum(axis=1)
+    return divide(ordered, hits.sum(axis=1) * alarms.sum(axis=1))
+
+
+def average_precision(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the precision-recall steps, without interpolation."""
+    hits, alarms = (levels[:, ::-1] for levels in _at_levels(positive, score, weights))
+    found, called = np.cumsum(hits, axis=1), np.cumsum(hits + alarms, axis=1)
+    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
+    return divide((hits * precision).sum(axis=1), hits.sum(axis=1))
+
+
+def balanced_accuracy(
+    truth: np.ndarray, label: np.ndarray, weights: np.ndarray, n_classes: int
+) -> np.ndarray:
+    """Mean over the classes of the part of each that is labelled rightly; NaN where a class has no row."""
+    recalls = [mean_where(label == code, truth == code, weights) for code in range(n_classes)]
+    return np.mean(recalls, axis=0)
+
+
+def mean_where(values: np.ndarray, where: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted means of (N,) values over the rows where a mask holds."""
+    return mean(values[where].astype(float), weights[:, where])
+
+
+def calibration_slope(positive: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Slope of a logistic regression of the outcome on the log odds (Cox 1958): 1 is ideal, below 1 overconfident.
+
+    NaN where the score separates the classes, and the slope has no end.
+    """
+    x, y = logit(probability), positive.astype(float)
+    spread = x.std() or 1.0
+    z = (x - x.mean()) / spread
+    beta = np.zeros((len(weights), 2))
+    for _ in range(_NEWTON_STEPS):
+        fitted = 1 / (1 + np.exp(-np.clip(beta[:, :1] + beta[:, 1:] * z, -30, 30)))
+        residual, curvature = weights * (y - fitted), weights * fitted * (1 - fitted)
+        s0, s1, s2 = curvature.sum(axis=1), curvature @ z, curvature @ z**2
+        g0, g1 = residual.sum(axis=1), residual @ z
+        determinant = s0 * s2 - s1**2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.column_stack([s2 * g0 - s1 * g1, s0 * g1 - s1 * g0]) / determinant[:, None]
+        beta += np.clip(step, -5, 5)
+        if not np.nanmax(np.abs(step), initial=0) > 1e-8:
+            break
+    settled = np.abs(step).max(axis=1) < 1e-4
+    slope = beta[:, 1] / spread
+    return np.where(settled & (np.abs(slope) < _LARGEST_SLOPE) & (x.std() > 0), slope, np.nan)
+
+
+def _at_levels(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (B, levels) of positive and of negative rows at each different score, the lowest first."""
+    order = np.argsort(score, kind="stable")
+    ordered, score = weights[:, order].astype(np.float64), score[order]
+    starts = np.flatnonzero(np.append(True, score[1:] != score[:-1]))
+    of_positive = ordered * positive[order]
+    return np.add.reduceat(of_positive, starts, axis=1), np.add.reduceat(
+        ordered - of_positive, starts, axis=1
+    )

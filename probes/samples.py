@@ -1,0 +1,149 @@
+"""Features and labels side by side, checked once: what everything below works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prima_features.errors import UsageError
+from prima_features.probes.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TEXTS = ("study", "subject", "group", "site", "sex", "scanner", "field_strength", "split")
+NUMBERS = ("age", "control", "icv")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """N studies with their features, targets and what is known of them."""
+
+    task: Task
+    X: np.ndarray
+    """(N, D) float32 or float64."""
+    y: np.ndarray
+    """(N,) float64, or int64 numbers of `task.classes`."""
+    frame: pd.DataFrame
+    """(N rows) texts `study subject group site sex scanner field_strength split`, empty where unknown, and numbers
+    `age control icv`, NaN where unknown."""
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def groups(self) -> np.ndarray:
+        """(N,) what must not cross folds."""
+        return self.frame["group"].to_numpy(dtype=str)
+
+    @property
+    def sites(self) -> np.ndarray:
+        """(N,) text, empty where unknown."""
+        return self.frame["site"].to_numpy(dtype=str)
+
+    @property
+    def age(self) -> np.ndarray:
+        """(N,) years, NaN where unknown; the target itself where that is age and known."""
+        known = self.frame["age"].to_numpy(dtype=float)
+        return np.where(np.isfinite(self.y), self.y, known) if self.task.is_age else known
+
+    @property
+    def eligible(self) -> np.ndarray:
+        """(N,) rows that train and count in the metrics: all, or controls where the task is fitted on those."""
+        control = self.frame["control"].to_numpy(dtype=float)
+        if not self.task.fit_on_controls or np.isnan(control).all():
+            return np.ones(len(self), dtype=bool)
+        return control == 1
+
+    def covariates(self, names: Sequence[str]) -> np.ndarray:
+        """(N, len(names)) numbers of `age`, `icv` and `sex` (M is 1, F is 0), NaN where unknown."""
+        return (
+            np.column_stack([self._covariate(name) for name in names]) if names else np.empty((len(self), 0))
+        )
+
+    def _covariate(self, name: str) -> np.ndarray:
+        if name == "sex":
+            return self.frame["sex"].map({"M": 1.0, "F": 0.0}).to_numpy(dtype=float)
+        return self.frame[name].to_numpy(dtype=float)
+
+    def take(self, rows: np.ndarray) -> Samples:
+        """Some of the samples, by mask or position."""
+        return Samples(self.task, self.X[rows], self.y[rows], self.frame.iloc[rows].reset_index(drop=True))
+
+
+def samples(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
+    """Put features and labels together.
+
+    Args:
+        X: (N, D) numbers.
+        frame: N rows in the same order, with `target` (numbers, or names in the task's classes) and what is known
+            of `study subject group site sex age scanner field_strength split control icv`. A missing `subject` is
+            the study itself, a missing `group` is the subject.
+        task: what is predicted.
+
+    Raises:
+        UsageError: the lengths differ, numbers are not finite, targets are missing or not of the task, or a
+            subject is in two groups.
+    """
+    if X.ndim != 2 or len(X) != len(frame):
+        raise UsageError(
+            f"expected a row of features for each of {len(frame)} labelled studies, not shape {X.shape}"
+        )
+    if not np.isfinite(X).all():
+        raise UsageError("features must be finite numbers: some are NaN or infinite")
+    made = Samples(task, X, _targets(frame, task), _known(frame))
+    per_subject = made.frame.groupby("subject")["group"].nunique()
+    if (per_subject > 1).any():
+        name = per_subject[per_subject > 1].index[0]
+        raise UsageError(f"subject {name} is in more than one group: groups must hold whole subjects")
+    return made
+
+
+def unlabelled(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
+    """Samples whose targets are not known: NaN, or -1 for classes."""
+    y = np.full(len(X), -1, dtype=np.int64) if task.is_classification else np.full(len(X), np.nan)
+    return Samples(task, X, y, _known(frame))
+
+
+def _targets(frame: pd.DataFrame, task: Task) -> np.ndarray:
+    import pandas as pd
+
+    if not task.is_classification:
+        y = pd.to_numeric(frame["target"], errors="coerce").to_numpy(dtype=float)
+        if not np.isfinite(y).all():
+            raise UsageError(
+                f"{task.name} needs a number for every study: {int((~np.isfinite(y)).sum())} have none"
+            )
+        return y
+    codes = {name: code for code, name in enumerate(task.classes)}
+    y = frame["target"].map(codes)
+    if y.isna().any():
+        other = frame["target"][y.isna()].iloc[0]
+        raise UsageError(f"{task.name} tells {', '.join(task.classes)} apart, and a target is {other!r}")
+    return y.to_numpy(dtype=np.int64)
+
+
+def _known(frame: pd.DataFrame) -> pd.DataFrame:
+    import pandas as pd
+
+    known = pd.DataFrame(index=range(len(frame)))
+    for name in TEXTS:
+        column = frame[name].to_numpy() if name in frame else np.full(len(frame), "")
+        known[name] = pd.Series(column).map(_text).astype(object)
+    for name in NUMBERS:
+        column = frame[name].to_numpy() if name in frame else np.full(len(frame), np.nan)
+        known[name] = pd.to_numeric(pd.Series(column), errors="coerce").astype(float)
+    fallback = pd.Series([f"row{i}" for i in range(len(frame))], dtype=object)
+    for name in ("study", "subject", "group"):
+        fallback = known[name] = known[name].where(known[name] != "", fallback)
+    return known
+
+
+def _text(value: object) -> str:
+    if value is None or value != value:  # NaN is the one value that differs from itself
+        return ""
+    # A site 3 that a table holds as 3.0 is the same site.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

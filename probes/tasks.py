@@ -1,0 +1,110 @@
+"""What a probe predicts: the tasks, their classes, and the numbers that are reported for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import Literal
+
+from prima_features.errors import UsageError
+
+Kind = Literal["regression", "binary", "multiclass"]
+
+REGRESSION_METRICS = ("mae", "rmse", "r2", "pearson_r")
+CLASS_METRICS = ("auroc", "auprc", "prevalence", "balanced_accuracy", "brier", "calibration_slope")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One target."""
+
+    name: str
+    description: str
+    classes: tuple[str, ...] = ()
+    """In the order of the probabilities, the positive one last; none where the target is a number."""
+    unit: str = ""
+    is_age: bool = False
+    """The target is the subject's age: age is then neither a baseline nor a covariate, and there is a gap."""
+    fit_on_controls: bool = False
+    """Train and score on controls alone where it is known who is one; patients are predicted all the same."""
+
+    def __post_init__(self) -> None:
+        if len(self.classes) == 1 or len(set(self.classes)) < len(self.classes):
+            raise UsageError(
+                f"{self.name} needs two or more different classes, not {', '.join(self.classes)}"
+            )
+
+    @property
+    def kind(self) -> Kind:
+        """Regression without classes, binary with two, multiclass with more."""
+        return "regression" if not self.classes else "binary" if len(self.classes) == 2 else "multiclass"
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether there are classes."""
+        return bool(self.classes)
+
+    @property
+    def positive(self) -> str:
+        """The class whose probability a binary probe gives; empty for other kinds."""
+        return self.classes[-1] if self.kind == "binary" else ""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the numbers reported."""
+        return CLASS_METRICS if self.classes else REGRESSION_METRICS
+
+    @property
+    def primary(self) -> str:
+        """The number that probes are compared by: mean absolute error (lower is better) or AUROC."""
+        return "auroc" if self.classes else "mae"
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            "brain-age",
+            "age at the scan from the image, fitted on controls; its error is the brain-age gap",
+            unit="years",
+            is_age=True,
+            fit_on_controls=True,
+        ),
+        Task("autism", "autism against typical development", ("control", "autism")),
+        Task("dementia", "Alzheimer's dementia against cognitively normal ageing", ("cn", "ad")),
+        Task("glioma-presence", "glioma against no tumour", ("control", "glioma")),
+        Task("glioma-grade", "WHO grade 4 against grades 2 and 3 of a glioma", ("2-3", "4")),
+        Task("glioma-idh", "IDH mutation of a glioma", ("wildtype", "mutant")),
+        Task("stroke", "stroke against no stroke", ("control", "stroke")),
+        Task("custom", "a target of the user's own"),
+    )
+}
+"""Tasks by name. `dementia` takes the classes cn, mci and ad too, `glioma-grade` 2, 3 and 4."""
+
+_VARIANTS = {"glioma": ("presence", "grade", "idh")}
+
+
+def get(name: str, classes: Sequence[str] = (), variant: str = "") -> Task:
+    """A task by its name.
+
+    Args:
+        name: a key of `TASKS`, or `glioma` with a variant.
+        classes: instead of the task's own, the positive one last.
+        variant: of `glioma`: `presence` (default), `grade` or `idh`.
+
+    Raises:
+        UsageError: there is no such task or variant, or brain age is asked for in classes.
+    """
+    if name in _VARIANTS:
+        name = f"{name}-{variant or _VARIANTS[name][0]}"
+    elif variant:
+        raise UsageError(f"{name} has no variants: only {', '.join(_VARIANTS)} has")
+    if name not in TASKS:
+        near = get_close_matches(name, TASKS, n=1)
+        hint = f": did you mean {near[0]}?" if near else ""
+        raise UsageError(f"there is no task {name!r} among {', '.join(TASKS)}{hint}")
+    task = TASKS[name]
+    if task.is_age and classes:
+        raise UsageError("brain-age predicts a number of years: leave the classes out")
+    return replace(task, classes=tuple(classes)) if classes else task
