@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from prima_features.probes.features import FeatureSource
+from prima_features.probes.feature_matrix import FeatureSource
 from prima_features.probes.samples import Samples
 
 

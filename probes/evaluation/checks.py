@@ -78,7 +78,7 @@ def _repeats(samples: Samples) -> list[str]:
     found = []
     if n_subjects < len(samples):
         found.append(
-            f"{len(samples)} studies are of {n_subjects} subjects: a subject's studies stay on one side of every split, "
+            f"{len(samples)} studies are of {n_subjects} subjects: one's studies stay on one side of every split, "
             "and intervals resample subjects"
         )
     if n_groups < n_subjects:

@@ -7,6 +7,7 @@ where repeated scans need subjects resampled, so intervals come from the same re
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,7 +98,7 @@ def by_variable(scored: Scored, values: np.ndarray, name: str) -> GroupMetrics:
 
 def age_bands(age: np.ndarray) -> np.ndarray:
     """(N,) text such as `30-39`; empty where the age is unknown."""
-    names = np.array([f"{low}-{high - 1}" for low, high in zip(AGE_BANDS, AGE_BANDS[1:], strict=False)])
+    names = np.array([f"{low}-{high - 1}" for low, high in pairwise(AGE_BANDS)])
     known = np.isfinite(age)
     band = np.digitize(np.where(known, age, 0), AGE_BANDS[1:-1])
     return np.where(known, names[band], "")

@@ -34,10 +34,17 @@ class TrainingRange:
     limit: float = 1.0
 
     @classmethod
-    def fit(cls, X: np.ndarray, groups: np.ndarray, seed: int = 0) -> TrainingRange:
-        """Fit on at most 2000 of (N, D) training rows, drawn at random; `groups` (N,) are kept together."""
-        rows = np.sort(np.random.default_rng(seed).permutation(len(X))[:_MAX_ROWS])
-        groups = groups[rows]
+    def fit(cls, X: np.ndarray, rows: np.ndarray, groups: np.ndarray, seed: int = 0) -> TrainingRange:
+        """Fit on at most 2000 training rows, drawn at random.
+
+        Args:
+            X: (N, D) features.
+            rows: (n,) rows that train.
+            groups: (n,) what is kept together among those.
+            seed: of the draw and of the folds.
+        """
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:_MAX_ROWS])
+        rows, groups = rows[drawn], groups[drawn]
         n_folds = min(_FOLDS, len(np.unique(groups)))
         fold = deal(groups, np.zeros(len(rows), dtype=np.int64), n_folds, seed)
         distances = np.empty(len(rows))

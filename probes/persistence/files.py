@@ -1,0 +1,72 @@
+"""Reading files that may be hostile, and writing files that are whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from prima_features.errors import OutputError, UsageError
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """A regular file's content.
+
+    Raises:
+        UsageError: it is missing, no regular file, or larger than `limit` bytes.
+    """
+    check_size(path, limit)
+    return path.read_bytes()
+
+
+def check_size(path: Path, limit: int) -> None:
+    """Refuse what is no regular file or is larger than `limit` bytes; arguments and errors as `read_bytes`."""
+    if not path.is_file():
+        raise UsageError(f"{path} does not exist or is not a file: expected a probe's directory")
+    if (size := path.stat().st_size) > limit:
+        raise UsageError(f"{path} has {size} bytes, more than any probe has ({limit}): it is not read")
+
+
+def read_json(path: Path, limit: int) -> dict[str, Any]:
+    """A file's JSON object.
+
+    Raises:
+        UsageError: as `read_bytes`, or it is not a JSON object.
+    """
+    try:
+        document = json.loads(read_bytes(path, limit))
+    # Deep nesting runs out of stack, which is not a ValueError.
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not JSON: the probe is damaged") from error
+    if not isinstance(document, dict):
+        raise UsageError(f"{path} holds no JSON object: the probe is damaged")
+    return document
+
+
+def json_bytes(document: dict[str, Any]) -> bytes:
+    """As JSON. NaN has no place in it: numbers that are not defined must be None."""
+    return json.dumps(document, indent=2, allow_nan=False, default=list).encode() + b"\n"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file beside its place and rename it.
+
+    Raises:
+        OutputError: the folder cannot be written to, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
