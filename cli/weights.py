@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from prima_features.cli.console import out, table
 
-app = typer.Typer(no_args_is_help=True, help="Models: list, download, convert, verify, push.")
+app = typer.Typer(no_args_is_help=True, help="Models and probes on the Hub: list, download, convert, verify, push.")
 
 _HubId = Annotated[str, typer.Argument(metavar="OWNER/NAME[@REVISION]", help="A model on the Hub.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it holds something.")]
@@ -88,11 +88,16 @@ def verify(
 
 @app.command()
 def push(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory, or a probe's.")],
     hub_id: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Where to on the Hub.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
 ) -> None:
-    """Upload a model directory to the Hub, making the repository where there is none (log in first)."""
+    """Upload a model or a probe to the Hub, making the repository where there is none (log in first).
+
+    Of a probe, predictions.tsv and the list of training subjects stay here: they tell of single persons.
+    """
+    from prima_features.probes import persistence
     from prima_features.weights import hub
 
-    out.print(f"Pushed: {escape(hub.push(directory, hub_id, private))}")
+    push_it = persistence.push if persistence.is_probe(directory) else hub.push
+    out.print(f"Pushed: {escape(push_it(directory, hub_id, private))}")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from prima_features.probes.evaluation import Evaluation, Plan, Splits
+    from prima_features.probes.persistence import Extras
     from prima_features.probes.steps.familiar import TrainingRange
 
 
@@ -141,18 +142,18 @@ class Probe:
         flags, warnings = unlike_training(fitted.range, fitted.training, given)
         return Predictions(table.assign(**flags), tuple(warnings))
 
-    def save(self, folder: str | Path, evaluation: Evaluation | None = None) -> Path:
-        """Write the probe's directory (see `persistence`), with the evaluation's numbers and predictions."""
+    def save(self, folder: str | Path, extras: Extras | None = None) -> Path:
+        """Write the probe's directory; see `persistence.save`."""
         from prima_features.probes.persistence import save
 
-        return save(self, Path(folder), evaluation)
+        return save(self, Path(folder), extras)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Probe:
-        """Read a probe's directory (see `persistence`). Runs no code from it."""
-        from prima_features.probes.persistence import load
+    def load(cls, name: str | Path) -> Probe:
+        """Read a probe from its directory or from the Hub; see `persistence`. Runs no code from it."""
+        from prima_features.probes.persistence import load, locate
 
-        return load(Path(folder))
+        return load(locate(name))
 
     def _samples(self, features: Features, frame: pd.DataFrame) -> Samples:
         features, frame = _aligned(features, frame)

@@ -11,9 +11,12 @@ import numpy as np
 from prima_features.errors import UsageError
 from prima_features.probes.linalg.rows import Rows
 from prima_features.probes.outcome import Outcome
-from prima_features.probes.steps import bias, calibration
+from prima_features.probes.steps.bias import METHODS as BIAS_METHODS
 from prima_features.probes.steps.bias import BiasCorrection
+from prima_features.probes.steps.bias import Method as BiasMethod
+from prima_features.probes.steps.calibration import METHODS as CALIBRATION_METHODS
 from prima_features.probes.steps.calibration import Calibration
+from prima_features.probes.steps.calibration import Method as CalibrationMethod
 from prima_features.probes.steps.decision import Decision
 
 if TYPE_CHECKING:
@@ -38,8 +41,8 @@ class Recipe:
     """What ComBat does with sites that were not in training: `keep` leaves them as they are, `error` refuses."""
     confounds: tuple[str, ...] = ()
     """Of `age`, `sex`, `icv`: what is taken out of the features, linearly."""
-    calibration: calibration.Method = "none"
-    bias_correction: bias.Method = "none"
+    calibration: CalibrationMethod = "none"
+    bias_correction: BiasMethod = "none"
     """Of the brain-age gap."""
     inner_folds: int = 5
     seed: int = 0
@@ -52,8 +55,8 @@ class Recipe:
         """
         _one_of("harmonize", self.harmonize, ("none", "combat"))
         _one_of("unseen_sites", self.unseen_sites, ("keep", "error"))
-        _one_of("calibration", self.calibration, calibration.METHODS)
-        _one_of("bias_correction", self.bias_correction, bias.METHODS)
+        _one_of("calibration", self.calibration, CALIBRATION_METHODS)
+        _one_of("bias_correction", self.bias_correction, BIAS_METHODS)
         for name in self.confounds:
             _one_of("confounds", name, CONFOUNDS)
         if self.harmonize != "none" and self.confounds:
@@ -68,11 +71,15 @@ class Recipe:
             raise UsageError(f"calibration is for probabilities, and {task.name} predicts a number")
         self.make(task)
 
+    def estimator_name(self, task: Task) -> str:
+        """The estimator's name, the default's where none is given."""
+        return self.estimator or ("logistic" if task.is_classification else "ridge")
+
     def make(self, task: Task) -> ProbeEstimator:
         """The estimator, not fitted."""
         from prima_features.probes.estimators import make
 
-        name = self.estimator or ("logistic" if task.is_classification else "ridge")
+        name = self.estimator_name(task)
         common = {"inner_folds": self.inner_folds, "adjust": self._adjust(), "random_state": self.seed}
         return make(name, classes=task.is_classification, **common | dict(self.options))
 
@@ -132,12 +139,16 @@ def fit_recipe(
         samples: N studies.
         rows: (n,) training rows; default is all that are eligible.
         inner: (n,) inner fold of each training row, instead of drawing them.
+
+    Raises:
+        UsageError: there are no rows to train on, or none of a class.
     """
     from prima_features.probes.estimators.base import Companions
 
     rows = np.flatnonzero(samples.eligible) if rows is None else rows
     companions = Companions(samples.groups, samples.sites, recipe.covariates(samples)).take(rows)
     y = samples.y[rows]
+    _check_training(samples.task, y)
     estimator = recipe.make(samples.task).fit_rows(Rows(samples.X, rows), y, companions, inner)
     # Each training row's prediction here is by a model that had not seen its group.
     held_out = estimator.out_of_fold_
@@ -146,6 +157,13 @@ def fit_recipe(
         return FittedRecipe(recipe, estimator, curves, Decision.fit(curves.apply(held_out), y))
     correction = BiasCorrection.fit(recipe.bias_correction, y, held_out)
     return FittedRecipe(recipe, estimator, correction=correction)
+
+
+def _check_training(task: Task, y: np.ndarray) -> None:
+    if not len(y):
+        raise UsageError(f"{task.name} has no study to train on: see the control column, if there is one")
+    if absent := sorted(set(range(len(task.classes))) - set(y.tolist())):
+        raise UsageError(f"there is no {task.classes[absent[0]]} to train {task.name} on")
 
 
 def _one_of(what: str, given: str, allowed: tuple[str, ...]) -> None:

@@ -82,6 +82,12 @@ TASKS: dict[str, Task] = {
 }
 """Tasks by name. `dementia` takes the classes cn, mci and ad too, `glioma-grade` 2, 3 and 4."""
 
+
+def custom(column: str, classes: Sequence[str] = ()) -> Task:
+    """A target of the user's own: a column's numbers, or its classes, the positive one last."""
+    return Task("custom", f"the column {column}", tuple(classes))
+
+
 _VARIANTS = {"glioma": ("presence", "grade", "idh")}
 
 

@@ -53,57 +53,82 @@ def fetch(hub_id: str, revision: str | None, names: Sequence[str]) -> Path:
     return found[0].parent
 
 
-def download(hub_id: str, revision: str | None = None, output: Path | None = None) -> Path:
-    """Fetch a whole model, text tower and heads included.
+def snapshot(
+    hub_id: str,
+    revision: str | None,
+    patterns: Sequence[str],
+    needed: str,
+    kind: str,
+    output: Path | None = None,
+) -> Path:
+    """Fetch those files of a repository that match.
 
     Args:
         hub_id: OWNER/NAME.
         revision: branch, tag or commit; the default branch if None.
-        output: a new directory to put it in, e.g. to copy to a machine without internet; the Hub client's
-            cache if None.
+        patterns: names of the files wanted.
+        needed: the file without which the repository is not what was asked for.
+        kind: what was asked for, e.g. `a Prima model`.
+        output: a new directory to put them in; the Hub client's cache if None.
 
     Returns:
-        The model directory.
+        The directory.
 
     Raises:
-        UsageError: the Hub does not have it or cannot be reached, or `output` holds something.
+        UsageError: the Hub does not have it or cannot be reached, it lacks `needed`, or `output` holds something.
     """
     from huggingface_hub import snapshot_download
 
-    patterns = list(directory.FILES)
     if output is None:
         with talking(hub_id, revision):
-            return Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+            made = Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
+        _check_holds(made, needed, hub_id, kind)
+        return made
     with new_directory(output) as made:
         with talking(hub_id, revision):
-            snapshot_download(hub_id, revision=revision, allow_patterns=patterns, local_dir=made)
+            snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), local_dir=made)
         shutil.rmtree(made / _CLIENT_FOLDER, ignore_errors=True)
-        if not directory.is_model_directory(made):
-            raise UsageError(f"{hub_id} holds no {directory.CONFIG} and {directory.MODEL}: not a Prima model")
+        _check_holds(made, needed, hub_id, kind)
     return output
 
 
+def download(hub_id: str, revision: str | None = None, output: Path | None = None) -> Path:
+    """Fetch a whole model, text tower and heads included; see `snapshot`."""
+    return snapshot(hub_id, revision, directory.FILES, directory.MODEL, "a Prima model", output)
+
+
 def push(source: Path, hub_id: str, private: bool = False) -> str:
-    """Upload a model directory in one commit, making the repository where there is none.
+    """Upload a model directory in one commit; see `upload`.
+
+    Raises:
+        UsageError: no model directory, or as `upload`.
+    """
+    directory.read_config(source)
+    if not directory.is_model_directory(source):
+        raise UsageError(f"{source} holds no {directory.MODEL}: give a model directory")
+    return upload(source, hub_id, directory.FILES, "Upload model", private)
+
+
+def upload(source: Path, hub_id: str, patterns: Sequence[str], message: str, private: bool = False) -> str:
+    """Upload those files of a directory that match, in one commit, making the repository where there is none.
 
     Returns:
         The commit's address.
 
     Raises:
-        UsageError: no model directory, or the Hub refuses it or cannot be reached.
+        UsageError: the Hub refuses it or cannot be reached.
     """
     from huggingface_hub import HfApi
 
-    directory.read_config(source)
-    if not directory.is_model_directory(source):
-        raise UsageError(f"{source} holds no {directory.MODEL}: give a model directory")
     with talking(hub_id, None):
         api = HfApi()
         api.create_repo(hub_id, private=private, exist_ok=True)
         commit = api.upload_folder(
-            repo_id=hub_id,
-            folder_path=source,
-            allow_patterns=list(directory.FILES),
-            commit_message="Upload model",
+            repo_id=hub_id, folder_path=source, allow_patterns=list(patterns), commit_message=message
         )
     return commit.commit_url
+
+
+def _check_holds(folder: Path, needed: str, hub_id: str, kind: str) -> None:
+    if not (folder / needed).is_file():
+        raise UsageError(f"{hub_id} holds no {needed}: not {kind}")

@@ -1,12 +1,13 @@
 """Labels for the studies of an embeddings file, from any table.
 
 `join`        studies with their targets, by a `LabelRequest`
+`describe`    studies with what is known of them beside a label
 `summarize`   a join in numbers
 `cohorts`     presets for public cohorts, and which of them share scans
 """
 
 from prima_features.probes.labels import cohorts
-from prima_features.probes.labels.join import join
+from prima_features.probes.labels.join import describe, join
 from prima_features.probes.labels.records import Joined, LabelRequest
 from prima_features.probes.labels.summary import JoinSummary, summarize
 from prima_features.probes.labels.targets import LABEL_TASKS, LabelTask
@@ -18,6 +19,7 @@ __all__ = [
     "LabelRequest",
     "LabelTask",
     "cohorts",
+    "describe",
     "join",
     "summarize",
 ]

@@ -42,10 +42,7 @@ def join(embeddings: Embeddings, request: LabelRequest) -> Joined:
     """
     label_task(request.task)
     cohort = effective(request)
-    folders = tuple(path for path in request.labels if path.is_dir())
-    found = scans(embeddings, cohort, scan_dates(request.scan_dates, folders))
-    if not found:
-        raise UsageError("the embeddings file holds no studies: nothing can be labelled")
+    found = _scans(embeddings, request, cohort)
     if not request.labels:
         return _all_alike(found, request, cohort)
     table = gather(request, cohort)
@@ -58,6 +55,38 @@ def join(embeddings: Embeddings, request: LabelRequest) -> Joined:
     near = {row.number for own in matches for row in own}
     lost = unmatched_labels(rows, choices, near)
     return _joined(found, choices, classes, lost, warnings, request, cohort)
+
+
+def describe(embeddings: Embeddings, request: LabelRequest) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """What tables say of each study beside a label: age, sex, site and the rest of `Joined.frame`.
+
+    Returns:
+        a row for each study of the file, also for those that no table tells of; and warnings, a sentence each.
+
+    Raises:
+        UsageError: a table or column is not there, or none tells of any study.
+    """
+    cohort = effective(request)
+    found = _scans(embeddings, request, cohort)
+    choices, warnings = [Choice(None)] * len(found), ()
+    if request.labels:
+        table = gather(request, cohort)
+        there = [Label("there")] * len(table)
+        rows, warnings = read_rows(table, cohort, there, controls(table, cohort))
+        matches = match(found, rows, cohort)
+        choices = [_choose(scan, own, request) for scan, own in zip(found, matches, strict=True)]
+        refuse_empty(found, rows, choices, cohort, table)
+    unknown = Choice(LabelRow(-1, (), "", Time(), Label(None), Person()))
+    choices = [choice if choice.row else unknown for choice in choices]
+    return matched_frame(found, choices, request, cohort).drop(columns="target"), warnings
+
+
+def _scans(embeddings: Embeddings, request: LabelRequest, cohort: Cohort) -> tuple[Scan, ...]:
+    folders = tuple(path for path in request.labels if path.is_dir())
+    found = scans(embeddings, cohort, scan_dates(request.scan_dates, folders))
+    if not found:
+        raise UsageError("the embeddings file holds no studies: nothing can be labelled")
+    return found
 
 
 def _read(

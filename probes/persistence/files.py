@@ -11,18 +11,12 @@ from typing import Any
 from prima_features.errors import OutputError, UsageError
 
 
-def read_bytes(path: Path, limit: int) -> bytes:
-    """A regular file's content.
+def check_size(path: Path, limit: int) -> None:
+    """Refuse what is no regular file or has more bytes than any probe's.
 
     Raises:
         UsageError: it is missing, no regular file, or larger than `limit` bytes.
     """
-    check_size(path, limit)
-    return path.read_bytes()
-
-
-def check_size(path: Path, limit: int) -> None:
-    """Refuse what is no regular file or is larger than `limit` bytes; arguments and errors as `read_bytes`."""
     if not path.is_file():
         raise UsageError(f"{path} does not exist or is not a file: expected a probe's directory")
     if (size := path.stat().st_size) > limit:
@@ -33,10 +27,11 @@ def read_json(path: Path, limit: int) -> dict[str, Any]:
     """A file's JSON object.
 
     Raises:
-        UsageError: as `read_bytes`, or it is not a JSON object.
+        UsageError: as `check_size`, or it is not a JSON object.
     """
+    check_size(path, limit)
     try:
-        document = json.loads(read_bytes(path, limit))
+        document = json.loads(path.read_bytes())
     # Deep nesting runs out of stack, which is not a ValueError.
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON: the probe is damaged") from error
@@ -47,7 +42,7 @@ def read_json(path: Path, limit: int) -> dict[str, Any]:
 
 def json_bytes(document: dict[str, Any]) -> bytes:
     """As JSON. NaN has no place in it: numbers that are not defined must be None."""
-    return json.dumps(document, indent=2, allow_nan=False, default=list).encode() + b"\n"
+    return json.dumps(document, indent=2, allow_nan=False).encode() + b"\n"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -322,3 +323,35 @@ def test_pushing_needs_a_login_a_model_and_a_connection(client: Client, tmp_path
     assert "cannot be reached" in one_sentence(client.run(PRIMA, "push", folder, MODEL, HF_HUB_OFFLINE="1"))
     assert "refused" in one_sentence(client.run(PRIMA, "push", folder, MODEL, HF_TOKEN="hf_wrong"))
     assert "config.json cannot be read" in one_sentence(client.run(PRIMA, "push", str(tmp_path), MODEL))
+
+
+PREDICT = """
+import sys
+import numpy as np
+import pandas as pd
+from prima_features.probes import Features, Probe
+probe = Probe.load(sys.argv[1])
+features = Features.of(np.ones((1, 6), np.float32), probe.fitted.training.source)
+print(probe.predict(features, pd.DataFrame({"study": ["x"]})).table["prediction"][0])
+"""
+
+
+def test_a_pushed_probe_predicts_from_the_hub_and_leaves_persons_at_home(
+    hub: Hub, client: Client, tmp_path: Path
+) -> None:
+    folder = tmp_path / "probe"
+    shutil.copytree(Path(__file__).parents[1] / "data" / "probes" / "v1" / "ridge", folder)
+    (folder / "predictions.tsv").write_text("study\nsub-01\n")
+    done = client.run(PRIMA, "push", str(folder), "lab/brain-age")
+    assert done.returncode == 0, done.stderr
+    assert hub.repositories["lab/brain-age"]["main"].keys() == {
+        "probe.json",
+        "model.safetensors",
+        "README.md",
+    }
+    here = client.run(PREDICT, str(folder)).stdout
+    there = client.run(PREDICT, "lab/brain-age")
+    assert there.returncode == 0, there.stderr
+    assert float(there.stdout) == float(here)
+    (folder / "model.safetensors").write_bytes(b"")
+    assert "damaged" in one_sentence(client.run(PRIMA, "push", str(folder), "lab/brain-age"))

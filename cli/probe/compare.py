@@ -1,0 +1,27 @@
+"""`prima probe compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prima_features.cli.console import out
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that prima probe fit made.")],
+    second: Annotated[Path, typer.Argument(metavar="DIR", help="Another, fitted on the same studies.")],
+) -> None:
+    """Test whether two probes differ, by the folds that both were evaluated on.
+
+    The corrected resampled t-test of Nadeau and Bengio (2003), which allows for training sets that overlap.
+    """
+    from prima_features.probes import runs
+
+    found = runs.compare(first, second)
+    out.print(
+        f"{found.metric}: first minus second {found.difference:.4g} over {found.n_folds} folds, "
+        f"t = {found.t:.3g}, {found.degrees_of_freedom} degrees of freedom, p = {found.p_value:.3g} (two-sided)"
+    )

@@ -1,0 +1,238 @@
+"""`prima probe fit`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.markup import escape
+
+from prima_features.cli.arguments import split_values
+from prima_features.cli.console import out
+from prima_features.cli.probe.label_options import with_labels
+from prima_features.cli.probe.shown_command import shown_command
+
+if TYPE_CHECKING:
+    from prima_features.probes.runs import Sources
+
+_MODEL = "The probe"
+_EVALUATION = "How it is evaluated"
+
+
+@with_labels()
+def fit(
+    request: Any,
+    context: typer.Context,
+    task: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK",
+            help="brain-age, autism, dementia, glioma, stroke, or custom (see prima probe list).",
+        ),
+    ],
+    embeddings: Annotated[Path, typer.Argument(metavar="FILE.h5", help="File that prima embed made.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="Folder to make.", show_default=False)
+    ] = None,
+    variant: Annotated[
+        Literal["presence", "grade", "idh"] | None, typer.Option("--variant", help="Of glioma.")
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--classes", metavar="NAME...", help="Classes to tell apart, the positive one last: cn mci ad."
+        ),
+    ] = None,
+    kind: Annotated[
+        Literal["auto", "number", "class"], typer.Option("--kind", help="What a custom target is.")
+    ] = "auto",
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Show which labels match and which not, and why; fit and write nothing."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace DIR if it holds something.")
+    ] = False,
+    estimator: Annotated[
+        Literal["ridge", "logistic", "xgboost", "mlp", "knn"] | None,
+        typer.Option(
+            "--estimator", help="Default: ridge for a number, logistic for classes.", rich_help_panel=_MODEL
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            metavar="NAME=VALUE",
+            help="Of the estimator, such as alphas=[1,10,100]; repeat for more.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    level: Annotated[
+        Literal["study", "series"],
+        typer.Option(
+            "--level",
+            help="study: the study's vector. series: the mean of the vectors of its series.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "study",
+    series: Annotated[
+        str,
+        typer.Option(
+            "--series",
+            metavar="PATTERN",
+            help="Only series whose name matches, such as T1w; the mean of a study's matching ones.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "",
+    harmonize: Annotated[
+        Literal["none", "combat"],
+        typer.Option(
+            "--harmonize", help="Take site differences out, within the folds.", rich_help_panel=_MODEL
+        ),
+    ] = "none",
+    unseen_sites: Annotated[
+        Literal["keep", "error"],
+        typer.Option(
+            "--unseen-sites", help="What ComBat does with sites not in training.", rich_help_panel=_MODEL
+        ),
+    ] = "keep",
+    confounds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--confounds",
+            metavar="NAME...",
+            help="Of age, sex, icv: taken out of the features.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    calibration: Annotated[
+        Literal["none", "platt", "isotonic"],
+        typer.Option("--calibration", help="Of probabilities.", rich_help_panel=_MODEL),
+    ] = "none",
+    bias_correction: Annotated[
+        Literal["none", "cole", "beheshti"],
+        typer.Option("--bias-correction", help="Of the brain-age gap.", rich_help_panel=_MODEL),
+    ] = "none",
+    scheme: Annotated[
+        Literal["nested", "leave-site-out", "split"],
+        typer.Option("--scheme", help="How rows are split.", rich_help_panel=_EVALUATION),
+    ] = "nested",
+    folds: Annotated[
+        int, typer.Option("--folds", min=2, help="Outer folds.", rich_help_panel=_EVALUATION)
+    ] = 5,
+    inner_folds: Annotated[
+        int, typer.Option("--inner-folds", min=2, help="Inner folds.", rich_help_panel=_EVALUATION)
+    ] = 5,
+    repeats: Annotated[
+        int,
+        typer.Option("--repeats", min=1, help="Divisions of nested to average.", rich_help_panel=_EVALUATION),
+    ] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Of all draws.", rich_help_panel=_EVALUATION)] = 0,
+    bootstrap: Annotated[
+        int,
+        typer.Option("--bootstrap", min=0, help="Resamples for the intervals.", rich_help_panel=_EVALUATION),
+    ] = 1000,
+    permutations: Annotated[
+        int,
+        typer.Option(
+            "--permutations",
+            min=0,
+            help="For a p-value; each repeats the whole evaluation.",
+            rich_help_panel=_EVALUATION,
+        ),
+    ] = 0,
+    site_check: Annotated[
+        bool,
+        typer.Option(
+            "--site-check/--no-site-check",
+            help="Measure how well the site can be read from the embedding.",
+            rich_help_panel=_EVALUATION,
+        ),
+    ] = True,
+    learning_curve: Annotated[
+        bool,
+        typer.Option(
+            "--learning-curve/--no-learning-curve",
+            help="Evaluate with parts of the training sets too.",
+            rich_help_panel=_EVALUATION,
+        ),
+    ] = True,
+    allow_confounded: Annotated[
+        bool,
+        typer.Option(
+            "--allow-confounded",
+            help="Go on where each site holds one class, and the probe may learn the site.",
+            rich_help_panel=_EVALUATION,
+        ),
+    ] = False,
+) -> None:
+    """Fit a probe on labels and evaluate it as a reviewer would ask.
+
+    The folder that it makes holds the probe, its numbers (metrics.json), each study's out-of-fold prediction
+    (predictions.tsv), and a report to open in a browser.
+    """
+    from prima_features.probes import runs, tasks
+
+    name = tasks.get(task, variant=variant or "").name
+    request = replace(request, task=name, classes=split_values(classes), kind=kind)
+    sources = runs.Sources(embeddings, request, "series" if series else level, series)
+    if dry_run:
+        _dry_run(sources)
+        return
+    if output is None:
+        raise typer.BadParameter("name the folder to make, such as probe-dir", param_hint="--output")
+
+    from prima_features.cli.probe.show import print_evaluation, print_warnings, steps
+    from prima_features.probes.evaluation import Plan, Scheme
+    from prima_features.probes.recipe import Recipe
+
+    recipe = Recipe(
+        estimator=estimator or "",
+        options=dict(map(_named_value, option or ())),
+        harmonize=harmonize,
+        unseen_sites=unseen_sites,
+        confounds=split_values(confounds),
+        calibration=calibration,
+        bias_correction=bias_correction,
+        inner_folds=inner_folds,
+        seed=seed,
+    )
+    plan = Plan(
+        Scheme(scheme, folds, inner_folds, repeats, seed),
+        bootstrap,
+        permutations,
+        allow_confounded,
+        site_check,
+    )
+    options = runs.FitOptions(recipe, plan, learning_curve, overwrite, shown_command(context.obj))
+    with steps() as on_step:
+        result = runs.fit(sources, output, options, on_step)
+    print_warnings(result.evaluation.warnings)
+    print_evaluation(result.evaluation)
+    out.print(f"Probe: {escape(str(output))}; report: {escape(str(output / 'report.html'))}")
+
+
+def _dry_run(sources: Sources) -> None:
+    from prima_features.cli.probe.show import print_join, print_warnings
+    from prima_features.probes.runs import read
+
+    data = read(sources)
+    print_warnings(data.warnings)
+    print_join(data.joined, data.join)
+
+
+def _named_value(text: str) -> tuple[str, Any]:
+    """`alphas=[1,2]` to its name and value; what is not JSON is text."""
+    name, found, value = text.partition("=")
+    if not found or not name:
+        raise typer.BadParameter(f"write NAME=VALUE, not {text!r}", param_hint="--option")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value

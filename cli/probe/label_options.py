@@ -1,0 +1,123 @@
+"""Options that say where labels are; `prima probe` fit, evaluate and predict share them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from prima_features.cli.arguments import split_values
+
+if TYPE_CHECKING:
+    from prima_features.probes.labels import LabelRequest
+
+_PANEL = "Where the labels are"
+_COLUMNS = "Columns of the label tables (found by themselves where a cohort is named)"
+
+
+def _column(name: str, help: str) -> tuple[Any, str]:
+    option = typer.Option(name, metavar="COLUMN", help=help, rich_help_panel=_COLUMNS)
+    return Annotated[str, option], ""
+
+
+def _option(kind: Any, default: Any, name: str, help: str, **more: Any) -> tuple[Any, Any]:
+    return Annotated[kind, typer.Option(name, help=help, rich_help_panel=_PANEL, **more)], default
+
+
+_VALUES = {"metavar": "VALUE..."}
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "labels": _option(
+        list[Path] | None,
+        None,
+        "--labels",
+        "Label tables (TSV, CSV, Excel), or a folder: a BIDS dataset or a cohort's tables. Further tables add "
+        "columns to the first.",
+        metavar="PATH...",
+    ),
+    "cohort": _option(
+        str,
+        "",
+        "--cohort",
+        "A public cohort whose tables are known (see prima probe list), or a file that describes another.",
+        metavar="NAME|FILE.toml",
+    ),
+    "positive": _option(
+        list[str] | None,
+        None,
+        "--positive",
+        "Values of --target-column that make the positive class; all others make the negative one.",
+        **_VALUES,
+    ),
+    "control_values": _option(
+        list[str] | None,
+        None,
+        "--control-values",
+        "Values of --control-column that mean a control.",
+        **_VALUES,
+    ),
+    "date_format": _option(
+        str, "", "--date-format", "Of --date-column where it is not ISO 8601, such as %d/%m/%Y."
+    ),
+    "scan_dates": _option(
+        Path | None, None, "--scan-dates", "Table of the scans' dates, by study or subject."
+    ),
+    "max_days": _option(float, 180.0, "--max-days", "Most days between a scan and its label's visit.", min=0),
+    "id_column": _column("--id-column", "The subject or scan."),
+    "target_column": _column("--target-column", "What is predicted."),
+    "group_column": _column(
+        "--group-column", "Family, or what else must not cross folds (default: the subject)."
+    ),
+    "site_column": _column("--site-column", "The site."),
+    "age_column": _column("--age-column", "Age at the scan, in years."),
+    "sex_column": _column("--sex-column", "Sex."),
+    "split_column": _column("--split-column", "Which rows train, for --scheme split."),
+    "scanner_column": _column("--scanner-column", "Scanner, for metrics by group."),
+    "field_strength_column": _column("--field-strength-column", "Field strength, for metrics by group."),
+    "session_column": _column("--session-column", "The session that a label belongs to."),
+    "date_column": _column(
+        "--date-column", "Date of the label, or its day since entry: the visit nearest the scan counts."
+    ),
+    "control_column": _column("--control-column", "Who is a control; brain age is fitted on controls."),
+}
+"""Fields of `LabelRequest` to the option's type and default."""
+
+
+def with_labels(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command these options, and hand it what they say as its argument `request`, a `LabelRequest`.
+
+    Args:
+        left_out: fields whose options the command does not have.
+    """
+    options = {name: option for name, option in _OPTIONS.items() if name not in left_out}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**given: Any) -> None:
+            said = {name: given.pop(name) for name in options}
+            command(**given, request=_request(said))
+
+        # Typer reads options off a signature: the command's own, without `request`, then these.
+        hints = get_type_hints(command, include_extras=True)
+        own = inspect.signature(command).parameters.values()
+        parameters = [one.replace(annotation=hints[one.name]) for one in own if one.name != "request"]
+        parameters += [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+            for name, (hint, default) in options.items()
+        ]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        return run
+
+    return decorate
+
+
+def _request(said: dict[str, Any]) -> LabelRequest:
+    from prima_features.probes.labels import LabelRequest
+
+    several = {name: split_values(said[name]) for name in ("positive", "control_values") if name in said}
+    # Not split at commas as the others are: a path may hold one.
+    return LabelRequest(**said | several | {"labels": tuple(said["labels"] or ())})

@@ -1,0 +1,46 @@
+"""`prima probe predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from prima_features.cli.console import count, out
+from prima_features.cli.probe.label_options import with_labels
+
+
+@with_labels(
+    "positive",
+    "target_column",
+    "group_column",
+    "split_column",
+    "scanner_column",
+    "field_strength_column",
+    "control_column",
+    "control_values",
+)
+def predict(
+    request: Any,
+    probe: Annotated[
+        str, typer.Argument(metavar="PROBE", help="Folder that prima probe fit made, or a probe on the Hub.")
+    ],
+    embeddings: Annotated[
+        Path, typer.Argument(metavar="FILE.h5", help="Embeddings by the model that the probe was fitted on.")
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT.tsv", help="Table to write.")],
+) -> None:
+    """Predict every study of an embeddings file with a saved probe.
+
+    Tables given with --labels tell ages (for the brain-age gap), sexes and sites (for harmonisation); no target
+    is read from them. Studies that are unlike the training set are marked in the column unlike_training.
+    """
+    from prima_features.cli.probe.show import print_warnings
+    from prima_features.probes import runs
+
+    predicted = runs.predict(probe, embeddings, request, output)
+    print_warnings(predicted.warnings)
+    out.print(f"[bold]{escape(str(output))}[/]: {count(len(predicted.table), 'study')} predicted")
+    out.print("For research use only: not a medical device.")

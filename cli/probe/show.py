@@ -1,0 +1,94 @@
+"""How results of probes look on the console."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from prima_features.cli.console import count, err, out, table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pandas as pd
+
+    from prima_features.probes.evaluation import Evaluation
+    from prima_features.probes.labels import Joined, JoinSummary
+
+_EXAMPLES = 3
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """What is being done: a line that changes on a terminal, a plain line each otherwise."""
+    if not err.is_terminal:
+        yield lambda step: err.print(f"{step} ...")
+        return
+    with err.status("") as status:
+        yield lambda step: status.update(f"{escape(step)} ...")
+
+
+def print_warnings(warnings: Iterable[str]) -> None:
+    """A line each, on stderr."""
+    for warning in warnings:
+        err.print(f"[yellow]Warning:[/] {escape(warning)}")
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """The metrics with their intervals beside those of the baselines."""
+    studies = f"{count(evaluation.n_studies, 'study')} of {evaluation.n_subjects} subjects"
+    scheme = evaluation.splits.scheme.kind if evaluation.splits else "another cohort"
+    out.print(f"[bold]{escape(evaluation.task.name)}[/], {scheme}: {studies}; 95% intervals over subjects")
+    shown = table("", "probe", *evaluation.baselines)
+    columns = [evaluation.metrics, *evaluation.baselines.values()]
+    for name in evaluation.task.metrics:
+        shown.add_row(name, *(str(found[name]) for found in columns))
+    out.print(shown)
+    if (site := evaluation.site_decodability) is not None:
+        out.print(
+            f"The site can be read from the embedding with balanced accuracy {site.balanced_accuracy}; "
+            f"chance is {site.chance:.3g}"
+        )
+    if (permutation := evaluation.permutation) is not None:
+        out.print(
+            f"Permutation test: p = {permutation.p_value:.3g} with {permutation.n_permutations} permutations"
+        )
+    if (gap := evaluation.gap) is not None:
+        out.print(f"The gap's correlation with age: {gap.raw_age_correlation}", end="")
+        corrected = f"; after correction ({gap.method}) {gap.corrected_age_correlation}"
+        out.print(corrected if gap.method != "none" else "")
+
+
+def print_join(joined: Joined, summary: JoinSummary) -> None:
+    """What `--dry-run` shows: what matched, what not and why, and the labels by site."""
+    matched = f"{summary.n_matched} of {count(summary.n_studies, 'study')} have a label"
+    out.print(f"[bold]{matched}[/], of {summary.n_groups} subjects or families")
+    _print_lost("study", summary.study_reasons, joined.unmatched_studies, "study")
+    _print_lost("label row", summary.label_reasons, joined.unmatched_labels, "id")
+    if summary.classes:
+        out.print(f"Classes: {', '.join(f'{escape(name)} {n}' for name, n in summary.classes.items())}")
+    elif summary.target_range:
+        low, mean, high = summary.target_range
+        out.print(f"Target: {low:.4g} to {high:.4g}, mean {mean:.4g}")
+    _print_frame(summary.by_site)
+
+
+def _print_lost(noun: str, reasons: Mapping[str, int], lost: pd.DataFrame, key: str) -> None:
+    for reason, n in reasons.items():
+        own = lost[lost["reason"] == reason].head(_EXAMPLES)
+        examples = ", ".join(
+            f"{name} ({detail})" if detail else str(name)
+            for name, detail in zip(own[key], own["detail"], strict=True)
+        )
+        who = count(n, noun) if noun == "study" else f"{n} {noun}{'s' * (n != 1)}"
+        out.print(f"[yellow]{who} without a match[/]: {escape(reason)}, such as {escape(examples)}")
+
+
+def _print_frame(by_site: pd.DataFrame) -> None:
+    shown = table("site", *map(str, by_site.columns))
+    for site, row in zip(by_site.index, by_site.to_numpy(), strict=True):
+        shown.add_row(escape(str(site)), *(f"{value:.4g}" for value in row))
+    out.print(shown)

@@ -1,0 +1,132 @@
+"""The card of a probe, as Markdown with the Hub's metadata in front: the README.md of its directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prima_features.probes.persistence.document import Document
+
+if TYPE_CHECKING:
+    from prima_features.probes.evaluation import Evaluation
+
+_FRONT = """---
+library_name: prima-features
+pipeline_tag: {pipeline}
+tags:
+  - mri
+  - brain
+  - neuroimaging
+  - probe
+---
+"""
+_FIRST = (
+    "**For research use only. Not a medical device: nothing it predicts may guide the care of a patient.**"
+)
+
+
+def card(document: Document, evaluation: Evaluation | None = None) -> str:
+    """The text of the card: what the probe predicts, of whom, how well, and what speaks against using it.
+
+    Args:
+        document: the probe.
+        evaluation: the numbers, where it was evaluated.
+    """
+    task = document.task
+    pipeline = "tabular-classification" if task.is_classification else "tabular-regression"
+    parts = [
+        f"{_FRONT.format(pipeline=pipeline)}{_FIRST}",
+        f"# Probe: {task.name}",
+        "\n".join(_what(document)),
+        "## Fitted on",
+        "\n".join(_whom(document)),
+        "## How well it does",
+        "\n".join(_numbers(evaluation)),
+        "## Limits",
+        "\n".join(_limits(document, evaluation)),
+        "## Using it",
+        _usage(document),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _what(document: Document) -> Iterator[str]:
+    task, recipe, source = document.task, document.recipe, document.training.source
+    yield f"Predicts {task.description or task.name} from embeddings of brain MRI studies."
+    yield ""
+    if task.classes:
+        positive = f"; the probability is that of {task.positive}" if task.positive else ""
+        yield f"- Classes: {', '.join(task.classes)}{positive}"
+    else:
+        yield f"- A number{f', in {task.unit}' if task.unit else ''}"
+    reads = "the study's vector" if source.level == "study" else "the mean of the vectors of its series"
+    pattern = f" whose name matches `{source.series}`" if source.series else ""
+    yield f"- Reads {reads}{pattern}: {document.training.n_features} numbers a study"
+    revision = f", revision {source.model_revision}" if source.model_revision else ""
+    checksum = f", SHA-256 `{source.model_sha256}`" if source.model_sha256 else ""
+    yield f"- Embedding model: {source.model or 'not named'}{revision}{checksum}"
+    chosen = ", ".join(f"{name} = {value:.4g}" for name, value in document.chosen.items())
+    yield f"- Estimator: {recipe.estimator_name(task)}, with {chosen} chosen in cross-validation"
+    if recipe.harmonize != "none":
+        yield f"- Sites harmonised by {recipe.harmonize}; sites not in training: {recipe.unseen_sites}"
+    if recipe.confounds:
+        yield f"- Taken out of the features, linearly: {', '.join(recipe.confounds)}"
+    if recipe.calibration != "none":
+        yield f"- Probabilities calibrated: {recipe.calibration}"
+    if (correction := document.correction).method != "none":
+        yield (
+            f"- Gap corrected by {correction.method}, slope {correction.slope:.4f}, intercept "
+            f"{correction.intercept:.4f} (for the gap only, never for accuracy)"
+        )
+    if task.positive:
+        yield f"- Called {task.positive} from a probability of {document.decision.threshold:.4f} on"
+
+
+def _whom(document: Document) -> Iterator[str]:
+    training = document.training
+    cohort = f" of {training.cohort}" if training.cohort else ""
+    yield f"{training.n_studies} studies of {training.n_subjects} subjects{cohort}."
+    yield ""
+    if training.age_range:
+        yield f"- Ages: {training.age_range[0]:.0f} to {training.age_range[1]:.0f} years"
+    if training.sexes:
+        yield f"- Sexes: {', '.join(f'{name} {n}' for name, n in training.sexes.items())}"
+    if training.sites:
+        yield f"- Sites: {', '.join(f'{name} {n}' for name, n in training.sites.items())}"
+    if document.task.classes:
+        shares = zip(document.task.classes, training.typical, strict=True)
+        yield f"- Classes: {', '.join(f'{name} {share:.0%}' for name, share in shares)}"
+
+
+def _numbers(evaluation: Evaluation | None) -> Iterator[str]:
+    if evaluation is None:
+        yield "Not evaluated: it must not be used before it is."
+        return
+    scheme = evaluation.splits.scheme.kind if evaluation.splits else "another cohort"
+    yield (
+        f"{scheme}, {evaluation.n_studies} studies of {evaluation.n_subjects} subjects, "
+        "with 95% bootstrap intervals over subjects."
+    )
+    yield ""
+    columns = {"this probe": evaluation.metrics, **evaluation.baselines}
+    yield f"| | {' | '.join(columns)} |"
+    yield f"|---|{'---|' * len(columns)}"
+    for name in evaluation.task.metrics:
+        cells = (found[name] for found in columns.values())
+        yield f"| {name} | {' | '.join(map(str, cells))} |"
+
+
+def _limits(document: Document, evaluation: Evaluation | None) -> Iterator[str]:
+    yield "- It knows the scanners, populations and diseases of its training set and no others."
+    yield "- `prima probe predict` says how unlike the training set each study is; heed it."
+    if document.training.age_range:
+        yield "- Outside the ages above its numbers are extrapolations."
+    if document.recipe.estimator == "knn":
+        yield "- A nearest-neighbour probe holds its training studies' features: share it as you would share those."
+    for warning in evaluation.warnings if evaluation else ():
+        yield f"- {warning[0].upper()}{warning[1:]}."
+
+
+def _usage(document: Document) -> str:
+    model = document.training.source.model or "MODEL"
+    return f"```\nprima embed SCANS out.h5 --model {model}\nprima probe predict PROBE out.h5 predictions.tsv\n```"

@@ -1,0 +1,83 @@
+"""probe.json as a record. Only what this release would write itself is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from prima_features.errors import UsageError
+from prima_features.probes.persistence.files import read_json
+from prima_features.probes.persistence.layout import (
+    DOCUMENT,
+    FORMAT,
+    FORMAT_VERSION,
+    MAX_DOCUMENT_BYTES,
+    MODEL_FILES,
+)
+from prima_features.probes.recipe import Recipe
+from prima_features.probes.steps.bias import BiasCorrection
+from prima_features.probes.steps.calibration import Calibration
+from prima_features.probes.steps.decision import Decision
+from prima_features.probes.tasks import Task
+from prima_features.probes.training import TrainingSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """All of a probe but its arrays."""
+
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+    prima_features_version: str
+    created: str
+    """ISO 8601, UTC."""
+    command: str = ""
+    task: Task
+    recipe: Recipe
+    chosen: dict[str, int | float]
+    """What the inner loop chose for the estimator."""
+    calibration: Calibration
+    decision: Decision
+    correction: BiasCorrection
+    training: TrainingSet
+    """Without the subjects, who are in a file of their own."""
+    sites: tuple[str, ...] = ()
+    """That ComBat was fitted on."""
+    files: dict[str, str]
+    """SHA-256 of each file that holds arrays."""
+
+
+def to_json(document: Document) -> dict[str, Any]:
+    """As plain dictionaries and lists."""
+    return TypeAdapter(Document).dump_python(document, mode="json")
+
+
+def read_document(folder: Path) -> Document:
+    """Read probe.json.
+
+    Raises:
+        UsageError: it is missing, of another format or a newer version, or not as this release writes it.
+    """
+    path = folder / DOCUMENT
+    values = read_json(path, MAX_DOCUMENT_BYTES)
+    if values.get("format") != FORMAT:
+        raise UsageError(f"{path} does not describe a probe: expected a folder that prima probe fit made")
+    version = values.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise UsageError(
+            f"{path} has format version {version!r}, and this release reads up to {FORMAT_VERSION}; "
+            "run pip install --upgrade prima-features"
+        )
+    try:
+        document = TypeAdapter(Document).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{path} is not a whole probe ({where}: {first['msg']})") from error
+    # Reading ignores keys it does not know and turns "1" into 1; writing shows whether it had to.
+    if to_json(document) != values or not set(document.files) <= set(MODEL_FILES):
+        raise UsageError(f"{path} holds more, or other, than a probe of this release does: it is not read")
+    return document

@@ -1,0 +1,45 @@
+"""Comparing two saved probes by the folds that both were evaluated on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prima_features.errors import UsageError
+from prima_features.probes.evaluation import Comparison, corrected_t_test
+from prima_features.probes.persistence.files import read_json
+from prima_features.probes.persistence.layout import MAX_DOCUMENT_BYTES, METRICS
+
+
+def compare(first: Path, second: Path) -> Comparison:
+    """Test whether two probes differ; see `corrected_t_test`.
+
+    Args:
+        first: a probe's directory with its metrics.json.
+        second: another's.
+
+    Raises:
+        UsageError: one was not cross-validated, or not on the same folds of the same studies.
+    """
+    one, other = _folds(first), _folds(second)
+    if one["digest"] != other["digest"] or one["metric"] != other["metric"]:
+        raise UsageError(
+            f"{first} and {second} were not evaluated on the same folds: fit both on the same file and labels, "
+            "with the same task, scheme and seed"
+        )
+    values = [_numbers(one["values"]), _numbers(other["values"])]
+    return corrected_t_test(one["metric"], *values, np.array(one["n_train"]), np.array(one["n_test"]))
+
+
+def _folds(folder: Path) -> dict[str, Any]:
+    path = folder / METRICS
+    found = read_json(path, MAX_DOCUMENT_BYTES).get("folds")
+    if not isinstance(found, dict) or not {"digest", "metric", "values", "n_train", "n_test"} <= set(found):
+        raise UsageError(f"{path} holds no results by fold: only cross-validated probes can be compared")
+    return found
+
+
+def _numbers(values: list[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], dtype=float)

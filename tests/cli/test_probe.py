@@ -1,0 +1,287 @@
+"""`prima probe`, from an embeddings file and a label table to a report and predictions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prima_features.cli.main import main
+from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
+from prima_features.embedding.write import Provenance, write_embeddings
+
+QUICK = ["--bootstrap", "50", "--no-learning-curve", "--no-site-check", "--folds", "3", "--inner-folds", "2"]
+Capture = pytest.CaptureFixture[str]
+MakeCohort = Callable[..., Path]
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> MakeCohort:
+    """Writes a folder with out.h5 and participants.tsv: 60 subjects whose vectors tell age and diagnosis."""
+
+    def make(name: str, seed: int = 0, model: str = "0" * 64, n: int = 60) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        rng = np.random.default_rng(seed)
+        age, sick = rng.uniform(20, 80, n).round(1), rng.permutation(n) % 2 == 0
+        vectors = rng.normal(size=(n, 12)).astype(np.float32)
+        vectors[:, 0] += (age - 50) / 8
+        vectors[:, 1] += 3 * sick
+        labels = [f"{name}{i:02d}" for i in range(n)]
+        studies = [
+            EmbeddedStudy(
+                id=f"sub-{label}",
+                subject=label,
+                session="",
+                description="MRI BRAIN",
+                source="",
+                embedding=vector,
+                clip=None,
+                series=tuple(_series(vector[:4] * (k + 1), kind) for k, kind in enumerate(("T1w", "FLAIR"))),
+            )
+            for label, vector in zip(labels, vectors, strict=True)
+        ]
+        write_embeddings(folder / "out.h5", studies, Provenance("tiny", "1", model, {}))
+        pd.DataFrame(
+            {
+                "participant_id": [f"sub-{label}" for label in labels],
+                "age": age,
+                "sex": np.where(rng.random(n) < 0.5, "F", "M"),
+                "site": np.array(["Guys", "HH"])[rng.integers(0, 2, n)],
+                "diagnosis": np.where(sick, "autism", "control"),
+                "score": (10 * vectors[:, 2]).round(2),
+            }
+        ).to_csv(folder / "participants.tsv", sep="\t", index=False)
+        return folder
+
+    return make
+
+
+def _series(vector: np.ndarray, name: str) -> EmbeddedSeries:
+    return EmbeddedSeries(
+        name=name,
+        plane="axial",
+        source="",
+        n_tokens=9,
+        shape=(5, 9, 9),
+        spacing=(5.0, 1.0, 1.0),
+        embedding=vector,
+    )
+
+
+def run(*arguments: str | Path) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def fit(task: str, folder: Path, output: Path, *more: str | Path) -> int:
+    labels = ["--labels", folder / "participants.tsv"]
+    return run("probe", "fit", task, folder / "out.h5", *labels, "--output", output, *QUICK, *more)
+
+
+def test_one_command_fits_brain_age_and_writes_what_the_contract_names(
+    cohort: MakeCohort, tmp_path: Path, capsys: Capture
+) -> None:
+    output = tmp_path / "probe"
+    assert fit("brain-age", cohort("a"), output, "--bias-correction", "cole") == 0
+    found = {path.name for path in output.iterdir()}
+    assert found == {
+        "probe.json", "model.safetensors", "metrics.json", "predictions.tsv", "report.html", "README.md",
+        "training_subjects.txt",
+    }  # fmt: skip
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert set(metrics["metrics"]) == {"mae", "rmse", "r2", "pearson_r"}
+    assert metrics["metrics"]["mae"]["ci_low"] < metrics["metrics"]["mae"]["value"] < 12
+    assert set(metrics["baselines"]) == {"dummy", "sex", "site"}
+    predictions = pd.read_csv(output / "predictions.tsv", sep="\t")
+    assert len(predictions) == 60
+    told = capsys.readouterr()
+    assert "95% intervals over subjects" in told.out
+    assert "report.html" in told.out
+    report = (output / "report.html").read_text()
+    assert "sub-a" not in report and "prima probe fit brain-age out.h5" in report
+
+
+def test_a_saved_probe_is_evaluated_on_another_cohort_and_predicts_it(
+    cohort: MakeCohort, tmp_path: Path, capsys: Capture
+) -> None:
+    trained, other = cohort("a"), cohort("b", seed=1)
+    assert fit("autism", trained, tmp_path / "probe", "--target-column", "diagnosis") == 0
+    labels = ["--labels", other / "participants.tsv"]
+    asked = [
+        tmp_path / "probe",
+        other / "out.h5",
+        *labels,
+        "--target-column",
+        "diagnosis",
+        "--bootstrap",
+        "50",
+    ]
+    assert run("probe", "evaluate", *asked, "--output", tmp_path / "other") == 0
+    metrics = json.loads((tmp_path / "other" / "metrics.json").read_text())
+    assert metrics["metrics"]["auroc"]["value"] > 0.8
+    assert (tmp_path / "other" / "report.html").exists()
+    assert run("probe", "predict", tmp_path / "probe", other / "out.h5", tmp_path / "p.tsv") == 0
+    predictions = pd.read_csv(tmp_path / "p.tsv", sep="\t")
+    expected = pd.read_csv(tmp_path / "other" / "predictions.tsv", sep="\t")
+    np.testing.assert_allclose(predictions["prediction"], expected["prediction"])
+    assert {"predicted", "unlike_training"} <= set(predictions)
+    assert "60 studies predicted" in capsys.readouterr().out
+
+
+def test_the_gap_needs_ages_and_only_those(cohort: MakeCohort, tmp_path: Path) -> None:
+    folder = cohort("a")
+    assert fit("brain-age", folder, tmp_path / "probe") == 0
+    some = pd.read_csv(folder / "participants.tsv", sep="\t").head(10)[["participant_id", "age"]]
+    some.to_csv(tmp_path / "ages.tsv", sep="\t", index=False)
+    asked = ["probe", "predict", tmp_path / "probe", folder / "out.h5", tmp_path / "p.tsv"]
+    assert run(*asked, "--labels", tmp_path / "ages.tsv") == 0
+    predictions = pd.read_csv(tmp_path / "p.tsv", sep="\t")
+    assert len(predictions) == 60
+    assert predictions["gap"].notna().sum() == 10
+
+
+def test_a_dry_run_tells_who_has_a_label_and_writes_nothing(
+    cohort: MakeCohort, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = cohort("a")
+    table = folder / "participants.tsv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([*lines[:-5], "sub-zz\t50\tF\tGuys\tcontrol\t1"]) + "\n")
+    assert fit("autism", folder, tmp_path / "probe", "--target-column", "diagnosis", "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert "55 of 60 studies have a label" in told
+    assert "5 studies without a match: no label has the study's id" in told
+    assert "1 label row without a match: no study has the label's id, such as sub-zz" in told
+    assert "Guys" in told and "control" in told
+    assert not (tmp_path / "probe").exists()
+
+
+def test_any_column_and_kind_of_series_can_be_asked_for(cohort: MakeCohort, tmp_path: Path) -> None:
+    folder = cohort("a")
+    own = [
+        "--target-column",
+        "score",
+        "--series",
+        "T1w",
+        "--estimator",
+        "ridge",
+        "--option",
+        "alphas=[1, 100]",
+    ]
+    assert fit("custom", folder, tmp_path / "probe", *own) == 0
+    document = json.loads((tmp_path / "probe" / "probe.json").read_text())
+    assert document["training"]["source"]["series"] == "T1w"
+    assert document["training"]["n_features"] == 4
+    assert document["recipe"]["options"] == {"alphas": [1, 100]}
+    assert document["task"]["description"] == "the column score"
+    assert json.loads((tmp_path / "probe" / "metrics.json").read_text())["metrics"]["r2"]["value"] > 0.8
+    assert run("probe", "predict", tmp_path / "probe", folder / "out.h5", tmp_path / "p.tsv") == 0
+
+
+def test_two_probes_are_compared_on_their_folds(cohort: MakeCohort, tmp_path: Path, capsys: Capture) -> None:
+    folder = cohort("a")
+    assert fit("brain-age", folder, tmp_path / "one") == 0
+    assert fit("brain-age", folder, tmp_path / "two", "--estimator", "knn") == 0
+    assert fit("brain-age", folder, tmp_path / "three", "--seed", "1") == 0
+    capsys.readouterr()
+    assert run("probe", "compare", tmp_path / "one", tmp_path / "two") == 0
+    assert "mae: first minus second -" in capsys.readouterr().out
+    assert run("probe", "compare", tmp_path / "one", tmp_path / "three") == 2
+    assert "not evaluated on the same folds" in capsys.readouterr().err
+
+
+def test_everything_known_is_listed(capsys: Capture) -> None:
+    assert run("probe", "list") == 0
+    told = capsys.readouterr().out
+    for name in ("brain-age", "glioma-idh", "abide2", "ABIDEII_Composite_Phenotypic.csv", "xgboost"):
+        assert name in told
+
+
+WRONG: dict[str, tuple[list[str], str]] = {
+    "no task of the name": (["brain-aeg"], "did you mean brain-age"),
+    "no output": (["brain-age", "--labels", "participants.tsv"], "name the folder to make"),
+    "no labels": (["autism", "--output", "o"], "--target-column"),
+    "a table that is not there": (["brain-age", "--labels", "none.tsv", "--output", "o"], "none.tsv"),
+    "a column that is not there": (
+        ["brain-age", "--labels", "participants.tsv", "--age-column", "agee", "--output", "o"],
+        "no column 'agee' (--age-column)",
+    ),
+    "a cohort that is not there": (
+        ["autism", "--labels", "participants.tsv", "--cohort", "abid1", "--output", "o"],
+        "did you mean abide1",
+    ),
+    "an estimator for the other kind": (
+        ["brain-age", "--labels", "participants.tsv", "--estimator", "logistic", "--output", "o"],
+        "logistic does not predict a number",
+    ),
+    "an option that the estimator lacks": (
+        ["brain-age", "--labels", "participants.tsv", "--option", "depth=3", "--output", "o"],
+        "ridge has no option 'depth'",
+    ),
+    "an option without a value": (
+        ["brain-age", "--labels", "participants.tsv", "--option", "depth", "--output", "o"],
+        "write NAME=VALUE",
+    ),
+    "no such series": (
+        ["brain-age", "--labels", "participants.tsv", "--series", "DWI", "--output", "o"],
+        "there are FLAIR, T1w",
+    ),
+    "a correction for another task": (
+        ["autism", "--labels", "participants.tsv", "--target-column", "diagnosis", "--bias-correction", "cole",
+         "--output", "o"],
+        "bias correction is for the gap of brain age",
+    ),
+    "too few sites": (
+        ["brain-age", "--labels", "participants.tsv", "--scheme", "leave-site-out", "--site-column", "sex2",
+         "--output", "o"],
+        "no column 'sex2'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_use_gets_one_sentence_and_writes_nothing(
+    case: str, cohort: MakeCohort, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cohort("a")
+    monkeypatch.chdir(folder)
+    (task, *more), message = WRONG[case]
+    assert run("probe", "fit", task, "out.h5", *more) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told and told.count("Error:") == 1
+    assert {path.name for path in folder.iterdir()} == {"out.h5", "participants.tsv"}
+
+
+def test_a_probe_refuses_embeddings_of_another_model(
+    cohort: MakeCohort, tmp_path: Path, capsys: Capture
+) -> None:
+    folder, other = cohort("a"), cohort("b", model="f" * 64)
+    assert fit("brain-age", folder, tmp_path / "probe") == 0
+    assert run("probe", "predict", tmp_path / "probe", other / "out.h5", tmp_path / "p.tsv") == 2
+    assert "embed with the probe's model" in capsys.readouterr().err
+    assert not (tmp_path / "p.tsv").exists()
+
+
+def test_studies_unlike_the_training_set_are_marked(
+    cohort: MakeCohort, tmp_path: Path, capsys: Capture
+) -> None:
+    folder, other = cohort("a"), cohort("b", seed=1)
+    assert fit("brain-age", folder, tmp_path / "probe") == 0
+    import h5py
+
+    with h5py.File(other / "out.h5", "r+") as file:
+        file["study/embedding"][...] += 30
+    assert run("probe", "predict", tmp_path / "probe", other / "out.h5", tmp_path / "p.tsv") == 0
+    assert "60 of 60 studies are less like the training set" in capsys.readouterr().err
+    assert pd.read_csv(tmp_path / "p.tsv", sep="\t")["unlike_training"].eq(1).all()
+
+
+def test_paths_are_kept_out_of_what_is_shared(cohort: MakeCohort, tmp_path: Path) -> None:
+    assert fit("brain-age", cohort("a"), tmp_path / "probe") == 0
+    for path in (tmp_path / "probe").iterdir():
+        assert str(tmp_path).encode() not in path.read_bytes(), path.name
