@@ -74,7 +74,7 @@ def shared_subjects(training: TrainingSet, given: Samples, cohort: str) -> list[
     if training.cohort and cohort and (reason := overlap(training.cohort, cohort)):
         found.append(reason)
     known = set(training.subject_digests)
-    if shared := sum(subject_digest(name) in known for name in given.frame["subject"].unique()):
+    if shared := sum(subject_digest(name) in known for name in given.named_subjects):
         found.append(
             f"{shared} subjects have ids that are in the training set too: are they the same people?"
         )

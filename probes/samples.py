@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 TEXTS = ("study", "subject", "group", "site", "sex", "scanner", "field_strength", "split")
 NUMBERS = ("age", "control", "icv")
+_UNNAMED = re.compile(r"row\d+")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Samples:
     def sites(self) -> np.ndarray:
         """(N,) text, empty where unknown."""
         return self.frame["site"].to_numpy(dtype=str)
+
+    @property
+    def named_subjects(self) -> list[str]:
+        """Ids of the subjects, without those that stand for a row that came without any."""
+        return [name for name in self.frame["subject"].unique() if not _UNNAMED.fullmatch(name)]
 
     @property
     def age(self) -> np.ndarray:
@@ -88,12 +95,7 @@ def samples(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
         UsageError: the lengths differ, numbers are not finite, targets are missing or not of the task, or a
             subject is in two groups.
     """
-    if X.ndim != 2 or len(X) != len(frame):
-        raise UsageError(
-            f"expected a row of features for each of {len(frame)} labelled studies, not shape {X.shape}"
-        )
-    if not np.isfinite(X).all():
-        raise UsageError("features must be finite numbers: some are NaN or infinite")
+    _check_features(X, frame)
     made = Samples(task, X, _targets(frame, task), _known(frame))
     per_subject = made.frame.groupby("subject")["group"].nunique()
     if (per_subject > 1).any():
@@ -103,9 +105,21 @@ def samples(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
 
 
 def unlabelled(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
-    """Samples whose targets are not known: NaN, or -1 for classes."""
+    """Samples whose targets are not known: NaN, or -1 for classes.
+
+    Raises:
+        UsageError: the lengths differ, or features are not finite.
+    """
+    _check_features(X, frame)
     y = np.full(len(X), -1, dtype=np.int64) if task.is_classification else np.full(len(X), np.nan)
     return Samples(task, X, y, _known(frame))
+
+
+def _check_features(X: np.ndarray, frame: pd.DataFrame) -> None:
+    if X.ndim != 2 or len(X) != len(frame):
+        raise UsageError(f"expected a row of features for each of {len(frame)} studies, not shape {X.shape}")
+    if not np.isfinite(X).all():
+        raise UsageError("features must be finite numbers: some are NaN or infinite")
 
 
 def _targets(frame: pd.DataFrame, task: Task) -> np.ndarray:
@@ -143,7 +157,10 @@ def _known(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _text(value: object) -> str:
-    if value is None or value != value:  # NaN is the one value that differs from itself
+    import pandas as pd
+
+    if pd.isna(value):
         return ""
     # A site 3 that a table holds as 3.0 is the same site.
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    number = isinstance(value, (float, np.floating)) and float(value).is_integer()
+    return str(int(value)) if number else str(value).strip()

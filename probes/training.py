@@ -44,11 +44,11 @@ class TrainingSet:
             n_studies=len(used),
             n_subjects=used.frame["subject"].nunique(),
             cohort=cohort,
-            typical=_typical(used),
+            typical=tuple(typical_of(used).tolist()),
             age_range=(float(age.min()), float(age.max())) if len(age) else None,
             sexes=_counts(used.frame["sex"]),
             sites=_counts(used.sites.tolist()),
-            subject_digests=tuple(sorted({subject_digest(name) for name in used.frame["subject"]})),
+            subject_digests=tuple(sorted({subject_digest(name) for name in used.named_subjects})),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,10 +75,11 @@ def subject_digest(subject: str) -> str:
     return hashlib.sha256(subject.removeprefix("sub-").encode()).hexdigest()[:12]
 
 
-def _typical(samples: Samples) -> tuple[float, ...]:
+def typical_of(samples: Samples) -> np.ndarray:
+    """(1,) mean target, or (K,) frequencies of the classes."""
     if samples.task.is_classification:
-        return tuple((np.bincount(samples.y, minlength=len(samples.task.classes)) / len(samples)).tolist())
-    return (float(samples.y.mean()),)
+        return np.bincount(samples.y, minlength=len(samples.task.classes)) / len(samples)
+    return np.array([samples.y.mean()])
 
 
 def _counts(values: Iterable[str]) -> dict[str, int]:

@@ -7,6 +7,7 @@ import numpy as np
 from prima_features.errors import UsageError
 from prima_features.probes.evaluation.sites import label_by_site, refuse_confounded
 from prima_features.probes.evaluation.splits import Scheme
+from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples
 
 MIN_PER_CLASS = 5
@@ -33,10 +34,11 @@ def check(samples: Samples, scheme: Scheme, *, allow_confounded: bool = False) -
         raise UsageError(
             "no study is of a control, and the probe is fitted on controls: see the control column"
         )
+    sizes = _class_sizes(samples)
     if not allow_confounded:
         refuse_confounded(samples)
     found = [
-        *_class_sizes(samples),
+        *sizes,
         *_controls(samples),
         *_repeats(samples),
         *_sites(samples, scheme),
@@ -44,12 +46,30 @@ def check(samples: Samples, scheme: Scheme, *, allow_confounded: bool = False) -
     return tuple(found)
 
 
+def check_harmonization(samples: Samples, recipe: Recipe, scheme: Scheme) -> tuple[str, ...]:
+    """What speaks against ComBat on these samples, a sentence each."""
+    if recipe.harmonize == "none":
+        return ()
+    found = []
+    if label_by_site(samples).association >= NOTABLE_ASSOCIATION:
+        found.append(
+            "label and site go together, and ComBat then takes out signal or leaks it (Nieto, arXiv 2410.19643): "
+            "compare with the result without it"
+        )
+    if scheme.kind == "leave-site-out":
+        found.append(
+            "ComBat knows nothing of a site that is left out: its features are tested as they are, on a probe of "
+            "harmonised ones"
+        )
+    return tuple(found)
+
+
 def _class_sizes(samples: Samples) -> list[str]:
-    groups = samples.groups
+    groups, y = samples.groups[samples.eligible], samples.y[samples.eligible]
     if not samples.task.is_classification:
-        n = len(np.unique(groups[samples.eligible]))
+        n = len(np.unique(groups))
         return [f"only {n} subjects: expect wide intervals"] if n < FEW_SUBJECTS else []
-    counts = [len(np.unique(groups[samples.y == code])) for code in range(len(samples.task.classes))]
+    counts = [len(np.unique(groups[y == code])) for code in range(len(samples.task.classes))]
     smallest = int(np.argmin(counts))
     name, n = samples.task.classes[smallest], counts[smallest]
     if n < MIN_PER_CLASS:
@@ -90,7 +110,7 @@ def _sites(samples: Samples, scheme: Scheme) -> list[str]:
     association = label_by_site(samples).association
     if not association >= NOTABLE_ASSOCIATION:
         return []
-    measure = "Cramer's V" if samples.task.is_classification else "share of variance between sites"
+    measure = "Cramer's V" if samples.task.is_classification else "the part of the variance between sites is"
     advice = (
         ""
         if scheme.kind == "leave-site-out"

@@ -28,6 +28,8 @@ class OutOfFold:
     """What the inner loop of each fold chose."""
     fitted: tuple[FittedRecipe, ...] = ()
     """What was fitted in each fold, where it was asked for."""
+    variance: float = 1.0
+    """Of the bootstrap's weights (see `intervals`): above 1 where those who are tested also train."""
 
     @property
     def tested(self) -> np.ndarray:
@@ -58,4 +60,12 @@ def cross_validate(
         if keep_fitted:
             kept.append(fitted)
         _log.info("fold %d of %d: %s", i + 1, len(splits.folds), parameters[-1])
-    return OutOfFold(repeats, fold_of, tuple(parameters), tuple(kept))
+    return OutOfFold(repeats, fold_of, tuple(parameters), tuple(kept), training_variance(samples, splits))
+
+
+def training_variance(samples: Samples, splits: Splits) -> float:
+    """Nadeau and Bengio's factor, 1 + n_tested / n_train; 1 where a single fold tests who never trains."""
+    if len(splits.folds) == 1:
+        return 1.0
+    n_tested = sum(int(samples.eligible[fold.test].sum()) for fold in splits.folds) / splits.n_repeats
+    return 1 + n_tested / float(np.mean([len(fold.train) for fold in splits.folds]))

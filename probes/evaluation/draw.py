@@ -39,18 +39,32 @@ _Sides = Iterator[tuple[np.ndarray, np.ndarray, int, str]]
 
 def _nested(samples: Samples, scheme: Scheme) -> _Sides:
     groups = samples.groups
-    n_groups = len(np.unique(groups))
+    n_groups = len(np.unique(groups[samples.eligible]))
     if not 2 <= scheme.outer_folds <= n_groups or scheme.repeats < 1:
         raise UsageError(
             f"{scheme.outer_folds} outer folds, {scheme.repeats} times, cannot be made of {n_groups} subjects or "
-            "groups: expected 2 or more folds, and no more than there are groups"
+            "groups that train: expected 2 or more folds, and no more than there are groups"
         )
-    classes = samples.task.is_classification
-    strata = strata_of(samples.y, groups, classes=classes, n_folds=scheme.outer_folds)
+    strata = _strata(samples, scheme.outer_folds)
     for repeat in range(scheme.repeats):
         fold_of = deal(groups, strata, scheme.outer_folds, scheme.seed + repeat)
         for fold in range(scheme.outer_folds):
             yield fold_of != fold, fold_of == fold, repeat, ""
+
+
+def _strata(samples: Samples, n_folds: int) -> np.ndarray:
+    """(N,) as `strata_of`, but those who train and those who do not are shared out apart."""
+    strata = np.zeros(len(samples), dtype=np.int64)
+    for part in (samples.eligible, ~samples.eligible):
+        if part.any():
+            found = strata_of(
+                samples.y[part],
+                samples.groups[part],
+                classes=samples.task.is_classification,
+                n_folds=n_folds,
+            )
+            strata[part] = found + strata.max() + 1
+    return strata
 
 
 def _leave_site_out(samples: Samples, scheme: Scheme) -> _Sides:

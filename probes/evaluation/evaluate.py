@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from prima_features.errors import UsageError
 from prima_features.probes.evaluation.baselines import baselines
-from prima_features.probes.evaluation.checks import check
-from prima_features.probes.evaluation.crossval import OutOfFold, cross_validate
+from prima_features.probes.evaluation.by_fold import check_scale, fold_scores
+from prima_features.probes.evaluation.checks import check, check_harmonization
+from prima_features.probes.evaluation.crossval import cross_validate
 from prima_features.probes.evaluation.draw import draw
 from prima_features.probes.evaluation.gap import gap_report
 from prima_features.probes.evaluation.groups import by_groups
 from prima_features.probes.evaluation.intervals import Estimate
-from prima_features.probes.evaluation.metrics import one_against_rest, scores
+from prima_features.probes.evaluation.metrics import one_against_rest
 from prima_features.probes.evaluation.permutation import permutation_test
-from prima_features.probes.evaluation.record import Estimates, Evaluation, FoldScores
+from prima_features.probes.evaluation.record import Estimates, Evaluation
 from prima_features.probes.evaluation.scored import Scored, scored
 from prima_features.probes.evaluation.sites import label_by_site, site_decodability
 from prima_features.probes.evaluation.splits import Scheme, Splits
@@ -47,20 +49,23 @@ def evaluate(
         samples: N studies with their labels.
         recipe: what is fitted.
         plan: how it is evaluated.
-        splits: folds of an earlier run on the same samples, to replay it or to compare with it.
+        splits: folds of an earlier run on the same samples, to replay it or to compare with it; the plan's scheme
+            is then not used.
 
     Raises:
         UsageError: what `checks.check`, `draw.draw` or `Recipe.check` refuse, or splits of other samples.
     """
     plan = plan or Plan()
     recipe.check(samples.task)
-    warnings = check(samples, plan.scheme, allow_confounded=plan.allow_confounded)
-    splits = splits or draw(samples, plan.scheme)
-    splits.check(samples.groups)
+    scheme = splits.scheme if splits else plan.scheme
+    warnings = check(samples, scheme, allow_confounded=plan.allow_confounded)
+    splits = splits or draw(samples, scheme)
+    _check_splits(splits, samples)
     predicted = cross_validate(samples, recipe, splits)
-    result = scored(samples, predicted, plan.n_bootstrap, plan.scheme.seed)
+    result = scored(samples, predicted, plan.n_bootstrap, scheme.seed)
+    found, in_folds = result.values(), fold_scores(samples, predicted, splits)
     rivals = {
-        name: scored(samples, one, plan.n_bootstrap, plan.scheme.seed)
+        name: scored(samples, one, plan.n_bootstrap, scheme.seed)
         for name, one in baselines(samples, splits).items()
     }
     permuted = plan.n_permutations > 0
@@ -72,14 +77,26 @@ def evaluate(
         over_baselines={
             name: {result.task.primary: difference(result, rival)} for name, rival in rivals.items()
         },
-        site_decodability=site_decodability(samples, plan.n_bootstrap, plan.scheme.seed)
+        site_decodability=site_decodability(samples, plan.n_bootstrap, scheme.seed)
         if plan.site_check
         else None,
-        permutation=permutation_test(samples, recipe, plan.scheme, plan.n_permutations) if permuted else None,
+        permutation=permutation_test(samples, recipe, scheme, plan.n_permutations) if permuted else None,
         splits=splits,
-        fold_scores=_fold_scores(samples, predicted, splits),
-        warnings=warnings,
+        fold_scores=in_folds,
+        warnings=(
+            *warnings,
+            *check_harmonization(samples, recipe, scheme),
+            *check_scale(samples, in_folds, found[samples.task.primary]),
+        ),
     )
+
+
+def _check_splits(splits: Splits, samples: Samples) -> None:
+    splits.check(samples.groups)
+    if not all(samples.eligible[fold.train].all() for fold in splits.folds):
+        raise UsageError("these splits train on studies that are not of controls: draw them anew")
+    if not any(samples.eligible[fold.test].any() for fold in splits.folds):
+        raise UsageError("no study that counts is tested: see the split and the control columns")
 
 
 def assess(result: Scored, samples: Samples, rows: np.ndarray, recipe: Recipe) -> dict[str, object]:
@@ -130,15 +147,3 @@ def per_class(result: Scored) -> dict[str, Estimates]:
 
         found[name] = result.bootstrap.estimates(statistic)
     return found
-
-
-def _fold_scores(samples: Samples, predicted: OutOfFold, splits: Splits) -> FoldScores:
-    task, values, n_test = samples.task, [], []
-    for fold in splits.folds:
-        rows = fold.test[samples.eligible[fold.test]]
-        outcome = predicted.repeats[fold.repeat].take(rows)
-        values.append(float(scores(task, samples.y[rows], outcome, np.ones((1, len(rows))))[task.primary][0]))
-        n_test.append(len(rows))
-    n_train = np.array([len(fold.train) for fold in splits.folds])
-    names = tuple(fold.name for fold in splits.folds)
-    return FoldScores(task.primary, np.array(values), n_train, np.array(n_test), names, predicted.parameters)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.probes.evaluation.baselines import constant
 from prima_features.probes.evaluation.crossval import OutOfFold
 from prima_features.probes.evaluation.evaluate import assess, difference
 from prima_features.probes.evaluation.record import Evaluation
@@ -46,14 +47,14 @@ def evaluate_fitted(
         )
     predicted = _as_out_of_fold(fitted.predict(samples), len(samples))
     result = scored(samples, predicted, n_bootstrap, seed)
-    rival = replace(result, repeats=(_dummy(samples, typical).take(np.flatnonzero(samples.eligible)),))
+    rival = replace(result, repeats=(constant(samples, typical).take(np.flatnonzero(samples.eligible)),))
     return Evaluation(
         recipe=fitted.recipe,
         predictions=predictions_table(samples, predicted),
         **assess(result, samples, np.flatnonzero(samples.eligible), fitted.recipe),
         baselines={"dummy": rival.estimates()},
         over_baselines={"dummy": {samples.task.primary: difference(result, rival)}},
-        warnings=warnings,
+        warnings=(*warnings, *_absent_classes(samples)),
     )
 
 
@@ -61,11 +62,9 @@ def _as_out_of_fold(outcome: Outcome, n: int) -> OutOfFold:
     return OutOfFold((outcome,), np.zeros((1, n), dtype=int), ())
 
 
-def _dummy(samples: Samples, typical: np.ndarray) -> Outcome:
-    outcome = Outcome.empty(len(samples), len(samples.task.classes))
-    if samples.task.is_classification:
-        outcome.probability[:] = typical
-        outcome.label[:] = int(np.argmax(typical))
-    else:
-        outcome.value[:] = typical[0]
-    return outcome
+def _absent_classes(samples: Samples) -> list[str]:
+    present = np.unique(samples.y[samples.eligible])
+    absent = [name for code, name in enumerate(samples.task.classes) if code not in present]
+    if not absent:
+        return []
+    return [f"this cohort has no {', '.join(absent)}: what compares the classes is not defined"]

@@ -90,7 +90,7 @@ def by_variable(scored: Scored, values: np.ndarray, name: str) -> GroupMetrics:
     found = scored.bootstrap.estimates(statistic)
     by_level: dict[str, dict[str, Estimate]] = {level: {} for level in ["", *levels]}
     for key, estimate in found.items():
-        level, metric = key.split("\t")
+        level, _, metric = key.rpartition("\t")
         by_level[level][metric] = estimate
     gaps = by_level.pop("") if len(levels) > 1 else {}
     return GroupMetrics(name, by_level, n, gaps, left_out)

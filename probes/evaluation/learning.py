@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from prima_features.probes.evaluation.crossval import cross_validate
+from prima_features.probes.evaluation.crossval import cross_validate, training_variance
 from prima_features.probes.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.scored import scored
 from prima_features.probes.evaluation.splits import Fold, Splits
@@ -39,7 +39,7 @@ def learning_curve(
 
     Sizes at which a training set holds too few subjects for its inner folds, or of a class, are left out.
     """
-    points = []
+    points, whole = [], training_variance(samples, splits)
     for fraction in fractions:
         folds = tuple(
             _thinned(samples, fold, fraction, splits.scheme.seed + i) for i, fold in enumerate(splits.folds)
@@ -47,6 +47,8 @@ def learning_curve(
         if not all(_enough(samples, fold) for fold in folds):
             continue
         predicted = cross_validate(samples, recipe, replace(splits, folds=folds))
+        # Rows left out of training make the tested ones no more dependent: intervals as with whole training sets.
+        predicted = replace(predicted, variance=whole)
         estimate = scored(samples, predicted, n_resamples).estimates()[samples.task.primary]
         size = np.mean([len(np.unique(samples.groups[fold.train])) for fold in folds])
         points.append(LearningPoint(float(size), estimate))

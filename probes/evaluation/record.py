@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,17 @@ class FoldScores:
     """The site left out, or empty."""
     parameters: tuple[dict[str, Any], ...] = ()
     """What the inner loop chose."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain lists, for JSON."""
+        arrays = {
+            name: values.tolist() for name, values in vars(self).items() if isinstance(values, np.ndarray)
+        }
+        return {
+            "metric": self.metric,
+            "names": list(self.names),
+            "parameters": list(self.parameters),
+        } | arrays
 
 
 @dataclass(frozen=True)
@@ -87,10 +99,19 @@ class Evaluation:
             "site_decodability": self.site_decodability.to_dict() if self.site_decodability else None,
             "label_by_site": _finite(vars(self.label_by_site)),
             "groups": {name: found.to_dict() for name, found in self.groups.items()},
-            "permutation": vars(self.permutation) if self.permutation else None,
+            "permutation": _finite(vars(self.permutation)) if self.permutation else None,
             "gap": self.gap.to_dict() if self.gap else None,
+            "folds": self._folds(),
             "warnings": list(self.warnings),
         }
+
+    def _folds(self) -> dict[str, Any] | None:
+        """The primary metric of each fold, and what tells the folds from those of other studies."""
+        if self.splits is None or self.fold_scores is None:
+            return None
+        digest = hashlib.sha256(self.splits.digest.encode())
+        digest.update("\n".join(self.predictions["study"]).encode())
+        return _finite(self.fold_scores.to_dict() | {"digest": digest.hexdigest()})
 
     def compare(self, other: Evaluation) -> Comparison:
         """Test whether this probe differs from another that was evaluated on the same folds.
@@ -105,6 +126,8 @@ class Evaluation:
             raise UsageError(
                 "two probes are compared on the same folds: evaluate the second with the first's splits"
             )
+        if any(list(self.predictions[key]) != list(other.predictions[key]) for key in ("study", "target")):
+            raise UsageError("two probes are compared on the same studies and labels, and these differ")
         return corrected_t_test(mine.metric, mine.values, its.values, mine.n_train, mine.n_test)
 
 
@@ -116,4 +139,6 @@ def _finite(value: Any) -> Any:
     """The same with None for NaN, which JSON does not have."""
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value

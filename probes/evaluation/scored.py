@@ -53,6 +53,6 @@ def scored(samples: Samples, predicted: OutOfFold, n_resamples: int = 1000, seed
     """The rows that were tested and are eligible, with a bootstrap of their groups, stratified by class."""
     rows = np.flatnonzero(predicted.tested & samples.eligible)
     strata = samples.y[rows] if samples.task.is_classification else np.zeros(len(rows), dtype=np.int64)
-    bootstrap = Bootstrap(samples.groups[rows], strata, n_resamples, seed)
+    bootstrap = Bootstrap(samples.groups[rows], strata, n_resamples, seed, predicted.variance)
     repeats = tuple(outcome.take(rows) for outcome in predicted.repeats)
     return Scored(samples.task, samples.y[rows], repeats, bootstrap)

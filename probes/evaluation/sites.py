@@ -18,9 +18,7 @@ from prima_features.probes.samples import Samples, samples
 from prima_features.probes.tasks import Task
 
 _MIN_GROUPS = 10
-_READER = Recipe(
-    "logistic", {"C": (1e-4, 1e-2, 1.0), "components": 128, "class_weight": "balanced"}, inner_folds=3
-)
+_READER = Recipe("logistic", {"C": (1e-4, 1e-2, 1.0), "components": 128}, inner_folds=3)
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,8 @@ class LabelBySite:
     table: dict[str, dict[str, float]]
     """By site: number of each class; or n, mean, sd, min and max of a number. Unknown sites are under ``."""
     association: float
-    """Cramer's V of class and site, or for a number the part of its variance between sites (eta squared):
+    """Cramer's V of class and site (Bergsma 2013, 10.1016/j.jkss.2012.10.002), or for a number the part of its
+    variance between sites (epsilon squared, Kelley 1935), both less what many small sites show by chance:
     0 none, 1 the site gives the label. NaN where fewer than two sites are known."""
 
 
@@ -83,7 +82,7 @@ def label_by_site(given: Samples) -> LabelBySite:
     names = np.unique(sites)
     if not given.task.is_classification:
         table = {str(name): _summary(y[sites == name]) for name in names}
-        return LabelBySite(table, _eta_squared(y[sites != ""], sites[sites != ""]))
+        return LabelBySite(table, _epsilon_squared(y[sites != ""], sites[sites != ""]))
     counts = np.array(
         [[np.sum(y[sites == name] == code) for code in range(len(given.task.classes))] for name in names]
     )
@@ -98,16 +97,19 @@ def refuse_confounded(given: Samples) -> None:
     """Refuse labels that the site alone gives.
 
     Raises:
-        UsageError: there are two sites or more, and each holds a single class: a probe would learn the site.
+        UsageError: there are two sites or more, and each holds a single class: a probe would learn the site. So
+            it would where the class goes with the site being known, and unknown sites then count as one.
     """
     if not given.task.is_classification:
         return
     sites, y = given.sites[given.eligible], given.y[given.eligible]
-    names = np.unique(sites[sites != ""])
+    names = np.unique(sites)
     single = [name for name in names if len(np.unique(y[sites == name])) == 1]
-    if len(names) >= 2 and len(single) == len(names):
+    known, known_single = names[names != ""], [name for name in single if name]
+    if len(single) == len(names) >= 2 or len(known_single) == len(known) >= 2:
         example = ", ".join(
-            f"{name} only {given.task.classes[int(y[sites == name][0])]}" for name in names[:3]
+            f"{name or 'an unknown site'} only {given.task.classes[int(y[sites == name][0])]}"
+            for name in single[:3]
         )
         raise UsageError(
             f"each site holds one class ({example}), so a probe would learn the site and not {given.task.name}: "
@@ -126,17 +128,21 @@ def _summary(y: np.ndarray) -> dict[str, float]:
 
 
 def _cramers_v(counts: np.ndarray) -> float:
-    counts = counts[:, counts.sum(axis=0) > 0]
+    """Bergsma's corrected V of a table of counts (sites, classes)."""
+    counts, n = counts[:, counts.sum(axis=0) > 0], counts.sum()
     if min(counts.shape) < 2:
         return float("nan")
-    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
-    chi_squared = ((counts - expected) ** 2 / expected).sum()
-    return float(np.sqrt(chi_squared / (counts.sum() * (min(counts.shape) - 1))))
+    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / n
+    phi_squared = ((counts - expected) ** 2 / expected).sum() / n
+    by_chance = [(size - 1) / (n - 1) for size in counts.shape]
+    left = max(0.0, phi_squared - np.prod(np.array(counts.shape) - 1) / (n - 1))
+    most = min(size - 1 - (size - 1) * part for size, part in zip(counts.shape, by_chance, strict=True))
+    return float(min(1.0, np.sqrt(left / most))) if most > 0 else float("nan")
 
 
-def _eta_squared(y: np.ndarray, sites: np.ndarray) -> float:
+def _epsilon_squared(y: np.ndarray, sites: np.ndarray) -> float:
     names, site, n = np.unique(sites, return_inverse=True, return_counts=True)
-    if len(names) < 2 or y.std() == 0:
+    if len(names) < 2 or len(y) <= len(names) or np.ptp(y) == 0:
         return float("nan")
-    means = np.bincount(site, weights=y) / n
-    return float((n * (means - y.mean()) ** 2).sum() / ((y - y.mean()) ** 2).sum())
+    within = ((y - (np.bincount(site, weights=y) / n)[site]) ** 2).sum() / (len(y) - len(names))
+    return float(max(0.0, 1 - within / y.var(ddof=1)))

@@ -65,7 +65,7 @@ class Splits:
         return digest.hexdigest()
 
     def check(self, groups: np.ndarray) -> None:
-        """Refuse folds of other samples, or that let a group cross.
+        """Refuse folds of other samples, or that let a group cross in the outer or the inner loop.
 
         Raises:
             UsageError: with what is wrong.
@@ -75,6 +75,9 @@ class Splits:
         for fold in self.folds:
             if common := set(groups[fold.train]) & set(groups[fold.test]):
                 raise UsageError(f"these splits have {min(common)} on both sides of a fold: draw them anew")
+            pairs = set(zip(groups[fold.train].tolist(), fold.inner.tolist(), strict=True))
+            if len(pairs) > len(np.unique(groups[fold.train])):
+                raise UsageError("these splits have a subject or group in two inner folds: draw them anew")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain lists, for JSON."""

@@ -27,12 +27,10 @@ def mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def r2(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """1 less the mean squared error over the variance of the truth."""
-    centre = mean(truth, weights)
-    variance = mean(truth**2, weights) - centre**2
-    scale = mean(truth**2, weights)
-    return 1 - divide(
-        mean((truth - predicted) ** 2, weights), np.where(variance > 1e-12 * scale, variance, 0)
-    )
+    centred = truth - truth.mean()
+    variance = mean(centred**2, weights) - mean(centred, weights) ** 2
+    negligible = 1e-12 * (centred**2).mean()
+    return 1 - divide(mean((truth - predicted) ** 2, weights), np.where(variance > negligible, variance, 0))
 
 
 def pearson(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ class Residualizer(BaseEstimator):
             covariates: (N, C); missing values count as the mean.
 
         Raises:
-            UsageError: there are no covariates.
+            UsageError: there are no covariates, or one is known of nobody.
         """
         filled = self._fill(covariates, fitting=True)
         X = X.astype(np.float64)
@@ -45,6 +45,8 @@ class Residualizer(BaseEstimator):
         if covariates is None or not covariates.shape[1]:
             raise UsageError("confounds can be taken out only where age or sex is known: give such a column")
         if fitting:
+            if not np.isfinite(covariates).any(axis=0).all():
+                raise UsageError("a confound to take out is known of no training subject: leave it out")
             self.mean_ = means(covariates)
         return np.nan_to_num(covariates - self.mean_)
 

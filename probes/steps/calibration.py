@@ -24,7 +24,7 @@ def logit(probability: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Calibration:
-    """One increasing curve a class, or one alone for the positive of two classes.
+    """One curve a class that never falls, or one alone for the positive of two classes.
 
     `platt` (Platt 1999, with his smoothed targets) is a logistic regression on the log odds. `isotonic`
     (Zadrozny and Elkan 2002) joins the knots of an isotonic regression by straight lines. With more than two
@@ -87,7 +87,11 @@ def _platt(probability: np.ndarray, positive: np.ndarray) -> tuple[tuple[float, 
     x = np.tile(logit(probability), 2)[:, None]
     outcome = np.repeat([1, 0], len(target))
     model = LogisticRegression(C=np.inf, tol=1e-8).fit(x, outcome, np.concatenate([target, 1 - target]))
-    return (float(model.coef_[0, 0]),), (float(model.intercept_[0]),)
+    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
+    if slope < 0:
+        # Scores that order worse than chance are noise: turning them round would be reading it.
+        return (0.0,), (float(logit(target.mean())),)
+    return (slope,), (intercept,)
 
 
 def _isotonic(probability: np.ndarray, positive: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:

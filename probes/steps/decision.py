@@ -12,12 +12,13 @@ class Decision:
     """The rule that gave the best balanced accuracy in training.
 
     Of two classes the positive is chosen from a threshold on (Youden's). Of more, the class is chosen whose
-    probability is highest relative to its frequency in training, which is best for calibrated probabilities.
+    probability is highest relative to its frequency in training, which is best for calibrated probabilities; or the
+    most probable one where that did better, as with probabilities of an estimator that weighs classes alike.
     """
 
     threshold: float = 0.5
     frequency: tuple[float, ...] = ()
-    """Of each class in training, for more than two classes."""
+    """What each class's probability is divided by, for more than two classes."""
 
     @classmethod
     def fit(cls, probability: np.ndarray, y: np.ndarray) -> Decision:
@@ -28,9 +29,11 @@ class Decision:
             y: (N,) class numbers from 0.
         """
         n_classes = probability.shape[1]
-        if n_classes > 2:
-            return cls(frequency=tuple((np.bincount(y, minlength=n_classes) / len(y)).tolist()))
-        return cls(_best_threshold(probability[:, 1], y == 1))
+        if n_classes == 2:
+            return cls(_best_threshold(probability[:, 1], y == 1))
+        relative = cls(frequency=tuple((np.bincount(y, minlength=n_classes) / len(y)).tolist()))
+        plain = cls(frequency=(1 / n_classes,) * n_classes)
+        return max(relative, plain, key=lambda rule: _balanced_accuracy(y, rule(probability)))
 
     def __call__(self, probability: np.ndarray) -> np.ndarray:
         """(N,) class numbers of (N, K) probabilities."""
@@ -39,6 +42,10 @@ class Decision:
         frequency = np.asarray(self.frequency)
         relative = np.where(frequency > 0, probability / np.where(frequency > 0, frequency, 1), 0)
         return relative.argmax(axis=1)
+
+
+def _balanced_accuracy(y: np.ndarray, label: np.ndarray) -> float:
+    return float(np.mean([(label[y == code] == code).mean() for code in np.unique(y)]))
 
 
 def _best_threshold(score: np.ndarray, positive: np.ndarray) -> float:
