@@ -1,0 +1,131 @@
+"""`prima pretrain`: tokenizer, names, clip, heads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from prima_features.cli.console import err, out, print_failures, table
+
+if TYPE_CHECKING:
+    from prima_features.pretraining.run import Callbacks
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Train the model in stages, each from a TOML file.\n\n"
+    "In several processes: torchrun -m prima_features.pretraining STAGE CONFIG.toml",
+)
+
+_Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings (docs/pretraining.md).")]
+_Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--fresh",
+        help="Go on from the newest checkpoint of the same run, or drop what an earlier run left.",
+    ),
+]
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")]
+
+
+@app.command()
+def tokenizer(config: _Config, resume: _Resume = True, dry_run: _DryRun = False) -> None:
+    """Train the 3-D VQ-VAE on subvolumes."""
+    _run("tokenizer", config, resume, dry_run)
+
+
+@app.command()
+def names(config: _Config, resume: _Resume = True, dry_run: _DryRun = False) -> None:
+    """Train the sequence-name encoder against images of one series."""
+    _run("names", config, resume, dry_run)
+
+
+@app.command()
+def clip(config: _Config, resume: _Resume = True, dry_run: _DryRun = False) -> None:
+    """Train sequence and study ViT and the text tower on studies and reports."""
+    _run("clip", config, resume, dry_run)
+
+
+@app.command()
+def heads(config: _Config, resume: _Resume = True, dry_run: _DryRun = False) -> None:
+    """Train diagnosis, referral and priority heads on embeddings."""
+    _run("heads", config, resume, dry_run)
+
+
+def _run(stage: str, config: Path, resume: bool, dry_run: bool) -> None:
+    if dry_run:
+        _show_plan(stage, config)
+        return
+    from prima_features.pretraining.run import pretrain
+
+    with _progress() as callbacks:
+        summary = pretrain(stage, config, fresh=not resume, callbacks=callbacks)
+    if summary.is_main:
+        print_failures(summary.failures)
+        for name, value in summary.measures.items():
+            out.print(f"{escape(name)}: {value:.4g}")
+        begun = f", from step {summary.resumed_at} on" if summary.resumed_at else ""
+        skipped = f", {summary.skipped} of them skipped" if summary.skipped else ""
+        out.print(f"[bold]{escape(str(summary.output))}[/]: {summary.steps} steps{begun}{skipped}")
+    if not summary.complete:
+        raise typer.Exit(3)
+
+
+def _show_plan(stage: str, config: Path) -> None:
+    from prima_features.pretraining.plan import make_plan
+
+    shown = table("", "")
+    for name, value in make_plan(stage, config).items():
+        shown.add_row(escape(name), escape(str(value)))
+    if int(os.environ.get("RANK", "0")) == 0:
+        out.print(shown)
+
+
+@contextmanager
+def _progress() -> Iterator[Callbacks]:
+    """Progress bars on a terminal, plain lines otherwise."""
+    from prima_features.pretraining.run import Callbacks
+
+    if not err.is_terminal:
+        yield Callbacks(_print_study, _print_start, _print_step)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, TextColumn("{task.fields[shown]}"), console=err) as progress:
+        studies = progress.add_task("studies", total=None, shown="")
+        steps = progress.add_task("steps", total=None, visible=False, shown="")
+        yield Callbacks(
+            lambda done, total: progress.update(studies, completed=done, total=total),
+            lambda step, total: progress.update(steps, completed=step, total=total, visible=True),
+            lambda step, total, measures: progress.update(
+                steps, completed=step, total=total, shown=f"loss {measures['loss']:.4g}"
+            ),
+        )
+
+
+_LINES = 100
+"""Lines at most that a run prints where nobody looks."""
+
+
+def _print_study(done: int, total: int) -> None:
+    if _is_shown(done, total):
+        err.print(f"studies read {done}/{total}")
+
+
+def _print_start(step: int, steps: int) -> None:
+    err.print(f"going on from step {step} of {steps}" if step else f"{steps} steps")
+
+
+def _print_step(step: int, steps: int, measures: Mapping[str, float]) -> None:
+    if _is_shown(step, steps):
+        err.print(f"step {step}/{steps}: loss {measures['loss']:.4g}")
+
+
+def _is_shown(done: int, total: int) -> bool:
+    return done == total or done % max(1, total // _LINES) == 0

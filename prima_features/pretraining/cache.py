@@ -1,0 +1,115 @@
+"""What is computed from a series once: one file each, trusted by hashes and never because it exists."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from prima_features.embedding.write import replacing
+from prima_features.errors import OutputError, UsageError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A series' place in the cache."""
+
+    path: Path
+    inputs: str
+    """Hash of all that the content depends on."""
+
+
+class Cache:
+    """A folder of safetensors files, one a series.
+
+    An entry's header holds two hashes: of what it was made from (the series' files, preprocessing, tokenizer),
+    which tells a stale one, and of its numbers, which tells a damaged one. Both are made again.
+
+    Args:
+        folder: made where it is not there.
+        settings: what the content depends on beside the series; JSON types.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self._settings = json.dumps(settings, sort_keys=True)
+
+    def entry(self, place: str, fingerprint: str) -> Entry:
+        """The entry of a series: `place` says which it is, `fingerprint` in what state."""
+        inputs = hashlib.sha256(f"{self._settings}\n{fingerprint}".encode()).hexdigest()
+        # Ids may hold any character, and for a manifest a path: a hash is a file name everywhere.
+        return Entry(self.folder / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.safetensors", inputs)
+
+    def save(self, entry: Entry, tensors: Mapping[str, Tensor]) -> None:
+        """Write an entry, whole or not at all.
+
+        Raises:
+            OutputError: the disk is full or cannot be written to.
+        """
+        try:
+            entry.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"The cache {self.folder} cannot be made ({error.strerror})") from error
+        made = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        with replacing(entry.path) as temporary:
+            save_file(made, temporary, {"inputs": entry.inputs, "content": _digest(made)})
+
+    def load(self, entry: Entry) -> dict[str, Tensor] | None:
+        """An entry's tensors; None where there is none, it is stale or it is damaged."""
+        try:
+            with safe_open(entry.path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("inputs") != entry.inputs:
+                    return None
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except FileNotFoundError:
+            return None
+        except (SafetensorError, OSError) as error:
+            logger.warning("%s in the cache is damaged (%s); it is made again", entry.path.name, error)
+            return None
+        if metadata.get("content") != _digest(tensors):
+            logger.warning("%s in the cache is damaged; it is made again", entry.path.name)
+            return None
+        return tensors
+
+    def shape(self, entry: Entry, name: str) -> tuple[int, ...]:
+        """Shape of one tensor of an entry that is there, without reading it."""
+        with safe_open(entry.path, framework="pt") as file:
+            return tuple(file.get_slice(name).get_shape())
+
+    def rows(self, entry: Entry, name: str, numbers: Sequence[int]) -> Tensor:
+        """Some rows of one tensor of an entry that is there; not checked against its hash.
+
+        Raises:
+            UsageError: the entry was changed or removed since it was checked.
+        """
+        try:
+            with safe_open(entry.path, framework="pt") as file:
+                if (file.metadata() or {}).get("inputs") != entry.inputs:
+                    raise UsageError(f"{entry.path} was changed during the run: run the same command again")
+                part = file.get_slice(name)
+                return torch.cat([part[number : number + 1] for number in map(int, numbers)])
+        except (SafetensorError, OSError) as error:
+            raise UsageError(
+                f"{entry.path} was damaged during the run: run the same command again"
+            ) from error
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(memoryview(tensor.contiguous().numpy()).cast("B") if tensor.numel() else b"")
+    return digest.hexdigest()

@@ -1,0 +1,62 @@
+"""Studies to tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from prima_features.encoder import PrimaConfig, Ragged
+from prima_features.encoder.vectors import token_vectors
+from prima_features.pretraining.records import SeriesTokens, TrainingStudy
+from prima_features.pretraining.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class StudyBatch:
+    """Some studies with their reports, ready for the networks."""
+
+    tokens: Ragged
+    """Token vectors of each series, float32, the series of a study side by side."""
+    names: list[str]
+    n_series: list[int]
+    descriptions: list[str]
+    ids: Tensor
+    """(B, L) int64, tokens of the reports."""
+    lengths: Tensor
+    """(B,) int64."""
+
+    def to(self, device: torch.device) -> StudyBatch:
+        """On another device."""
+        return StudyBatch(
+            Ragged(self.tokens.values.to(device), self.tokens.cu_seqlens.to(device)),
+            self.names,
+            self.n_series,
+            self.descriptions,
+            self.ids.to(device),
+            self.lengths.to(device),
+        )
+
+
+def study_batch(studies: Sequence[TrainingStudy], vocabulary: Vocabulary, config: PrimaConfig) -> StudyBatch:
+    """Put studies together; at least one."""
+    series = [one for study in studies for one in study.series]
+    ids, lengths = vocabulary.batch([study.findings for study in studies])
+    return StudyBatch(
+        tokens=Ragged.from_list([series_vectors(one, config) for one in series]),
+        names=[one.name for one in series],
+        n_series=[len(study.series) for study in studies],
+        descriptions=[study.description for study in studies],
+        ids=ids,
+        lengths=lengths,
+    )
+
+
+def series_vectors(series: SeriesTokens, config: PrimaConfig) -> Tensor:
+    """Token vectors (N, D) of a series, float32."""
+    size = [config.preprocessing.long_side] * 3
+    size[series.slice_axis] = config.preprocessing.short_side
+    latent = series.latent[series.row].float()
+    return token_vectors(latent, series.coord, series.slice_axis, (size[0], size[1], size[2]))

@@ -1,0 +1,92 @@
+"""The trained model as a model directory, in the run's own folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from prima_features.encoder import Prima
+from prima_features.encoder.config import HeadsConfig, TextConfig
+from prima_features.pretraining.vocabulary import FILE as VOCABULARY
+from prima_features.pretraining.vocabulary import Vocabulary
+from prima_features.weights import directory
+from prima_features.weights.new_directory import new_directory
+
+_FILES = (directory.MODEL, directory.TEXT, directory.HEADS, VOCABULARY, directory.CARD, directory.CONFIG)
+"""In the order they are put in place: what has a config.json is a model directory, so that comes last."""
+
+
+def write_model(
+    folder: Path,
+    prima: Prima,
+    card: str,
+    text: tuple[TextConfig, nn.Module, Vocabulary] | None = None,
+) -> None:
+    """Write an encoder, with its text tower if there is one; heads of an earlier model do not fit any more.
+
+    Raises:
+        OutputError: the disk is full or the folder cannot be written to.
+    """
+    config = replace(prima.config, text=text[0] if text else None, heads=None)
+    with new_directory(_scratch(folder), overwrite=True) as made:
+        _save(prima, made / directory.MODEL)
+        if text is not None:
+            _save(text[1], made / directory.TEXT)
+            text[2].save(made)
+        directory.write_config(made, config)
+        (made / directory.CARD).write_text(card, encoding="utf-8")
+        directory.write_checksums(made)
+    _put_in_place(folder)
+
+
+def write_heads(
+    folder: Path, source: Path, config: HeadsConfig, heads: Mapping[str, Tensor], card: str
+) -> None:
+    """Write a copy of a model with other heads.
+
+    Args:
+        folder: of the run.
+        source: the model's directory.
+        config: the heads' names and thresholds.
+        heads: their tensors, `diagnosis.NAME.0.weight` and so on.
+        card: the new model card.
+
+    Raises:
+        OutputError: as `write_model`.
+    """
+    base = directory.read_config(source)
+    with new_directory(_scratch(folder), overwrite=True) as made:
+        for name in (directory.MODEL, directory.TEXT, VOCABULARY):
+            if (source / name).is_file():
+                shutil.copyfile(source / name, made / name)
+        save_file(dict(heads), made / directory.HEADS, {"format": "pt"})
+        directory.write_config(made, replace(base, heads=config))
+        (made / directory.CARD).write_text(card, encoding="utf-8")
+        directory.write_checksums(made)
+    _put_in_place(folder)
+
+
+def _scratch(folder: Path) -> Path:
+    return folder / ".model"
+
+
+def _save(module: nn.Module, path: Path) -> None:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    save_file(tensors, path, {"format": "pt"})
+
+
+def _put_in_place(folder: Path) -> None:
+    """Move the new files over the old; a model that was there stops being one until all are."""
+    made = _scratch(folder)
+    for name in (directory.CONFIG, directory.CHECKSUMS, *_FILES):
+        if name == directory.CONFIG or not (made / name).exists():
+            (folder / name).unlink(missing_ok=True)
+    for name in (*_FILES, directory.CHECKSUMS):
+        if (made / name).exists():
+            (made / name).replace(folder / name)
+    shutil.rmtree(made)

@@ -1,0 +1,108 @@
+"""Labels of embedded studies, for the heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prima_features.embedding.read import read_embeddings
+from prima_features.errors import UsageError
+from prima_features.pretraining.reports import read_table
+from prima_features.pretraining.settings import Labels
+from prima_features.weights import directory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PRESENT, _ABSENT, _UNKNOWN = ("1", "true", "yes"), ("0", "false", "no"), ("", "n/a", "na", "nan")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledStudies:
+    """Embedded studies of which something is known."""
+
+    ids: tuple[str, ...]
+    subjects: tuple[str, ...]
+    embedding: np.ndarray
+    """(N, D) float32."""
+    presence: dict[tuple[str, str], np.ndarray]
+    """(N,) float32 by kind and name: 0, 1, or NaN where it is not known."""
+    priority: np.ndarray
+    """(N,) int64, a level, or -1 where it is not known."""
+
+
+def read_labelled(settings: Labels, model: Path) -> LabelledStudies:
+    """Join an embeddings file with a table of labels.
+
+    Args:
+        settings: the two files and the columns.
+        model: the model directory that must have made the embeddings.
+
+    Raises:
+        UsageError: a file or column is missing, a cell is no label, a study is in the table twice, the
+            embeddings are another model's, or no study is in both.
+    """
+    file = read_embeddings(settings.embeddings)
+    if file.attributes["model_sha256"] != directory.sha256(model / directory.MODEL):
+        raise UsageError(
+            f"{settings.embeddings} was made by another model than {model}: embed with that, or name the model that "
+            "made it"
+        )
+    table = read_table(settings.labels)
+    wanted = [settings.id_column, *settings.diagnosis, *settings.referral]
+    wanted += [settings.priority_column] if settings.priority else []
+    if missing := [column for column in wanted if column not in table.columns]:
+        raise UsageError(f"{settings.labels} has no column {missing[0]}; it has {', '.join(table.columns)}")
+    if (twice := table[settings.id_column].duplicated()).any():
+        raise UsageError(
+            f"{settings.labels} has more than one row of {table[settings.id_column][twice].iloc[0]}"
+        )
+    rows = {id: number for number, id in enumerate(table[settings.id_column].str.strip())}
+    found = [number for number, id in enumerate(file.studies["id"]) if id in rows]
+    if not found:
+        raise UsageError(
+            f"no study of {settings.embeddings} is in {settings.labels}: its ids look like {file.studies['id'].iloc[0]}"
+        )
+    studies = file.studies.iloc[found]
+    table = table.iloc[[rows[id] for id in studies["id"]]]
+    return LabelledStudies(
+        ids=tuple(studies["id"]),
+        subjects=tuple(studies["subject"]),
+        embedding=file.study_embedding[found].astype(np.float32),
+        presence={
+            (kind, name): _presence(table[name], settings.labels)
+            for kind in ("diagnosis", "referral")
+            for name in getattr(settings, kind)
+        },
+        priority=_levels(table, settings),
+    )
+
+
+def _presence(column: pd.Series, path: Path) -> np.ndarray:
+    values = []
+    for cell in column.str.strip().str.lower():
+        if cell in _PRESENT or cell in _ABSENT:
+            values.append(float(cell in _PRESENT))
+        elif cell in _UNKNOWN:
+            values.append(np.nan)
+        else:
+            raise UsageError(f"{path}: {column.name} is 0, 1 or empty, not {cell!r}")
+    return np.array(values, dtype=np.float32)
+
+
+def _levels(table: pd.DataFrame, settings: Labels) -> np.ndarray:
+    if not settings.priority:
+        return np.full(len(table), -1)
+    known: Sequence[str] = [level.lower() for level in settings.priority]
+    values = []
+    for cell in table[settings.priority_column].str.strip().str.lower():
+        if cell not in known and cell not in _UNKNOWN:
+            raise UsageError(
+                f"{settings.labels}: {settings.priority_column} is one of {', '.join(settings.priority)}, not {cell!r}"
+            )
+        values.append(known.index(cell) if cell in known else -1)
+    return np.array(values, dtype=np.int64)

@@ -1,0 +1,194 @@
+"""The loop that all stages share: steps, skipped steps, validation, checkpoints, logs."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from prima_features.errors import PrimaError
+from prima_features.pretraining.checkpoint import Checkpoints
+from prima_features.pretraining.gather import sum_gradients
+from prima_features.pretraining.optimiser import build_optimiser
+from prima_features.pretraining.prefetch import Prefetch
+from prima_features.pretraining.record import Recorder
+from prima_features.pretraining.resume import check_same, settings_record
+from prima_features.pretraining.schedule import rate_factor
+from prima_features.pretraining.settings import Optimiser, Training
+from prima_features.pretraining.stages.stage import Stage
+
+logger = logging.getLogger(__name__)
+
+
+class DivergedError(PrimaError):
+    """Too many steps gave no finite loss or gradient."""
+
+    exit_code = 1
+
+
+@dataclass
+class Progress:
+    """Where a run stands; all of it is in a checkpoint."""
+
+    step: int = 0
+    """Steps that are done, the skipped ones too."""
+    skipped: int = 0
+    best: float | None = None
+    """Score of the best validation."""
+    measures: dict[str, float] = field(default_factory=dict)
+    """Of the last validation."""
+
+
+class Loop:
+    """Trains a stage.
+
+    Args:
+        stage: its networks on the accelerator's device.
+        settings: of the run; `optimiser` apart, because stages differ in its defaults.
+        accelerator: devices, precision, accumulation and trackers.
+        checkpoints: where the state goes.
+        recorder: where measures go.
+        on_step: called after each step with the step, all steps and the measures.
+    """
+
+    def __init__(
+        self,
+        stage: Stage[Any],
+        settings: Training,
+        optimiser: Optimiser,
+        accelerator: Accelerator,
+        checkpoints: Checkpoints,
+        recorder: Recorder,
+        on_step: Callable[[int, int, Mapping[str, float]], None] = lambda step, steps, measures: None,
+    ) -> None:
+        self.stage, self.settings, self.accelerator = stage, settings, accelerator
+        self.checkpoints, self.recorder, self.on_step = checkpoints, recorder, on_step
+        self.progress = Progress()
+        self._clip_norm, self._rate = optimiser.clip_norm, optimiser.lr
+        self.optimiser = accelerator.prepare(build_optimiser(stage.trained, optimiser))
+
+    def resume(self) -> bool:
+        """Take up the newest checkpoint of the same run; false where there is none.
+
+        Raises:
+            UsageError: it is of a run with other settings or data.
+        """
+        state = self.checkpoints.latest()
+        if state is None:
+            return False
+        check_same(
+            state["settings"], state["data"], self.settings, self.stage.digest, self.checkpoints.folder.parent
+        )
+        self._restore(state["modules"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.progress = Progress(**state["progress"])
+        return True
+
+    def run(self) -> Progress:
+        """Train to the last step.
+
+        Raises:
+            DivergedError: too many steps were skipped.
+            OutputError: a checkpoint or log could not be written.
+        """
+        settings, progress = self.settings, self.progress
+        if self.accelerator.is_main_process:
+            self.recorder.open(progress.step)
+            if progress.step == 0:
+                self._save()
+        first = progress.step * settings.accumulation
+        last = settings.steps * settings.accumulation
+        started, measured = time.monotonic(), []
+        for number, batch in enumerate(Prefetch(self.stage.load, first, last, settings.prefetch), first):
+            with self.accelerator.accumulate():
+                measured.append(self.stage.backward(batch, number))
+                if self.accelerator.sync_gradients:
+                    measures = self._update(_mean(measured))
+                    measures["seconds"] = time.monotonic() - started
+                    self._after_step(measures)
+                    started, measured = time.monotonic(), []
+        return self.progress
+
+    def use_best(self) -> None:
+        """Take the weights of the best validation, where there was one."""
+        if (state := self.checkpoints.best()) is not None:
+            self._restore(state["modules"])
+
+    def _update(self, measures: dict[str, float]) -> dict[str, float]:
+        """One step of the optimiser, unless something is not finite."""
+        step = self.progress.step
+        rate = self._rate * rate_factor(step, self.settings.steps, self.settings.schedule)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        sum_gradients(self.stage.trained)
+        norm = nn.utils.clip_grad_norm_(self.stage.trained, self._clip_norm or math.inf).item()
+        finite = math.isfinite(norm) and math.isfinite(measures["loss"])
+        if finite:
+            self.optimiser.step()
+        else:
+            self.stage.undo()
+        self.optimiser.zero_grad()
+        self.progress.step += 1
+        self.progress.skipped += not finite
+        return measures | {"lr": rate, "gradient_norm": norm, "skipped": self.progress.skipped}
+
+    def _after_step(self, measures: dict[str, float]) -> None:
+        settings, progress = self.settings, self.progress
+        step, is_last = progress.step, progress.step == settings.steps
+        if self.accelerator.is_main_process:
+            if step % settings.log.every == 0 or is_last:
+                self.recorder.step(step, measures)
+            self.on_step(step, settings.steps, measures)
+        if progress.skipped >= settings.nan_limit:
+            raise DivergedError(
+                f"Stopped at step {step}: {progress.skipped} steps had a loss or gradient that is not finite; lower "
+                "optimiser.lr or set optimiser.clip_norm, and start anew with --fresh"
+            )
+        if step % settings.validation.every == 0 or is_last:
+            self._validate()
+        if (step % settings.checkpoint.every == 0 or is_last) and self.accelerator.is_main_process:
+            self._save()
+        self.accelerator.wait_for_everyone()
+
+    def _validate(self) -> None:
+        result = self.stage.validate()
+        progress = self.progress
+        progress.measures = dict(result.measures)
+        is_best = result.score is not None and (progress.best is None or result.score > progress.best)
+        if is_best:
+            progress.best = result.score
+        if self.accelerator.is_main_process:
+            self.recorder.validation(progress.step, result)
+            if is_best:
+                self.checkpoints.save_best(self._state())
+
+    def _save(self) -> None:
+        self.checkpoints.save(self._state(), self.progress.step)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "settings": settings_record(self.settings),
+            "data": self.stage.digest,
+            "progress": vars(self.progress).copy(),
+            "modules": {name: module.state_dict() for name, module in self.stage.modules.items()},
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def _restore(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
+        for name, module in self.stage.modules.items():
+            module.load_state_dict(states[name])
+
+
+def _mean(measured: list[Mapping[str, Tensor]]) -> dict[str, float]:
+    """Means over the batches of one step."""
+    return {
+        name: torch.stack([one[name].detach().double() for one in measured]).mean().item()
+        for name in measured[0]
+    }

@@ -1,0 +1,82 @@
+"""What a run would do, without doing or writing anything."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from prima_features.pretraining.settings import (
+    ClipTraining,
+    HeadsTraining,
+    NetworkTraining,
+    TokenizerTraining,
+    Training,
+)
+
+
+def make_plan(stage: str, path: Path) -> dict[str, Any]:
+    """Rows of a table: the data, the steps, the networks, the output.
+
+    Raises:
+        UsageError, NothingUsableError: what the run itself would raise before it reads the first scan.
+    """
+    from prima_features.pretraining.run import TRAINING, read_stage
+
+    settings = read_stage(stage, path)
+    folder = settings.output / TRAINING
+    checkpoints = sorted((folder / "checkpoints").glob("step-*.pt"))
+    return {
+        "stage": stage,
+        **(_heads(settings) if isinstance(settings, HeadsTraining) else _studies(settings, folder)),
+        "steps": settings.steps,
+        "batch": f"{settings.batch}, {settings.accumulation} for a step",
+        "optimiser": f"{settings.optimiser.name}, learning rate {settings.optimiser.lr:g}",  # type: ignore[attr-defined]
+        "output": settings.output,
+        "newest checkpoint": checkpoints[-1].stem if checkpoints else "none",
+    }
+
+
+def _studies(settings: Training, folder: Path) -> dict[str, Any]:
+    from prima_features.pretraining.build import reports_of
+    from prima_features.pretraining.sources import open_source
+    from prima_features.pretraining.split import held_out
+    from prima_features.pretraining.start import start
+
+    assert isinstance(settings, NetworkTraining)
+    data = settings.data  # type: ignore[attr-defined]
+    studies, left_out = open_source(data, settings.seed, folder, reports_of(data), keep=False)
+    held = held_out(
+        [study.subject for study in studies],
+        data.validation,
+        settings.seed,
+        [study.split for study in studies],
+    )
+    begun = start(settings, contrast=isinstance(settings, ClipTraining))
+    trained = begun.prima.tokenizer if isinstance(settings, TokenizerTraining) else begun.prima
+    return {
+        "training studies": len(held) - sum(held),
+        "validation studies": sum(held),
+        "series": sum(len(study.series) for study in studies),
+        "left out by the finder": len(left_out),
+        "abnormal studies": sum(study.abnormal for study in studies),
+        "starts from": settings.model or "new weights",
+        "parts taken over": ", ".join(part.rstrip(".") for part in begun.taken) or "none",
+        "parameters": f"{sum(p.numel() for p in trained.parameters()):,} (without a text tower)",
+    }
+
+
+def _heads(settings: HeadsTraining) -> dict[str, Any]:
+    from prima_features.pretraining.labels import read_labelled
+    from prima_features.pretraining.split import held_out
+    from prima_features.weights.resolve import resolve
+
+    data = read_labelled(settings.data, resolve(settings.model).directory)
+    held = held_out(data.subjects, settings.data.validation, settings.seed)
+    kinds = asdict(settings.data)
+    names = {kind: ", ".join(kinds[kind]) for kind in ("diagnosis", "referral", "priority")}
+    return {
+        "training studies": len(held) - sum(held),
+        "validation studies": sum(held),
+        **{f"{kind} heads" if kind != "priority" else "priority levels": n for kind, n in names.items() if n},
+    }

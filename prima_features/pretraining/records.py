@@ -1,0 +1,81 @@
+"""What passes from a source of studies to the networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from prima_features.preprocessing import Preprocessing
+from prima_features.volumes import Volume
+
+
+class RawSeries(Protocol):
+    """One series that can be read, or made."""
+
+    @property
+    def name(self) -> str:
+        """What the sequence encoder reads."""
+
+    @property
+    def stored_name(self) -> str:
+        """The name as it may be written to a log."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Text that changes when the voxels may have changed."""
+
+    def volume(self, preprocessing: Preprocessing) -> Volume:
+        """The volume, in LPS.
+
+        Raises:
+            SeriesError: it cannot be used.
+        """
+
+
+@dataclass(frozen=True)
+class RawStudy:
+    """One study of a source."""
+
+    id: str
+    subject: str
+    description: str
+    series: tuple[RawSeries, ...]
+    findings: tuple[str, ...] = ()
+    """Items of the summarised report; none where there is no report."""
+    abnormal: bool = False
+    split: str = ""
+    """`train` or `validation` where the source says it."""
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesTokens:
+    """The tokens of one series, wide enough for every threshold that augmentation can ask for."""
+
+    name: str
+    slice_axis: int
+    latent: Tensor
+    """(U, C, d, h, w), one a different subvolume."""
+    row: Tensor
+    """(N,) int64, the row of `latent` that each token is made of, for the lowest threshold."""
+    coord: Tensor
+    """(N, 3) int16, (z, y, x) of each token's first voxel."""
+    counts: tuple[int, ...]
+    """Tokens that are kept for each threshold, from the lowest to the highest: always the last so many. The one
+    in the middle is the threshold that embedding uses."""
+
+    @property
+    def reach(self) -> int:
+        """How far the threshold can move, in percent."""
+        return len(self.counts) // 2
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingStudy:
+    """A study as the networks see it."""
+
+    id: str
+    description: str
+    series: tuple[SeriesTokens, ...]
+    findings: tuple[str, ...]

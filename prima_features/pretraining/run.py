@@ -1,0 +1,184 @@
+"""`pretrain()`: from a settings file to a model directory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from prima_features.embedding.records import Failure
+from prima_features.errors import OutputError, UsageError
+from prima_features.pretraining.settings import STAGES, Training, read_settings
+
+logger = logging.getLogger(__name__)
+
+TRAINING = "training"
+"""Folder in a run's output that holds all but the model: checkpoints, log.jsonl, plots, tensorboard, cache."""
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """Called on the way, in the main process only."""
+
+    on_study: Callable[[int, int], None] = lambda done, total: None
+    """Studies that are in the cache, and all."""
+    on_start: Callable[[int, int], None] = lambda step, steps: None
+    """Step that the run begins after, and all steps."""
+    on_step: Callable[[int, int, Mapping[str, float]], None] = lambda step, steps, measures: None
+    """Step, all steps, and what it came to."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to."""
+
+    output: Path
+    """The model directory."""
+    steps: int
+    resumed_at: int
+    """Step that the run went on from; 0 for a new one."""
+    skipped: int
+    """Steps that were skipped because something was not finite."""
+    measures: Mapping[str, float]
+    """Of the last validation."""
+    failures: tuple[Failure, ...]
+    is_main: bool
+    """False in all processes of a run but one."""
+
+    @property
+    def complete(self) -> bool:
+        """True where no data were left out but by a rule."""
+        return not any(failure.defect for failure in self.failures)
+
+
+def read_stage(stage: str, path: Path) -> Training:
+    """The settings of a stage.
+
+    Raises:
+        UsageError: there is no such stage, the settings are wrong, or accelerate is not installed.
+    """
+    if stage not in STAGES:
+        raise UsageError(f"there is no stage {stage}; there are {', '.join(STAGES)}")
+    if find_spec("accelerate") is None:
+        raise UsageError("pretraining needs accelerate: pip install 'prima-features[pretrain]'")
+    settings = read_settings(STAGES[stage], path)
+    if settings.log.tensorboard and find_spec("tensorboard") is None:
+        raise UsageError(
+            f"{path}: log.tensorboard needs tensorboard: pip install 'prima-features[pretrain]', or set it to false"
+        )
+    return settings
+
+
+def pretrain(stage: str, path: Path, *, fresh: bool = False, callbacks: Callbacks = Callbacks()) -> Summary:
+    """Train one stage, going on from the newest checkpoint of the same run if there is one.
+
+    Started by `torchrun` or `accelerate launch` it runs in several processes, each with its share of every batch.
+
+    Args:
+        stage: `tokenizer`, `names`, `clip` or `heads`.
+        path: the settings, a TOML file (docs/pretraining.md).
+        fresh: drop an earlier run's checkpoints and log.
+        callbacks: for a progress display.
+
+    Raises:
+        UsageError: settings, data or model are wrong, or the output holds a run with other settings.
+        NothingUsableError: there is nothing to train on.
+        DivergedError: too many steps had no finite loss or gradient.
+        OutputError: the disk is full.
+    """
+    settings = read_stage(stage, path)
+    from accelerate import Accelerator
+    from accelerate.utils import ProjectConfiguration
+
+    folder = settings.output / TRAINING
+    accelerator = Accelerator(
+        cpu=settings.device == "cpu",
+        mixed_precision=settings.precision,
+        gradient_accumulation_steps=settings.accumulation,
+        log_with="tensorboard" if settings.log.tensorboard else None,
+        project_config=ProjectConfiguration(str(folder), logging_dir=str(folder)),
+    )
+    check_processes(settings, accelerator.num_processes)
+    with _ending(accelerator):
+        return _train(stage, settings, folder, accelerator, fresh, callbacks)
+
+
+def check_processes(settings: Training, processes: int) -> None:
+    """Raise UsageError where a batch cannot be divided among the processes."""
+    if settings.batch % processes:
+        raise UsageError(
+            f"batch is {settings.batch}, which {processes} processes cannot share evenly: make it a multiple"
+        )
+
+
+def _train(stage, settings, folder, accelerator, fresh, callbacks):  # type: ignore[no-untyped-def]
+    from prima_features.pretraining.build import build_stage
+    from prima_features.pretraining.checkpoint import Checkpoints
+    from prima_features.pretraining.loop import Loop
+    from prima_features.pretraining.record import Recorder
+
+    is_main = accelerator.is_main_process
+    checkpoints = Checkpoints(folder / "checkpoints", settings.checkpoint.keep)
+    recorder = Recorder(folder, settings.log, accelerator)
+    if is_main:
+        _make_folder(folder)
+        checkpoints.sweep()
+        if fresh:
+            checkpoints.clear()
+            recorder.history.path.unlink(missing_ok=True)
+    accelerator.wait_for_everyone()
+    built = build_stage(settings, folder, accelerator, callbacks.on_study if is_main else _quiet)
+    loop = Loop(built, settings, settings.optimiser, accelerator, checkpoints, recorder, callbacks.on_step)
+    loop.resume()
+    resumed_at = loop.progress.step
+    accelerator.wait_for_everyone()
+    if is_main:
+        callbacks.on_start(resumed_at, settings.steps)
+    progress = loop.run()
+    if settings.export == "best":
+        loop.use_best()
+    if is_main:
+        record = {"steps": progress.step, "batch": settings.batch, **built.counts, **progress.measures}
+        built.export(settings.output, record)
+        recorder.close()
+    accelerator.wait_for_everyone()
+    return Summary(
+        settings.output,
+        progress.step,
+        resumed_at,
+        progress.skipped,
+        progress.measures,
+        built.failures,
+        is_main,
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made ({error.strerror}): name another output") from error
+
+
+def _quiet(done: int, total: int) -> None:
+    pass
+
+
+@contextmanager
+def _ending(accelerator) -> Iterator[None]:  # type: ignore[no-untyped-def]
+    """Leave the group of processes, and the library's state, as a new run in this process needs them."""
+    import torch.distributed as dist
+
+    try:
+        yield
+    finally:
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
+        accelerator.free_memory()
+        from accelerate.state import AcceleratorState, GradientState
+
+        AcceleratorState._reset_state(reset_partial_state=True)
+        GradientState._reset_state()

@@ -1,0 +1,145 @@
+"""What every stage of pretraining can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from prima_features.pretraining.settings.strict import PLACE
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How weights move along their gradients."""
+
+    name: Literal["adam", "adamw", "rmsprop"] = "adam"
+    lr: float = 1e-4
+    """Learning rate, after the warm-up."""
+    weight_decay: float = 0.0
+    """Added to the gradient (Adam, RMSprop) or applied on its own (AdamW)."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of Adam's running means of the gradient and of its square."""
+    eps: float = 1e-8
+    clip_norm: float = 0.0
+    """Gradients longer than this are shortened to it; 0 leaves them."""
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"lr must be above 0, not {self.lr}")
+        if self.name == "rmsprop" and self.betas != (0.9, 0.999):
+            raise ValueError("betas belong to adam and adamw, and name is 'rmsprop': leave one of them out")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the learning rate runs over the steps."""
+
+    warmup: int = 0
+    """Steps over which it rises from 0."""
+    decay: Literal["cosine", "none"] = "cosine"
+    """What follows: half a cosine down to `floor` at the last step, or nothing."""
+    floor: float = 0.0
+    """Share of the learning rate that is left at the end of the cosine."""
+
+    def __post_init__(self) -> None:
+        if self.warmup < 0 or not 0 <= self.floor <= 1:
+            raise ValueError("warmup must be 0 or more, and floor lie in 0 to 1")
+        if self.decay == "none" and self.floor:
+            raise ValueError("floor is where the cosine ends, and decay is 'none': leave one of them out")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """When the state is written, to go on from after an interruption."""
+
+    every: int = 500
+    """Steps between two."""
+    keep: int = 2
+    """The newest so many are kept, and the best in validation."""
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.keep < 1:
+            raise ValueError("every and keep must be 1 or more")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How the held-out studies are used."""
+
+    every: int = 500
+    """Steps between two validations; there is one at the end in any case."""
+    pictures: int = 4
+    """Reconstructions that are drawn (tokenizer)."""
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.pictures < 0:
+            raise ValueError("every must be 1 or more, and pictures 0 or more")
+
+
+@dataclass(frozen=True)
+class Log:
+    """What is recorded on the way."""
+
+    every: int = 1
+    """Steps between two lines of log.jsonl."""
+    tensorboard: bool = True
+    plots: bool = True
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError("every must be 1 or more")
+
+
+@dataclass(frozen=True)
+class Training:
+    """What all stages share. Paths are relative to the settings file's folder."""
+
+    output: Path
+    """Folder of the run: the trained model as a model directory, and `training/` with all else."""
+    seed: int = 0
+    steps: int = 1000
+    """Updates of the weights in the whole run."""
+    batch: int = 32
+    """Items of a step over all processes."""
+    accumulation: int = 1
+    """Batches whose gradients are averaged for one update."""
+    device: Literal["auto", "cpu"] = "auto"
+    """`auto` is each process's GPU where there is one."""
+    precision: Literal["no", "bf16"] = "no"
+    """`bf16` computes in bfloat16 what bears it (autocast); weights and losses stay float32."""
+    prefetch: int = 2
+    """Batches that are read ahead while the networks compute."""
+    nan_limit: int = 20
+    """A step whose loss or gradient is not finite is skipped; after so many in a run it is stopped."""
+    export: Literal["last", "best"] = "last"
+    """Which weights become the model: those of the last step, or of the best validation."""
+    schedule: Schedule = Schedule()
+    checkpoint: Checkpoint = Checkpoint()
+    validation: Validation = Validation()
+    log: Log = Log()
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulation", "nan_limit"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if self.schedule.warmup > self.steps:
+            raise ValueError(
+                f"schedule.warmup is {self.schedule.warmup} of only {self.steps} steps: lower it"
+            )
+
+
+@dataclass(frozen=True)
+class NetworkTraining(Training):
+    """What the stages that train parts of the encoder share."""
+
+    model: str = field(default="", metadata=PLACE)
+    """What it starts from: a model directory, such as an earlier stage's output, a bundled name, or a Hub id."""
+    network: dict[str, Any] = field(default_factory=dict)
+    """Sizes, as in a model's config.json, that differ from those of `model` or, without one, from the published.
+    A part whose sizes change starts from new weights."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.model and not self.network:
+            raise ValueError("give model, what to start from, or network, the sizes of a new one")

@@ -1,0 +1,89 @@
+"""What a run is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Scans:
+    """Studies, and the cache of what is computed from them once."""
+
+    source: Path | None = None
+    """A BIDS dataset, a DICOM tree, a NIfTI file or folder, or a manifest table, as `prima embed` reads."""
+    format: Literal["auto", "bids", "dicom", "nifti", "manifest"] = "auto"
+    synthetic: int = 0
+    """Studies made up by `prima_features.synthetic`, in place of a source."""
+    participants: tuple[str, ...] = ()
+    """Only these subjects, with or without `sub-`."""
+    description: str = ""
+    """Study description that the model reads, in place of the scan's own."""
+    slice_axis: Literal["L", "P", "S"] | None = None
+    """Direction of the slice axis of NIfTI images; found from the header by default."""
+    min_slices: int = 5
+    """Series of fewer slices are left out."""
+    validation: float = 0.1
+    """Share of the subjects that are held out, drawn with the run's seed."""
+    cache: Path | None = None
+    """Folder of the cache, to share it between runs; by default inside the run's own."""
+    cache_type: Literal["float16", "float32"] = "float16"
+    """Number type of what is cached."""
+
+    def __post_init__(self) -> None:
+        if (self.source is None) == (self.synthetic == 0):
+            raise ValueError("source and synthetic: give one of them, and not both")
+        if self.synthetic < 0:
+            raise ValueError(f"synthetic must be 0 or more, not {self.synthetic}")
+        if self.synthetic and (self.format != "auto" or self.participants or self.slice_axis):
+            raise ValueError("format, participants and slice_axis belong to source, and synthetic is given")
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"validation is a share from 0 to below 1, not {self.validation}")
+
+
+@dataclass(frozen=True)
+class ReportedScans(Scans):
+    """Studies with their reports."""
+
+    reports: Path | None = None
+    """Table of reports: a column with the study's id (for DICOM its StudyInstanceUID), one with the report or its
+    findings, and if there are any `abnormal` (0 or 1) and `split` (train or validation)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.reports is None) != (self.source is None):
+            raise ValueError("reports belongs to source: give both, or synthetic, which brings its own")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Embedded studies and what is known of them."""
+
+    embeddings: Path
+    """File that `prima embed` made with the model whose heads are trained."""
+    labels: Path
+    """CSV or TSV table; cells are 0 or 1, empty where it is not known."""
+    id_column: str = "study"
+    """Column with the studies' ids as in the embeddings file."""
+    diagnosis: tuple[str, ...] = ()
+    """Columns that become diagnosis heads of the same names."""
+    referral: tuple[str, ...] = ()
+    """Columns that become referral heads."""
+    priority: tuple[str, ...] = ()
+    """Levels of the priority head, lowest first, such as none, low, medium, high."""
+    priority_column: str = "priority"
+    validation: float = 0.2
+    """Share of the subjects that thresholds are chosen on."""
+
+    def __post_init__(self) -> None:
+        if not (self.diagnosis or self.referral or self.priority):
+            raise ValueError("diagnosis, referral and priority: name at least one head")
+        for kind in ("diagnosis", "referral", "priority"):
+            names = getattr(self, kind)
+            if len(set(names)) != len(names):
+                raise ValueError(f"{kind} names one twice")
+        if len(self.priority) == 1:
+            raise ValueError("priority has two levels or more")
+        if not 0 < self.validation < 1:
+            raise ValueError(f"validation is a share between 0 and 1, not {self.validation}")

@@ -1,0 +1,165 @@
+"""The settings of each stage, with the published defaults (docs/pretraining.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prima_features.pretraining.settings.common import NetworkTraining, Optimiser, Schedule, Training
+from prima_features.pretraining.settings.data import Labels, ReportedScans, Scans
+from prima_features.pretraining.settings.strict import PLACE
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a study is changed each time it is seen. 0 or false turns each off."""
+
+    drop_series: float = 0.08
+    """Chance of each series to be left out; one stays."""
+    drop_token: float = 0.03
+    """Chance of each token to be left out; one stays."""
+    unknown_name: float = 0.07
+    """Chance of each series' name to be replaced by `unk`."""
+    move_threshold: int = 2
+    """The foreground threshold moves by up to so many percent, up or down."""
+    shuffle_series: bool = True
+    shuffle_findings: bool = True
+    """The report's items come in a random order."""
+    abnormal_repeats: int = 3
+    """Abnormal studies are seen so many more times than others."""
+
+    def __post_init__(self) -> None:
+        for name in ("drop_series", "drop_token", "unknown_name"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a chance from 0 to 1, not {getattr(self, name)}")
+        for name in ("move_threshold", "abnormal_repeats"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerTraining(NetworkTraining):
+    """The 3-D VQ-VAE: L1 reconstruction and commitment."""
+
+    batch: int = 256
+    """Tokens of a step over all processes, all of one plane."""
+    data: Scans
+    optimiser: Optimiser = Optimiser(lr=1e-4)
+    permute_axes: bool = True
+    """The three axes of a step's tokens are exchanged at random."""
+    revive_every: int = 0
+    """Steps after which codes that are hardly used are replaced by latents of the batch; 0 leaves them."""
+    revive_below: float = 0.01
+    """Running count of uses below which a code is replaced."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.revive_every < 0 or self.revive_below <= 0:
+            raise ValueError("revive_every must be 0 or more, and revive_below above 0")
+
+
+@dataclass(frozen=True)
+class ImageTower:
+    """The ViT that series' names are trained against, and that is left behind."""
+
+    depth: int = 4
+    heads: int = 4
+    dim_head: int = 64
+    mlp_dim: int = 512
+    registers: int = 4
+    out_dim: int = 128
+    """Length of the vectors that images and names are compared by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamesTraining(NetworkTraining):
+    """The sequence-name encoder against images of one series: the CLIP objective."""
+
+    batch: int = 64
+    """Series of a step over all processes, all of different names."""
+    chunk: int = 0
+    """Series that one process computes at a time (gradient caching); 0 all at once."""
+    data: Scans
+    optimiser: Optimiser = Optimiser(lr=1e-4, weight_decay=1e-4)
+    schedule: Schedule = Schedule(warmup=200)
+    drop_token: float = 0.03
+    """Chance of each token to be left out."""
+    tower: ImageTower = ImageTower()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_chunk(self.chunk, self.batch)
+        if not 0 <= self.drop_token <= 1:
+            raise ValueError(f"drop_token is a chance from 0 to 1, not {self.drop_token}")
+
+
+@dataclass(frozen=True)
+class Text:
+    """Where the text tower and its vocabulary come from, unless `model` has them."""
+
+    source: Path | None = None
+    """A transformers directory with a GPT-2 and its tokenizer."""
+
+    def __post_init__(self) -> None:
+        if self.source is not None and not self.source.is_dir():
+            raise ValueError(f"source is a folder with a GPT-2 and its tokenizer, and {self.source} is none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipTraining(NetworkTraining):
+    """Studies against their reports, and series against those of other patients."""
+
+    batch: int = 32
+    """Studies of a step over all processes; each is compared with all reports of the step."""
+    chunk: int = 0
+    """Studies that one process computes at a time (gradient caching); 0 all at once."""
+    data: ReportedScans
+    text: Text = Text()
+    optimiser: Optimiser = Optimiser(lr=2e-6, weight_decay=1e-4)
+    schedule: Schedule = Schedule(warmup=200)
+    augmentation: Augmentation = Augmentation()
+    patient_weight: float = 0.03
+    """Weight of patient discrimination beside the CLIP loss."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_chunk(self.chunk, self.batch)
+        if self.patient_weight < 0:
+            raise ValueError(f"patient_weight must be 0 or more, not {self.patient_weight}")
+        if self.text.source is not None and "text" in self.network:
+            raise ValueError(
+                "text.source brings the text tower's sizes, and network.text gives others: give one"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadsTraining(Training):
+    """Diagnosis, referral and priority heads on embeddings; the encoder stays as it is."""
+
+    model: str = field(default="", metadata=PLACE)
+    """Model directory that made the embeddings; the output is a copy of it with heads."""
+    data: Labels
+    hidden: tuple[int, int] = (4000, 1000)
+    """Widths of each head's hidden layers."""
+    noise: float = 0.01
+    """Inputs are multiplied by 1 plus so much normal noise."""
+    optimiser: Optimiser = Optimiser(name="rmsprop", lr=1e-5)
+    schedule: Schedule = Schedule(decay="none")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.model:
+            raise ValueError("model is missing: give the model directory that made the embeddings")
+
+
+def _check_chunk(chunk: int, batch: int) -> None:
+    if not 0 <= chunk <= batch:
+        raise ValueError(f"chunk must lie in 0 to batch ({batch}), not {chunk}")
+
+
+STAGES: dict[str, type[Training]] = {
+    "tokenizer": TokenizerTraining,
+    "names": NamesTraining,
+    "clip": ClipTraining,
+    "heads": HeadsTraining,
+}

@@ -1,0 +1,122 @@
+"""Studies on disk, whatever `prima embed` reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from prima_features.embedding.ids import load_pseudonyms, write_ids
+from prima_features.embedding.records import Failure
+from prima_features.preprocessing import Preprocessing
+from prima_features.pretraining.records import RawStudy
+from prima_features.pretraining.reports import Report
+from prima_features.pretraining.settings import Scans
+from prima_features.studies import DicomOptions, FindOptions, Found, Selection, Series, Study, find
+from prima_features.volumes import ReadOptions, Volume, read_volume
+
+
+@dataclass(frozen=True)
+class ScannedSeries:
+    """A series in files."""
+
+    series: Series
+    options: ReadOptions
+
+    @property
+    def name(self) -> str:
+        """What the sequence encoder reads."""
+        return self.series.name
+
+    @property
+    def stored_name(self) -> str:
+        """The name without a UID."""
+        return self.series.stored_name
+
+    @property
+    def fingerprint(self) -> str:
+        """The files, their sizes and times, and how they are read."""
+        states = [path.stat() if path.exists() else None for path in self.series.files]
+        sizes = [(state.st_size, state.st_mtime_ns) if state else None for state in states]
+        return json.dumps([asdict(self.series.image), asdict(self.options), sizes], default=str)
+
+    def volume(self, preprocessing: Preprocessing) -> Volume:
+        """Read the files.
+
+        Raises:
+            SeriesError: they cannot be read or used.
+        """
+        return read_volume(self.series, preprocessing, self.options)
+
+
+def find_scans(
+    settings: Scans, folder: Path, reports: Mapping[str, Report] | None, keep: bool
+) -> tuple[tuple[RawStudy, ...], tuple[Failure, ...]]:
+    """The studies of a source, those with a report where reports are given.
+
+    Args:
+        settings: where and what.
+        folder: where `studies.ids.tsv` tells whom a DICOM source's pseudonyms stand for.
+        reports: by study id, or for DICOM by StudyInstanceUID.
+        keep: write that table.
+
+    Returns:
+        Studies, and what is left out with the reason.
+
+    Raises:
+        UsageError, NothingUsableError: as `studies.find`.
+    """
+    assert settings.source is not None
+    identities = folder / "studies.h5"
+    pseudonyms = load_pseudonyms(identities)
+    found = find(
+        settings.source,
+        FindOptions(
+            format=settings.format,
+            selection=Selection(participants=settings.participants),
+            dicom=DicomOptions(min_slices=settings.min_slices),
+        ),
+        pseudonyms,
+    )
+    if found.format == "dicom" and keep:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_ids(identities, found.studies, pseudonyms)
+    matched = {study.id: _report_of(study, reports or {}) for study in found.studies}
+    studies = tuple(
+        _raw(study, settings, matched[study.id])
+        for study in found.studies
+        if reports is None or matched[study.id]
+    )
+    without = [study.id for study in found.studies if reports is not None and not matched[study.id]]
+    return studies, (
+        *_left_out(found),
+        *(Failure(id, "", "find", "it has no report", defect=False) for id in without),
+    )
+
+
+def _report_of(study: Study, reports: Mapping[str, Report]) -> Report | None:
+    ids = [study.id]
+    if study.identity is not None:
+        ids.append(study.identity.study_uid)
+    return next((reports[id] for id in ids if id in reports), None)
+
+
+def _raw(study: Study, settings: Scans, report: Report | None) -> RawStudy:
+    options = ReadOptions(settings.slice_axis, settings.min_slices)
+    report = report or Report(())
+    return RawStudy(
+        id=study.id,
+        subject=study.subject,
+        description=settings.description or study.description,
+        series=tuple(ScannedSeries(series, options) for series in study.series),
+        findings=report.findings,
+        abnormal=report.abnormal,
+        split=report.split,
+    )
+
+
+def _left_out(found: Found) -> tuple[Failure, ...]:
+    return tuple(
+        Failure(item.study, item.what, "find", item.reason, item.hint, item.defect) for item in found.left_out
+    )

@@ -1,0 +1,46 @@
+"""Which studies train and which are held out: no subject is on both sides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from prima_features.errors import UsageError
+
+
+def held_out(subjects: Sequence[str], share: float, seed: int, given: Sequence[str] = ()) -> list[bool]:
+    """Whether each study is held out.
+
+    Subjects are drawn by a hash of the seed and their label, so that the draw does not depend on the order of
+    the studies. Where the source says of any study what it is for, that holds for all.
+
+    Args:
+        subjects: of each study.
+        share: of the subjects that are held out; at least one where it is above 0 and there are two.
+        seed: of the run.
+        given: `train`, `validation` or nothing for each study.
+
+    Raises:
+        UsageError: a subject is given on both sides, or no study is left to train.
+    """
+    if any(given):
+        held = [split == "validation" for split in given]
+        sides = {subject: set() for subject in subjects}  # type: dict[str, set[bool]]
+        for subject, side in zip(subjects, held, strict=True):
+            sides[subject].add(side)
+        if crossing := [subject for subject, both in sides.items() if len(both) > 1]:
+            raise UsageError(f"the table has studies of {crossing[0]} in train and in validation: choose one")
+    else:
+        unique = sorted(set(subjects), key=lambda subject: _rank(subject, seed))
+        count = round(share * len(unique))
+        if share and len(unique) > 1:
+            count = min(max(count, 1), len(unique) - 1)
+        chosen = set(unique[:count])
+        held = [subject in chosen for subject in subjects]
+    if all(held):
+        raise UsageError("no study is left to train on: hold fewer out")
+    return held
+
+
+def _rank(subject: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}:{subject}".encode()).hexdigest()

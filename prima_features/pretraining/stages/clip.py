@@ -1,0 +1,168 @@
+"""The CLIP stage: studies against their reports, series against those of other patients (docs/pretraining.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from prima_features.pretraining.augment import apply, draw, unchanged
+from prima_features.pretraining.card import model_card
+from prima_features.pretraining.cohort import CachedStudy, Cohort
+from prima_features.pretraining.collate import StudyBatch, study_batch
+from prima_features.pretraining.export import write_model
+from prima_features.pretraining.gather import gather_rows
+from prima_features.pretraining.grad_cache import backward_in_chunks
+from prima_features.pretraining.objectives import clip_loss, patient_accuracy, patient_loss
+from prima_features.pretraining.randomness import generator
+from prima_features.pretraining.records import TrainingStudy
+from prima_features.pretraining.sampler import Sampler, share_of
+from prima_features.pretraining.settings import ClipTraining
+from prima_features.pretraining.split import held_out
+from prima_features.pretraining.stages.stage import Stage, Validated
+from prima_features.pretraining.start import Start, digest_of
+from prima_features.pretraining.text_start import TextStart, start_text
+from prima_features.pretraining.validation import retrieval
+
+
+class ClipStage(Stage[list[StudyBatch]]):
+    """Trains name encoders, both ViTs and the text tower on the cached latents of a cohort."""
+
+    def __init__(
+        self, settings: ClipTraining, accelerator: Accelerator, start: Start, cohort: Cohort, folder: Path
+    ) -> None:
+        self.settings, self.accelerator, self._cohort = settings, accelerator, cohort
+        self.failures = cohort.failures
+        held = held_out(
+            [study.subject for study in cohort.studies],
+            settings.data.validation,
+            settings.seed,
+            [study.split for study in cohort.studies],
+        )
+        self._train = [s for s, out in zip(cohort.studies, held, strict=True) if not out]
+        self._held_out = [s for s, out in zip(cohort.studies, held, strict=True) if out]
+        self._sampler = Sampler(
+            keys=[study.id for study in self._train],
+            repeats=[1 + settings.augmentation.abnormal_repeats * s.abnormal for s in self._train],
+            batch=settings.batch,
+            seed=settings.seed,
+        )
+        self.prima = start.prima.to(accelerator.device).eval()
+        reports = [study.findings for study in self._train]
+        self.text: TextStart = start_text(settings, start, reports, folder, accelerator)
+        self.text.tower.to(accelerator.device)
+        self.modules = {"prima": self.prima, "text": self.text.tower}
+        self.trained = [*self._image_parameters(), *self.text.tower.parameters()]
+        self.digest = " ".join(
+            [cohort.digest, *(digest_of(module.state_dict()) for module in self.modules.values())]
+        )
+        self.counts = {
+            "training studies": len(self._train),
+            "abnormal training studies": sum(study.abnormal for study in self._train),
+            "validation studies": len(self._held_out),
+            "training series": sum(len(study.series) for study in self._train),
+        }
+
+    def load(self, number: int) -> list[StudyBatch]:
+        """This process's studies of a batch, augmented, in chunks."""
+        items = self._sampler.batch(number)
+        studies = []
+        for place in share_of(items, self.accelerator.process_index, self.accelerator.num_processes):
+            study = read_study(self._cohort, self._train[items[place]])
+            chance = generator(self.settings.seed, "augment", number, place)
+            studies.append(apply(study, draw(study, self.settings.augmentation, chance)))
+        return self._batches(studies)
+
+    def backward(self, batch: list[StudyBatch], number: int) -> Mapping[str, Tensor]:
+        """CLIP over the studies of all processes, patient discrimination over all their series."""
+        contrast = self._contrast
+        owners = self._owners(batch)
+        measures: dict[str, Tensor] = {}
+
+        def loss(embedded: Sequence[Tensor], temperatures: Sequence[Tensor]) -> Tensor:
+            images, texts, series = map(gather_rows, embedded)
+            measures["clip_loss"] = clip_loss(images, texts, temperatures[0])
+            measures["patient_loss"] = patient_loss(series, owners, contrast.patient_temperature.detach())
+            return measures["clip_loss"] + self.settings.patient_weight * measures["patient_loss"]
+
+        share = 1 / self.accelerator.gradient_accumulation_steps
+        total = backward_in_chunks(batch, self._embed, loss, [contrast.temperature], share)
+        return {"loss": total, **measures, "temperature": contrast.temperature.detach()[0]}
+
+    @torch.no_grad()
+    def validate(self) -> Validated:
+        """Retrieval among the held-out studies, not augmented."""
+        if not self._held_out:
+            return Validated()
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        # Contiguous parts, so that gathering them gives the studies in their order.
+        first, last = (len(self._held_out) * (rank + i) // processes for i in range(2))
+        studies = [unchanged(read_study(self._cohort, study)) for study in self._held_out[first:last]]
+        batches = self._batches(studies)
+        parts = [self._embed(batch) for batch in batches]
+        images, texts, series = map(gather_rows, self._joined(parts))
+        owners = self._owners(batches)
+        loss = clip_loss(images, texts, self._contrast.temperature).item()
+        patients = patient_loss(series, owners, self._contrast.patient_temperature).item()
+        measures = {
+            "clip_loss": loss,
+            "patient_loss": patients,
+            "patient_accuracy": patient_accuracy(series, owners),
+            **retrieval(images, texts),
+        }
+        return Validated(measures, -loss)
+
+    def export(self, folder: Path, record: Mapping[str, Any]) -> None:
+        """Write encoder, text tower and vocabulary."""
+        text = (self.text.config, self.text.tower, self.text.vocabulary)
+        write_model(folder, self.prima, model_card("clip", record), text)
+
+    @property
+    def _contrast(self):  # type: ignore[no-untyped-def]
+        assert self.prima.contrast is not None
+        return self.prima.contrast
+
+    def _image_parameters(self) -> list[torch.nn.Parameter]:
+        """All but the tokenizer, whose latents are cached, and patient discrimination's fixed temperature."""
+        self.prima.tokenizer.requires_grad_(False)
+        self._contrast.patient_temperature.requires_grad_(False)
+        return [parameter for parameter in self.prima.parameters() if parameter.requires_grad]
+
+    def _batches(self, studies: Sequence[TrainingStudy]) -> list[StudyBatch]:
+        size = self.settings.chunk or max(1, len(studies))
+        return [
+            study_batch(studies[i : i + size], self.text.vocabulary, self.prima.config)
+            for i in range(0, len(studies), size)
+        ]
+
+    def _embed(self, batch: StudyBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (B, C), texts (B, C) and vectors of the series (S, P), float32."""
+        batch = batch.to(self.accelerator.device)
+        with self.accelerator.autocast():
+            series, study = self.prima(batch.tokens, batch.names, batch.n_series, batch.descriptions)
+            texts = self.text.tower(batch.ids, batch.lengths)
+            vectors = self._contrast(series.registers)
+        return study.clip.float(), texts.float(), vectors.float()
+
+    def _joined(self, parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+        """Rows of all parts; a process may have none where few studies are held out."""
+        config = self.prima.config
+        assert config.contrast is not None
+        widths = (config.study.out_dim, config.study.out_dim, config.contrast.out_dim)
+        empty = [torch.zeros(0, width, device=self.accelerator.device) for width in widths]
+        return [torch.cat(rows) for rows in zip(empty, *parts, strict=True)]
+
+    def _owners(self, batches: Sequence[StudyBatch]) -> Tensor:
+        """The study (S,) of each series of all processes, numbered over all of them."""
+        counts = torch.tensor([n for batch in batches for n in batch.n_series], dtype=torch.long)
+        counts = gather_rows(counts.to(self.accelerator.device))
+        return torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+
+
+def read_study(cohort: Cohort, study: CachedStudy) -> TrainingStudy:
+    """A study with its tokens from the cache."""
+    return TrainingStudy(study.id, study.description, tuple(map(cohort.tokens, study.series)), study.findings)

@@ -1,0 +1,199 @@
+"""The heads stage: diagnosis, referral and priority from frozen embeddings (docs/pretraining.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from prima_features.encoder.config import HeadConfig, HeadsConfig
+from prima_features.encoder.heads import MLP
+from prima_features.errors import UsageError
+from prima_features.pretraining.card import model_card
+from prima_features.pretraining.export import write_heads
+from prima_features.pretraining.gather import mean_over_processes, world_size
+from prima_features.pretraining.labels import LabelledStudies, read_labelled
+from prima_features.pretraining.objectives import level_loss, presence_loss
+from prima_features.pretraining.randomness import generator
+from prima_features.pretraining.sampler import Sampler, share_of
+from prima_features.pretraining.settings import HeadsTraining
+from prima_features.pretraining.split import held_out
+from prima_features.pretraining.stages.stage import Stage, Validated
+from prima_features.pretraining.threshold import best_threshold
+from prima_features.weights.resolve import resolve
+
+logger = logging.getLogger(__name__)
+
+PRIORITY = ("priority", "")
+Key = tuple[str, str]
+"""Kind and name of a head."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadBatch:
+    """Studies of one step."""
+
+    rows: np.ndarray
+    """(B,) of the whole batch: all processes count the same known labels."""
+    mine: slice
+    """This process's part of them."""
+    embedding: Tensor
+    """(n, D) of this process's studies, with noise."""
+
+
+class HeadsStage(Stage[HeadBatch]):
+    """Trains many heads at once; they share nothing but the batches."""
+
+    def __init__(self, settings: HeadsTraining, accelerator: Accelerator) -> None:
+        self.settings, self.accelerator = settings, accelerator
+        self._model = resolve(settings.model).directory
+        self.data = read_labelled(settings.data, self._model)
+        held = np.array(held_out(self.data.subjects, settings.data.validation, settings.seed))
+        self._train, self._held_out = np.flatnonzero(~held), np.flatnonzero(held)
+        self._labels = {
+            key: torch.from_numpy(values).to(accelerator.device) for key, values in self.data.presence.items()
+        }
+        self._weights = {key: self._positive_weight(key) for key in self._labels}
+        self._levels = torch.from_numpy(self.data.priority).to(accelerator.device)
+        self._sampler = Sampler(self._train.tolist(), [1] * len(self._train), settings.batch, settings.seed)
+        self.heads = self._new_heads()
+        self.modules = {"heads": nn.ModuleList(self.heads.values())}
+        self.trained = list(self.modules["heads"].parameters())
+        self.digest = _digest(self.data)
+        self.counts = {
+            "training studies": len(self._train),
+            "validation studies": len(self._held_out),
+            "heads": len(self.heads),
+        }
+
+    def load(self, number: int) -> HeadBatch:
+        """This process's studies, multiplied by noise that is drawn for the whole batch."""
+        rows = self._train[self._sampler.batch(number)]
+        mine = share_of(rows, self.accelerator.process_index, self.accelerator.num_processes)
+        chance = generator(self.settings.seed, "noise", number)
+        noise = 1 + self.settings.noise * chance.standard_normal((len(rows), self.data.embedding.shape[1]))
+        part = slice(mine.start, mine.stop)
+        values = self.data.embedding[rows[part]] * noise[part].astype(np.float32)
+        return HeadBatch(rows, part, torch.from_numpy(values))
+
+    def backward(self, batch: HeadBatch, number: int) -> Mapping[str, Tensor]:
+        """Sum of the heads' losses, each a mean over the batch's known labels."""
+        embedding = batch.embedding.to(self.accelerator.device)
+        mine = torch.from_numpy(batch.rows[batch.mine])
+        losses = []
+        for key, head in self.heads.items():
+            with self.accelerator.autocast():
+                outputs = head(embedding)
+            known = int(self._known(key)[batch.rows].sum())
+            losses.append(self._loss(key, outputs.float(), mine, known))
+        total = torch.stack(losses).sum()
+        self.accelerator.backward(total)
+        return {"loss": _sum_over_processes(total)}
+
+    @torch.no_grad()
+    def validate(self) -> Validated:
+        """Loss and accuracy of each head on the held-out studies."""
+        losses, accuracies = [], []
+        rows = torch.from_numpy(self._held_out)
+        for key, outputs in self._outputs(self._held_out).items():
+            known = int(self._known(key)[self._held_out].sum())
+            if known:
+                losses.append(self._loss(key, outputs, rows, known).item())
+                accuracies.append(self._accuracy(key, outputs))
+        if not losses:
+            return Validated()
+        measures = {"loss": float(np.mean(losses)), "accuracy": float(np.mean(accuracies))}
+        return Validated(measures, -measures["loss"])
+
+    def export(self, folder: Path, record: Mapping[str, Any]) -> None:
+        """Write a copy of the model with the heads, each with its threshold of best validation accuracy."""
+        tensors: dict[str, Tensor] = {}
+        for (kind, name), head in self.heads.items():
+            prefix = f"{kind}.{name}." if name else f"{kind}."
+            for part, tensor in head.state_dict().items():
+                tensors[prefix + part] = tensor.detach().cpu().contiguous()
+        config = HeadsConfig(
+            diagnosis=self._head_configs("diagnosis"),
+            referral=self._head_configs("referral"),
+            priority=self.settings.data.priority,
+        )
+        write_heads(folder, self._model, config, tensors, model_card("heads", record))
+
+    def threshold(self, key: Key) -> float:
+        """Of a presence head: best on the held-out studies, or on those of training where nothing else is known."""
+        present = self.data.presence[key]
+        for rows, which in ((self._held_out, "validation"), (self._train, "training")):
+            known = rows[~np.isnan(present[rows])]
+            if len(np.unique(present[known])) == 2:
+                with torch.no_grad():
+                    outputs = self._outputs(known, [key])[key].squeeze(-1).cpu().numpy()
+                return best_threshold(outputs, present[known] == 1)[0]
+            logger.warning("The %s studies of %s are all alike or unknown", which, key[1])
+        return 0.0
+
+    def _new_heads(self) -> dict[Key, MLP]:
+        in_dim = self.data.embedding.shape[1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            heads = {key: MLP(in_dim, self.settings.hidden, 1) for key in self._labels}
+            if levels := self.settings.data.priority:
+                heads[PRIORITY] = MLP(in_dim, self.settings.hidden, len(levels))
+        return {key: head.to(self.accelerator.device) for key, head in heads.items()}
+
+    def _positive_weight(self, key: Key) -> Tensor:
+        """Negatives for each positive in training.
+
+        Raises:
+            UsageError: there are none of one kind to learn from.
+        """
+        values = self.data.presence[key][self._train]
+        positives, negatives = int((values == 1).sum()), int((values == 0).sum())
+        if not positives or not negatives:
+            raise UsageError(
+                f"{key[1]} has {positives} studies with and {negatives} without it to train on: both are needed, so "
+                f"leave it out of data.{key[0]}, or hold fewer studies out"
+            )
+        return torch.tensor(negatives / positives, device=self.accelerator.device)
+
+    def _known(self, key: Key) -> np.ndarray:
+        return self.data.priority >= 0 if key == PRIORITY else ~np.isnan(self.data.presence[key])
+
+    def _loss(self, key: Key, outputs: Tensor, rows: Tensor, known: int) -> Tensor:
+        if key == PRIORITY:
+            return level_loss(outputs, self._levels[rows], known)
+        return presence_loss(outputs.squeeze(-1), self._labels[key][rows], self._weights[key], known)
+
+    def _accuracy(self, key: Key, outputs: Tensor) -> float:
+        known = self._known(key)[self._held_out]
+        found = outputs.cpu().numpy()[known]
+        if key == PRIORITY:
+            return float((found.argmax(1) == self.data.priority[self._held_out][known]).mean())
+        return best_threshold(found.squeeze(-1), self.data.presence[key][self._held_out][known] == 1)[1]
+
+    def _outputs(self, rows: np.ndarray, keys: list[Key] | None = None) -> dict[Key, Tensor]:
+        embedding = torch.from_numpy(self.data.embedding[rows]).to(self.accelerator.device)
+        return {key: self.heads[key](embedding) for key in keys or self.heads}
+
+    def _head_configs(self, kind: str) -> tuple[HeadConfig, ...]:
+        return tuple(HeadConfig(key[1], self.threshold(key)) for key in self._labels if key[0] == kind)
+
+
+def _sum_over_processes(value: Tensor) -> Tensor:
+    return mean_over_processes(value) * world_size()
+
+
+def _digest(data: LabelledStudies) -> str:
+    digest = hashlib.sha256(repr(data.ids).encode())
+    digest.update(data.embedding.tobytes())
+    for key, values in data.presence.items():
+        digest.update(f"{key}".encode() + values.tobytes())
+    digest.update(data.priority.tobytes())
+    return digest.hexdigest()

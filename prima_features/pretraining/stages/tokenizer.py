@@ -1,0 +1,131 @@
+"""The tokenizer stage: the VQ-VAE learns to rebuild subvolumes (docs/model.md, section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from prima_features.encoder.tokenizer import TokenizerOutput
+from prima_features.pretraining.card import model_card
+from prima_features.pretraining.codebook import restore, revive, snapshot
+from prima_features.pretraining.cohort import Cohort
+from prima_features.pretraining.export import write_model
+from prima_features.pretraining.gather import gather_rows, mean_over_processes, world_size
+from prima_features.pretraining.objectives import reconstruction_loss
+from prima_features.pretraining.randomness import generator
+from prima_features.pretraining.sampler import share_of
+from prima_features.pretraining.settings import TokenizerTraining
+from prima_features.pretraining.split import held_out
+from prima_features.pretraining.stages.stage import Stage, Validated
+from prima_features.pretraining.start import Start, digest_of
+from prima_features.pretraining.token_pool import TokenPool
+from prima_features.pretraining.validation import reconstruction_picture
+
+_HELD_OUT = 256
+"""Subvolumes that a validation rebuilds."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenBatch:
+    """Subvolumes of one plane."""
+
+    values: Tensor
+    """(N, 1, z, y, x) float32, axes exchanged."""
+
+
+class TokenizerStage(Stage[TokenBatch]):
+    """Trains the tokenizer of a start on the subvolumes of a cohort."""
+
+    def __init__(
+        self, settings: TokenizerTraining, accelerator: Accelerator, start: Start, cohort: Cohort
+    ) -> None:
+        self.settings, self.accelerator = settings, accelerator
+        self.prima = start.prima
+        self.tokenizer = start.prima.tokenizer.to(accelerator.device)
+        self.modules = {"tokenizer": self.tokenizer}
+        self.trained = [p for p in self.tokenizer.parameters() if p.requires_grad]
+        self.digest = f"{cohort.digest} {digest_of(self.prima.state_dict())}"
+        self.failures = cohort.failures
+        held = held_out(
+            [study.subject for study in cohort.studies],
+            settings.data.validation,
+            settings.seed,
+            [study.split for study in cohort.studies],
+        )
+        self._pool = TokenPool(cohort, [s for s, out in zip(cohort.studies, held, strict=True) if not out])
+        rest = [s for s, out in zip(cohort.studies, held, strict=True) if out]
+        self._held_out = TokenPool(cohort, rest) if rest else None
+        self.counts = {
+            "training studies": len(held) - sum(held),
+            "validation studies": sum(held),
+            "training subvolumes": len(self._pool),
+            "validation subvolumes": len(self._held_out) if self._held_out else 0,
+        }
+        self._codebook = self.tokenizer.quantizer.quantizer
+        self._before = snapshot(self._codebook)
+
+    def load(self, number: int) -> TokenBatch:
+        """Subvolumes of a batch's plane, their axes exchanged in one way for all."""
+        chance = generator(self.settings.seed, "tokens", number)
+        axis, numbers = self._pool.draw(self.settings.batch, chance)
+        order = chance.permutation(3) if self.settings.permute_axes else np.arange(3)
+        mine = share_of(numbers, self.accelerator.process_index, self.accelerator.num_processes)
+        values = self._pool.read(axis, numbers[mine.start : mine.stop])
+        return TokenBatch(values.permute(0, *(1 + order).tolist())[:, None].contiguous())
+
+    def backward(self, batch: TokenBatch, number: int) -> Mapping[str, Tensor]:
+        """L1 and commitment; the codebook moves by its averages over all processes."""
+        if number % self.settings.accumulation == 0:
+            self._before = snapshot(self._codebook)
+        self.tokenizer.train()
+        values = batch.values.to(self.accelerator.device)
+        with self.accelerator.autocast():
+            output = self.tokenizer(values)
+        distance, commitment = reconstruction_loss(output, values)
+        self.accelerator.backward((distance + commitment) / world_size())
+        return {
+            "loss": mean_over_processes(distance + commitment),
+            "reconstruction_loss": mean_over_processes(distance),
+            "commitment_loss": mean_over_processes(commitment),
+            "codes_revived": torch.tensor(self._revive(output, number)),
+        }
+
+    def undo(self) -> None:
+        """Bring the codebook back, which moves in the forward pass."""
+        restore(self._codebook, self._before)
+
+    @torch.no_grad()
+    def validate(self) -> Validated:
+        """Rebuild held-out subvolumes, the same ones each time."""
+        if self._held_out is None:
+            return Validated()
+        self.tokenizer.eval()
+        axis, numbers = self._held_out.draw(_HELD_OUT, generator(self.settings.seed, "validation tokens"))
+        values = self._held_out.read(axis, np.unique(numbers))[:, None].to(self.accelerator.device)
+        parts = [self.tokenizer(part) for part in values.split(64)]
+        rebuilt = torch.cat([part.reconstruction for part in parts])
+        codes = torch.cat([part.codes.flatten() for part in parts])
+        distance = (rebuilt - values).abs().mean().item()
+        measures = {"reconstruction_loss": distance, "codes_used": float(len(codes.unique()))}
+        shown = self.settings.validation.pictures
+        picture = reconstruction_picture(values[:shown], rebuilt[:shown]) if shown else None
+        return Validated(measures, -distance, {"reconstructions": picture} if picture is not None else {})
+
+    def export(self, folder: Path, record: Mapping[str, Any]) -> None:
+        """Write the tokenizer in an encoder whose other parts are as at the start."""
+        write_model(folder, self.prima, model_card("tokenizer", record))
+
+    def _revive(self, output: TokenizerOutput, number: int) -> int:
+        every = self.settings.revive_every
+        if not every or (number + 1) % (every * self.settings.accumulation):
+            return 0
+        vectors = gather_rows(output.latent.detach().float().movedim(1, -1).flatten(0, -2))
+        chance = generator(self.settings.seed, "revive", number)
+        return revive(self._codebook, vectors, self.settings.revive_below, chance)

@@ -1,0 +1,145 @@
+"""The text tower that CLIP starts from: an earlier model's, a GPT-2 on disk, or a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from prima_features.encoder import TextTower
+from prima_features.encoder.config import TextConfig
+from prima_features.errors import UsageError
+from prima_features.pretraining.settings import ClipTraining
+from prima_features.pretraining.settings.strict import from_table
+from prima_features.pretraining.start import Start
+from prima_features.pretraining.vocabulary import FILE, Vocabulary, read_vocabulary, train_vocabulary
+from prima_features.reports.numbered import numbered
+from prima_features.weights.text import load_text
+
+
+@dataclass(frozen=True, eq=False)
+class TextStart:
+    """A text tower and its vocabulary."""
+
+    tower: TextTower
+    vocabulary: Vocabulary
+    config: TextConfig
+
+
+def start_text(
+    settings: ClipTraining,
+    begun: Start,
+    reports: Iterable[Sequence[str]],
+    folder: Path,
+    accelerator: Accelerator,
+) -> TextStart:
+    """The text tower of a run, in evaluation mode, which here only means without dropout.
+
+    Args:
+        settings: `text.source`, a GPT-2's directory, or `network.text`, sizes of a new one; neither takes the
+            tower of the model that the stage starts from.
+        begun: the encoder.
+        reports: findings of the training studies, which a new vocabulary is trained on.
+        folder: of the run; a new vocabulary is kept in it, so that resuming finds the same.
+        accelerator: of the run.
+
+    Raises:
+        UsageError: there is no text tower to take, or it does not fit the encoder.
+    """
+    out_dim = begun.config.study.out_dim
+    if settings.text.source is not None:
+        begun_text = _from_transformers(settings.text.source, out_dim, settings.seed)
+    elif (sizes := settings.network.get("text")) is not None:
+        vocabulary = _new_vocabulary(_sizes(sizes, out_dim), reports, folder, accelerator)
+        config = replace(_sizes(sizes, out_dim), vocab_size=vocabulary.size)
+        begun_text = TextStart(_new_tower(config, settings.seed), vocabulary, config)
+    else:
+        begun_text = _from_model(begun)
+    begun_text.tower.eval()
+    return begun_text
+
+
+def _from_model(begun: Start) -> TextStart:
+    config = begun.base.text if begun.base else None
+    if config is None or begun.directory is None:
+        raise UsageError(
+            "the model to start from has no text tower: give text.source, a folder with a GPT-2, or network.text, "
+            "sizes of a new one"
+        )
+    if config.out_dim != begun.config.study.out_dim:
+        raise UsageError(
+            f"network.study.out_dim is {begun.config.study.out_dim}, and the model's text tower gives "
+            f"{config.out_dim} numbers: leave it, or give network.text"
+        )
+    return TextStart(load_text(begun.directory), read_vocabulary(begun.directory, config.max_tokens), config)
+
+
+def _from_transformers(source: Path, out_dim: int, seed: int) -> TextStart:
+    from transformers import GPT2Config, GPT2Model
+
+    try:
+        gpt2_config = GPT2Config.from_pretrained(source, local_files_only=True)
+        gpt2 = GPT2Model.from_pretrained(source, local_files_only=True, dtype=torch.float32)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(f"text.source {source} holds no GPT-2: {str(error).splitlines()[0]}") from error
+    config = TextConfig(
+        vocab_size=gpt2_config.vocab_size,
+        positions=gpt2_config.n_positions,
+        dim=gpt2_config.n_embd,
+        depth=gpt2_config.n_layer,
+        heads=gpt2_config.n_head,
+        out_dim=out_dim,
+        layer_norm_eps=gpt2_config.layer_norm_epsilon,
+        tokenizer=FILE,
+        max_tokens=min(TextConfig.max_tokens, gpt2_config.n_positions),
+    )
+    vocabulary = read_vocabulary(source, config.max_tokens)
+    if vocabulary.size > config.vocab_size:
+        raise UsageError(
+            f"text.source {source} has a tokenizer of {vocabulary.size} tokens and a GPT-2 of {config.vocab_size}"
+        )
+    tower = _new_tower(config, seed)
+    tower.gpt2.load_state_dict(gpt2.state_dict())
+    return TextStart(tower, vocabulary, config)
+
+
+def _sizes(table: Mapping[str, Any], out_dim: int) -> TextConfig:
+    try:
+        default = TextConfig(out_dim=out_dim, tokenizer=FILE)
+        config = from_table(TextConfig, dict(table), Path(), default, "network.text.")
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if config.out_dim != out_dim:
+        raise UsageError(
+            f"network.text.out_dim is {config.out_dim} and must be network.study.out_dim, {out_dim}"
+        )
+    if config.max_tokens > config.positions:
+        raise UsageError(
+            f"network.text.max_tokens is {config.max_tokens}, more than network.text.positions, {config.positions}"
+        )
+    return config
+
+
+def _new_tower(config: TextConfig, seed: int) -> TextTower:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return TextTower(config)
+        except ValueError as error:
+            raise UsageError(f"network.text has impossible sizes: {error}") from error
+
+
+def _new_vocabulary(
+    config: TextConfig, reports: Iterable[Sequence[str]], folder: Path, accelerator: Accelerator
+) -> Vocabulary:
+    kept = folder / "text"
+    if accelerator.is_main_process and not (kept / FILE).is_file():
+        kept.mkdir(exist_ok=True)
+        made = train_vocabulary(map(numbered, reports), config.vocab_size, config.max_tokens)
+        made.save(kept)
+    accelerator.wait_for_everyone()
+    return read_vocabulary(kept, config.max_tokens)

@@ -1,0 +1,56 @@
+"""From a series to what is cached of it: subvolumes for the tokenizer stage, latents for the others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from prima_features.encoder import Prima
+from prima_features.preprocessing import Preprocessing
+from prima_features.tokens import Subvolumes, cut
+from prima_features.volumes import Volume
+
+_BATCH = 64
+"""Subvolumes in one call of the tokenizer."""
+
+
+def cut_widely(
+    volume: Volume, preprocessing: Preprocessing, reach: int
+) -> tuple[Subvolumes, tuple[int, ...]]:
+    """The tokens of the lowest threshold that augmentation can ask for, and how many each threshold keeps.
+
+    Tokens are kept shell by shell from the threshold upwards (docs/model.md, section 3), so those of a higher
+    threshold are the last ones of a lower threshold's: a moved threshold needs no other tokens and no new order.
+
+    Args:
+        volume: of one series.
+        preprocessing: of the model.
+        reach: how far the threshold moves, in percent, from where embedding would set it.
+
+    Returns:
+        The tokens of that threshold minus `reach` (or 0), and the counts for -reach ... reach.
+    """
+    usual = cut(volume, preprocessing)
+    if not reach:
+        return usual, (len(usual),)
+    widest = cut(volume, _fixed(preprocessing, usual.threshold - reach))
+    counts = [
+        len(cut(volume, _fixed(preprocessing, usual.threshold + move))) for move in range(-reach, reach + 1)
+    ]
+    return widest, tuple(counts)
+
+
+def latents(model: Prima, cut: Subvolumes, dtype: torch.dtype) -> Tensor:
+    """Latents (U, C, d, h, w) of the different subvolumes, on the CPU, in the number type of the cache."""
+    parts = torch.from_numpy(cut.values).split(_BATCH)
+    with torch.inference_mode():
+        encoded = [model.encode_subvolumes(part.to(model.device)).to(dtype).cpu() for part in parts]
+    return torch.cat(encoded)
+
+
+def _fixed(preprocessing: Preprocessing, percent: int) -> Preprocessing:
+    """The same with a threshold that does not fall, whatever it keeps."""
+    percent = min(max(percent, 0), 100)
+    return replace(preprocessing, start_percent=percent, min_kept=-1)
