@@ -1,0 +1,239 @@
+"""`prima reports`: radiology reports to short lists of findings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from prima_features.cli.console import count, err, out, print_failures
+from prima_features.errors import NothingUsableError, UsageError
+
+if TYPE_CHECKING:
+    from prima_features.reports.endpoint import EndpointConfig
+    from prima_features.reports.records import LanguageModel, Options, Report, Summary
+    from prima_features.reports.run import OnAnswer
+
+app = typer.Typer(no_args_is_help=True, help="Radiology reports: short lists of findings, diagnoses.")
+
+Method = Literal["rules", "endpoint", "transformers"]
+_TABLE, _MODEL = "The table", "A language model"
+
+
+@app.callback()
+def _group() -> None:
+    pass  # so that `summarize` is a command of the group and not the group itself
+
+
+@app.command()
+def summarize(
+    table: Annotated[
+        Path, typer.Argument(metavar="TABLE", help="TSV, CSV or Excel with a study's id and its report.")
+    ],
+    output: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="The TSV to write.", show_default=False)
+    ] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option(
+            "--method",
+            help="rules needs nothing; endpoint asks a server; transformers runs a model here.",
+            show_default="rules, or endpoint where --endpoint is given",
+        ),
+    ] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="A column for each of Prima's 52 diagnoses: 1, 0, or empty.")
+    ] = False,
+    label_method: Annotated[
+        Literal["rules", "model"] | None,
+        typer.Option("--label-method", help="Who labels.", show_default="who summarises"),
+    ] = None,
+    unmentioned: Annotated[
+        Literal["0", "empty"],
+        typer.Option("--unmentioned", help="Label of a diagnosis that the report does not mention."),
+    ] = "0",
+    max_items: Annotated[int, typer.Option("--max-items", min=1, help="Findings at most.")] = 10,
+    keep_normal: Annotated[
+        bool, typer.Option("--keep-normal", help="Keep what is said to be normal or absent.")
+    ] = False,
+    id_column: Annotated[
+        str, typer.Option("--id-column", help="Column of the study's id.", rich_help_panel=_TABLE)
+    ] = "",
+    report_column: Annotated[
+        str, typer.Option("--report-column", help="Column of the report.", rich_help_panel=_TABLE)
+    ] = "",
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first N reports.", rich_help_panel=_TABLE)
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="Its name on the server, or a folder.", rich_help_panel=_MODEL)
+    ] = "",
+    endpoint: Annotated[
+        str,
+        typer.Option(
+            "--endpoint",
+            metavar="URL",
+            help="An OpenAI-compatible server, such as http://localhost:8000/v1. Only with this option are reports "
+            "sent anywhere, and only to that server.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "",
+    api_key_env: Annotated[
+        str,
+        typer.Option(
+            "--api-key-env", metavar="NAME", help="Environment variable with its key.", rich_help_panel=_MODEL
+        ),
+    ] = "",
+    rate: Annotated[
+        float | None, typer.Option("--rate", help="Requests a minute at most.", rich_help_panel=_MODEL)
+    ] = None,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Requests at a time.", rich_help_panel=_MODEL)
+    ] = 4,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds to wait for an answer.", rich_help_panel=_MODEL)
+    ] = 120.0,
+    retries: Annotated[
+        int,
+        typer.Option(
+            "--retries",
+            min=0,
+            help="Further attempts when the server is busy or fails.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = 4,
+    max_tokens: Annotated[
+        int, typer.Option("--max-tokens", min=1, help="Length of an answer at most.", rich_help_panel=_MODEL)
+    ] = 1024,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device", help="Where transformers computes: auto, cpu, cuda.", rich_help_panel=_MODEL
+        ),
+    ] = "auto",
+    show_prompt: Annotated[
+        bool,
+        typer.Option(
+            "--show-prompt",
+            help="Print what would be asked of the first report; ask nothing.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = False,
+) -> None:
+    """Turn each report into a short numbered list of its findings.
+
+    Nothing is sent anywhere unless --endpoint is given. Reports that fail are listed with the reason, and the
+    rest goes on. With a language model, the same command given again asks only what is not in OUT.parts.jsonl yet.
+    For research use only.
+    """
+    from prima_features.reports import Options, read_reports
+    from prima_features.reports import summarize as run
+
+    chosen = method or ("endpoint" if endpoint else "rules")
+    _check(chosen, endpoint, model)
+    label_method = label_method or ("rules" if chosen == "rules" else "model")
+    options = Options(max_items, keep_normal, label_method if labels else None, unmentioned)
+    reports = read_reports(table, id_column, report_column)[:limit]
+    if show_prompt:
+        _show_prompts(reports, options)
+        return
+    if output is None:
+        raise typer.BadParameter("name the file to write, such as summaries.tsv", param_hint="OUT")
+    language_model: LanguageModel | None = None
+    if chosen == "endpoint":
+        from prima_features.reports.endpoint import Endpoint, EndpointConfig
+
+        config = EndpointConfig(
+            endpoint, model, _key(api_key_env), rate, workers, timeout, retries, max_tokens=max_tokens
+        )
+        _warn_of_another_machine(config)
+        language_model = Endpoint(config)
+    elif chosen == "transformers":
+        from prima_features.embedding.device import pick_device
+        from prima_features.reports.local_model import LocalModel
+
+        language_model = LocalModel(Path(model), str(pick_device(device)), max_tokens)
+    with _progress() as on_answer:
+        summary = run(reports, output, options, language_model, on_answer)
+    _tell(summary)
+
+
+def _check(method: Method, endpoint: str, model: str) -> None:
+    if endpoint and method != "endpoint":
+        raise UsageError(f"--endpoint does not go with --method {method}: leave one of them out")
+    if method == "endpoint" and not endpoint:
+        raise UsageError("--method endpoint needs --endpoint with the server's address")
+    if method == "transformers" and not model:
+        raise UsageError("--method transformers needs --model with the folder of a model")
+    if model and method == "rules":
+        raise UsageError("--model is for a language model: add --endpoint, or --method transformers")
+
+
+def _key(variable: str) -> str:
+    if not variable:
+        return ""
+    if not (key := os.environ.get(variable, "").strip()):
+        raise UsageError(f"the environment variable {variable}, which --api-key-env names, is not set")
+    return key
+
+
+def _warn_of_another_machine(config: EndpointConfig) -> None:
+    if config.is_local:
+        return
+    unprotected = "" if config.address.scheme == "https" else ", without encryption"
+    host = escape(config.address.hostname or "")
+    err.print(f"[yellow]Warning:[/] reports are sent to {host}, which is not this machine{unprotected}")
+
+
+def _show_prompts(reports: Sequence[Report], options: Options) -> None:
+    """The prompts of the first report that has findings."""
+    from prima_features.reports.prompts import labels_prompt, summary_prompt
+    from prima_features.reports.records import ReportError
+
+    for report in reports:
+        try:
+            typer.echo(summary_prompt(report.text, options))
+        except ReportError:
+            continue
+        if options.labels == "model":
+            typer.echo(labels_prompt(report.text))
+        return
+    raise UsageError("none of the reports has findings to ask about: check --report-column")
+
+
+@contextmanager
+def _progress() -> Iterator[OnAnswer]:
+    """A progress bar of a model's answers on a terminal, one plain line an answer otherwise."""
+    if not err.is_terminal:
+        yield _print_line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err) as progress:
+        task = progress.add_task("asking", total=None)
+        yield lambda done, total, study, _: progress.update(
+            task, description=escape(study), completed=done, total=total
+        )
+
+
+def _print_line(done: int, total: int, study: str, wrong: str) -> None:
+    err.print(f"{done}/{total} {escape(study)}: {'failed' if wrong else 'answered'}")
+
+
+def _tell(summary: Summary) -> None:
+    from prima_features.embedding.records import Failure
+
+    failures = [Failure(failed.study, "", "summarize", failed.reason) for failed in summary.failures]
+    if not summary.n_studies:
+        raise NothingUsableError("no report could be summarised: no table is written", failures)
+    print_failures(failures)
+    kept = f", {summary.n_kept} of the answers kept from an earlier run" if summary.n_kept else ""
+    failed = f"; {len(failures)} failed" if failures else ""
+    out.print(f"[bold]{escape(str(summary.output))}[/]: {count(summary.n_studies, 'study')}{kept}{failed}")
+    if failures:
+        raise typer.Exit(3)

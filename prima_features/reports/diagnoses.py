@@ -1,0 +1,91 @@
+"""Labelling Prima's 52 diagnoses by rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from prima_features.reports.assertion import Assertion, assertion_of, scopes
+from prima_features.reports.language import any_of, language, plain
+
+Label = int | None
+"""1 present, 0 not, None undecided."""
+
+DIAGNOSES: tuple[str, ...] = tuple(language("diagnoses"))
+"""The names of the published heads, in the published order."""
+
+
+@dataclass(frozen=True)
+class _Diagnosis:
+    mention: re.Pattern[str]
+    no_mention: re.Pattern[str]
+    broader: str
+    lasting: bool
+
+
+def label(statements: Iterable[str], unmentioned: Label = 0) -> dict[str, Label]:
+    """The diagnoses of a report.
+
+    A diagnosis is 1 where any statement says that it is there, however others speak of it. Else it is None
+    where any mentions it as a possibility or as history; else 0 where it is denied or said to have resolved;
+    else it is not mentioned. For what surgery leaves (craniotomy, cavity, catheter) history counts as present.
+    What is said of a narrower diagnosis is said of the broader one, but for a denial. The patient's age plays
+    no part: a medulloblastoma is labelled as such whoever has it.
+
+    Args:
+        statements: one sentence each.
+        unmentioned: the label of a diagnosis that is not mentioned.
+    """
+    mentions: dict[str, set[Assertion]] = {name: set() for name in DIAGNOSES}
+    for statement in statements:
+        for name, assertion in _mentions(plain(statement)):
+            mentions[name].add(assertion)
+    for name, diagnosis in _diagnoses().items():
+        if diagnosis.broader:
+            mentions[diagnosis.broader] |= mentions[name] - {Assertion.ABSENT}
+    return {name: _decide(found, unmentioned) for name, found in mentions.items()}
+
+
+def mention_spans(sentence: str) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Each diagnosis that a sentence, as `language.plain` gives it, mentions, and where."""
+    for name, diagnosis in _diagnoses().items():
+        hidden = [match.span() for match in diagnosis.no_mention.finditer(sentence)]
+        for match in diagnosis.mention.finditer(sentence):
+            if not any(start <= match.start() and match.end() <= end for start, end in hidden):
+                yield name, match.span()
+
+
+def _mentions(sentence: str) -> Iterator[tuple[str, Assertion]]:
+    among = scopes(sentence)
+    for name, span in mention_spans(sentence):
+        assertion = assertion_of(span, among)
+        if assertion is Assertion.HISTORICAL and _diagnoses()[name].lasting:
+            assertion = Assertion.PRESENT
+        yield name, assertion
+
+
+def _decide(found: set[Assertion], unmentioned: Label) -> Label:
+    if Assertion.PRESENT in found:
+        return 1
+    if found & {Assertion.UNCERTAIN, Assertion.HISTORICAL}:
+        return None
+    return 0 if found else unmentioned
+
+
+_ANY_WORD = r"(?!(?:no|not|non|nor|without|never)\b)\w+"
+"""A negation inside a mention would be no part of it: `ventricles are not enlarged` is none."""
+
+
+@cache
+def _diagnoses() -> dict[str, _Diagnosis]:
+    return {
+        name: _Diagnosis(
+            any_of(pattern.replace(r"\w+", _ANY_WORD) for pattern in entry["any"]),
+            any_of(entry.get("except", ())),
+            entry.get("broader", ""),
+            entry.get("lasting", False),
+        )
+        for name, entry in language("diagnoses").items()
+    }

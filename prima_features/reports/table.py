@@ -1,0 +1,157 @@
+"""Reading a table of reports, and writing the table of summaries."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from prima_features.errors import OutputError, UsageError
+from prima_features.reports.records import Report
+
+ID_COLUMNS = (
+    "study_id", "study", "exam_id", "report_id", "note_id", "session_id", "participant_id", "subject_id", "id",
+)  # fmt: skip
+"""Columns taken for the study's id, the first that is there; any case, words parted by `_`, `-` or a space.
+Accession numbers and patients' ids are never guessed: who wants them in the output has to name them."""
+REPORT_COLUMNS = (
+    "report", "report_text", "radiology_report", "full_report", "text", "note", "note_text", "narrative",
+)  # fmt: skip
+"""Columns taken for the report."""
+HEADER = ("study_id", "summary", "method")
+"""The first columns of a table of summaries."""
+_EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+
+
+def read_reports(path: Path, id_column: str = "", report_column: str = "") -> list[Report]:
+    """Reports of a TSV, CSV or Excel table (first sheet), in their order.
+
+    Text is UTF-8, UTF-16 with a byte order mark, or cp1252; columns are parted by tabs, commas or semicolons,
+    whichever the header holds most of. Reports with line breaks stand in quotes, as spreadsheets write them.
+
+    Args:
+        id_column: its name; the first of `ID_COLUMNS` that is there if empty.
+        report_column: its name; the first of `REPORT_COLUMNS` that is there if empty.
+
+    Raises:
+        UsageError: the table cannot be read, lacks a column, has no rows, or a study's id is empty or twice there.
+    """
+    header, *rows = _read_rows(path)
+    places = [
+        _find(path, header, id_column, ID_COLUMNS, "--id-column"),
+        _find(path, header, report_column, REPORT_COLUMNS, "--report-column"),
+    ]
+    reports: dict[str, Report] = {}
+    for number, row in enumerate(rows, start=2):
+        study, text = (row[place] if place < len(row) else "" for place in places)
+        if not (study := study.strip()):
+            raise UsageError(f"{path}, row {number}: the column {header[places[0]]} is empty")
+        if study in reports:
+            raise UsageError(f"{path}, row {number}: {study} is there already; keep one report a study")
+        reports[study] = Report(study, text.strip())
+    if not reports:
+        raise UsageError(f"{path} has a header and no rows: expected one row a report")
+    return list(reports.values())
+
+
+def _read_rows(path: Path) -> list[list[str]]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"the table {path} cannot be read: {error.strerror}") from error
+    rows = _excel_rows(path, content) if content.startswith(_EXCEL) else _text_rows(path, content)
+    rows = [row for row in rows if any(map(str.strip, row))]
+    if not rows:
+        raise UsageError(f"{path} is empty: expected a table with a header")
+    for number, row in enumerate(rows, start=1):
+        if any(row[len(rows[0]) :]):
+            raise UsageError(
+                f"{path}, row {number} has more cells than the header: quote reports with commas or tabs"
+            )
+    return rows
+
+
+def _text_rows(path: Path, content: bytes) -> list[list[str]]:
+    text = _decode(path, content)
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    try:
+        return list(
+            csv.reader(io.StringIO(text, newline=""), delimiter=max("\t,;", key=header.count), strict=True)
+        )
+    except csv.Error as error:
+        raise UsageError(f"{path} cannot be read as a table ({error}): check its quotes") from error
+
+
+def _decode(path: Path, content: bytes) -> str:
+    marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise UsageError(f"{path} is text in neither UTF-8 nor cp1252: save it as UTF-8")
+
+
+def _excel_rows(path: Path, content: bytes) -> list[list[str]]:
+    import pandas as pd
+
+    try:
+        frame = pd.read_excel(io.BytesIO(content), header=None, dtype=str, keep_default_na=False)
+    except ImportError as error:
+        raise UsageError(
+            f'{path} is an Excel file, which needs another package: pip install "prima-features[tables]", '
+            "or save the table as CSV"
+        ) from error
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} is a damaged Excel file: save the table as CSV") from error
+    return [list(row) for row in frame.itertuples(index=False)]
+
+
+def _find(path: Path, header: Sequence[str], named: str, guesses: Sequence[str], option: str) -> int:
+    """Place of a column: the one that was named, or the first guess that is there."""
+    spelled = [re.sub(r"[\s_-]+", "_", name.strip()).lower() for name in header]
+    wanted = (re.sub(r"[\s_-]+", "_", named.strip()).lower(),) if named else guesses
+    for name in wanted:
+        if spelled.count(name) > 1:
+            raise UsageError(f"{path} has more than one column {name}: rename or remove one of them")
+        if name in spelled:
+            return spelled.index(name)
+    what = f"no column {named}" if named else f"none of the columns {', '.join(guesses)}"
+    raise UsageError(f"{path} has {what}; name one of its columns ({', '.join(header)}) with {option}")
+
+
+def check_output(path: Path) -> None:
+    """Refuse an output that cannot be written, or that would replace something other than a table of summaries.
+
+    Raises:
+        UsageError: so it is.
+    """
+    if not path.parent.is_dir():
+        raise UsageError(f"the folder {path.parent} does not exist; create it first")
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder: name a file to write, such as summaries.tsv")
+    if path.exists() and not path.read_bytes().startswith("\t".join(HEADER).encode()):
+        raise UsageError(f"{path} exists and is not a table of summaries: name another file")
+
+
+def write_summaries(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write a tab-separated table: whole, by renaming it into place, or not at all.
+
+    Raises:
+        OutputError: the folder cannot be written to, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, delimiter="\t", lineterminator="\n").writerows([columns, *rows])
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
