@@ -73,7 +73,11 @@ def _answers(
             questions |= {question.key: question for question in _questions(report, options, model)}
         except ReportError:
             continue  # told when its row is made
-    kept = {key: answer for key, answer in parts.load().items() if key in questions}
+    kept = {
+        key: text
+        for key, text in parts.load().items()
+        if key in questions and _is_usable(questions[key], text)
+    }
     answers: dict[str, str | ReportError] = dict(kept)
     with parts:
         missing = [question for key, question in questions.items() if key not in kept]
@@ -85,6 +89,14 @@ def _answers(
                 len(answers), len(questions), question.study, "" if isinstance(answer, str) else str(answer)
             )
     return answers, len(kept)
+
+
+def _is_usable(question: Question, answer: str) -> bool:
+    try:
+        question.read(answer)
+    except ReportError:
+        return False
+    return True
 
 
 def _questions(report: Report, options: Options, model: LanguageModel) -> list[Question]:

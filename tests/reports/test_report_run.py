@@ -1,6 +1,8 @@
 """The run: order, resume, failures, labels; nothing half-written."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,14 @@ def test_a_torn_last_line_is_asked_again_and_the_next_lines_are_whole(server: An
     parts(output).write_bytes(whole[:-20])
     assert summarize(REPORTS, output, model=model(server)).n_kept == 3
     assert summarize(REPORTS, output, model=model(server)).n_kept == 4
+    assert len(server.requests) == 5
+
+
+def test_a_kept_answer_that_is_no_summary_is_asked_for_again(server: Any, output: Path) -> None:
+    server.answer = cyst
+    summarize(REPORTS, output, model=model(server))
+    parts(output).write_text(parts(output).read_text().replace("1. Cyst of 4 mm.", "no idea"))
+    assert summarize(REPORTS, output, model=model(server)).n_studies == 4
     assert len(server.requests) == 5
 
 
@@ -216,3 +226,12 @@ def test_another_file_is_never_replaced(tmp_path: Path) -> None:
         summarize(REPORTS, tmp_path)
     with pytest.raises(UsageError, match="does not exist; create it"):
         summarize(REPORTS, tmp_path / "no" / "out.tsv")
+
+
+def test_reports_stand_alone_and_load_nothing_heavy() -> None:
+    code = "import sys, prima_features.reports\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    loaded = set(done.stdout.split())
+    assert not loaded & {"torch", "pandas", "transformers", "h5py", "sklearn"}
+    ours = {name.split(".")[1] for name in loaded if name.startswith("prima_features.")}
+    assert ours <= {"reports", "errors", "_version"}
