@@ -92,8 +92,8 @@ def by_variable(scored: Scored, values: np.ndarray, name: str) -> GroupMetrics:
     for key, estimate in found.items():
         level, _, metric = key.rpartition("\t")
         by_level[level][metric] = estimate
-    gaps = by_level.pop("") if len(levels) > 1 else {}
-    return GroupMetrics(name, by_level, n, gaps, left_out)
+    gaps = by_level.pop("")
+    return GroupMetrics(name, by_level, n, gaps if len(levels) > 1 else {}, left_out)
 
 
 def age_bands(age: np.ndarray) -> np.ndarray:
