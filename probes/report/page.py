@@ -1,0 +1,66 @@
+"""The page: sections filled into the template."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from prima_features.probes.persistence.files import write_bytes
+from prima_features.probes.report.blocks import Section
+from prima_features.probes.report.content import ReportContent
+from prima_features.probes.report.sentences import RESEARCH_ONLY, beside_baseline, main_result, title
+from prima_features.probes.report.words import sentence
+
+
+def write_report(path: Path, content: ReportContent) -> None:
+    """Write the report as one HTML file that needs nothing else, whole or not at all.
+
+    The same content gives the same bytes. No study or subject is named in it.
+
+    Args:
+        path: of the file.
+        content: what it shows.
+
+    Raises:
+        OutputError: the folder cannot be written to, or the disk is full.
+    """
+    write_bytes(path, page(content).encode("utf-8", errors="replace"))
+
+
+def page(content: ReportContent) -> str:
+    """The report as HTML."""
+    return _template().render(
+        title=title(content),
+        description=sentence(content.evaluation.task.description),
+        main_result=main_result(content),
+        beside_baseline=beside_baseline(content),
+        research_only=RESEARCH_ONLY,
+        warnings=[sentence(text) for text in content.evaluation.warnings],
+        sections=sections(content),
+    )
+
+
+def sections(content: ReportContent) -> list[Section]:
+    """Those that have something in them, in the page's order."""
+    from prima_features.probes.report.sections.arrangement import arrangement
+    from prima_features.probes.report.sections.by_group import by_group
+    from prima_features.probes.report.sections.by_site import by_site
+    from prima_features.probes.report.sections.learning import learning
+    from prima_features.probes.report.sections.people import people
+    from prima_features.probes.report.sections.predicted import predicted
+    from prima_features.probes.report.sections.provenance import how, provenance
+    from prima_features.probes.report.sections.result import result
+
+    parts = (result, predicted, by_group, by_site, learning, arrangement, people, how, provenance)
+    return [made for part in parts if (made := part(content)) is not None]
+
+
+def _template() -> Any:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    folder = files("prima_features.probes.report")
+    loader = FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8"))
+    return Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template("page.html.jinja")

@@ -1,0 +1,112 @@
+"""The primary metric by sex, age, site, scanner and field strength."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prima_features.probes.evaluation.groups import GroupMetrics
+from prima_features.probes.report.blocks import Cell, Figure, Folded, Key, Listing, Section, Table, section
+from prima_features.probes.report.content import ReportContent
+from prima_features.probes.report.plots.canvas import svg
+from prima_features.probes.report.plots.forest import ForestRow, draw_forest, forest_size
+from prima_features.probes.report.plots.palette import MAIN, MUTED, REFERENCE
+from prima_features.probes.report.sections.result import cell
+from prima_features.probes.report.words import VARIABLES, decimals, in_sentence, level, listed, metric
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+_COMPARED = (
+    "mean_error",
+    "balanced_accuracy",
+    "sensitivity",
+    "specificity",
+    "brier",
+    "calibration_slope",
+)
+"""Beside the primary metric; others depend on the level's own spread or prevalence."""
+
+
+def by_group(content: ReportContent) -> Section | None:
+    """The section."""
+    groups = content.evaluation.groups
+    if not groups:
+        return None
+    shown = [one for one in groups.values() if one.levels]
+    blocks = [
+        _forest(content, shown) if shown else None,
+        _gaps(content, shown) if any(one.gaps for one in shown) else None,
+        _left_out(groups),
+        _all_metrics(content, shown) if shown else None,
+    ]
+    return section("groups", "By group", blocks)
+
+
+def _forest(content: ReportContent, shown: list[GroupMetrics]) -> Figure:
+    found = content.evaluation
+    primary = found.task.primary
+    rows = []
+    for group in shown:
+        rows.append(ForestRow(VARIABLES[group.variable]))
+        rows += [
+            ForestRow(level(group.variable, name), one[primary], group.n[name])
+            for name, one in group.levels.items()
+            if name in group.n
+        ]
+
+    def paint(canvas: Canvas) -> None:
+        chance = 0.5 if primary == "auroc" else None
+        overall = found.metrics[primary]
+        draw_forest(canvas, rows, overall, metric(primary, found.task.unit), decimals(primary, found), chance)
+
+    by = listed(VARIABLES[one.variable].partition(",")[0].lower() for one in shown)
+    picture = svg("groups", f"Forest plot of the {in_sentence(primary)} by {by}.", paint, forest_size(rows))
+    keys = [Key("all, with their interval", MAIN, "line")]
+    if primary == "auroc":
+        keys.append(Key("chance", MUTED, "line", REFERENCE))
+    return Figure(picture, f"{metric(primary)} by {by}, with 95% intervals; n counts studies.", tuple(keys))
+
+
+def _gaps(content: ReportContent, shown: list[GroupMetrics]) -> Table:
+    found = content.evaluation
+    pairs = [one for one in shown if one.gaps]
+    names = [name for name in (found.task.primary, *_COMPARED) if name in pairs[0].gaps]
+    rows = tuple(
+        (
+            Cell(VARIABLES[one.variable], f"{len(one.levels)} levels"),
+            *(cell(one.gaps[name], decimals(name, found)) for name in names),
+        )
+        for one in pairs
+    )
+    caption = (
+        "Largest difference between two levels, with 95% intervals. It is above 0 by chance alone, more so with more "
+        "and smaller levels, and its interval too lies high, even above it: read it with those of the levels."
+    )
+    head = ("Variable", *(metric(name, found.task.unit) for name in names))
+    return Table(caption, head, rows)
+
+
+def _left_out(groups: dict[str, GroupMetrics]) -> Listing | None:
+    items = []
+    for name, one in groups.items():
+        if one.left_out:
+            reasons = "; ".join(f"{level(name, which)} ({why})" for which, why in one.left_out.items())
+            items.append(f"{VARIABLES[name].partition(',')[0]}, left out: {reasons}.")
+    return Listing(tuple(items)) if items else None
+
+
+def _all_metrics(content: ReportContent, shown: list[GroupMetrics]) -> Folded:
+    found = content.evaluation
+    names = list(next(iter(shown[0].levels.values())))
+    rows = tuple(
+        (
+            Cell(level(group.variable, which), VARIABLES[group.variable].partition(",")[0]),
+            Cell(f"{group.n[which]:,}"),
+            *(cell(own[name], decimals(name, found)) for name in names),
+        )
+        for group in shown
+        for which, own in group.levels.items()
+        if which in group.n
+    )
+    head = ("Level", "n", *(metric(name, found.task.unit) for name in names))
+    return Folded("All metrics by group", Table("All metrics by group, with 95% intervals", head, rows))

@@ -1,0 +1,122 @@
+"""Figures of predicted classes: discrimination, calibration, and who was taken for what."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prima_features.probes.report.blocks import Block, Cell, Figure, Key, Row, Table
+from prima_features.probes.report.content import ReportContent
+from prima_features.probes.report.digits import brief, percent
+from prima_features.probes.report.plots.canvas import SQUARE, svg
+from prima_features.probes.report.plots.curves import (
+    ClassScores,
+    draw_operating_point,
+    draw_precision_recall,
+    draw_roc,
+)
+from prima_features.probes.report.plots.palette import MUTED, OTHER, REFERENCE
+from prima_features.probes.report.plots.reliability import draw_histogram, draw_reliability
+from prima_features.probes.report.sections.captions import classes_note, repeats_note
+from prima_features.probes.report.words import listed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+
+def class_blocks(content: ReportContent) -> list[Block]:
+    """ROC, precision-recall, reliability and the table of confusions."""
+    scores = class_scores(content)
+    both = [one for one in scores if 0 < one.positive.sum() < len(one.positive)]
+    figures = [_roc(content, both), _precision_recall(content, both)] if both else []
+    return [Row((*figures, _reliability(content, scores), _confusions(content)))]
+
+
+def class_scores(content: ReportContent) -> list[ClassScores]:
+    """The positive class of two, or each of more."""
+    table, task = content.counted, content.evaluation.task
+    shown = [task.positive] if task.positive else task.classes
+    target = table["target"].to_numpy(dtype=str)
+    return [
+        ClassScores(name, target == name, table[f"probability_{name}"].to_numpy(dtype=float), place)
+        for place, name in enumerate(shown)
+    ]
+
+
+def _roc(content: ReportContent, scores: list[ClassScores]) -> Figure:
+    found = content.evaluation
+    table = content.counted
+
+    def paint(canvas: Canvas) -> None:
+        axes = canvas.add_subplot()
+        draw_roc(axes, scores)
+        if found.task.positive:
+            called = table["predicted"].to_numpy(dtype=str) == found.task.positive
+            draw_operating_point(axes, scores[0].positive, called)
+
+    caption = f"ROC curve{'' if found.task.positive else 's, each class against the rest'}."
+    keys = [*_class_keys(content, scores, "auroc"), Key("chance", MUTED, "line", REFERENCE)]
+    if found.task.positive:
+        caption += " The ring marks the classes as decided by the threshold chosen in training."
+    picture = svg("roc", f"ROC curve of {listed(one.name for one in scores)}.", paint, SQUARE)
+    return Figure(picture, caption + repeats_note(content), tuple(keys))
+
+
+def _precision_recall(content: ReportContent, scores: list[ClassScores]) -> Figure:
+    def paint(canvas: Canvas) -> None:
+        draw_precision_recall(canvas.add_subplot(), scores)
+
+    caption = "Precision and recall. Dashed: prevalence, which is what chance would give."
+    picture = svg("pr", f"Precision-recall curve of {listed(one.name for one in scores)}.", paint, SQUARE)
+    keys = _class_keys(content, scores, "auprc")
+    if content.evaluation.task.positive:
+        keys.append(Key(f"prevalence {scores[0].positive.mean():.3f}", MUTED, "line", REFERENCE))
+    return Figure(picture, caption + repeats_note(content), tuple(keys))
+
+
+def _reliability(content: ReportContent, scores: list[ClassScores]) -> Figure:
+    def paint(canvas: Canvas) -> None:
+        upper, lower = canvas.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+        draw_reliability(upper, scores)
+        draw_histogram(lower, scores)
+
+    caption = (
+        "Reliability: share that is of the class, by predicted probability, in bins of equal numbers with 95% Wilson "
+        "intervals; below, how many studies have each probability."
+    )
+    alt = f"Reliability curve and histogram of the probability of {listed(one.name for one in scores)}."
+    keys = _class_keys(content, scores, "calibration_slope")
+    if positive := content.evaluation.task.positive:
+        negative = content.evaluation.task.classes[0]
+        keys += [Key(f"{positive} (histogram)", scores[0].colour), Key(f"{negative} (histogram)", OTHER)]
+    picture = svg("reliability", alt, paint, SQUARE)
+    return Figure(picture, caption, (*keys, Key("ideal", MUTED, "line", REFERENCE)))
+
+
+def _class_keys(content: ReportContent, scores: list[ClassScores], metric: str) -> list[Key]:
+    found = content.evaluation
+    name = {"auroc": "AUROC", "auprc": "AUPRC", "calibration_slope": "slope"}[metric]
+    estimates = [found.per_class[one.name] if found.per_class else found.metrics for one in scores]
+    return [
+        Key(f"{one.name}: {name} {brief(own[metric], 3)}", one.colour, "line", one.dashes)
+        for one, own in zip(scores, estimates, strict=True)
+    ]
+
+
+def _confusions(content: ReportContent) -> Table:
+    table, classes = content.counted, content.evaluation.task.classes
+    target, said = (table[name].to_numpy(dtype=str) for name in ("target", "predicted"))
+    rows = tuple(_confusion_row(name, said[target == name], classes) for name in classes)
+    caption = "Who was taken for what: studies, and the share of each true class in per cent." + classes_note(
+        content
+    )
+    return Table(caption, ("True class", *(f"predicted {name}" for name in classes)), rows)
+
+
+def _confusion_row(name: str, said: np.ndarray, classes: tuple[str, ...]) -> tuple[Cell, ...]:
+    counts = [int((said == other).sum()) for other in classes]
+    share = partial(percent, whole=len(said))
+    cells = [Cell(f"{n:,}", share(n), shade=n / len(said) if len(said) else 0) for n in counts]
+    return Cell(name, f"n = {len(said):,}"), *cells

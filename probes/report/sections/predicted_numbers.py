@@ -1,0 +1,77 @@
+"""Figures of predicted numbers; for ages the gap as well, before and after bias correction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prima_features.probes.evaluation.gap import GapReport
+from prima_features.probes.report.blocks import Block, Figure, Key, Row
+from prima_features.probes.report.content import ReportContent
+from prima_features.probes.report.digits import brief
+from prima_features.probes.report.plots.canvas import SQUARE, svg
+from prima_features.probes.report.plots.palette import MAIN, MUTED, REFERENCE, SECOND
+from prima_features.probes.report.plots.scatter import Limits, draw_agreement, draw_gap, limits_of
+from prima_features.probes.report.sections.captions import repeats_note
+from prima_features.probes.report.words import capital, target
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+
+_STUDY = Key("one study", MAIN)
+
+
+def number_blocks(content: ReportContent) -> list[Block]:
+    """Predicted against true numbers, and for ages the gap."""
+    table, task = content.counted, content.evaluation.task
+    truth = table["target"].to_numpy(dtype=float)
+    shown = {"": table["prediction"].to_numpy(dtype=float)}
+    if task.is_age and content.evaluation.recipe.bias_correction != "none":
+        shown["corrected"] = table["prediction_corrected"].to_numpy(dtype=float)
+    limits = limits_of(truth, *shown.values())
+    agreement = [_agreement(content, name, truth, values, limits) for name, values in shown.items()]
+    report = content.evaluation.gap
+    if report is None:
+        return [Row(tuple(agreement))]
+    gap_limits = limits_of(*(values - truth for values in shown.values()), np.zeros(1))
+    gaps = [_gap(report, name, truth, values - truth, gap_limits) for name, values in shown.items()]
+    return [Row((*agreement, *gaps))]
+
+
+def _agreement(
+    content: ReportContent, name: str, truth: np.ndarray, values: np.ndarray, limits: Limits
+) -> Figure:
+    task = content.evaluation.task
+    unit = f", {task.unit}" if task.unit else ""
+
+    def paint(canvas: Canvas) -> None:
+        axes = canvas.add_subplot()
+        draw_agreement(axes, truth, values, limits)
+        axes.set_xlabel(f"True {target(task)}{unit}")
+        axes.set_ylabel(f"{'Corrected predicted' if name else 'Predicted'} {target(task)}{unit}")
+
+    what = f"{'corrected ' if name else ''}predicted against true {target(task)}"
+    caption = f"{capital(what)}." + repeats_note(content)
+    if name:
+        caption = f"{capital(what)}: for the gap only, not a measure of accuracy."
+    picture = svg(f"agreement{name}", f"Scatter plot of {what}, a point a study.", paint, SQUARE)
+    return Figure(picture, caption, (_STUDY, Key("predicted equals true", MUTED, "line", REFERENCE)))
+
+
+def _gap(report: GapReport, name: str, age: np.ndarray, gap: np.ndarray, limits: Limits) -> Figure:
+    correlation = report.corrected_age_correlation if name else report.raw_age_correlation
+    mean = report.corrected_mean if name else report.raw_mean
+
+    def paint(canvas: Canvas) -> None:
+        axes = canvas.add_subplot()
+        draw_gap(axes, age, gap, limits)
+        axes.set_ylabel("Corrected gap, years" if name else "Gap (predicted minus true), years")
+
+    what = f"{'corrected ' if name else ''}brain-age gap by age"
+    caption = (
+        f"{capital(what)}: correlation with age {brief(correlation, 2)}, mean gap {brief(mean, 2)} years."
+    )
+    picture = svg(f"gap{name}", f"Scatter plot of the {what}, a point a study.", paint)
+    keys = (_STUDY, Key("least squares", SECOND, "line"), Key("no gap", MUTED, "line", REFERENCE))
+    return Figure(picture, caption, keys)

@@ -1,0 +1,108 @@
+"""Results in a sentence, for the page and for the text to copy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prima_features.probes.evaluation import Evaluation
+from prima_features.probes.report.content import ReportContent
+from prima_features.probes.report.digits import count, number, with_interval, with_unit
+from prima_features.probes.report.words import baseline, capital, decimals, in_sentence, listed, target
+
+RESEARCH_ONLY = "For research use only: not a medical device, and not for decisions about any person."
+
+
+def title(content: ReportContent) -> str:
+    """As given, else what is predicted."""
+    task = content.evaluation.task
+    return content.title or capital(target(task) if task.name == "custom" else task.name.replace("-", " "))
+
+
+def main_result(content: ReportContent) -> str:
+    """The primary metric with its interval, and in whom it was measured."""
+    return f"{_what(content)} {_where(content)}."
+
+
+def beside_baseline(content: ReportContent) -> str:
+    """The best baseline and how far the probe is from it; empty without baselines."""
+    found = content.evaluation
+    primary = found.task.primary
+    known = {name: one[primary] for name, one in found.baselines.items() if np.isfinite(one[primary].value)}
+    if not known:
+        return ""
+    best = (min if primary == "mae" else max)(known, key=lambda name: known[name].value)
+    digits, unit = decimals(primary, found), found.task.unit if primary == "mae" else ""
+    difference = found.over_baselines[best][primary]
+    has = f"{in_sentence(primary)} {with_unit(number(known[best].value, digits), unit)}"
+    text = (
+        f"Without the image, the best baseline ({baseline(best, found.task).lower()}) has {has}; probe minus baseline "
+        f"is {with_interval(difference, digits, unit)}"
+    )
+    if difference.ci_low <= 0 <= difference.ci_high:
+        return f"{text}, an interval that holds 0: the probe is not shown to be better."
+    worse = difference.value > 0 if primary == "mae" else difference.value < 0
+    return f"{text}: the probe is {'worse' if worse else 'better'}."
+
+
+def association(found: Evaluation) -> str:
+    """How far label and site go together, in a sentence; empty where it is not defined."""
+    value = found.label_by_site.association
+    if not np.isfinite(value):
+        return ""
+    measure = (
+        "Cram\u00e9r's V"
+        if found.task.is_classification
+        else "part of the variance between sites (epsilon squared)"
+    )
+    return (
+        f"The association of label and site is {value:.2f} ({measure}), 0 being none and 1 a label that the site "
+        "gives."
+    )
+
+
+def decodability(found: Evaluation) -> str:
+    """How well the site can be read from the features, in a sentence; empty where it was not measured."""
+    one = found.site_decodability
+    if one is None:
+        return ""
+    balanced = one.balanced_accuracy
+    above = balanced.ci_low > one.chance
+    return (
+        f"The site could be read from the features with a balanced accuracy of {with_interval(balanced, 3)} among "
+        f"{len(one.sites)} sites, where chance is {one.chance:.3f}: "
+        + ("the features tell sites apart." if above else "no more than by chance.")
+    )
+
+
+def _what(content: ReportContent) -> str:
+    found = content.evaluation
+    task, primary = found.task, found.task.primary
+    result = with_interval(
+        found.metrics[primary], decimals(primary, found), task.unit if primary == "mae" else ""
+    )
+    if task.kind == "multiclass":
+        return (
+            f"The classes {listed(task.classes)} were told apart with an AUROC of {result}, the mean of each against "
+            "the rest,"
+        )
+    if task.kind == "binary":
+        return f"{capital(task.positive)} was told from {task.classes[0]} with an AUROC of {result}"
+    return f"{capital(target(task))} was predicted with a {in_sentence(primary)} of {result}"
+
+
+def _where(content: ReportContent) -> str:
+    found = content.evaluation
+    subjects = count(found.n_subjects, "subject")
+    if found.n_studies != found.n_subjects:
+        subjects = f"{count(found.n_studies, 'study', 'studies')} of {subjects}"
+    if found.gap is not None:
+        low, high = found.gap.age_range
+        subjects += f" aged {low:.0f} to {high:.0f} years"
+    if found.task.classes:
+        counts = content.counted["target"].value_counts()
+        subjects += f" ({', '.join(f'{counts.get(name, 0):,} {name}' for name in found.task.classes)})"
+    if found.splits is None:
+        return f"in another cohort, {subjects}"
+    if found.splits.scheme.kind == "leave-site-out":
+        return f"in {subjects}, each predicted by a probe of the other sites"
+    return f"in {subjects}, each predicted by a probe fitted on others"
