@@ -1,0 +1,43 @@
+"""How the metric grows with the number of training subjects."""
+
+import numpy as np
+
+from prima_features.probes import Recipe
+from prima_features.probes.evaluation import Scheme, draw, learning_curve
+from prima_features.probes.evaluation.crossval import cross_validate
+from prima_features.probes.evaluation.learning import _thinned
+from prima_features.probes.evaluation.scored import scored
+
+RIDGE = Recipe("ridge", {"alphas": (1e2, 1e1)}, inner_folds=2)
+
+
+def test_the_error_falls_with_more_subjects_and_ends_at_the_whole_training_set(make_cohort, number):
+    samples = make_cohort(number, 250).samples
+    splits = draw(samples, Scheme(inner_folds=2))
+    points = learning_curve(samples, RIDGE, splits, n_resamples=100)
+    assert [point.n_groups for point in points] == [20, 40, 80, 140, 200]
+    values = [point.estimate.value for point in points]
+    assert values[0] > values[2] > values[-1]
+    whole = scored(samples, cross_validate(samples, RIDGE, splits), 100).estimates()["mae"]
+    assert points[-1].estimate == whole
+
+
+def test_smaller_parts_are_inside_larger_ones_and_hold_whole_groups(make_cohort, binary):
+    samples = make_cohort(binary, 60, scans=2).samples
+    fold = draw(samples, Scheme(inner_folds=3)).folds[0]
+    small, large = (_thinned(samples, fold, fraction, 0) for fraction in (0.3, 0.6))
+    assert set(small.train) < set(large.train) < set(fold.train)
+    for part in (small, large):
+        kept = set(samples.groups[part.train])
+        assert np.isin(samples.groups[fold.train], list(kept)).sum() == len(part.train)
+        np.testing.assert_array_equal(part.test, fold.test)
+    share = (samples.y[fold.train] == 1).mean()
+    assert abs((samples.y[small.train] == 1).mean() - share) < 0.05
+
+
+def test_sizes_that_lack_a_class_are_left_out(make_cohort, binary):
+    cohort = make_cohort(binary, 100)
+    samples = cohort.known(target=np.where(np.arange(100) < 6, "case", "control")).samples
+    recipe = Recipe("logistic", {"C": (1e-2,)}, inner_folds=2)
+    points = learning_curve(samples, recipe, draw(samples, Scheme(inner_folds=2)), (0.05, 1.0), 20)
+    assert len(points) == 1
