@@ -57,11 +57,14 @@ def make(name: str, *, classes: bool, **options: Any) -> ProbeEstimator:
     """An estimator that is not fitted, with constructor arguments in place of its defaults.
 
     Raises:
-        UsageError: there is no such estimator, or it has no such argument.
+        UsageError: there is no such estimator, it has no such argument, or a list of what is tried is not one of
+            positive numbers.
     """
     kind = estimator_class(name, classes=classes)
     if unknown := sorted(set(options) - set(kind().get_params(deep=False))):
         raise UsageError(
             f"{name} has no option {unknown[0]!r}: it has {', '.join(kind().get_params(deep=False))}"
         )
-    return kind(**options)
+    made = kind(**options)
+    made._candidates()
+    return made

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from prima_features.probes.folds import deal, strata_of
 from prima_features.probes.linalg.rows import Rows
@@ -79,10 +79,10 @@ class ProbeEstimator(BaseEstimator):
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, y_numeric=not self._classifies
         )
-        companions = Companions(
-            np.arange(len(X)) if groups is None else np.asarray(groups), sites, covariates
-        )
-        return self.fit_rows(Rows.all(X), self._encode(y), companions, inner)
+        check_consistent_length(X, groups, sites, covariates, inner)
+        given = (None if values is None else np.asarray(values) for values in (sites, covariates))
+        companions = Companions(np.arange(len(X)) if groups is None else np.asarray(groups), *given)
+        return self._fit(Rows.all(X), self._encode(y), companions, inner)
 
     def fit_rows(
         self, rows: Rows, y: np.ndarray, companions: Companions, inner: np.ndarray | None = None
@@ -96,9 +96,16 @@ class ProbeEstimator(BaseEstimator):
             inner: (n,) inner fold of each, instead of drawing them.
         """
         self.n_features_in_ = rows.width
-        if self._classifies and len(getattr(self, "classes_", ())) != y.max() + 1:
+        if self._classifies:
             self.classes_ = np.arange(y.max() + 1)
-        folds = self._draw(y, companions) if inner is None else inner
+        return self._fit(rows, y, companions, inner)
+
+    def _fit(
+        self, rows: Rows, y: np.ndarray, companions: Companions, inner: np.ndarray | None
+    ) -> ProbeEstimator:
+        folds = self._draw(y, companions) if inner is None else np.asarray(inner)
+        if len(np.unique(folds)) < 2:
+            raise ValueError("the inner loop needs 2 folds or more, and all rows are in 1")
         candidates = list(self._candidates())
         self._search(candidates, rows, y, companions, folds)
         self.adjust_ = None if self.adjust is None else clone(self.adjust)

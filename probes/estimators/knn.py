@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from prima_features.probes.estimators.base import Parameters
-from prima_features.probes.estimators.grids import KNN_NEIGHBOURS
+from prima_features.probes.estimators.grids import KNN_NEIGHBOURS, ascending_counts
 from prima_features.probes.estimators.kinds import ProbeClassifier, ProbeRegressor
 from prima_features.probes.linalg.rows import Rows
 from prima_features.probes.steps.reduce import Reduction
@@ -18,11 +18,23 @@ from prima_features.probes.steps.reduce import Reduction
 class _Neighbours:
     """What the regressor and the classifier share. A fitted one holds its training studies."""
 
-    neighbours: Sequence[int]
-    components: int
+    def __init__(
+        self,
+        neighbours: Sequence[int] = KNN_NEIGHBOURS,
+        *,
+        components: int = 64,
+        inner_folds: int = 5,
+        adjust: Any = None,
+        random_state: int = 0,
+    ):
+        self.neighbours = neighbours
+        self.components = components
+        self.inner_folds = inner_folds
+        self.adjust = adjust
+        self.random_state = random_state
 
     def _candidates(self) -> Sequence[Parameters]:
-        return [{"k": int(k)} for k in self.neighbours]
+        return [{"k": k} for k in reversed(ascending_counts("neighbours", self.neighbours))]
 
     def _path(self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows) -> np.ndarray:
         reduction = self._reduction().fit(train)
@@ -67,21 +79,6 @@ class KNNRegressorProbe(_Neighbours, ProbeRegressor):
         random_state: seed of the inner folds.
     """
 
-    def __init__(
-        self,
-        neighbours: Sequence[int] = KNN_NEIGHBOURS,
-        *,
-        components: int = 64,
-        inner_folds: int = 5,
-        adjust: Any = None,
-        random_state: int = 0,
-    ):
-        self.neighbours = neighbours
-        self.components = components
-        self.inner_folds = inner_folds
-        self.adjust = adjust
-        self.random_state = random_state
-
     def _vote(self, y: np.ndarray, near: np.ndarray) -> np.ndarray:
         return y[near].mean(axis=1)
 
@@ -92,21 +89,6 @@ class KNNRegressorProbe(_Neighbours, ProbeRegressor):
 class KNNClassifierProbe(_Neighbours, ProbeClassifier):
     """The share of each class among the nearest training studies, with one vote added to every class so that no
     probability is 0 (Laplace); arguments as `KNNRegressorProbe`."""
-
-    def __init__(
-        self,
-        neighbours: Sequence[int] = KNN_NEIGHBOURS,
-        *,
-        components: int = 64,
-        inner_folds: int = 5,
-        adjust: Any = None,
-        random_state: int = 0,
-    ):
-        self.neighbours = neighbours
-        self.components = components
-        self.inner_folds = inner_folds
-        self.adjust = adjust
-        self.random_state = random_state
 
     def _vote(self, y: np.ndarray, near: np.ndarray) -> np.ndarray:
         n_classes = int(y.max()) + 1

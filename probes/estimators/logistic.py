@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from prima_features.probes.estimators.base import Parameters
-from prima_features.probes.estimators.grids import LOGISTIC_C
+from prima_features.probes.estimators.grids import LOGISTIC_C, ascending
 from prima_features.probes.estimators.kinds import ProbeClassifier
 from prima_features.probes.linalg.rows import Rows
 from prima_features.probes.steps.reduce import Reduction
@@ -61,9 +61,7 @@ class LogisticProbe(ProbeClassifier):
         self.random_state = random_state
 
     def _candidates(self) -> Sequence[Parameters]:
-        if not len(self.C) or min(self.C) <= 0:
-            raise ValueError(f"C must be positive inverse penalties, one at least, not {self.C}")
-        return [{"C": float(C)} for C in self.C]
+        return [{"C": C} for C in ascending("C", self.C)]
 
     def _path(self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows) -> np.ndarray:
         reduction = Reduction(self.standardize, self.components).fit(train)

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from prima_features.probes.estimators.base import Parameters
-from prima_features.probes.estimators.grids import MLP_ALPHAS
+from prima_features.probes.estimators.grids import MLP_ALPHAS, ascending
 from prima_features.probes.estimators.kinds import ProbeClassifier, ProbeRegressor
 from prima_features.probes.linalg.rows import Rows
 from prima_features.probes.steps.reduce import Reduction
@@ -23,13 +23,27 @@ Layers = list[tuple[np.ndarray, np.ndarray]]
 class _Network:
     """What the regressor and the classifier share."""
 
-    hidden: Sequence[int]
-    components: int
-    max_steps: int
-    random_state: int
+    def __init__(
+        self,
+        alphas: Sequence[float] = MLP_ALPHAS,
+        *,
+        hidden: Sequence[int] = (32,),
+        components: int = 64,
+        max_steps: int = 200,
+        inner_folds: int = 5,
+        adjust: Any = None,
+        random_state: int = 0,
+    ):
+        self.alphas = alphas
+        self.hidden = hidden
+        self.components = components
+        self.max_steps = max_steps
+        self.inner_folds = inner_folds
+        self.adjust = adjust
+        self.random_state = random_state
 
     def _candidates(self) -> Sequence[Parameters]:
-        return [{"alpha": float(alpha)} for alpha in self.alphas]
+        return [{"alpha": alpha} for alpha in reversed(ascending("alphas", self.alphas))]
 
     def _path(self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows) -> np.ndarray:
         reduction = self._reduction().fit(train)
@@ -96,25 +110,6 @@ class MLPRegressorProbe(_Network, ProbeRegressor):
 
     _kind = MLPRegressor
 
-    def __init__(
-        self,
-        alphas: Sequence[float] = MLP_ALPHAS,
-        *,
-        hidden: Sequence[int] = (32,),
-        components: int = 64,
-        max_steps: int = 200,
-        inner_folds: int = 5,
-        adjust: Any = None,
-        random_state: int = 0,
-    ):
-        self.alphas = alphas
-        self.hidden = hidden
-        self.components = components
-        self.max_steps = max_steps
-        self.inner_folds = inner_folds
-        self.adjust = adjust
-        self.random_state = random_state
-
     def _train(self, Z: np.ndarray, y: np.ndarray, alpha: float) -> Layers:
         # The network learns a number of mean 0 and deviation 1; its last layer is then stretched back.
         centre, spread = y.mean(), y.std() or 1.0
@@ -132,25 +127,6 @@ class MLPClassifierProbe(_Network, ProbeClassifier):
     """A network with ReLU layers for classes; arguments as `MLPRegressorProbe`."""
 
     _kind = MLPClassifier
-
-    def __init__(
-        self,
-        alphas: Sequence[float] = MLP_ALPHAS,
-        *,
-        hidden: Sequence[int] = (32,),
-        components: int = 64,
-        max_steps: int = 200,
-        inner_folds: int = 5,
-        adjust: Any = None,
-        random_state: int = 0,
-    ):
-        self.alphas = alphas
-        self.hidden = hidden
-        self.components = components
-        self.max_steps = max_steps
-        self.inner_folds = inner_folds
-        self.adjust = adjust
-        self.random_state = random_state
 
     def _read(self, score: np.ndarray) -> np.ndarray:
         # Of two classes scikit-learn's network scores the second alone.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from prima_features.probes.estimators.base import Parameters
-from prima_features.probes.estimators.grids import RIDGE_ALPHAS
+from prima_features.probes.estimators.grids import RIDGE_ALPHAS, ascending
 from prima_features.probes.estimators.kinds import ProbeRegressor
 from prima_features.probes.linalg.ridge_path import ridge_path
 from prima_features.probes.linalg.rows import Rows
@@ -48,9 +48,7 @@ class RidgeProbe(ProbeRegressor):
         self.random_state = random_state
 
     def _candidates(self) -> Sequence[Parameters]:
-        if not len(self.alphas) or min(self.alphas) <= 0:
-            raise ValueError(f"alphas must be positive penalties, one at least, not {self.alphas}")
-        return [{"alpha": float(alpha)} for alpha in self.alphas]
+        return [{"alpha": alpha} for alpha in reversed(ascending("alphas", self.alphas))]
 
     def _path(self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows) -> np.ndarray:
         alphas = [candidate["alpha"] for candidate in candidates]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from prima_features.probes.estimators.base import Parameters
-from prima_features.probes.estimators.grids import XGBOOST_DEPTHS, XGBOOST_ROUNDS
+from prima_features.probes.estimators.grids import XGBOOST_DEPTHS, XGBOOST_ROUNDS, ascending_counts
 from prima_features.probes.estimators.kinds import ProbeClassifier, ProbeRegressor
 from prima_features.probes.linalg.rows import Rows
 from prima_features.probes.optional import require
@@ -17,29 +17,47 @@ from prima_features.probes.optional import require
 class _Boosted:
     """What the regressor and the classifier share. Trees read features as they are, without scaling."""
 
-    depths: Sequence[int]
-    rounds: Sequence[int]
-    learning_rate: float
-    subsample: float
-    colsample: float
-    n_jobs: int | None
-    random_state: int
+    def __init__(
+        self,
+        depths: Sequence[int] = XGBOOST_DEPTHS,
+        rounds: Sequence[int] = XGBOOST_ROUNDS,
+        *,
+        learning_rate: float = 0.05,
+        subsample: float = 0.8,
+        colsample: float = 0.3,
+        n_jobs: int | None = None,
+        inner_folds: int = 5,
+        adjust: Any = None,
+        random_state: int = 0,
+    ):
+        self.depths = depths
+        self.rounds = rounds
+        self.learning_rate = learning_rate
+        self.subsample = subsample
+        self.colsample = colsample
+        self.n_jobs = n_jobs
+        self.inner_folds = inner_folds
+        self.adjust = adjust
+        self.random_state = random_state
 
     def _candidates(self) -> Sequence[Parameters]:
         return [
-            {"max_depth": int(depth), "rounds": int(rounds)}
-            for depth in sorted(self.depths)
-            for rounds in sorted(self.rounds)
+            {"max_depth": depth, "rounds": rounds}
+            for depth in ascending_counts("depths", self.depths)
+            for rounds in ascending_counts("rounds", self.rounds)
         ]
 
     def _path(self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows) -> np.ndarray:
         data, held_out = self._matrix(train, y), self._matrix(test)
-        predicted = {}
-        for depth in {candidate["max_depth"] for candidate in candidates}:
-            booster = self._train(data, y, depth, max(self.rounds))
-            for rounds in self.rounds:
-                predicted[depth, rounds] = self._read(booster.predict(held_out, iteration_range=(0, rounds)))
-        return np.stack([predicted[item["max_depth"], item["rounds"]] for item in candidates])
+        most = max(candidate["rounds"] for candidate in candidates)
+        depths = {candidate["max_depth"] for candidate in candidates}
+        boosters = {depth: self._train(data, y, depth, most) for depth in depths}
+        return np.stack(
+            [
+                self._read(boosters[item["max_depth"]].predict(held_out, iteration_range=(0, item["rounds"])))
+                for item in candidates
+            ]
+        )
 
     def _fit_best(self, rows: Rows, y: np.ndarray, parameters: Parameters) -> None:
         data = self._matrix(rows, y)
@@ -96,58 +114,12 @@ class XGBRegressorProbe(_Boosted, ProbeRegressor):
         booster_: the fitted `xgboost.Booster`.
     """
 
-    def __init__(
-        self,
-        depths: Sequence[int] = XGBOOST_DEPTHS,
-        rounds: Sequence[int] = XGBOOST_ROUNDS,
-        *,
-        learning_rate: float = 0.05,
-        subsample: float = 0.8,
-        colsample: float = 0.3,
-        n_jobs: int | None = None,
-        inner_folds: int = 5,
-        adjust: Any = None,
-        random_state: int = 0,
-    ):
-        self.depths = depths
-        self.rounds = rounds
-        self.learning_rate = learning_rate
-        self.subsample = subsample
-        self.colsample = colsample
-        self.n_jobs = n_jobs
-        self.inner_folds = inner_folds
-        self.adjust = adjust
-        self.random_state = random_state
-
     def _numbers(self, rows: Rows) -> np.ndarray:
         return self._read(self.booster_.predict(self._matrix(rows)))
 
 
 class XGBClassifierProbe(_Boosted, ProbeClassifier):
     """Boosted trees for classes; arguments as `XGBRegressorProbe`."""
-
-    def __init__(
-        self,
-        depths: Sequence[int] = XGBOOST_DEPTHS,
-        rounds: Sequence[int] = XGBOOST_ROUNDS,
-        *,
-        learning_rate: float = 0.05,
-        subsample: float = 0.8,
-        colsample: float = 0.3,
-        n_jobs: int | None = None,
-        inner_folds: int = 5,
-        adjust: Any = None,
-        random_state: int = 0,
-    ):
-        self.depths = depths
-        self.rounds = rounds
-        self.learning_rate = learning_rate
-        self.subsample = subsample
-        self.colsample = colsample
-        self.n_jobs = n_jobs
-        self.inner_folds = inner_folds
-        self.adjust = adjust
-        self.random_state = random_state
 
     def _objective(self, y: np.ndarray) -> dict[str, Any]:
         n_classes = int(y.max()) + 1

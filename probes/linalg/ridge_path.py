@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from prima_features.errors import UsageError
 from prima_features.probes.linalg.gram import covariance, gram, transposed_dot
 from prima_features.probes.linalg.rows import Rows
 from prima_features.probes.linalg.scaling import Scaling
@@ -28,7 +29,21 @@ def ridge_path(
 
     Returns:
         (D, len(alphas)) weights and (len(alphas),) intercepts.
+
+    Raises:
+        UsageError: a penalty is lost in the rounding errors of the features' products.
     """
+    try:
+        return _solve(rows, y, alphas, standardize)
+    except np.linalg.LinAlgError as error:
+        raise UsageError(
+            f"the penalty {min(alphas):g} is too small beside features of this size: give larger ones"
+        ) from error
+
+
+def _solve(
+    rows: Rows, y: np.ndarray, alphas: Sequence[float], standardize: bool
+) -> tuple[np.ndarray, np.ndarray]:
     scaling = Scaling.fit(rows, standardize)
     centred = y - y.mean()
     if len(rows) <= rows.width:

@@ -46,14 +46,14 @@ class Rows:
         step = max(1, CHUNK_BYTES // (8 * max(1, len(self))))
         for start in range(0, self.width, step):
             columns = slice(start, min(start + step, self.width))
-            yield columns, self.X[self.index, columns].astype(np.float64)
+            yield columns, self.X[self.index, columns].astype(np.float64, copy=False)
 
     def row_chunks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Pieces of rows: which of these, and their values (r, D) as float64."""
         step = max(1, CHUNK_BYTES // (8 * max(1, self.width)))
         for start in range(0, len(self), step):
             rows = slice(start, min(start + step, len(self)))
-            yield rows, self.X[self.index[rows]].astype(np.float64)
+            yield rows, self.X[self.index[rows]].astype(np.float64, copy=False)
 
     def dot(self, weights: np.ndarray) -> np.ndarray:
         """(n, k) product with (D, k) weights, in float64."""
