@@ -52,7 +52,7 @@ def association(found: Evaluation) -> str:
     measure = (
         "Cram\u00e9r's V"
         if found.task.is_classification
-        else "part of the variance between sites (epsilon squared)"
+        else "epsilon squared, the part of its variance between sites"
     )
     return (
         f"The association of label and site is {value:.2f} ({measure}), 0 being none and 1 a label that the site "

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_LONGEST = 30
+_LONGEST = 34
 _ROW, _TOP, _BOTTOM = 0.25, 0.3, 0.55
 """Inches: a row, and what is above and below the rows."""
-_LETTER = 0.088
+_LETTER = 0.078
 """Inches that a letter needs."""
 _WIDTH = 8.8
 _RIGHT = 2.75
+_REACH = 1.5
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,12 @@ def forest_size(rows: list[ForestRow]) -> tuple[float, float]:
     return _WIDTH, _TOP + _ROW * len(rows) + _BOTTOM
 
 
+def chance_in_reach(rows: list[ForestRow], overall: Estimate, chance: float) -> float | None:
+    """Chance, or None where it is so far off that the axis would hold little but the way there."""
+    low, high = _x_limits(rows, overall, None)
+    return chance if low - _REACH * (high - low) <= chance else None
+
+
 def draw_forest(
     figure: Figure, rows: list[ForestRow], overall: Estimate, axis: str, decimals: int, chance: float | None
 ) -> None:
@@ -51,7 +58,7 @@ def draw_forest(
         overall: of all rows together.
         axis: name of the number.
         decimals: digits after the point.
-        chance: where to draw a dashed line.
+        chance: where to draw a dashed line, if anywhere.
     """
     figure.set_layout_engine("none")
     labels = [shortened(row.label, _LONGEST) for row in rows]

@@ -13,11 +13,14 @@ from prima_features.probes.report.plots.canvas import svg
 from prima_features.probes.report.plots.cloud import draw_by_name, draw_by_number, leading, number_colours
 from prima_features.probes.report.plots.palette import COLOURS, OTHER
 from prima_features.probes.report.projection import FeatureMap
-from prima_features.probes.report.words import target
+from prima_features.probes.report.words import shortened, target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
+
+_LONGEST = 34
+"""Letters of a name in a legend."""
 
 
 def arrangement(content: ReportContent) -> Section | None:
@@ -43,7 +46,7 @@ def _by_name(shown: FeatureMap, what: str, names: np.ndarray, coloured: list[str
         draw_by_name(axes, shown.points, names, coloured)
         _name_axes(axes, shown)
 
-    keys = [Key(name, colour) for name, colour in zip(coloured, COLOURS, strict=False)]
+    keys = [Key(shortened(name, _LONGEST), colour) for name, colour in zip(coloured, COLOURS, strict=False)]
     others = set(names.tolist()) - set(coloured)
     if others - {""}:
         keys.append(Key(f"{len(others - {''})} other {what}s", OTHER))

@@ -8,7 +8,7 @@ from prima_features.probes.evaluation.groups import GroupMetrics
 from prima_features.probes.report.blocks import Cell, Figure, Folded, Key, Listing, Section, Table, section
 from prima_features.probes.report.content import ReportContent
 from prima_features.probes.report.plots.canvas import svg
-from prima_features.probes.report.plots.forest import ForestRow, draw_forest, forest_size
+from prima_features.probes.report.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
 from prima_features.probes.report.plots.palette import MAIN, MUTED, REFERENCE
 from prima_features.probes.report.sections.result import cell
 from prima_features.probes.report.words import VARIABLES, decimals, in_sentence, level, listed, metric
@@ -25,6 +25,9 @@ _COMPARED = (
     "calibration_slope",
 )
 """Beside the primary metric; others depend on the level's own spread or prevalence."""
+
+_FEW = 4
+"""Levels left out that are told in a list; more are in a table."""
 
 
 def by_group(content: ReportContent) -> Section | None:
@@ -51,18 +54,18 @@ def _forest(content: ReportContent, shown: list[GroupMetrics]) -> Figure:
         rows += [
             ForestRow(level(group.variable, name), one[primary], group.n[name])
             for name, one in group.levels.items()
-            if name in group.n
         ]
 
+    overall = found.metrics[primary]
+    chance = chance_in_reach(rows, overall, 0.5) if primary == "auroc" else None
+
     def paint(canvas: Canvas) -> None:
-        chance = 0.5 if primary == "auroc" else None
-        overall = found.metrics[primary]
         draw_forest(canvas, rows, overall, metric(primary, found.task.unit), decimals(primary, found), chance)
 
     by = listed(VARIABLES[one.variable].partition(",")[0].lower() for one in shown)
     picture = svg("groups", f"Forest plot of the {in_sentence(primary)} by {by}.", paint, forest_size(rows))
     keys = [Key("all, with their interval", MAIN, "line")]
-    if primary == "auroc":
+    if chance is not None:
         keys.append(Key("chance", MUTED, "line", REFERENCE))
     return Figure(picture, f"{metric(primary)} by {by}, with 95% intervals; n counts studies.", tuple(keys))
 
@@ -86,13 +89,19 @@ def _gaps(content: ReportContent, shown: list[GroupMetrics]) -> Table:
     return Table(caption, head, rows)
 
 
-def _left_out(groups: dict[str, GroupMetrics]) -> Listing | None:
-    items = []
-    for name, one in groups.items():
-        if one.left_out:
-            reasons = "; ".join(f"{level(name, which)} ({why})" for which, why in one.left_out.items())
-            items.append(f"{VARIABLES[name].partition(',')[0]}, left out: {reasons}.")
-    return Listing(tuple(items)) if items else None
+def _left_out(groups: dict[str, GroupMetrics]) -> Listing | Folded | None:
+    reasons = [
+        (VARIABLES[name].partition(",")[0], level(name, which), why)
+        for name, one in groups.items()
+        for which, why in one.left_out.items()
+    ]
+    if not reasons:
+        return None
+    if len(reasons) <= _FEW:
+        return Listing(tuple(f"{name} {which} is left out: {why}." for name, which, why in reasons))
+    rows = tuple((Cell(which, name), Cell(why)) for name, which, why in reasons)
+    table = Table("Levels left out", ("Level", "Reason"), rows, text_columns=frozenset({0, 1}))
+    return Folded(f"{len(reasons)} levels are left out", table)
 
 
 def _all_metrics(content: ReportContent, shown: list[GroupMetrics]) -> Folded:
@@ -106,7 +115,6 @@ def _all_metrics(content: ReportContent, shown: list[GroupMetrics]) -> Folded:
         )
         for group in shown
         for which, own in group.levels.items()
-        if which in group.n
     )
     head = ("Level", "n", *(metric(name, found.task.unit) for name in names))
     return Folded("All metrics by group", Table("All metrics by group, with 95% intervals", head, rows))

@@ -20,10 +20,15 @@ from prima_features.probes.report.plots.curves import (
 from prima_features.probes.report.plots.palette import MUTED, OTHER, REFERENCE
 from prima_features.probes.report.plots.reliability import draw_histogram, draw_reliability
 from prima_features.probes.report.sections.captions import classes_note, repeats_note
-from prima_features.probes.report.words import listed
+from prima_features.probes.report.words import listed, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
+
+_MOST_BESIDE = 4
+"""Classes whose table of confusions has room beside a figure."""
+_LONGEST = 24
+"""Letters of a class in a legend."""
 
 
 def class_blocks(content: ReportContent) -> list[Block]:
@@ -31,7 +36,11 @@ def class_blocks(content: ReportContent) -> list[Block]:
     scores = class_scores(content)
     both = [one for one in scores if 0 < one.positive.sum() < len(one.positive)]
     figures = [_roc(content, both), _precision_recall(content, both)] if both else []
-    return [Row((*figures, _reliability(content, scores), _confusions(content)))]
+    figures.append(_reliability(content, scores))
+    confusions = _confusions(content)
+    if len(content.evaluation.task.classes) > _MOST_BESIDE:
+        return [Row(tuple(figures)), confusions]
+    return [Row((*figures, confusions))]
 
 
 def class_scores(content: ReportContent) -> list[ClassScores]:
@@ -100,7 +109,9 @@ def _class_keys(content: ReportContent, scores: list[ClassScores], metric: str) 
     name = {"auroc": "AUROC", "auprc": "AUPRC", "calibration_slope": "slope"}[metric]
     estimates = [found.per_class[one.name] if found.per_class else found.metrics for one in scores]
     return [
-        Key(f"{one.name}: {name} {brief(own[metric], 3)}", one.colour, "line", one.dashes)
+        Key(
+            f"{shortened(one.name, _LONGEST)}: {name} {brief(own[metric], 3)}", one.colour, "line", one.dashes
+        )
         for one, own in zip(scores, estimates, strict=True)
     ]
 

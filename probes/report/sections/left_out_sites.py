@@ -11,7 +11,7 @@ from prima_features.probes.evaluation.record import FoldScores
 from prima_features.probes.report.blocks import Figure, Key
 from prima_features.probes.report.content import ReportContent
 from prima_features.probes.report.plots.canvas import svg
-from prima_features.probes.report.plots.forest import ForestRow, draw_forest, forest_size
+from prima_features.probes.report.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
 from prima_features.probes.report.plots.palette import MAIN, MUTED, REFERENCE
 from prima_features.probes.report.words import decimals, in_sentence, metric
 
@@ -27,9 +27,10 @@ def left_out_sites(content: ReportContent) -> Figure | None:
     primary = found.task.primary
     rows = _rows(found, found.fold_scores)
 
+    overall = found.metrics[primary]
+    chance = chance_in_reach(rows, overall, 0.5) if primary == "auroc" else None
+
     def paint(canvas: Canvas) -> None:
-        chance = 0.5 if primary == "auroc" else None
-        overall = found.metrics[primary]
         draw_forest(canvas, rows, overall, metric(primary, found.task.unit), decimals(primary, found), chance)
 
     name = in_sentence(primary)
@@ -38,7 +39,7 @@ def left_out_sites(content: ReportContent) -> Figure | None:
     if any(not np.isfinite(row.estimate.ci_low) for row in rows if row.estimate):
         caption += " Sites with too few subjects have no interval."
     keys = [Key("all sites, with their interval", MAIN, "line")]
-    if primary == "auroc":
+    if chance is not None:
         keys.append(Key("chance", MUTED, "line", REFERENCE))
     return Figure(picture, caption, tuple(keys))
 

@@ -6,7 +6,7 @@ import pytest
 
 from prima_features.probes.evaluation import Estimate
 from prima_features.probes.report.plots.canvas import MANY_POINTS, svg
-from prima_features.probes.report.plots.forest import ForestRow, draw_forest, forest_size
+from prima_features.probes.report.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
 from prima_features.probes.report.plots.palette import COLOURS
 from prima_features.probes.report.plots.reliability import reliability_bins
 from prima_features.probes.report.plots.scatter import draw_cloud, limits_of
@@ -30,6 +30,13 @@ def test_letters_that_the_measuring_font_lacks_stay_text() -> None:
         root = ElementTree.fromstring(svg("sites", "Sites.", paint, forest_size(rows)))
     texts = ["".join(element.itertext()).strip() for element in root.iter("text")]
     assert {"Site", "北京大学第一医院", "12", "0.800 (0.700 to 0.900)"} <= set(texts)
+
+
+def test_chance_is_drawn_where_it_leaves_room_for_the_rows() -> None:
+    near = [ForestRow("a", Estimate(0.7, 0.6, 0.8), 30)]
+    far = [ForestRow("a", Estimate(0.95, 0.94, 0.96), 3000)]
+    assert chance_in_reach(near, Estimate(0.7, 0.65, 0.75), 0.5) == 0.5
+    assert chance_in_reach(far, Estimate(0.95, 0.945, 0.955), 0.5) is None
 
 
 def test_a_dollar_sign_in_a_name_is_no_formula() -> None:

@@ -144,6 +144,20 @@ def test_only_sections_that_have_something_appear(
     assert {"Learning curve", "Feature map"} <= set(read(memory).headings)
 
 
+def test_an_evaluation_alone_makes_a_page(any_content: ReportContent, read: Read) -> None:
+    seen = read(ReportContent(any_content.evaluation))
+    assert seen.headings[1:3] == ["Result", "Predictions"]
+    assert not {"Learning curve", "Feature map"} & set(seen.headings)
+
+
+def test_many_levels_left_out_are_in_a_table_with_their_reasons(autism: ReportContent, read: Read) -> None:
+    left_out = autism.evaluation.groups["age_band"].left_out
+    seen = read(autism)
+    assert len(left_out) > 4
+    for level, reason in left_out.items():
+        assert [f"{level.replace('-', '–')} Age", reason] in seen.rows
+
+
 def test_an_external_cohort_stands_beside_the_training_set(other_cohort: ReportContent, read: Read) -> None:
     seen = read(other_cohort)
     assert seen.headings[0] == "IDH in another cohort"
@@ -166,7 +180,7 @@ def test_groups_gaps_and_levels_left_out_are_shown(brain_age: ReportContent, rea
     row = next(row for row in seen.rows if row and row[0] == "Sex 2 levels")
     gaps = found.groups["sex"].gaps
     assert row[1:] == [shown(gaps[name], digits) for name in ("mae", "mean_error")]
-    assert "Scanner, left out: Achieva (" in seen.text
+    assert "Scanner Achieva is left out: " in seen.text
     for level in found.groups["age_band"].levels.values():
         assert shown(level["mae"], digits).split()[0] in seen.text
 
