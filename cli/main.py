@@ -12,13 +12,14 @@ import typer
 from typer.core import TyperGroup
 
 from prima_features._version import __version__
-from prima_features.cli import embed, inspect, pretrain, reports, weights
+from prima_features.cli import embed, inspect, pretrain, probe, reports, weights
 from prima_features.cli.arguments import spread
 from prima_features.cli.console import print_error, print_failures
 from prima_features.errors import NothingUsableError, PrimaError
 
 # Click's, or that of the copy of Click which newer releases of typer carry.
 _WrongUse: type[Exception] = typer.BadParameter.__bases__[0]
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="prima",
@@ -31,8 +32,9 @@ app = typer.Typer(
 )
 app.command("embed")(embed.embed)
 app.command("inspect")(inspect.inspect)
-app.add_typer(pretrain.app, name="pretrain")
+app.add_typer(probe.app, name="probe")
 app.add_typer(reports.app, name="reports")
+app.add_typer(pretrain.app, name="pretrain")
 app.add_typer(weights.app, name="weights")
 
 
@@ -77,8 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print_error(sentence)
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        print_error("Stopped. What is finished is kept: run the same command again to go on")
-        return 130
+        result = _INTERRUPTED
     except Exception as error:
         if debug:
             raise
@@ -86,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"Internal error: {type(error).__name__}. Run again with --debug and report what it shows"
         )
         return 1
+    if result == _INTERRUPTED:  # which newer releases of typer return, and older ones raise
+        print_error("Stopped. What is finished is kept: run the same command again to go on")
     return result if isinstance(result, int) else 0
 
 
