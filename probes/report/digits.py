@@ -24,15 +24,10 @@ def number(value: float, decimals: int) -> str:
 def interval(estimate: Estimate, decimals: int) -> str:
     """`4.10 to 5.06`, or nothing where there is no interval, or one without width: resamples that all agree, as on
     a share that they keep fixed, say nothing of how sure a number is."""
-    if not has_interval(estimate):
+    # A comparison with NaN does not hold either.
+    if not estimate.ci_low < estimate.ci_high:
         return ""
     return f"{number(estimate.ci_low, decimals)} to {number(estimate.ci_high, decimals)}"
-
-
-def has_interval(estimate: Estimate) -> bool:
-    """Whether it is shown with an interval."""
-    known = math.isfinite(estimate.ci_low) and math.isfinite(estimate.ci_high)
-    return known and estimate.ci_low < estimate.ci_high
 
 
 def with_interval(estimate: Estimate, decimals: int, unit: str = "") -> str:

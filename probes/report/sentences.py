@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from prima_features.probes.evaluation import Evaluation
+from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.report.content import ReportContent
 from prima_features.probes.report.digits import count, number, with_interval, with_unit
 from prima_features.probes.report.words import baseline, capital, decimals, in_sentence, listed, target
@@ -38,10 +38,7 @@ def beside_baseline(content: ReportContent) -> str:
         f"Without the image, the best baseline ({baseline(best, found.task).lower()}) has {has}; probe minus baseline "
         f"is {with_interval(difference, digits, unit)}"
     )
-    if difference.ci_low <= 0 <= difference.ci_high:
-        return f"{text}, an interval that holds 0: the probe is not shown to be better."
-    worse = difference.value > 0 if primary == "mae" else difference.value < 0
-    return f"{text}: the probe is {'worse' if worse else 'better'}."
+    return text + _verdict(difference, lower_is_better=primary == "mae")
 
 
 def association(found: Evaluation) -> str:
@@ -66,17 +63,31 @@ def decodability(found: Evaluation) -> str:
     if one is None:
         return ""
     balanced = one.balanced_accuracy
-    above = balanced.ci_low > one.chance
-    return (
+    text = (
         f"The site could be read from the features with a balanced accuracy of {with_interval(balanced, 3)} among "
-        f"{len(one.sites)} sites, where chance is {one.chance:.3f}: "
-        + ("the features tell sites apart." if above else "no more than by chance.")
+        f"{len(one.sites)} sites, where chance is {one.chance:.3f}"
     )
+    if not np.isfinite(balanced.ci_low):
+        return f"{text}."
+    above = balanced.ci_low > one.chance
+    return text + (": the features tell sites apart." if above else ": not shown to be better than chance.")
+
+
+def _verdict(difference: Estimate, *, lower_is_better: bool) -> str:
+    """The end of the sentence on probe minus baseline: nothing is concluded without an interval."""
+    if not np.isfinite(difference.ci_low):
+        return "."
+    if difference.ci_low <= 0 <= difference.ci_high:
+        return ", an interval that holds 0: the probe is not shown to be better."
+    better = (difference.ci_high < 0) == lower_is_better
+    return f": the probe is {'better' if better else 'worse'}."
 
 
 def _what(content: ReportContent) -> str:
     found = content.evaluation
     task, primary = found.task, found.task.primary
+    if not np.isfinite(found.metrics[primary].value):
+        return f"The {in_sentence(primary)} of {target(task)} is not defined"
     result = with_interval(
         found.metrics[primary], decimals(primary, found), task.unit if primary == "mae" else ""
     )
@@ -100,7 +111,9 @@ def _where(content: ReportContent) -> str:
         subjects += f" aged {low:.0f} to {high:.0f} years"
     if found.task.classes:
         counts = content.counted["target"].value_counts()
-        subjects += f" ({', '.join(f'{counts.get(name, 0):,} {name}' for name in found.task.classes)})"
+        unit = "" if found.n_studies == found.n_subjects else "studies: "
+        said = ", ".join(f"{counts.get(name, 0):,} {name}" for name in found.task.classes)
+        subjects += f" ({unit}{said})"
     if found.splits is None:
         return f"in another cohort, {subjects}"
     if found.splits.scheme.kind == "leave-site-out":

@@ -39,13 +39,13 @@ def _whole(content: ReportContent) -> str:
 
 
 def _nested(content: ReportContent, splits: Splits, cite: Citations) -> str:
-    scheme = splits.scheme
+    n_folds = sum(fold.repeat == 0 for fold in splits.folds)
     repeats = ""
     if splits.n_repeats > 1:
         repeats = f", repeated {splits.n_repeats} times with other divisions"
     return (
-        f"Performance was estimated by nested cross-validation {cite('nested')} with {scheme.outer_folds} outer folds"
-        f"{repeats} (seed {scheme.seed}). Folds were stratified by {_strata(content)}, and all studies of one "
+        f"Performance was estimated by nested cross-validation {cite('nested')} with {n_folds} outer folds"
+        f"{repeats} (seed {splits.scheme.seed}). Folds were stratified by {_strata(content)}, and all studies of one "
         f"{_whole(content)} stayed on one side of every split."
     )
 
@@ -59,9 +59,9 @@ def _leave_site_out(content: ReportContent, splits: Splits, cite: Citations) -> 
 
 
 def _split(content: ReportContent, splits: Splits, cite: Citations) -> str:
-    (fold,) = splits.folds
+    n_train = len(splits.folds[0].train)
     return (
-        f"The division into training and test set was given beforehand: {count(len(fold.train), 'study', 'studies')} "
+        f"The division into training and test set was given beforehand: {count(n_train, 'study', 'studies')} "
         f"trained and {count(content.evaluation.n_studies, 'study', 'studies')} tested (seed {splits.scheme.seed}); "
         f"no {_whole(content)} was in both."
     )

@@ -55,7 +55,6 @@ def _forest(content: ReportContent, shown: list[GroupMetrics]) -> Figure:
             ForestRow(level(group.variable, name), one[primary], group.n[name])
             for name, one in group.levels.items()
         ]
-
     overall = found.metrics[primary]
     chance = chance_in_reach(rows, overall, 0.5) if primary == "auroc" else None
 

@@ -236,6 +236,10 @@ def test_a_cohort_of_one_class_has_a_page_without_curves(read: Read) -> None:
     )
     seen = read(ReportContent(evaluation, probe.fitted.training))
     assert "not defined" in seen.row("AUROC")
+    assert (
+        "The AUROC of stroke is not defined in another cohort, 30 subjects (0 control, 30 stroke)."
+        in seen.text
+    )
     assert "ROC curve." not in seen.text
     assert "Reliability" in seen.text
 

@@ -1,0 +1,54 @@
+from dataclasses import replace
+
+import pytest
+
+from prima_features.probes.evaluation import Estimate
+from prima_features.probes.report import ReportContent
+from prima_features.probes.report.sentences import beside_baseline, decodability, main_result
+
+
+def with_difference(made: ReportContent, difference: Estimate) -> ReportContent:
+    found = made.evaluation
+    over = {name: {found.task.primary: difference} for name in found.over_baselines}
+    return replace(made, evaluation=replace(found, over_baselines=over))
+
+
+@pytest.mark.parametrize(
+    ("kind", "difference", "verdict"),
+    [
+        ("autism", Estimate(0.1, 0.05, 0.2), "the probe is better."),
+        ("autism", Estimate(-0.1, -0.2, -0.05), "the probe is worse."),
+        ("autism", Estimate(0.1, -0.05, 0.2), "the probe is not shown to be better."),
+        ("brain_age", Estimate(-3.0, -4.0, -2.0), "the probe is better."),
+        ("brain_age", Estimate(3.0, 2.0, 4.0), "the probe is worse."),
+    ],
+)
+def test_the_verdict_follows_the_interval(
+    kind: str, difference: Estimate, verdict: str, request: pytest.FixtureRequest
+) -> None:
+    assert beside_baseline(with_difference(request.getfixturevalue(kind), difference)).endswith(verdict)
+
+
+def test_nothing_is_concluded_without_an_interval(autism: ReportContent) -> None:
+    text = beside_baseline(with_difference(autism, Estimate(0.1)))
+    assert text.endswith("probe minus baseline is 0.100.")
+    site = replace(autism.evaluation.site_decodability, balanced_accuracy=Estimate(0.9))
+    assert decodability(replace(autism.evaluation, site_decodability=site)).endswith("chance is 0.333.")
+
+
+def test_sites_that_cannot_be_read_are_said_to_be_so(autism: ReportContent) -> None:
+    site = replace(autism.evaluation.site_decodability, balanced_accuracy=Estimate(0.4, 0.3, 0.5))
+    text = decodability(replace(autism.evaluation, site_decodability=site))
+    assert text.endswith("not shown to be better than chance.")
+
+
+def test_the_first_sentence_says_where_it_was_measured(
+    left_out_site: ReportContent, other_cohort: ReportContent, brain_age: ReportContent
+) -> None:
+    assert main_result(left_out_site).endswith(
+        "in 150 subjects (75 control, 75 stroke), each predicted by a probe of the other sites."
+    )
+    assert main_result(other_cohort).endswith("in another cohort, 60 subjects (30 wildtype, 30 mutant).")
+    assert main_result(brain_age).endswith(
+        "in 110 subjects aged 20 to 80 years, each predicted by a probe fitted on others."
+    )
