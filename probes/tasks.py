@@ -113,4 +113,6 @@ def get(name: str, classes: Sequence[str] = (), variant: str = "") -> Task:
     task = TASKS[name]
     if task.is_age and classes:
         raise UsageError("brain-age predicts a number of years: leave the classes out")
-    return replace(task, classes=tuple(classes)) if classes else task
+    if not classes or tuple(classes) == task.classes:
+        return task
+    return replace(task, classes=tuple(classes), description=f"{name}: {', '.join(classes)}")

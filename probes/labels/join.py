@@ -68,7 +68,8 @@ def describe(embeddings: Embeddings, request: LabelRequest) -> tuple[pd.DataFram
     """
     cohort = effective(request)
     found = _scans(embeddings, request, cohort)
-    choices, warnings = [Choice(None)] * len(found), ()
+    choices = [Choice(None)] * len(found)
+    warnings: tuple[str, ...] = ()
     if request.labels:
         table = gather(request, cohort)
         there = [Label("there")] * len(table)

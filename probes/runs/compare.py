@@ -29,8 +29,13 @@ def compare(first: Path, second: Path) -> Comparison:
             f"{first} and {second} were not evaluated on the same folds: fit both on the same file and labels, "
             "with the same task, scheme and seed"
         )
-    values = [_numbers(one["values"]), _numbers(other["values"])]
-    return corrected_t_test(one["metric"], *values, np.array(one["n_train"]), np.array(one["n_test"]))
+    return corrected_t_test(
+        one["metric"],
+        _numbers(one["values"]),
+        _numbers(other["values"]),
+        np.array(one["n_train"]),
+        np.array(one["n_test"]),
+    )
 
 
 def _folds(folder: Path) -> dict[str, Any]:

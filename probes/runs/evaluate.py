@@ -58,6 +58,7 @@ def evaluate(
             map=feature_map(data.features.X, data.frame, data.task, probe.recipe.seed),
             join=data.join,
             command=command,
+            n_bootstrap=n_bootstrap,
         )
         with new_directory(output, overwrite) as made:
             write_evaluation(made, evaluation, report)
@@ -66,8 +67,7 @@ def evaluate(
 
 def _as_trained(labels: LabelRequest, probe: Probe) -> LabelRequest:
     """The request with the probe's task, and its classes where the user names no positive values."""
-    kind = "class" if probe.task.classes else "number"
-    named = replace(labels, task=probe.task.name, kind=kind)
+    named = replace(labels, task=probe.task.name, kind="class" if probe.task.classes else "number")
     return named if labels.positive else replace(named, classes=probe.task.classes)
 
 

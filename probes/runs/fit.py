@@ -75,6 +75,7 @@ def fit(
         map=feature_map(data.features.X, data.frame, data.task, options.recipe.seed),
         join=data.join,
         command=options.command,
+        n_bootstrap=options.plan.n_bootstrap,
     )
     probe.save(output, Extras(evaluation, report, options.command, options.overwrite))
     return FitResult(probe, evaluation, output)
