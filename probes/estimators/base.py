@@ -46,11 +46,13 @@ class ProbeEstimator(BaseEstimator):
             row's group. Calibration, threshold and bias correction are fitted on these. Having been chosen by
             the same predictions they are a little better than those of new subjects.
         inner_losses_: (candidates,) mean losses.
+        adjust_: `adjust` as fitted on all training rows, None where there is none.
     """
 
     inner_folds: int
     adjust: Any
     random_state: int
+    adjust_: Any = None
     _classifies: ClassVar[bool]
 
     def fit(
