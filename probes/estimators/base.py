@@ -138,7 +138,8 @@ class ProbeEstimator(BaseEstimator):
         n_folds = min(self.inner_folds, n_groups)
         if n_folds < 2:
             raise ValueError(
-                f"the inner loop needs at least 2 groups, and there are {n_groups}: 1 sample or subject"
+                f"the inner loop needs at least 2 folds and at least 2 groups (subjects), not {self.inner_folds} "
+                f"folds of {n_groups}"
             )
         strata = strata_of(y, companions.groups, classes=self._classifies, n_folds=n_folds)
         return deal(companions.groups, strata, n_folds, self.random_state)

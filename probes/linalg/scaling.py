@@ -8,6 +8,9 @@ import numpy as np
 
 from prima_features.probes.linalg.rows import Rows
 
+_ROUNDING = {4: 1e-7, 8: 1e-12}
+"""Deviation of a feature that is constant but for rounding, as a part of its mean; by bytes a number."""
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -27,7 +30,7 @@ class Scaling:
             if standardize:
                 deviation = values.std(axis=0)
                 # What rounding leaves of a constant is no variation to blow up.
-                constant = deviation <= 1e-7 * np.abs(mean[columns])
+                constant = deviation <= _ROUNDING[rows.X.itemsize] * np.abs(mean[columns])
                 scale[columns] = np.where(constant | (deviation == 0), 1, deviation)
         return cls(mean, scale)
 

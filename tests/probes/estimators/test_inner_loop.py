@@ -158,6 +158,8 @@ def test_fewer_groups_than_folds_make_fewer_folds_and_one_group_is_refused(cohor
     assert np.isfinite(RidgeProbe().fit(data.X, data.y, data.groups).out_of_fold_).all()
     with pytest.raises(ValueError, match="at least 2 groups"):
         RidgeProbe().fit(data.X, data.y, np.zeros(len(data.y)))
+    with pytest.raises(ValueError, match="not 1 folds of 3"):
+        RidgeProbe(inner_folds=1).fit(data.X, data.y, data.groups)
     with pytest.raises(ValueError, match="2 folds or more"):
         RidgeProbe().fit(data.X, data.y, inner=np.zeros(len(data.y)))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):

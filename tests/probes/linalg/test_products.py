@@ -79,6 +79,12 @@ def test_a_constant_feature_is_centred_and_not_blown_up() -> None:
     assert scaled[:, 0].std() == pytest.approx(1)
 
 
+def test_a_small_variation_of_a_large_number_counts_where_its_type_can_hold_it() -> None:
+    X = 1e6 + 1e-2 * RNG.standard_normal((50, 1))
+    assert Scaling.fit(Rows.all(X)).scale == pytest.approx(X.std(), rel=1e-3)
+    assert Scaling.fit(Rows.all(np.where(X > 1e6, 1e6, 1e6 * (1 - 6e-8)).astype(np.float32))).scale == 1
+
+
 def test_rows_taken_of_rows_are_those_of_the_matrix() -> None:
     X = RNG.standard_normal((10, 2))
     some = Rows.all(X).take(np.array([7, 3, 5]))
