@@ -72,7 +72,8 @@ class Cache:
                 metadata = file.metadata() or {}
                 if metadata.get("inputs") != entry.inputs:
                     return None
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                # Copies: what the library gives is mapped from the file, and would change with it.
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError) as error:

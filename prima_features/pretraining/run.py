@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prima_features.embedding.records import Failure
 from prima_features.errors import OutputError, UsageError
 from prima_features.pretraining.settings import STAGES, Training, read_settings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 logger = logging.getLogger(__name__)
 
@@ -90,19 +94,9 @@ def pretrain(stage: str, path: Path, *, fresh: bool = False, callbacks: Callback
         OutputError: the disk is full.
     """
     settings = read_stage(stage, path)
-    from accelerate import Accelerator
-    from accelerate.utils import ProjectConfiguration
-
     folder = settings.output / TRAINING
-    accelerator = Accelerator(
-        cpu=settings.device == "cpu",
-        mixed_precision=settings.precision,
-        gradient_accumulation_steps=settings.accumulation,
-        log_with="tensorboard" if settings.log.tensorboard else None,
-        project_config=ProjectConfiguration(str(folder), logging_dir=str(folder)),
-    )
-    check_processes(settings, accelerator.num_processes)
-    with _ending(accelerator):
+    with _session(settings, folder) as accelerator:
+        check_processes(settings, accelerator.num_processes)
         return _train(stage, settings, folder, accelerator, fresh, callbacks)
 
 
@@ -114,7 +108,9 @@ def check_processes(settings: Training, processes: int) -> None:
         )
 
 
-def _train(stage, settings, folder, accelerator, fresh, callbacks):  # type: ignore[no-untyped-def]
+def _train(
+    stage: str, settings: Training, folder: Path, accelerator: Accelerator, fresh: bool, callbacks: Callbacks
+) -> Summary:
     from prima_features.pretraining.build import build_stage
     from prima_features.pretraining.checkpoint import Checkpoints
     from prima_features.pretraining.loop import Loop
@@ -168,17 +164,24 @@ def _quiet(done: int, total: int) -> None:
 
 
 @contextmanager
-def _ending(accelerator) -> Iterator[None]:  # type: ignore[no-untyped-def]
-    """Leave the group of processes, and the library's state, as a new run in this process needs them."""
+def _session(settings: Training, folder: Path) -> Iterator[Accelerator]:
+    """The accelerator of a run; processes and the library are left as they were found."""
     import torch.distributed as dist
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, GradientState
+    from accelerate.utils import ProjectConfiguration
 
+    grouped = dist.is_available() and dist.is_initialized()
     try:
-        yield
+        yield Accelerator(
+            cpu=settings.device == "cpu",
+            mixed_precision=settings.precision,
+            gradient_accumulation_steps=settings.accumulation,
+            log_with="tensorboard" if settings.log.tensorboard else None,
+            project_config=ProjectConfiguration(str(folder), logging_dir=str(folder)),
+        )
     finally:
-        if dist.is_available() and dist.is_initialized():
+        if not grouped and dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
-        accelerator.free_memory()
-        from accelerate.state import AcceleratorState, GradientState
-
         AcceleratorState._reset_state(reset_partial_state=True)
         GradientState._reset_state()

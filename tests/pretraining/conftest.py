@@ -104,7 +104,8 @@ def tokenizer_model(bids: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     from prima_features.pretraining.run import pretrain
 
     folder = tmp_path_factory.mktemp("tokenizer")
-    (folder / "t.toml").write_text(tokenizer_settings(bids))
+    text = tokenizer_settings(bids, steps=60).replace("[data]", "[optimiser]\nlr = 3e-3\n[data]")
+    (folder / "t.toml").write_text(text)
     return pretrain("tokenizer", folder / "t.toml").output
 
 

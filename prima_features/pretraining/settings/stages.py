@@ -88,7 +88,7 @@ class NamesTraining(NetworkTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_chunk(self.chunk, self.batch)
+        _check_later_stage(self.model, self.chunk, self.batch)
         if not 0 <= self.drop_token <= 1:
             raise ValueError(f"drop_token is a chance from 0 to 1, not {self.drop_token}")
 
@@ -123,7 +123,7 @@ class ClipTraining(NetworkTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_chunk(self.chunk, self.batch)
+        _check_later_stage(self.model, self.chunk, self.batch)
         if self.patient_weight < 0:
             raise ValueError(f"patient_weight must be 0 or more, not {self.patient_weight}")
         if self.text.source is not None and "text" in self.network:
@@ -152,7 +152,9 @@ class HeadsTraining(Training):
             raise ValueError("model is missing: give the model directory that made the embeddings")
 
 
-def _check_chunk(chunk: int, batch: int) -> None:
+def _check_later_stage(model: str, chunk: int, batch: int) -> None:
+    if not model:
+        raise ValueError("model is missing: give the model directory whose tokenizer makes the latents")
     if not 0 <= chunk <= batch:
         raise ValueError(f"chunk must lie in 0 to batch ({batch}), not {chunk}")
 

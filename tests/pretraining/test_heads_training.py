@@ -1,0 +1,144 @@
+"""Heads on embeddings: many at once, with thresholds and with labels that are missing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
+from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.errors import UsageError
+from prima_features.pretraining.labels import read_labelled
+from prima_features.pretraining.run import pretrain, read_stage
+from prima_features.pretraining.threshold import best_threshold
+from prima_features.weights import score_heads
+from prima_features.weights.directory import read_config, sha256
+
+Write = Callable[..., Path]
+N, D = 60, 64
+SETTINGS = """
+output = "run"
+steps = 150
+batch = 16
+hidden = [32, 16]
+device = "cpu"
+[data]
+embeddings = "e.h5"
+labels = "labels.csv"
+validation = 0.3
+diagnosis = ["tumour", "rare thing"]
+referral = ["neuro.surgery"]
+priority = ["none", "medium", "high"]
+[optimiser]
+lr = 3e-4
+[log]
+tensorboard = false
+plots = false
+"""
+
+
+@pytest.fixture
+def labelled(tmp_path: Path, tokenizer_model: Path) -> np.ndarray:
+    """Embeddings whose first numbers tell the labels, in `e.h5` and `labels.csv`; returns the embeddings."""
+    chance = np.random.default_rng(0)
+    embedding = chance.standard_normal((N, D)).astype(np.float32)
+    numbers = np.arange(N)
+    tumour, rare = numbers % 2 == 0, numbers % 6 == 0
+    levels = numbers % 3
+    embedding[:, 0] = np.where(tumour, 4, -4)
+    embedding[:, 1] = np.where(rare, 4, -4)
+    embedding[numbers, 2 + levels] += 8
+    series = EmbeddedSeries("T1w", "axial", "", 9, (4, 256, 256), (1.0, 1.0, 1.0), np.zeros(32, np.float32))
+    studies = [
+        EmbeddedStudy(f"sub-{i}", str(i), "", "MRI", "", embedding[i], np.zeros(12, np.float32), (series,))
+        for i in range(N)
+    ]
+    digest = sha256(tokenizer_model / "model.safetensors")
+    write_embeddings(tmp_path / "e.h5", studies, Provenance("m", "local", digest, {}))
+    rows = ["study,tumour,rare thing,neuro.surgery,priority"]
+    for i in range(N):
+        unknown = "" if i % 7 == 0 else int(tumour[i])
+        rows.append(
+            f"sub-{i},{int(tumour[i])},{int(rare[i])},{unknown},{('none', 'medium', 'high')[levels[i]]}"
+        )
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    return embedding
+
+
+def test_many_heads_learn_at_once(
+    labelled: np.ndarray, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    summary = pretrain("heads", write(f'model = "{tokenizer_model}"\n{SETTINGS}'))
+    assert summary.measures["accuracy"] > 0.85
+    scores = score_heads(summary.output, labelled)
+    numbers = np.arange(N)
+    for found, expected in (
+        (scores.diagnosis[:, 0] > 0, numbers % 2 == 0),
+        (scores.diagnosis[:, 1] > 0, numbers % 6 == 0),
+        (scores.referral[:, 0] > 0, numbers % 2 == 0),
+        (scores.priority.argmax(1), numbers % 3),
+    ):
+        assert (found == expected).mean() > 0.9
+    heads = read_config(summary.output).heads
+    assert [head.name for head in heads.diagnosis] == ["tumour", "rare thing"]
+    assert heads.priority == ("none", "medium", "high")
+
+
+def test_embeddings_of_another_model_are_refused(labelled: np.ndarray, write: Write, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="was made by another model than"):
+        pretrain("heads", write(f'model = "prima-untrained"\n{SETTINGS}'))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("study,", "scan,", "has no column study"),
+        ("tumour", "glioma", "has no column tumour"),
+        ("sub-1,0", "sub-1,maybe", "tumour is 0, 1 or empty, not 'maybe'"),
+        ("sub-1,", "sub-2,", "more than one row of sub-2"),
+        ("medium", "urgent", "priority is one of none, medium, high, not 'urgent'"),
+        ("sub-", "case-", "its ids look like sub-0"),
+    ],
+)
+def test_a_wrong_label_table_is_told(
+    old: str, new: str, told: str, labelled: np.ndarray, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text(table.read_text().replace(old, new))
+    settings = read_stage("heads", write(f'model = "{tokenizer_model}"\n{SETTINGS}'))
+    with pytest.raises(UsageError) as error:
+        read_labelled(settings.data, tokenizer_model)
+    assert told in str(error.value)
+
+
+def test_a_head_without_positives_is_refused(
+    labelled: np.ndarray, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    table = tmp_path / "labels.csv"
+    rows = [row.split(",") for row in table.read_text().splitlines()]
+    table.write_text(
+        "\n".join(",".join([*row[:2], row[2] if n == 0 else "0", *row[3:]]) for n, row in enumerate(rows))
+    )
+    with pytest.raises(UsageError, match="rare thing has 0 studies with and 42 without it to train on"):
+        pretrain("heads", write(f'model = "{tokenizer_model}"\n{SETTINGS}'))
+
+
+def test_the_threshold_is_that_of_best_accuracy() -> None:
+    outputs = np.array([-3.0, -2.5, 1.0, 1.5, 6.0, 7.0])
+    present = np.array([False, False, False, True, True, True])
+    threshold, accuracy = best_threshold(outputs, present)
+    assert (threshold, accuracy) == (1.25, 1.0)
+    chance = np.random.default_rng(0)
+    for _ in range(50):
+        outputs, present = chance.integers(0, 8, 20).astype(float), chance.random(20) < 0.4
+        threshold, accuracy = best_threshold(outputs, present)
+        assert ((outputs > threshold) == present).mean() == pytest.approx(accuracy)
+        every = [((outputs > level) == present).mean() for level in np.arange(-0.5, 8, 0.5)]
+        assert accuracy == pytest.approx(max(every))
+
+
+def test_of_equal_thresholds_the_widest_gap_is_taken() -> None:
+    outputs = np.array([0.0, 1.0, 2.0, 9.0])
+    assert best_threshold(outputs, np.array([False, True, False, True]))[0] == 5.5
+    assert best_threshold(outputs, np.zeros(4, dtype=bool))[0] == 10.0

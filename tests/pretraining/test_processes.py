@@ -1,0 +1,165 @@
+"""Two real processes (gloo) give what one gives with the same global batch; a killed one leaves what it needs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file
+
+from prima_features.pretraining.checkpoint import load
+from prima_features.pretraining.run import pretrain
+
+from .conftest import TEXT, clip_settings, tokenizer_settings
+
+Write = Callable[..., Path]
+QUIET = "[log]\ntensorboard = false\nplots = false\n"
+BOTH = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+torch.distributed.init_process_group("gloo")
+from prima_features.pretraining.run import pretrain
+for stage in sys.argv[2:]:
+    pretrain(stage, Path(sys.argv[1]) / stage / "s.toml")
+"""
+STAGES = ("tokenizer", "names", "clip", "heads")
+
+
+def losses(folder: Path) -> list[float]:
+    lines = [json.loads(line) for line in (folder / "training" / "log.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def validation(folder: Path) -> dict[str, float]:
+    lines = [json.loads(line) for line in (folder / "training" / "log.jsonl").read_text().splitlines()]
+    return [line["validation"] for line in lines if "validation" in line][-1]
+
+
+def heads_settings(model: Path) -> str:
+    text = f'output = "run"\nmodel = "{model}"\nsteps = 5\nbatch = 4\nhidden = [16, 8]\ndevice = "cpu"\n'
+    text += '[data]\nembeddings = "e.h5"\nlabels = "labels.tsv"\nvalidation = 0.25\ndiagnosis = ["a", "b"]\n'
+    return text + f'priority = ["none", "high"]\n{QUIET}'
+
+
+def names_settings(bids: Path, model: Path) -> str:
+    text = f'output = "run"\nmodel = "{model}"\nsteps = 5\nbatch = 2\ndevice = "cpu"\n[data]\nsource = "{bids}"\n'
+    text += "[schedule]\nwarmup = 2\n[optimiser]\nlr = 1e-5\n"
+    return text + f"[tower]\ndepth = 1\nheads = 2\ndim_head = 8\nmlp_dim = 16\nout_dim = 8\n{QUIET}"
+
+
+def settings_of(stage: str, bids: Path, reports: Path, model: Path, folder: Path) -> str:
+    match stage:
+        case "tokenizer":
+            return tokenizer_settings(bids, steps=5, more="revive_every = 2")
+        case "names":
+            return names_settings(bids, model)
+        case "clip":
+            # Several chunks in each process, all augmentations on, two batches a step.
+            return clip_settings(bids, reports, model, steps=5, more="chunk = 1\naccumulation = 2")
+        case _:
+            from prima_features.embedding.run import embed
+
+            embed(bids, folder / "e.h5", str(model))
+            rows = [
+                f"sub-{i:02}\t{i % 2}\t{'' if i == 2 else int(i > 3)}\t{('none', 'high')[i % 2]}"
+                for i in range(8)
+            ]
+            (folder / "labels.tsv").write_text("\n".join(["study\ta\tb\tpriority", *rows]) + "\n")
+            return heads_settings(model)
+
+
+@pytest.fixture(scope="module")
+def both(bids: Path, reports: Path, tokenizer_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each stage trained by one process in `one/STAGE`, and by two, which torchrun starts, in `two/STAGE`."""
+    if not dist.is_gloo_available():
+        pytest.skip("this torch has no gloo")
+    root = tmp_path_factory.mktemp("both")
+    for name in ("one", "two"):
+        for stage in STAGES:
+            folder = root / name / stage
+            folder.mkdir(parents=True)
+            text = settings_of(stage, bids, reports, tokenizer_model, folder)
+            (folder / "s.toml").write_text(text)
+    for stage in STAGES:
+        pretrain(stage, root / "one" / stage / "s.toml")
+    (root / "both.py").write_text(BOTH)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*torchrun, str(root / "both.py"), str(root / "two"), *STAGES],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return root
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_processes_train_as_one_does(stage: str, both: Path) -> None:
+    one, two = both / "one" / stage / "run", both / "two" / stage / "run"
+    assert len(losses(one)) == 5
+    np.testing.assert_allclose(losses(two), losses(one), atol=1e-5, rtol=0)
+    for name, value in validation(one).items():
+        assert validation(two)[name] == pytest.approx(value, abs=1e-5)
+    for file in one.glob("*.safetensors"):
+        expected = load_file(file)
+        for name, tensor in load_file(two / file.name).items():
+            torch.testing.assert_close(tensor, expected[name], atol=1e-5, rtol=1e-5)
+
+
+def test_batches_that_two_processes_cannot_share_are_refused(write: Write, bids: Path) -> None:
+    from prima_features.errors import UsageError
+    from prima_features.pretraining.run import check_processes, read_stage
+
+    settings = read_stage("tokenizer", write(tokenizer_settings(bids)))
+    check_processes(settings, 4)
+    with pytest.raises(UsageError, match="batch is 8, which 3 processes cannot share evenly"):
+        check_processes(settings, 3)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_at_any_moment_it_leaves_a_checkpoint_that_loads(
+    bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    """Checkpoints at every step, each of some MB, so that most kills fall into the writing of one."""
+    wide = TEXT.replace("dim = 16", "dim = 256")
+    text = clip_settings(
+        bids, reports, tokenizer_model, steps=10_000, tables=f"[checkpoint]\nevery = 1\n{QUIET}"
+    )
+    path = write(text.replace(TEXT, wide))
+    checkpoints = tmp_path / "run" / "training" / "checkpoints"
+    steps, chance = [], np.random.default_rng(0)
+    for _ in range(6):
+        child = os.fork()
+        if child == 0:
+            try:
+                pretrain("clip", path)
+            finally:
+                os._exit(1)
+        before, patience = len(steps) and steps[-1], time.monotonic() + 60
+        while time.monotonic() < patience and newest(checkpoints) <= before + 1:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.15))
+        os.kill(child, signal.SIGKILL)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        whole = [load(file) for file in checkpoints.glob("step-*.pt")]
+        assert whole, "there is at least one, and each that has a checkpoint's name loads"
+        steps.append(max(state["progress"]["step"] for state in whole))
+    assert all(one < other for one, other in pairwise(steps)), "each went on from the last"
+
+
+def newest(checkpoints: Path) -> int:
+    return max((int(path.stem.removeprefix("step-")) for path in checkpoints.glob("step-*.pt")), default=-1)

@@ -1,0 +1,133 @@
+"""Settings: an unknown, wrong or contradictory key is an error that names it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from prima_features.errors import UsageError
+from prima_features.pretraining.settings import (
+    ClipTraining,
+    HeadsTraining,
+    NamesTraining,
+    TokenizerTraining,
+    read_settings,
+)
+
+CLIP = 'output = "run"\nmodel = "prima-untrained"\n'
+DATA = '[data]\nsource = "scans"\nreports = "reports.tsv"\n'
+Write = Callable[..., Path]
+
+
+def test_what_is_not_given_has_the_published_value(write: Write) -> None:
+    settings = read_settings(ClipTraining, write(CLIP + DATA))
+    assert (settings.optimiser.name, settings.optimiser.lr, settings.optimiser.weight_decay) == (
+        "adam",
+        2e-6,
+        1e-4,
+    )
+    assert settings.schedule.warmup == 200
+    assert settings.patient_weight == 0.03
+    augmentation = settings.augmentation
+    assert (augmentation.drop_series, augmentation.drop_token, augmentation.unknown_name) == (
+        0.08,
+        0.03,
+        0.07,
+    )
+    assert (augmentation.move_threshold, augmentation.abnormal_repeats) == (2, 3)
+    assert augmentation.shuffle_series and augmentation.shuffle_findings
+
+
+def test_a_key_that_is_given_leaves_its_neighbours_as_the_stage_has_them(write: Write) -> None:
+    settings = read_settings(ClipTraining, write(CLIP + DATA + "[optimiser]\nclip_norm = 1\n"))
+    assert settings.optimiser.lr == 2e-6
+    assert settings.optimiser.clip_norm == 1.0
+
+
+def test_paths_start_at_the_settings_file(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "earlier").mkdir()
+    settings = read_settings(ClipTraining, write(CLIP.replace("prima-untrained", "earlier") + DATA))
+    assert settings.output == tmp_path / "run"
+    assert settings.data.source == tmp_path / "scans"
+    assert settings.model == str(tmp_path / "earlier")
+    bundled = read_settings(ClipTraining, write(CLIP + DATA))
+    assert bundled.model == "prima-untrained"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("[optimiser]\nlrr = 1e-3\n", "unknown key optimiser.lrr; did you mean lr?"),
+        ("[augmentation]\nflip = true\n", "unknown key augmentation.flip"),
+        ("[optimiser]\nlr = 'fast'\n", "optimiser.lr is a number, not 'fast'"),
+        ("[optimiser]\nname = 'sgd'\n", "optimiser.name is one of 'adam', 'adamw', 'rmsprop', not 'sgd'"),
+        ("[optimiser]\nlr = -1\n", "optimiser.lr must be above 0"),
+        ("[optimiser]\nbetas = [0.9]\n", "optimiser.betas has 2 values, not 1"),
+        ("[augmentation]\nshuffle_series = 1\n", "augmentation.shuffle_series is true or false, not 1"),
+        (
+            "[augmentation]\nmove_threshold = true\n",
+            "augmentation.move_threshold is a whole number, not True",
+        ),
+        ("[augmentation]\ndrop_token = 1.5\n", "augmentation.drop_token is a chance from 0 to 1"),
+        ("[schedule]\nwarmup = 2000\n", "schedule.warmup is 2000 of only 1000 steps"),
+        (
+            "[schedule]\ndecay = 'none'\nfloor = 0.1\n",
+            "schedule.floor is where the cosine ends, and decay is 'none'",
+        ),
+        ("[text]\nsource = '.'\n[network.text]\ndim = 8\n", "text.source brings the text tower's sizes"),
+        ("[log]\nevery = 0\n", "log.every must be 1 or more"),
+    ],
+)
+def test_a_wrong_key_is_named(write: Write, more: str, told: str) -> None:
+    with pytest.raises(UsageError) as error:
+        read_settings(ClipTraining, write(CLIP + DATA + more))
+    assert told in str(error.value)
+    assert "settings.toml" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (CLIP + "chunk = 64\n" + DATA, "chunk must lie in 0 to batch (32), not 64"),
+        (CLIP + "steps = 0\n" + DATA, "steps must be 1 or more"),
+        (CLIP + "nois = 1\n" + DATA, "unknown key nois"),
+        (CLIP, "data is missing"),
+        (CLIP + DATA.replace('reports = "reports.tsv"\n', ""), "data.reports belongs to source"),
+        (CLIP + "[data]\nsynthetic = 3\nsource = 'x'\n", "data.source and synthetic: give one of them"),
+        (
+            CLIP + "[data]\nsynthetic = 3\nformat = 'bids'\n",
+            "data.format, participants and slice_axis belong to source",
+        ),
+        ('output = "run"\n' + DATA, "give model, what to start from, or network"),
+        ('output = "run"\n[network.study]\nregisters = 1\n' + DATA, "model is missing"),
+        ("output = run", "is not a TOML file"),
+    ],
+)
+def test_contradictions_and_gaps_are_named(write: Write, text: str, told: str) -> None:
+    with pytest.raises(UsageError) as error:
+        read_settings(ClipTraining, write(text))
+    assert told in str(error.value)
+
+
+def test_later_stages_start_from_a_model(write: Write) -> None:
+    text = 'output = "run"\n[data]\nsource = "x"\n[network.tokenizer]\ncodes = 8\n'
+    assert read_settings(TokenizerTraining, write(text)).network == {"tokenizer": {"codes": 8}}
+    with pytest.raises(UsageError, match="model is missing"):
+        read_settings(NamesTraining, write(text))
+
+
+def test_heads_are_named_and_named_once(write: Write) -> None:
+    text = 'output = "run"\nmodel = "m"\n[data]\nembeddings = "e.h5"\nlabels = "l.tsv"\n'
+    with pytest.raises(UsageError, match=r"data\.diagnosis, referral and priority: name at least one head"):
+        read_settings(HeadsTraining, write(text))
+    with pytest.raises(UsageError, match=r"data\.diagnosis names one twice"):
+        read_settings(HeadsTraining, write(text + 'diagnosis = ["a", "a"]\n'))
+    settings = read_settings(HeadsTraining, write(text + 'diagnosis = ["a"]\n'))
+    assert (settings.optimiser.name, settings.optimiser.lr, settings.noise) == ("rmsprop", 1e-5, 0.01)
+    assert settings.hidden == (4000, 1000)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_settings(ClipTraining, tmp_path / "none.toml")

@@ -1,0 +1,276 @@
+"""The four stages one after the other, through the command, from scans to a model that embeds and scores."""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from prima_features.cli.main import main
+from prima_features.embedding.read import read_embeddings
+from prima_features.pretraining.vocabulary import read_vocabulary
+from prima_features.weights import PrimaModel, load_text, score_heads
+from prima_features.weights.directory import read_config
+from prima_features.weights.verify import verify
+
+from .conftest import clip_settings, tokenizer_settings
+
+Write = Callable[..., Path]
+
+
+def run(*arguments: object) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def log(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "training" / "log.jsonl").read_text().splitlines()]
+
+
+def test_four_stages_make_a_model_that_embeds_and_scores(
+    bids: Path, reports: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 1: the tokenizer, with everything that is recorded.
+    text = tokenizer_settings(bids, tables="[validation]\nevery = 2\npictures = 2\n").replace(
+        '"run"', '"one"'
+    )
+    assert run("pretrain", "tokenizer", write(text)) == 0
+    printed = capsys.readouterr()
+    assert "step 4/4: loss" in printed.err and "reconstruction_loss" in printed.out
+    training = tmp_path / "one" / "training"
+    assert {path.name for path in (training / "plots").iterdir()} == {"loss.png", "reconstructions.png"}
+    assert list((training / "tensorboard").rglob("events.*"))
+    first = PrimaModel.from_pretrained(tmp_path / "one")
+
+    # 2: the names, from the first stage's output and with its tokenizer.
+    text = f'output = "two"\nmodel = "one"\nsteps = 3\nbatch = 2\ndevice = "cpu"\n[data]\nsource = "{bids}"\n'
+    text += "[schedule]\nwarmup = 0\n[tower]\ndepth = 1\nheads = 2\ndim_head = 8\nmlp_dim = 16\nout_dim = 8\n"
+    assert run("pretrain", "names", write(text + "[log]\ntensorboard = false\n")) == 0
+    second = PrimaModel.from_pretrained(tmp_path / "two")
+    changed = {
+        name.split(".")[0] + "." + name.split(".")[1]
+        for name, tensor in second.state_dict().items()
+        if not torch.equal(tensor, first.state_dict()[name])
+    }
+    assert changed == {"names.sequence"}
+
+    # 3: CLIP.
+    text = clip_settings(
+        bids, reports, tmp_path / "two", tables="[validation]\nevery = 2\n[log]\ntensorboard = false\n"
+    )
+    assert run("pretrain", "clip", write(text.replace('"run"', '"three"'))) == 0
+    validations = [line["validation"] for line in log(tmp_path / "three") if "validation" in line]
+    ways = ("text_to_study", "study_to_text")
+    expected = {f"{way}_recall_at_{k}" for way in ways for k in (1, 5, 10)} | {
+        "patient_accuracy",
+        "patient_loss",
+    }
+    assert expected <= set(validations[-1])
+    assert (tmp_path / "three" / "training" / "plots" / "retrieval.png").stat().st_size > 1000
+    third = PrimaModel.from_pretrained(tmp_path / "three")
+    for name, tensor in third.tokenizer.state_dict().items():
+        assert torch.equal(tensor, first.tokenizer.state_dict()[name])
+    tower, vocabulary = load_text(tmp_path / "three"), read_vocabulary(tmp_path / "three", 40)
+    with torch.no_grad():
+        vector = tower(*vocabulary.batch([["wide ventricles"]]))
+    assert vector.shape == (1, 12)
+
+    # What it embeds, and 4: heads on that.
+    assert run("embed", bids, tmp_path / "e.h5", "--model", tmp_path / "three") == 0
+    file = read_embeddings(tmp_path / "e.h5")
+    assert file.clip_embedding.shape == (8, 12)
+    with (tmp_path / "labels.tsv").open("w") as table:
+        rows = csv.writer(table, delimiter="\t")
+        rows.writerow(["study", "left lesion", "neurology", "priority"])
+        for i in range(8):
+            rows.writerow([f"sub-{i:02}", i % 2, "" if i == 3 else int(i > 3), ["none", "high"][i % 2]])
+    text = 'output = "four"\nmodel = "three"\nsteps = 5\nbatch = 4\nhidden = [16, 8]\ndevice = "cpu"\n'
+    text += '[data]\nembeddings = "e.h5"\nlabels = "labels.tsv"\nvalidation = 0.25\n'
+    text += 'diagnosis = ["left lesion"]\nreferral = ["neurology"]\npriority = ["none", "high"]\n'
+    text += "[optimiser]\nlr = 1e-3\n[log]\ntensorboard = false\n"
+    assert run("pretrain", "heads", write(text)) == 0
+    losses = [line["loss"] for line in log(tmp_path / "four") if "loss" in line]
+    assert len(losses) == 5 and np.isfinite(losses).all()
+    checked, loaded = verify(tmp_path / "four")
+    assert all(file.ok for file in checked) and loaded == ["encoder", "text tower", "3 heads"]
+    scores = score_heads(tmp_path / "four", file.study_embedding)
+    assert scores.diagnosis_names == ("left lesion",) and scores.referral_names == ("neurology",)
+    assert scores.priority.shape == (8, 2) and np.isfinite(scores.diagnosis).all()
+    config = read_config(tmp_path / "four")
+    assert config == replace(read_config(tmp_path / "three"), heads=config.heads)
+    assert config.heads.diagnosis[0].threshold != 0
+    assert "prima pretrain heads" in (tmp_path / "four" / "README.md").read_text()
+
+
+def test_clip_learns_which_report_belongs_to_which_study(
+    bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    text = clip_settings(bids, reports, tokenizer_model, steps=80, more="patient_weight = 0.0")
+    assert run("pretrain", "clip", write(text.replace("[data]", "[optimiser]\nlr = 1e-3\n[data]"))) == 0
+    losses = [line["clip_loss"] for line in log(tmp_path / "run") if "clip_loss" in line]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_the_tokenizer_learns_to_rebuild(bids: Path, write: Write, tmp_path: Path) -> None:
+    text = tokenizer_settings(bids, steps=150, more="revive_every = 5").replace(
+        "[data]", "[optimiser]\nlr = 3e-3\n[data]"
+    )
+    assert run("pretrain", "tokenizer", write(text)) == 0
+    lines = [line for line in log(tmp_path / "run") if "loss" in line]
+    assert np.mean([line["loss"] for line in lines[-5:]]) < 0.5 * np.mean(
+        [line["loss"] for line in lines[:5]]
+    )
+    assert sum(line["codes_revived"] for line in lines) > 0
+
+
+@pytest.mark.parametrize("stage", ["tokenizer", "clip"])
+def test_a_stage_goes_on_from_any_checkpoint_to_the_same_bits(
+    stage: str, bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    more = "[checkpoint]\nevery = 1\nkeep = 9\n[log]\ntensorboard = false\nplots = false\n"
+    if stage == "clip":
+        text = clip_settings(bids, reports, tokenizer_model, tables=more)
+    else:
+        text = tokenizer_settings(bids, more="revive_every = 2", tables=more)
+    path = write(text.replace("cache_type", f'cache = "{tmp_path}/cache"\ncache_type'))
+    assert run("pretrain", stage, path) == 0
+    whole = log(tmp_path / "run")
+    weights = (tmp_path / "run" / "model.safetensors").read_bytes()
+    for step in (3, 1, 0):
+        for later in range(step + 1, 5):
+            (tmp_path / "run" / "training" / "checkpoints" / f"step-0000000{later}.pt").unlink(
+                missing_ok=True
+            )
+        (tmp_path / "run" / "config.json").unlink()
+        assert run("pretrain", stage, path) == 0
+        again = log(tmp_path / "run")
+        for one, other in zip(again, whole, strict=True):
+            assert {**one, "seconds": 0} == {**other, "seconds": 0}
+        assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
+
+
+def test_chunks_train_to_the_same_weights_as_the_whole_batch(
+    bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    for name, more in (("whole", ""), ("chunks", "chunk = 1")):
+        text = clip_settings(bids, reports, tokenizer_model, more=more).replace('"run"', f'"{name}"')
+        assert run("pretrain", "clip", write(text)) == 0
+    for one, other in zip(log(tmp_path / "whole"), log(tmp_path / "chunks"), strict=True):
+        if "loss" in one:
+            assert one["loss"] == pytest.approx(other["loss"], abs=1e-5)
+    whole, chunks = (PrimaModel.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "chunks"))
+    for name, tensor in whole.items():
+        torch.testing.assert_close(chunks[name], tensor, atol=1e-5, rtol=1e-5)
+
+
+def test_half_precision_trains_close_to_single(
+    bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    for name, more in (("single", ""), ("half", 'precision = "bf16"')):
+        text = clip_settings(bids, reports, tokenizer_model, more=more).replace('"run"', f'"{name}"')
+        assert run("pretrain", "clip", write(text)) == 0
+    single, half = (
+        [line["loss"] for line in log(tmp_path / name) if "loss" in line] for name in ("single", "half")
+    )
+    assert single != half
+    assert single == pytest.approx(half, rel=0.03)
+
+
+def test_other_settings_need_another_output_or_a_fresh_start(
+    bids: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("pretrain", "tokenizer", write(tokenizer_settings(bids))) == 0
+    changed = write(tokenizer_settings(bids, more="seed = 3"))
+    assert run("pretrain", "tokenizer", changed) == 2
+    assert "seed was 0 and is 3" in capsys.readouterr().err
+    assert run("pretrain", "tokenizer", changed, "--fresh") == 0
+    assert len(log(tmp_path / "run")) == 4 + 1
+    assert run("pretrain", "tokenizer", changed) == 0
+    assert "from step 4 on" in capsys.readouterr().out
+
+
+def test_a_dry_run_tells_the_plan_and_writes_nothing(
+    bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    path = write(clip_settings(bids, reports, tokenizer_model))
+    before = sorted(tmp_path.rglob("*"))
+    assert run("pretrain", "clip", path, "--dry-run") == 0
+    assert sorted(tmp_path.rglob("*")) == before
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "training studies 6 validation studies 2 series 16" in shown
+    assert "abnormal studies 4" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "told"),
+    [
+        (("batch = 4", "batch = 7"), 2, "batch is 7, and there are only 6 different studies"),
+        (("steps = 4", "stepz = 4"), 2, "unknown key stepz; did you mean steps?"),
+        (("dim = 16", "dim = 15"), 2, "network.text has impossible sizes"),
+        (("vocab_size", "vocab"), 2, "unknown key network.text.vocab; did you mean vocab_size?"),
+        (("[network.text]", "[network.study]\nout_dim = 7\n[network.heads]"), 2, "network.heads cannot be set"),
+        (("[network.contrast]", "[network.names.sequence]\nout_dim = 5\n[network.contrast]"), 2, "out_dim is 5"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_told_in_one_sentence(
+    change: tuple[str, str], code: int, told: str, bids: Path, reports: Path, tokenizer_model: Path, write: Write,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    text = clip_settings(bids, reports, tokenizer_model).replace("cache_type", 'cache = "cache"\ncache_type')
+    assert change[0] in text
+    assert run("pretrain", "clip", write(text.replace(*change))) == code
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Error")]
+    assert len(error) == 1 and told in error[0]
+
+
+def test_bad_scans_are_told_and_the_rest_is_trained_on(
+    bids: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    shutil.copytree(bids, tmp_path / "bids")
+    (tmp_path / "bids" / "sub-03" / "anat" / "sub-03_T1w.nii.gz").write_bytes(b"no image")
+    assert run("pretrain", "tokenizer", write(tokenizer_settings(tmp_path / "bids"))) == 3
+    assert "sub-03 T1w" in capsys.readouterr().err
+    PrimaModel.from_pretrained(tmp_path / "run")
+
+
+def test_a_gpt2_on_disk_becomes_the_text_tower(
+    bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    from transformers import GPT2Config, GPT2Model
+
+    from prima_features.pretraining.vocabulary import train_vocabulary
+
+    sizes = GPT2Config(vocab_size=300, n_positions=64, n_embd=16, n_layer=1, n_head=2)
+    gpt2 = GPT2Model(sizes)
+    gpt2.save_pretrained(tmp_path / "gpt2")
+    train_vocabulary(["1. wide ventricles"], 300, 40).save(tmp_path / "gpt2")
+    text = clip_settings(bids, reports, tokenizer_model, steps=2)
+    text = text[: text.index("[network.text]")].replace("[data]", '[text]\nsource = "gpt2"\n[data]')
+    assert run("pretrain", "clip", write(text)) == 0
+    tower = load_text(tmp_path / "run")
+    difference = (tower.gpt2.wte.weight - gpt2.wte.weight).abs().max().item()
+    assert 0 < difference < 1e-4
+    assert read_config(tmp_path / "run").text.max_tokens == 64
+    # A further run takes the tower from the model itself.
+    more = text.replace('[text]\nsource = "gpt2"\n', "").replace(f'"{tokenizer_model}"', '"run"', 1)
+    more = more.replace('output = "run"', 'output = "more"')
+    assert run("pretrain", "clip", write(more)) == 0
+    assert (tmp_path / "more" / "tokenizer.json").read_bytes() == (
+        tmp_path / "gpt2" / "tokenizer.json"
+    ).read_bytes()
+
+
+def test_the_module_is_the_command() -> None:
+    import subprocess
+    import sys
+
+    module = [sys.executable, "-m", "prima_features.pretraining", "clip", "none.toml"]
+    done = subprocess.run(module, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "none.toml cannot be read" in done.stderr
