@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +47,10 @@ class _Neighbours:
         self.reduction_ = self._reduction().fit(rows)
         self.known_, self.y_ = self.reduction_.transform(rows), y
         self.k_ = parameters["k"]
+
+    @abstractmethod
+    def _vote(self, y: np.ndarray, near: np.ndarray) -> np.ndarray:
+        """What (n, k) rows of the training studies, with targets `y`, say of n others."""
 
     def _reduction(self) -> Reduction:
         return Reduction(components=self.components)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import softmax
@@ -22,6 +23,8 @@ Layers = list[tuple[np.ndarray, np.ndarray]]
 
 class _Network:
     """What the regressor and the classifier share."""
+
+    _kind: ClassVar[type]
 
     def __init__(
         self,
@@ -55,6 +58,10 @@ class _Network:
     def _fit_best(self, rows: Rows, y: np.ndarray, parameters: Parameters) -> None:
         self.reduction_ = self._reduction().fit(rows)
         self.layers_ = self._train(self.reduction_.transform(rows), y, parameters["alpha"])
+
+    @abstractmethod
+    def _read(self, score: np.ndarray) -> np.ndarray:
+        """Numbers or probabilities from (n, k) scores of the last layer."""
 
     def _reduction(self) -> Reduction:
         return Reduction(components=self.components, whiten=True)
