@@ -112,5 +112,5 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(memoryview(tensor.contiguous().numpy()).cast("B") if tensor.numel() else b"")
+        digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()

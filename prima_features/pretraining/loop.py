@@ -21,7 +21,7 @@ from prima_features.pretraining.prefetch import Prefetch
 from prima_features.pretraining.record import Recorder
 from prima_features.pretraining.resume import check_same, settings_record
 from prima_features.pretraining.schedule import rate_factor
-from prima_features.pretraining.settings import Optimiser, Training
+from prima_features.pretraining.settings import Training
 from prima_features.pretraining.stages.stage import Stage
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Loop:
 
     Args:
         stage: its networks on the accelerator's device.
-        settings: of the run; `optimiser` apart, because stages differ in its defaults.
+        settings: of the run.
         accelerator: devices, precision, accumulation and trackers.
         checkpoints: where the state goes.
         recorder: where measures go.
@@ -62,7 +62,6 @@ class Loop:
         self,
         stage: Stage[Any],
         settings: Training,
-        optimiser: Optimiser,
         accelerator: Accelerator,
         checkpoints: Checkpoints,
         recorder: Recorder,
@@ -71,8 +70,7 @@ class Loop:
         self.stage, self.settings, self.accelerator = stage, settings, accelerator
         self.checkpoints, self.recorder, self.on_step = checkpoints, recorder, on_step
         self.progress = Progress()
-        self._clip_norm, self._rate = optimiser.clip_norm, optimiser.lr
-        self.optimiser = accelerator.prepare(build_optimiser(stage.trained, optimiser))
+        self.optimiser = accelerator.prepare(build_optimiser(stage.trained, settings.optimiser))
 
     def resume(self) -> bool:
         """Take up the newest checkpoint of the same run; false where there is none.
@@ -124,11 +122,13 @@ class Loop:
     def _update(self, measures: dict[str, float]) -> dict[str, float]:
         """One step of the optimiser, unless something is not finite."""
         step = self.progress.step
-        rate = self._rate * rate_factor(step, self.settings.steps, self.settings.schedule)
+        rate = self.settings.optimiser.lr * rate_factor(step, self.settings.steps, self.settings.schedule)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         sum_gradients(self.stage.trained)
-        norm = nn.utils.clip_grad_norm_(self.stage.trained, self._clip_norm or math.inf).item()
+        norm = nn.utils.clip_grad_norm_(
+            self.stage.trained, self.settings.optimiser.clip_norm or math.inf
+        ).item()
         finite = math.isfinite(norm) and math.isfinite(measures["loss"])
         if finite:
             self.optimiser.step()

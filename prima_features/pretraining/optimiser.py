@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from prima_features.pretraining.settings import Optimiser
 
 def build_optimiser(parameters: Sequence[nn.Parameter], settings: Optimiser) -> torch.optim.Optimizer:
     """Adam, AdamW or RMSprop over the parameters."""
-    common = {"lr": settings.lr, "eps": settings.eps, "weight_decay": settings.weight_decay}
+    common: dict[str, Any] = {"lr": settings.lr, "eps": settings.eps, "weight_decay": settings.weight_decay}
     match settings.name:
         case "adam":
             return torch.optim.Adam(parameters, betas=settings.betas, **common)

@@ -9,7 +9,7 @@ from typing import Any
 from prima_features.pretraining.settings import (
     ClipTraining,
     HeadsTraining,
-    NetworkTraining,
+    NamesTraining,
     TokenizerTraining,
     Training,
 )
@@ -31,7 +31,7 @@ def make_plan(stage: str, path: Path) -> dict[str, Any]:
         **(_heads(settings) if isinstance(settings, HeadsTraining) else _studies(settings, folder)),
         "steps": settings.steps,
         "batch": f"{settings.batch}, {settings.accumulation} for a step",
-        "optimiser": f"{settings.optimiser.name}, learning rate {settings.optimiser.lr:g}",  # type: ignore[attr-defined]
+        "optimiser": f"{settings.optimiser.name}, learning rate {settings.optimiser.lr:g}",
         "output": settings.output,
         "newest checkpoint": checkpoints[-1].stem if checkpoints else "none",
     }
@@ -40,23 +40,18 @@ def make_plan(stage: str, path: Path) -> dict[str, Any]:
 def _studies(settings: Training, folder: Path) -> dict[str, Any]:
     from prima_features.pretraining.build import reports_of
     from prima_features.pretraining.sources import open_source
-    from prima_features.pretraining.split import held_out
+    from prima_features.pretraining.split import split_studies
     from prima_features.pretraining.start import start
 
-    assert isinstance(settings, NetworkTraining)
-    data = settings.data  # type: ignore[attr-defined]
+    assert isinstance(settings, TokenizerTraining | NamesTraining | ClipTraining)
+    data = settings.data
     studies, left_out = open_source(data, settings.seed, folder, reports_of(data), keep=False)
-    held = held_out(
-        [study.subject for study in studies],
-        data.validation,
-        settings.seed,
-        [study.split for study in studies],
-    )
+    train, held_out = split_studies(studies, data.validation, settings.seed)
     begun = start(settings, contrast=isinstance(settings, ClipTraining))
     trained = begun.prima.tokenizer if isinstance(settings, TokenizerTraining) else begun.prima
     return {
-        "training studies": len(held) - sum(held),
-        "validation studies": sum(held),
+        "training studies": len(train),
+        "validation studies": len(held_out),
         "series": sum(len(study.series) for study in studies),
         "left out by the finder": len(left_out),
         "abnormal studies": sum(study.abnormal for study in studies),

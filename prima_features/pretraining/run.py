@@ -111,7 +111,7 @@ def check_processes(settings: Training, processes: int) -> None:
 def _train(
     stage: str, settings: Training, folder: Path, accelerator: Accelerator, fresh: bool, callbacks: Callbacks
 ) -> Summary:
-    from prima_features.pretraining.build import build_stage
+    from prima_features.pretraining.build import Workplace, build_stage
     from prima_features.pretraining.checkpoint import Checkpoints
     from prima_features.pretraining.loop import Loop
     from prima_features.pretraining.record import Recorder
@@ -126,8 +126,8 @@ def _train(
             checkpoints.clear()
             recorder.history.path.unlink(missing_ok=True)
     accelerator.wait_for_everyone()
-    built = build_stage(settings, folder, accelerator, callbacks.on_study if is_main else _quiet)
-    loop = Loop(built, settings, settings.optimiser, accelerator, checkpoints, recorder, callbacks.on_step)
+    built = build_stage(settings, Workplace(folder, accelerator, callbacks.on_study if is_main else _quiet))
+    loop = Loop(built, settings, accelerator, checkpoints, recorder, callbacks.on_step)
     loop.resume()
     resumed_at = loop.progress.step
     accelerator.wait_for_everyone()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Sequence, Sized
 
 import numpy as np
 
@@ -73,7 +73,7 @@ class Sampler:
         return batch
 
 
-def share_of(batch: Sequence[int], rank: int, processes: int) -> range:
+def share_of(batch: Sized, rank: int, processes: int) -> range:
     """Places in a batch that one process computes.
 
     Raises:

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from prima_features.errors import UsageError
+
+
+class _OfSubject(Protocol):
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def split(self) -> str: ...
+
+
+S = TypeVar("S", bound=_OfSubject)
 
 
 def held_out(subjects: Sequence[str], share: float, seed: int, given: Sequence[str] = ()) -> list[bool]:
@@ -40,6 +52,13 @@ def held_out(subjects: Sequence[str], share: float, seed: int, given: Sequence[s
     if all(held):
         raise UsageError("no study is left to train on: hold fewer out")
     return held
+
+
+def split_studies(studies: Sequence[S], share: float, seed: int) -> tuple[list[S], list[S]]:
+    """Studies to train on and held-out ones; see `held_out`."""
+    held = held_out([s.subject for s in studies], share, seed, [s.split for s in studies])
+    pairs = list(zip(studies, held, strict=True))
+    return [study for study, out in pairs if not out], [study for study, out in pairs if out]
 
 
 def _rank(subject: str, seed: int) -> str:

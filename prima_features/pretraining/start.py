@@ -61,7 +61,7 @@ def start(settings: NetworkTraining, contrast: bool = False) -> Start:
             prima = Prima(config)
         except (ValueError, RuntimeError, ZeroDivisionError) as error:
             raise UsageError(f"network has impossible sizes: {error}".splitlines()[0]) from error
-    taken = ()
+    taken: tuple[str, ...] = ()
     if found is not None and base is not None:
         taken = tuple(part for part in PARTS if _size(base, part) == _size(config, part))
         tensors = read_tensors(found / directory.MODEL)
@@ -74,7 +74,7 @@ def digest_of(tensors: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> s
     digest = hashlib.sha256()
     for name, tensor in sorted(dict(tensors).items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -64,18 +64,16 @@ def settings(folder: Path, steps: int = 8, **changes: Any) -> Training:
         "validation": Validation(every=3),
         "log": Log(tensorboard=False, plots=False),
         "schedule": Schedule(warmup=2),
+        "optimiser": Optimiser(lr=0.05),
     }
     return Training(output=folder, steps=steps, device="cpu", **(common | changes))
 
 
-def loop(
-    folder: Path, chosen: Training, bad: tuple[int, ...] = (), optimiser: Optimiser = Optimiser(lr=0.05)
-) -> Loop:
+def loop(folder: Path, chosen: Training, bad: tuple[int, ...] = ()) -> Loop:
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=chosen.accumulation)
     return Loop(
         Line(accelerator, bad),
         chosen,
-        optimiser,
         accelerator,
         Checkpoints(folder / "checkpoints", chosen.checkpoint.keep),
         Recorder(folder, chosen.log, accelerator),
@@ -150,9 +148,8 @@ def test_accumulated_batches_are_one_step(tmp_path: Path) -> None:
 
 
 def test_long_gradients_are_shortened(tmp_path: Path) -> None:
-    run = loop(
-        tmp_path, settings(tmp_path, steps=1, schedule=Schedule()), optimiser=Optimiser(lr=0.1, clip_norm=0.5)
-    )
+    chosen = settings(tmp_path, steps=1, schedule=Schedule(), optimiser=Optimiser(lr=0.1, clip_norm=0.5))
+    run = loop(tmp_path, chosen)
     seen = []
     run.optimiser.optimizer.register_step_pre_hook(
         lambda *_: seen.append(torch.cat([p.grad.flatten() for p in run.stage.trained]).norm().item())
@@ -204,7 +201,7 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     torch.save({"format_version": 1, "progress": Bad()}, path)
     with pytest.raises(UsageError, match="is not a whole checkpoint"):
         load(path)
-    path.write_bytes(pickle.dumps(Bad()))
+    path.write_bytes(pickle.dumps(Bad(), protocol=2))
     with pytest.raises(UsageError, match="is not a whole checkpoint"):
         load(path)
     assert not (tmp_path / "ran").exists()

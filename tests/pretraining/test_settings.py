@@ -7,6 +7,7 @@ import pytest
 
 from prima_features.errors import UsageError
 from prima_features.pretraining.settings import (
+    Augmentation,
     ClipTraining,
     HeadsTraining,
     NamesTraining,
@@ -131,3 +132,14 @@ def test_heads_are_named_and_named_once(write: Write) -> None:
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         read_settings(ClipTraining, tmp_path / "none.toml")
+
+
+def test_the_settings_in_the_docs_are_read(write: Write) -> None:
+    docs = Path(__file__).parents[2] / "docs" / "pretraining.md"
+    if not docs.exists():
+        pytest.skip("needs the docs of the checkout")
+    examples = [block.split("```")[0] for block in docs.read_text().split("```toml\n")[1:]]
+    for cls, text in zip((TokenizerTraining, ClipTraining, HeadsTraining), examples, strict=True):
+        settings = read_settings(cls, write(text))
+        if isinstance(settings, ClipTraining):
+            assert settings.augmentation == Augmentation()

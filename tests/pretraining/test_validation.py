@@ -98,7 +98,7 @@ def test_a_codebook_goes_back_to_its_copy() -> None:
 
 
 def test_a_batch_that_is_not_finite_leaves_the_tokenizer_as_it_was(bids: Path, tmp_path: Path) -> None:
-    from prima_features.pretraining.build import build_stage
+    from prima_features.pretraining.build import Workplace, build_stage
     from prima_features.pretraining.run import read_stage
     from prima_features.pretraining.stages.tokenizer import TokenBatch
 
@@ -106,7 +106,7 @@ def test_a_batch_that_is_not_finite_leaves_the_tokenizer_as_it_was(bids: Path, t
 
     (tmp_path / "t.toml").write_text(tokenizer_settings(bids))
     settings = read_stage("tokenizer", tmp_path / "t.toml")
-    stage = build_stage(settings, tmp_path, Accelerator(cpu=True), lambda done, total: None)
+    stage = build_stage(settings, Workplace(tmp_path, Accelerator(cpu=True)))
     before = {name: tensor.clone() for name, tensor in stage.modules["tokenizer"].state_dict().items()}
     measures = stage.backward(TokenBatch(torch.full((8, 1, 8, 32, 32), torch.nan)), 0)
     assert measures["loss"].isnan()
@@ -116,7 +116,7 @@ def test_a_batch_that_is_not_finite_leaves_the_tokenizer_as_it_was(bids: Path, t
 
 
 def test_a_tokens_axes_are_exchanged_in_one_way_for_a_batch(bids: Path, tmp_path: Path) -> None:
-    from prima_features.pretraining.build import build_stage
+    from prima_features.pretraining.build import Workplace, build_stage
     from prima_features.pretraining.run import read_stage
 
     from .conftest import tokenizer_settings
@@ -125,7 +125,7 @@ def test_a_tokens_axes_are_exchanged_in_one_way_for_a_batch(bids: Path, tmp_path
     for more in ("", "permute_axes = false"):
         (tmp_path / "t.toml").write_text(tokenizer_settings(bids, more=more))
         settings = read_stage("tokenizer", tmp_path / "t.toml")
-        stage = build_stage(settings, tmp_path, Accelerator(cpu=True), lambda done, total: None)
+        stage = build_stage(settings, Workplace(tmp_path, Accelerator(cpu=True)))
         shapes[more] = {tuple(stage.load(number).values.shape) for number in range(20)}
         assert torch.equal(stage.load(3).values, stage.load(3).values)
     assert shapes[""] == {(8, 1, 8, 32, 32), (8, 1, 32, 8, 32), (8, 1, 32, 32, 8)}

@@ -114,6 +114,7 @@ class Training:
     """A step whose loss or gradient is not finite is skipped; after so many in a run it is stopped."""
     export: Literal["last", "best"] = "last"
     """Which weights become the model: those of the last step, or of the best validation."""
+    optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     checkpoint: Checkpoint = Checkpoint()
     validation: Validation = Validation()

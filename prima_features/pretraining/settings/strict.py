@@ -112,7 +112,8 @@ def _tuple(arguments: tuple[Any, ...], given: Any, folder: Path, where: str) -> 
         raise ValueError(f"{where} has {len(kinds)} values, not {len(items)}")
     places = [f"{where}[{i}]" for i in range(len(items))]
     return tuple(
-        _convert(*pair, folder, None, place) for *pair, place in zip(kinds, items, places, strict=True)
+        _convert(kind, item, folder, None, place)
+        for kind, item, place in zip(kinds, items, places, strict=True)
     )
 
 

@@ -22,7 +22,7 @@ from prima_features.pretraining.randomness import generator
 from prima_features.pretraining.records import TrainingStudy
 from prima_features.pretraining.sampler import Sampler, share_of
 from prima_features.pretraining.settings import ClipTraining
-from prima_features.pretraining.split import held_out
+from prima_features.pretraining.split import split_studies
 from prima_features.pretraining.stages.stage import Stage, Validated
 from prima_features.pretraining.start import Start, digest_of
 from prima_features.pretraining.text_start import TextStart, start_text
@@ -37,14 +37,7 @@ class ClipStage(Stage[list[StudyBatch]]):
     ) -> None:
         self.settings, self.accelerator, self._cohort = settings, accelerator, cohort
         self.failures = cohort.failures
-        held = held_out(
-            [study.subject for study in cohort.studies],
-            settings.data.validation,
-            settings.seed,
-            [study.split for study in cohort.studies],
-        )
-        self._train = [s for s, out in zip(cohort.studies, held, strict=True) if not out]
-        self._held_out = [s for s, out in zip(cohort.studies, held, strict=True) if out]
+        self._train, self._held_out = split_studies(cohort.studies, settings.data.validation, settings.seed)
         self._sampler = Sampler(
             keys=[study.id for study in self._train],
             repeats=[1 + settings.augmentation.abnormal_repeats * s.abnormal for s in self._train],

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from prima_features.encoder import PrimaConfig, Ragged
 from prima_features.encoder.config import TransformerConfig, ViTConfig
-from prima_features.encoder.names import NameEncoder
 from prima_features.encoder.vit import RegisterViT
 from prima_features.pretraining.augment import usual_tokens
 from prima_features.pretraining.card import model_card
@@ -28,7 +27,7 @@ from prima_features.pretraining.randomness import generator
 from prima_features.pretraining.sampler import Sampler, share_of
 from prima_features.pretraining.settings import NamesTraining
 from prima_features.pretraining.settings.stages import ImageTower
-from prima_features.pretraining.split import held_out
+from prima_features.pretraining.split import split_studies
 from prima_features.pretraining.stages.stage import Stage, Validated
 from prima_features.pretraining.start import Start, digest_of
 from prima_features.pretraining.validation import retrieval
@@ -46,7 +45,7 @@ class SeriesBatch:
 class NameTowers(nn.Module):
     """A ViT over one series' token vectors, and the name encoder with a projection to the same length."""
 
-    def __init__(self, encoder: NameEncoder, sizes: ImageTower, config: PrimaConfig) -> None:
+    def __init__(self, encoder: nn.Module, sizes: ImageTower, config: PrimaConfig) -> None:
         super().__init__()
         width = config.sequence.transformer.dim
         transformer = TransformerConfig(width, sizes.depth, sizes.heads, sizes.dim_head, sizes.mlp_dim)
@@ -70,24 +69,10 @@ class NamesStage(Stage[list[SeriesBatch]]):
     ) -> None:
         self.settings, self.accelerator, self._cohort = settings, accelerator, cohort
         self.failures = cohort.failures
-        held = held_out(
-            [study.subject for study in cohort.studies],
-            settings.data.validation,
-            settings.seed,
-            [study.split for study in cohort.studies],
-        )
-        sides = {
-            side: [
-                s
-                for study, out in zip(cohort.studies, held, strict=True)
-                if out == side
-                for s in study.series
-            ]
-            for side in (False, True)
-        }
-        self._train = sides[False]
+        train, held_out = split_studies(cohort.studies, settings.data.validation, settings.seed)
+        self._train = [series for study in train for series in study.series]
         # One of each name: a second copy would be a wrong answer.
-        self._held_out = list({series.name: series for series in reversed(sides[True])}.values())
+        self._held_out = list({series.name: series for study in held_out for series in study.series}.values())
         self._sampler = Sampler(
             keys=[series.name for series in self._train],
             repeats=[1] * len(self._train),

@@ -22,7 +22,7 @@ from prima_features.pretraining.objectives import reconstruction_loss
 from prima_features.pretraining.randomness import generator
 from prima_features.pretraining.sampler import share_of
 from prima_features.pretraining.settings import TokenizerTraining
-from prima_features.pretraining.split import held_out
+from prima_features.pretraining.split import split_studies
 from prima_features.pretraining.stages.stage import Stage, Validated
 from prima_features.pretraining.start import Start, digest_of
 from prima_features.pretraining.token_pool import TokenPool
@@ -53,18 +53,12 @@ class TokenizerStage(Stage[TokenBatch]):
         self.trained = [p for p in self.tokenizer.parameters() if p.requires_grad]
         self.digest = f"{cohort.digest} {digest_of(self.prima.state_dict())}"
         self.failures = cohort.failures
-        held = held_out(
-            [study.subject for study in cohort.studies],
-            settings.data.validation,
-            settings.seed,
-            [study.split for study in cohort.studies],
-        )
-        self._pool = TokenPool(cohort, [s for s, out in zip(cohort.studies, held, strict=True) if not out])
-        rest = [s for s, out in zip(cohort.studies, held, strict=True) if out]
-        self._held_out = TokenPool(cohort, rest) if rest else None
+        train, held_out = split_studies(cohort.studies, settings.data.validation, settings.seed)
+        self._pool = TokenPool(cohort, train)
+        self._held_out = TokenPool(cohort, held_out) if held_out else None
         self.counts = {
-            "training studies": len(held) - sum(held),
-            "validation studies": sum(held),
+            "training studies": len(train),
+            "validation studies": len(held_out),
             "training subvolumes": len(self._pool),
             "validation subvolumes": len(self._held_out) if self._held_out else 0,
         }
