@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Recipe:
     """Arguments of the estimator in place of its defaults."""
     harmonize: str = "none"
     """`none` or `combat`. ComBat keeps the effects of age and sex, or of sex alone where age is the target."""
-    unseen_sites: str = "keep"
+    unseen_sites: Literal["keep", "error"] = "keep"
     """What ComBat does with sites that were not in training: `keep` leaves them as they are, `error` refuses."""
     confounds: tuple[str, ...] = ()
     """Of `age`, `sex`, `icv`: what is taken out of the features, linearly."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -133,11 +133,11 @@ def _targets(frame: pd.DataFrame, task: Task) -> np.ndarray:
             )
         return y
     codes = {name: code for code, name in enumerate(task.classes)}
-    y = frame["target"].map(codes)
-    if y.isna().any():
-        other = frame["target"][y.isna()].iloc[0]
+    found = frame["target"].map(codes)
+    if found.isna().any():
+        other = frame["target"][found.isna()].iloc[0]
         raise UsageError(f"{task.name} tells {', '.join(task.classes)} apart, and a target is {other!r}")
-    return y.to_numpy(dtype=np.int64)
+    return found.to_numpy(dtype=np.int64)
 
 
 def _known(frame: pd.DataFrame) -> pd.DataFrame:
@@ -156,7 +156,7 @@ def _known(frame: pd.DataFrame) -> pd.DataFrame:
     return known
 
 
-def _text(value: object) -> str:
+def _text(value: Any) -> str:
     import pandas as pd
 
     if pd.isna(value):

@@ -34,7 +34,7 @@ class OutOfFold:
     @property
     def tested(self) -> np.ndarray:
         """(N,) rows that were predicted."""
-        return (self.fold >= 0).all(axis=0)
+        return np.asarray((self.fold >= 0).all(axis=0))
 
 
 def cross_validate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -99,7 +100,7 @@ def _check_splits(splits: Splits, samples: Samples) -> None:
         raise UsageError("no study that counts is tested: see the split and the control columns")
 
 
-def assess(result: Scored, samples: Samples, rows: np.ndarray, recipe: Recipe) -> dict[str, object]:
+def assess(result: Scored, samples: Samples, rows: np.ndarray, recipe: Recipe) -> dict[str, Any]:
     """The parts of an `Evaluation` that only need predictions: of cross-validation, or of another cohort.
 
     Args:

@@ -98,7 +98,9 @@ class Splits:
         """Take back what `to_dict` gave."""
         folds = tuple(
             Fold(
-                *(np.array(fold[key], dtype=np.int64) for key in ("train", "test", "inner")),
+                train=np.array(fold["train"], dtype=np.int64),
+                test=np.array(fold["test"], dtype=np.int64),
+                inner=np.array(fold["inner"], dtype=np.int64),
                 repeat=fold["repeat"],
                 name=fold["name"],
             )
