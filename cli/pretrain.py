@@ -65,13 +65,14 @@ def _run(stage: str, config: Path, resume: bool, dry_run: bool) -> None:
 
     with _progress() as callbacks:
         summary = pretrain(stage, config, fresh=not resume, callbacks=callbacks)
-    if summary.is_main:
-        print_failures(summary.failures)
-        for name, value in summary.measures.items():
-            out.print(f"{escape(name)}: {value:.4g}")
-        begun = f", from step {summary.resumed_at} on" if summary.resumed_at else ""
-        skipped = f", {summary.skipped} of them skipped" if summary.skipped else ""
-        out.print(f"[bold]{escape(str(summary.output))}[/]: {summary.steps} steps{begun}{skipped}")
+    if not summary.is_main:
+        return
+    print_failures(summary.failures)
+    for name, value in summary.measures.items():
+        out.print(f"{escape(name)}: {value:.4g}")
+    begun = f", from step {summary.resumed_at} on" if summary.resumed_at else ""
+    skipped = f", {summary.skipped} of them skipped" if summary.skipped else ""
+    out.print(f"[bold]{escape(str(summary.output))}[/]: {summary.steps} steps{begun}{skipped}")
     if not summary.complete:
         raise typer.Exit(3)
 

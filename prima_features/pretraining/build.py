@@ -14,6 +14,7 @@ from torch import Tensor
 from prima_features.pretraining import token_pool
 from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.cohort import Cohort, Make, fill_cohort
+from prima_features.pretraining.layout import CACHE, VOCABULARY
 from prima_features.pretraining.records import RawSeries
 from prima_features.pretraining.reports import Report, read_reports
 from prima_features.pretraining.settings import (
@@ -69,7 +70,7 @@ def build_stage(settings: Training, place: Workplace) -> Stage[Any]:
             begun = start(settings, contrast=True)
             reach = max(_REACH, settings.augmentation.move_threshold)
             cohort = _latents(settings, settings.data, begun, reach, place)
-            return ClipStage(settings, accelerator, begun, cohort, place.folder)
+            return ClipStage(settings, accelerator, begun, cohort, place.folder / VOCABULARY)
         case HeadsTraining():
             return HeadsStage(settings, accelerator)
     raise TypeError(f"{type(settings).__name__} is no stage's settings")
@@ -129,4 +130,4 @@ def _cohort(data: Scans, seed: int, cache: Cache, make: Make, place: Workplace) 
 
 
 def _cache_folder(data: Scans, place: Workplace) -> Path:
-    return data.cache or place.folder / "cache"
+    return data.cache or place.folder / CACHE

@@ -134,6 +134,7 @@ class Loop:
             self.optimiser.step()
         else:
             self.stage.undo()
+            logger.warning("Step %d is skipped: its loss or gradient is not finite", step + 1)
         self.optimiser.zero_grad()
         self.progress.step += 1
         self.progress.skipped += not finite
@@ -155,7 +156,6 @@ class Loop:
             self._validate()
         if (step % settings.checkpoint.every == 0 or is_last) and self.accelerator.is_main_process:
             self._save()
-        self.accelerator.wait_for_everyone()
 
     def _validate(self) -> None:
         result = self.stage.validate()

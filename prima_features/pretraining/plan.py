@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from prima_features.pretraining.layout import CHECKPOINTS, TRAINING
 from prima_features.pretraining.settings import (
     ClipTraining,
     HeadsTraining,
@@ -21,11 +22,11 @@ def make_plan(stage: str, path: Path) -> dict[str, Any]:
     Raises:
         UsageError, NothingUsableError: what the run itself would raise before it reads the first scan.
     """
-    from prima_features.pretraining.run import TRAINING, read_stage
+    from prima_features.pretraining.run import read_stage
 
     settings = read_stage(stage, path)
     folder = settings.output / TRAINING
-    checkpoints = sorted((folder / "checkpoints").glob("step-*.pt"))
+    checkpoints = sorted((folder / CHECKPOINTS).glob("step-*.pt"))
     return {
         "stage": stage,
         **(_heads(settings) if isinstance(settings, HeadsTraining) else _studies(settings, folder)),

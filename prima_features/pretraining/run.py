@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,15 +12,11 @@ from typing import TYPE_CHECKING
 
 from prima_features.embedding.records import Failure
 from prima_features.errors import OutputError, UsageError
+from prima_features.pretraining.layout import CHECKPOINTS, TRAINING, VOCABULARY
 from prima_features.pretraining.settings import STAGES, Training, read_settings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-logger = logging.getLogger(__name__)
-
-TRAINING = "training"
-"""Folder in a run's output that holds all but the model: checkpoints, log.jsonl, plots, tensorboard, cache."""
 
 
 @dataclass(frozen=True)
@@ -117,14 +113,15 @@ def _train(
     from prima_features.pretraining.record import Recorder
 
     is_main = accelerator.is_main_process
-    checkpoints = Checkpoints(folder / "checkpoints", settings.checkpoint.keep)
+    checkpoints = Checkpoints(folder / CHECKPOINTS, settings.checkpoint.keep)
     recorder = Recorder(folder, settings.log, accelerator)
     if is_main:
         _make_folder(folder)
         checkpoints.sweep()
-        if fresh:
+        if fresh or not checkpoints.paths():
             checkpoints.clear()
             recorder.history.path.unlink(missing_ok=True)
+            shutil.rmtree(folder / VOCABULARY, ignore_errors=True)
     accelerator.wait_for_everyone()
     built = build_stage(settings, Workplace(folder, accelerator, callbacks.on_study if is_main else _quiet))
     loop = Loop(built, settings, accelerator, checkpoints, recorder, callbacks.on_step)

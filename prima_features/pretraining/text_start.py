@@ -44,7 +44,7 @@ def start_text(
             tower of the model that the stage starts from.
         begun: the encoder.
         reports: findings of the training studies, which a new vocabulary is trained on.
-        folder: of the run; a new vocabulary is kept in it, so that resuming finds the same.
+        folder: where a new vocabulary is kept, so that resuming finds the same.
         accelerator: of the run.
 
     Raises:
@@ -83,7 +83,7 @@ def _from_transformers(source: Path, out_dim: int, seed: int) -> TextStart:
 
     try:
         gpt2_config = GPT2Config.from_pretrained(source, local_files_only=True)
-        gpt2 = GPT2Model.from_pretrained(source, local_files_only=True, dtype=torch.float32)
+        gpt2 = GPT2Model.from_pretrained(source, local_files_only=True).float()
     except (OSError, ValueError, RuntimeError) as error:
         raise UsageError(f"text.source {source} holds no GPT-2: {str(error).splitlines()[0]}") from error
     config = TextConfig(
@@ -136,10 +136,9 @@ def _new_tower(config: TextConfig, seed: int) -> TextTower:
 def _new_vocabulary(
     config: TextConfig, reports: Iterable[Sequence[str]], folder: Path, accelerator: Accelerator
 ) -> Vocabulary:
-    kept = folder / "text"
-    if accelerator.is_main_process and not (kept / FILE).is_file():
-        kept.mkdir(exist_ok=True)
+    if accelerator.is_main_process and not (folder / FILE).is_file():
+        folder.mkdir(exist_ok=True)
         made = train_vocabulary(map(numbered, reports), config.vocab_size, config.max_tokens)
-        made.save(kept)
+        made.save(folder)
     accelerator.wait_for_everyone()
-    return read_vocabulary(kept, config.max_tokens)
+    return read_vocabulary(folder, config.max_tokens)

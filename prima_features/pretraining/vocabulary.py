@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -35,6 +36,11 @@ class Vocabulary:
                 f"the text tower's tokenizer has no {END}, which ends every report: use GPT-2's kind"
             )
         self.tokenizer, self.end, self.max_tokens = tokenizer, end, max_tokens
+
+    @property
+    def digest(self) -> str:
+        """Hash of all that it does."""
+        return hashlib.sha256(self.tokenizer.to_str().encode()).hexdigest()
 
     @property
     def size(self) -> int:

@@ -115,12 +115,12 @@ def test_clip_learns_which_report_belongs_to_which_study(
 
 
 def test_the_tokenizer_learns_to_rebuild(bids: Path, write: Write, tmp_path: Path) -> None:
-    text = tokenizer_settings(bids, steps=150, more="revive_every = 5").replace(
+    text = tokenizer_settings(bids, steps=100, more="revive_every = 5").replace(
         "[data]", "[optimiser]\nlr = 3e-3\n[data]"
     )
     assert run("pretrain", "tokenizer", write(text)) == 0
     lines = [line for line in log(tmp_path / "run") if "loss" in line]
-    assert np.mean([line["loss"] for line in lines[-5:]]) < 0.5 * np.mean(
+    assert np.mean([line["loss"] for line in lines[-5:]]) < 0.6 * np.mean(
         [line["loss"] for line in lines[:5]]
     )
     assert sum(line["codes_revived"] for line in lines) > 0

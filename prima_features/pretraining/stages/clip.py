@@ -33,7 +33,7 @@ class ClipStage(Stage[list[StudyBatch]]):
     """Trains name encoders, both ViTs and the text tower on the cached latents of a cohort."""
 
     def __init__(
-        self, settings: ClipTraining, accelerator: Accelerator, start: Start, cohort: Cohort, folder: Path
+        self, settings: ClipTraining, accelerator: Accelerator, start: Start, cohort: Cohort, vocabulary: Path
     ) -> None:
         self.settings, self.accelerator, self._cohort = settings, accelerator, cohort
         self.failures = cohort.failures
@@ -46,13 +46,12 @@ class ClipStage(Stage[list[StudyBatch]]):
         )
         self.prima = start.prima.to(accelerator.device).eval()
         reports = [study.findings for study in self._train]
-        self.text: TextStart = start_text(settings, start, reports, folder, accelerator)
+        self.text: TextStart = start_text(settings, start, reports, vocabulary, accelerator)
         self.text.tower.to(accelerator.device)
         self.modules = {"prima": self.prima, "text": self.text.tower}
         self.trained = [*self._image_parameters(), *self.text.tower.parameters()]
-        self.digest = " ".join(
-            [cohort.digest, *(digest_of(module.state_dict()) for module in self.modules.values())]
-        )
+        weights = [digest_of(module.state_dict()) for module in self.modules.values()]
+        self.digest = " ".join([cohort.digest, *weights, self.text.vocabulary.digest])
         self.counts = {
             "training studies": len(self._train),
             "abnormal training studies": sum(study.abnormal for study in self._train),
@@ -126,7 +125,7 @@ class ClipStage(Stage[list[StudyBatch]]):
         return [parameter for parameter in self.prima.parameters() if parameter.requires_grad]
 
     def _batches(self, studies: Sequence[TrainingStudy]) -> list[StudyBatch]:
-        size = self.settings.chunk or max(1, len(studies))
+        size = self.settings.chunk or self.settings.batch // self.accelerator.num_processes
         return [
             study_batch(studies[i : i + size], self.text.vocabulary, self.prima.config)
             for i in range(0, len(studies), size)

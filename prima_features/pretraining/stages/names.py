@@ -136,7 +136,7 @@ class NamesStage(Stage[list[SeriesBatch]]):
         return series_vectors(usual_tokens(self._cohort.tokens(series)), self.prima.config)
 
     def _batches(self, pairs: Sequence[tuple[Tensor, str]]) -> list[SeriesBatch]:
-        size = self.settings.chunk or max(1, len(pairs))
+        size = self.settings.chunk or self.settings.batch // self.accelerator.num_processes
         chunks = [pairs[i : i + size] for i in range(0, len(pairs), size)]
         return [
             SeriesBatch(Ragged.from_list([v for v, _ in chunk]), [name for _, name in chunk])
