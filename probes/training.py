@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -49,24 +48,6 @@ class TrainingSet:
             sexes=_counts(used.frame["sex"]),
             sites=_counts(used.sites.tolist()),
             subject_digests=tuple(sorted({subject_digest(name) for name in used.named_subjects})),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return vars(self) | {"source": vars(self.source)}
-
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> TrainingSet:
-        """Take back what `to_dict` gave."""
-        age_range = document["age_range"]
-        return cls(
-            **document
-            | {
-                "source": FeatureSource(**document["source"]),
-                "typical": tuple(document["typical"]),
-                "age_range": tuple(age_range) if age_range else None,
-                "subject_digests": tuple(document["subject_digests"]),
-            }
         )
 
 
