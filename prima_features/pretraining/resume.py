@@ -13,14 +13,17 @@ from prima_features.pretraining.settings import Training
 
 FREE = (
     "output", "device", "prefetch", "nan_limit", "export", "chunk", "log.", "checkpoint.", "validation.",
-    "data.cache", "data.source", "data.reports", "data.embeddings", "data.labels", "model",
+    "model", "data.source", "data.reports", "data.cache", "data.embeddings", "data.labels", "data.participants",
+    "text.source",
 )  # fmt: skip
-"""Settings that a resumed run may change: they do not change the numbers, or are paths whose content is compared."""
+"""Settings that are not recorded, and that a resumed run may change: they do not change the numbers, or name data
+and models whose content is compared. A path or a participant can tell a patient's name, and a checkpoint must not."""
 
 
 def settings_record(settings: Training) -> str:
-    """The settings as JSON, for a checkpoint."""
-    return json.dumps(asdict(settings), default=_plain, sort_keys=True)
+    """The settings that matter, as JSON, for a checkpoint."""
+    flat = dict(_flat(asdict(settings)))
+    return json.dumps({key: value for key, value in flat.items() if not key.startswith(FREE)}, sort_keys=True)
 
 
 def check_same(record: str, data: str, settings: Training, digest: str, folder: Path) -> None:
@@ -35,11 +38,11 @@ def check_same(record: str, data: str, settings: Training, digest: str, folder: 
     Raises:
         UsageError: with each setting that differs, or that the data do.
     """
-    old, new = (dict(_flat(json.loads(text))) for text in (record, settings_record(settings)))
+    old, new = json.loads(record), json.loads(settings_record(settings))
     changed = [
         f"{key} was {old.get(key)!r} and is {new.get(key)!r}"
         for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key) and not key.startswith(FREE)
+        if old.get(key) != new.get(key)
     ]
     if not changed and data != digest:
         changed = ["the studies, or the model it starts from, are others"]
@@ -56,9 +59,3 @@ def _flat(values: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any
             yield from _flat(value, f"{where}{key}.")
         else:
             yield f"{where}{key}", value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is no setting")

@@ -12,6 +12,8 @@ import torch
 
 from prima_features.cli.main import main
 from prima_features.embedding.read import read_embeddings
+from prima_features.pretraining.objectives import clip_loss
+from prima_features.pretraining.reports import read_reports
 from prima_features.pretraining.vocabulary import read_vocabulary
 from prima_features.weights import PrimaModel, load_text, score_heads
 from prima_features.weights.directory import read_config
@@ -82,6 +84,13 @@ def test_four_stages_make_a_model_that_embeds_and_scores(
     assert run("embed", bids, tmp_path / "e.h5", "--model", tmp_path / "three") == 0
     file = read_embeddings(tmp_path / "e.h5")
     assert file.clip_embedding.shape == (8, 12)
+    # Validation measured what embedding and the text tower give.
+    findings = [read_reports(reports)[f"sub-{i:02}"].findings for i in (6, 7)]
+    with torch.no_grad():
+        texts = tower(*vocabulary.batch(findings))
+    images = torch.from_numpy(file.clip_embedding[6:])
+    expected_loss = clip_loss(images, texts, third.contrast.temperature).item()
+    assert validations[-1]["clip_loss"] == pytest.approx(expected_loss, abs=1e-5)
     with (tmp_path / "labels.tsv").open("w") as table:
         rows = csv.writer(table, delimiter="\t")
         rows.writerow(["study", "left lesion", "neurology", "priority"])
