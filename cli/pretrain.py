@@ -99,10 +99,10 @@ def _progress() -> Iterator[Callbacks]:
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[shown]}"), console=err) as progress:
-        studies = progress.add_task("studies", total=None, shown="")
+        studies = progress.add_task("studies", total=None, visible=False, shown="")
         steps = progress.add_task("steps", total=None, visible=False, shown="")
         yield Callbacks(
-            lambda done, total: progress.update(studies, completed=done, total=total),
+            lambda done, total: progress.update(studies, completed=done, total=total, visible=True),
             lambda step, total: progress.update(steps, completed=step, total=total, visible=True),
             lambda step, total, measures: progress.update(
                 steps, completed=step, total=total, shown=f"loss {measures['loss']:.4g}"

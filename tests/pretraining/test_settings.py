@@ -98,7 +98,7 @@ def test_a_wrong_key_is_named(write: Write, more: str, told: str) -> None:
         (CLIP + "[data]\nsynthetic = 3\nsource = 'x'\n", "data.source and synthetic: give one of them"),
         (
             CLIP + "[data]\nsynthetic = 3\nformat = 'bids'\n",
-            "data.format, participants and slice_axis belong to source",
+            "data.format belongs to source, and synthetic is given",
         ),
         ('output = "run"\n' + DATA, "give model, what to start from, or network"),
         ('output = "run"\n[network.study]\nregisters = 1\n' + DATA, "model is missing"),

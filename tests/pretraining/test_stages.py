@@ -212,6 +212,11 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(
     shown = " ".join(capsys.readouterr().out.split())
     assert "training studies 6 validation studies 2 series 16" in shown
     assert "abnormal studies 4" in shown
+    chosen = path.read_text().replace(
+        "cache_type", 'suffixes = ["T1w"]\nparticipants = ["01", "sub-03"]\ncache_type'
+    )
+    assert run("pretrain", "clip", write(chosen), "--dry-run") == 0
+    assert "series 2" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+_OF_SOURCE = ("format", "participants", "sessions", "datatypes", "suffixes", "slice_axis")
+
 
 @dataclass(frozen=True)
 class Scans:
@@ -18,6 +20,12 @@ class Scans:
     """Studies made up by `prima_features.synthetic`, in place of a source."""
     participants: tuple[str, ...] = ()
     """Only these subjects, with or without `sub-`."""
+    sessions: tuple[str, ...] = ()
+    """Only these sessions, with or without `ses-`."""
+    datatypes: tuple[str, ...] = ()
+    """BIDS datatypes to take, in place of the default ones."""
+    suffixes: tuple[str, ...] = ()
+    """BIDS suffixes to take, in place of the default ones."""
     description: str = ""
     """Study description that the model reads, in place of the scan's own."""
     slice_axis: Literal["L", "P", "S"] | None = None
@@ -36,8 +44,10 @@ class Scans:
             raise ValueError("source and synthetic: give one of them, and not both")
         if self.synthetic < 0:
             raise ValueError(f"synthetic must be 0 or more, not {self.synthetic}")
-        if self.synthetic and (self.format != "auto" or self.participants or self.slice_axis):
-            raise ValueError("format, participants and slice_axis belong to source, and synthetic is given")
+        if self.synthetic and (
+            given := [name for name in _OF_SOURCE if getattr(self, name) not in ("auto", (), None)]
+        ):
+            raise ValueError(f"{given[0]} belongs to source, and synthetic is given: leave one of them out")
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation is a share from 0 to below 1, not {self.validation}")
 

@@ -13,7 +13,16 @@ from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.records import RawStudy
 from prima_features.pretraining.reports import Report
 from prima_features.pretraining.settings import Scans
-from prima_features.studies import DicomOptions, FindOptions, Found, Selection, Series, Study, find
+from prima_features.studies import (
+    BidsOptions,
+    DicomOptions,
+    FindOptions,
+    Found,
+    Selection,
+    Series,
+    Study,
+    find,
+)
 from prima_features.volumes import ReadOptions, Volume, read_volume
 
 
@@ -74,7 +83,8 @@ def find_scans(
         settings.source,
         FindOptions(
             format=settings.format,
-            selection=Selection(participants=settings.participants),
+            selection=Selection(settings.participants, settings.sessions),
+            bids=BidsOptions(settings.datatypes, settings.suffixes),
             dicom=DicomOptions(min_slices=settings.min_slices),
         ),
         pseudonyms,

@@ -17,7 +17,7 @@ from prima_features.encoder.config import TransformerConfig, ViTConfig
 from prima_features.encoder.vit import RegisterViT
 from prima_features.pretraining.augment import usual_tokens
 from prima_features.pretraining.card import model_card
-from prima_features.pretraining.cohort import CachedSeries, Cohort
+from prima_features.pretraining.cohort import CachedSeries, CachedStudy, Cohort
 from prima_features.pretraining.collate import series_vectors
 from prima_features.pretraining.export import write_model
 from prima_features.pretraining.gather import gather_rows
@@ -70,9 +70,9 @@ class NamesStage(Stage[list[SeriesBatch]]):
         self.settings, self.accelerator, self._cohort = settings, accelerator, cohort
         self.failures = cohort.failures
         train, held_out = split_studies(cohort.studies, settings.data.validation, settings.seed)
-        self._train = [series for study in train for series in study.series]
+        self._train = _named_series(train)
         # One of each name: a second copy would be a wrong answer.
-        self._held_out = list({series.name: series for study in held_out for series in study.series}.values())
+        self._held_out = list({series.name: series for series in _named_series(held_out)}.values())
         self._sampler = Sampler(
             keys=[series.name for series in self._train],
             repeats=[1] * len(self._train),
@@ -149,6 +149,11 @@ class NamesStage(Stage[list[SeriesBatch]]):
         with self.accelerator.autocast():
             images, names = self.towers(tokens, batch.names)
         return images.float(), names.float()
+
+
+def _named_series(studies: Sequence[CachedStudy]) -> list[CachedSeries]:
+    """All series but those that only their UID stands for, which says nothing."""
+    return [series for study in studies for series in study.series if not series.name.startswith("UNK-")]
 
 
 def _named(recalls: Mapping[str, float]) -> dict[str, float]:
