@@ -166,10 +166,13 @@ def test_chunks_train_to_the_same_weights_as_the_whole_batch(
 ) -> None:
     for name, more in (("whole", ""), ("chunks", "chunk = 1")):
         text = clip_settings(bids, reports, tokenizer_model, more=more).replace('"run"', f'"{name}"')
+        # Steps far larger than the agreement asked for, and in proportion to the gradient.
+        text = text.replace("[data]", "[optimiser]\nlr = 1e-2\neps = 0.1\n[data]")
         assert run("pretrain", "clip", write(text)) == 0
     for one, other in zip(log(tmp_path / "whole"), log(tmp_path / "chunks"), strict=True):
         if "loss" in one:
             assert one["loss"] == pytest.approx(other["loss"], abs=1e-5)
+            assert one["gradient_norm"] == pytest.approx(other["gradient_norm"], rel=1e-4)
     whole, chunks = (PrimaModel.from_pretrained(tmp_path / name).state_dict() for name in ("whole", "chunks"))
     for name, tensor in whole.items():
         torch.testing.assert_close(chunks[name], tensor, atol=1e-5, rtol=1e-5)
