@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from prima_features.encoder.contrast import Contrast
 from prima_features.pretraining.augment import apply, draw, unchanged
 from prima_features.pretraining.card import model_card
 from prima_features.pretraining.cohort import CachedStudy, Cohort
@@ -27,6 +28,8 @@ from prima_features.pretraining.stages.stage import Stage, Validated
 from prima_features.pretraining.start import Start, digest_of
 from prima_features.pretraining.text_start import TextStart, start_text
 from prima_features.pretraining.validation import retrieval
+
+T = TypeVar("T")
 
 
 class ClipStage(Stage[list[StudyBatch]]):
@@ -67,12 +70,12 @@ class ClipStage(Stage[list[StudyBatch]]):
             study = read_study(self._cohort, self._train[items[place]])
             chance = generator(self.settings.seed, "augment", number, place)
             studies.append(apply(study, draw(study, self.settings.augmentation, chance)))
-        return self._batches(studies)
+        return [self._batch(chunk) for chunk in _chunks(studies, self._chunk)]
 
     def backward(self, batch: list[StudyBatch], number: int) -> Mapping[str, Tensor]:
         """CLIP over the studies of all processes, patient discrimination over all their series."""
         contrast = self._contrast
-        owners = self._owners(batch)
+        owners = self._owners([n for chunk in batch for n in chunk.n_series])
         measures: dict[str, Tensor] = {}
 
         def loss(embedded: Sequence[Tensor], temperatures: Sequence[Tensor]) -> Tensor:
@@ -93,11 +96,13 @@ class ClipStage(Stage[list[StudyBatch]]):
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         # Contiguous parts, so that gathering them gives the studies in their order.
         first, last = (len(self._held_out) * (rank + i) // processes for i in range(2))
-        studies = [unchanged(read_study(self._cohort, study)) for study in self._held_out[first:last]]
-        batches = self._batches(studies)
-        parts = [self._embed(batch) for batch in batches]
+        parts, n_series = [], []
+        for studies in _chunks(self._held_out[first:last], self._chunk):
+            batch = self._batch([unchanged(read_study(self._cohort, study)) for study in studies])
+            parts.append(self._embed(batch))
+            n_series += batch.n_series
         images, texts, series = map(gather_rows, self._joined(parts))
-        owners = self._owners(batches)
+        owners = self._owners(n_series)
         loss = clip_loss(images, texts, self._contrast.temperature).item()
         patients = patient_loss(series, owners, self._contrast.patient_temperature).item()
         measures = {
@@ -114,7 +119,7 @@ class ClipStage(Stage[list[StudyBatch]]):
         write_model(folder, self.prima, model_card("clip", record), text)
 
     @property
-    def _contrast(self):  # type: ignore[no-untyped-def]
+    def _contrast(self) -> Contrast:
         assert self.prima.contrast is not None
         return self.prima.contrast
 
@@ -124,12 +129,13 @@ class ClipStage(Stage[list[StudyBatch]]):
         self._contrast.patient_temperature.requires_grad_(False)
         return [parameter for parameter in self.prima.parameters() if parameter.requires_grad]
 
-    def _batches(self, studies: Sequence[TrainingStudy]) -> list[StudyBatch]:
-        size = self.settings.chunk or self.settings.batch // self.accelerator.num_processes
-        return [
-            study_batch(studies[i : i + size], self.text.vocabulary, self.prima.config)
-            for i in range(0, len(studies), size)
-        ]
+    @property
+    def _chunk(self) -> int:
+        """Studies that this process computes at a time."""
+        return self.settings.chunk or self.settings.batch // self.accelerator.num_processes
+
+    def _batch(self, studies: Sequence[TrainingStudy]) -> StudyBatch:
+        return study_batch(studies, self.text.vocabulary, self.prima.config)
 
     def _embed(self, batch: StudyBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Images (B, C), texts (B, C) and vectors of the series (S, P), float32."""
@@ -148,11 +154,15 @@ class ClipStage(Stage[list[StudyBatch]]):
         empty = [torch.zeros(0, width, device=self.accelerator.device) for width in widths]
         return [torch.cat(rows) for rows in zip(empty, *parts, strict=True)]
 
-    def _owners(self, batches: Sequence[StudyBatch]) -> Tensor:
-        """The study (S,) of each series of all processes, numbered over all of them."""
-        counts = torch.tensor([n for batch in batches for n in batch.n_series], dtype=torch.long)
-        counts = gather_rows(counts.to(self.accelerator.device))
+    def _owners(self, n_series: Sequence[int]) -> Tensor:
+        """The study (S,) of each series of all processes, from the numbers of series of this one's studies."""
+        counts = gather_rows(torch.tensor(n_series, dtype=torch.long, device=self.accelerator.device))
         return torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 def read_study(cohort: Cohort, study: CachedStudy) -> TrainingStudy:
