@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from prima_features.embedding.write import replacing
@@ -63,7 +63,7 @@ class Cache:
             raise OutputError(f"The cache {self.folder} cannot be made ({error.strerror})") from error
         made = {name: tensor.contiguous() for name, tensor in tensors.items()}
         with replacing(entry.path) as temporary:
-            save_file(made, temporary, {"inputs": entry.inputs, "content": _digest(made)})
+            temporary.write_bytes(save(made, {"inputs": entry.inputs, "content": _digest(made)}))
 
     def load(self, entry: Entry) -> dict[str, Tensor] | None:
         """An entry's tensors; None where there is none, it is stale or it is damaged."""

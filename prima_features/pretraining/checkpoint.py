@@ -45,7 +45,7 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
     def save_best(self, state: Mapping[str, Any]) -> None:
-        """Write the state of the best validation, over that of an earlier one."""
+        """Write the state of the best validation, over that of an earlier one. No run goes on from it."""
         self._write(self.folder / _BEST, state)
 
     def paths(self) -> list[Path]:

@@ -64,7 +64,7 @@ def write_heads(
         for name in (directory.MODEL, directory.TEXT, VOCABULARY):
             if (source / name).is_file():
                 shutil.copyfile(source / name, made / name)
-        save_file(dict(heads), made / directory.HEADS, {"format": "pt"})
+        _write(heads, made / directory.HEADS)
         directory.write_config(made, replace(base, heads=config))
         (made / directory.CARD).write_text(card, encoding="utf-8")
         directory.write_checksums(made)
@@ -76,8 +76,13 @@ def _scratch(folder: Path) -> Path:
 
 
 def _save(module: nn.Module, path: Path) -> None:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    save_file(tensors, path, {"format": "pt"})
+    _write({name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}, path)
+
+
+def _write(tensors: Mapping[str, Tensor], path: Path) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
+    # The library lets nobody but the owner read what it writes; a model is read by whom its folder lets.
+    path.chmod(path.parent.stat().st_mode & 0o666)
 
 
 def _put_in_place(folder: Path) -> None:

@@ -167,19 +167,19 @@ class Loop:
         if self.accelerator.is_main_process:
             self.recorder.validation(progress.step, result)
             if is_best:
-                self.checkpoints.save_best(self._state())
+                self.checkpoints.save_best(self._state(optimiser=False))
 
     def _save(self) -> None:
         self.checkpoints.save(self._state(), self.progress.step)
 
-    def _state(self) -> dict[str, Any]:
-        return {
+    def _state(self, optimiser: bool = True) -> dict[str, Any]:
+        state = {
             "settings": settings_record(self.settings),
             "data": self.stage.digest,
             "progress": vars(self.progress).copy(),
             "modules": {name: module.state_dict() for name, module in self.stage.modules.items()},
-            "optimiser": self.optimiser.state_dict(),
         }
+        return state | {"optimiser": self.optimiser.state_dict()} if optimiser else state
 
     def _restore(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
         for name, module in self.stage.modules.items():

@@ -103,6 +103,7 @@ def test_four_stages_make_a_model_that_embeds_and_scores(
     assert run("pretrain", "heads", write(text)) == 0
     losses = [line["loss"] for line in log(tmp_path / "four") if "loss" in line]
     assert len(losses) == 5 and np.isfinite(losses).all()
+    assert all(file.stat().st_mode & 0o044 for file in (tmp_path / "four").glob("*.*"))
     checked, loaded = verify(tmp_path / "four")
     assert all(file.ok for file in checked) and loaded == ["encoder", "text tower", "3 heads"]
     scores = score_heads(tmp_path / "four", file.study_embedding)

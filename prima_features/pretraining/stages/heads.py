@@ -119,7 +119,7 @@ class HeadsStage(Stage[HeadBatch]):
         for (kind, name), head in self.heads.items():
             prefix = f"{kind}.{name}." if name else f"{kind}."
             for part, tensor in head.state_dict().items():
-                tensors[prefix + part] = tensor.detach().cpu().contiguous()
+                tensors[prefix + part] = tensor.detach().cpu()
         config = HeadsConfig(
             diagnosis=self._head_configs("diagnosis"),
             referral=self._head_configs("referral"),
