@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from prima_features.cli.main import main
 from prima_features.embedding.read import read_embeddings
@@ -32,6 +33,14 @@ def log(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "training" / "log.jsonl").read_text().splitlines()]
 
 
+def tensorboard(training: Path) -> EventAccumulator:
+    """What TensorBoard would show."""
+    (folder,) = {file.parent for file in (training / "tensorboard").rglob("events.*")}
+    board = EventAccumulator(str(folder))
+    board.Reload()
+    return board
+
+
 def test_four_stages_make_a_model_that_embeds_and_scores(
     bids: Path, reports: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -44,7 +53,10 @@ def test_four_stages_make_a_model_that_embeds_and_scores(
     assert "step 4/4: loss" in printed.err and "reconstruction_loss" in printed.out
     training = tmp_path / "one" / "training"
     assert {path.name for path in (training / "plots").iterdir()} == {"loss.png", "reconstructions.png"}
-    assert list((training / "tensorboard").rglob("events.*"))
+    board = tensorboard(training)
+    assert {"train/loss", "train/lr", "validation/reconstruction_loss"} <= set(board.Tags()["scalars"])
+    assert [event.step for event in board.Scalars("train/loss")] == [1, 2, 3, 4]
+    assert board.Tags()["images"] == ["reconstructions"]
     first = PrimaModel.from_pretrained(tmp_path / "one")
 
     # 2: the names, from the first stage's output and with its tokenizer.
