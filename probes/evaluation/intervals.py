@@ -32,11 +32,14 @@ class Estimate:
     ci_high: float = float("nan")
 
     def __str__(self) -> str:
-        """`0.812 (0.75 to 0.869)`; `-` where it is not defined."""
+        """`0.812 (0.750 to 0.869)`, `13.0 (9.9 to 17.1)`; `-` where it is not defined."""
         if not np.isfinite(self.value):
             return "-"
-        interval = f" ({self.ci_low:.3g} to {self.ci_high:.3g})" if np.isfinite(self.ci_low) else ""
-        return f"{self.value:.3g}{interval}"
+        decimals = int(np.clip(3 - len(str(int(abs(self.value)))), 0, 2)) if abs(self.value) >= 1 else 3
+        # Rounded and then added to 0, -0.0 loses its sign.
+        value, low, high = (round(number, decimals) + 0.0 for number in vars(self).values())
+        interval = f" ({low:.{decimals}f} to {high:.{decimals}f})" if np.isfinite(low) else ""
+        return f"{value:.{decimals}f}{interval}"
 
     def to_dict(self) -> dict[str, float | None]:
         """For JSON, which has no NaN."""
