@@ -1,0 +1,12 @@
+"""Synthetic brains with known factors: a subject, its anatomy, and images of it.
+
+draw ---> anatomy ---> render ---> write
+Subject   Anatomy      Rendered    BIDS, DICOM, reports, tables
+"""
+
+from prima_features.synthetic.acquisition import Acquisition
+from prima_features.synthetic.anatomy import Anatomy, build_anatomy
+from prima_features.synthetic.render import Rendered, render_series
+from prima_features.synthetic.subject import Subject
+
+__all__ = ["Acquisition", "Anatomy", "Rendered", "Subject", "build_anatomy", "render_series"]

@@ -1,0 +1,82 @@
+"""One series as it is acquired: a plain record of everything that the scanner and its operator decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Plane = Literal["axial", "coronal", "sagittal"]
+Sequence = Literal["T1w", "T2w", "FLAIR", "DWI", "ADC", "T1c"]
+SEQUENCES: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR", "DWI", "ADC", "T1c")
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Settings of one series. It does not depend on who lies in the scanner."""
+
+    sequence: Sequence
+    plane: Plane
+    description: str
+    """SeriesDescription."""
+    protocol: str
+    """ProtocolName."""
+    matrix: tuple[int, int]
+    """Columns and rows."""
+    spacing: tuple[float, float]
+    """Distance between columns and between rows, mm."""
+    thickness: float
+    """mm"""
+    gap: float
+    """Between slices, mm."""
+    n_slices: int
+    tr: float
+    """Repetition time, ms."""
+    te: float
+    """Echo time, ms."""
+    ti: float = 0.0
+    """Inversion time, ms; 0 without inversion."""
+    b_value: float = 0.0
+    """s/mm2"""
+    field_strength: float = 3.0
+    """Tesla"""
+    three_d: bool = False
+    fat_suppressed: bool = False
+    contrast_dose: float = 0.0
+    """Of gadolinium, 1 for a single dose."""
+    head_tilt: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """How the head lies: degrees about the axes to the right, to the front and to the head."""
+    angulation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """How the operator turned the slices, in the same terms."""
+    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Of the stack from the middle of the brain, mm to R, A, S."""
+    codes: str = ""
+    """Directions of the axes as stored in NIfTI, such as `RAS`; empty: as displayed."""
+    bias: float = 0.2
+    """Strength of the receive field: standard deviation of its logarithm."""
+    noise: float = 0.03
+    """Standard deviation, over the signal of grey matter."""
+    blur: float = 0.0
+    """Width of the point spread in plane, mm (standard deviation)."""
+    gain: float = 500.0
+    """What grey matter's signal is stored as; without meaning for ADC maps."""
+    contrast_jitter: float = 0.04
+    """Standard deviation of the logarithm of each tissue's signal around its real one."""
+    manufacturer: str = "SIEMENS"
+    model: str = "Synthetic"
+    number: int = 1
+    """SeriesNumber"""
+    seed: int = 0
+    """Of bias, noise and jitter."""
+
+    @property
+    def slice_distance(self) -> float:
+        """Between the middles of neighbouring slices, mm."""
+        return self.thickness + self.gap
+
+    def __post_init__(self) -> None:
+        if self.sequence not in SEQUENCES:
+            raise ValueError(f"sequence must be one of {', '.join(SEQUENCES)}, not {self.sequence!r}")
+        if min(*self.matrix, self.n_slices) < 2:
+            raise ValueError(f"a series has at least 2 x 2 x 2 voxels, not {(*self.matrix, self.n_slices)}")
+        if min(*self.spacing, self.thickness) <= 0 or self.gap < 0:
+            raise ValueError(f"voxels must be longer than 0 mm, not {(*self.spacing, self.thickness)}")

@@ -1,0 +1,65 @@
+"""What age does to the atlas before it is warped: wider sulci, and white-matter hyperintensities."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from prima_features.synthetic.atlas import Atlas, Region
+from prima_features.synthetic.atlas.load import COARSE, SHAPE
+from prima_features.synthetic.flow import to_fine
+from prima_features.synthetic.randomness import generator
+from prima_features.synthetic.subject import Subject
+
+_FADE = 1.25
+"""mm over which cortex gives way to fluid."""
+_CAPS = 7.0
+"""mm from the ventricles over which hyperintensities become rarer."""
+_LEAST = 0.05
+"""ml of hyperintensities below which none are drawn."""
+
+
+def with_wider_sulci(atlas: Atlas, everywhere: float, temporal: float) -> torch.Tensor:
+    """The atlas's tone with fluid `everywhere` mm deep into the cortex, and deeper in the temporal lobes.
+
+    The cerebellum takes part by half.
+    """
+    if everywhere <= 0 and temporal <= 0:
+        return atlas.tone
+    width = everywhere * torch.ones_like(atlas.skull_depth) + temporal * _temporal(atlas)
+    width = width * (1 - 0.5 * atlas.share[Region.CEREBELLUM] - 0.8 * atlas.share[Region.BRAIN_STEM])
+    left = ((atlas.depth - to_fine(width[None])[0]) / _FADE).clamp(0, 1)
+    return torch.where(atlas.depth > 0, atlas.tone * left, atlas.tone)
+
+
+def _temporal(atlas: Atlas) -> torch.Tensor:
+    """Coarse: 1 in the temporal lobes, falling to 0 around them."""
+    x, y, z = atlas.coarse_points()
+    lateral = ((x.abs() - 18) / 10).clamp(0, 1)
+    low = ((6 + 0.35 * (-y - 20).clamp(min=0) - z) / 10).clamp(0, 1)
+    return lateral * low * ((y + 60) / 12).clamp(0, 1) * ((22 - y) / 8).clamp(0, 1)
+
+
+def hyperintensities(subject: Subject, atlas: Atlas) -> torch.Tensor | None:
+    """Share of each voxel, (X, Y, Z): caps and bands at the ventricles first, then spots in deep white matter.
+
+    A smooth random propensity is cut at the level at which the volume aimed at lies above it. None where that is
+    nearly nothing.
+    """
+    if subject.hyperintensity_ml < _LEAST:
+        return None
+    rng = generator(subject.seed, subject.index, "hyperintensities")
+    propensity = torch.exp(-atlas.ventricle_distance / _CAPS).cpu()
+    for cells, weight in (((16, 19, 18), 0.22), ((34, 40, 37), 0.20)):
+        noise = torch.from_numpy(rng.standard_normal((1, 1, *cells)).astype("float32"))
+        shape = [n // COARSE for n in SHAPE]
+        propensity = (
+            propensity + weight * F.interpolate(noise, size=shape, mode="trilinear", align_corners=True)[0, 0]
+        )
+    fine = to_fine(propensity.to(atlas.tone.device)[None])[0]
+    white = (atlas.label == Region.CEREBRUM) & (atlas.tone > 1.6) & (atlas.depth > 4)
+    wanted = subject.hyperintensity_ml * 1000 / atlas.spacing**3
+    wanted /= subject.brain_ml / 1589.0
+    candidates = fine[white]
+    level = candidates.topk(min(int(wanted) + 1, len(candidates))).values[-1]
+    return ((fine - level) / 0.06 + 0.5).clamp(0, 1) * white

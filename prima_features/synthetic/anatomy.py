@@ -1,0 +1,164 @@
+"""A subject's own anatomy: the atlas warped to the subject's factors, with its lesions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from prima_features.synthetic import flow
+from prima_features.synthetic.ageing import hyperintensities, with_wider_sulci
+from prima_features.synthetic.atlas import Atlas, Region, load_atlas
+from prima_features.synthetic.atlas.labels import INTRACRANIAL, PARENCHYMA
+from prima_features.synthetic.atlas.load import COARSE
+from prima_features.synthetic.lesions.field import distance, presence
+from prima_features.synthetic.lesions.records import Lesion
+from prima_features.synthetic.randomness import generator
+from prima_features.synthetic.subject import Subject
+
+ATLAS_BRAIN_ML = 1589.0
+"""Brain tissue of the atlas, as `measure` finds it."""
+_WANDER = ((6, 7, 7), 2.6), ((13, 15, 14), 1.3)
+"""Cells and standard deviations (mm) of the random warps."""
+_HIPPOCAMPAL = 2.0
+"""The temporal horns beside them push against shrinking hippocampi on the coarse grid; this makes up for it."""
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A layer of a lesion in a box of the anatomy."""
+
+    kind: str
+    tissue: str
+    box: tuple[slice, slice, slice]
+    share: torch.Tensor
+    """Of each voxel in the box, 0 to 1."""
+    core: bool
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """A head on the atlas's grid, its axes running to R, A, S, its voxels scaled to the head's size."""
+
+    tone: torch.Tensor
+    """(X, Y, Z) float32, as the atlas's."""
+    label: torch.Tensor
+    """(X, Y, Z) uint8, `Region`."""
+    painted: tuple[Painted, ...]
+    """In the order in which they cover each other."""
+    scale: tuple[float, float, float]
+    """Size along x, y, z over the atlas's."""
+    spacing: float
+    """Of the atlas, mm."""
+    origin: tuple[float, float, float]
+    """MNI coordinates of the first voxel."""
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel."""
+        return float(np.prod(self.scale)) * self.spacing**3 / 1000
+
+
+def build_anatomy(subject: Subject, device: str = "cpu") -> Anatomy:
+    """Warp the atlas to a subject. All random numbers come from the subject's seed and are drawn on the CPU."""
+    atlas = load_atlas(device)
+    back = flow.backward(_velocity(subject, atlas), atlas.spacing * COARSE)
+    shift = flow.to_fine(back) / atlas.spacing
+    tone = with_wider_sulci(atlas, subject.sulcal_mm, subject.temporal_mm)
+    spots = hyperintensities(subject, atlas)
+    warped = flow.sample(tone[None] if spots is None else torch.stack([tone, spots]), shift)
+    label = flow.sample(atlas.label[None].float(), shift, "nearest")[0].to(torch.uint8)
+    size = (subject.brain_ml / ATLAS_BRAIN_ML) ** (1 / 3)
+    painted = [] if spots is None else [_spots(warped[1])]
+    for lesion in subject.lesions:
+        painted += _paint(lesion, atlas, back, shift, warped[0], label)
+    return Anatomy(
+        warped[0],
+        label,
+        tuple(painted),
+        tuple(size * part for part in subject.proportions),
+        atlas.spacing,
+        atlas.origin,
+    )
+
+
+def _velocity(subject: Subject, atlas: Atlas) -> torch.Tensor:
+    """(3, x, y, z), mm: the random warp, and what grows and shrinks."""
+    share, inside = atlas.share, flow.skull_mask(atlas)
+    ventricles = share[Region.LATERAL_VENTRICLE] + share[Region.CHOROID_PLEXUS]
+    aged = (
+        ventricles * flow.divergence_for(subject.ventricle_ratio)
+        + share[Region.THIRD_VENTRICLE] * flow.divergence_for(subject.third_ratio)
+        + share[Region.TEMPORAL_HORN] * flow.divergence_for(subject.horn_ratio)
+        + share[Region.HIPPOCAMPUS] * flow.divergence_for(subject.hippocampus_ratio) * _HIPPOCAMPAL
+    )
+    total = flow.balanced(aged, share[Region.CEREBRUM])
+    masses = torch.zeros_like(total)
+    for lesion in subject.lesions:
+        if lesion.growth != 1:
+            away = distance(lesion, atlas.coarse_points(), atlas.skull_depth)
+            body = (away < 1) & (inside > 0.2)
+            masses = masses + body * inside * flow.divergence_for(lesion.growth)
+    if masses.any():
+        # Fluid gives way before tissue does.
+        give = share[Region.CEREBRUM] * 0.5 + share[Region.SUBARACHNOID] * 3 + ventricles * 4
+        total = total + flow.balanced(masses, give * (masses == 0))
+    random = torch.zeros((3, *total.shape))
+    rng = generator(subject.seed, subject.index, "warp")
+    for cells, sd in _WANDER:
+        random += sd * flow.smooth_noise(rng, tuple(total.shape), cells)
+    return random.to(total.device) + flow.velocity(total, inside, atlas.spacing * COARSE)
+
+
+def _spots(share: torch.Tensor) -> Painted:
+    whole = tuple(slice(0, n) for n in share.shape)
+    return Painted("hyperintensity", "hyperintensity", whole, share, core=True)
+
+
+def _paint(
+    lesion: Lesion,
+    atlas: Atlas,
+    back: torch.Tensor,
+    shift: torch.Tensor,
+    tone: torch.Tensor,
+    label: torch.Tensor,
+) -> list[Painted]:
+    points = atlas.coarse_points() + back
+    depth = flow.sample(atlas.skull_depth[None], back / (atlas.spacing * COARSE))[0]
+    near = distance(lesion, points, depth) < lesion.reach + 0.3
+    if not near.any():
+        return []
+    box = _box(near)
+    spread = [torch.arange(part.start, part.stop, device=tone.device) for part in box]
+    index = torch.stack(torch.meshgrid(*spread, indexing="ij")) + shift[(slice(None), *box)]
+    origin = torch.tensor(atlas.origin, device=tone.device).view(3, 1, 1, 1)
+    fine_depth = flow.to_fine(depth[None])[0][box]
+    away = distance(lesion, index * atlas.spacing + origin, fine_depth)
+    inside = torch.isin(label[box], torch.tensor(INTRACRANIAL, dtype=torch.uint8, device=tone.device)).float()
+    radius = lesion.thickness if lesion.shape == "crescent" else float(np.mean(lesion.radii))
+    radius *= lesion.growth ** (1 if lesion.shape == "crescent" else 1 / 3)
+    return [
+        Painted(lesion.kind, layer.tissue, box, presence(layer, away, radius, tone[box], inside), layer.core)
+        for layer in lesion.layers
+    ]
+
+
+def _box(near: torch.Tensor) -> tuple[slice, slice, slice]:
+    """The fine voxels of a box around coarse ones, one coarse voxel wider on each side."""
+    found = near.nonzero()
+    low = (found.amin(0) - 1).clamp(min=0).tolist()
+    high = (found.amax(0) + 2).tolist()
+    x, y, z = (slice(a * COARSE, min(b, n) * COARSE) for a, b, n in zip(low, high, near.shape, strict=True))
+    return x, y, z
+
+
+def blurred(volume: torch.Tensor, radius: int) -> torch.Tensor:
+    """Means over cubes of 2 x `radius` + 1 voxels, of (X, Y, Z)."""
+    return F.avg_pool3d(volume[None, None], 2 * radius + 1, 1, radius)[0, 0]
+
+
+def tissue_mask(label: torch.Tensor) -> torch.Tensor:
+    """Whether a voxel belongs to the brain."""
+    return torch.isin(label, torch.tensor(PARENCHYMA, dtype=torch.uint8, device=label.device))

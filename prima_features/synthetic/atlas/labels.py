@@ -1,0 +1,42 @@
+"""Regions of the atlas: the numbers in its label map."""
+
+from enum import IntEnum
+
+
+class Region(IntEnum):
+    """What lies at a voxel of the atlas. Left and right are told apart by the sign of x."""
+
+    AIR = 0
+    """Outside the head, and whatever gives no signal there."""
+    HEAD = 1
+    """Outside the skull's inner surface: bone, marrow, muscle, fat, skin."""
+    SUBARACHNOID = 2
+    """Between the brain and the skull, and in the sulci."""
+    CEREBRUM = 3
+    CEREBELLUM = 4
+    BRAIN_STEM = 5
+    """With the cord."""
+    LATERAL_VENTRICLE = 6
+    TEMPORAL_HORN = 7
+    THIRD_VENTRICLE = 8
+    FOURTH_VENTRICLE = 9
+    HIPPOCAMPUS = 10
+    EYE = 11
+    """Vitreous body."""
+    VENOUS_SINUS = 12
+    ARTERY = 13
+    CHOROID_PLEXUS = 14
+    PITUITARY = 15
+    DURA = 16
+    """Falx and tentorium."""
+
+
+VENTRICLES = (
+    Region.LATERAL_VENTRICLE,
+    Region.TEMPORAL_HORN,
+    Region.THIRD_VENTRICLE,
+    Region.FOURTH_VENTRICLE,
+    Region.CHOROID_PLEXUS,
+)
+PARENCHYMA = (Region.CEREBRUM, Region.CEREBELLUM, Region.BRAIN_STEM, Region.HIPPOCAMPUS)
+INTRACRANIAL = tuple(region for region in Region if region not in (Region.AIR, Region.HEAD, Region.EYE))

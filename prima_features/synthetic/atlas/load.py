@@ -1,0 +1,96 @@
+"""The atlas as tensors, with the distances that warps and lesions are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import scipy.ndimage as nd
+import torch
+
+from prima_features.synthetic.atlas.file import ORIGIN, SPACING, read
+from prima_features.synthetic.atlas.labels import INTRACRANIAL, PARENCHYMA, VENTRICLES, Region
+
+COARSE = 3
+"""Voxels of the atlas along one side of a coarse one, on which displacements are computed."""
+SHAPE = (150, 180, 165)
+"""Voxels (x, y, z): divisible by `COARSE`, and above the neck that the template does not have."""
+_BELOW = 16
+"""Slices of the file that are left out at the bottom."""
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """Anatomy on a grid whose axes run to R, A, S. Voxels are `spacing` mm wide, coarse ones three times that."""
+
+    tone: torch.Tensor
+    """(X, Y, Z) float32: fluid 0, grey 1, white 2; outside the skull bone 0, muscle 1, fat 2."""
+    label: torch.Tensor
+    """(X, Y, Z) uint8, `Region`."""
+    depth: torch.Tensor
+    """(X, Y, Z) float32: mm from the fluid around the brain into it; 0 elsewhere."""
+    skull_depth: torch.Tensor
+    """Coarse, float32: mm from the skull's inner surface inwards; negative outside."""
+    ventricle_distance: torch.Tensor
+    """Coarse, float32: mm from the lateral ventricles."""
+    share: dict[Region, torch.Tensor]
+    """Coarse, float32: each region's share of a voxel."""
+    origin: tuple[float, float, float]
+    """MNI coordinates of the first voxel's centre, mm."""
+    spacing: float = SPACING
+
+    @property
+    def inside(self) -> torch.Tensor:
+        """Coarse: the share of a voxel that lies inside the skull."""
+        return torch.stack([self.share[region] for region in INTRACRANIAL]).sum(0)
+
+    def coarse_points(self) -> torch.Tensor:
+        """(3, x, y, z) MNI coordinates of the coarse voxels' centres, mm."""
+        step = self.spacing * COARSE
+        first = (o + self.spacing * (COARSE - 1) / 2 for o in self.origin)
+        axes = [torch.arange(n // COARSE) * step + o for n, o in zip(SHAPE, first, strict=True)]
+        return torch.stack(torch.meshgrid(*axes, indexing="ij")).float().to(self.tone.device)
+
+
+@lru_cache(maxsize=4)
+def load_atlas(device: str = "cpu") -> Atlas:
+    """The packaged atlas on a device; read once a process."""
+    if device != "cpu":
+        return _to(load_atlas(), device)
+    tone, label = (_fit(part) for part in read(Path(__file__).with_name("colin27.xz")))
+    coarse = {region: _coarse(label == region) for region in Region}
+    inside = sum(coarse[region] for region in INTRACRANIAL) > 0.5
+    ventricle = sum(coarse[r] for r in (Region.LATERAL_VENTRICLE, Region.CHOROID_PLEXUS)) > 0.3
+    tissue = np.isin(label, PARENCHYMA) & (tone >= 0.5)
+    free = tissue | np.isin(label, (*VENTRICLES, Region.HEAD, Region.AIR))
+    step = SPACING * COARSE
+    signed = nd.distance_transform_edt(inside) - nd.distance_transform_edt(~inside)
+    tensors = (tone, label, np.where(tissue, nd.distance_transform_edt(free) * SPACING, 0).astype(np.float32))
+    return Atlas(
+        *(torch.from_numpy(np.ascontiguousarray(part)) for part in tensors),
+        skull_depth=torch.from_numpy((signed * step).astype(np.float32)),
+        ventricle_distance=torch.from_numpy(
+            (nd.distance_transform_edt(~ventricle) * step).astype(np.float32)
+        ),
+        share={region: torch.from_numpy(part) for region, part in coarse.items()},
+        origin=(ORIGIN[0], ORIGIN[1], ORIGIN[2] + _BELOW * SPACING),
+    )
+
+
+def _fit(part: np.ndarray) -> np.ndarray:
+    """To `SHAPE`: less of the neck, and air behind the ends."""
+    part = part[:, :, _BELOW:]
+    return np.pad(part, [(0, n - have) for n, have in zip(SHAPE, part.shape, strict=True)])
+
+
+def _coarse(mask: np.ndarray) -> np.ndarray:
+    x, y, z = (n // COARSE for n in SHAPE)
+    return mask.reshape(x, COARSE, y, COARSE, z, COARSE).mean(axis=(1, 3, 5), dtype=np.float32)
+
+
+def _to(atlas: Atlas, device: str) -> Atlas:
+    moved = {name: value.to(device) for name, value in vars(atlas).items() if torch.is_tensor(value)}
+    share = {region: part.to(device) for region, part in atlas.share.items()}
+    return Atlas(**moved, share=share, origin=atlas.origin)

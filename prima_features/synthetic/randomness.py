@@ -1,0 +1,25 @@
+"""Random numbers that depend on the seed and on what they are for, and on nothing else.
+
+Generators are numpy's, so that brains made on a CPU and on a GPU agree.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+
+def generator(seed: int, index: int, purpose: str) -> np.random.Generator:
+    """A generator of its own for each seed, subject and purpose.
+
+    What is drawn for one purpose therefore does not move when another draws more.
+    """
+    return np.random.default_rng(np.random.SeedSequence((seed, index, zlib.crc32(purpose.encode()))))
+
+
+def truncated(rng: np.random.Generator, mean: float, sd: float, low: float, high: float) -> float:
+    """A normal number, drawn again until it lies in the range."""
+    while not low <= (value := rng.normal(mean, sd)) <= high:
+        pass
+    return float(value)

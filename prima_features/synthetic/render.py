@@ -1,0 +1,148 @@
+"""From an anatomy and an acquisition to an image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from prima_features.synthetic import scanner
+from prima_features.synthetic.acquisition import Acquisition
+from prima_features.synthetic.anatomy import Anatomy, build_anatomy
+from prima_features.synthetic.atlas import Region
+from prima_features.synthetic.geometry import head_affine, series_affine
+from prima_features.synthetic.signal import signal
+from prima_features.synthetic.subject import Subject
+from prima_features.synthetic.tissue import INSIDE, OUTSIDE, TISSUES
+
+_STEPS = 32
+"""Steps of the tone from 0 to 1."""
+_ONE_TISSUE = {
+    Region.AIR: "air",
+    Region.EYE: "vitreous",
+    Region.VENOUS_SINUS: "vein",
+    Region.ARTERY: "artery",
+    Region.CHOROID_PLEXUS: "choroid",
+    Region.PITUITARY: "pituitary",
+    Region.DURA: "dura",
+}
+_NECK = (-88.0, -58.0)
+"""MNI heights between which the head coil's reach begins, mm."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One series."""
+
+    volume: np.ndarray
+    """(columns, rows, slices) int16, as displayed: see `prima_features.synthetic.geometry.AXES`."""
+    affine: np.ndarray
+    """(4, 4): from voxels to mm in the scanner, to R, A, S."""
+    scan: Acquisition
+
+    @property
+    def name(self) -> str:
+        """SeriesDescription."""
+        return self.scan.description
+
+
+def render_series(
+    subject: Subject, scan: Acquisition, device: str = "cpu", anatomy: Anatomy | None = None
+) -> Rendered:
+    """Make one series of a subject.
+
+    Args:
+        anatomy: of the subject, as `build_anatomy` makes it; to be shared among a study's series.
+    """
+    anatomy = build_anatomy(subject, device) if anatomy is None else anatomy
+    values, affine = render(anatomy, scan)
+    limit = np.iinfo(np.int16).max
+    return Rendered(values.round().clamp(0, limit).to(torch.int16).cpu().numpy(), affine, scan)
+
+
+def render(anatomy: Anatomy, scan: Acquisition) -> tuple[torch.Tensor, np.ndarray]:
+    """(columns, rows, slices) float32 on the anatomy's device, and the affine of `Rendered`."""
+    affine = series_affine(scan)
+    head = head_affine(scan, anatomy.scale, anatomy.spacing, anatomy.origin)
+    image = _acquire(_shown(anatomy, scan), np.linalg.inv(head) @ affine, scan)
+    return scanner.effects(image, scan), affine
+
+
+def _shown(anatomy: Anatomy, scan: Acquisition) -> torch.Tensor:
+    """(X, Y, Z): the signal at each voxel of the anatomy, that of grey matter being 1."""
+    table = _table(scan, anatomy.tone.device)
+    row = anatomy.label.int() * (2 * _STEPS + 1)
+    shown = table[(row + (anatomy.tone * _STEPS).round().int().clamp(0, 2 * _STEPS)).long()]
+    levels = _levels(scan)
+    for part in anatomy.painted:
+        box = shown[part.box]
+        shown[part.box] = torch.lerp(box, torch.full_like(box, levels[part.tissue]), part.share)
+    height = torch.arange(shown.shape[2], device=shown.device) * anatomy.spacing + anatomy.origin[2]
+    return shown * ((height - _NECK[0]) / (_NECK[1] - _NECK[0])).clamp(0, 1)
+
+
+def _levels(scan: Acquisition) -> dict[str, float]:
+    """Signal by tissue, around the real ones, that of grey matter being 1 but in ADC maps."""
+    rng = np.random.default_rng((scan.seed, 0))
+    jitter = np.exp(rng.normal(0, scan.contrast_jitter, len(TISSUES)))
+    levels = {
+        name: signal(tissue, scan) * j for (name, tissue), j in zip(TISSUES.items(), jitter, strict=True)
+    }
+    unit = 1.0 if scan.sequence == "ADC" else levels["grey"]
+    return {name: level / unit for name, level in levels.items()}
+
+
+def _table(scan: Acquisition, device: torch.device) -> torch.Tensor:
+    """Signal by region and tone: (regions x steps of the tone)."""
+    levels = _levels(scan)
+    tone = np.linspace(0, 2, 2 * _STEPS + 1)
+    rows = []
+    for region in Region:
+        names = OUTSIDE if region == Region.HEAD else INSIDE
+        through = np.interp(tone, (0, 1, 2), [levels[name] for name in names])
+        if region == Region.HEAD and scan.sequence == "ADC":
+            through = np.zeros_like(tone)
+        rows.append(np.full_like(tone, levels[_ONE_TISSUE[region]]) if region in _ONE_TISSUE else through)
+    return torch.tensor(np.concatenate(rows), dtype=torch.float32, device=device)
+
+
+def _acquire(shown: torch.Tensor, to_voxel: np.ndarray, scan: Acquisition) -> torch.Tensor:
+    """Read the anatomy at the series' voxels: (columns, rows, slices). Thick slices are means along their normal."""
+    shape = (*scan.matrix, scan.n_slices)
+    normal = to_voxel[:3, 2] / scan.slice_distance * scan.thickness
+    axis = int(np.argmax(np.abs(normal)))
+    if (thick := abs(normal[axis])) <= 1.1:
+        return _read(shown, to_voxel, shape)
+    # Sums up to a voxel's far side; the difference of two of them is a mean over any thickness.
+    sums = shown.cumsum(axis)
+    half = np.zeros(3)
+    half[axis] = thick / 2
+    ends = []
+    for sign in (1, -1):
+        moved = to_voxel.copy()
+        moved[:3, 3] += sign * half
+        moved[axis, 3] -= 0.5
+        ends.append(_read(sums, moved, shape, padding="border"))
+    return (ends[0] - ends[1]) / thick
+
+
+def _read(
+    volume: torch.Tensor, to_voxel: np.ndarray, shape: tuple[int, ...], padding: str = "zeros"
+) -> torch.Tensor:
+    """Linear interpolation at the voxels of another grid."""
+    # affine_grid speaks of (depth, height, width) with coordinates from -1 to 1, the last axis first.
+    sizes_in, sizes_out = np.array(volume.shape), np.array(shape)
+    unit_in = np.diag([*(2 / (sizes_in - 1)), 1.0])
+    unit_in[:3, 3] = -1
+    from_unit = np.diag([*((sizes_out - 1) / 2), 1.0])
+    from_unit[:3, 3] = (sizes_out - 1) / 2
+    theta = (unit_in @ to_voxel @ from_unit)[:3]
+    theta = theta[::-1][:, [2, 1, 0, 3]].copy()
+    grid = F.affine_grid(
+        torch.tensor(theta[None], dtype=torch.float32, device=volume.device),
+        [1, 1, *shape],
+        align_corners=True,
+    )
+    return F.grid_sample(volume[None, None], grid, padding_mode=padding, align_corners=True)[0, 0]
