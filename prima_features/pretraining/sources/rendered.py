@@ -1,0 +1,54 @@
+"""Series that are made rather than read: voxels and an affine, from any function."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from prima_features.preprocessing import Preprocessing
+from prima_features.studies.study import NiftiImage, Series
+from prima_features.volumes import ReadOptions, Volume, read_volume
+
+Render = Callable[[], tuple[np.ndarray, np.ndarray]]
+"""Gives voxels (columns, rows, slices), slices stacked along the last axis, and the affine (4, 4) from voxels to mm
+in R, A, S."""
+
+
+@dataclass(frozen=True)
+class RenderedSeries:
+    """A series that is made when it is asked for."""
+
+    name: str
+    fingerprint: str
+    """Changes when what would be made does, such as a seed with the version of what makes it."""
+    render: Render = field(repr=False)
+    options: ReadOptions = ReadOptions()
+
+    @property
+    def stored_name(self) -> str:
+        """The name; nothing in it is a patient's."""
+        return self.name
+
+    def volume(self, preprocessing: Preprocessing) -> Volume:
+        """Make it, and read it as a NIfTI file of the same content would be read.
+
+        Raises:
+            SeriesError: it cannot be used.
+        """
+        voxels, affine = self.render()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "series.nii"
+            nib.save(nib.Nifti1Image(voxels, affine), path)
+            image = NiftiImage(path, orientation=_in_plane(affine))
+            return read_volume(Series(self.name, image), preprocessing, self.options)
+
+
+def _in_plane(affine: np.ndarray) -> tuple[float, ...]:
+    """Direction cosines of columns and rows in LPS, which say that the slices run along the third axis."""
+    lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, :2]
+    return tuple((lps / np.linalg.norm(lps, axis=0)).T.ravel().tolist())

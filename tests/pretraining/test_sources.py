@@ -1,0 +1,77 @@
+"""Where studies come from, on disk or made."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from accelerate import Accelerator
+
+from prima_features.preprocessing import Preprocessing
+from prima_features.pretraining.cache import Cache
+from prima_features.pretraining.cohort import fill_cohort
+from prima_features.pretraining.records import RawStudy
+from prima_features.pretraining.reports import Report
+from prima_features.pretraining.settings import Scans
+from prima_features.pretraining.sources import open_source
+from prima_features.pretraining.sources.rendered import RenderedSeries
+from prima_features.studies.study import NiftiImage, Series
+from prima_features.volumes import read_volume
+
+AXIAL = np.array([[-1.5, 0, 0], [0, -1.5, 0.0], [0, 0, 5.0]])
+SAGITTAL = np.array([[0, 0, -1.0], [-1.0, 0, 0], [0, -1.0, 0]])
+
+
+def voxels(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 900, (40, 32, 12)).astype(np.int16)
+
+
+@pytest.mark.parametrize(("directions", "axis"), [(AXIAL, 0), (SAGITTAL, 2)])
+def test_a_made_series_is_what_its_file_would_be(directions: np.ndarray, axis: int, tmp_path: Path) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = directions
+    made = RenderedSeries("T1", "1", lambda: (voxels(3), affine)).volume(Preprocessing())
+    assert made.slice_axis == axis
+    nib.save(nib.Nifti1Image(voxels(3), affine), tmp_path / "t1.nii.gz")
+    cosines = (np.diag([-1, -1, 1]) @ affine[:3, :2] / np.linalg.norm(affine[:3, :2], axis=0)).T.ravel()
+    image = NiftiImage(tmp_path / "t1.nii.gz", orientation=tuple(cosines))
+    read = read_volume(Series("T1", image))
+    np.testing.assert_array_equal(made.values, read.values)
+    assert made.spacing == read.spacing and made.slice_axis == read.slice_axis
+
+
+def test_any_sequence_of_studies_fills_a_cohort(tmp_path: Path) -> None:
+    import torch
+
+    class Endless:
+        """Studies that are made one at a time, when they are asked for."""
+
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, number: int) -> RawStudy:
+            affine = np.diag([1.0, 1, 4, 1])
+            series = RenderedSeries("T1", f"seed {number}", lambda: (voxels(number), affine))
+            return RawStudy(f"made-{number}", str(number), "MRI BRAIN", (series,), ("a finding",))
+
+    def make(series: RenderedSeries) -> dict[str, torch.Tensor]:
+        return {"mean": torch.tensor(float(series.volume(Preprocessing()).values.mean()))}
+
+    cohort = fill_cohort(Endless(), Cache(tmp_path, {}), make, Accelerator(cpu=True))
+    assert [study.id for study in cohort.studies] == ["made-0", "made-1", "made-2"]
+    means = [float(cohort.tensors(study.series[0])["mean"]) for study in cohort.studies]
+    assert len(set(means)) == 3
+
+
+def test_only_studies_with_a_report_are_taken(bids: Path, tmp_path: Path) -> None:
+    reports = {"sub-02": Report(("a",), abnormal=True), "sub-99": Report(("b",))}
+    studies, left_out = open_source(Scans(source=bids), 0, tmp_path, reports)
+    assert [(study.id, study.findings, study.abnormal) for study in studies] == [("sub-02", ("a",), True)]
+    assert [item.error for item in left_out] == ["it has no report"] * 7
+    assert not any(item.defect for item in left_out)
+
+
+def test_a_description_takes_the_place_of_the_scans(bids: Path, tmp_path: Path) -> None:
+    studies, _ = open_source(Scans(source=bids, description="MRI HEAD"), 0, tmp_path)
+    assert {study.description for study in studies} == {"MRI HEAD"}
+    assert [series.name for series in studies[0].series] == ["FLAIR", "T1w"]
