@@ -6,7 +6,21 @@ Subject   Anatomy      Rendered    BIDS, DICOM, reports, tables
 
 from prima_features.synthetic.acquisition import Acquisition
 from prima_features.synthetic.anatomy import Anatomy, build_anatomy
+from prima_features.synthetic.cohort import CONDITIONS, draw_subject
+from prima_features.synthetic.protocol import draw_acquisitions
 from prima_features.synthetic.render import Rendered, render_series
 from prima_features.synthetic.subject import Subject
+from prima_features.synthetic.truth import measure
 
-__all__ = ["Acquisition", "Anatomy", "Rendered", "Subject", "build_anatomy", "render_series"]
+__all__ = [
+    "CONDITIONS",
+    "Acquisition",
+    "Anatomy",
+    "Rendered",
+    "Subject",
+    "build_anatomy",
+    "draw_acquisitions",
+    "draw_subject",
+    "measure",
+    "render_series",
+]

@@ -32,6 +32,14 @@ def with_wider_sulci(atlas: Atlas, everywhere: float, temporal: float) -> torch.
     return torch.where(atlas.depth > 0, atlas.tone * left, atlas.tone)
 
 
+def with_wider_horns(atlas: Atlas, tone: torch.Tensor, width: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tone and labels with fluid `width` mm around the temporal horns, taken from hippocampi and white matter."""
+    solid = (atlas.label == Region.CEREBRUM) | (atlas.label == Region.HIPPOCAMPUS)
+    left = ((atlas.horn_distance - width) / _FADE).clamp(0, 1)
+    gone = solid & (left < 0.5)
+    return torch.where(solid, tone * left, tone), torch.where(gone, int(Region.TEMPORAL_HORN), atlas.label)
+
+
 def _temporal(atlas: Atlas) -> torch.Tensor:
     """Coarse: 1 in the temporal lobes, falling to 0 around them."""
     x, y, z = atlas.coarse_points()

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from prima_features.synthetic import flow
-from prima_features.synthetic.ageing import hyperintensities, with_wider_sulci
+from prima_features.synthetic.ageing import hyperintensities, with_wider_horns, with_wider_sulci
 from prima_features.synthetic.atlas import Atlas, Region, load_atlas
 from prima_features.synthetic.atlas.labels import INTRACRANIAL, PARENCHYMA
 from prima_features.synthetic.atlas.load import COARSE
-from prima_features.synthetic.lesions.field import distance, presence
+from prima_features.synthetic.lesions.field import distance, patches, presence
 from prima_features.synthetic.lesions.records import Lesion
 from prima_features.synthetic.randomness import generator
 from prima_features.synthetic.subject import Subject
@@ -22,15 +21,14 @@ ATLAS_BRAIN_ML = 1589.0
 """Brain tissue of the atlas, as `measure` finds it."""
 _WANDER = ((6, 7, 7), 2.6), ((13, 15, 14), 1.3)
 """Cells and standard deviations (mm) of the random warps."""
-_HIPPOCAMPAL = 2.0
-"""The temporal horns beside them push against shrinking hippocampi on the coarse grid; this makes up for it."""
 
 
 @dataclass(frozen=True)
 class Painted:
     """A layer of a lesion in a box of the anatomy."""
 
-    kind: str
+    lesion: int
+    """Which of the subject's lesions; -1 for white-matter hyperintensities."""
     tissue: str
     box: tuple[slice, slice, slice]
     share: torch.Tensor
@@ -67,13 +65,16 @@ def build_anatomy(subject: Subject, device: str = "cpu") -> Anatomy:
     back = flow.backward(_velocity(subject, atlas), atlas.spacing * COARSE)
     shift = flow.to_fine(back) / atlas.spacing
     tone = with_wider_sulci(atlas, subject.sulcal_mm, subject.temporal_mm)
+    tone, regions = with_wider_horns(atlas, tone, subject.horn_mm)
     spots = hyperintensities(subject, atlas)
     warped = flow.sample(tone[None] if spots is None else torch.stack([tone, spots]), shift)
-    label = flow.sample(atlas.label[None].float(), shift, "nearest")[0].to(torch.uint8)
+    label = flow.sample(regions[None].float(), shift, "nearest")[0].to(torch.uint8)
     size = (subject.brain_ml / ATLAS_BRAIN_ML) ** (1 / 3)
     painted = [] if spots is None else [_spots(warped[1])]
-    for lesion in subject.lesions:
-        painted += _paint(lesion, atlas, back, shift, warped[0], label)
+    if subject.lesions:
+        places = _places(atlas, back)
+        for number, lesion in enumerate(subject.lesions):
+            painted += _paint(number, lesion, atlas, places, shift, warped[0], label)
     return Anatomy(
         warped[0],
         label,
@@ -91,8 +92,7 @@ def _velocity(subject: Subject, atlas: Atlas) -> torch.Tensor:
     aged = (
         ventricles * flow.divergence_for(subject.ventricle_ratio)
         + share[Region.THIRD_VENTRICLE] * flow.divergence_for(subject.third_ratio)
-        + share[Region.TEMPORAL_HORN] * flow.divergence_for(subject.horn_ratio)
-        + share[Region.HIPPOCAMPUS] * flow.divergence_for(subject.hippocampus_ratio) * _HIPPOCAMPAL
+        + share[Region.HIPPOCAMPUS] * flow.divergence_for(subject.hippocampus_ratio)
     )
     total = flow.balanced(aged, share[Region.CEREBRUM])
     masses = torch.zeros_like(total)
@@ -114,19 +114,25 @@ def _velocity(subject: Subject, atlas: Atlas) -> torch.Tensor:
 
 def _spots(share: torch.Tensor) -> Painted:
     whole = tuple(slice(0, n) for n in share.shape)
-    return Painted("hyperintensity", "hyperintensity", whole, share, core=True)
+    return Painted(-1, "hyperintensity", whole, share, core=True)
+
+
+def _places(atlas: Atlas, back: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Coarse: where each voxel comes from in the atlas's space, and how deep under the skull that is, mm."""
+    depth = flow.sample(atlas.skull_depth[None], back / (atlas.spacing * COARSE))[0]
+    return atlas.coarse_points() + back, depth
 
 
 def _paint(
+    number: int,
     lesion: Lesion,
     atlas: Atlas,
-    back: torch.Tensor,
+    places: tuple[torch.Tensor, torch.Tensor],
     shift: torch.Tensor,
     tone: torch.Tensor,
     label: torch.Tensor,
 ) -> list[Painted]:
-    points = atlas.coarse_points() + back
-    depth = flow.sample(atlas.skull_depth[None], back / (atlas.spacing * COARSE))[0]
+    points, depth = places
     near = distance(lesion, points, depth) < lesion.reach + 0.3
     if not near.any():
         return []
@@ -134,15 +140,29 @@ def _paint(
     spread = [torch.arange(part.start, part.stop, device=tone.device) for part in box]
     index = torch.stack(torch.meshgrid(*spread, indexing="ij")) + shift[(slice(None), *box)]
     origin = torch.tensor(atlas.origin, device=tone.device).view(3, 1, 1, 1)
-    fine_depth = flow.to_fine(depth[None])[0][box]
-    away = distance(lesion, index * atlas.spacing + origin, fine_depth)
+    fine_depth = _fine_part(depth, box)
+    points = index * atlas.spacing + origin
+    away = distance(lesion, points, fine_depth)
     inside = torch.isin(label[box], torch.tensor(INTRACRANIAL, dtype=torch.uint8, device=tone.device)).float()
     radius = lesion.thickness if lesion.shape == "crescent" else float(np.mean(lesion.radii))
     radius *= lesion.growth ** (1 if lesion.shape == "crescent" else 1 / 3)
+    uneven = patches(lesion, points)
     return [
-        Painted(lesion.kind, layer.tissue, box, presence(layer, away, radius, tone[box], inside), layer.core)
+        Painted(
+            number, layer.tissue, box, presence(layer, away, radius, tone[box], inside, uneven), layer.core
+        )
         for layer in lesion.layers
     ]
+
+
+def _fine_part(coarse: torch.Tensor, box: tuple[slice, slice, slice]) -> torch.Tensor:
+    """A box of the fine grid, from coarse voxels with one more on each side."""
+    parts = [(part.start // COARSE, part.stop // COARSE) for part in box]
+    wide = [(max(a - 1, 0), min(b + 1, n)) for (a, b), n in zip(parts, coarse.shape, strict=True)]
+    x, y, z = (slice(a, b) for a, b in wide)
+    fine = flow.to_fine(coarse[None, x, y, z])[0]
+    inner = [slice((a - w) * COARSE, (b - w) * COARSE) for (a, b), (w, _) in zip(parts, wide, strict=True)]
+    return fine[inner[0], inner[1], inner[2]]
 
 
 def _box(near: torch.Tensor) -> tuple[slice, slice, slice]:
@@ -152,11 +172,6 @@ def _box(near: torch.Tensor) -> tuple[slice, slice, slice]:
     high = (found.amax(0) + 2).tolist()
     x, y, z = (slice(a * COARSE, min(b, n) * COARSE) for a, b, n in zip(low, high, near.shape, strict=True))
     return x, y, z
-
-
-def blurred(volume: torch.Tensor, radius: int) -> torch.Tensor:
-    """Means over cubes of 2 x `radius` + 1 voxels, of (X, Y, Z)."""
-    return F.avg_pool3d(volume[None, None], 2 * radius + 1, 1, radius)[0, 0]
 
 
 def tissue_mask(label: torch.Tensor) -> torch.Tensor:

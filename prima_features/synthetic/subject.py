@@ -28,12 +28,12 @@ class Subject:
     """Width, length and height of the head over those of its size."""
     ventricle_ratio: float = 1.0
     """Lateral ventricles over the atlas's."""
-    horn_ratio: float = 1.0
-    """Temporal horns over the atlas's."""
+    horn_mm: float = 0.0
+    """How far the temporal horns are widened into what surrounds them, mm."""
     third_ratio: float = 1.0
     """Third ventricle over the atlas's."""
     hippocampus_ratio: float = 1.0
-    """Hippocampi over the atlas's."""
+    """Hippocampi over the atlas's, before the horns widen into them."""
     sulcal_mm: float = 0.0
     """How far sulci are widened into the cortex, mm."""
     temporal_mm: float = 0.0

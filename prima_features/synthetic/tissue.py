@@ -38,7 +38,7 @@ TISSUES: dict[str, Tissue] = {
     "vitreous": Tissue(1.0, 4000, 1300, 2.8),
     "vein": Tissue(0.42, 1800, 45, 1.2, 5.0),
     "artery": Tissue(0.25, 1800, 30, 1.2, 5.0),
-    "choroid": Tissue(0.88, 1700, 140, 1.5, 2.5),
+    "choroid": Tissue(0.90, 2000, 180, 1.8, 1.3),
     "pituitary": Tissue(0.82, 1100, 88, 0.9, 2.4),
     "dura": Tissue(0.5, 1300, 35, 0.8, 0.7),
     # Lesions

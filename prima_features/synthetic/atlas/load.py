@@ -17,6 +17,8 @@ COARSE = 3
 """Voxels of the atlas along one side of a coarse one, on which displacements are computed."""
 SHAPE = (150, 180, 165)
 """Voxels (x, y, z): divisible by `COARSE`, and above the neck that the template does not have."""
+HORN_REACH = 10.0
+"""mm"""
 _BELOW = 16
 """Slices of the file that are left out at the bottom."""
 
@@ -31,6 +33,8 @@ class Atlas:
     """(X, Y, Z) uint8, `Region`."""
     depth: torch.Tensor
     """(X, Y, Z) float32: mm from the fluid around the brain into it; 0 elsewhere."""
+    horn_distance: torch.Tensor
+    """(X, Y, Z) float32: mm from the temporal horns; large where that is more than `HORN_REACH`."""
     skull_depth: torch.Tensor
     """Coarse, float32: mm from the skull's inner surface inwards; negative outside."""
     ventricle_distance: torch.Tensor
@@ -66,8 +70,11 @@ def load_atlas(device: str = "cpu") -> Atlas:
     tissue = np.isin(label, PARENCHYMA) & (tone >= 0.5)
     free = tissue | np.isin(label, (*VENTRICLES, Region.HEAD, Region.AIR))
     step = SPACING * COARSE
+    # The skull lies half a voxel from the middles on either side of it.
     signed = nd.distance_transform_edt(inside) - nd.distance_transform_edt(~inside)
-    tensors = (tone, label, np.where(tissue, nd.distance_transform_edt(free) * SPACING, 0).astype(np.float32))
+    signed -= 0.5 * np.sign(signed)
+    depth = np.where(tissue, nd.distance_transform_edt(free) * SPACING, 0).astype(np.float32)
+    tensors = (tone, label, depth, _near(label == Region.TEMPORAL_HORN, HORN_REACH))
     return Atlas(
         *(torch.from_numpy(np.ascontiguousarray(part)) for part in tensors),
         skull_depth=torch.from_numpy((signed * step).astype(np.float32)),
@@ -83,6 +90,17 @@ def _fit(part: np.ndarray) -> np.ndarray:
     """To `SHAPE`: less of the neck, and air behind the ends."""
     part = part[:, :, _BELOW:]
     return np.pad(part, [(0, n - have) for n, have in zip(SHAPE, part.shape, strict=True)])
+
+
+def _near(mask: np.ndarray, reach: float) -> np.ndarray:
+    """Distance from a region, mm, computed in a box around it."""
+    margin = int(reach / SPACING) + 1
+    box = tuple(
+        slice(max(int(line.min()) - margin, 0), int(line.max()) + margin + 1) for line in np.nonzero(mask)
+    )
+    distance = np.full(mask.shape, np.float32(1e3))
+    distance[box] = nd.distance_transform_edt(~mask[box]) * SPACING
+    return distance
 
 
 def _coarse(mask: np.ndarray) -> np.ndarray:

@@ -37,11 +37,17 @@ def distance(lesion: Lesion, points: torch.Tensor, skull_depth: torch.Tensor) ->
     return away
 
 
-def _noise(lesion: Lesion, local: torch.Tensor) -> torch.Tensor:
-    """Smooth noise of the lesion's own, at points in units of its radius."""
-    rng = np.random.default_rng(lesion.seed)
+def patches(lesion: Lesion, points: torch.Tensor) -> torch.Tensor:
+    """Smooth noise for what is uneven within a lesion, at points as in `distance`."""
+    centre = torch.tensor(lesion.centre, device=points.device).view(3, *[1] * (points.dim() - 1))
+    return _noise(lesion, (points - centre) / max(float(np.mean(lesion.radii)), 8.0), purpose=1)
+
+
+def _noise(lesion: Lesion, local: torch.Tensor, purpose: int = 0) -> torch.Tensor:
+    """Smooth noise of the lesion's own, of about unit variance, at points in units of its radius."""
+    rng = np.random.default_rng((lesion.seed, purpose))
     cube = rng.standard_normal((1, 1, *[_NOISE_CELLS] * 3), dtype=np.float32)
-    values = F.avg_pool3d(torch.from_numpy(cube).to(local.device), 3, 1, 1) * 3
+    values = F.avg_pool3d(torch.from_numpy(cube).to(local.device), 3, 1, 1) * 5
     shape = local.shape[1:]
     grid = (local / _NOISE_REACH).flip(0).flatten(1).T.reshape(1, 1, 1, -1, 3)
     sampled = F.grid_sample(values, grid, padding_mode="reflection", align_corners=True)
@@ -49,7 +55,12 @@ def _noise(lesion: Lesion, local: torch.Tensor) -> torch.Tensor:
 
 
 def presence(
-    layer: Layer, away: torch.Tensor, radius: float, tone: torch.Tensor, inside: torch.Tensor
+    layer: Layer,
+    away: torch.Tensor,
+    radius: float,
+    tone: torch.Tensor,
+    inside: torch.Tensor,
+    uneven: torch.Tensor,
 ) -> torch.Tensor:
     """Share of each voxel that a layer takes, 0 to 1.
 
@@ -58,6 +69,7 @@ def presence(
         radius: what 1 of that is, mm.
         tone: fluid 0, grey 1, white 2, before the lesion.
         inside: whether a voxel lies inside the skull.
+        uneven: `patches`.
     """
     width = _EDGE / radius
     share = ((layer.outer - away) / width + 0.5).clamp(0, 1)
@@ -69,4 +81,6 @@ def presence(
         share = share * ((tone - 1.25) / 0.6).clamp(0, 1)
     elif layer.where == "cortex":
         share = share * ((tone - 0.35) / 0.5).clamp(0, 1) * ((1.7 - tone) / 0.5).clamp(0, 1)
+    if layer.patchy:
+        share = share * (1 - layer.patchy * (uneven + 0.3).clamp(0, 1))
     return share * inside * layer.strength

@@ -8,7 +8,7 @@ from typing import Literal
 Where = Literal["anywhere", "tissue", "cortex", "white"]
 """What a layer replaces: anything inside the skull, brain tissue, grey matter, or white matter."""
 Shape = Literal["ball", "crescent", "shell"]
-"""A ball of any proportions; a part of a layer under the skull; a ball's part within reach of the skull."""
+"""A ball of any proportions; a layer under the skull, thickest in its middle; a ball cut off by the skull."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,8 @@ class Layer:
     where: Where = "anywhere"
     strength: float = 1.0
     """Its share where it is fully present."""
+    patchy: float = 0.0
+    """How far its share falls from place to place."""
     core: bool = True
     """Whether it counts as the lesion; oedema around it does not."""
 
@@ -34,7 +36,7 @@ class Lesion:
     centre: tuple[float, float, float]
     """MNI coordinates, mm."""
     radii: tuple[float, float, float]
-    """mm, before it grows. For a crescent: half its width along x (unused), y and z directions; see `Shape`."""
+    """mm, before it grows; of a crescent, how far it extends from its middle."""
     layers: tuple[Layer, ...]
     growth: float = 1.0
     """How many times larger the warp makes it, pushing the brain aside; below 1 it shrinks and draws it near."""
@@ -45,11 +47,25 @@ class Lesion:
     """How far its edge strays, over its radius."""
     seed: int = 0
     """Of its edge."""
+    place: str = ""
+    """Where it lies, as reports say it, without the side."""
 
     @property
     def side(self) -> str:
         """`left`, `right` or `midline`."""
         return "midline" if abs(self.centre[0]) < 5 else "left" if self.centre[0] < 0 else "right"
+
+    @property
+    def located(self) -> str:
+        """Side and place, such as `left frontal lobe`."""
+        return self.place if self.side == "midline" else f"{self.side} {self.place}"
+
+    @property
+    def diameter(self) -> float:
+        """The longest, mm, once it has grown; of a crescent its thickness. Heads' sizes are left out."""
+        if self.shape == "crescent":
+            return self.thickness * self.growth
+        return 2 * max(self.radii) * self.growth ** (1 / 3)
 
     @property
     def reach(self) -> float:

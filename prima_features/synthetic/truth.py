@@ -1,0 +1,54 @@
+"""What is really there, measured on a subject's anatomy."""
+
+from __future__ import annotations
+
+import torch
+
+from prima_features.synthetic.anatomy import Anatomy, tissue_mask
+from prima_features.synthetic.atlas import Region
+
+_VENTRICLES = (
+    Region.LATERAL_VENTRICLE,
+    Region.TEMPORAL_HORN,
+    Region.THIRD_VENTRICLE,
+    Region.FOURTH_VENTRICLE,
+    Region.CHOROID_PLEXUS,
+)
+
+
+def measure(anatomy: Anatomy) -> dict[str, float]:
+    """Volumes in ml: brain, ventricles, temporal horns, hippocampi (both), hyperintensities, lesions, oedema.
+
+    A voxel of the brain counts by its share of tissue; what lesions have made of it does not matter. Lesions count by
+    the share of a voxel that they take, without the oedema around them.
+    """
+    brain = (anatomy.tone.clamp(0, 1) * tissue_mask(anatomy.label)).sum()
+    volumes = {
+        "brain_ml": float(brain) * anatomy.voxel_ml,
+        "ventricle_ml": sum(_region(anatomy, region) for region in _VENTRICLES),
+        "temporal_horn_ml": _region(anatomy, Region.TEMPORAL_HORN),
+        "hippocampus_ml": _region(anatomy, Region.HIPPOCAMPUS),
+    }
+    return {name: round(value, 3) for name, value in (volumes | _painted(anatomy)).items()}
+
+
+def _region(anatomy: Anatomy, region: Region) -> float:
+    return float((anatomy.label == region).sum()) * anatomy.voxel_ml
+
+
+def _painted(anatomy: Anatomy) -> dict[str, float]:
+    """Volumes of what is painted; where layers of one lesion lie over each other, the largest share counts."""
+    found = {"wmh_ml": 0.0, "lesion_ml": 0.0, "oedema_ml": 0.0}
+    bodies: dict[int, torch.Tensor] = {}
+    for part in anatomy.painted:
+        if part.core and part.lesion >= 0:
+            before = bodies.get(part.lesion)
+            bodies[part.lesion] = part.share if before is None else torch.maximum(before, part.share)
+    found["lesion_ml"] = sum(float(body.sum()) for body in bodies.values()) * anatomy.voxel_ml
+    for part in anatomy.painted:
+        if part.lesion < 0:
+            found["wmh_ml"] += float(part.share.sum()) * anatomy.voxel_ml
+        elif not part.core:
+            around = part.share if part.lesion not in bodies else part.share * (1 - bodies[part.lesion])
+            found["oedema_ml"] += float(around.sum()) * anatomy.voxel_ml
+    return found
