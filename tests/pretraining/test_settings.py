@@ -94,7 +94,7 @@ def test_a_wrong_key_is_named(write: Write, more: str, told: str) -> None:
         (CLIP + "steps = 0\n" + DATA, "steps must be 1 or more"),
         (CLIP + "nois = 1\n" + DATA, "unknown key nois"),
         (CLIP, "data is missing"),
-        (CLIP + DATA.replace('reports = "reports.tsv"\n', ""), "data.reports belongs to source"),
+        (CLIP + DATA.replace('reports = "reports.tsv"\n', ""), "data.reports is missing"),
         (CLIP + "[data]\nsynthetic = 3\nsource = 'x'\n", "data.source and synthetic: give one of them"),
         (
             CLIP + "[data]\nsynthetic = 3\nformat = 'bids'\n",
@@ -102,6 +102,7 @@ def test_a_wrong_key_is_named(write: Write, more: str, told: str) -> None:
         ),
         ('output = "run"\n' + DATA, "give model, what to start from, or network"),
         ('output = "run"\n[network.study]\nregisters = 1\n' + DATA, "model is missing"),
+        (CLIP + "[data]\nsynthetic = 3\n", "data.synthetic studies have no reports"),
         ("output = run", "is not a TOML file"),
     ],
 )

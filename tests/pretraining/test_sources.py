@@ -75,3 +75,21 @@ def test_a_description_takes_the_place_of_the_scans(bids: Path, tmp_path: Path) 
     studies, _ = open_source(Scans(source=bids, description="MRI HEAD"), 0, tmp_path)
     assert {study.description for study in studies} == {"MRI HEAD"}
     assert [series.name for series in studies[0].series] == ["FLAIR", "T1w"]
+
+
+def test_synthetic_studies_are_made_when_they_are_asked_for_and_the_same_each_time(tmp_path: Path) -> None:
+    studies, left_out = open_source(Scans(synthetic=2), 7, tmp_path)
+    again, _ = open_source(Scans(synthetic=2), 7, tmp_path)
+    assert len(studies) == 2 and not left_out
+    assert [study.id for study in studies] == ["sub-0001", "sub-0002"]
+    one, other = studies[1], again[1]
+    assert [series.name for series in one.series] == [series.name for series in other.series]
+    prints = [series.fingerprint for study in studies for series in study.series]
+    assert prints == [series.fingerprint for study in again for series in study.series]
+    assert len(set(prints)) == len(prints) >= 10
+    first = min(range(len(one.series)), key=lambda i: one.series[i].name)
+    volume = one.series[first].volume(Preprocessing())
+    np.testing.assert_array_equal(volume.values, other.series[first].volume(Preprocessing()).values)
+    assert (volume.values > 50).mean() > 0.1
+    with pytest.raises(IndexError):
+        studies[2]

@@ -62,8 +62,12 @@ class ReportedScans(Scans):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.reports is None) != (self.source is None):
-            raise ValueError("reports belongs to source: give both, or synthetic, which brings its own")
+        if self.synthetic:
+            raise ValueError(
+                "synthetic studies have no reports: write them with prima synth, and give source and reports"
+            )
+        if self.reports is None:
+            raise ValueError("reports is missing: give the table of reports")
 
 
 @dataclass(frozen=True)

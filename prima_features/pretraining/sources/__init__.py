@@ -29,7 +29,7 @@ def open_source(
     if settings.synthetic:
         from prima_features.pretraining.sources.synthetic import SyntheticStudies
 
-        return SyntheticStudies(settings.synthetic, seed), ()
+        return SyntheticStudies(settings.synthetic, seed, settings.description), ()
     from prima_features.pretraining.sources.scans import find_scans
 
     return find_scans(settings, folder, reports, keep)
