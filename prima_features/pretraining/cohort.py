@@ -16,7 +16,7 @@ from torch import Tensor
 from prima_features.embedding.records import Failure
 from prima_features.errors import NothingUsableError, SeriesError, UsageError
 from prima_features.pretraining.cache import Cache, Entry
-from prima_features.pretraining.records import RawSeries, RawStudy, SeriesTokens
+from prima_features.pretraining.records import RawSeries, RawStudy, SeriesTokens, Source
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Cohort:
 
 
 def fill_cohort(
-    source: Sequence[RawStudy],
+    source: Source,
     cache: Cache,
     make: Make,
     accelerator: Accelerator,

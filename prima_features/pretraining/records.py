@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +48,16 @@ class RawStudy:
     abnormal: bool = False
     split: str = ""
     """`train` or `validation` where the source says it."""
+
+
+class Source(Protocol):
+    """Studies by number: a tuple of them, or something that makes each when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> RawStudy: ...
+
+    def __iter__(self) -> Iterator[RawStudy]: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from prima_features.errors import UsageError
@@ -54,8 +54,9 @@ def held_out(subjects: Sequence[str], share: float, seed: int, given: Sequence[s
     return held
 
 
-def split_studies(studies: Sequence[S], share: float, seed: int) -> tuple[list[S], list[S]]:
+def split_studies(studies: Iterable[S], share: float, seed: int) -> tuple[list[S], list[S]]:
     """Studies to train on and held-out ones; see `held_out`."""
+    studies = list(studies)
     held = held_out([s.subject for s in studies], share, seed, [s.split for s in studies])
     pairs = list(zip(studies, held, strict=True))
     return [study for study, out in pairs if not out], [study for study, out in pairs if out]

@@ -1,19 +1,19 @@
-"""Where studies come from: any sequence of `records.RawStudy` will do."""
+"""Where studies come from: any `records.Source` will do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from prima_features.embedding.records import Failure
-from prima_features.pretraining.records import RawStudy
+from prima_features.pretraining.records import Source
 from prima_features.pretraining.reports import Report
 from prima_features.pretraining.settings import Scans
 
 
 def open_source(
     settings: Scans, seed: int, folder: Path, reports: Mapping[str, Report] | None = None, keep: bool = True
-) -> tuple[Sequence[RawStudy], tuple[Failure, ...]]:
+) -> tuple[Source, tuple[Failure, ...]]:
     """The studies that the settings name, and what is left out.
 
     Args:
