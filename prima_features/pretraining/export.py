@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from prima_features.encoder import Prima
 from prima_features.encoder.config import HeadsConfig, TextConfig
-from prima_features.pretraining.vocabulary import FILE as VOCABULARY
 from prima_features.pretraining.vocabulary import Vocabulary
 from prima_features.weights import directory
 from prima_features.weights.new_directory import new_directory
 
-_FILES = (directory.MODEL, directory.TEXT, directory.HEADS, VOCABULARY, directory.CARD, directory.CONFIG)
+_FILES = (directory.MODEL, directory.TEXT, directory.HEADS, directory.VOCABULARY, directory.CARD, directory.CONFIG)
 """In the order they are put in place: what has a config.json is a model directory, so that comes last."""
 
 
@@ -61,7 +60,7 @@ def write_heads(
     """
     base = directory.read_config(source)
     with new_directory(_scratch(folder), overwrite=True) as made:
-        for name in (directory.MODEL, directory.TEXT, VOCABULARY):
+        for name in (directory.MODEL, directory.TEXT, directory.VOCABULARY):
             if (source / name).is_file():
                 shutil.copyfile(source / name, made / name)
         _write(heads, made / directory.HEADS)

@@ -16,8 +16,9 @@ from prima_features.errors import UsageError
 from prima_features.pretraining.settings import ClipTraining
 from prima_features.pretraining.settings.strict import from_table
 from prima_features.pretraining.start import Start
-from prima_features.pretraining.vocabulary import FILE, Vocabulary, read_vocabulary, train_vocabulary
+from prima_features.pretraining.vocabulary import Vocabulary, read_vocabulary, train_vocabulary
 from prima_features.reports.numbered import numbered
+from prima_features.weights.directory import VOCABULARY
 from prima_features.weights.text import load_text
 
 
@@ -94,7 +95,7 @@ def _from_transformers(source: Path, out_dim: int, seed: int) -> TextStart:
         heads=gpt2_config.n_head,
         out_dim=out_dim,
         layer_norm_eps=gpt2_config.layer_norm_epsilon,
-        tokenizer=FILE,
+        tokenizer=VOCABULARY,
         max_tokens=min(TextConfig.max_tokens, gpt2_config.n_positions),
     )
     vocabulary = read_vocabulary(source, config.max_tokens)
@@ -109,7 +110,7 @@ def _from_transformers(source: Path, out_dim: int, seed: int) -> TextStart:
 
 def _sizes(table: Mapping[str, Any], out_dim: int) -> TextConfig:
     try:
-        default = TextConfig(out_dim=out_dim, tokenizer=FILE)
+        default = TextConfig(out_dim=out_dim, tokenizer=VOCABULARY)
         config = from_table(TextConfig, dict(table), Path(), default, "network.text.")
     except ValueError as error:
         raise UsageError(str(error)) from error
@@ -136,7 +137,7 @@ def _new_tower(config: TextConfig, seed: int) -> TextTower:
 def _new_vocabulary(
     config: TextConfig, reports: Iterable[Sequence[str]], folder: Path, accelerator: Accelerator
 ) -> Vocabulary:
-    if accelerator.is_main_process and not (folder / FILE).is_file():
+    if accelerator.is_main_process and not (folder / VOCABULARY).is_file():
         folder.mkdir(exist_ok=True)
         made = train_vocabulary(map(numbered, reports), config.vocab_size, config.max_tokens)
         made.save(folder)

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from prima_features.errors import UsageError
 from prima_features.pretraining.reports import fitting_text
+from prima_features.weights.directory import VOCABULARY
 
-FILE = "tokenizer.json"
-"""Its name in a model directory and in a transformers directory alike."""
 END = "<|endoftext|>"
 
 
@@ -62,7 +61,7 @@ class Vocabulary:
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json`."""
-        self.tokenizer.save(str(folder / FILE))
+        self.tokenizer.save(str(folder / VOCABULARY))
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
@@ -89,9 +88,9 @@ def read_vocabulary(folder: Path, max_tokens: int) -> Vocabulary:
     Raises:
         UsageError: there is none in it, or it is not one of the tokenizers library.
     """
-    path = folder / FILE
+    path = folder / VOCABULARY
     if not path.is_file():
-        raise UsageError(f"{folder} has no {FILE}, the text tower's vocabulary: copy it there")
+        raise UsageError(f"{folder} has no {VOCABULARY}, the text tower's vocabulary: copy it there")
     try:
         return Vocabulary(Tokenizer.from_file(str(path)), max_tokens)
     except UsageError:

@@ -13,11 +13,13 @@ CONFIG = "config.json"
 MODEL = "model.safetensors"
 TEXT = "text.safetensors"
 HEADS = "heads.safetensors"
+VOCABULARY = "tokenizer.json"
+"""Of the text tower, where it is not one of the Hub's (`TextConfig.tokenizer`)."""
 CARD = "README.md"
 CHECKSUMS = "SHA256SUMS"
 """Lines as `sha256sum` writes them, so that `sha256sum -c SHA256SUMS` checks a directory too."""
 
-CHECKED = (CONFIG, MODEL, TEXT, HEADS)
+CHECKED = (CONFIG, MODEL, TEXT, HEADS, VOCABULARY)
 """The files that checksums are recorded of. Not the card, which people edit."""
 FILES = (*CHECKED, CARD, CHECKSUMS)
 

@@ -91,7 +91,7 @@ class PrimaModel(
     def _save_pretrained(self, save_directory: Path) -> None:
         """The part of `save_pretrained` that is left to us: all files, where the mixin has made the folder.
 
-        Text tower and heads are copied from where the model was loaded, and so is the card.
+        Text tower with its vocabulary and heads are copied from where the model was loaded, and so is the card.
         """
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         # Under another name first: a loaded model's tensors may still be mapped from the file of that name.
@@ -100,7 +100,7 @@ class PrimaModel(
         partial.replace(save_directory / directory.MODEL)
         copied = {
             file
-            for file in (directory.TEXT, directory.HEADS, directory.CARD)
+            for file in (directory.TEXT, directory.VOCABULARY, directory.HEADS, directory.CARD)
             if self._copy(file, save_directory)
         }
         directory.write_config(

@@ -85,11 +85,16 @@ def test_a_saved_model_loads_to_the_same_numbers(tmp_path: Path) -> None:
     assert card == (bundled.path(UNTRAINED) / "README.md").read_text()
 
 
-def test_a_saved_model_keeps_its_text_tower_and_heads(golden_model: Path, tmp_path: Path) -> None:
-    PrimaModel.from_pretrained(golden_model).save_pretrained(tmp_path / "saved")
-    assert read_config(tmp_path / "saved") == read_config(golden_model)
-    for name in ("heads.safetensors", "text.safetensors"):
-        assert sha256(tmp_path / "saved" / name) == sha256(golden_model / name)
+def test_a_saved_model_keeps_its_text_tower_with_its_vocabulary_and_heads(
+    golden_model: Path, tmp_path: Path
+) -> None:
+    source = Path(shutil.copytree(golden_model, tmp_path / "copy"))
+    (source / "tokenizer.json").write_text("{}")
+    PrimaModel.from_pretrained(source).save_pretrained(tmp_path / "saved")
+    assert read_config(tmp_path / "saved") == read_config(source)
+    for name in ("heads.safetensors", "text.safetensors", "tokenizer.json"):
+        assert sha256(tmp_path / "saved" / name) == sha256(source / name)
+    assert read_checksums(tmp_path / "saved").keys() >= {"tokenizer.json", "text.safetensors"}
 
 
 def test_a_model_can_be_saved_over_the_directory_it_was_loaded_from(folder: Path) -> None:
