@@ -52,6 +52,8 @@ class Anatomy:
     """Of the atlas, mm."""
     origin: tuple[float, float, float]
     """MNI coordinates of the first voxel."""
+    midline_shift: float
+    """By lesions, at the third ventricle, mm to the right."""
 
     @property
     def voxel_ml(self) -> float:
@@ -62,7 +64,9 @@ class Anatomy:
 def build_anatomy(subject: Subject, device: str = "cpu") -> Anatomy:
     """Warp the atlas to a subject. All random numbers come from the subject's seed and are drawn on the CPU."""
     atlas = load_atlas(device)
-    back = flow.backward(_velocity(subject, atlas), atlas.spacing * COARSE)
+    pushed = _push(subject, atlas)
+    total = _velocity(subject, atlas) + (0 if pushed is None else pushed)
+    back = flow.backward(total, atlas.spacing * COARSE)
     shift = flow.to_fine(back) / atlas.spacing
     tone = with_wider_sulci(atlas, subject.sulcal_mm, subject.temporal_mm)
     tone, regions = with_wider_horns(atlas, tone, subject.horn_mm)
@@ -82,6 +86,7 @@ def build_anatomy(subject: Subject, device: str = "cpu") -> Anatomy:
         tuple(size * part for part in subject.proportions),
         atlas.spacing,
         atlas.origin,
+        0.0 if pushed is None else size * _at_midline(pushed[0], atlas),
     )
 
 
@@ -95,21 +100,36 @@ def _velocity(subject: Subject, atlas: Atlas) -> torch.Tensor:
         + share[Region.HIPPOCAMPUS] * flow.divergence_for(subject.hippocampus_ratio)
     )
     total = flow.balanced(aged, share[Region.CEREBRUM])
-    masses = torch.zeros_like(total)
-    for lesion in subject.lesions:
-        if lesion.growth != 1:
-            away = distance(lesion, atlas.coarse_points(), atlas.skull_depth)
-            body = (away < 1) & (inside > 0.2)
-            masses = masses + body * inside * flow.divergence_for(lesion.growth)
-    if masses.any():
-        # Fluid gives way before tissue does.
-        give = share[Region.CEREBRUM] * 0.5 + share[Region.SUBARACHNOID] * 3 + ventricles * 4
-        total = total + flow.balanced(masses, give * (masses == 0))
     random = torch.zeros((3, *total.shape))
     rng = generator(subject.seed, subject.index, "warp")
     for cells, sd in _WANDER:
         random += sd * flow.smooth_noise(rng, tuple(total.shape), cells)
     return random.to(total.device) + flow.velocity(total, inside, atlas.spacing * COARSE)
+
+
+def _push(subject: Subject, atlas: Atlas) -> torch.Tensor | None:
+    """(3, x, y, z), mm: what lesions that grow or shrink do; None where there are none."""
+    share, inside = atlas.share, flow.skull_mask(atlas)
+    masses = torch.zeros_like(inside)
+    for lesion in subject.lesions:
+        if lesion.growth != 1:
+            away = distance(lesion, atlas.coarse_points(), atlas.skull_depth)
+            body = (away < 1) & (inside > 0.2)
+            masses = masses + body * inside * flow.divergence_for(lesion.growth)
+    if not masses.any():
+        return None
+    # Fluid gives way before tissue does.
+    ventricles = share[Region.LATERAL_VENTRICLE] + share[Region.CHOROID_PLEXUS]
+    give = share[Region.CEREBRUM] * 0.5 + share[Region.SUBARACHNOID] * 3 + ventricles * 4
+    source = flow.balanced(masses, give * (masses == 0))
+    return flow.velocity(source, inside, atlas.spacing * COARSE)
+
+
+def _at_midline(toward_right: torch.Tensor, atlas: Atlas) -> float:
+    """Mean over the third ventricle and the septum above it."""
+    x, y, z = atlas.coarse_points()
+    place = (x.abs() < 4) & (y.abs() < 16) & (z > -6) & (z < 18)
+    return float(toward_right[place].mean())
 
 
 def _spots(share: torch.Tensor) -> Painted:

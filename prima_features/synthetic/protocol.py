@@ -9,7 +9,7 @@ import numpy as np
 
 from prima_features.synthetic.acquisition import Acquisition, Plane, Sequence
 from prima_features.synthetic.randomness import generator
-from prima_features.synthetic.series_names import draw_name
+from prima_features.synthetic.series_names import EXAMS, draw_name
 from prima_features.synthetic.sites import SITES, Site
 
 PLAIN: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR", "DWI", "ADC")
@@ -78,21 +78,21 @@ def draw_acquisitions(
     if sequences is None:
         sequences = (*PLAIN, "T1c") if rng.random() < 0.5 else PLAIN
     tilt = _angles(rng, ranges.tilt)
-    diffusion_seed = int(rng.integers(2**31))
+    exam, study_seed = str(rng.choice(EXAMS)), int(rng.integers(2**31))
     scans = []
     for number, sequence in enumerate(sequences, start=1):
         # An ADC map is computed from the weighted images: it shares their grid.
         kind = "DWI" if sequence == "ADC" else sequence
-        own = np.random.default_rng((diffusion_seed, zlib.crc32(kind.encode())))
-        scan = _draw(own, sequence, place, ranges)
+        own = np.random.default_rng((study_seed, zlib.crc32(kind.encode())))
+        scan = _draw(own, sequence, place, ranges, exam)
         scans.append(replace(scan, number=number, head_tilt=tilt, seed=int(own.integers(2**31)) + number))
     return tuple(scans)
 
 
-def _draw(rng: np.random.Generator, sequence: Sequence, site: Site, ranges: Ranges) -> Acquisition:
+def _draw(rng: np.random.Generator, sequence: Sequence, site: Site, ranges: Ranges, exam: str) -> Acquisition:
     three_d = sequence in ("T1w", "T1c") and rng.random() < site.three_d
     plane = _draw_plane(rng, sequence, site, ranges, three_d)
-    description, protocol = draw_name(rng, site.vendor, sequence, plane, three_d)
+    description, protocol = draw_name(rng, site.vendor, sequence, plane, three_d, exam)
     grid = _draw_volume(rng, plane, ranges) if three_d else _draw_slices(rng, plane, site, ranges)
     if sequence in ("DWI", "ADC"):
         grid = _low_resolution(grid)

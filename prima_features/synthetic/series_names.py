@@ -47,19 +47,22 @@ _NAMES: dict[Vendor, dict[str, tuple[str, ...]]] = {
         "T1c": ("T1W_SE_{p}_GD", "T1_{p}_C+", "T1W_SE {p} post"),
     },
 }
-_EXAMS = ("BRAIN W WO", "BRAIN ROUTINE", "HEAD/BRAIN")
+EXAMS = ("BRAIN W WO", "BRAIN ROUTINE", "HEAD/BRAIN")
 
 
 def draw_name(
-    rng: np.random.Generator, vendor: Vendor, sequence: Sequence, plane: Plane, three_d: bool
+    rng: np.random.Generator, vendor: Vendor, sequence: Sequence, plane: Plane, three_d: bool, exam: str
 ) -> tuple[str, str]:
     """SeriesDescription and ProtocolName.
 
     GE writes the examination's name into the second, Siemens and Philips mostly the first once more.
+
+    Args:
+        exam: one of `EXAMS`.
     """
     names = _NAMES[vendor]
     key = f"{sequence}3d" if three_d else sequence
     name = str(rng.choice(names[key])).format(p=rng.choice(_PLANES[vendor][plane]))
     if vendor == "ge":
-        return name, str(rng.choice(_EXAMS))
+        return name, exam
     return name, name.removesuffix("_TRACEW").removesuffix("_ADC")

@@ -30,8 +30,8 @@ class Tissue:
 TISSUES: dict[str, Tissue] = {
     "air": Tissue(0.0, 1000, 50, 0.0),
     "fluid": Tissue(1.0, 4300, 1600, 3.0),
-    "grey": Tissue(0.82, 1380, 92, 0.83, 0.03),
-    "white": Tissue(0.70, 850, 70, 0.72, 0.02),
+    "grey": Tissue(0.82, 1450, 92, 0.83, 0.03),
+    "white": Tissue(0.70, 810, 70, 0.72, 0.02),
     "bone": Tissue(0.07, 600, 20, 0.3),
     "muscle": Tissue(0.75, 1350, 38, 1.3, 0.25),
     "fat": Tissue(0.62, 370, 130, 0.1, adipose=True),

@@ -17,7 +17,8 @@ _VENTRICLES = (
 
 
 def measure(anatomy: Anatomy) -> dict[str, float]:
-    """Volumes in ml: brain, ventricles, temporal horns, hippocampi (both), hyperintensities, lesions, oedema.
+    """Volumes in ml: brain, ventricles, temporal horns, hippocampi (both), hyperintensities, lesions, oedema;
+    and midline shift in mm, positive to the right.
 
     A voxel of the brain counts by its share of tissue; what lesions have made of it does not matter. Lesions count by
     the share of a voxel that they take, without the oedema around them.
@@ -29,7 +30,8 @@ def measure(anatomy: Anatomy) -> dict[str, float]:
         "temporal_horn_ml": _region(anatomy, Region.TEMPORAL_HORN),
         "hippocampus_ml": _region(anatomy, Region.HIPPOCAMPUS),
     }
-    return {name: round(value, 3) for name, value in (volumes | _painted(anatomy)).items()}
+    volumes |= _painted(anatomy) | {"midline_shift_mm": anatomy.midline_shift}
+    return {name: round(value, 3) + 0.0 for name, value in volumes.items()}
 
 
 def _region(anatomy: Anatomy, region: Region) -> float:

@@ -20,15 +20,13 @@ import scipy.ndimage as nd
 import SimpleITK as sitk
 
 from prima_features.synthetic.atlas.curves import distance_to_curve
-from prima_features.synthetic.atlas.file import ORIGIN, SHAPE, SPACING, write
+from prima_features.synthetic.atlas.file import ORIGIN, SHAPE, SPACING, TEMPLATE_END, write
 from prima_features.synthetic.atlas.labels import Region
 
 FLUID, GREY, WHITE = 42.0, 111.0, 148.0
 """Peaks of the template's histogram within the brain after bias correction."""
 BONE, MUSCLE, FAT = 22.0, 78.0, 185.0
 """The same outside the skull, without correction."""
-CUT = -66.0
-"""mm; below this height the template ends, and the last slice goes on as the neck."""
 
 HIPPOCAMPUS = ((24, -8, -19), (27, -14, -16.5), (29, -22, -12.5), (28, -29, -7), (24, -36, 1), (17, -40, 6))
 CHOROID = ((17, -24, 17), (22, -36, 14), (24, -42, 8))
@@ -78,7 +76,11 @@ def on_grid(image: sitk.Image) -> np.ndarray:
     to_index = [
         (axis - origin * sign) / spacing
         for axis, origin, spacing, sign in zip(
-            (x, y, np.maximum(z, CUT)), image.GetOrigin(), image.GetSpacing(), (-1, -1, 1), strict=True
+            (x, y, np.maximum(z, TEMPLATE_END)),
+            image.GetOrigin(),
+            image.GetSpacing(),
+            (-1, -1, 1),
+            strict=True,
         )
     ]
     points = np.stack(np.meshgrid(*to_index, indexing="ij"))

@@ -12,6 +12,8 @@ SPACING = 1.25
 SHAPE = (149, 178, 180)
 ORIGIN = (-92.5, -128.0, -114.0)
 """MNI coordinates of the first voxel's centre; the axes run to R, A and S."""
+TEMPLATE_END = -66.0
+"""mm; below this height the template ends, and its last slice goes on as the neck."""
 STEPS = 16
 """Steps of the tone from 0 to 1 and from 1 to 2."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.ndimage as nd
 import torch
 
-from prima_features.synthetic.atlas.file import ORIGIN, SPACING, read
+from prima_features.synthetic.atlas.file import ORIGIN, SPACING, TEMPLATE_END, read
 from prima_features.synthetic.atlas.labels import INTRACRANIAL, PARENCHYMA, VENTRICLES, Region
 
 COARSE = 3
@@ -64,6 +64,7 @@ def load_atlas(device: str = "cpu") -> Atlas:
     if device != "cpu":
         return _to(load_atlas(), device)
     tone, label = (_fit(part) for part in read(Path(__file__).with_name("colin27.xz")))
+    _soften_neck(tone)
     coarse = {region: _coarse(label == region) for region in Region}
     inside = sum(coarse[region] for region in INTRACRANIAL) > 0.5
     ventricle = sum(coarse[r] for r in (Region.LATERAL_VENTRICLE, Region.CHOROID_PLEXUS)) > 0.3
@@ -90,6 +91,13 @@ def _fit(part: np.ndarray) -> np.ndarray:
     """To `SHAPE`: less of the neck, and air behind the ends."""
     part = part[:, :, _BELOW:]
     return np.pad(part, [(0, n - have) for n, have in zip(SHAPE, part.shape, strict=True)])
+
+
+def _soften_neck(tone: np.ndarray) -> None:
+    """Blur what goes on below the template's end, the more the lower, so that it does not look like streaks."""
+    first = ORIGIN[2] + _BELOW * SPACING
+    for k in range(int((TEMPLATE_END - first) / SPACING)):
+        nd.gaussian_filter(tone[:, :, k], (TEMPLATE_END - first) / SPACING / 5 - k / 5, output=tone[:, :, k])
 
 
 def _near(mask: np.ndarray, reach: float) -> np.ndarray:

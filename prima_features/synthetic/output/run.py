@@ -1,0 +1,170 @@
+"""Making a whole cohort: in this process or in several, always the same."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+from prima_features._version import __version__
+from prima_features.errors import OutputError, UsageError
+
+Format = Literal["bids", "dicom"]
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CohortOptions:
+    """What is made."""
+
+    subjects: int
+    seed: int = 0
+    format: Format = "bids"
+    wide: bool = False
+    """Draw scanner settings from wider ranges."""
+    device: str = "cpu"
+    preview: bool = False
+    first: int = 0
+    """Index of the first subject, to go on with a cohort in another folder."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """One finished study."""
+
+    row: dict[str, str]
+    report: dict[str, str]
+    preview: bytes = b""
+    """Middle slices, as `prima_features.synthetic.output.preview.tiles` packs them."""
+
+
+OnStudy = Callable[[Made, int], None]
+
+
+def make_cohort(
+    output: Path, options: CohortOptions, workers: int = 1, on_study: OnStudy = lambda made, done: None
+) -> list[Made]:
+    """Make a cohort in a new or empty folder.
+
+    Args:
+        on_study: called after each study, in order, with it and how many are done.
+
+    Raises:
+        UsageError: the folder is not empty, or cannot be made.
+        OutputError: a file could not be written.
+    """
+    _prepare(output)
+    made: list[Made] = []
+    try:
+        for study in _each(output, options, workers):
+            made.append(study)
+            on_study(study, len(made))
+        _write_tables(output, options, made)
+    except OSError as error:
+        raise OutputError(
+            f"{output} cannot be written: {error.strerror or error}; free some space"
+        ) from error
+    return made
+
+
+def _prepare(output: Path) -> None:
+    try:
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise UsageError(f"{output} is not an empty folder; name a new one")
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{output} cannot be made: {error.strerror}; name another folder") from error
+
+
+def _each(output: Path, options: CohortOptions, workers: int) -> Iterator[Made]:
+    indices = range(options.first, options.first + options.subjects)
+    make = partial(make_study, output, options)
+    if workers == 1:
+        yield from map(make, indices)
+        return
+    # Not forked: torch's threads do not survive it.
+    with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
+        yield from pool.map(make, indices)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def make_study(output: Path, options: CohortOptions, index: int) -> Made:
+    """Make one study and write its images."""
+    from prima_features.synthetic import (
+        build_anatomy,
+        draw_acquisitions,
+        draw_subject,
+        measure,
+        render_series,
+    )
+    from prima_features.synthetic.output import dicom, preview, table
+    from prima_features.synthetic.output.bids import write_bids
+    from prima_features.synthetic.report import write_report
+
+    subject = draw_subject(options.seed, index)
+    scans = draw_acquisitions(options.seed, index, subject.site, wide=options.wide)
+    anatomy = build_anatomy(subject, options.device)
+    truth = measure(anatomy)
+    series = [render_series(subject, scan, options.device, anatomy) for scan in scans]
+    report = write_report(subject, truth, scans)
+    if options.format == "bids":
+        participant = study = f"sub-{subject.id}"
+        write_bids(output, participant, series)
+    else:
+        participant, study = dicom.patient_id(subject), dicom.study_uid(subject, options.wide)
+        dicom.write_dicom(output, subject, series, options.wide)
+    return Made(
+        row=table.row(subject, truth, scans, options.wide, participant),
+        report={"study_id": study, "report": report},
+        preview=preview.tiles(subject, anatomy, series) if options.preview else b"",
+    )
+
+
+def _write_tables(output: Path, options: CohortOptions, made: list[Made]) -> None:
+    from prima_features.synthetic.output import preview, table
+
+    table.write_table(output / "participants.tsv", (study.row for study in made), list(table.COLUMNS))
+    table.write_table(output / "reports.tsv", (study.report for study in made), ["study_id", "report"])
+    (output / "participants.json").write_text(json.dumps(table.COLUMNS, indent=1) + "\n")
+    if options.format == "bids":
+        (output / "dataset_description.json").write_text(json.dumps(_description(options), indent=1) + "\n")
+        (output / "README").write_text(_README)
+        (output / ".bidsignore").write_text("reports.tsv\npreview.png\n*_trace.*\n*_ADC.*\n")
+    if options.preview:
+        preview.write_sheet(output / "preview.png", [study.preview for study in made])
+
+
+def _description(options: CohortOptions) -> dict[str, object]:
+    settings = "wide" if options.wide else "usual"
+    return {
+        "Name": f"Synthetic brains, seed {options.seed}",
+        "BIDSVersion": "1.9.0",
+        "DatasetType": "raw",
+        "License": "CC0",
+        "GeneratedBy": [
+            {
+                "Name": "prima-features",
+                "Version": __version__,
+                "Description": f"prima synth, seed {options.seed}, {settings} settings; no image is of a person",
+            }
+        ],
+    }
+
+
+_README = """Synthetic brain MRI made by `prima synth` of prima-features. No image is of a person.
+
+participants.tsv holds the true factors of each brain, participants.json says what its columns mean, and reports.tsv
+holds a radiology report for each study. The anatomy is a warped Colin 27 average brain (Copyright (C) 1993-2009 Louis
+Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill University).
+"""

@@ -1,0 +1,100 @@
+"""The labels table: one row a subject, and what its columns mean."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from prima_features.synthetic.acquisition import Acquisition
+from prima_features.synthetic.subject import Subject
+
+ABSENT = "n/a"
+COLUMNS: dict[str, dict[str, object]] = {
+    "participant_id": {"Description": "in DICOM output the PatientID"},
+    "age": {"Description": "age at the scan", "Units": "years"},
+    "sex": {"Description": "sex", "Levels": {"F": "female", "M": "male"}},
+    "site": {"Description": "where the subject was scanned; each site has one scanner and its habits"},
+    "diagnosis": {"Description": "what the subject was drawn with"},
+    "autism": {"Description": "class for a probe: control or autism; n/a for other diagnoses"},
+    "dementia": {"Description": "class for a probe: cn (cognitively normal) or ad; n/a for other diagnoses"},
+    "glioma": {"Description": "class for a probe: control or glioma; n/a for other diagnoses"},
+    "stroke": {"Description": "class for a probe: control or stroke; n/a for other diagnoses"},
+    "glioma_grade": {"Description": "class for a probe: 2-3 or 4"},
+    "grade": {"Description": "grade of a glioma: 2, 3 or 4"},
+    "territory": {"Description": "arterial territory of a stroke"},
+    "days_since_onset": {"Description": "of a stroke or a bleed", "Units": "days"},
+    "lesion_side": {"Description": "left, right, midline or both"},
+    "lesion_place": {"Description": "where the largest lesion lies"},
+    "n_lesions": {"Description": "lesions, without white-matter hyperintensities"},
+    "brain_ml": {"Description": "volume of brain tissue", "Units": "ml"},
+    "ventricle_ml": {"Description": "volume of all ventricles", "Units": "ml"},
+    "temporal_horn_ml": {"Description": "volume of both temporal horns", "Units": "ml"},
+    "hippocampus_ml": {"Description": "volume of both hippocampi", "Units": "ml"},
+    "sulcal_mm": {"Description": "how far sulci are widened beyond the atlas's", "Units": "mm"},
+    "wmh_ml": {"Description": "volume of white-matter hyperintensities", "Units": "ml"},
+    "lesion_ml": {"Description": "volume of lesions without oedema", "Units": "ml"},
+    "oedema_ml": {"Description": "volume of oedema around lesions", "Units": "ml"},
+    "midline_shift_mm": {"Description": "of the midline by masses, positive to the right", "Units": "mm"},
+    "manufacturer": {"Description": "of the scanner, as its headers say"},
+    "field_strength": {"Description": "of the scanner", "Units": "T"},
+    "settings": {"Description": "ranges of the scanner's settings: usual or wide"},
+    "contrast": {"Description": "whether contrast agent was given", "Levels": {"0": "no", "1": "yes"}},
+    "n_series": {"Description": "series of the study"},
+    "seed": {"Description": "of the cohort"},
+}
+"""By name, with what participants.json says of them."""
+_CLASSES = {
+    "autism": ("control", "autism"),
+    "dementia": ("cn", "ad"),
+    "glioma": ("control", "glioma"),
+    "stroke": ("control", "stroke"),
+}
+
+
+def row(
+    subject: Subject, truth: Mapping[str, float], scans: Sequence[Acquisition], wide: bool, participant: str
+) -> dict[str, str]:
+    """A subject's row, by the names of `COLUMNS`."""
+    cells: dict[str, object] = {
+        "participant_id": participant,
+        "age": subject.age,
+        "sex": subject.sex,
+        "site": subject.site,
+        "diagnosis": subject.condition,
+        "n_lesions": len(subject.lesions),
+        "sulcal_mm": round(subject.sulcal_mm + 0.0, 3),
+        "manufacturer": scans[0].manufacturer,
+        "field_strength": scans[0].field_strength,
+        "settings": "wide" if wide else "usual",
+        "contrast": int(any(scan.contrast_dose > 0 for scan in scans)),
+        "n_series": len(scans),
+        "seed": subject.seed,
+        **dict(subject.facts),
+        **truth,
+        **_classes(subject),
+    }
+    if subject.lesions:
+        sides = {lesion.side for lesion in subject.lesions}
+        cells["lesion_side"] = sides.pop() if len(sides) == 1 else "both"
+        cells["lesion_place"] = max(subject.lesions, key=lambda lesion: lesion.diameter).place
+    return {name: str(cells.get(name, ABSENT)) for name in COLUMNS}
+
+
+def _classes(subject: Subject) -> dict[str, str]:
+    found = {
+        name: positive if subject.condition == name else negative
+        for name, (negative, positive) in _CLASSES.items()
+        if subject.condition in (name, "control")
+    }
+    if grade := subject.fact("grade"):
+        found["glioma_grade"] = "4" if grade == "4" else "2-3"
+    return found
+
+
+def write_table(path: Path, rows: Iterable[Mapping[str, str]], columns: Sequence[str]) -> None:
+    """A TSV table; cells with line breaks stand in quotes."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

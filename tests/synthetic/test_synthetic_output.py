@@ -1,0 +1,141 @@
+"""What `prima synth` writes: read back by the finder, the reader and the real `prima embed`."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pydicom
+import pytest
+
+from prima_features import read_embeddings
+from prima_features.cli.main import main
+from prima_features.preprocessing import Preprocessing
+from prima_features.studies.find import find
+from prima_features.synthetic import build_anatomy, draw_subject, measure
+from prima_features.synthetic.acquisition import Acquisition
+from prima_features.synthetic.geometry import series_affine
+from prima_features.synthetic.output.bids import to_nifti
+from prima_features.synthetic.render import Rendered
+from prima_features.tokens import cut
+from prima_features.volumes import read_volume
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+def test_one_seed_gives_the_same_bytes_in_other_processes(bids_cohort: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    command = [sys.executable, "-m", "prima_features.cli.main", "synth", str(again)]
+    subprocess.run(
+        [*command, "--subjects", "2", "--seed", "1", "--workers", "2"], check=True, capture_output=True
+    )
+    assert files(again) == files(bids_cohort)
+
+
+def test_bids_and_dicom_of_one_seed_give_the_same_tokens(bids_cohort: Path, dicom_cohort: Path) -> None:
+    bids, dicom = find(bids_cohort), find(dicom_cohort)
+    assert not bids.left_out
+    assert [item.what for item in dicom.left_out] == ["4 files that are not DICOM"]
+    twins = sorted(dicom.studies, key=lambda study: study.identity.patient_id)
+    for study, twin in zip(bids.studies, twins, strict=True):
+        others = {series.name: series for series in twin.series}
+        assert {series.name for series in study.series} == set(others)
+        for series in study.series:
+            here, there = (read_volume(one, Preprocessing()) for one in (series, others[series.name]))
+            assert here.plane == there.plane
+            assert here.spacing == pytest.approx(there.spacing, abs=1e-3)
+            # Truncation to whole numbers may differ by one where directions are rounded.
+            assert np.abs(here.values.astype(int) - there.values).max() <= 1
+            assert len(cut(here)) == len(cut(there)) > 25
+
+
+@pytest.mark.parametrize("cohort", ["bids_cohort", "dicom_cohort"])
+def test_every_series_is_embedded_by_the_command(
+    cohort: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = request.getfixturevalue(cohort)
+    output = tmp_path / "out.h5"
+    assert main(["embed", str(folder), str(output), "--model", "prima-untrained"]) == 0
+    embedded = read_embeddings(output)
+    assert sorted(embedded.studies["n_series"]) == sorted(
+        int(row["n_series"]) for row in rows(folder / "participants.tsv")
+    )
+    assert np.isfinite(embedded.study_embedding).all()
+
+
+def test_the_table_holds_what_is_measured_on_the_anatomy(bids_cohort: Path) -> None:
+    described = json.loads((bids_cohort / "participants.json").read_text())
+    for index, row in enumerate(rows(bids_cohort / "participants.tsv")):
+        subject = draw_subject(1, index)
+        assert set(row) == set(described)
+        assert (row["age"], row["sex"], row["site"], row["diagnosis"]) == (
+            str(subject.age), subject.sex, subject.site, subject.condition,
+        )  # fmt: skip
+        for name, value in measure(build_anatomy(subject)).items():
+            assert float(row[name]) == value, name
+
+
+def test_the_dataset_says_that_it_is_synthetic(bids_cohort: Path) -> None:
+    description = json.loads((bids_cohort / "dataset_description.json").read_text())
+    assert "Synthetic" in description["Name"]
+    assert description["GeneratedBy"][0]["Name"] == "prima-features"
+
+
+def test_reports_are_summarised_by_the_command(bids_cohort: Path, tmp_path: Path) -> None:
+    output = tmp_path / "summaries.tsv"
+    assert main(["reports", "summarize", str(bids_cohort / "reports.tsv"), str(output), "--labels"]) == 0
+    assert [row["study_id"] for row in rows(output)] == ["sub-0001", "sub-0002"]
+
+
+def test_dicom_reports_and_labels_carry_the_ids_of_the_headers(dicom_cohort: Path) -> None:
+    headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in dicom_cohort.rglob("0001.dcm")]
+    assert {h.PatientID for h in headers} == {
+        row["participant_id"] for row in rows(dicom_cohort / "participants.tsv")
+    }
+    assert {h.StudyInstanceUID for h in headers} == {
+        row["study_id"] for row in rows(dicom_cohort / "reports.tsv")
+    }
+    assert len({h.SeriesInstanceUID for h in headers}) == len(headers)
+    assert all(len(h.SOPInstanceUID) <= 64 for h in headers)
+
+
+def test_a_preview_shows_every_study(dicom_cohort: Path) -> None:
+    from matplotlib.image import imread
+
+    sheet = imread(dicom_cohort / "preview.png")
+    middles = np.array_split(sheet[..., :3].mean(-1), 2)
+    assert all(row.std() > 0.1 for row in middles)
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "PIL", "SLA", "IRP"])
+def test_orientation_codes_change_how_an_image_is_stored_and_not_where_it_lies(codes: str) -> None:
+    scan = Acquisition(
+        "T1w", "axial", "", "", (8, 6), (2, 3), 5, 1, 4, 500, 10, codes=codes, angulation=(5, 3, -4)
+    )
+    voxels = np.arange(8 * 6 * 4, dtype=np.int16).reshape(8, 6, 4)
+    image = to_nifti(Rendered(voxels, series_affine(scan), scan))
+    assert "".join(nib.aff2axcodes(image.affine)) == codes
+    stored = np.argwhere(np.asarray(image.dataobj) == voxels[5, 2, 1])[0]
+    here, there = image.affine @ [*stored, 1], series_affine(scan) @ [5, 2, 1, 1]
+    assert here == pytest.approx(there, abs=1e-4)
+
+
+def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.txt").write_text("keep me")
+    assert main(["synth", str(tmp_path), "--subjects", "1"]) == 2
+    assert "is not an empty folder" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
