@@ -16,6 +16,7 @@ from prima_features.probes.estimators.base import Parameters
 from prima_features.probes.estimators.grids import MLP_ALPHAS, ascending
 from prima_features.probes.estimators.kinds import ProbeClassifier, ProbeRegressor
 from prima_features.probes.linalg.rows import Rows
+from prima_features.probes.linalg.threads import threads_for
 from prima_features.probes.steps.reduce import Reduction
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
@@ -74,7 +75,7 @@ class _Network:
             max_iter=self.max_steps,
             random_state=self.random_state,
         )
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threads_for(Z.size):
             # Stopping early is part of the regularisation here.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(Z, y)
