@@ -44,6 +44,8 @@ class Anatomy:
     """(X, Y, Z) float32, as the atlas's."""
     label: torch.Tensor
     """(X, Y, Z) uint8, `Region`."""
+    edge: torch.Tensor
+    """(n,) int64: flat indices of voxels where the skull, the eyes or the skin begin or end, to be softened."""
     painted: tuple[Painted, ...]
     """In the order in which they cover each other."""
     scale: tuple[float, float, float]
@@ -82,6 +84,7 @@ def build_anatomy(subject: Subject, device: str = "cpu") -> Anatomy:
     return Anatomy(
         warped[0],
         label,
+        _edge(label),
         tuple(painted),
         tuple(size * part for part in subject.proportions),
         atlas.spacing,
@@ -130,6 +133,23 @@ def _at_midline(toward_right: torch.Tensor, atlas: Atlas) -> float:
     x, y, z = atlas.coarse_points()
     place = (x.abs() < 4) & (y.abs() < 16) & (z > -6) & (z < 18)
     return float(toward_right[place].mean())
+
+
+def _edge(label: torch.Tensor) -> torch.Tensor:
+    """`Anatomy.edge`: labels are warped without interpolation, which leaves steps where tones change their meaning."""
+    table = torch.full((len(Region),), 2, dtype=torch.uint8)
+    table[[Region.AIR, Region.HEAD, Region.EYE]] = torch.tensor([0, 1, 3], dtype=torch.uint8)
+    group = table.to(label.device)[label.int()]
+    edge = torch.zeros_like(group, dtype=torch.bool)
+    for axis in range(3):
+        n = group.shape[axis] - 1
+        differs = group.narrow(axis, 0, n) != group.narrow(axis, 1, n)
+        edge.narrow(axis, 0, n).logical_or_(differs)
+        edge.narrow(axis, 1, n).logical_or_(differs)
+    # The outermost voxels have no neighbours to be averaged with.
+    inner = edge[1:-1, 1:-1, 1:-1].clone()
+    edge.zero_()[1:-1, 1:-1, 1:-1] = inner
+    return edge.flatten().nonzero()[:, 0]
 
 
 def _spots(share: torch.Tensor) -> Painted:

@@ -20,7 +20,7 @@ BRAIN_ML = {"M": 1300.0, "F": 1180.0}
 BRAIN_SD = 115.0
 AUTISM_D = 0.25
 """Standard deviations by which brain volume, ventricles and the narrowness of sulci are larger."""
-_VENTRICLE_SD, _SULCAL_SD = 0.20, 0.11
+_VENTRICLE_SD, _SULCAL_SD = 0.20, 0.14
 
 
 def with_factors(subject: Subject) -> Subject:

@@ -75,12 +75,22 @@ def _shown(anatomy: Anatomy, scan: Acquisition) -> torch.Tensor:
     table = _table(scan, anatomy.tone.device)
     row = anatomy.label.int() * (2 * _STEPS + 1)
     shown = table[(row + (anatomy.tone * _STEPS).round().int().clamp(0, 2 * _STEPS)).long()]
+    _soften(shown, anatomy.edge)
     levels = _levels(scan)
     for part in anatomy.painted:
         box = shown[part.box]
         shown[part.box] = torch.lerp(box, torch.full_like(box, levels[part.tissue]), part.share)
     height = torch.arange(shown.shape[2], device=shown.device) * anatomy.spacing + anatomy.origin[2]
     return shown * ((height - _NECK[0]) / (_NECK[1] - _NECK[0])).clamp(0, 1)
+
+
+def _soften(shown: torch.Tensor, edge: torch.Tensor) -> None:
+    """Replace voxels by the mean of themselves and their six neighbours, twice."""
+    flat = shown.view(-1)
+    _, y, z = shown.shape
+    for _ in range(2):
+        around = torch.stack([flat[edge + step] for step in (y * z, -y * z, z, -z, 1, -1)]).sum(0)
+        flat[edge] = (around + 2 * flat[edge]) / 8
 
 
 def _levels(scan: Acquisition) -> dict[str, float]:

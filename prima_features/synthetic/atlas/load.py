@@ -65,6 +65,7 @@ def load_atlas(device: str = "cpu") -> Atlas:
         return _to(load_atlas(), device)
     tone, label = (_fit(part) for part in read(Path(__file__).with_name("colin27.xz")))
     _soften_neck(tone)
+    _trim_fringe(tone, label)
     coarse = {region: _coarse(label == region) for region in Region}
     inside = sum(coarse[region] for region in INTRACRANIAL) > 0.5
     ventricle = sum(coarse[r] for r in (Region.LATERAL_VENTRICLE, Region.CHOROID_PLEXUS)) > 0.3
@@ -98,6 +99,20 @@ def _soften_neck(tone: np.ndarray) -> None:
     first = ORIGIN[2] + _BELOW * SPACING
     for k in range(int((TEMPLATE_END - first) / SPACING)):
         nd.gaussian_filter(tone[:, :, k], (TEMPLATE_END - first) / SPACING / 5 - k / 5, output=tone[:, :, k])
+
+
+def _trim_fringe(tone: np.ndarray, label: np.ndarray) -> None:
+    """Give to the fluid what is too thin to be brain over the orbits, where the skull's mask takes in other tissue."""
+    y, z = (
+        int((at - first) / SPACING)
+        for at, first in zip((15, 2), (ORIGIN[1], ORIGIN[2] + _BELOW * SPACING), strict=True)
+    )
+    part = (slice(None), slice(y, None), slice(0, z))
+    brain = label[part] == Region.CEREBRUM
+    solid = nd.binary_opening(brain & (tone[part] > 0.5), nd.generate_binary_structure(3, 1), iterations=2)
+    fringe = brain & ~nd.binary_dilation(solid, iterations=1)
+    tone[part][fringe] *= 0.3
+    label[part][fringe] = Region.SUBARACHNOID
 
 
 def _near(mask: np.ndarray, reach: float) -> np.ndarray:
