@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +10,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from prima_features.probes.folds import deal, strata_of
 from prima_features.probes.linalg.rows import Rows
+from prima_features.probes.linalg.side_by_side import SideBySide
 
 Parameters = dict[str, Any]
 
@@ -108,11 +111,21 @@ class ProbeEstimator(BaseEstimator):
         folds = self._draw(y, companions) if inner is None else np.asarray(inner)
         if len(np.unique(folds)) < 2:
             raise ValueError("the inner loop needs 2 folds or more, and all rows are in 1")
-        candidates = list(self._candidates())
-        self._search(candidates, rows, y, companions, folds)
-        self.adjust_ = None if self.adjust is None else clone(self.adjust)
-        self._fit_best(self._adjusted(rows, companions, fitting=True), y, self.best_params_)
+        plan = self._plan(len(np.unique(folds)), rows)
+        with plan.limits(), warnings.catch_warnings():
+            # What stops before it converges is tried all the same: the inner loop judges what it predicts. Said here
+            # and not around each fit, because threads share what they ignore.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._search(list(self._candidates()), rows, y, companions, folds, plan)
+            self.adjust_ = self._fitted_adjustment(rows, companions)
+            self._fit_best(_adjusted(self.adjust_, rows, companions), y, self.best_params_)
         return self
+
+    def _plan(self, n_folds: int, rows: Rows) -> SideBySide:
+        """Inner folds next to each other, where they take no more than one and a half times the data, or 256 MiB."""
+        square = 8 * min(len(rows), rows.width) ** 2
+        bytes_each = 2 * square if self.adjust is None else 2 * square + 16 * len(rows) * rows.width
+        return SideBySide.plan(n_folds, bytes_each, max(1 << 28, rows.X.nbytes * 3 // 2))
 
     @abstractmethod
     def _candidates(self) -> Sequence[Parameters]:
@@ -151,17 +164,21 @@ class ProbeEstimator(BaseEstimator):
         y: np.ndarray,
         companions: Companions,
         folds: np.ndarray,
+        plan: SideBySide,
     ) -> None:
         shape = (
             (len(candidates), len(y), len(self.classes_)) if self._classifies else (len(candidates), len(y))
         )
         predicted = np.empty(shape)
-        for fold in np.unique(folds):
+
+        def predict_fold(fold: int) -> None:
             train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            self.adjust_ = None if self.adjust is None else clone(self.adjust)
-            fitted = self._adjusted(rows.take(train), companions.take(train), fitting=True)
-            held_out = self._adjusted(rows.take(test), companions.take(test))
+            adjust = self._fitted_adjustment(rows.take(train), companions.take(train))
+            fitted = _adjusted(adjust, rows.take(train), companions.take(train))
+            held_out = _adjusted(adjust, rows.take(test), companions.take(test))
             predicted[:, test] = self._fold_path(candidates, fitted, y[train], held_out)
+
+        plan.run(predict_fold, np.unique(folds))
         self.inner_losses_ = np.array([self._loss(y, values) for values in predicted])
         best = int(self.inner_losses_.argmin())
         self.best_params_ = candidates[best]
@@ -172,19 +189,22 @@ class ProbeEstimator(BaseEstimator):
     ) -> np.ndarray:
         return self._path(candidates, train, y, test)
 
-    def _adjusted(self, rows: Rows, companions: Companions, fitting: bool = False) -> Rows:
-        if self.adjust_ is None:
-            return rows
-        X, sites, covariates = rows.array(), companions.sites, companions.covariates
-        if fitting:
-            self.adjust_.fit(X, sites, covariates)
-        return Rows.all(self.adjust_.transform(X, sites, covariates))
+    def _fitted_adjustment(self, rows: Rows, companions: Companions) -> Any:
+        if self.adjust is None:
+            return None
+        return clone(self.adjust).fit(rows.array(), companions.sites, companions.covariates)
 
     def _checked(self, X: np.ndarray, sites: np.ndarray | None, covariates: np.ndarray | None) -> Rows:
         """Rows to predict, adjusted as in training."""
         check_is_fitted(self, "n_features_in_")
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        return self._adjusted(Rows.all(X), Companions(np.arange(len(X)), sites, covariates))
+        return _adjusted(self.adjust_, Rows.all(X), Companions(np.arange(len(X)), sites, covariates))
+
+
+def _adjusted(adjust: Any, rows: Rows, companions: Companions) -> Rows:
+    if adjust is None:
+        return rows
+    return Rows.all(adjust.transform(rows.array(), companions.sites, companions.covariates))
 
 
 def _take(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from prima_features.probes.estimators.base import Parameters
@@ -71,10 +69,7 @@ class LogisticProbe(ProbeClassifier):
         with threads_for(Z.size):
             # Each penalty starts from the solution of the stronger one before it.
             return np.stack(
-                [
-                    self._solve(model.set_params(**candidate), Z, y).predict_proba(Z_test)
-                    for candidate in candidates
-                ]
+                [model.set_params(**candidate).fit(Z, y).predict_proba(Z_test) for candidate in candidates]
             )
 
     def _fit_best(self, rows: Rows, y: np.ndarray, parameters: Parameters) -> None:
@@ -83,7 +78,7 @@ class LogisticProbe(ProbeClassifier):
         model = self._model()
         with threads_for(Z.size):
             for candidate in self._candidates():
-                self._solve(model.set_params(**candidate), Z, y)
+                model.set_params(**candidate).fit(Z, y)
                 if candidate == parameters:
                     break
         weights, offset = reduction.unfold(model.coef_.T)
@@ -93,13 +88,6 @@ class LogisticProbe(ProbeClassifier):
         return LogisticRegression(
             class_weight=self.class_weight, max_iter=self.max_steps, tol=1e-6, warm_start=True
         )
-
-    @staticmethod
-    def _solve(model: LogisticRegression, Z: np.ndarray, y: np.ndarray) -> LogisticRegression:
-        with warnings.catch_warnings():
-            # Penalties too weak to converge are tried all the same; the inner loop judges what they predict.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            return model.fit(Z, y)
 
     def _probabilities(self, rows: Rows) -> np.ndarray:
         score = rows.dot(self.coef_.T) + self.intercept_

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import softmax
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from prima_features.probes.estimators.base import Parameters
@@ -75,9 +73,7 @@ class _Network:
             max_iter=self.max_steps,
             random_state=self.random_state,
         )
-        with warnings.catch_warnings(), threads_for(Z.size):
-            # Stopping early is part of the regularisation here.
-            warnings.simplefilter("ignore", ConvergenceWarning)
+        with threads_for(Z.size):
             model.fit(Z, y)
         return list(zip(model.coefs_, model.intercepts_, strict=True))
 

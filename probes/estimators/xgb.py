@@ -11,6 +11,7 @@ from prima_features.probes.estimators.base import Parameters
 from prima_features.probes.estimators.grids import XGBOOST_DEPTHS, XGBOOST_ROUNDS, ascending_counts
 from prima_features.probes.estimators.kinds import ProbeClassifier, ProbeRegressor
 from prima_features.probes.linalg.rows import Rows
+from prima_features.probes.linalg.side_by_side import SideBySide
 from prima_features.probes.optional import require
 
 
@@ -62,6 +63,9 @@ class _Boosted:
     def _fit_best(self, rows: Rows, y: np.ndarray, parameters: Parameters) -> None:
         data = self._matrix(rows, y)
         self.booster_ = self._train(data, y, parameters["max_depth"], parameters["rounds"])
+
+    def _plan(self, n_folds: int, rows: Rows) -> SideBySide:
+        return SideBySide(workers=1, threads=1)  # xgboost shares the cores out itself
 
     def _train(self, data: Any, y: np.ndarray, depth: int, rounds: int) -> Any:
         parameters = {

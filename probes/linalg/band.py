@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import lapack, solve_triangular
 
 WIDTH = 128
 """Diagonals below the main one: wide enough for quick products, narrow enough to solve at hardly any cost."""
@@ -38,9 +37,9 @@ class BandForm:
         triangles = []
         for start in range(0, len(upper) - width - 1, width):
             columns, below = slice(start, start + width), start + width
-            factored, tau, _, _ = lapack.dgeqrf(np.asfortranarray(upper[columns, below:].T), overwrite_a=1)
-            upper[columns, below:] = factored.T
-            vectors = _vectors(factored)
+            # By numpy as all of this: scipy has threads of its own, and the two would wait for each other.
+            upper[columns, below:], tau = np.linalg.qr(upper[columns, below:].T, mode="raw")
+            vectors = _vectors(upper[columns, below:].T)
             triangles.append(_triangle(vectors, tau))
             _turn(upper, below, vectors, triangles[-1])
         return cls(upper, tuple(triangles), width)
@@ -72,7 +71,7 @@ def _mirror_diagonal_blocks(upper: np.ndarray) -> None:
 
 
 def _vectors(factored: np.ndarray) -> np.ndarray:
-    """V from what dgeqrf leaves: what is below the diagonal, and ones on it."""
+    """V from the QR decomposition as LAPACK leaves it: what is below the diagonal, and ones on it."""
     vectors = np.tril(factored[:, : len(factored)], -1)
     np.fill_diagonal(vectors, 1)
     return vectors
@@ -84,7 +83,7 @@ def _triangle(vectors: np.ndarray, tau: np.ndarray) -> np.ndarray:
     used = np.ix_(tau != 0, tau != 0)
     inverse = np.triu(vectors.T @ vectors, 1)[used] + np.diag(1 / tau[tau != 0])
     triangle = np.zeros((len(tau), len(tau)))
-    triangle[used] = solve_triangular(inverse, np.eye(len(inverse)))
+    triangle[used] = np.linalg.inv(inverse)
     return triangle
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
+from threadpoolctl import threadpool_limits
 
 from prima_features.probes.estimators import RidgeProbe, make
 from prima_features.probes.folds import deal, strata_of
@@ -176,3 +177,13 @@ def test_a_class_that_an_inner_training_fold_lacks_gets_no_probability_there(coh
     assert np.allclose(fitted.out_of_fold_.sum(axis=1), 1)
     assert np.isfinite(fitted.inner_losses_).all()
     assert np.allclose(fitted.predict_proba(data.X).sum(axis=1), 1)
+
+
+def test_folds_side_by_side_predict_what_one_after_the_other_predicts(case: Any) -> None:
+    data = case.cohort
+    found = []
+    for threads in (1, 3):
+        with threadpool_limits(threads, user_api="blas"):
+            found.append(case.make().fit(data.X, data.y, data.groups))
+    assert found[0].best_params_ == found[1].best_params_
+    assert np.allclose(found[0].out_of_fold_, found[1].out_of_fold_, rtol=1e-6, atol=1e-9)
