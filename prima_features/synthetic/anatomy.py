@@ -23,6 +23,10 @@ _WANDER = ((6, 7, 7), 2.6), ((13, 15, 14), 1.3)
 """Cells and standard deviations (mm) of the random warps."""
 
 
+_MIDLINE, _SAME_SIDE = 8.0, 0.03
+"""mm from the midline from which a mass is one-sided, and how readily its own side gives way over the other."""
+
+
 @dataclass(frozen=True)
 class Painted:
     """A layer of a lesion in a box of the anatomy."""
@@ -121,11 +125,16 @@ def _push(subject: Subject, atlas: Atlas) -> torch.Tensor | None:
             masses = masses + body * inside * flow.divergence_for(lesion.growth)
     if not masses.any():
         return None
-    # Fluid gives way before tissue does.
+    # Fluid gives way before tissue does, and most of it on the other side: the midline shifts below the falx.
     ventricles = share[Region.LATERAL_VENTRICLE] + share[Region.CHOROID_PLEXUS]
-    give = share[Region.CEREBRUM] * 0.5 + share[Region.SUBARACHNOID] * 3 + ventricles * 4
+    give = share[Region.CEREBRUM] * 0.5 + share[Region.SUBARACHNOID] * 3 + ventricles * 2
+    x, y, z = atlas.coarse_points()
+    side = float((x * masses.abs()).sum() / masses.abs().sum())
+    if abs(side) > _MIDLINE:
+        give = give * (_SAME_SIDE + (-x * np.sign(side) / 15).clamp(0, 1))
+    falx = (x.abs() < 3) & ((z > 30) | ((y < -60) & (z > -5)) | ((y > 45) & (z > 0)))
     source = flow.balanced(masses, give * (masses == 0))
-    return flow.velocity(source, inside, atlas.spacing * COARSE)
+    return flow.velocity(source, inside * ~falx, atlas.spacing * COARSE, projections=16)
 
 
 def _at_midline(toward_right: torch.Tensor, atlas: Atlas) -> float:
@@ -153,8 +162,8 @@ def _edge(label: torch.Tensor) -> torch.Tensor:
 
 
 def _spots(share: torch.Tensor) -> Painted:
-    whole = tuple(slice(0, n) for n in share.shape)
-    return Painted(-1, "hyperintensity", whole, share, core=True)
+    x, y, z = (slice(0, n) for n in share.shape)
+    return Painted(-1, "hyperintensity", (x, y, z), share, core=True)
 
 
 def _places(atlas: Atlas, back: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

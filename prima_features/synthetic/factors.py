@@ -28,12 +28,12 @@ def with_factors(subject: Subject) -> Subject:
     rng = generator(subject.seed, subject.index, "shape")
     shift = AUTISM_D if subject.condition == "autism" else 0.0
     proportions = np.exp(rng.normal(0, 0.025, 3))
-    proportions /= np.prod(proportions) ** (1 / 3)
+    width, length, height = (proportions / np.prod(proportions) ** (1 / 3)).tolist()
     older = max(subject.age - 20, 0)
     shape = replace(
         subject,
         brain_ml=BRAIN_ML[subject.sex] + BRAIN_SD * float(np.clip(rng.normal(shift), -2.5, 2.5)),
-        proportions=tuple(map(float, proportions)),
+        proportions=(width, length, height),
         ventricle_ratio=0.62 * np.exp(0.018 * older + _VENTRICLE_SD * rng.normal(shift)),
         third_ratio=0.75 * np.exp(0.012 * older + 0.15 * rng.normal()),
         horn_mm=max(0.0, 0.3 + 0.014 * older + 0.25 * rng.normal()),

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 
 from prima_features.synthetic.atlas.load import COARSE, Atlas
 
-_PROJECTIONS = 6
 _SQUARINGS = 5
 
 
@@ -27,7 +26,9 @@ def balanced(source: torch.Tensor, give: torch.Tensor) -> torch.Tensor:
     return source - give * (source.sum() / give.sum())
 
 
-def velocity(divergence: torch.Tensor, inside: torch.Tensor, spacing: float) -> torch.Tensor:
+def velocity(
+    divergence: torch.Tensor, inside: torch.Tensor, spacing: float, projections: int = 6
+) -> torch.Tensor:
     """The velocity of a divergence, without rotation, that vanishes outside the skull.
 
     Two projections take turns: one onto fields of that divergence (by the Fourier transform), one onto fields that
@@ -37,15 +38,16 @@ def velocity(divergence: torch.Tensor, inside: torch.Tensor, spacing: float) -> 
         divergence: (x, y, z), adding up to zero.
         inside: (x, y, z), 0 to 1.
         spacing: of the grid, mm.
+        projections: pairs of them; near the skull the flow needs more to settle.
 
     Returns:
         (3, x, y, z), mm.
     """
     waves = _waves(divergence.shape, spacing, divergence.device)
-    square = sum(k**2 for k in waves)
-    inverse = torch.where(square > 0, 1 / square.clamp(min=1e-12), 0)
+    square = waves[0] ** 2 + waves[1] ** 2 + waves[2] ** 2
+    inverse = torch.where(square > 0, 1 / square.clamp(min=1e-12), 0.0)
     field = torch.zeros((3, *divergence.shape), device=divergence.device)
-    for _ in range(_PROJECTIONS):
+    for _ in range(projections):
         missing = torch.fft.rfftn(divergence) - sum(
             1j * k * torch.fft.rfftn(part) for k, part in zip(waves, field, strict=True)
         )

@@ -45,9 +45,9 @@ def _spread(image: torch.Tensor, scan: Acquisition) -> torch.Tensor:
         reach = max(1, round(2.5 * sigma))
         steps = torch.arange(-reach, reach + 1, dtype=torch.float32, device=image.device)
         kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
-        kernel = (kernel / kernel.sum()).tolist()
+        kernel /= kernel.sum()
         padded = F.pad(image.movedim(axis, -1), (reach, reach)).movedim(-1, axis)
-        image = sum(w * padded.narrow(axis, i, image.shape[axis]) for i, w in enumerate(kernel))
+        image = sum(w * padded.narrow(axis, i, image.shape[axis]) for i, w in enumerate(kernel.tolist()))
     return image
 
 

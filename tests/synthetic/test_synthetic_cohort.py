@@ -113,6 +113,15 @@ def test_a_mass_pushes_the_brain_aside() -> None:
     assert measure(heavy)["ventricle_ml"] < measure(weightless)["ventricle_ml"]
 
 
+def test_a_large_subdural_collection_shifts_the_midline_away_from_it() -> None:
+    for index in range(2):
+        subject = draw_subject(6, index, condition="subdural_haematoma")
+        lesion = replace(subject.lesions[0], growth=4.5)
+        shift = measure(build_anatomy(replace(subject, lesions=(lesion,))))["midline_shift_mm"]
+        assert 2 < abs(shift) < 15
+        assert (shift > 0) == (lesion.side == "left")
+
+
 def test_acquisitions_know_nothing_of_the_subject_and_wide_ones_vary_more() -> None:
     usual, wide = (
         [scan for i in range(60) for scan in draw_acquisitions(1, i, "general", wide=w)]

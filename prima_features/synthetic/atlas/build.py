@@ -71,7 +71,7 @@ def on_grid(image: sitk.Image) -> np.ndarray:
     # The template's files say RAS; SimpleITK turns that to LPS, so that here x and y change sign.
     # ITK reads NIfTI as LPS, whose directions carry the signs, so that asking by physical points is enough.
     x, y, z = (np.arange(n) * SPACING + o for n, o in zip(SHAPE, ORIGIN, strict=True))
-    smooth = sitk.DiscreteGaussian(sitk.Cast(image, sitk.sitkFloat32), 0.25)
+    smooth = sitk.DiscreteGaussian(sitk.Cast(image, sitk.sitkFloat32), [0.25] * 3)
     array = sitk.GetArrayFromImage(smooth).transpose(2, 1, 0)
     to_index = [
         (axis - origin * sign) / spacing

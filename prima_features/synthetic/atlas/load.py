@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.ndimage as nd
@@ -67,25 +68,34 @@ def load_atlas(device: str = "cpu") -> Atlas:
     _soften_neck(tone)
     _trim_fringe(tone, label)
     coarse = {region: _coarse(label == region) for region in Region}
-    inside = sum(coarse[region] for region in INTRACRANIAL) > 0.5
-    ventricle = sum(coarse[r] for r in (Region.LATERAL_VENTRICLE, Region.CHOROID_PLEXUS)) > 0.3
     tissue = np.isin(label, PARENCHYMA) & (tone >= 0.5)
     free = tissue | np.isin(label, (*VENTRICLES, Region.HEAD, Region.AIR))
-    step = SPACING * COARSE
-    # The skull lies half a voxel from the middles on either side of it.
-    signed = nd.distance_transform_edt(inside) - nd.distance_transform_edt(~inside)
-    signed -= 0.5 * np.sign(signed)
-    depth = np.where(tissue, nd.distance_transform_edt(free) * SPACING, 0).astype(np.float32)
-    tensors = (tone, label, depth, _near(label == Region.TEMPORAL_HORN, HORN_REACH))
     return Atlas(
-        *(torch.from_numpy(np.ascontiguousarray(part)) for part in tensors),
-        skull_depth=torch.from_numpy((signed * step).astype(np.float32)),
-        ventricle_distance=torch.from_numpy(
-            (nd.distance_transform_edt(~ventricle) * step).astype(np.float32)
-        ),
+        tone=torch.from_numpy(np.ascontiguousarray(tone)),
+        label=torch.from_numpy(np.ascontiguousarray(label)),
+        depth=_tensor(np.where(tissue, nd.distance_transform_edt(free) * SPACING, 0)),
+        horn_distance=_tensor(_near(label == Region.TEMPORAL_HORN, HORN_REACH)),
+        skull_depth=_tensor(_skull_depth(coarse)),
+        ventricle_distance=_tensor(_ventricle_distance(coarse)),
         share={region: torch.from_numpy(part) for region, part in coarse.items()},
         origin=(ORIGIN[0], ORIGIN[1], ORIGIN[2] + _BELOW * SPACING),
     )
+
+
+def _tensor(values: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))
+
+
+def _skull_depth(coarse: dict[Region, np.ndarray]) -> np.ndarray:
+    inside = np.sum([coarse[region] for region in INTRACRANIAL], axis=0) > 0.5
+    signed = nd.distance_transform_edt(inside) - nd.distance_transform_edt(~inside)
+    # The skull lies half a voxel from the middles on either side of it.
+    return (signed - 0.5 * np.sign(signed)) * SPACING * COARSE
+
+
+def _ventricle_distance(coarse: dict[Region, np.ndarray]) -> np.ndarray:
+    ventricle = coarse[Region.LATERAL_VENTRICLE] + coarse[Region.CHOROID_PLEXUS] > 0.3
+    return nd.distance_transform_edt(~ventricle) * SPACING * COARSE
 
 
 def _fit(part: np.ndarray) -> np.ndarray:
@@ -132,6 +142,7 @@ def _coarse(mask: np.ndarray) -> np.ndarray:
 
 
 def _to(atlas: Atlas, device: str) -> Atlas:
-    moved = {name: value.to(device) for name, value in vars(atlas).items() if torch.is_tensor(value)}
-    share = {region: part.to(device) for region, part in atlas.share.items()}
-    return Atlas(**moved, share=share, origin=atlas.origin)
+    moved: dict[str, Any] = {
+        f.name: value.to(device) for f in fields(atlas) if torch.is_tensor(value := getattr(atlas, f.name))
+    }
+    return replace(atlas, share={region: part.to(device) for region, part in atlas.share.items()}, **moved)

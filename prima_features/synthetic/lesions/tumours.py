@@ -17,7 +17,7 @@ def glioma(rng: np.random.Generator, age: float) -> tuple[Lesion, int]:
     fourth = 1 / (1 + np.exp(-(age - 48) / 9))
     grade = int(rng.choice((2, 3, 4), p=(0.6 * (1 - fourth), 0.4 * (1 - fourth), fourth)))
     name, centre = places.draw_place(rng, places.LOBES | {"thalamus": places.DEEP["thalamus"]})
-    grown = {2: rng.uniform(1.2, 1.5), 3: rng.uniform(1.4, 1.9), 4: rng.uniform(1.7, 2.6)}[grade]
+    grown = {2: rng.uniform(1.2, 1.5), 3: rng.uniform(1.4, 1.9), 4: rng.uniform(2.0, 3.4)}[grade]
     radius = {2: rng.uniform(14, 25), 3: rng.uniform(15, 27), 4: rng.uniform(16, 28)}[grade]
     if name == "thalamus":
         radius *= 0.6

@@ -110,9 +110,9 @@ def subdural(rng: np.random.Generator) -> tuple[Lesion, float]:
         centre=places.under_skull((side, float(rng.uniform(-0.2, 0.4)), 0.45), 0),
         radii=(48.0, float(rng.uniform(55, 75)), float(rng.uniform(42, 55))),
         layers=(Layer(blood, 0, 1),),
-        growth=float(rng.uniform(2.2, 4.0)),
+        growth=float(rng.uniform(2.6, 5.2)),
         shape="crescent",
-        thickness=4.0,
+        thickness=3.6,
         irregularity=0.05,
         seed=places.draw_seed(rng),
         place="cerebral convexity",
@@ -124,7 +124,7 @@ def cavernoma(rng: np.random.Generator) -> Lesion:
     """A cluster of blood of many ages in a rim of haemosiderin."""
     everywhere = places.LOBES | {"pons": (4.0, -28.0, -32.0)}
     name, centre = places.draw_place(rng, everywhere)
-    radius = float(rng.uniform(4.5, 9)) * (0.7 if name == "pons" else 1)
+    radius = float(rng.uniform(6, 11)) * (0.7 if name == "pons" else 1)
     return Lesion(
         kind="cavernoma",
         centre=centre,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from prima_features.synthetic.output.bids import image_orientation, image_type
 from prima_features.synthetic.randomness import generator
@@ -56,7 +56,7 @@ def _series(subject: Subject, rendered: Rendered, day: date, wide: bool) -> File
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = MRImageStorage
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
+    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     contrast = scan.contrast_dose > 0
     fields: dict[str, object] = {
         "SpecificCharacterSet": "ISO_IR 100",
@@ -122,7 +122,7 @@ def _set(data: Dataset, fields: dict[str, object]) -> None:
 
 
 def _write_slice(data: FileDataset, rendered: Rendered, index: int, path: Path) -> None:
-    uid = f"{data.SeriesInstanceUID[:56]}.{index + 1}"
+    uid = UID(f"{data.SeriesInstanceUID[:56]}.{index + 1}")
     data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID = uid
     data.InstanceNumber = index + 1
     place = np.diag([-1.0, -1.0, 1.0]) @ (rendered.affine @ [0, 0, index, 1])[:3]

@@ -24,13 +24,13 @@ _MOST_ROWS = 24
 def tiles(subject: Subject, anatomy: Anatomy, series: Sequence[Rendered]) -> bytes:
     """One study's tiles and caption, packed: the slice through its largest lesion, or through the middle."""
     point = _point(anatomy)
-    made = {}
+    made: dict[str, np.ndarray] = {}
     for rendered in series:
         head = head_affine(rendered.scan, anatomy.scale, anatomy.spacing, anatomy.origin)
         made[rendered.scan.sequence] = _tile(rendered, (head @ [*point, 1])[:3])
     caption = f"{subject.id}  {subject.age:.0f} {subject.sex}  {subject.condition.replace('_', ' ')}"
     stream = io.BytesIO()
-    np.savez_compressed(stream, caption=caption, **made)
+    np.savez_compressed(stream, allow_pickle=False, caption=np.array(caption), **made)
     return stream.getvalue()
 
 
