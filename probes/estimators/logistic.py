@@ -13,7 +13,6 @@ from prima_features.probes.estimators.base import Parameters
 from prima_features.probes.estimators.grids import LOGISTIC_C, ascending
 from prima_features.probes.estimators.kinds import ProbeClassifier
 from prima_features.probes.linalg.rows import Rows
-from prima_features.probes.linalg.threads import threads_for
 from prima_features.probes.steps.reduce import Reduction
 
 
@@ -66,21 +65,19 @@ class LogisticProbe(ProbeClassifier):
         reduction = Reduction(self.standardize, self.components).fit(train)
         Z, Z_test = reduction.transform(train), reduction.transform(test)
         model = self._model()
-        with threads_for(Z.size):
-            # Each penalty starts from the solution of the stronger one before it.
-            return np.stack(
-                [model.set_params(**candidate).fit(Z, y).predict_proba(Z_test) for candidate in candidates]
-            )
+        # Each penalty starts from the solution of the stronger one before it.
+        return np.stack(
+            [model.set_params(**candidate).fit(Z, y).predict_proba(Z_test) for candidate in candidates]
+        )
 
     def _fit_best(self, rows: Rows, y: np.ndarray, parameters: Parameters) -> None:
         reduction = Reduction(self.standardize, self.components).fit(rows)
         Z = reduction.transform(rows)
         model = self._model()
-        with threads_for(Z.size):
-            for candidate in self._candidates():
-                model.set_params(**candidate).fit(Z, y)
-                if candidate == parameters:
-                    break
+        for candidate in self._candidates():
+            model.set_params(**candidate).fit(Z, y)
+            if candidate == parameters:
+                break
         weights, offset = reduction.unfold(model.coef_.T)
         self.coef_, self.intercept_ = np.ascontiguousarray(weights.T), model.intercept_ + offset
 

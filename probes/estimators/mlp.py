@@ -14,7 +14,6 @@ from prima_features.probes.estimators.base import Parameters
 from prima_features.probes.estimators.grids import MLP_ALPHAS, ascending
 from prima_features.probes.estimators.kinds import ProbeClassifier, ProbeRegressor
 from prima_features.probes.linalg.rows import Rows
-from prima_features.probes.linalg.threads import threads_for
 from prima_features.probes.steps.reduce import Reduction
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
@@ -73,8 +72,7 @@ class _Network:
             max_iter=self.max_steps,
             random_state=self.random_state,
         )
-        with threads_for(Z.size):
-            model.fit(Z, y)
+        model.fit(Z, y)
         return list(zip(model.coefs_, model.intercepts_, strict=True))
 
     def state(self) -> dict[str, np.ndarray]:
