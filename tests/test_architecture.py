@@ -14,12 +14,14 @@ LAYERS = ["studies", "volumes", "tokens", "encoder", "embedding"]
 BESIDE = {
     "weights": {"encoder", "weights", "model_cards"},
     "embedding": {*LAYERS, "weights"},
+    "reports": {"reports"},
+    "synthetic": {"synthetic"},
     "pretraining": {*LAYERS, "weights", "reports", "synthetic", "pretraining"},
     "probes": {"embedding", "probes", "model_cards", "weights"},
 }
 EVERYWHERE = {"errors", "preprocessing", "_version"}
 PACKAGE = Path(prima_features.__file__).parent
-ROOM = {name: PACKAGE / name for name in (*LAYERS, "weights", "pretraining")}
+ROOM = {name: PACKAGE / name for name in (*LAYERS, "weights", "reports", "synthetic", "pretraining")}
 
 
 def imported(file: Path) -> set[str]:
