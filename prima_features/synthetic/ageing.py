@@ -67,7 +67,7 @@ def hyperintensities(subject: Subject, atlas: Atlas) -> torch.Tensor | None:
     fine = to_fine(propensity.to(atlas.tone.device)[None])[0]
     white = (atlas.label == Region.CEREBRUM) & (atlas.tone > 1.6) & (atlas.depth > 4)
     wanted = subject.hyperintensity_ml * 1000 / atlas.spacing**3
-    wanted /= subject.brain_ml / 1589.0
+    wanted /= subject.head_size**3
     candidates = fine[white]
     level = candidates.topk(min(int(wanted) + 1, len(candidates))).values[-1]
     return ((fine - level) / 0.06 + 0.5).clamp(0, 1) * white

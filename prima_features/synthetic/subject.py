@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from prima_features.synthetic.atlas.labels import BRAIN_ML
 from prima_features.synthetic.lesions.records import Lesion
 
 Sex = Literal["F", "M"]
@@ -48,6 +49,11 @@ class Subject:
     def id(self) -> str:
         """Label of the participant, such as `0007`."""
         return f"{self.index + 1:04d}"
+
+    @property
+    def head_size(self) -> float:
+        """Length over the atlas's."""
+        return (self.brain_ml / BRAIN_ML) ** (1 / 3)
 
     def fact(self, name: str) -> str:
         """One of `facts`, or an empty string."""

@@ -40,3 +40,5 @@ VENTRICLES = (
 )
 PARENCHYMA = (Region.CEREBRUM, Region.CEREBELLUM, Region.BRAIN_STEM, Region.HIPPOCAMPUS)
 INTRACRANIAL = tuple(region for region in Region if region not in (Region.AIR, Region.HEAD, Region.EYE))
+BRAIN_ML = 1586.0
+"""Brain tissue of the atlas, as `prima_features.synthetic.measure` counts it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from prima_features._version import __version__
 from prima_features.errors import OutputError, UsageError
 
 Format = Literal["bids", "dicom"]
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,8 +28,6 @@ class CohortOptions:
     """Draw scanner settings from wider ranges."""
     device: str = "cpu"
     preview: bool = False
-    first: int = 0
-    """Index of the first subject, to go on with a cohort in another folder."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ def _prepare(output: Path) -> None:
 
 
 def _each(output: Path, options: CohortOptions, workers: int) -> Iterator[Made]:
-    indices = range(options.first, options.first + options.subjects)
+    indices = range(options.subjects)
     make = partial(make_study, output, options)
     if workers == 1:
         yield from map(make, indices)

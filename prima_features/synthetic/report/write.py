@@ -85,7 +85,7 @@ def _lesion_sentences(subject: Subject, contrast: bool, rng: np.random.Generator
     if not subject.lesions:
         return []
     largest = max(subject.lesions, key=lambda lesion: lesion.diameter)
-    size = largest.diameter * _head_size(subject)
+    size = largest.diameter * subject.head_size
     active = sum(layer.tissue == "active_plaque" for lesion in subject.lesions for layer in lesion.layers)
     added = {name: text if contrast else "" for name, text in phrases.CONTRAST.items()}
     enhances = any(layer.tissue == "enhancing_tumour" for layer in largest.layers)
@@ -101,12 +101,6 @@ def _lesion_sentences(subject: Subject, contrast: bool, rng: np.random.Generator
     )
     edema = any(layer.tissue == "oedema" for layer in largest.layers) and largest.kind != "metastasis"
     return [_capital(filled), *([_pick(rng, phrases.EDEMA)] if edema else [])]
-
-
-def _head_size(subject: Subject) -> float:
-    from prima_features.synthetic.anatomy import ATLAS_BRAIN_ML
-
-    return (subject.brain_ml / ATLAS_BRAIN_ML) ** (1 / 3)
 
 
 def has_mass_effect(subject: Subject) -> bool:
