@@ -125,22 +125,25 @@ def _acquire(shown: torch.Tensor, to_voxel: np.ndarray, scan: Acquisition) -> to
     axis = int(np.argmax(np.abs(normal)))
     if (thick := abs(normal[axis])) <= 1.1:
         return _read(shown, to_voxel, shape)
-    # Sums up to a voxel's far side; the difference of two of them is a mean over any thickness.
-    sums = shown.cumsum(axis)
-    half = np.zeros(3)
-    half[axis] = thick / 2
+    return _read(_means_along(shown, axis, thick), to_voxel, shape)
+
+
+def _means_along(volume: torch.Tensor, axis: int, thick: float) -> torch.Tensor:
+    """At each voxel the mean over `thick` voxels around it along an axis."""
+    n, reach = volume.shape[axis], int(np.ceil(thick / 2)) + 1
+    sums = volume.movedim(axis, -1).cumsum(-1)
+    # Sums up to each border between voxels, from `reach` voxels before the first to as many after the last.
+    sums = F.pad(F.pad(sums, (1, 0)), (reach, 0))
+    sums = torch.cat([sums, sums[..., -1:].expand(*sums.shape[:-1], reach + 1)], dim=-1)
     ends = []
-    for sign in (1, -1):
-        moved = to_voxel.copy()
-        moved[:3, 3] += sign * half
-        moved[axis, 3] -= 0.5
-        ends.append(_read(sums, moved, shape, padding="border"))
-    return (ends[0] - ends[1]) / thick
+    for border in (0.5 + thick / 2, 0.5 - thick / 2):
+        whole = int(np.floor(border))
+        first = sums.narrow(-1, whole + reach, n)
+        ends.append(torch.lerp(first, sums.narrow(-1, whole + reach + 1, n), border - whole))
+    return ((ends[0] - ends[1]) / thick).movedim(-1, axis)
 
 
-def _read(
-    volume: torch.Tensor, to_voxel: np.ndarray, shape: tuple[int, ...], padding: str = "zeros"
-) -> torch.Tensor:
+def _read(volume: torch.Tensor, to_voxel: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
     """Linear interpolation at the voxels of another grid."""
     # affine_grid speaks of (depth, height, width) with coordinates from -1 to 1, the last axis first.
     sizes_in, sizes_out = np.array(volume.shape), np.array(shape)
@@ -155,4 +158,4 @@ def _read(
         [1, 1, *shape],
         align_corners=True,
     )
-    return F.grid_sample(volume[None, None], grid, padding_mode=padding, align_corners=True)[0, 0]
+    return F.grid_sample(volume[None, None], grid, align_corners=True)[0, 0]
