@@ -16,7 +16,8 @@ PLAIN: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR", "DWI", "ADC")
 _PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 _COVER: dict[Plane, float] = {"axial": 152.0, "coronal": 190.0, "sagittal": 156.0}
 """mm across the slices."""
-_BITS_OF_FIELD = {"axial": (236.0, 1.0), "coronal": (232.0, 1.0), "sagittal": (250.0, 1.0)}
+_FIELD: dict[Plane, float] = {"axial": 236.0, "coronal": 232.0, "sagittal": 250.0}
+"""Of view along the longer side, mm."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Ranges:
     """Over the thickness."""
     matrix: tuple[int, ...] = (224, 256, 256, 288, 320)
     field: tuple[float, float] = (0.94, 1.06)
-    """Of view, over 236 mm and the like."""
+    """Of view, over the plane's usual."""
     tilt: float = 3.0
     """Standard deviation of the head's and the slices' angles, degrees."""
     shift: float = 3.0
@@ -96,8 +97,6 @@ def _draw(rng: np.random.Generator, sequence: Sequence, site: Site, ranges: Rang
     grid = _draw_volume(rng, plane, ranges) if three_d else _draw_slices(rng, plane, site, ranges)
     if sequence in ("DWI", "ADC"):
         grid = _low_resolution(grid)
-    cover = grid["n_slices"] * (grid["thickness"] + grid["gap"])
-    low = -6.0 if plane == "sagittal" else 0.0
     return Acquisition(
         sequence=sequence,
         plane=plane,
@@ -109,7 +108,7 @@ def _draw(rng: np.random.Generator, sequence: Sequence, site: Site, ranges: Rang
         three_d=three_d,
         contrast_dose=float(rng.uniform(0.8, 1.2)) if sequence == "T1c" else 0.0,
         angulation=_angles(rng, ranges.tilt * (0.3 if three_d else 1.0)),
-        centre=_centre(rng, plane, cover, low, ranges),
+        centre=_centre(rng, plane, ranges),
         codes=_draw_codes(rng, plane),
         bias=float(rng.uniform(*ranges.bias)) * (1.3 if site.field_strength > 2 else 1.0),
         noise=float(rng.uniform(*ranges.noise)) * (1.6 if sequence == "DWI" else 1.0),
@@ -132,7 +131,7 @@ def _draw_plane(
 def _draw_slices(rng: np.random.Generator, plane: Plane, site: Site, ranges: Ranges) -> dict:
     thickness = round(float(rng.uniform(*(ranges.thickness or site.thickness))) * 2) / 2
     gap = round(thickness * float(rng.uniform(*ranges.gap)), 1)
-    field = _BITS_OF_FIELD[plane][0] * float(rng.uniform(*ranges.field))
+    field = _FIELD[plane] * float(rng.uniform(*ranges.field))
     matrix = int(rng.choice(ranges.matrix))
     # A rectangular field of view in one study of three.
     columns = matrix if rng.random() < 0.67 else round(matrix * 0.85 / 8) * 8
@@ -149,7 +148,7 @@ def _draw_slices(rng: np.random.Generator, plane: Plane, site: Site, ranges: Ran
 
 def _draw_volume(rng: np.random.Generator, plane: Plane, ranges: Ranges) -> dict:
     size = float(rng.choice((1.0, 1.0, 1.0, 1.1, 1.2) if ranges.thickness is None else (0.9, 1.0, 1.2, 1.5)))
-    matrix = int(np.ceil(_BITS_OF_FIELD[plane][0] / size / 16)) * 16
+    matrix = int(np.ceil(_FIELD[plane] / size / 16)) * 16
     return {
         "matrix": (matrix, matrix),
         "spacing": (size, size),
@@ -198,10 +197,9 @@ def _angles(rng: np.random.Generator, sd: float) -> tuple[float, float, float]:
     return float(nod), float(roll), float(turn)
 
 
-def _centre(
-    rng: np.random.Generator, plane: Plane, cover: float, low: float, ranges: Ranges
-) -> tuple[float, float, float]:
-    x, y, z = rng.normal(0, ranges.shift, 3) + np.array([0.0, 4.0 if plane != "coronal" else 0.0, low])
+def _centre(rng: np.random.Generator, plane: Plane, ranges: Ranges) -> tuple[float, float, float]:
+    forward, down = (0.0 if plane == "coronal" else 4.0), (6.0 if plane == "sagittal" else 0.0)
+    x, y, z = rng.normal(0, ranges.shift, 3) + np.array([0.0, forward, -down])
     return float(x), float(y), float(z)
 
 
