@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WIDTH = 128
-"""Diagonals below the main one: wide enough for quick products, narrow enough to solve at hardly any cost."""
+WIDTHS = (32, 128)
+"""Fewest and most diagonals below the main one: wide enough for quick products, narrow enough that solving with many
+shifts takes little beside them. Between the two a sixteenth of the rows."""
 _STRIP = 512
 """Rows that are updated in one piece."""
 
@@ -30,9 +31,10 @@ class BandForm:
     width: int
 
     @classmethod
-    def reduce(cls, matrix: np.ndarray, width: int = WIDTH) -> BandForm:
+    def reduce(cls, matrix: np.ndarray, width: int | None = None) -> BandForm:
         """Reduce (n, n) float64 in Fortran order, symmetric; only the lower half is read, and all is overwritten."""
         upper = matrix.T  # the same memory in C order
+        width = width or int(np.clip(len(upper) // 16, *WIDTHS))
         _mirror_diagonal_blocks(upper)
         triangles = []
         for start in range(0, len(upper) - width - 1, width):

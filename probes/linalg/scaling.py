@@ -28,7 +28,8 @@ class Scaling:
         for columns, values in rows.column_chunks():
             mean[columns] = values.mean(axis=0)
             if standardize:
-                deviation = values.std(axis=0)
+                values -= mean[columns]  # the piece is a copy
+                deviation = np.sqrt(np.einsum("ij,ij->j", values, values) / len(rows))
                 # What rounding leaves of a constant is no variation to blow up.
                 constant = deviation <= _ROUNDING[rows.X.itemsize] * np.abs(mean[columns])
                 scale[columns] = np.where(constant | (deviation == 0), 1, deviation)

@@ -7,7 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from prima_features.errors import UsageError
-from prima_features.probes.linalg.band import WIDTH
+from prima_features.probes.linalg.band import WIDTHS
 from prima_features.probes.linalg.ridge_path import ridge_path
 from prima_features.probes.linalg.rows import Rows
 
@@ -36,7 +36,7 @@ def check(X: np.ndarray, y: np.ndarray, alphas: tuple[float, ...] = ALPHAS, tole
 
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 @pytest.mark.parametrize(
-    "shape", [(30, 200), (200, 30), (40, 40), (2 * WIDTH + 50, 600), (600, 2 * WIDTH + 50)]
+    "shape", [(30, 200), (200, 30), (40, 40), (2 * WIDTHS[1] + 50, 600), (600, 2 * WIDTHS[1] + 50)]
 )
 def test_ridge_equals_scikit_learns_wide_tall_and_square(shape: tuple[int, int], kind: str) -> None:
     X, y = made_up(*shape)
