@@ -16,7 +16,7 @@ import numpy as np
 STUDY_A = Path(__file__).parent.parent / "tests" / "data" / "study_a"
 CONTRASTS = {"T1w": (900, 600, 150), "FLAIR": (500, 750, 80)}
 """Intensity of white matter, grey matter and ventricles."""
-N_SUBJECTS = 60
+N_SUBJECTS = 80
 SITES = ("north", "south")
 
 
@@ -63,15 +63,15 @@ def make_bids(folder: Path) -> None:
 def make_head(suffix: str, age: float, site: str, random: np.random.Generator) -> nib.Nifti1Image:
     """An ellipsoid head with a shell of grey matter and two ventricles, 24 axial slices of 6 mm."""
     white, grey, ventricle = CONTRASTS[suffix]
-    size = random.uniform(0.9, 1.1)
-    wide = (0.04 + age / 600) * random.uniform(0.85, 1.15)
+    size = random.uniform(0.95, 1.05)
+    grown = (0.4 + age / 80) * random.uniform(0.9, 1.1)
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, n) / size for n in (96, 112, 24)), indexing="ij")
     radius = np.sqrt((x / 0.75) ** 2 + (y / 0.9) ** 2 + (z / 0.85) ** 2)
     image = np.where(radius < 1, grey, 0)
     image[radius < 0.85] = white
-    for side in (-0.2, 0.2):
-        image[((x - side) / wide) ** 2 + (y / 0.3) ** 2 + (z / 0.25) ** 2 < 1] = ventricle
-    noise = 15 if site == "north" else 25
+    for side in (-0.25, 0.25):
+        image[((x - side) / 0.15) ** 2 + (y / 0.35) ** 2 + (z / 0.3) ** 2 < grown**2] = ventricle
+    noise = 15 if site == "north" else 20
     noisy = np.abs(image + random.normal(0, noise, image.shape)).astype(np.int16)
     return nib.Nifti1Image(noisy, np.diag([2.0, 2.0, 6.0, 1.0]))
 
