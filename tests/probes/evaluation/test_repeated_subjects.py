@@ -54,9 +54,9 @@ def test_the_search_uses_grouped_inner_folds_in_cross_validation_and_in_the_last
     seen = []
     search = ProbeEstimator._search
 
-    def recorded(self, candidates, rows, y, companions, folds):
+    def recorded(self, candidates, rows, y, companions, folds, plan):
         seen.append((companions.groups, folds))
-        search(self, candidates, rows, y, companions, folds)
+        search(self, candidates, rows, y, companions, folds, plan)
 
     monkeypatch.setattr(ProbeEstimator, "_search", recorded)
     samples = make_cohort(binary, 40, scans=3).samples
