@@ -26,10 +26,13 @@ def synth(
         Literal["bids", "dicom"],
         typer.Option("--format", help="BIDS with NIfTI, or DICOM, one file a slice."),
     ] = "bids",
-    wide: Annotated[
-        bool,
-        typer.Option("--wide", help="Scanner settings far beyond the usual, to test generalisation."),
-    ] = False,
+    settings: Annotated[
+        Literal["usual", "varied", "wide"],
+        typer.Option(
+            "--settings",
+            help="Of the scanners: usual; varied, to train on; wide, far beyond both, to test generalisation.",
+        ),
+    ] = "usual",
     preview: Annotated[
         bool, typer.Option("--preview", help="Also write preview.png, a sheet of middle slices.")
     ] = False,
@@ -39,12 +42,12 @@ def synth(
     """Make synthetic brain MRI studies with known factors, reports and labels.
 
     Subjects differ in age, sex, site and diagnosis; participants.tsv holds the truth about each, and reports.tsv a
-    radiology report. The same subject is made with the same seed whatever --format, --wide and --workers say.
+    radiology report. The same subject is made with the same seed whatever --format, --settings and --workers say.
     """
     from prima_features.embedding.device import pick_device
     from prima_features.synthetic.output.run import CohortOptions, make_cohort
 
-    options = CohortOptions(subjects, seed, format, wide, str(pick_device(device)), preview)
+    options = CohortOptions(subjects, seed, format, settings, str(pick_device(device)), preview)
     with _progress(subjects) as on_study:
         made = make_cohort(output, options, workers, on_study)
     _print_made(made)

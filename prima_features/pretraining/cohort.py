@@ -140,7 +140,7 @@ def _fill_study(study: RawStudy, cache: Cache, make: Make) -> tuple[CachedStudy 
         subject=study.subject,
         description=study.description,
         series=tuple(series),
-        findings=study.findings,
+        findings=study.findings if study.find is None else study.find(),
         abnormal=study.abnormal,
         split=study.split,
     )

@@ -16,7 +16,14 @@ from prima_features.pretraining.vocabulary import Vocabulary
 from prima_features.weights import directory
 from prima_features.weights.new_directory import new_directory
 
-_FILES = (directory.MODEL, directory.TEXT, directory.HEADS, directory.VOCABULARY, directory.CARD, directory.CONFIG)
+_FILES = (
+    directory.MODEL,
+    directory.TEXT,
+    directory.HEADS,
+    directory.VOCABULARY,
+    directory.CARD,
+    directory.CONFIG,
+)
 """In the order they are put in place: what has a config.json is a model directory, so that comes last."""
 
 

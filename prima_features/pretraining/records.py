@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
@@ -45,6 +45,8 @@ class RawStudy:
     series: tuple[RawSeries, ...]
     findings: tuple[str, ...] = ()
     """Items of the summarised report; none where there is no report."""
+    find: Callable[[], tuple[str, ...]] | None = field(default=None, repr=False)
+    """Gives the findings where telling them takes the images, in place of `findings`."""
     abnormal: bool = False
     split: str = ""
     """`train` or `validation` where the source says it."""

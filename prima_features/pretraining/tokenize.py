@@ -9,7 +9,8 @@ from torch import Tensor
 
 from prima_features.encoder import Prima
 from prima_features.preprocessing import Preprocessing
-from prima_features.tokens import Subvolumes, cut
+from prima_features.tokens import Subvolumes, cut, divide
+from prima_features.tokens.foreground import kept
 from prima_features.volumes import Volume
 
 _BATCH = 64
@@ -32,12 +33,11 @@ def cut_widely(
     Returns:
         The tokens of that threshold minus `reach` (or 0), and the counts for -reach ... reach.
     """
-    usual = cut(volume, preprocessing)
-    if not reach:
-        return usual, (len(usual),)
-    widest = cut(volume, _fixed(preprocessing, usual.threshold - reach))
+    grid = divide(volume, preprocessing)
+    _, usual = kept(grid.percent, preprocessing)
+    widest = cut(grid, _fixed(preprocessing, usual - reach) if reach else preprocessing)
     counts = [
-        len(cut(volume, _fixed(preprocessing, usual.threshold + move))) for move in range(-reach, reach + 1)
+        len(kept(grid.percent, _fixed(preprocessing, usual + move))[0]) for move in range(-reach, reach + 1)
     ]
     return widest, tuple(counts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from prima_features.synthetic.randomness import generator
 from prima_features.synthetic.series_names import EXAMS, draw_name
 from prima_features.synthetic.sites import SITES, Site
 
+Settings = Literal["usual", "varied", "wide"]
 PLAIN: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR", "DWI", "ADC")
 _PLANES: tuple[Plane, ...] = ("axial", "coronal", "sagittal")
 _COVER: dict[Plane, float] = {"axial": 152.0, "coronal": 190.0, "sagittal": 156.0}
@@ -28,6 +30,8 @@ class Ranges:
     """mm; None: the site's."""
     gap: tuple[float, float] = (0.0, 0.3)
     """Over the thickness."""
+    voxels: tuple[float, ...] = (1.0, 1.0, 1.0, 1.1, 1.2)
+    """Of three-dimensional series, mm."""
     matrix: tuple[int, ...] = (224, 256, 256, 288, 320)
     field: tuple[float, float] = (0.94, 1.06)
     """Of view, over the plane's usual."""
@@ -46,36 +50,61 @@ class Ranges:
     """Share of series in a plane drawn at random."""
 
 
-USUAL = Ranges(thickness=None)
-WIDE = Ranges(
-    thickness=(1.0, 6.0),
-    gap=(0.0, 0.5),
-    matrix=(128, 160, 192, 256, 320, 384, 448),
-    field=(0.85, 1.3),
-    tilt=10.0,
-    shift=8.0,
-    bias=(0.05, 0.5),
-    noise=(0.005, 0.12),
-    blur=(0.0, 1.2),
-    gain=(150.0, 3000.0),
-    jitter=0.15,
-    timing=0.2,
-    any_plane=0.4,
-)
+RANGES: dict[str, Ranges] = {
+    "usual": Ranges(thickness=None),
+    "varied": Ranges(
+        thickness=(2.0, 5.5),
+        gap=(0.0, 0.4),
+        voxels=(1.0, 1.5, 1.5, 2.0),
+        matrix=(160, 192, 224, 256, 320, 384),
+        field=(0.9, 1.18),
+        tilt=6.0,
+        shift=5.0,
+        bias=(0.05, 0.35),
+        noise=(0.008, 0.08),
+        blur=(0.0, 0.8),
+        gain=(200.0, 1800.0),
+        jitter=0.1,
+        timing=0.14,
+        any_plane=0.3,
+    ),
+    "wide": Ranges(
+        thickness=(1.0, 6.0),
+        gap=(0.0, 0.5),
+        voxels=(0.9, 1.0, 1.2, 1.5),
+        matrix=(128, 160, 192, 256, 320, 384, 448),
+        field=(0.85, 1.3),
+        tilt=10.0,
+        shift=8.0,
+        bias=(0.05, 0.5),
+        noise=(0.005, 0.12),
+        blur=(0.0, 1.2),
+        gain=(150.0, 3000.0),
+        jitter=0.15,
+        timing=0.2,
+        any_plane=0.4,
+    ),
+}
+"""By name: what each site does, what training is done on, and what generalisation is tested on."""
 
 
 def draw_acquisitions(
-    seed: int, index: int, site: str, *, wide: bool = False, sequences: tuple[Sequence, ...] | None = None
+    seed: int,
+    index: int,
+    site: str,
+    *,
+    settings: Settings = "usual",
+    sequences: tuple[Sequence, ...] | None = None,
 ) -> tuple[Acquisition, ...]:
     """The series of one study at a site. Nothing of the subject plays a part.
 
     Args:
-        wide: draw settings from wider ranges than the site's.
+        settings: which of `RANGES` scanner settings are drawn from.
         sequences: which series; by default T1w, T2w, FLAIR, DWI and ADC, and in half of the studies T1w with
             contrast agent.
     """
     rng = generator(seed, index, "study")
-    place, ranges = SITES[site], WIDE if wide else USUAL
+    place, ranges = SITES[site], RANGES[settings]
     if sequences is None:
         sequences = (*PLAIN, "T1c") if rng.random() < 0.5 else PLAIN
     tilt = _angles(rng, ranges.tilt)
@@ -147,7 +176,7 @@ def _draw_slices(rng: np.random.Generator, plane: Plane, site: Site, ranges: Ran
 
 
 def _draw_volume(rng: np.random.Generator, plane: Plane, ranges: Ranges) -> dict:
-    size = float(rng.choice((1.0, 1.0, 1.0, 1.1, 1.2) if ranges.thickness is None else (0.9, 1.0, 1.2, 1.5)))
+    size = float(rng.choice(ranges.voxels))
     matrix = int(np.ceil(_FIELD[plane] / size / 16)) * 16
     return {
         "matrix": (matrix, matrix),

@@ -1,5 +1,5 @@
 """From a volume to the subvolumes that the tokenizer encodes."""
 
-from prima_features.tokens.subvolumes import Subvolumes, cut
+from prima_features.tokens.subvolumes import Grid, Subvolumes, cut, divide
 
-__all__ = ["Subvolumes", "cut"]
+__all__ = ["Grid", "Subvolumes", "cut", "divide"]

@@ -31,34 +31,60 @@ class Subvolumes:
         return len(self.row)
 
 
-def cut(volume: Volume, preprocessing: Preprocessing = Preprocessing()) -> Subvolumes:
-    """Cut a volume into subvolumes and keep those with foreground (the public Prima pipeline's rule).
+@dataclass(frozen=True)
+class Grid:
+    """A volume divided into subvolumes, before any is left out."""
 
-    Values are divided by the padded volume's maximum where that is above 0. Kept subvolumes are in the order
-    of `prima_features.tokens.foreground.kept`.
-    """
+    values: np.ndarray
+    """(gz, sz, gy, sy, gx, sx), the padded volume cut along each axis."""
+    percent: np.ndarray
+    """(gz, gy, gx) float64, share of foreground, 0 to 100."""
+    maximum: float
+    slice_axis: int
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Voxels of a subvolume along z, y, x."""
+        _, z, _, y, _, x = self.values.shape
+        return z, y, x
+
+
+def divide(volume: Volume, preprocessing: Preprocessing = Preprocessing()) -> Grid:
+    """Pad a volume and divide it."""
     size = [preprocessing.long_side] * 3
     size[volume.slice_axis] = preprocessing.short_side
     # The public pipeline thresholds in single precision, where 50 + 1e-12 is not above 50.
     single = volume.values.dtype.kind == "f"
     padded = _pad(volume.values.astype(np.float32) if single else volume.values, size)
     counts = [length // side for length, side in zip(padded.shape, size, strict=True)]
-    grid = padded.reshape([n for pair in zip(counts, size, strict=True) for n in pair])
+    values = padded.reshape([n for pair in zip(counts, size, strict=True) for n in pair])
     maximum = padded.max()
-    indices, threshold = kept(foreground_percent(grid, float(maximum), preprocessing), preprocessing)
+    percent = foreground_percent(values, float(maximum), preprocessing)
+    return Grid(values, percent, maximum, volume.slice_axis)
+
+
+def cut(volume: Volume | Grid, preprocessing: Preprocessing = Preprocessing()) -> Subvolumes:
+    """Cut a volume into subvolumes and keep those with foreground (the public Prima pipeline's rule).
+
+    Values are divided by the padded volume's maximum where that is above 0. Kept subvolumes are in the order
+    of `prima_features.tokens.foreground.kept`.
+    """
+    grid = volume if isinstance(volume, Grid) else divide(volume, preprocessing)
+    indices, threshold = kept(grid.percent, preprocessing)
     unique, row = np.unique(indices, return_inverse=True)
+    counts = grid.percent.shape
     z, y, x = np.unravel_index(unique, counts)
     # Axes 0, 2, 4 count subvolumes: indexing them with arrays gathers (U, sz, sy, sx).
-    values = grid[z, :, y, :, x, :].astype(np.float32)
-    if maximum > 0:
-        values /= np.float32(maximum)
+    values = grid.values[z, :, y, :, x, :].astype(np.float32)
+    if grid.maximum > 0:
+        values /= np.float32(grid.maximum)
     return Subvolumes(
         values=values,
         row=row,
-        coord=(np.stack(np.unravel_index(indices, counts), axis=1) * size).astype(np.int16),
-        slice_axis=volume.slice_axis,
+        coord=(np.stack(np.unravel_index(indices, counts), axis=1) * grid.size).astype(np.int16),
+        slice_axis=grid.slice_axis,
         threshold=threshold,
-        n_all=grid.size // int(np.prod(size)),
+        n_all=grid.percent.size,
     )
 
 

@@ -102,7 +102,11 @@ def test_a_wrong_key_is_named(write: Write, more: str, told: str) -> None:
         ),
         ('output = "run"\n' + DATA, "give model, what to start from, or network"),
         ('output = "run"\n[network.study]\nregisters = 1\n' + DATA, "model is missing"),
-        (CLIP + "[data]\nsynthetic = 3\n", "data.synthetic studies have no reports"),
+        (CLIP + "[data]\nsynthetic = 3\nreports = 'r.tsv'\n", "data.reports belongs to source"),
+        (
+            CLIP + DATA + "synthetic_seed = 3\n",
+            "data.synthetic_settings and synthetic_seed belong to synthetic",
+        ),
         ("output = run", "is not a TOML file"),
     ],
 )

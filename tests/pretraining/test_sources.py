@@ -12,10 +12,12 @@ from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.cohort import fill_cohort
 from prima_features.pretraining.records import RawStudy
 from prima_features.pretraining.reports import Report
-from prima_features.pretraining.settings import Scans
+from prima_features.pretraining.settings import ReportedScans, Scans
 from prima_features.pretraining.sources import open_source
 from prima_features.pretraining.sources.rendered import RenderedSeries
+from prima_features.reports import findings
 from prima_features.studies.study import NiftiImage, Series
+from prima_features.synthetic.output.run import CohortOptions, make_cohort
 from prima_features.volumes import read_volume
 
 AXIAL = np.array([[-1.5, 0, 0], [0, -1.5, 0.0], [0, 0, 5.0]])
@@ -93,3 +95,22 @@ def test_synthetic_studies_are_made_when_they_are_asked_for_and_the_same_each_ti
     assert (volume.values > 50).mean() > 0.1
     with pytest.raises(IndexError):
         studies[2]
+
+
+def test_synthetic_studies_bring_the_findings_of_the_reports_that_prima_synth_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ReportedScans(synthetic=2, synthetic_seed=3, synthetic_settings="varied")
+    (study, other), _ = open_source(data, 7, tmp_path)
+    assert study.find is not None and other.find is not None
+    told = study.find()
+    made = make_cohort(tmp_path / "cohort", CohortOptions(1, seed=3, settings="varied"))
+    assert list(told) == findings(made[0].report["report"])
+    assert other.find() != told
+
+    def refuse(subject: object) -> None:
+        raise AssertionError("the findings are kept, and no brain is needed for them")
+
+    monkeypatch.setattr("prima_features.pretraining.sources.synthetic.build_anatomy", refuse)
+    again, _ = open_source(data, 7, tmp_path)
+    assert again[0].find is not None and again[0].find() == told

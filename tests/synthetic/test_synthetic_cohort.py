@@ -124,8 +124,8 @@ def test_a_large_subdural_collection_shifts_the_midline_away_from_it() -> None:
 
 def test_acquisitions_know_nothing_of_the_subject_and_wide_ones_vary_more() -> None:
     usual, wide = (
-        [scan for i in range(60) for scan in draw_acquisitions(1, i, "general", wide=w)]
-        for w in (False, True)
+        [scan for i in range(60) for scan in draw_acquisitions(1, i, "general", settings=w)]
+        for w in ("usual", "wide")
     )
     assert draw_acquisitions(1, 0, "general") == draw_acquisitions(1, 0, "general")
     for name in ("thickness", "noise", "bias", "gain"):
@@ -135,6 +135,6 @@ def test_acquisitions_know_nothing_of_the_subject_and_wide_ones_vary_more() -> N
 
 
 def test_an_adc_map_shares_the_grid_of_its_diffusion_weighted_images() -> None:
-    scans = {scan.sequence: scan for scan in draw_acquisitions(1, 0, "university", wide=True)}
+    scans = {scan.sequence: scan for scan in draw_acquisitions(1, 0, "university", settings="wide")}
     for name in ("matrix", "spacing", "thickness", "n_slices", "centre", "angulation", "head_tilt"):
         assert getattr(scans["DWI"], name) == getattr(scans["ADC"], name)

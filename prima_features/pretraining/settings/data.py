@@ -18,6 +18,10 @@ class Scans:
     format: Literal["auto", "bids", "dicom", "nifti", "manifest"] = "auto"
     synthetic: int = 0
     """Studies made up by `prima_features.synthetic`, in place of a source."""
+    synthetic_settings: Literal["usual", "varied", "wide"] = "usual"
+    """What the scanner settings of made-up studies are drawn from."""
+    synthetic_seed: int | None = None
+    """Of the made-up cohort; by default the run's own seed."""
     participants: tuple[str, ...] = ()
     """Only these subjects, with or without `sub-`."""
     sessions: tuple[str, ...] = ()
@@ -48,6 +52,8 @@ class Scans:
             given := [name for name in _OF_SOURCE if getattr(self, name) not in ("auto", (), None)]
         ):
             raise ValueError(f"{given[0]} belongs to source, and synthetic is given: leave one of them out")
+        if not self.synthetic and (self.synthetic_settings != "usual" or self.synthetic_seed is not None):
+            raise ValueError("synthetic_settings and synthetic_seed belong to synthetic, and source is given")
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation is a share from 0 to below 1, not {self.validation}")
 
@@ -62,11 +68,11 @@ class ReportedScans(Scans):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.synthetic:
+        if self.synthetic and self.reports is not None:
             raise ValueError(
-                "synthetic studies have no reports: write them with prima synth, and give source and reports"
+                "reports belongs to source: synthetic studies bring their own; leave one of them out"
             )
-        if self.reports is None:
+        if not self.synthetic and self.reports is None:
             raise ValueError("reports is missing: give the table of reports")
 
 

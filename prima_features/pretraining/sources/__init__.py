@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from prima_features.embedding.records import Failure
+from prima_features.pretraining.layout import CACHE
 from prima_features.pretraining.records import Source
 from prima_features.pretraining.reports import Report
-from prima_features.pretraining.settings import Scans
+from prima_features.pretraining.settings import ReportedScans, Scans
 
 
 def open_source(
@@ -29,7 +30,15 @@ def open_source(
     if settings.synthetic:
         from prima_features.pretraining.sources.synthetic import SyntheticStudies
 
-        return SyntheticStudies(settings.synthetic, seed, settings.description), ()
+        cohort_seed = seed if settings.synthetic_seed is None else settings.synthetic_seed
+        reports_kept = (settings.cache or folder / CACHE) / "reports"
+        return SyntheticStudies(
+            settings.synthetic,
+            cohort_seed,
+            settings.description,
+            settings.synthetic_settings,
+            reports_kept if isinstance(settings, ReportedScans) else None,
+        ), ()
     from prima_features.pretraining.sources.scans import find_scans
 
     return find_scans(settings, folder, reports, keep)

@@ -1,4 +1,4 @@
-"""Made-up studies, drawn and rendered as they are needed: they have no reports."""
+"""Made-up studies, drawn and rendered as they are needed, with the findings of their reports."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
+import torch
 
 from prima_features._version import __version__
+from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.records import RawStudy
 from prima_features.pretraining.sources.rendered import RenderedSeries
+from prima_features.reports import findings
 from prima_features.studies.names import series_name
 from prima_features.studies.study import DEFAULT_DESCRIPTION
 from prima_features.synthetic import (
@@ -21,8 +25,14 @@ from prima_features.synthetic import (
     build_anatomy,
     draw_acquisitions,
     draw_subject,
+    measure,
     render_series,
 )
+from prima_features.synthetic.protocol import Settings
+from prima_features.synthetic.report import write_report
+
+_HEALTHY = ("control", "autism")
+"""Conditions that no report calls abnormal."""
 
 
 class SyntheticStudies:
@@ -32,9 +42,20 @@ class SyntheticStudies:
         count: number of studies, each of a subject of its own.
         seed: of the cohort.
         description: what the study encoder reads.
+        settings: what those of the scanners are drawn from.
+        reports: folder where findings are kept once they are made; without it studies have none.
     """
 
-    def __init__(self, count: int, seed: int, description: str = "") -> None:
+    def __init__(
+        self,
+        count: int,
+        seed: int,
+        description: str = "",
+        settings: Settings = "usual",
+        reports: Path | None = None,
+    ) -> None:
+        self._settings = settings
+        self._told = None if reports is None else Cache(reports, {"version": __version__})
         self._count, self._seed = count, seed
         self._description = description or DEFAULT_DESCRIPTION
 
@@ -50,13 +71,27 @@ class SyntheticStudies:
         subject = draw_subject(self._seed, number)
         # Shared by a study's series, and only made where one of them is.
         anatomy = cache(partial(build_anatomy, subject))
-        scans = draw_acquisitions(self._seed, number, subject.site)
+        scans = draw_acquisitions(self._seed, number, subject.site, settings=self._settings)
         return RawStudy(
             id=f"sub-{subject.id}",
             subject=subject.id,
             description=self._description,
             series=tuple(_series(subject, scan, anatomy) for scan in scans),
+            find=None if self._told is None else partial(_findings, self._told, subject, scans, anatomy),
+            abnormal=subject.condition not in _HEALTHY,
         )
+
+
+def _findings(
+    kept: Cache, subject: Subject, scans: tuple[Acquisition, ...], anatomy: Callable[[], Anatomy]
+) -> tuple[str, ...]:
+    """Of the report that `prima synth` writes, as `prima reports summarize` gives them by its rules."""
+    entry = kept.entry(f"{subject.seed}/{subject.index}", _fingerprint(subject, scans))
+    if (found := kept.load(entry)) is None:
+        items = findings(write_report(subject, measure(anatomy()), scans))
+        found = {"findings": torch.frombuffer(bytearray(json.dumps(items).encode()), dtype=torch.uint8)}
+        kept.save(entry, found)
+    return tuple(json.loads(found["findings"].numpy().tobytes()))
 
 
 def _series(subject: Subject, scan: Acquisition, anatomy: Callable[[], Anatomy]) -> RenderedSeries:
@@ -64,5 +99,10 @@ def _series(subject: Subject, scan: Acquisition, anatomy: Callable[[], Anatomy])
         made = render_series(subject, scan, anatomy=anatomy())
         return made.volume, made.affine
 
-    fingerprint = json.dumps([__version__, asdict(subject), asdict(scan)], default=str)
-    return RenderedSeries(series_name(scan.description, scan.protocol) or scan.sequence, fingerprint, render)
+    name = series_name(scan.description, scan.protocol) or scan.sequence
+    return RenderedSeries(name, _fingerprint(subject, scan), render)
+
+
+def _fingerprint(subject: Subject, scans: Acquisition | tuple[Acquisition, ...]) -> str:
+    each = scans if isinstance(scans, tuple) else (scans,)
+    return json.dumps([__version__, asdict(subject), *map(asdict, each)], default=str)

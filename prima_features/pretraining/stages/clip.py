@@ -48,6 +48,8 @@ class ClipStage(Stage[list[StudyBatch]]):
             seed=settings.seed,
         )
         self.prima = start.prima.to(accelerator.device).eval()
+        if "contrast." not in start.taken:
+            self._contrast.temperature.data.fill_(settings.temperature)
         reports = [study.findings for study in self._train]
         self.text: TextStart = start_text(settings, start, reports, vocabulary, accelerator)
         self.text.tower.to(accelerator.device)

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from prima_features.synthetic.output.bids import image_orientation, image_type
+from prima_features.synthetic.protocol import Settings
 from prima_features.synthetic.randomness import generator
 from prima_features.synthetic.render import Rendered
 from prima_features.synthetic.subject import Subject
@@ -26,12 +27,14 @@ def patient_id(subject: Subject) -> str:
     return f"SYN{subject.seed}-{subject.id}"
 
 
-def study_uid(subject: Subject, wide: bool = False) -> str:
+def study_uid(subject: Subject, settings: Settings = "usual") -> str:
     """The same for each writing of a study."""
-    return _uid(subject, "study", "wide" if wide else "usual")
+    return _uid(subject, "study", settings)
 
 
-def write_dicom(folder: Path, subject: Subject, series: Sequence[Rendered], wide: bool = False) -> list[Path]:
+def write_dicom(
+    folder: Path, subject: Subject, series: Sequence[Rendered], settings: Settings = "usual"
+) -> list[Path]:
     """Write a study's series, each into a folder of its own; returns these."""
     day = _FIRST_DAY + timedelta(days=int(generator(subject.seed, subject.index, "day").integers(1400)))
     folders = []
@@ -39,7 +42,7 @@ def write_dicom(folder: Path, subject: Subject, series: Sequence[Rendered], wide
         scan = rendered.scan
         place = folder / patient_id(subject) / f"{scan.number:03d}_{scan.sequence}"
         place.mkdir(parents=True)
-        data = _series(subject, rendered, day, wide)
+        data = _series(subject, rendered, day, settings)
         for index in range(scan.n_slices):
             _write_slice(data, rendered, index, place / f"{index + 1:04d}.dcm")
         folders.append(place)
@@ -50,7 +53,7 @@ def _uid(subject: Subject, *parts: object) -> str:
     return generate_uid(_ROOT, entropy_srcs=[str(part) for part in (subject.seed, subject.index, *parts)])
 
 
-def _series(subject: Subject, rendered: Rendered, day: date, wide: bool) -> FileDataset:
+def _series(subject: Subject, rendered: Rendered, day: date, settings: Settings) -> FileDataset:
     """What all slices share."""
     scan = rendered.scan
     meta = FileMetaDataset()
@@ -93,9 +96,9 @@ def _series(subject: Subject, rendered: Rendered, day: date, wide: bool) -> File
         "ContrastBolusAgent": "GADOLINIUM" if contrast else None,
         "DiffusionBValue": scan.b_value or None,
         "PatientPosition": "HFS",
-        "StudyInstanceUID": study_uid(subject, wide),
+        "StudyInstanceUID": study_uid(subject, settings),
         "SeriesInstanceUID": _uid(subject, "series", scan),
-        "FrameOfReferenceUID": _uid(subject, "frame", "wide" if wide else "usual"),
+        "FrameOfReferenceUID": _uid(subject, "frame", settings),
         "PositionReferenceIndicator": "",
         "StudyID": "1",
         "SeriesNumber": scan.number,

@@ -13,6 +13,7 @@ from typing import Literal
 
 from prima_features._version import __version__
 from prima_features.errors import OutputError, UsageError
+from prima_features.synthetic.protocol import Settings
 
 Format = Literal["bids", "dicom"]
 
@@ -24,8 +25,8 @@ class CohortOptions:
     subjects: int
     seed: int = 0
     format: Format = "bids"
-    wide: bool = False
-    """Draw scanner settings from wider ranges."""
+    settings: Settings = "usual"
+    """Which of `prima_features.synthetic.protocol.RANGES` scanner settings are drawn from."""
     device: str = "cpu"
     preview: bool = False
 
@@ -109,7 +110,7 @@ def make_study(output: Path, options: CohortOptions, index: int) -> Made:
     from prima_features.synthetic.report import write_report
 
     subject = draw_subject(options.seed, index)
-    scans = draw_acquisitions(options.seed, index, subject.site, wide=options.wide)
+    scans = draw_acquisitions(options.seed, index, subject.site, settings=options.settings)
     anatomy = build_anatomy(subject, options.device)
     truth = measure(anatomy)
     series = [render_series(subject, scan, options.device, anatomy) for scan in scans]
@@ -118,10 +119,10 @@ def make_study(output: Path, options: CohortOptions, index: int) -> Made:
         participant = study = f"sub-{subject.id}"
         write_bids(output, participant, series)
     else:
-        participant, study = dicom.patient_id(subject), dicom.study_uid(subject, options.wide)
-        dicom.write_dicom(output, subject, series, options.wide)
+        participant, study = dicom.patient_id(subject), dicom.study_uid(subject, options.settings)
+        dicom.write_dicom(output, subject, series, options.settings)
     return Made(
-        row=table.row(subject, truth, scans, options.wide, participant),
+        row=table.row(subject, truth, scans, options.settings, participant),
         report={"study_id": study, "report": report},
         preview=preview.tiles(subject, anatomy, series) if options.preview else b"",
     )
@@ -142,7 +143,6 @@ def _write_tables(output: Path, options: CohortOptions, made: list[Made]) -> Non
 
 
 def _description(options: CohortOptions) -> dict[str, object]:
-    settings = "wide" if options.wide else "usual"
     return {
         "Name": f"Synthetic brains, seed {options.seed}",
         "BIDSVersion": "1.9.0",
@@ -152,7 +152,7 @@ def _description(options: CohortOptions) -> dict[str, object]:
             {
                 "Name": "prima-features",
                 "Version": __version__,
-                "Description": f"prima synth, seed {options.seed}, {settings} settings; no image is of a person",
+                "Description": f"prima synth, seed {options.seed}, {options.settings} settings; of no person",
             }
         ],
     }

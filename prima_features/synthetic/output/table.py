@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from prima_features.synthetic.acquisition import Acquisition
+from prima_features.synthetic.protocol import Settings
 from prima_features.synthetic.subject import Subject
 
 ABSENT = "n/a"
@@ -38,7 +39,7 @@ COLUMNS: dict[str, dict[str, object]] = {
     "midline_shift_mm": {"Description": "of the midline by masses, positive to the right", "Units": "mm"},
     "manufacturer": {"Description": "of the scanner, as its headers say"},
     "field_strength": {"Description": "of the scanner", "Units": "T"},
-    "settings": {"Description": "ranges of the scanner's settings: usual or wide"},
+    "settings": {"Description": "ranges of the scanner's settings: usual, varied or wide"},
     "contrast": {"Description": "whether contrast agent was given", "Levels": {"0": "no", "1": "yes"}},
     "n_series": {"Description": "series of the study"},
     "seed": {"Description": "of the cohort"},
@@ -53,7 +54,11 @@ _CLASSES = {
 
 
 def row(
-    subject: Subject, truth: Mapping[str, float], scans: Sequence[Acquisition], wide: bool, participant: str
+    subject: Subject,
+    truth: Mapping[str, float],
+    scans: Sequence[Acquisition],
+    settings: Settings,
+    participant: str,
 ) -> dict[str, str]:
     """A subject's row, by the names of `COLUMNS`."""
     cells: dict[str, object] = {
@@ -66,7 +71,7 @@ def row(
         "sulcal_mm": round(subject.sulcal_mm + 0.0, 3),
         "manufacturer": scans[0].manufacturer,
         "field_strength": scans[0].field_strength,
-        "settings": "wide" if wide else "usual",
+        "settings": settings,
         "contrast": int(any(scan.contrast_dose > 0 for scan in scans)),
         "n_series": len(scans),
         "seed": subject.seed,

@@ -3,6 +3,10 @@
 Spelling is American, as in most public collections of reports. Names in braces are filled in.
 """
 
+VENTRICLES = ("slender ventricles", "ventricles of average width", "generous ventricles", "large ventricles")
+"""By their width, narrowest first."""
+PATIENT = ("The brain is that of a {patient}.", "The patient is a {patient}.", "Brain of a {patient}.")
+WHO = "{age}-year-old {person} with {ventricles}"
 NORMAL_VENTRICLES = (
     "The ventricles and sulci are normal in size and configuration.",
     "Ventricles and sulci are within normal limits for age.",
@@ -189,7 +193,8 @@ IMPRESSIONS: dict[str, tuple[str, ...]] = {
     "schwannoma": ("Vestibular schwannoma in the {where}.",),
     "colloid_cyst": ("Colloid cyst of the third ventricle.",),
 }
-NORMAL = ("Normal MRI of the brain.", "No acute intracranial abnormality.", "Unremarkable brain MRI.")
+NORMAL = ("Normal MRI of the brain", "No acute intracranial abnormality", "Unremarkable brain MRI")
+NORMAL_PATIENT = "{normal} in a {patient}."
 DEMENTIA = (
     "Hippocampal and cerebral atrophy, a pattern that can be seen in Alzheimer's disease.",
     "Disproportionate hippocampal atrophy; Alzheimer's disease should be considered.",

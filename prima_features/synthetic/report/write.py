@@ -19,6 +19,8 @@ ATROPHY_MM = (0.55, 0.85, 1.15)
 """Widening of the sulci from which volume loss is mild, moderate, advanced."""
 HYPERINTENSITY_ML = (1.0, 4.0, 12.0)
 """Volumes from which white-matter disease is mild, moderate, advanced."""
+VENTRICLE_RATIOS = (0.85, 1.25, 1.8)
+"""Lateral ventricles over the atlas's from which they are of average width, generous, large."""
 SHIFT_MM = 3.0
 """Midline shift from which it is told."""
 _MASSES = (
@@ -46,6 +48,11 @@ def write_report(subject: Subject, truth: Mapping[str, float], scans: Sequence[A
         *_negatives(subject, contrast, scans, rng),
     ]
     impression = _impression(subject, truth, rng)
+    if impression:
+        findings.append(_pick(rng, phrases.PATIENT).format(patient=_patient(subject)))
+    else:
+        normal = _pick(rng, phrases.NORMAL)
+        impression = [phrases.NORMAL_PATIENT.format(normal=normal, patient=_patient(subject))]
     return "\n".join(
         (
             "TECHNIQUE: " + _technique(scans, contrast, rng),
@@ -79,6 +86,15 @@ def stage(subject: Subject, kind: str) -> str:
         name = ("acute", "subacute", "chronic")[_grade(float(days), steps)]
         return f"{kind} {'subacute' if kind == 'haemorrhage' and name == 'chronic' else name}"
     return kind
+
+
+def _patient(subject: Subject) -> str:
+    """Such as `72-year-old woman with generous ventricles`: what tells healthy studies apart, too."""
+    return phrases.WHO.format(
+        age=int(subject.age),
+        person="woman" if subject.sex == "F" else "man",
+        ventricles=phrases.VENTRICLES[_grade(subject.ventricle_ratio, VENTRICLE_RATIOS)],
+    )
 
 
 def _lesion_sentences(subject: Subject, contrast: bool, rng: np.random.Generator) -> list[str]:
@@ -184,7 +200,7 @@ def _impression(subject: Subject, truth: Mapping[str, float], rng: np.random.Gen
     degree = _grade(truth["wmh_ml"], HYPERINTENSITY_ML)
     if degree and subject.condition not in ("multiple_sclerosis", "hydrocephalus"):
         lines.append(_pick(rng, phrases.SMALL_VESSEL).format(Degree=_capital(_DEGREES[degree - 1])))
-    return lines or [_pick(rng, phrases.NORMAL)]
+    return lines
 
 
 def _technique(scans: Sequence[Acquisition], contrast: bool, rng: np.random.Generator) -> str:
