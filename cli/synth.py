@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from prima_features.cli.console import err, out, table
+from prima_features.errors import UsageError
 
 if TYPE_CHECKING:
     from prima_features.synthetic.output.run import Made, OnStudy
@@ -33,6 +34,14 @@ def synth(
             help="Of the scanners: usual; varied, to train on; wide, far beyond both, to test generalisation.",
         ),
     ] = "usual",
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--condition",
+            metavar="NAME",
+            help="Only subjects with this diagnosis, such as control, dementia, glioma; may be repeated.",
+        ),
+    ] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Also write preview.png, a sheet of middle slices.")
     ] = False,
@@ -45,9 +54,13 @@ def synth(
     radiology report. The same subject is made with the same seed whatever --format, --settings and --workers say.
     """
     from prima_features.embedding.device import pick_device
+    from prima_features.synthetic import CONDITIONS
     from prima_features.synthetic.output.run import CohortOptions, make_cohort
 
-    options = CohortOptions(subjects, seed, format, settings, str(pick_device(device)), preview)
+    chosen = tuple(conditions or ())
+    if unknown := [name for name in chosen if name not in CONDITIONS]:
+        raise UsageError(f"--condition {unknown[0]}: there is none; there are {', '.join(CONDITIONS)}")
+    options = CohortOptions(subjects, seed, format, settings, str(pick_device(device)), preview, chosen)
     with _progress(subjects) as on_study:
         made = make_cohort(output, options, workers, on_study)
     _print_made(made)

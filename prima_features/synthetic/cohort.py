@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,20 +53,31 @@ _TRIES = 50
 
 
 def draw_subject(
-    seed: int, index: int, *, condition: str | None = None, age: float | None = None, site: str | None = None
+    seed: int,
+    index: int,
+    *,
+    condition: str | None = None,
+    age: float | None = None,
+    site: str | None = None,
+    among: Sequence[str] = (),
 ) -> Subject:
     """Subject number `index` of the cohort of a seed; what is given is not drawn.
+
+    Args:
+        among: conditions that one is drawn of, by their shares; all where none is named.
 
     Raises:
         ValueError: a condition or site that there is not.
     """
-    if condition is not None and condition not in CONDITIONS:
-        raise ValueError(f"condition must be one of {', '.join(CONDITIONS)}, not {condition!r}")
+    for name in (*among, *([condition] if condition is not None else [])):
+        if name not in CONDITIONS:
+            raise ValueError(f"condition must be one of {', '.join(CONDITIONS)}, not {name!r}")
     if site is not None and site not in SITES:
         raise ValueError(f"site must be one of {', '.join(SITES)}, not {site!r}")
     rng = generator(seed, index, "who")
     drawn_site = str(rng.choice(list(SITES), p=[s.share for s in SITES.values()]))
-    drawn_condition = str(rng.choice(list(CONDITIONS), p=[c.share for c in CONDITIONS.values()]))
+    shares = np.array([c.share * (not among or name in among) for name, c in CONDITIONS.items()])
+    drawn_condition = str(rng.choice(list(CONDITIONS), p=shares / shares.sum()))
     site, condition = site or drawn_site, condition or drawn_condition
     drawn_age = _draw_age(rng, site, condition)
     subject = Subject(

@@ -139,3 +139,16 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert main(["synth", str(tmp_path), "--subjects", "1"]) == 2
     assert "is not an empty folder" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_cohort_can_be_of_some_diagnoses_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = {draw_subject(3, index, among=("dementia", "glioma")).condition for index in range(30)}
+    assert drawn == {"dementia", "glioma"}
+    folder = str(tmp_path / "out")
+    assert main(["synth", folder, "--subjects", "1", "--condition", "glioma"]) == 0
+    assert [row["diagnosis"] for row in rows(tmp_path / "out" / "participants.tsv")] == ["glioma"]
+    capsys.readouterr()
+    assert main(["synth", str(tmp_path / "other"), "--condition", "gliomas"]) == 2
+    told = capsys.readouterr().err
+    assert "--condition gliomas: there is none; there are control, autism" in " ".join(told.split())
+    assert not (tmp_path / "other").exists()

@@ -29,6 +29,8 @@ class CohortOptions:
     """Which of `prima_features.synthetic.protocol.RANGES` scanner settings are drawn from."""
     device: str = "cpu"
     preview: bool = False
+    conditions: tuple[str, ...] = ()
+    """Subjects have one of these, by their shares in the whole; any where none is named."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def make_study(output: Path, options: CohortOptions, index: int) -> Made:
     from prima_features.synthetic.output.bids import write_bids
     from prima_features.synthetic.report import write_report
 
-    subject = draw_subject(options.seed, index)
+    subject = draw_subject(options.seed, index, among=options.conditions)
     scans = draw_acquisitions(options.seed, index, subject.site, settings=options.settings)
     anatomy = build_anatomy(subject, options.device)
     truth = measure(anatomy)

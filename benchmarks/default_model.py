@@ -1,0 +1,412 @@
+"""What a model trained on synthetic brains has learnt, on synthetic studies that it has not seen.
+
+Studies are drawn with a seed and scanner settings of their own (`--settings wide`: beyond those of training). From
+frozen embeddings: text-to-study retrieval, probes (5-fold, grouped by subject), the type of a sequence from its series
+embedding with all names hidden, and whether two scans of one subject, in other planes and thicknesses, are nearer than
+those of others of the same age. Beside each probe the same one on the untrained network and on intensities: histograms,
+and volumes of bright and dark tissue.
+
+    python benchmarks/default_model.py --model prima-synth --work /tmp/brains --json
+
+Studies are made and encoded once and kept in --work. With --real, the sequence classifier is also put on scans of a
+folder. `--also NAME=DIR` adds models, such as ablations; those with the same tokenizer share its work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from prima_features import PrimaModel
+from prima_features.encoder import Ragged
+from prima_features.preprocessing import Preprocessing
+from prima_features.pretraining.sources.rendered import RenderedSeries
+from prima_features.pretraining.validation.recall import retrieval
+from prima_features.pretraining.vocabulary import read_vocabulary
+from prima_features.probes import Features, Probe, tasks
+from prima_features.probes.evaluation import Plan
+from prima_features.reports import findings
+from prima_features.studies import find
+from prima_features.studies.names import series_name
+from prima_features.synthetic import (
+    Acquisition,
+    Anatomy,
+    Subject,
+    build_anatomy,
+    draw_acquisitions,
+    draw_subject,
+    measure,
+    render_series,
+)
+from prima_features.synthetic.output.table import row
+from prima_features.synthetic.report import write_report
+from prima_features.tokens import Subvolumes, cut
+from prima_features.volumes import Volume, read_volume
+from prima_features.weights.text import load_text
+
+SEQUENCES = ("T1w", "T2w", "FLAIR", "DWI", "ADC", "T1c")
+TYPES = {"T1w": "T1w", "T1c": "T1w", "T2w": "T2w", "FLAIR": "FLAIR", "DWI": "DWI"}
+"""What sequences count as; ADC maps as nothing."""
+PROBES = {
+    "brain-age": "age",
+    "glioma-presence": "glioma",
+    "stroke": "stroke",
+    "dementia": "dementia",
+    "autism": "autism",
+    "glioma-grade": "glioma_grade",
+}
+"""Tasks, and their columns in the table."""
+BINS = 24
+HUNDRED = 100
+BAND = 5.0
+"""Years on both sides within which subjects are of the same age."""
+HIDDEN = "unk"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is made and encoded."""
+
+    work: Path
+    models: tuple[tuple[str, str], ...]
+    """Names, and what `PrimaModel.from_pretrained` takes."""
+    seed: int
+    settings: str
+    pairs: int
+    """Subjects that are scanned twice."""
+
+
+def main() -> None:
+    """Measure, and print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="prima-synth")
+    parser.add_argument("--untrained", default="prima-untrained", help="a network that has learnt nothing")
+    parser.add_argument("--also", action="append", default=[], metavar="NAME=DIR", help="another model")
+    parser.add_argument("--studies", type=int, default=400)
+    parser.add_argument("--pairs", type=int, default=100, help="subjects that are scanned twice")
+    parser.add_argument("--seed", type=int, default=9001)
+    parser.add_argument("--settings", choices=("usual", "varied", "wide"), default="wide")
+    parser.add_argument("--real", type=Path, help="a folder of NIfTI files for the sequence classifier")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    chosen = parser.parse_args()
+    also = [tuple(item.split("=", 1)) for item in chosen.also]
+    models = (("trained", chosen.model), ("untrained", chosen.untrained), *also)
+    setup = Setup(chosen.work, models, chosen.seed, chosen.settings, chosen.pairs)
+    studies = make_all(setup, chosen.studies, chosen.workers)
+    result = {
+        "studies": len(studies),
+        "seed": chosen.seed,
+        "settings": chosen.settings,
+        **{name: of_model(name, place, studies) for name, place in setup.models},
+        "intensities": {"probes": probes(np.stack([study["intensities"] for study in studies]), studies)},
+    }
+    if chosen.real:
+        result["real_scans"] = real_scans(chosen.model, studies, chosen.real)
+    print(json.dumps(result, indent=None if chosen.json else 1))
+
+
+def of_model(name: str, place: str, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """All results of one model."""
+    print(f"{name}: probes", file=sys.stderr)
+    found: dict[str, Any] = {"probes": probes(stack(studies, f"{name}/study"), studies)}
+    found["sequence_type"] = sequence_types(name, studies)
+    found["pairs"] = pairs(name, studies)
+    if name != "untrained":
+        found["retrieval_among_100"] = retrieve(name, place, studies)
+    return found
+
+
+# Making and encoding
+
+
+def make_all(setup: Setup, count: int, workers: int) -> list[dict[str, Any]]:
+    """All studies, from the folder where they are there."""
+    setup.work.mkdir(parents=True, exist_ok=True)
+    make = partial(one_study, setup)
+    with ProcessPoolExecutor(workers, get_context("spawn"), one_thread) as pool:
+        made = []
+        for study in pool.map(make, range(count)):
+            made.append(study)
+            if len(made) % 20 == 0:
+                print(f"{len(made)}/{count} studies", file=sys.stderr)
+    return made
+
+
+def one_thread() -> None:
+    """Each process has one core."""
+    torch.set_num_threads(1)
+
+
+def one_study(setup: Setup, index: int) -> dict[str, Any]:
+    """One study's truth, findings and vectors."""
+    path = setup.work / f"{setup.settings}-{setup.seed}-{index:05d}.npz"
+    kept = dict(np.load(path, allow_pickle=False)) if path.is_file() else {}
+    missing = tuple(
+        (name, place) for name, place in setup.models if str(kept.get(f"{name}/of")) != _digest(place)
+    )
+    if kept and not missing:
+        return kept
+    subject = draw_subject(setup.seed, index)
+    scans = draw_acquisitions(setup.seed, index, subject.site, settings=setup.settings)
+    anatomy = build_anatomy(subject)
+    truth = measure(anatomy)
+    series = [cut_series(subject, scan, anatomy) for scan in scans]
+    made: dict[str, Any] = {
+        **kept,
+        "row": json.dumps(row(subject, truth, scans, setup.settings, subject.id)),
+        "findings": json.dumps(findings(write_report(subject, truth, scans))),
+        "sequences": np.array([scan.sequence for scan in scans]),
+        "intensities": intensities(scans, [volume for volume, _ in series]),
+        **encoded(missing, scans, [subvolumes for _, subvolumes in series]),
+    }
+    if index < setup.pairs:
+        again = draw_acquisitions(setup.seed + 1, index, subject.site, settings=setup.settings)
+        other = [cut_series(subject, scan, anatomy)[1] for scan in again]
+        made |= {f"again/{key}": value for key, value in encoded(missing, again, other).items()}
+    np.savez(path, **made)
+    return dict(np.load(path, allow_pickle=False))
+
+
+def cut_series(subject: Subject, scan: Acquisition, anatomy: Anatomy) -> tuple[Volume, Subvolumes]:
+    """One series as `prima embed` would read it from its NIfTI file, and its subvolumes."""
+    made = render_series(subject, scan, anatomy=anatomy)
+    volume = RenderedSeries(scan.sequence, "", lambda: (made.volume, made.affine)).volume(Preprocessing())
+    return volume, cut(volume)
+
+
+def encoded(
+    models: Sequence[tuple[str, str]], scans: Sequence[Acquisition], series: Sequence[Subvolumes]
+) -> dict[str, np.ndarray]:
+    """Vectors of a study by each model: `NAME/study`, `NAME/clip` and `NAME/unnamed` (series, their names hidden)."""
+    names = [series_name(scan.description, scan.protocol) or scan.sequence for scan in scans]
+    latents: dict[str, list[torch.Tensor]] = {}
+    found: dict[str, np.ndarray] = {}
+    for name, place in models:
+        model = load(place)
+        tokenizer = _tokenizer_digest(place)
+        if tokenizer not in latents:
+            latents[tokenizer] = [latents_of(model, one) for one in series]
+        study, unnamed = vectors(model, series, latents[tokenizer], names)
+        found[f"{name}/of"] = np.array(_digest(place))
+        found[f"{name}/study"], found[f"{name}/clip"] = study
+        found[f"{name}/unnamed"] = unnamed
+    return found
+
+
+@torch.inference_mode()
+def latents_of(model: PrimaModel, one: Subvolumes) -> torch.Tensor:
+    """Latents of the different subvolumes of a series."""
+    return torch.cat([model.encode_subvolumes(part) for part in torch.from_numpy(one.values).split(64)])
+
+
+@torch.inference_mode()
+def vectors(
+    model: PrimaModel, series: Sequence[Subvolumes], latents: Sequence[torch.Tensor], names: Sequence[str]
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Study and CLIP embedding, and the series embeddings with all names hidden."""
+    tokens = Ragged.from_list(
+        [
+            model.token_vectors(
+                latent[torch.from_numpy(one.row)], torch.from_numpy(one.coord), one.slice_axis
+            )
+            for one, latent in zip(series, latents, strict=True)
+        ]
+    )
+    _, study = model(tokens, names, [len(series)], ["MRI BRAIN"])
+    unnamed = model.encode_series(tokens, [HIDDEN] * len(series)).embedding
+    return (study.embedding[0].numpy(), study.clip[0].numpy()), unnamed.numpy()
+
+
+@cache
+def load(place: str) -> PrimaModel:
+    """A model, read once a process."""
+    return PrimaModel.from_pretrained(place)
+
+
+@cache
+def _digest(place: str) -> str:
+    return load(place).sha256
+
+
+@cache
+def _tokenizer_digest(place: str) -> str:
+    from prima_features.pretraining.start import digest_of
+
+    return digest_of(load(place).tokenizer.encoder.state_dict())
+
+
+def intensities(scans: Sequence[Acquisition], volumes: Sequence[Volume]) -> np.ndarray:
+    """For each sequence a histogram of its foreground, and the volumes of bright and dark tissue in ml.
+
+    Intensities are divided by the foreground's median. Zeros where a study lacks the sequence.
+    """
+    found = []
+    by_sequence = {scan.sequence: volume for scan, volume in zip(scans, volumes, strict=True)}
+    for sequence in SEQUENCES:
+        volume = by_sequence.get(sequence)
+        if volume is None:
+            found.append(np.zeros(BINS + 3))
+            continue
+        values = volume.values[volume.values > 50].astype(float)
+        values = values / np.median(values) if len(values) else np.ones(1)
+        voxel = float(np.prod(volume.spacing)) / 1000
+        histogram = np.histogram(values.clip(0, 2.99), BINS, (0, 3))[0] / len(values)
+        volumes_ml = [float((values > 1.5).sum()), float((values < 0.5).sum()), float(len(values))]
+        found.append(np.concatenate([histogram, np.array(volumes_ml) * voxel / 1000]))
+    return np.concatenate(found).astype(np.float32)
+
+
+# Measuring
+
+
+def stack(studies: Sequence[Mapping[str, Any]], key: str) -> np.ndarray:
+    """(N, D) of all studies that have it."""
+    return np.stack([study[key] for study in studies if key in study])
+
+
+def table_of(studies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The rows of participants.tsv."""
+    return pd.DataFrame([json.loads(str(study["row"])) for study in studies])
+
+
+def probes(X: np.ndarray, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Each task's main numbers with their 95% intervals."""
+    people = table_of(studies)
+    found = {}
+    for task, column in PROBES.items():
+        rows = np.flatnonzero(people[column] != "n/a")
+        chosen = people.iloc[rows].reset_index(drop=True)
+        is_age = tasks.get(task).is_age
+        frame = pd.DataFrame(
+            {
+                "study": chosen["participant_id"],
+                "subject": chosen["participant_id"],
+                "group": chosen["participant_id"],
+                "target": chosen[column].astype(float) if is_age else chosen[column],
+                "site": chosen["site"],
+                "sex": chosen["sex"],
+                "age": chosen["age"].astype(float),
+            }
+        )
+        features = Features.of(np.ascontiguousarray(X[rows], dtype=np.float32))
+        result = Probe(task).cross_validate(features, frame, Plan(site_check=False))
+        shown = ("mae", "pearson_r") if is_age else ("auroc",)
+        document = result.metrics_json()
+        found[task] = {
+            "n": result.n_studies,
+            **{name: document["metrics"][name] for name in shown if name in document["metrics"]},
+            "baselines": {
+                name: {metric: one[metric] for metric in shown if metric in one}
+                for name, one in document["baselines"].items()
+            },
+        }
+    return found
+
+
+def series_frame(
+    name: str, studies: Sequence[Mapping[str, Any]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Series embeddings without names (S, d), their types (S,) and studies (S,), ADC maps left out."""
+    X, types, owners = [], [], []
+    for number, study in enumerate(studies):
+        for sequence, vector in zip(study["sequences"], study[f"{name}/unnamed"], strict=True):
+            if str(sequence) in TYPES:
+                X.append(vector)
+                types.append(TYPES[str(sequence)])
+                owners.append(number)
+    return np.stack(X), np.array(types), np.array(owners)
+
+
+def classifier() -> Any:
+    """A plain linear classifier of standardised vectors."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+
+
+def sequence_types(name: str, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Accuracy and confusions of the sequence's type, 5-fold, a study's series in one fold."""
+    from sklearn.metrics import confusion_matrix
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+
+    X, types, owners = series_frame(name, studies)
+    said = cross_val_predict(classifier(), X, types, groups=owners, cv=GroupKFold(5))
+    order = sorted(set(types))
+    confusion = confusion_matrix(types, said, labels=order)
+    return {"n": len(types), "accuracy": round(float((said == types).mean()), 4), "order": order,
+            "confusion": confusion.tolist()}  # fmt: skip
+
+
+def pairs(name: str, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How much nearer the second scan of a subject is than those of others of its age: cosine distance."""
+    ages = table_of(studies)["age"].astype(float).to_numpy()
+    first = stack(studies, f"{name}/study")
+    second = stack(studies, f"again/{name}/study")
+    first, second = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (first, second))
+    similarity = second @ first.T
+    shares = []
+    for i in range(len(second)):
+        others = np.flatnonzero((np.abs(ages - ages[i]) <= BAND) & (np.arange(len(ages)) != i))
+        shares.append(float((similarity[i, others] < similarity[i, i]).mean()))
+    return {
+        "pairs": len(shares),
+        "mean_share_of_others_farther": round(float(np.mean(shares)), 4),
+        "median_share_of_others_farther": round(float(np.median(shares)), 4),
+        "pairs_nearer_than_95_percent": round(float(np.mean(np.array(shares) >= 0.95)), 4),
+    }
+
+
+def retrieve(name: str, place: str, studies: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Mean recall over groups of a hundred studies."""
+    folder = load(place).directory
+    assert folder is not None
+    tower = load_text(folder)
+    vocabulary = read_vocabulary(folder, tower.config.max_tokens)
+    reports = [json.loads(str(study["findings"])) for study in studies]
+    with torch.inference_mode():
+        parts = [tower(*vocabulary.batch(reports[i : i + 50])) for i in range(0, len(reports), 50)]
+    texts, images = torch.cat(parts), torch.from_numpy(stack(studies, f"{name}/clip"))
+    size = min(HUNDRED, len(studies))
+    groups = [
+        retrieval(images[i : i + size], texts[i : i + size]) for i in range(0, len(studies) - size + 1, size)
+    ]
+    return {key: round(float(np.mean([one[key] for one in groups])), 4) for key in groups[0]}
+
+
+def real_scans(place: str, studies: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
+    """What the sequence classifier, fitted on all synthetic series, says of each scan of a folder."""
+    X, types, _ = series_frame("trained", studies)
+    fitted = classifier().fit(X, types)
+    model = load(place)
+    said = {}
+    for study in find(folder).studies:
+        for series in study.series:
+            subvolumes = cut(
+                read_volume(replace(series, name=HIDDEN), model.preprocessing), model.preprocessing
+            )
+            _, unnamed = vectors(model, [subvolumes], [latents_of(model, subvolumes)], [HIDDEN])
+            shares = fitted.predict_proba(unnamed)[0]
+            said[series.source] = {
+                str(kind): round(float(share), 3) for kind, share in zip(fitted.classes_, shares, strict=True)
+            }
+    return said
+
+
+if __name__ == "__main__":
+    main()
