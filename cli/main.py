@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from prima_features._version import __version__
-from prima_features.cli import embed, inspect, pretrain, probe, reports, synth, weights
+from prima_features.cli import embed, export, inspect, pretrain, probe, reports, synth, weights
 from prima_features.cli.arguments import spread
 from prima_features.cli.console import print_error, print_failures
 from prima_features.errors import NothingUsableError, PrimaError
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 app.command("embed")(embed.embed)
 app.command("inspect")(inspect.inspect)
+app.command("export")(export.export)
 app.add_typer(probe.app, name="probe")
 app.add_typer(reports.app, name="reports")
 app.add_typer(pretrain.app, name="pretrain")

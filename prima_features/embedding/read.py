@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,27 @@ class Embeddings:
             KeyError: the file does not hold it.
         """
         with self._open() as file:
-            return file[name][()]
+            return self._values(file[name])
+
+    def blocks(self, name: str, n_rows: int) -> Iterator[np.ndarray]:
+        """The rows of one dataset, up to `n_rows` at a time, for what does not fit into memory.
+
+        Raises:
+            KeyError: the file does not hold it.
+        """
+        with self._open() as file:
+            for first in range(0, len(file[name]), n_rows):
+                yield self._values(file[name], slice(first, first + n_rows))
+
+    def holds(self, name: str) -> bool:
+        """Whether there is such a dataset."""
+        with self._open() as file:
+            return name in file
+
+    def width(self, name: str) -> int:
+        """Numbers a row of one dataset."""
+        with self._open() as file:
+            return int(file[name].shape[1])
 
     def describe(self, name: str) -> str:
         """Shape and number type of one dataset, without reading it."""
@@ -106,12 +127,21 @@ class Embeddings:
                     continue
                 dataset = file[table][name]
                 if kind == TEXT:
-                    values[name] = dataset.asstr()[()]
+                    values[name] = self._values(dataset.asstr())
                 elif dataset.ndim == 2:
-                    values |= {f"{name}_{axis}": dataset[:, i] for i, axis in enumerate("zyx")}
+                    rows = self._values(dataset)
+                    values |= {f"{name}_{axis}": rows[:, i] for i, axis in enumerate("zyx")}
                 else:
-                    values[name] = dataset[()]
+                    values[name] = self._values(dataset)
         return pd.DataFrame(values)
+
+    def _values(self, dataset: Any, rows: slice | tuple[()] = ()) -> np.ndarray:
+        try:
+            return dataset[rows]
+        except OSError as error:
+            raise UsageError(
+                f"{self.path} is damaged: some of it cannot be read; copy it again or make it anew"
+            ) from error
 
     def _open(self) -> h5py.File:
         try:

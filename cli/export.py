@@ -1,0 +1,51 @@
+"""`prima export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from prima_features.cli.arguments import split_values
+from prima_features.cli.console import out
+
+
+def export(
+    source: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A file that prima embed made.")],
+    output: Annotated[
+        Path,
+        typer.Argument(metavar="OUTPUT", help="The table to write: a name in .parquet, .csv or .npz."),
+    ],
+    level: Annotated[
+        Literal["study", "clip", "series"],
+        typer.Option(
+            "--level",
+            help="study: the vectors that probes read; clip: those comparable with text; series: a row a series.",
+        ),
+    ] = "study",
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--columns", metavar="NAME...", help="Columns beside id and the vectors (default: all there are)."
+        ),
+    ] = None,
+    format: Annotated[
+        Literal["parquet", "csv", "npz"] | None,
+        typer.Option("--format", help="In place of what the ending of OUTPUT says."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it exists.")] = False,
+) -> None:
+    """Write the vectors of an embeddings file as Parquet, CSV or NPZ, one row a study or series.
+
+    Parquet holds them as one column of lists, `embedding`; CSV as `embedding_0`, `embedding_1` and so on; NPZ as
+    one array. Each row has the study's id. Spacings are in mm, shapes in voxels.
+    """
+    from prima_features.embedding.export import export as write
+
+    written = write(source, output, level, split_values(columns), format, overwrite)
+    out.print(
+        f"[bold]{escape(str(output))}[/]: {written.n_rows} rows with vectors of {written.width} numbers; "
+        f"columns {escape(', '.join(written.columns))}"
+    )

@@ -1,0 +1,88 @@
+"""`export()`: from an embeddings file to one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from prima_features.embedding.export.csv import write_csv
+from prima_features.embedding.export.npz import write_npz
+from prima_features.embedding.export.parquet import write_parquet
+from prima_features.embedding.export.table import Level, VectorTable, vector_table
+from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.write import replacing
+from prima_features.errors import UsageError
+
+Format = Literal["parquet", "csv", "npz"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+_WRITERS: dict[Format, Callable[[VectorTable, Path], None]] = {
+    "parquet": write_parquet,
+    "csv": write_csv,
+    "npz": write_npz,
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    n_rows: int
+    columns: tuple[str, ...]
+    """Beside the vectors."""
+    width: int
+    """Numbers a vector."""
+
+
+def export(
+    source: str | Path,
+    output: str | Path,
+    level: Level = "study",
+    columns: Sequence[str] = (),
+    format: Format | None = None,
+    overwrite: bool = False,
+) -> Exported:
+    """Write the vectors of one level, with their ids and other columns, as Parquet, CSV or NPZ.
+
+    The table appears under its name when it is complete, by rename. float16 vectors are widened to float32.
+
+    Args:
+        source: an embeddings file.
+        output: the table; its ending says which format where `format` does not.
+        level: `study`, `clip` or `series` (see `table.vector_table`).
+        columns: columns to keep beside `id` and the vectors; none for all.
+        format: in place of what the ending says.
+        overwrite: replace `output` where it exists.
+
+    Raises:
+        UsageError: the source is no embeddings file or lacks what is asked for, or the output cannot be.
+        OutputError: the disk is full or the folder cannot be written to.
+    """
+    output = Path(output)
+    write = _WRITERS[format or _format_of(output)]
+    _check_output(output, overwrite)
+    table = vector_table(read_embeddings(source), level, columns)
+    with replacing(output) as temporary:
+        write(table, temporary)
+    return Exported(len(table), table.names, table.width)
+
+
+def _format_of(output: Path) -> Format:
+    ending = output.suffix.lower().removeprefix(".")
+    for format in FORMATS:
+        if ending == format:
+            return format
+    endings = ", ".join(f".{format}" for format in FORMATS)
+    raise UsageError(
+        f"{output} does not say which format to write: end its name in {endings}, or use --format"
+    )
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    if not output.parent.is_dir():
+        raise UsageError(f"The folder {output.parent} does not exist; create it or name another")
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; name a file in it")
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} exists already: name another file, or --overwrite to replace it")
