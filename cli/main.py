@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from prima_features._version import __version__
-from prima_features.cli import embed, export, inspect, pretrain, probe, reports, synth, weights
+from prima_features.cli import doctor, embed, export, inspect, pretrain, probe, reports, synth, weights
 from prima_features.cli.arguments import spread
 from prima_features.cli.console import print_error, print_failures
 from prima_features.errors import NothingUsableError, PrimaError
@@ -38,6 +38,7 @@ app.add_typer(reports.app, name="reports")
 app.add_typer(pretrain.app, name="pretrain")
 app.command("synth")(synth.synth)
 app.add_typer(weights.app, name="weights")
+app.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:

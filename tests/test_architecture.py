@@ -14,6 +14,7 @@ LAYERS = ["studies", "volumes", "tokens", "encoder", "embedding"]
 BESIDE = {
     "weights": {"encoder", "weights", "model_cards"},
     "embedding": {*LAYERS, "weights"},
+    "doctor": {*LAYERS, "weights", "doctor"},
     "reports": {"reports"},
     "synthetic": {"synthetic"},
     "pretraining": {*LAYERS, "weights", "reports", "synthetic", "pretraining"},
@@ -21,7 +22,9 @@ BESIDE = {
 }
 EVERYWHERE = {"errors", "preprocessing", "_version"}
 PACKAGE = Path(prima_features.__file__).parent
-ROOM = {name: PACKAGE / name for name in (*LAYERS, "weights", "reports", "synthetic", "pretraining")}
+ROOM = {
+    name: PACKAGE / name for name in (*LAYERS, "weights", "doctor", "reports", "synthetic", "pretraining")
+}
 
 
 def imported(file: Path) -> set[str]:
@@ -88,7 +91,8 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy() -> None:
-    code = "from prima_features.cli.main import main\nfor command in [], ['embed'], ['inspect']:\n"
+    code = "from prima_features.cli.main import main\n"
+    code += "for command in [], ['embed'], ['inspect'], ['export'], ['doctor']:\n"
     code += "    assert main([*command, '--help']) == 0"
     heavy = {"torch", "sklearn", "pandas", "scipy", "SimpleITK", "nibabel", "transformers", "xgboost", "h5py"}
     assert not modules_after(code) & heavy

@@ -1,0 +1,60 @@
+"""`prima doctor`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from prima_features.cli.console import out
+from prima_features.weights import DEFAULT_MODEL
+
+_COLOUR = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red"}
+
+
+def doctor(
+    output: Annotated[
+        Path, typer.Option("--output", metavar="FOLDER", help="Where embeddings will be written.")
+    ] = Path(),
+    model: Annotated[
+        str, typer.Option("--model", help="The model to check, as prima embed takes it.")
+    ] = DEFAULT_MODEL,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record-answer",
+            help="Check nothing: store this machine's embedding of the made-up scan with the model, "
+            "for other machines to compare with.",
+        ),
+    ] = False,
+) -> None:
+    """Check whether this machine reads, computes and writes what it should.
+
+    Python and packages, device and memory, compressed DICOM, dcm2niix, the output's disk, the model's checksums, and
+    the embedding of a made-up scan against stored numbers. PASS, WARN or FAIL each, with what to do. Exit code 1
+    where something fails.
+    """
+    from prima_features.doctor.check import Check, Setup, Status
+    from prima_features.doctor.known_answer import record_answer
+    from prima_features.doctor.run import examine, to_json, worst
+
+    setup = Setup(output, model, device)
+    if record:
+        out.print(f"Recorded: {escape(str(record_answer(setup)))}")
+        return
+    checks: list[Check] = []
+    for check in examine(setup):
+        checks.append(check)
+        if not as_json:
+            out.print(f"[{_COLOUR[check.status]}]{check.status}[/]  {check.name:<16} {escape(check.found)}")
+            if check.remedy:
+                out.print(f"      {'':<16} {escape(check.remedy)}")
+    if as_json:
+        typer.echo(json.dumps(to_json(checks), indent=2))
+    if worst(checks) is Status.FAIL:
+        raise typer.Exit(1)

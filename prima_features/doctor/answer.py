@@ -1,0 +1,81 @@
+"""The made-up scan's vectors, and the file beside a model's weights that records them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from prima_features.doctor.scan import VERSION
+
+FILE = "known_answer.json"
+HOW_TO_RECORD = "on a machine that you trust, run prima doctor --model DIR --record-answer"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model makes of the scan."""
+
+    model_sha256: str
+    """Checksum of the weights: an answer is for these and no others."""
+    study: np.ndarray
+    """(D,) float32."""
+    clip: np.ndarray
+    """(C,) float32."""
+    series: np.ndarray
+    """(2, d) float32."""
+
+    @property
+    def vectors(self) -> dict[str, np.ndarray]:
+        """All of them by name."""
+        return {"study": self.study, "clip": self.clip, "series": self.series}
+
+    def error(self, expected: Answer) -> float:
+        """The largest relative error of the three, |a - b| / |b|; infinite where shapes differ."""
+        pairs = list(zip(self.vectors.values(), expected.vectors.values(), strict=True))
+        if any(a.shape != b.shape for a, b in pairs):
+            return np.inf
+        return max(float(np.linalg.norm(a - b) / np.linalg.norm(b)) for a, b in pairs)
+
+
+def write_answer(directory: Path, answer: Answer) -> Path:
+    """Record an answer in a model directory; returns the file.
+
+    Raises:
+        OutputError: the directory cannot be written to.
+    """
+    from prima_features.embedding.write import replacing
+
+    # Five digits are far finer than any tolerance, and keep the package small.
+    vectors = {name: np.vectorize(_five_digits)(values).tolist() for name, values in answer.vectors.items()}
+    record = {"scan": VERSION, "model_sha256": answer.model_sha256} | vectors
+    with replacing(directory / FILE) as temporary:
+        temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    return directory / FILE
+
+
+def read_answer(directory: Path) -> Answer | None:
+    """What is recorded in a model directory; None where nothing is, or for an earlier version of the scan.
+
+    Raises:
+        UsageError: the record cannot be read.
+    """
+    from prima_features.errors import UsageError
+
+    path = directory / FILE
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["scan"] != VERSION:
+            return None
+        vectors = {name: np.array(record[name], np.float32) for name in ("study", "clip", "series")}
+        return Answer(record["model_sha256"], **vectors)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is damaged: {HOW_TO_RECORD}") from error
+
+
+def _five_digits(value: float) -> float:
+    return float(f"{value:.5g}")

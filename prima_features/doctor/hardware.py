@@ -1,0 +1,108 @@
+"""Where the networks compute, and the memory there is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prima_features.doctor.check import Check, Setup, failed, gigabytes, passed, warned
+
+if TYPE_CHECKING:
+    import torch
+
+_LITTLE_GPU_MEMORY = 4e9
+_LITTLE_MEMORY = 4e9
+"""Bytes: what a process takes at the published sizes, with one large scan in it, to round numbers."""
+_INSTALL = "install the build of torch for it: https://pytorch.org/get-started"
+
+
+def device(setup: Setup) -> Iterator[Check]:
+    """The device that `prima embed` would take, with a product computed on it."""
+    from prima_features.embedding.device import pick_device
+    from prima_features.errors import UsageError
+
+    try:
+        picked = pick_device(setup.device)
+    except UsageError as error:
+        yield failed("device", str(error), f"use --device cpu, or {_INSTALL}")
+        return
+    if picked.type == "cuda":
+        yield _examine_gpu(picked)
+    elif setup.device == "auto" and _has_nvidia_driver():
+        yield _unseen_gpu()
+    else:
+        yield passed("device", f"{picked}, {_cores()} cores for this process")
+
+
+def memory(setup: Setup) -> Iterator[Check]:
+    """Main memory that is free for this process."""
+    total = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    available = _available_memory(total)
+    found = f"{gigabytes(available)} available of {gigabytes(total)}"
+    if available < _LITTLE_MEMORY:
+        yield warned("memory", found, "close other programs or ask the scheduler for more, 4 GB at least")
+    else:
+        yield passed("memory", found)
+
+
+def _examine_gpu(device: torch.device) -> Check:
+    import torch
+
+    properties = torch.cuda.get_device_properties(device)
+    free, total = torch.cuda.mem_get_info(device)
+    found = (
+        f"{device}: {properties.name}, compute capability {properties.major}.{properties.minor}, "
+        f"{gigabytes(free)} free of {gigabytes(total)}"
+    )
+    square = torch.full((64, 64), 0.5, device=device)
+    try:
+        product = (square @ square).cpu()
+    except RuntimeError as error:  # "no kernel image is available": torch was not built for this GPU
+        return failed("device", f"{found}; it cannot compute: {str(error).splitlines()[0]}", _INSTALL)
+    if not bool((product == 16).all()):
+        return failed("device", f"{found}; it computes wrong numbers", "use another GPU, or --device cpu")
+    if free < _LITTLE_GPU_MEMORY:
+        return warned("device", found, "end what else uses the GPU (nvidia-smi), or lower --batch-size")
+    return passed("device", found)
+
+
+def _has_nvidia_driver() -> bool:
+    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+
+
+def _unseen_gpu() -> Check:
+    import torch
+
+    found = f"cpu; an NVIDIA driver is here, but torch {torch.__version__} sees no GPU"
+    if torch.version.cuda is None:
+        return warned("device", found, _INSTALL)
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if hidden is not None:
+        return warned("device", found, f"CUDA_VISIBLE_DEVICES is {hidden!r}: unset it, or ask for a GPU")
+    remedy = f"nvidia-smi must list a GPU and a driver for CUDA {torch.version.cuda}; update the driver or {_INSTALL}"
+    return warned("device", found, remedy)
+
+
+def _cores() -> int:
+    """Cores that this process may use, which a job's limit can make fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _available_memory(total: float) -> float:
+    """Bytes: the kernel's estimate, or what the limit of a container or a job leaves of it."""
+    available = total
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        available = 1024.0 * int(fields["MemAvailable"].split()[0])
+    group = Path("/sys/fs/cgroup")
+    try:
+        left = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no control group of version 2, or "max": no limit
+        return available
+    return min(available, left)

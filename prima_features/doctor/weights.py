@@ -1,0 +1,31 @@
+"""The model's files, against their recorded checksums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prima_features.doctor.check import Check, Setup, failed, passed, warned
+
+
+def weights(setup: Setup) -> Iterator[Check]:
+    """SHA-256 of every file of the model that has one recorded."""
+    from prima_features.weights.directory import CHECKSUMS
+    from prima_features.weights.resolve import resolve
+    from prima_features.weights.verify import check_files
+
+    source = resolve(setup.model)
+    files = check_files(source.directory)
+    bad = [file.name for file in files if not file.ok]
+    unrecorded = [file.name for file in files if file.recorded is None]
+    if bad:
+        found = f"{source.name}: {', '.join(bad)} is not what {CHECKSUMS} records"
+        yield failed(
+            "weights", found, "download or convert the model again; reinstall the package if it is bundled"
+        )
+    elif unrecorded:
+        found = f"{source.name}: no checksum is recorded of {', '.join(unrecorded)}"
+        yield warned(
+            "weights", found, "compare them with where they came from: prima weights verify shows them"
+        )
+    else:
+        yield passed("weights", f"{source.name} {source.revision}: {len(files)} files are as recorded")

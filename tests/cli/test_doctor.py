@@ -1,0 +1,42 @@
+"""`prima doctor` as a user types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prima_features.cli.main import main
+
+
+def test_a_sound_machine_is_told_so_line_by_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--output", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line[:4] for line in lines} <= {"PASS", "WARN", "    "}
+    assert any("known answer" in line and "relative error" in line for line in lines)
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_is_one_object_and_a_failure_exits_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = tmp_path / "nowhere"
+    assert main(["doctor", "--json", "--output", str(nowhere)]) == 1
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["status"] == "FAIL"
+    checks = {check.pop("name"): check for check in printed["checks"]}
+    assert {
+        "python",
+        "torch",
+        "device",
+        "memory",
+        "dcm2niix",
+        "disk",
+        "weights",
+        "known answer",
+    } <= checks.keys()
+    assert checks["disk"] == {
+        "status": "FAIL",
+        "found": f"the folder {nowhere} does not exist",
+        "remedy": "create it, or name another",
+    }
+    assert all(check["remedy"] for check in checks.values() if check["status"] != "PASS")
