@@ -71,13 +71,20 @@ def print_failures(failures: Iterable[Failure]) -> None:
 def print_summary(summary: Summary) -> None:
     """One line on what a run came to."""
     failed = len({failure.study for failure in summary.failures if failure.defect})
-    resumed = f", {summary.n_resumed} of them from an interrupted run" if summary.n_resumed else ""
+    kept = f", {summary.n_kept} of them kept or from other processes" if summary.n_kept else ""
     problems = f"; problems in {count(failed, 'study')}" if failed else ""
+    what = str(summary.output)
+    if not summary.shard.is_all:
+        what = f"Shard {summary.shard} of {what}"
     out.print(
-        f"[bold]{escape(str(summary.output))}[/]: "
-        f"{count(summary.n_studies, 'study')} with {summary.n_series} series{resumed}{problems}, "
+        f"[bold]{escape(what)}[/]: "
+        f"{count(summary.n_studies, 'study')} with {summary.n_series} series{kept}{problems}, "
         f"in {summary.seconds:.1f} s"
     )
+    if not summary.shard.is_all:
+        out.print(
+            f"When all {summary.shard.count} shards are done: prima merge {escape(str(summary.output))}"
+        )
 
 
 @contextmanager

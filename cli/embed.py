@@ -10,7 +10,10 @@ import typer
 
 from prima_features.cli import options as find
 from prima_features.cli.console import embed_progress, out, print_failures, print_summary
+from prima_features.cli.signals import stopping_on_signals
 from prima_features.weights import DEFAULT_MODEL
+
+_RUN = "Long runs and clusters"
 
 
 def embed(
@@ -58,6 +61,31 @@ def embed(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Subvolumes in one call of the tokenizer.")
     ] = 32,
+    shard: Annotated[
+        str,
+        typer.Option(
+            "--shard",
+            metavar="I/N|slurm",
+            help="Only this job's share of the studies; prima merge OUTPUT.h5 ends such a run.",
+            rich_help_panel=_RUN,
+        ),
+    ] = "1/1",
+    retry_failed: Annotated[
+        bool,
+        typer.Option(
+            "--retry-failed",
+            help="Try failed scans again although they have not changed.",
+            rich_help_panel=_RUN,
+        ),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Keep nothing of an earlier run.", rich_help_panel=_RUN),
+    ] = False,
+    fail_fast: Annotated[
+        bool,
+        typer.Option("--fail-fast", help="Stop at the first scan that fails.", rich_help_panel=_RUN),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be embedded and what not; write nothing.")
     ] = False,
@@ -77,7 +105,7 @@ def embed(
     """Embed every study of SOURCE into one HDF5 file.
 
     Studies that cannot be read are listed with the reason, and the rest goes on. An interrupted run goes on
-    where it stopped when the same command is given again.
+    where it stopped when the same command is given again; the same command given twice at once shares the work.
     """
     if manifest is not None:
         if output is not None:
@@ -108,10 +136,13 @@ def embed(
     from prima_features.embedding.device import pick_device
     from prima_features.embedding.engine import EngineOptions
     from prima_features.embedding.run import embed as run
+    from prima_features.embedding.run_options import RunOptions
+    from prima_features.embedding.shard import parse_shard
     from prima_features.volumes import ReadOptions
     from prima_features.weights import PrimaModel
     from prima_features.weights.untrained import NAME as UNTRAINED
 
+    run_options = RunOptions(parse_shard(shard), retry_failed, force, fail_fast)
     loaded = PrimaModel.from_pretrained(model, device=pick_device(device))
     with embed_progress() as on_study:
         summary = run(
@@ -120,11 +151,13 @@ def embed(
             loaded,
             find_options,
             EngineOptions(ReadOptions(slice_axis, min_slices), batch_size, keep_tokens=level == "token"),
+            run_options,
             description=study_description,
             dtype=dtype,
             keep_patient_id=keep_patient_id,
             command=shlex.join(["prima", *context.obj]),
             on_study=on_study,
+            stoppable=stopping_on_signals(),
         )
     print_failures(summary.failures)
     print_summary(summary)

@@ -41,6 +41,24 @@ class OutputError(PrimaError, OSError):
     exit_code = 1
 
 
+class SourceError(PrimaError, OSError):
+    """The disk with the scans went away. What is finished is kept."""
+
+    exit_code = 1
+
+
+class FailedFastError(PrimaError):
+    """A scan failed, and the run was to stop at the first one. What is finished is kept."""
+
+    exit_code = 3
+
+
+class StoppedError(PrimaError):
+    """The run was asked to stop, and did in good order. What is finished is kept."""
+
+    exit_code = 130
+
+
 class SeriesError(PrimaError, ValueError):
     """One series cannot be embedded. The batch loop records it beside the study and goes on.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from prima_features.embedding.encode import encode_studies
+from prima_features.embedding.outage import check_disk
 from prima_features.embedding.prepare import PreparedSeries, PreparedStudy, prepare_series, windows
-from prima_features.embedding.records import EmbeddedStudy, Failure
+from prima_features.embedding.records import FailedStudy, Failure, Result
 from prima_features.encoder import Prima
 from prima_features.errors import SeriesError
 from prima_features.studies.study import Series, Study
@@ -18,14 +20,6 @@ logger = logging.getLogger(__name__)
 
 _WINDOW_BATCHES = 64
 """Batches of subvolumes that are read before they are encoded together."""
-
-
-@dataclass(frozen=True)
-class FailedStudy:
-    """A study that nothing could be made of."""
-
-    id: str
-    failures: tuple[Failure, ...]
 
 
 @dataclass(frozen=True)
@@ -39,15 +33,28 @@ class EngineOptions:
 
 
 def embed_studies(
-    studies: Iterable[Study], model: Prima, options: EngineOptions = EngineOptions()
-) -> Iterator[EmbeddedStudy | FailedStudy]:
+    studies: Iterable[Study],
+    model: Prima,
+    options: EngineOptions = EngineOptions(),
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[Result]:
     """Embed studies one window after the other; yields each in the order given.
 
     This is the one place that catches: whatever is wrong with a series or a study is recorded with the stage
-    it happened in, and the rest goes on. Errors of the output disk are not caught; they stop the run.
+    it happened in, and the rest goes on. A disk that goes away is not caught; it stops the run.
+
+    Args:
+        stopping: asked after each study that was read; once it says yes, what is not yet encoded is dropped.
+
+    Raises:
+        SourceError: the disk with the scans does not answer any more.
     """
     prepared = (_prepare(study, model, options) for study in studies)
-    for window in windows(prepared, _WINDOW_BATCHES * options.batch_size):
+    for window in windows(
+        takewhile(lambda _: not stopping(), prepared), _WINDOW_BATCHES * options.batch_size
+    ):
+        if stopping():
+            return
         usable = [study for study in window if study.series]
         encoded = {study.id: study for study in _encode(model, usable, options)}
         for study in window:
@@ -61,13 +68,12 @@ def _prepare(study: Study, model: Prima, options: EngineOptions) -> PreparedStud
         try:
             series.append(prepare_series(one, model.config.preprocessing, options.read))
         except Exception as error:
+            check_disk(error, one.files)
             failures.append(_failure(study, one, "read", error))
     return PreparedStudy(study, tuple(series), tuple(failures))
 
 
-def _encode(
-    model: Prima, studies: Sequence[PreparedStudy], options: EngineOptions
-) -> list[EmbeddedStudy | FailedStudy]:
+def _encode(model: Prima, studies: Sequence[PreparedStudy], options: EngineOptions) -> list[Result]:
     """Encode a window; where that fails, its studies one by one, so that one cannot take others with it."""
     if not studies:
         return []

@@ -41,3 +41,6 @@ TOKEN = {"embedding": "float16", "series": "int64", "coord": "int16"}
 
 FAILURE = {"study": TEXT, "series": TEXT, "stage": TEXT, "error": TEXT, "hint": TEXT}
 """Columns of /failure: attributes of `records.Failure`."""
+
+INPUT = {"study": TEXT, "hash": TEXT}
+"""Columns of /input: what each study was made of, failed ones too, so that a later run knows which still hold."""

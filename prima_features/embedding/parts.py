@@ -6,77 +6,156 @@ import hashlib
 import json
 import logging
 import shutil
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, Failure, TokenLevel
-from prima_features.embedding.write import replacing
+from prima_features.embedding.disk import output_errors, replacing
+from prima_features.embedding.records import (
+    EmbeddedSeries,
+    EmbeddedStudy,
+    FailedStudy,
+    Failure,
+    Result,
+    TokenLevel,
+)
+from prima_features.errors import OutputError
 from prima_features.studies.study import Study
 
 logger = logging.getLogger(__name__)
 
+_MOST_HEADER = 100_000_000
+"""Bytes; safetensors' own limit. What claims more is damaged."""
 
-def input_hash(study: Study, settings: dict[str, Any]) -> str:
-    """Hash of all that a study's embedding depends on: settings, texts, and its files' sizes and times.
+
+def settings_hash(settings: dict[str, Any]) -> str:
+    """Hash of the model, preprocessing and whatever else changes the numbers of every study; JSON types."""
+    return _digest(settings)[:16]
+
+
+def input_hash(study: Study, settings: str) -> str:
+    """What a study's embedding depends on: the hash of the settings, and one of its texts and files.
+
+    Of files, names, sizes and times are hashed, and not the folders they are in: the same scans may be mounted
+    elsewhere on the next machine. A file that is not there is hashed as such.
 
     Args:
-        settings: model, preprocessing and whatever else changes the numbers; JSON types.
+        settings: from `settings_hash`; the result begins with it.
     """
     files = []
     for series in study.series:
         states = [path.stat() if path.exists() else None for path in series.files]
         sizes = [(state.st_size, state.st_mtime_ns) if state else None for state in states]
         files.append((series.name, asdict(series.image), sizes))
-    text = json.dumps([settings, study.id, study.description, files], sort_keys=True, default=str)
+    return f"{settings}:{_digest([study.id, study.description, files])[:32]}"
+
+
+def settings_of(input_hash: str) -> str:
+    """The hash of the settings that an input hash begins with."""
+    return input_hash.partition(":")[0]
+
+
+def _digest(values: Any) -> str:
+    text = json.dumps(values, sort_keys=True, default=_name)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Parts:
-    """The parts folder of one output file.
+def _name(path: PurePath) -> str:
+    return path.name
 
-    A part is a safetensors file: vectors as tensors, the rest as JSON in its header. It is written to a
-    temporary name, fsynced and renamed, so what has a part's name is whole. Resuming trusts a part only if
-    its hash still matches, never because it exists.
+
+@dataclass(frozen=True)
+class Head:
+    """What is known of a finished study without its vectors."""
+
+    input_hash: str
+    n_series: int
+    failures: tuple[Failure, ...]
+
+    @property
+    def sound(self) -> bool:
+        """True where nothing of the study was left out but what a rule leaves out by design."""
+        return not any(failure.defect for failure in self.failures)
+
+
+class Parts:
+    """A folder of parts.
+
+    A part is a safetensors file: vectors as tensors, the rest as JSON in its header, with a hash of both. It is
+    written to a temporary name, fsynced and renamed, so what has a part's name is whole; the hash tells what the
+    disk has done to it since. A study that failed has a part too, without vectors. Resuming trusts a part only
+    where its `input_hash` still matches, never because it exists.
+
+    Files are read whole, not mapped: where a network disk goes away, a read of a mapped file kills the process.
+
+    Raises:
+        OutputError: from every method: the folder cannot be read or written.
     """
 
-    def __init__(self, output: Path):
-        self.folder = output.with_name(output.name + ".parts")
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @classmethod
+    def of(cls, output: Path) -> Parts:
+        """The parts of an output file: `OUTPUT.h5.parts/`."""
+        return cls(output.with_name(output.name + ".parts"))
 
     def create(self) -> None:
         """Make the folder where it is not there yet."""
-        self.folder.mkdir(exist_ok=True)
+        with output_errors(self.folder):
+            self.folder.mkdir(exist_ok=True)
 
-    def save(self, study: EmbeddedStudy, digest: str) -> None:
-        """Keep a finished study.
-
-        Raises:
-            OutputError: the disk is full or the folder cannot be written to.
-        """
-        tensors, record = _dismantle(study)
-        metadata = {"input_hash": digest, "study": json.dumps(record)}
-        with replacing(self._path(study.id)) as temporary:
+    def save(self, result: Result) -> None:
+        """Keep a finished study, in place of an earlier part of it."""
+        tensors, record = _dismantle(result)
+        metadata = {"input_hash": result.input_hash, "study": json.dumps(record)}
+        metadata["content_hash"] = _content_hash(tensors, metadata)
+        with replacing(self._path(result.id)) as temporary:
             temporary.write_bytes(save(tensors, metadata))
 
-    def load(self, study_id: str, digest: str) -> EmbeddedStudy | None:
-        """The study's part, or None where there is none, it is damaged, or was made of other inputs."""
-        path = self._path(study_id)
-        if not path.exists():
-            return None
+    def head(self, study_id: str) -> Head | None:
+        """What the study's part says of itself, or None where there is none or it is damaged."""
         try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("input_hash") != digest:
-                    return None
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError:
+            with self._path(study_id).open("rb") as file:
+                metadata = _read_metadata(file)
+            record = json.loads(metadata["study"])
+            return Head(metadata["input_hash"], len(record.get("series", ())), _failures(record))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable(error) from error
+        except (ValueError, KeyError):
             logger.warning("The part of %s is damaged; the study is embedded again.", study_id)
             return None
-        return _assemble(tensors, json.loads(metadata["study"]))
+
+    def load(self, study_id: str, expected: str) -> Result | None:
+        """The study's part, or None where there is none, it is damaged, or its input hash is not as expected."""
+        try:
+            with self._path(study_id).open("rb") as file:
+                metadata = _read_metadata(file)
+                if metadata["input_hash"] != expected:
+                    return None
+                file.seek(0)
+                tensors = load(file.read())
+            if metadata.pop("content_hash") != _content_hash(tensors, metadata):
+                raise ValueError("the content is not that of the hash")
+            return _assemble(tensors, json.loads(metadata["study"]), expected)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable(error) from error
+        except (ValueError, KeyError, SafetensorError):
+            logger.warning("The part of %s is damaged; the study is embedded again.", study_id)
+            return None
+
+    def discard(self, study_id: str) -> None:
+        """Delete the study's part, if there is one."""
+        with output_errors(self._path(study_id)):
+            self._path(study_id).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Delete the folder with everything in it."""
@@ -85,19 +164,54 @@ class Parts:
     def _path(self, study_id: str) -> Path:
         return self.folder / f"{study_id}.safetensors"
 
+    def _unreadable(self, error: OSError) -> OutputError:
+        what = error.strerror or "input/output error"
+        return OutputError(
+            f"{self.folder} cannot be read ({what}); check the disk and run the same command again"
+        )
 
-def _dismantle(study: EmbeddedStudy) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+
+def _read_metadata(file: BinaryIO) -> dict[str, str]:
+    """The text in a safetensors file's header: eight bytes of length, then JSON.
+
+    Raises:
+        ValueError: it is damaged, or cut off.
+    """
+    length = int.from_bytes(file.read(8), "little")
+    if not 0 < length < _MOST_HEADER:
+        raise ValueError(f"a header of {length} bytes")
+    header = json.loads(file.read(length))
+    metadata = header.pop("__metadata__")
+    end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+    if file.seek(0, 2) != 8 + length + end:
+        raise ValueError("cut off")
+    return metadata
+
+
+def _content_hash(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode())
+        digest.update(tensor.data)
+    return digest.hexdigest()
+
+
+def _dismantle(result: Result) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The study's arrays by name, and all the rest as JSON types."""
-    record = asdict(study)
-    tensors = {name: record.pop(name) for name in ("embedding", "clip")}
-    for i, series in enumerate(record["series"]):
+    record = asdict(result)
+    del record["input_hash"]
+    tensors = {name: record.pop(name) for name in ("embedding", "clip") if name in record}
+    for i, series in enumerate(record.get("series", ())):
         tensors[f"series.{i}.embedding"] = series.pop("embedding")
         for name, values in (series.pop("tokens") or {}).items():
             tensors[f"series.{i}.tokens.{name}"] = values
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, record
 
 
-def _assemble(tensors: dict[str, np.ndarray], record: dict[str, Any]) -> EmbeddedStudy:
+def _assemble(tensors: dict[str, np.ndarray], record: dict[str, Any], input_hash: str) -> Result:
+    failures = _failures(record)
+    if "embedding" not in tensors:
+        return FailedStudy(record["id"], failures, input_hash)
     series = []
     for i, values in enumerate(record.pop("series")):
         tokens = None
@@ -105,6 +219,9 @@ def _assemble(tensors: dict[str, np.ndarray], record: dict[str, Any]) -> Embedde
             tokens = TokenLevel(tensors[f"series.{i}.tokens.embedding"], tensors[f"series.{i}.tokens.coord"])
         values |= {name: tuple(values[name]) for name in ("shape", "spacing")}
         series.append(EmbeddedSeries(**values, embedding=tensors[f"series.{i}.embedding"], tokens=tokens))
-    failures = tuple(Failure(**failure) for failure in record.pop("failures"))
-    embedding, clip = tensors["embedding"], tensors["clip"]
-    return EmbeddedStudy(**record, embedding=embedding, clip=clip, series=tuple(series), failures=failures)
+    record |= {"failures": failures, "input_hash": input_hash}
+    return EmbeddedStudy(**record, embedding=tensors["embedding"], clip=tensors["clip"], series=tuple(series))
+
+
+def _failures(record: dict[str, Any]) -> tuple[Failure, ...]:
+    return tuple(Failure(**failure) for failure in record["failures"])

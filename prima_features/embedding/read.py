@@ -32,7 +32,7 @@ class Embeddings:
         self.path = Path(path)
         if not self.path.is_file():
             raise UsageError(f"{self.path} does not exist or is not a file")
-        with self._open() as file:
+        with self.open() as file:
             self.attributes: dict[str, Any] = {
                 key: value.item() if isinstance(value, np.generic) else value
                 for key, value in file.attrs.items()
@@ -89,8 +89,8 @@ class Embeddings:
         Raises:
             KeyError: the file does not hold it.
         """
-        with self._open() as file:
-            return self._values(file[name])
+        with self.open() as file:
+            return self.values(file[name])
 
     def blocks(self, name: str, n_rows: int) -> Iterator[np.ndarray]:
         """The rows of one dataset, up to `n_rows` at a time, for what does not fit into memory.
@@ -98,44 +98,49 @@ class Embeddings:
         Raises:
             KeyError: the file does not hold it.
         """
-        with self._open() as file:
+        with self.open() as file:
             for first in range(0, len(file[name]), n_rows):
-                yield self._values(file[name], slice(first, first + n_rows))
+                yield self.values(file[name], slice(first, first + n_rows))
 
     def holds(self, name: str) -> bool:
         """Whether there is such a dataset."""
-        with self._open() as file:
+        with self.open() as file:
             return name in file
 
     def width(self, name: str) -> int:
         """Numbers a row of one dataset."""
-        with self._open() as file:
+        with self.open() as file:
             return int(file[name].shape[1])
 
     def describe(self, name: str) -> str:
         """Shape and number type of one dataset, without reading it."""
-        with self._open() as file:
+        with self.open() as file:
             return f"{' x '.join(map(str, file[name].shape))} {file[name].dtype}"
 
     def _frame(self, table: str, columns: dict[str, str]) -> pd.DataFrame:
         import pandas as pd
 
         values: dict[str, Any] = {}
-        with self._open() as file:
+        with self.open() as file:
             for name, kind in columns.items():
                 if kind == VECTOR:
                     continue
                 dataset = file[table][name]
                 if kind == TEXT:
-                    values[name] = self._values(dataset.asstr())
+                    values[name] = self.values(dataset.asstr())
                 elif dataset.ndim == 2:
-                    rows = self._values(dataset)
+                    rows = self.values(dataset)
                     values |= {f"{name}_{axis}": rows[:, i] for i, axis in enumerate("zyx")}
                 else:
-                    values[name] = self._values(dataset)
+                    values[name] = self.values(dataset)
         return pd.DataFrame(values)
 
-    def _values(self, dataset: Any, rows: slice | tuple[()] = ()) -> np.ndarray:
+    def values(self, dataset: Any, rows: slice | tuple[()] = ()) -> np.ndarray:
+        """Rows of a dataset of the opened file.
+
+        Raises:
+            UsageError: the file is damaged.
+        """
         try:
             return dataset[rows]
         except OSError as error:
@@ -143,10 +148,16 @@ class Embeddings:
                 f"{self.path} is damaged: some of it cannot be read; copy it again or make it anew"
             ) from error
 
-    def _open(self) -> h5py.File:
+    def open(self) -> h5py.File:
+        """The HDF5 file itself, for reading.
+
+        Raises:
+            UsageError: it is not HDF5.
+        """
         try:
-            # Many network disks refuse HDF5's file locks; reading a finished file needs none.
-            return h5py.File(self.path, "r", locking="best-effort")
+            # No lock: many network disks refuse HDF5's, or keep those of dead processes. None is needed, since a
+            # file that has its name is never written to again, only replaced as a whole.
+            return h5py.File(self.path, "r", locking=False)
         except OSError as error:
             raise UsageError(f"{self.path} cannot be opened as HDF5: it is not an embeddings file") from error
 

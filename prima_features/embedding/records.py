@@ -41,7 +41,7 @@ class Failure:
     study: str
     series: str
     stage: str
-    """`find`, `read`, `tokenize` or `encode`."""
+    """`find`, `read`, `tokenize` or `encode`; `merge` for what was not there yet."""
     error: str
     hint: str = ""
     defect: bool = True
@@ -64,8 +64,28 @@ class EmbeddedStudy:
     series: tuple[EmbeddedSeries, ...]
     failures: tuple[Failure, ...] = ()
     """Series of this study that were left out on the way."""
+    input_hash: str = ""
+    """What it was made of (`parts.input_hash`)."""
 
     @property
     def n_series(self) -> int:
         """How many series the study's vector was made of."""
         return len(self.series)
+
+
+@dataclass(frozen=True)
+class FailedStudy:
+    """A study that nothing could be made of."""
+
+    id: str
+    failures: tuple[Failure, ...]
+    input_hash: str = ""
+    """What was tried (`parts.input_hash`)."""
+
+    @property
+    def n_series(self) -> int:
+        """None."""
+        return 0
+
+
+Result = EmbeddedStudy | FailedStudy

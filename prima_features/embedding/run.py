@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from prima_features.embedding.engine import EngineOptions, FailedStudy, embed_studies
-from prima_features.embedding.ids import ids_path, load_pseudonyms, write_ids
-from prima_features.embedding.parts import Parts, input_hash
-from prima_features.embedding.read import Embeddings
-from prima_features.embedding.records import EmbeddedStudy, Failure
-from prima_features.embedding.write import Provenance, VectorType, write_embeddings
-from prima_features.errors import NothingUsableError, UsageError
-from prima_features.studies import FindOptions, LeftOut, Study, find
+from prima_features.embedding.agree import agree
+from prima_features.embedding.claims import Claims
+from prima_features.embedding.disk import state_of
+from prima_features.embedding.engine import EngineOptions
+from prima_features.embedding.ids import (
+    agree_on_pseudonyms,
+    forget_key,
+    ids_path,
+    load_pseudonyms,
+    write_ids,
+)
+from prima_features.embedding.output import check_output
+from prima_features.embedding.parts import Head, Parts, settings_hash
+from prima_features.embedding.plan import Plan
+from prima_features.embedding.records import Failure
+from prima_features.embedding.run_options import RunOptions
+from prima_features.embedding.shard import Shard
+from prima_features.embedding.stored import StoredStudies
+from prima_features.embedding.work import Work, failed_fast
+from prima_features.embedding.write import Provenance, VectorType
+from prima_features.errors import NothingUsableError
+from prima_features.studies import FindOptions, Found, LeftOut, Pseudonyms, find, format_of
 from prima_features.weights import DEFAULT_MODEL, PrimaModel
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -38,10 +55,12 @@ class Summary:
 
     output: Path
     format: str
+    shard: Shard
+    """The share that the counts are of; the output is there if that is everything."""
     n_studies: int
     n_series: int
-    n_resumed: int
-    """Studies taken over from an interrupted run."""
+    n_kept: int
+    """Studies that were not embedded by this run: finished before, or by another process."""
     failures: tuple[Failure, ...]
     seconds: float
 
@@ -57,146 +76,144 @@ def embed(
     model: PrimaModel | str = DEFAULT_MODEL,
     find_options: FindOptions = FindOptions(),
     engine_options: EngineOptions = EngineOptions(),
+    run_options: RunOptions = RunOptions(),
     description: str | None = None,
     dtype: VectorType = "float32",
     keep_patient_id: bool = False,
     command: str = "prima_features.embed()",
     on_study: Callable[[StudyDone], None] = lambda done: None,
+    stoppable: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False),
 ) -> Summary:
     """Embed every study of a source into one HDF5 file.
 
-    The file appears when it is complete, by rename. Finished studies wait in `OUTPUT.h5.parts/`; an
-    interrupted run takes them up again where model, preprocessing and inputs are still the same.
+    The file appears when it is complete, by rename. Finished studies wait in `OUTPUT.h5.parts/`; those, and the
+    studies of an earlier output, are kept where model, preprocessing and inputs are still the same. Several
+    processes may work on one output.
 
     Args:
         source: a BIDS dataset, a DICOM tree, a NIfTI file or folder, or a manifest table.
         output: the file to write; an embeddings file that is there is replaced at the end.
         model: a loaded model, or its name, directory or Hub id.
         find_options: what to look for in the source, and which subjects.
+        run_options: a share of the studies, and what to do with failed or finished ones.
         description: study description that the model reads, in place of the scan's own.
         dtype: number type of the stored vectors.
         keep_patient_id: store DICOM PatientIDs in place of pseudonyms.
         command: recorded in the file; left out for DICOM sources, since paths can carry names.
         on_study: called after each study.
+        stoppable: entered while studies are embedded; what it gives is asked between studies whether to stop.
 
     Raises:
         UsageError: the source does not exist, the output's folder is missing or read-only, the output is some
-            other file, or the model cannot be loaded.
+            other file or other work is done on it, or the model cannot be loaded.
         NothingUsableError: no study could be embedded; nothing is written.
-        OutputError: the disk is full. What is finished stays in the parts folder.
+        StoppedError, FailedFastError, SourceError, OutputError: the run ended early, as asked or because a disk is
+            full or went away. What is finished stays in the parts folder.
     """
     started = time.monotonic()
     source, output = Path(source), Path(output)
     check_output(output)
-    pseudonyms = load_pseudonyms(output, keep_patient_id)
-    found = find(source, find_options, pseudonyms)
-    if isinstance(model, str):
-        model = PrimaModel.from_pretrained(model)
+    parts = Parts.of(output)
+    with _finding(source, output, find_options, keep_patient_id) as (found, pseudonyms):
+        left_out = tuple(_as_failure(item) for item in found.left_out)
+        if not found.studies:
+            raise _nothing_usable(source, left_out)
+        if run_options.fail_fast and (defect := next((item for item in left_out if item.defect), None)):
+            raise failed_fast(defect)
+        if isinstance(model, str):
+            model = PrimaModel.from_pretrained(model)
+        parts.create()
     studies = tuple(
         replace(study, description=description) if description else study for study in found.studies
     )
-    left_out = tuple(_as_failure(item) for item in found.left_out)
-    if not studies:
-        raise _nothing_usable(source, left_out)
-
-    is_dicom = found.format == "dicom"
+    share = [study.id for study in run_options.shard.select(studies)]
     ids_were_there = ids_path(output).exists()
-    if is_dicom:
-        write_ids(output, studies, pseudonyms)
-    run = _Run(model, engine_options, Parts(output), on_study)
-    run.embed(studies)
-    failures = left_out + tuple(run.failures)
-    if not run.n_studies:
-        run.parts.remove()
-        if is_dicom and not ids_were_there:
-            ids_path(output).unlink()
+    if pseudonyms is not None:
+        write_ids(output, studies, pseudonyms, scratch=parts.folder)
+
+    provenance = _provenance(model, engine_options, "" if found.format == "dicom" else command)
+    plan = Plan(
+        provenance,
+        _settings(provenance, engine_options),
+        dtype,
+        tuple(study.id for study in studies),
+        left_out,
+        run_options.rows,
+        state_of(output),
+    )
+
+    def tell(study_id: str, head: Head) -> None:
+        on_study(StudyDone(study_id, head.n_series, head.failures, len(work.heads), len(share)))
+
+    with Claims(parts.folder) as claims, stoppable as stopping:
+        plan = agree(plan, share, run_options, parts, claims)
+        _warn_of_dropped(output, plan)
+        work = Work(source, output, studies, share, plan, run_options, claims, tell, stopping)
+        work.run(model, engine_options)
+    heads = [work.heads[study_id] for study_id in share]
+    failures = left_out + tuple(failure for head in heads for failure in head.failures)
+    n_studies = sum(head.n_series > 0 for head in heads)
+    if not n_studies and run_options.shard.is_all:
+        parts.remove()
+        if pseudonyms is not None and not ids_were_there:
+            ids_path(output).unlink(missing_ok=True)
         raise _nothing_usable(source, failures)
-    provenance = replace(run.provenance, command="" if is_dicom else command)
-    write_embeddings(output, run.finished(studies), provenance, left_out + tuple(run.failed), dtype)
-    run.parts.remove()
     return Summary(
         output=output,
         format=found.format,
-        n_studies=run.n_studies,
-        n_series=run.n_series,
-        n_resumed=run.n_resumed,
+        shard=run_options.shard,
+        n_studies=n_studies,
+        n_series=sum(head.n_series for head in heads),
+        n_kept=len(heads) - work.n_embedded,
         failures=failures,
         seconds=time.monotonic() - started,
     )
 
 
-def check_output(output: Path) -> None:
-    """Raise `UsageError` where the output cannot be written, before any work is done."""
-    if output.is_dir():
-        raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'embeddings.h5'}")
-    if not output.parent.is_dir():
-        raise UsageError(f"The folder {output.parent} does not exist; create it or name another")
-    if not os.access(output.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"The folder {output.parent} cannot be written to; choose another for {output.name}")
-    if output.exists():
-        try:
-            Embeddings(output)
-        except UsageError as error:
-            raise UsageError(f"{output} exists and is not an embeddings file; name another output") from error
+@contextmanager
+def _finding(
+    source: Path, output: Path, options: FindOptions, keep_patient_id: bool
+) -> Iterator[tuple[Found, Pseudonyms | None]]:
+    """What is found, and for DICOM the pseudonyms; a block that fails leaves no trace of new ones."""
+    pseudonyms = load_pseudonyms(output, keep_patient_id)
+    options = replace(options, format=format_of(source, options))
+    if options.format != "dicom":
+        yield find(source, options), None
+        return
+    if pseudonyms is not None:
+        yield find(source, options, pseudonyms), pseudonyms
+        return
+    parts = Parts.of(output)
+    parts.create()
+    try:
+        pseudonyms = agree_on_pseudonyms(parts.folder, keep_patient_id)
+        yield find(source, options, pseudonyms), pseudonyms
+    except BaseException:
+        forget_key(parts.folder)
+        raise
 
 
-class _Run:
-    """Takes studies to parts, and keeps count."""
+def _provenance(model: PrimaModel, options: EngineOptions, command: str) -> Provenance:
+    preprocessing = asdict(model.config.preprocessing) | {"slice_axis": options.read.slice_axis}
+    return Provenance(model.name, model.revision, model.sha256, preprocessing, command)
 
-    def __init__(
-        self,
-        model: PrimaModel,
-        options: EngineOptions,
-        parts: Parts,
-        on_study: Callable[[StudyDone], None],
-    ):
-        self.model, self.options, self.parts, self.on_study = model, options, parts, on_study
-        preprocessing = asdict(model.config.preprocessing) | {"slice_axis": options.read.slice_axis}
-        self.provenance = Provenance(model.name, model.revision, model.sha256, preprocessing)
-        self.n_studies = self.n_series = self.n_resumed = 0
-        self.failures: list[Failure] = []
-        """Of all studies, those in parts too."""
-        self.failed: list[Failure] = []
-        """Of studies that nothing could be made of, which have no part."""
-        self._digests: dict[str, str] = {}
 
-    def embed(self, studies: Sequence[Study]) -> None:
-        """Make a part of each study that has none yet, or one of other inputs."""
-        self.parts.create()
-        self._digests = {study.id: self._digest(study) for study in studies}
-        waiting = []
-        for study in studies:
-            if (part := self.parts.load(study.id, self._digests[study.id])) is not None:
-                self.n_resumed += 1
-                self._count(part, len(studies))
-            else:
-                waiting.append(study)
-        for result in embed_studies(waiting, self.model, self.options):
-            if isinstance(result, EmbeddedStudy):
-                self.parts.save(result, self._digests[result.id])
-            self._count(result, len(studies))
+def _settings(provenance: Provenance, options: EngineOptions) -> str:
+    """Hash of what changes a study's numbers beside its own files and texts."""
+    made_by = asdict(provenance)
+    del made_by["command"]
+    return settings_hash(made_by | asdict(options.read) | {"tokens": options.keep_tokens})
 
-    def finished(self, studies: Sequence[Study]) -> Iterator[EmbeddedStudy]:
-        """The parts, in the order of the studies."""
-        for study in studies:
-            if (part := self.parts.load(study.id, self._digests[study.id])) is not None:
-                yield part
 
-    def _digest(self, study: Study) -> str:
-        settings = asdict(self.provenance) | asdict(self.options.read) | {"tokens": self.options.keep_tokens}
-        return input_hash(study, settings)
-
-    def _count(self, result: EmbeddedStudy | FailedStudy, total: int) -> None:
-        n_series = 0
-        if isinstance(result, EmbeddedStudy):
-            n_series = result.n_series
-            self.n_studies += 1
-            self.n_series += n_series
-        else:
-            self.failed += result.failures
-        self.failures += result.failures
-        done = self.n_studies + len({failure.study for failure in self.failed})
-        self.on_study(StudyDone(result.id, n_series, result.failures, done, total))
+def _warn_of_dropped(output: Path, plan: Plan) -> None:
+    if not output.exists():
+        return
+    if dropped := StoredStudies(output).heads.keys() - set(plan.studies):
+        logger.warning(
+            "%d studies of the %s that is there are not among those asked for; the new one will not hold them.",
+            len(dropped),
+            output.name,
+        )
 
 
 def _as_failure(item: LeftOut) -> Failure:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,19 +13,20 @@ import h5py
 import numpy as np
 
 from prima_features._version import __version__
+from prima_features.embedding.disk import replacing
 from prima_features.embedding.layout import (
     FAILURE,
     FORMAT,
     FORMAT_VERSION,
+    INPUT,
     SERIES,
     STUDY,
     TEXT,
     TOKEN,
     VECTOR,
 )
-from prima_features.embedding.records import EmbeddedStudy, Failure
+from prima_features.embedding.records import EmbeddedStudy, Failure, Result
 from prima_features.embedding.sink import Sink
-from prima_features.errors import OutputError
 
 VectorType = Literal["float32", "float16"]
 _CHUNK_BYTES = 1 << 16
@@ -61,23 +59,25 @@ class Provenance:
 
 def write_embeddings(
     path: Path,
-    studies: Iterable[EmbeddedStudy],
+    studies: Iterable[Result],
     provenance: Provenance,
     left_out: Sequence[Failure] = (),
     dtype: VectorType = "float32",
+    scratch: Path | None = None,
 ) -> None:
     """Write an embeddings file, one study at a time, and rename it into place when it is complete.
 
     Args:
         path: where to; an existing file is replaced at the end, in one step.
-        studies: read once, in order; never held together in memory.
+        studies: read once, in order; never held together in memory. Failed ones only leave their failures.
         left_out: what the finder left out; each study brings its own failures.
         dtype: number type of the study and series vectors.
+        scratch: folder of the temporary file, on the same disk; by default that of `path`.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written to.
     """
-    with replacing(path) as temporary, Sink(temporary) as sink, h5py.File(sink, "w") as file:
+    with replacing(path, scratch) as temporary, Sink(temporary) as sink, h5py.File(sink, "w") as file:
         file.attrs.update(provenance.attributes())
         tables = _Tables(file, dtype)
         tables.failure.extend(_columns(left_out, FAILURE))
@@ -95,9 +95,16 @@ class _Tables:
         self.study = _Table(file.create_group("study"), STUDY, dtype)
         self.series = _Table(file.create_group("series"), SERIES, dtype)
         self.failure = _Table(file.create_group("failure"), FAILURE, dtype)
+        self.input = _Table(file.create_group("input"), INPUT, dtype)
         self.token: _Table | None = None
 
-    def add(self, study: EmbeddedStudy) -> None:
+    def add(self, study: Result) -> None:
+        self.failure.extend(_columns(study.failures, FAILURE))
+        self.input.extend({"study": [study.id], "hash": [study.input_hash]})
+        if isinstance(study, EmbeddedStudy):
+            self._add_vectors(study)
+
+    def _add_vectors(self, study: EmbeddedStudy) -> None:
         row = self.study.extend(_columns([study], STUDY))
         columns = _columns(study.series, SERIES) | {"study": [row] * study.n_series}
         first = self.series.extend(columns)
@@ -108,10 +115,9 @@ class _Tables:
                 self.token.extend(
                     {"embedding": series.tokens.embedding, "coord": coord, "series": [i] * len(coord)}
                 )
-        self.failure.extend(_columns(study.failures, FAILURE))
 
     def flush(self) -> None:
-        for table in (self.study, self.series, self.failure, self.token):
+        for table in (self.study, self.series, self.failure, self.input, self.token):
             if table is not None:
                 table.flush()
 
@@ -164,34 +170,6 @@ class _Table:
         return self._group.create_dataset(
             name, (0, *width), dtype, maxshape=(None, *width), chunks=(rows, *(max(1, n) for n in width))
         )
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends, and vanishes if it fails.
-
-    Raises:
-        OutputError: for any error of the file system in the block, in one sentence.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise OutputError(_reason(path, error)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _reason(path: Path, error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        return f"The disk is full: {path} was not written; free some space and run the same command again"
-    what = error.strerror or str(error)
-    return f"{path} cannot be written ({what}); check the folder and run the same command again"
 
 
 def _columns(records: Sequence[object], table: dict[str, str]) -> dict[str, list[Any]]:

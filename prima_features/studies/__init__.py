@@ -6,7 +6,7 @@ format      finders                              Study, Series, LeftOut, Found
 
 from prima_features.studies.bids import BidsFilter, BidsOptions, read_filters
 from prima_features.studies.dicom import DicomOptions
-from prima_features.studies.find import FindOptions, Format, find
+from prima_features.studies.find import FindOptions, Format, find, format_of
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.selection import Selection
 from prima_features.studies.study import Found, Identity, LeftOut, Series, Study
@@ -25,5 +25,6 @@ __all__ = [
     "Series",
     "Study",
     "find",
+    "format_of",
     "read_filters",
 ]

@@ -52,8 +52,7 @@ def find(source: Path, options: FindOptions = FindOptions(), pseudonyms: Pseudon
             or session that was asked for.
         NothingUsableError: nothing in it is of a known format.
     """
-    _check_readable(source)
-    format = detect(source) if options.format == "auto" else options.format
+    format = format_of(source, options)
     if format == "bids":  # selects as it walks, so that one participant of thousands is found at once
         return find_bids(source, options.bids, options.selection)
     if format == "dicom":
@@ -63,6 +62,17 @@ def find(source: Path, options: FindOptions = FindOptions(), pseudonyms: Pseudon
     else:
         found = find_manifest(source, options.dicom, pseudonyms)
     return options.selection.apply(found)
+
+
+def format_of(source: Path, options: FindOptions = FindOptions()) -> SourceFormat:
+    """What a source is: what the options say, or what is found.
+
+    Raises:
+        UsageError: the source does not exist, cannot be read, or is part of a BIDS dataset.
+        NothingUsableError: nothing in it is of a known format.
+    """
+    _check_readable(source)
+    return detect(source) if options.format == "auto" else options.format
 
 
 def _check_readable(source: Path) -> None:

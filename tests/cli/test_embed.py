@@ -101,14 +101,14 @@ def test_an_interrupted_run_goes_on_where_it_stopped(bids: Path, tmp_path: Path)
     assert run("embed", bids, tmp_path / "whole.h5") == 0
     code = (
         "import os\nfrom prima_features.embedding.parts import Parts\nsave = Parts.save\n"
-        "def die(self, study, digest):\n    save(self, study, digest)\n    os._exit(9)\nParts.save = die\n"
+        "def die(self, result):\n    save(self, result)\n    os._exit(9)\nParts.save = die\n"
         "from prima_features.cli.main import main\nmain()"
     )
     output = tmp_path / "out.h5"
     done = subprocess.run([sys.executable, "-c", code, "embed", str(bids), str(output)], check=False)
     assert done.returncode == 9
     assert not output.exists()
-    assert len(list((tmp_path / "out.h5.parts").iterdir())) == 1
+    assert len(list((tmp_path / "out.h5.parts").glob("*.safetensors"))) == 1
     assert run("embed", bids, output) == 0
     whole, resumed = read_embeddings(tmp_path / "whole.h5"), read_embeddings(output)
     np.testing.assert_allclose(resumed.study_embedding, whole.study_embedding, rtol=1e-5, atol=1e-6)

@@ -6,8 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from prima_features.embedding.engine import EngineOptions, FailedStudy, embed_studies
-from prima_features.embedding.records import EmbeddedStudy
+from prima_features.embedding.engine import EngineOptions, embed_studies
+from prima_features.embedding.records import EmbeddedStudy, FailedStudy
 from prima_features.studies.study import NiftiImage, Series, Study
 from prima_features.weights import PrimaModel
 

@@ -8,9 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
+from prima_features.embedding.disk import replacing
 from prima_features.embedding.read import read_embeddings
 from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, Failure, TokenLevel
-from prima_features.embedding.write import Provenance, replacing, write_embeddings
+from prima_features.embedding.write import Provenance, write_embeddings
 from prima_features.errors import OutputError, UsageError
 
 PROVENANCE = Provenance("tiny", "local", "ab12", {"matrix": 256}, "prima embed in out.h5")
@@ -79,6 +80,7 @@ def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
             *(f"study/{name}" for name in ("id", "subject", "session", "description", "source")),
             *(f"series/{name}" for name in ("name", "plane", "source")),
             *(f"failure/{name}" for name in ("study", "series", "stage", "error", "hint")),
+            *(f"input/{name}" for name in ("study", "hash")),
         }
         numbers = {name: str(dtype) for name, dtype in kinds.items() if name not in text}
         assert numbers == {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prima_features.embedding.parts import Parts, input_hash
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, Failure, TokenLevel
+from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, Failure, TokenLevel
 from prima_features.studies.study import NiftiImage, Series, Study
 
 STUDY = EmbeddedStudy(
@@ -33,45 +33,80 @@ STUDY = EmbeddedStudy(
         ),
     ),
     failures=(Failure("sub-01_ses-a", "dwi", "read", "empty", "again"),),
+    input_hash="settings:files",
 )
 
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Parts:
-    made = Parts(tmp_path / "out.h5")
+    made = Parts.of(tmp_path / "out.h5")
     made.create()
     return made
 
 
 def test_a_part_comes_back_as_it_was(parts: Parts) -> None:
-    parts.save(STUDY, "digest")
-    loaded = parts.load(STUDY.id, "digest")
-    assert loaded is not None
+    parts.save(STUDY)
+    loaded = parts.load(STUDY.id, STUDY.input_hash)
+    assert isinstance(loaded, EmbeddedStudy)
     np.testing.assert_array_equal(loaded.embedding, STUDY.embedding)
     np.testing.assert_array_equal(loaded.series[1].tokens.embedding, STUDY.series[1].tokens.embedding)
     bare = {"embedding": None, "tokens": None}
     assert [replace(s, **bare) for s in loaded.series] == [replace(s, **bare) for s in STUDY.series]
-    assert loaded.failures == STUDY.failures
+    assert (loaded.failures, loaded.input_hash) == (STUDY.failures, STUDY.input_hash)
+    head = parts.head(STUDY.id)
+    assert (head.input_hash, head.n_series, head.failures) == (STUDY.input_hash, 2, STUDY.failures)
+    assert not head.sound
 
 
-def test_a_part_of_other_inputs_or_a_damaged_one_is_not_taken(parts: Parts) -> None:
-    assert parts.load(STUDY.id, "digest") is None
-    parts.save(STUDY, "digest")
-    assert parts.load(STUDY.id, "other") is None
+def test_a_failed_study_is_remembered_with_its_reason(parts: Parts) -> None:
+    failed = FailedStudy("sub-02", (Failure("sub-02", "T1w", "read", "empty"),), "settings:files")
+    parts.save(failed)
+    assert parts.load("sub-02", "settings:files") == failed
+    assert parts.head("sub-02").n_series == 0
+
+
+def test_a_part_of_other_inputs_is_not_taken(parts: Parts) -> None:
+    assert parts.load(STUDY.id, STUDY.input_hash) is None
+    assert parts.head(STUDY.id) is None
+    parts.save(STUDY)
+    assert parts.load(STUDY.id, "settings:other") is None
+
+
+@pytest.mark.parametrize("damage", ["cut off", "emptied", "one bit", "zeros"])
+def test_a_damaged_part_is_not_taken(parts: Parts, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    parts.save(STUDY)
     (path,) = parts.folder.iterdir()
-    path.write_bytes(path.read_bytes()[:-10])
-    assert parts.load(STUDY.id, "digest") is None
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    damaged = {"cut off": content[:-10], "emptied": b"", "one bit": content, "zeros": bytes(len(content))}
+    path.write_bytes(damaged[damage])
+    assert parts.load(STUDY.id, STUDY.input_hash) is None
+    assert f"The part of {STUDY.id} is damaged" in caplog.text
 
 
 def test_the_hash_follows_everything_that_the_numbers_depend_on(tmp_path: Path) -> None:
     scan = tmp_path / "scan.nii.gz"
     scan.write_bytes(b"123")
     study = Study("sub-01", "01", "", "MRI BRAIN", (Series("T1w", NiftiImage(scan)),))
-    first = input_hash(study, {"model": "a"})
-    assert input_hash(study, {"model": "a"}) == first
-    assert input_hash(study, {"model": "b"}) != first
-    assert input_hash(replace(study, description="HEAD"), {"model": "a"}) != first
+    first = input_hash(study, "a")
+    assert input_hash(study, "a") == first
+    assert input_hash(study, "b") != first
+    assert input_hash(replace(study, description="HEAD"), "a") != first
     renamed = replace(study, series=(replace(study.series[0], name="T2w"),))
-    assert input_hash(renamed, {"model": "a"}) != first
+    assert input_hash(renamed, "a") != first
     os.utime(scan, ns=(1, 1))
-    assert input_hash(study, {"model": "a"}) != first
+    changed = input_hash(study, "a")
+    assert changed != first
+    scan.unlink()
+    assert input_hash(study, "a") not in (first, changed)
+
+
+def test_the_hash_is_the_same_where_the_scans_are_mounted_elsewhere(tmp_path: Path) -> None:
+    hashes = set()
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        (folder / "scan.nii.gz").write_bytes(b"123")
+        os.utime(folder / "scan.nii.gz", ns=(1, 1))
+        image = NiftiImage(folder / "scan.nii.gz")
+        hashes.add(input_hash(Study("sub-01", "01", "", "MRI BRAIN", (Series("T1w", image),)), "a"))
+    assert len(hashes) == 1

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from prima_features.embedding.disk import replacing
 from prima_features.embedding.export.csv import write_csv
 from prima_features.embedding.export.npz import write_npz
 from prima_features.embedding.export.parquet import write_parquet
 from prima_features.embedding.export.table import Level, VectorTable, vector_table
 from prima_features.embedding.read import read_embeddings
-from prima_features.embedding.write import replacing
 from prima_features.errors import UsageError
 
 Format = Literal["parquet", "csv", "npz"]

@@ -1,0 +1,42 @@
+"""`prima merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from prima_features.cli.console import count, out, print_failures
+
+
+def merge(
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT.h5", help="The embeddings file to write.")],
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PARTS|FILE.h5]...",
+            help="Folders of parts and embeddings files (default: OUTPUT.h5.parts).",
+            show_default=False,
+        ),
+    ] = None,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="Go without the studies that are not finished yet.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an OUTPUT.h5 that is no input.")] = False,
+) -> None:
+    """Make one file of what the jobs of `prima embed --shard` made, or of several embeddings files.
+
+    All must have been made by the same model with the same options. OUTPUT.h5.parts is deleted once OUTPUT.h5 is
+    complete; everything else is left as it is.
+    """
+    from prima_features.embedding.merge import merge as run
+
+    merged = run(output, inputs or (), incomplete, force)
+    print_failures(merged.failures)
+    out.print(
+        f"[bold]{escape(str(output))}[/]: {count(merged.n_studies, 'study')} with {merged.n_series} series"
+    )
+    if not merged.complete:
+        raise typer.Exit(3)

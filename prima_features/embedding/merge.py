@@ -1,0 +1,247 @@
+"""`merge()`: shards' parts, or embeddings files, into one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+from prima_features.embedding.output import check_output
+from prima_features.embedding.parts import Head, Parts, settings_of
+from prima_features.embedding.plan import Plan, read_plan
+from prima_features.embedding.records import Failure, Result
+from prima_features.embedding.stored import StoredStudies
+from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.errors import NothingUsableError, OutputError, UsageError
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a merge came to."""
+
+    output: Path
+    n_studies: int
+    n_series: int
+    failures: tuple[Failure, ...]
+
+    @property
+    def complete(self) -> bool:
+        """True where nothing was left out but what a rule leaves out by design."""
+        return not any(failure.defect for failure in self.failures)
+
+
+class PlannedStudies:
+    """A parts folder: the studies of its plan, as far as they are finished. Read like `StoredStudies`.
+
+    Args:
+        folder: the parts.
+        earlier: the output that the plan may keep studies of, where it is there.
+
+    Raises:
+        UsageError: it is no parts folder.
+    """
+
+    def __init__(self, folder: Path, earlier: Path | None = None):
+        self.path, self._parts = folder, Parts(folder)
+        if (plan := read_plan(folder)) is None:
+            raise UsageError(f"{folder} is no folder of parts: prima embed leaves none without a plan.json")
+        self.plan: Plan = plan
+        self._earlier = StoredStudies(earlier) if earlier else None
+
+    def __enter__(self) -> PlannedStudies:
+        if self._earlier is not None:
+            self._earlier.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._earlier is not None:
+            self._earlier.__exit__(kind, error, trace)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What made the parts."""
+        return self.plan.provenance
+
+    @property
+    def settings(self) -> str:
+        """Hash of what changes the numbers of all studies."""
+        return self.plan.settings
+
+    @property
+    def dtype(self) -> str:
+        """Number type that the output was to have."""
+        return self.plan.dtype
+
+    @property
+    def left_out(self) -> tuple[Failure, ...]:
+        """What the finder left out."""
+        return self.plan.left_out
+
+    @cached_property
+    def heads(self) -> dict[str, Head]:
+        """The finished studies, in the order of the plan."""
+        found = ((study_id, self._head(study_id)) for study_id in self.plan.studies)
+        return {study_id: head for study_id, head in found if head is not None}
+
+    def get(self, study_id: str) -> Result:
+        """One study with its vectors.
+
+        Raises:
+            OutputError: its part is damaged.
+        """
+        part = self._parts.load(study_id, self.heads[study_id].input_hash)
+        if part is None and self._earlier is not None and self._kept(study_id):
+            part = self._earlier.get(study_id)
+        if part is None:
+            raise OutputError(
+                f"The part of {study_id} in {self.path} is damaged: run its shard again, and then prima merge"
+            )
+        return part
+
+    def _head(self, study_id: str) -> Head | None:
+        head = self._parts.head(study_id)
+        if head is not None and settings_of(head.input_hash) == self.plan.settings:
+            return head
+        return self._kept(study_id)
+
+    def _kept(self, study_id: str) -> Head | None:
+        """The study's row in the earlier output, where it may be kept."""
+        if self._earlier is None or (head := self._earlier.heads.get(study_id)) is None:
+            return None
+        allowed = self.plan.may_keep(head.sound, self._earlier.dtype, self._earlier.state)
+        return head if allowed and settings_of(head.input_hash) == self.plan.settings else None
+
+
+Source = PlannedStudies | StoredStudies
+
+
+def merge(
+    output: str | Path, inputs: Sequence[str | Path] = (), incomplete: bool = False, force: bool = False
+) -> Merged:
+    """Make one embeddings file of the parts of several jobs, or of several files.
+
+    Studies keep the order of the inputs, and in a folder of parts that of the plan. The output's own folder of
+    parts is deleted once it is complete; other inputs stay.
+
+    Args:
+        output: the file to write, by rename when it is complete.
+        inputs: parts folders (or the outputs whose folders they are) and embeddings files; by default the
+            output's own parts folder.
+        incomplete: write the file although studies are not finished yet; they are listed in /failure.
+        force: replace an output that is not among the inputs.
+
+    Raises:
+        UsageError: an input is neither, inputs were made in different ways or hold different versions of a
+            study, studies are missing, or the output cannot be.
+        NothingUsableError: no study was embedded.
+        OutputError: a part is damaged, or the disk is full or went away.
+    """
+    output = Path(output)
+    check_output(output)
+    own = Parts.of(output)
+    paths = [_resolve(Path(path)) for path in inputs] or [own.folder]
+    if not inputs and not own.folder.is_dir():
+        raise UsageError(f"{own.folder} does not exist: name the parts folders or the files to merge")
+    if output.exists() and not force and output not in paths and own.folder not in paths:
+        raise UsageError(f"{output} exists and is not among the inputs; name another output, or use --force")
+    earlier = output if output.exists() and output not in paths else None
+    sources: list[Source] = [
+        PlannedStudies(path, earlier if path == own.folder else None)
+        if path.is_dir()
+        else StoredStudies(path)
+        for path in paths
+    ]
+    _check_alike(sources)
+    where = _whereabouts(sources)
+    missing = _missing(sources, where)
+    if missing and not incomplete:
+        raise UsageError(
+            f"{len(missing)} of {len(where) + len(missing)} studies are not finished, such as {missing[0]}: run "
+            "their shards (again), or use --incomplete to go without them"
+        )
+    left_out = tuple(dict.fromkeys(failure for source in sources for failure in source.left_out))
+    left_out += tuple(_unfinished(study_id) for study_id in missing)
+    heads = [source.heads[study_id] for study_id, source in where.items()]
+    failures = left_out + tuple(failure for head in heads for failure in head.failures)
+    if not any(head.n_series for head in heads):
+        raise NothingUsableError(f"No study of {', '.join(map(str, paths))} was embedded", failures)
+
+    dtype = "float16" if any(source.dtype == "float16" for source in sources) else "float32"
+    own.create()
+    write_embeddings(
+        output, _read(sources, where), sources[0].provenance, left_out, dtype, scratch=own.folder
+    )
+    if own.folder in paths and not missing:
+        own.remove()
+    return Merged(output, sum(head.n_series > 0 for head in heads), sum(h.n_series for h in heads), failures)
+
+
+def _resolve(path: Path) -> Path:
+    """A file or parts folder; the name of an output stands for its parts where it is not there."""
+    parts = Parts.of(path).folder
+    if not path.exists() and parts.is_dir():
+        return parts
+    if not path.exists():
+        raise UsageError(f"{path} does not exist, nor does {parts.name} beside it")
+    return path
+
+
+def _check_alike(sources: Sequence[Source]) -> None:
+    """Raise where inputs were not made in one way."""
+    first = sources[0]
+    for other in sources[1:]:
+        if _made_by(other) != _made_by(first):
+            raise UsageError(
+                f"{first.path} and {other.path} were made by different models or with different options; embed "
+                "one of them again"
+            )
+
+
+def _made_by(source: Source) -> tuple[object, ...]:
+    provenance = source.provenance
+    return (provenance.model_sha256, provenance.preprocessing, source.settings)
+
+
+def _whereabouts(sources: Sequence[Source]) -> dict[str, Source]:
+    """Which source each study is taken from, in the order of the output."""
+    where: dict[str, Source] = {}
+    for source in sources:
+        for study_id, head in source.heads.items():
+            first = where.setdefault(study_id, source)
+            known = first.heads[study_id].input_hash
+            if first is not source and (not known or known != head.input_hash):
+                raise UsageError(
+                    f"{study_id} is in {first.path} and in {source.path}, made of different scans; leave one "
+                    "of them out"
+                )
+    return _in_order(sources, where)
+
+
+def _in_order(sources: Sequence[Source], where: Mapping[str, Source]) -> dict[str, Source]:
+    """Jobs' folders hold shares of one plan: its order is that of the output."""
+    orders = (s.plan.studies if isinstance(s, PlannedStudies) else tuple(s.heads) for s in sources)
+    order = dict.fromkeys(study_id for studies in orders for study_id in studies)
+    return {study_id: where[study_id] for study_id in order if study_id in where}
+
+
+def _missing(sources: Sequence[Source], where: Mapping[str, Source]) -> tuple[str, ...]:
+    """Studies of the plans that no source holds."""
+    planned = (study_id for s in sources if isinstance(s, PlannedStudies) for study_id in s.plan.studies)
+    return tuple(study_id for study_id in dict.fromkeys(planned) if study_id not in where)
+
+
+def _unfinished(study_id: str) -> Failure:
+    return Failure(study_id, "", "merge", "not embedded yet", "run its shard, and then prima merge")
+
+
+def _read(sources: Sequence[Source], where: Mapping[str, Source]) -> Iterator[Result]:
+    with ExitStack() as stack:
+        for source in sources:
+            stack.enter_context(source)
+        for study_id, source in where.items():
+            yield source.get(study_id)
