@@ -12,10 +12,10 @@ import typer
 from typer.core import TyperGroup
 
 from prima_features._version import __version__
-from prima_features.cli import doctor, embed, export, inspect, pretrain, probe, reports, synth, weights
+from prima_features.cli import doctor, embed, export, inspect, merge, pretrain, probe, reports, synth, weights
 from prima_features.cli.arguments import spread
-from prima_features.cli.console import print_error, print_failures
-from prima_features.errors import NothingUsableError, PrimaError
+from prima_features.cli.console import err, print_error, print_failures
+from prima_features.errors import NothingUsableError, PrimaError, StoppedError
 
 # Click's, or that of the copy of Click which newer releases of typer carry.
 _WrongUse: type[Exception] = typer.BadParameter.__bases__[0]
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 app.command("embed")(embed.embed)
 app.command("inspect")(inspect.inspect)
+app.command("merge")(merge.merge)
 app.command("export")(export.export)
 app.add_typer(probe.app, name="probe")
 app.add_typer(reports.app, name="reports")
@@ -75,7 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         if isinstance(error, NothingUsableError):
             print_failures(error.failures)
-        print_error(str(error))
+        if isinstance(error, StoppedError):
+            err.print(str(error), markup=False)
+        else:
+            print_error(str(error))
         return error.exit_code
     except _WrongUse as error:
         if sentence := _sentence(error):
