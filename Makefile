@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test test-wheel check clean
+.PHONY: demo test test-wheel check pretrain-default bundle-default clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py demo
@@ -27,6 +27,25 @@ check: $(READY)
 	# mypy follows imports by folder names, so it reads an installed copy, where they are the package's.
 	$(BIN)/pip install --quiet --no-deps --upgrade --target build/installed .
 	cd build && MYPYPATH=installed ../$(BIN)/mypy --config-file ../pyproject.toml
+
+# Trains prima-synth, the bundled model, anew: some three hours on two cores. The same command goes on after an interruption.
+# PROCESSES is the number of GPUs where there are any.
+SYNTH := runs/prima-synth
+PROCESSES ?= 2
+
+pretrain-default: $(READY)
+	mkdir -p $(SYNTH)
+	cp prima_features/pretraining/configs/prima-synth/*.toml $(SYNTH)
+	for stage in tokenizer clip; do \
+	  OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) -m prima_features.pretraining $$stage $(SYNTH)/$$stage.toml || exit; \
+	done
+	$(BIN)/python benchmarks/default_model.py --model $(SYNTH)/clip --work $(SYNTH)/evaluation --json > $(SYNTH)/results.json
+
+# Puts what was trained into the package, with the card in model_cards.
+bundle-default:
+	cd $(SYNTH)/clip && cp config.json model.safetensors text.safetensors tokenizer.json SHA256SUMS \
+	  "$(CURDIR)/prima_features/weights/bundled/prima-synth/"
+	cp model_cards/prima-synth.md prima_features/weights/bundled/prima-synth/README.md
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

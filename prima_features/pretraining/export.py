@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -32,17 +33,25 @@ def write_model(
     prima: Prima,
     card: str,
     text: tuple[TextConfig, nn.Module, Vocabulary] | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write an encoder, with its text tower if there is one; heads of an earlier model do not fit any more.
+
+    Args:
+        folder: of the run.
+        prima: the encoder.
+        card: the model card.
+        text: sizes, weights and vocabulary of the text tower.
+        dtype: number type of the weights in the files; loading widens them again.
 
     Raises:
         OutputError: the disk is full or the folder cannot be written to.
     """
     config = replace(prima.config, text=text[0] if text else None, heads=None)
     with new_directory(_scratch(folder), overwrite=True) as made:
-        _save(prima, made / directory.MODEL)
+        _save(prima, made / directory.MODEL, dtype)
         if text is not None:
-            _save(text[1], made / directory.TEXT)
+            _save(text[1], made / directory.TEXT, dtype)
             text[2].save(made)
         directory.write_config(made, config)
         (made / directory.CARD).write_text(card, encoding="utf-8")
@@ -81,8 +90,16 @@ def _scratch(folder: Path) -> Path:
     return folder / ".model"
 
 
-def _save(module: nn.Module, path: Path) -> None:
-    _write({name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}, path)
+def _save(module: nn.Module, path: Path, dtype: torch.dtype) -> None:
+    _write({name: _as(tensor.detach().cpu(), dtype) for name, tensor in module.state_dict().items()}, path)
+
+
+def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Floating numbers in another type; as they are where it cannot hold them."""
+    if not tensor.is_floating_point():
+        return tensor
+    narrow = tensor.to(dtype)
+    return narrow if narrow.isfinite().equal(tensor.isfinite()) else tensor
 
 
 def _write(tensors: Mapping[str, Tensor], path: Path) -> None:

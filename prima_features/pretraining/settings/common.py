@@ -139,6 +139,8 @@ class NetworkTraining(Training):
     network: dict[str, Any] = field(default_factory=dict)
     """Sizes, as in a model's config.json, that differ from those of `model` or, without one, from the published.
     A part whose sizes change starts from new weights."""
+    export_type: Literal["float32", "float16"] = "float32"
+    """Number type of the weights in the model that is written. Training and loading compute in float32."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

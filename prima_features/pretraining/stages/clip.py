@@ -118,7 +118,8 @@ class ClipStage(Stage[list[StudyBatch]]):
     def export(self, folder: Path, record: Mapping[str, Any]) -> None:
         """Write encoder, text tower and vocabulary."""
         text = (self.text.config, self.text.tower, self.text.vocabulary)
-        write_model(folder, self.prima, model_card("clip", record), text)
+        dtype = getattr(torch, self.settings.export_type)
+        write_model(folder, self.prima, model_card("clip", record), text, dtype=dtype)
 
     @property
     def _contrast(self) -> Contrast:

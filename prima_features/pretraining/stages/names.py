@@ -130,7 +130,9 @@ class NamesStage(Stage[list[SeriesBatch]]):
 
     def export(self, folder: Path, record: Mapping[str, Any]) -> None:
         """Write the encoder with the trained name encoder; the ViT is left behind."""
-        write_model(folder, self.prima, model_card("names", record))
+        write_model(
+            folder, self.prima, model_card("names", record), dtype=getattr(torch, self.settings.export_type)
+        )
 
     def _vectors(self, series: CachedSeries) -> Tensor:
         return series_vectors(usual_tokens(self._cohort.tokens(series)), self.prima.config)

@@ -114,7 +114,12 @@ class TokenizerStage(Stage[TokenBatch]):
 
     def export(self, folder: Path, record: Mapping[str, Any]) -> None:
         """Write the tokenizer in an encoder whose other parts are as at the start."""
-        write_model(folder, self.prima, model_card("tokenizer", record))
+        write_model(
+            folder,
+            self.prima,
+            model_card("tokenizer", record),
+            dtype=getattr(torch, self.settings.export_type),
+        )
 
     def _revive(self, output: TokenizerOutput, number: int) -> int:
         every = self.settings.revive_every

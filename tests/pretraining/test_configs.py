@@ -1,0 +1,36 @@
+"""The settings in the package are ones that the stages take."""
+
+from pathlib import Path
+
+import pytest
+
+import prima_features.pretraining
+from prima_features.pretraining.settings import ClipTraining, TokenizerTraining, read_settings
+
+CONFIGS = Path(prima_features.pretraining.__file__).parent / "configs"
+
+
+@pytest.mark.parametrize(("stage", "settings"), [("tokenizer", TokenizerTraining), ("clip", ClipTraining)])
+def test_the_default_models_settings_are_read_and_share_a_cache(
+    stage: str, settings: type, tmp_path: Path
+) -> None:
+    (tmp_path / "tokenizer").mkdir()  # what CLIP starts from
+    path = tmp_path / f"{stage}.toml"
+    path.write_text((CONFIGS / "prima-synth" / f"{stage}.toml").read_text())
+    found = read_settings(settings, path)
+    assert found.output == tmp_path / stage
+    assert found.data.cache == tmp_path / "cache"
+    assert found.data.synthetic and found.data.synthetic_settings == "varied"
+
+
+def test_the_tokenizer_takes_at_most_0_4_gflop_a_token(tmp_path: Path) -> None:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from prima_features.pretraining.start import start
+
+    settings = read_settings(TokenizerTraining, CONFIGS / "prima-synth" / "tokenizer.toml")
+    tokenizer = start(settings).prima.tokenizer
+    with torch.inference_mode(), FlopCounterMode(display=False) as counted:
+        tokenizer.encode(torch.zeros(2, 1, 8, 32, 32))
+    assert counted.get_total_flops() / 2 < 0.4e9
