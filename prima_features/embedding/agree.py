@@ -33,7 +33,7 @@ def agree(plan: Plan, share: Iterable[str], options: RunOptions, parts: Parts, c
         OutputError: the parts folder cannot be written to.
     """
     with claims.waiting_for("start"):
-        others = claims.others()
+        others = [other for other in claims.others() if other.plan]
         anew = options.rows != "all" and not others
         if old := read_plan(parts.folder):
             plan = _continued(plan, old, anew)

@@ -11,8 +11,9 @@ with O_EXCL, which all file systems, NFS from version 3 included, give to one pr
 its worker. It is deleted when the study's part is there.
 
 *When is an owner dead?* Where its worker file is gone; where it ran on this machine and there is no such process;
-else where the heartbeat has stood still for a minute. The minute is measured here, between two looks at the
-file, because clocks of two machines differ. "This machine" is a boot and a namespace of processes, not a host's name:
+else where its last heartbeat is a minute older than this process's own, by the times of the two files, or has
+stood still for a minute while this process looked on. The former knows at once what died yesterday; the latter holds
+where clocks of two machines differ. "This machine" is a boot and a namespace of processes, not a host's name:
 containers with one host name do not see each other's processes. A number that a new process has got by chance looks
 alive, and its heartbeat does not.
 
@@ -22,7 +23,7 @@ O_EXCL again, so one of them gets it, and so on upward. Dead claims go with the 
 
 *A claim whose owner is slow and not dead* (a stopped process, a disk that hung for minutes) may be taken over. When
 the owner wakes, it saves its part, which is whole and the same, and goes on. Where the folder has been removed since,
-because the others are done, it finds OUTPUT.h5 complete.
+because the others took it for dead and are done, it finds OUTPUT.h5 complete.
 
 *Between looking for a part and claiming its study* another process may finish it and give back the claim. So a
 process looks again after it has got a claim.
@@ -32,7 +33,9 @@ the request. It is dead when it has stayed so for a minute.
 
 *Who assembles OUTPUT.h5?* Every process stays until the output is complete, so that no process's death leaves the
 run without an end. Who gets the claim `output` writes the file, and the others wait, and take that claim over if they
-must. A process that joins when all is over finds the file complete, and has nothing to do.
+must. A process that joins when all is over finds the file complete, and has nothing to do. *Who deletes the folder?*
+The last: each deletes its worker file and then looks for others, so that of several that end together one at
+least sees none, and a process that has just come keeps its ground.
 
 *Processes with other settings or studies* would redo each other's parts for ever. What a process is to do is its
 plan (see `plan`), and under the claim `start` it looks whether live workers follow another one; if so it refuses.
@@ -100,6 +103,7 @@ class Claims:
         self._file = folder / f"{host}.{self._me.pid}.{secrets.token_hex(4)}.worker"
         self._held: dict[str, Path] = {}
         self._seen = _StandingStill()
+        self._last_beat = 0
         self._leaving = threading.Event()
         self._heart = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
 
@@ -111,25 +115,29 @@ class Claims:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leaving.set()
-        self._heart.join()
         for name in list(self._held):
             self.release(name)
-        with suppress(OSError):  # what is left behind belongs to a dead process
-            self._file.unlink(missing_ok=True)
+        self.withdraw()
 
     def announce(self, plan: str, shard: str) -> None:
         """Tell the others which plan this process follows, and which share of it is its own."""
         self._me = Worker(self._me.host, self._me.pid, self._me.machine, plan, shard)
         with replacing(self._file) as temporary:
             temporary.write_text(json.dumps(asdict(self._me)))
+            self._last_beat = temporary.stat().st_mtime_ns
+
+    def withdraw(self) -> None:
+        """Be one of the live processes no longer."""
+        self._leaving.set()
+        self._heart.join()
+        with suppress(OSError):  # what is left behind belongs to a dead process
+            self._file.unlink(missing_ok=True)
 
     def others(self) -> list[Worker]:
-        """The other live processes, as far as they have announced a plan."""
+        """The other live processes."""
         with output_errors(self._folder):
             files = [path for path in self._folder.glob("*.worker") if path != self._file]
-        found = [worker for path in files if (worker := self._live_worker(path)) is not None]
-        return [worker for worker in found if worker.plan]
+            return [worker for path in files if (worker := self._live_worker(path)) is not None]
 
     def take(self, name: str) -> bool:
         """Claim something; False where a live process has it."""
@@ -177,10 +185,11 @@ class Claims:
         """Whether a claim's owner lives. True for a claim that is just being given back."""
         try:
             owner = claim.read_text()
+            made = claim.stat().st_mtime_ns
         except FileNotFoundError:
             return True
         if not owner:
-            return self._seen.seconds(claim.name, "") < self._pace.patience
+            return self._is_fresh(claim.name, made)
         return self._live_worker(self._folder / owner) is not None
 
     def _live_worker(self, file: Path) -> Worker | None:
@@ -193,22 +202,28 @@ class Claims:
             return None
         if worker.machine == self._me.machine and not _runs(worker.pid):
             return None
-        return worker if self._seen.seconds(file.name, beat) < self._pace.patience else None
+        return worker if self._is_fresh(file.name, beat) else None
+
+    def _is_fresh(self, name: str, beat: int) -> bool:
+        """Whether a file's time is near that of this process's last heartbeat, and not seen to stand still."""
+        age = max((self._last_beat - beat) / 1e9, self._seen.seconds(name, beat))
+        return age < self._pace.patience
 
     def _keep_beating(self) -> None:
         while not self._leaving.wait(self._pace.beat):
             # A disk that is away for a moment may be back for the next beat; the work itself finds out if not.
             with suppress(OSError):
                 os.utime(self._file)
+                self._last_beat = self._file.stat().st_mtime_ns
 
 
 class _StandingStill:
     """How long things have looked the same, by this process's own clock."""
 
     def __init__(self) -> None:
-        self._since: dict[str, tuple[object, float]] = {}
+        self._since: dict[str, tuple[int, float]] = {}
 
-    def seconds(self, name: str, value: object) -> float:
+    def seconds(self, name: str, value: int) -> float:
         """Seconds since `name` was first seen with this value."""
         now = time.monotonic()
         if name not in self._since or self._since[name][0] != value:
@@ -235,4 +250,6 @@ def _runs(pid: int) -> bool:
         return False
     except PermissionError:
         return True
+    with suppress(OSError):  # one that has died and that nobody has asked after still has its number
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return True

@@ -62,9 +62,9 @@ def agree_on_pseudonyms(folder: Path, keep_patient_id: bool = False) -> Pseudony
 
 def forget_key(folder: Path) -> None:
     """Delete the key of a run that found nothing, with its folder, unless other processes or parts are in it."""
-    if [entry.name for entry in folder.iterdir()] == [_key_path(folder).name]:
-        _key_path(folder).unlink(missing_ok=True)
-        with suppress(OSError):
+    with suppress(OSError):
+        if [entry.name for entry in folder.iterdir()] == [_key_path(folder).name]:
+            _key_path(folder).unlink()
             folder.rmdir()
 
 

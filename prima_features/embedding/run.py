@@ -127,10 +127,6 @@ def embed(
         replace(study, description=description) if description else study for study in found.studies
     )
     share = [study.id for study in run_options.shard.select(studies)]
-    ids_were_there = ids_path(output).exists()
-    if pseudonyms is not None:
-        write_ids(output, studies, pseudonyms, scratch=parts.folder)
-
     provenance = _provenance(model, engine_options, "" if found.format == "dicom" else command)
     plan = Plan(
         provenance,
@@ -147,6 +143,9 @@ def embed(
 
     with Claims(parts.folder) as claims, stoppable as stopping:
         plan = agree(plan, share, run_options, parts, claims)
+        ids_were_there = ids_path(output).exists()
+        if pseudonyms is not None:
+            write_ids(output, studies, pseudonyms, scratch=parts.folder)
         _warn_of_dropped(output, plan)
         work = Work(source, output, studies, share, plan, run_options, claims, tell, stopping)
         work.run(model, engine_options)
@@ -154,7 +153,6 @@ def embed(
     failures = left_out + tuple(failure for head in heads for failure in head.failures)
     n_studies = sum(head.n_series > 0 for head in heads)
     if not n_studies and run_options.shard.is_all:
-        parts.remove()
         if pseudonyms is not None and not ids_were_there:
             ids_path(output).unlink(missing_ok=True)
         raise _nothing_usable(source, failures)

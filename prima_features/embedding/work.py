@@ -61,7 +61,7 @@ class Work:
         self._on_study, self._stopping = on_study, stopping
 
     def run(self, model: Prima, options: EngineOptions) -> None:
-        """Embed the share; where that is all and not in vain, write the output and remove the parts.
+        """Embed the share; where that is all, write the output, if any study succeeded, and remove the parts.
 
         Raises:
             StoppedError: `stopping` said so.
@@ -73,6 +73,8 @@ class Work:
             self._embed_share(model, options)
             while self._is_to_be_written and not self._write_output():
                 self._embed_share(model, options)
+            if self._options.shard.is_all:
+                self._clear()
         except OutputError:
             # The parts folder goes when the output is complete, also under the feet of one who was slow.
             if self._parts.folder.exists() or not self._finished.is_complete():
@@ -159,8 +161,13 @@ class Work:
                 return False
             finally:
                 self._claims.release("output")
-        self._parts.remove()
         return True
+
+    def _clear(self) -> None:
+        """Remove the parts, unless there are processes that still look at them."""
+        self._claims.withdraw()
+        if not self._claims.others():
+            self._parts.remove()
 
     def _results(self) -> Iterator[Result]:
         for result in self._finished.results():
