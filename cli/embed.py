@@ -9,6 +9,12 @@ from typing import Annotated, Literal
 import typer
 
 from prima_features.cli import options as find
+from prima_features.cli.bids_app import (
+    bids_app_output,
+    bids_format,
+    describe_output,
+    merge_participants,
+)
 from prima_features.cli.console import embed_progress, out, print_failures, print_summary
 from prima_features.cli.signals import stopping_on_signals
 from prima_features.weights import DEFAULT_MODEL
@@ -86,6 +92,13 @@ def embed(
         bool,
         typer.Option("--fail-fast", help="Stop at the first scan that fails.", rich_help_panel=_RUN),
     ] = False,
+    analysis_level: Annotated[
+        Literal["participant", "group"] | None,
+        typer.Option(
+            "--analysis-level",
+            help="As a BIDS App, with a folder for the output: prima BIDS_DIR OUT_DIR participant is the same.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be embedded and what not; write nothing.")
     ] = False,
@@ -107,6 +120,8 @@ def embed(
     Studies that cannot be read are listed with the reason, and the rest goes on. An interrupted run goes on
     where it stopped when the same command is given again; the same command given twice at once shares the work.
     """
+    if analysis_level is not None:
+        format = bids_format(format, manifest)
     if manifest is not None:
         if output is not None:
             raise typer.BadParameter(
@@ -115,6 +130,10 @@ def embed(
         source, output, format = manifest, output or source, "manifest"
     if output is None:
         raise typer.BadParameter("name the file to write, such as out.h5", param_hint="OUTPUT.h5")
+    if analysis_level == "group":
+        merge_participants(output, force)
+        return
+    folder = output if analysis_level else None
     find_options = find.collect(
         format=format,
         participants=participant_label,
@@ -132,6 +151,9 @@ def embed(
 
         show_source(source, find_options, keep_patient_id)
         return
+
+    if folder is not None:
+        output = bids_app_output(folder, source, find_options)
 
     from prima_features.embedding.device import pick_device
     from prima_features.embedding.engine import EngineOptions
@@ -159,6 +181,8 @@ def embed(
             on_study=on_study,
             stoppable=stopping_on_signals(),
         )
+    if folder is not None:
+        describe_output(folder, source, loaded)
     print_failures(summary.failures)
     print_summary(summary)
     if loaded.name == UNTRAINED:

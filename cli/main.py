@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from prima_features._version import __version__
 from prima_features.cli import doctor, embed, export, inspect, merge, pretrain, probe, reports, synth, weights
 from prima_features.cli.arguments import spread
+from prima_features.cli.bids_app import as_embed
 from prima_features.cli.console import err, print_error, print_failures
 from prima_features.errors import NothingUsableError, PrimaError, StoppedError
 
@@ -66,10 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     _configure_logging(debug)
-    command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
     try:
         result = command.main(
-            _spread_for(command, given), prog_name="prima", standalone_mode=False, obj=given
+            _spread_for(command, as_embed(given, command.commands)),
+            prog_name="prima",
+            standalone_mode=False,
+            obj=given,
         )
     except PrimaError as error:
         if debug:

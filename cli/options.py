@@ -23,6 +23,7 @@ Participants = Annotated[
     list[str] | None,
     typer.Option(
         "--participant-label",
+        "--participant_label",
         metavar="LABEL...",
         help="Only these subjects; sub- may be left out.",
         rich_help_panel=_FIND,
@@ -32,6 +33,7 @@ Sessions = Annotated[
     list[str] | None,
     typer.Option(
         "--session-label",
+        "--session_label",
         metavar="LABEL...",
         help="Only these sessions; ses- may be left out.",
         rich_help_panel=_FIND,

@@ -46,7 +46,7 @@ def write_answer(directory: Path, answer: Answer) -> Path:
     Raises:
         OutputError: the directory cannot be written to.
     """
-    from prima_features.embedding.write import replacing
+    from prima_features.embedding.disk import replacing
 
     # Five digits are far finer than any tolerance, and keep the package small.
     vectors = {name: np.vectorize(_five_digits)(values).tolist() for name, values in answer.vectors.items()}

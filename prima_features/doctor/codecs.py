@@ -8,10 +8,14 @@ import tomllib
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prima_features.doctor.check import Check, Setup, failed, passed
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 ROWS, COLUMNS = np.mgrid[:16, :16]
 PICTURE = (16 * ROWS * COLUMNS + ROWS + COLUMNS).astype(np.uint16)
@@ -80,13 +84,13 @@ def write_slice(path: Path, transfer_syntax: str, frame: bytes, index: int = 0) 
     """Write one slice of an MR series of nobody."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate
-    from pydicom.uid import MRImageStorage
+    from pydicom.uid import UID, MRImageStorage
 
     data = Dataset()
     data.file_meta = FileMetaDataset()
-    data.file_meta.TransferSyntaxUID = transfer_syntax
+    data.file_meta.TransferSyntaxUID = UID(transfer_syntax)
     data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = MRImageStorage
-    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"1.2.1.1.{index + 1}"
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.1.1.{index + 1}")
     data.StudyInstanceUID, data.SeriesInstanceUID = "1.2.1", "1.2.1.1"
     data.Modality, data.SeriesNumber, data.InstanceNumber = "MR", 1, index + 1
     data.ImageOrientationPatient, data.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 3 * index]
@@ -100,7 +104,7 @@ def write_slice(path: Path, transfer_syntax: str, frame: bytes, index: int = 0) 
     return path
 
 
-def _values(image: object) -> np.ndarray:
+def _values(image: sitk.Image) -> np.ndarray:
     import SimpleITK as sitk
 
     return sitk.GetArrayFromImage(image)
