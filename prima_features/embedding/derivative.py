@@ -112,15 +112,14 @@ def _check_ours(folder: Path) -> None:
         raise UsageError(f"{folder} is a file; a BIDS App writes to a folder")
     if not (folder / DESCRIPTION).exists():
         return
-    generators = _read(folder / DESCRIPTION).get("GeneratedBy")
-    names = (
-        [one.get("Name") for one in generators if isinstance(one, dict)]
-        if isinstance(generators, list)
-        else []
-    )
-    if _GENERATOR not in names:
+    described = _read(folder / DESCRIPTION)
+    generators = described.get("GeneratedBy")
+    first = generators[0] if isinstance(generators, list) and generators else None
+    ours = isinstance(first, dict) and first.get("Name") == _GENERATOR
+    # prima synth makes datasets too: raw ones, which must not be described anew.
+    if not ours or described.get("DatasetType") != "derivative":
         raise UsageError(
-            f"{folder} holds a dataset that prima did not make ({DESCRIPTION}); name another folder for the output"
+            f"{folder} holds a dataset that is no output of prima embed ({DESCRIPTION}); name another folder"
         )
 
 

@@ -95,8 +95,9 @@ def test_jobs_of_single_participants_share_a_folder_and_the_group_level_joins_th
         (["{bids}", "{bids}", "participant"], "is the dataset itself; name another folder"),
         (["{bids}", "{tmp}/out.h5", "participant"], "names a file; a BIDS App writes to a folder"),
         (["{bids}", "{tmp}/file", "participant"], "is a file; a BIDS App writes to a folder"),
-        (["{bids}", "{tmp}/other", "participant"], "holds a dataset that prima did not make"),
-        (["{bids}", "{tmp}/other", "group"], "holds a dataset that prima did not make"),
+        (["{bids}", "{tmp}/other", "participant"], "holds a dataset that is no output of prima embed"),
+        (["{bids}", "{tmp}/other", "group"], "holds a dataset that is no output of prima embed"),
+        (["{bids}", "{tmp}/synthetic", "participant"], "holds a dataset that is no output of prima embed"),
         (["{bids}", "{tmp}/empty", "group"], "holds no embeddings; run the participant level first"),
         (["{tmp}/nowhere", "{tmp}/out", "participant"], "is not a folder; a BIDS App takes a BIDS dataset"),
         (["{bids}", "{tmp}/out", "participant", "--format", "dicom"], "takes a BIDS dataset, not dicom"),
@@ -108,8 +109,13 @@ def test_what_cannot_be_is_one_sentence_and_writes_nothing(
 ) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "dataset_description.json").write_text('{"GeneratedBy": [{"Name": "fmriprep"}]}')
+    for name, kind, tool in (
+        ("other", "derivative", "fmriprep"),
+        ("synthetic", "raw", "prima-features"),
+    ):
+        (tmp_path / name).mkdir()
+        description = {"DatasetType": kind, "GeneratedBy": [{"Name": tool}]}
+        (tmp_path / name / "dataset_description.json").write_text(json.dumps(description))
     before = sorted(tmp_path.rglob("*"))
     assert run(*(text.format(bids=bids, tmp=tmp_path) for text in arguments)) == 2
     error = capsys.readouterr().err
