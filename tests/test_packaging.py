@@ -68,10 +68,11 @@ def test_the_wheel_holds_code_models_and_cards_under_one_name(wheel: Path) -> No
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"prima_features"}
     for package in packages_on_disk():
         assert f"{package.replace('.', '/')}/__init__.py" in names
-    for name in ("config.json", "model.safetensors", "README.md"):
+    for name in ("config.json", "model.safetensors", "README.md", "known_answer.json"):
         assert f"prima_features/weights/bundled/prima-untrained/{name}" in names
     assert "prima_features/model_cards/prima-untrained.md" in names
     assert "prima_features/py.typed" in names
+    assert "prima_features/doctor/codecs.toml" in names
 
 
 def test_the_wheel_embeds_from_another_folder(wheel: Path, tmp_path: Path) -> None:
