@@ -29,7 +29,9 @@ def stopping_on_signals() -> Iterator[Callable[[], bool]]:
         if received:
             raise KeyboardInterrupt
         received.append(number)
-        os.write(2, b"Stopping after the study in hand (once more: at once)\n")  # print may be what was interrupted
+        os.write(
+            2, b"Stopping after the study in hand (once more: at once)\n"
+        )  # print may be what was interrupted
 
     if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
         yield lambda: False

@@ -1,11 +1,14 @@
-"""A small BIDS dataset for the commands."""
+"""A small BIDS dataset for the commands, and how files that should be alike are compared."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+
+from prima_features.embedding.read import read_embeddings
 
 
 @pytest.fixture
@@ -21,3 +24,18 @@ def bids(tmp_path: Path) -> Path:
             nib.save(image, anat / f"{visit.replace('/', '_')}_{suffix}.nii.gz")
     (root / "dataset_description.json").write_text(json.dumps({"Name": "x", "BIDSVersion": "1.9.0"}))
     return root
+
+
+@pytest.fixture
+def assert_same() -> Callable[[Path, Path], None]:
+    """Checks that two files hold the same studies in the same order, with the same vectors to rounding."""
+
+    def check(one: Path, other: Path) -> None:
+        a, b = read_embeddings(one), read_embeddings(other)
+        assert a.studies.equals(b.studies)
+        assert a.series.equals(b.series)
+        assert a.failures.equals(b.failures)
+        for name in ("study/embedding", "study/clip", "series/embedding"):
+            np.testing.assert_allclose(a.array(name), b.array(name), rtol=1e-5, atol=1e-6)
+
+    return check

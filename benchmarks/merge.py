@@ -1,0 +1,134 @@
+"""How long it takes to merge the parts of a large cohort, and in how much memory: python benchmarks/merge.py [--json].
+
+The parts are made up, at the published sizes: 10240 numbers a study, 128 comparable with text, and 1024 for each of
+its series. The merge is the command's own function, in a process of its own. Peak memory is the peak resident set
+(`VmHWM` of `/proc/self/status`), the interpreter and the libraries included. The CPU's seconds are those of the merging
+process, which other load on the machine does not lengthen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prima_features.embedding.parts import Parts
+from prima_features.embedding.plan import Plan
+from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
+from prima_features.embedding.write import Provenance
+
+STUDY, CLIP, SERIES, N_SERIES = 10240, 128, 1024, 5
+SETTINGS = "0" * 16
+
+MERGE = """
+import json, sys, time
+from pathlib import Path
+from prima_features.embedding.merge import merge
+
+def status():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
+
+before, began, cpu = status(), time.monotonic(), time.process_time()
+merged = merge(sys.argv[1])
+print(json.dumps({"studies": merged.n_studies, "merge_s": time.monotonic() - began, "cpu_s": time.process_time() - cpu,
+                  "peak_bytes": status(), "peak_before_bytes": before}))
+"""
+
+
+def main() -> None:
+    """Measure, and print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--parts", type=int, default=50_000)
+    parser.add_argument("--folder", type=Path, help="where to work (default: the system's temporary folder)")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+        result = measure(Path(folder) / "out.h5", chosen.parts)
+    if chosen.json:
+        print(json.dumps(result))
+        return
+    for name, value in result.items():
+        print(f"{name:20} {value}")
+
+
+def measure(output: Path, n_parts: int) -> dict[str, Any]:
+    """Make the parts, merge them, and check what came out."""
+    began = time.monotonic()
+    make_parts(Parts.of(output), n_parts)
+    made = time.monotonic() - began
+    done = subprocess.run(
+        [sys.executable, "-c", MERGE, str(output)], capture_output=True, text=True, check=True
+    )
+    file = read_embeddings(output)
+    assert (file.n_studies, file.n_series) == (n_parts, n_parts * N_SERIES)
+    with file.open() as opened:
+        assert np.array_equal(opened["study/embedding"][-1], study(n_parts - 1).embedding)
+    merged = json.loads(done.stdout)
+    return {
+        "parts": n_parts,
+        "load": round(os.getloadavg()[0], 1),
+        "making_parts_s": round(made, 1),
+        "merge_s": round(merged["merge_s"], 1),
+        "merge_cpu_s": round(merged["cpu_s"], 1),
+        "parts_per_s": round(n_parts / merged["merge_s"]),
+        "output_mb": round(output.stat().st_size / 1e6),
+        "peak_mb": round(merged["peak_bytes"] / 1e6),
+        "peak_before_mb": round(merged["peak_before_bytes"] / 1e6),
+    }
+
+
+def make_parts(parts: Parts, n_parts: int) -> None:
+    """A folder as shards leave it. The disk is not waited for: these parts need not survive anything."""
+    os.fsync = lambda descriptor: None  # type: ignore[assignment]
+    parts.create()
+    for number in range(n_parts):
+        parts.save(study(number))
+    ids = tuple(study_id(number) for number in range(n_parts))
+    Plan(Provenance("made up", "local", "0" * 64, {}), SETTINGS, "float32", ids, ()).write(parts.folder)
+
+
+def study_id(number: int) -> str:
+    """Id of one study."""
+    return f"sub-{number:06}"
+
+
+def study(number: int) -> EmbeddedStudy:
+    """One made-up study of the published sizes."""
+    random = np.random.default_rng(number)
+    series = tuple(
+        EmbeddedSeries(
+            name=f"AX_T{i}_SERIES",
+            plane="axial",
+            source=f"{study_id(number)}/anat/{study_id(number)}_T{i}w.nii.gz",
+            n_tokens=400,
+            shape=(32, 256, 256),
+            spacing=(5.0, 0.9, 0.9),
+            embedding=random.normal(size=SERIES).astype(np.float32),
+        )
+        for i in range(N_SERIES)
+    )
+    return EmbeddedStudy(
+        id=study_id(number),
+        subject=f"{number:06}",
+        session="",
+        description="MRI BRAIN",
+        source=study_id(number),
+        embedding=random.normal(size=STUDY).astype(np.float32),
+        clip=random.normal(size=CLIP).astype(np.float32),
+        series=series,
+        input_hash=f"{SETTINGS}:{number:032}",
+    )
+
+
+if __name__ == "__main__":
+    main()
