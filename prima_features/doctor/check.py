@@ -58,6 +58,6 @@ def failed(name: str, found: str, remedy: str) -> Check:
     return Check(name, Status.FAIL, found, remedy)
 
 
-def gigabytes(n_bytes: float) -> str:
-    """`12.3 GB`."""
-    return f"{n_bytes / 1e9:.1f} GB"
+def size(n_bytes: float) -> str:
+    """`12.3 GB`, `300 MB`."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"

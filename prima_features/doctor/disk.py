@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from prima_features.doctor.check import Check, Setup, failed, gigabytes, passed, warned
+from prima_features.doctor.check import Check, Setup, Status, failed, passed, size, warned
 
 _LITTLE_SPACE = 5e9
 """Bytes: embeddings of 20,000 studies at the published sizes, as part files and then as one file, to round numbers."""
@@ -21,24 +21,24 @@ _ELSEWHERE = "choose another folder for the output"
 def disk(setup: Setup) -> Iterator[Check]:
     """Space in the output's folder, and whether a file there can be made and put into place."""
     from prima_features.embedding.disk import replacing
-    from prima_features.errors import OutputError
 
     if not setup.folder.is_dir():
         yield failed("disk", f"the folder {setup.folder} does not exist", "create it, or name another")
+        return
+    space = _space("disk", setup.folder, _LITTLE_SPACE, "free some space, or choose another folder")
+    if space.status is Status.FAIL:
+        yield space
         return
     try:
         with tempfile.TemporaryDirectory(prefix=".prima-doctor-", dir=setup.folder) as folder:
             with replacing(Path(folder) / "written") as temporary:
                 temporary.write_bytes(bytes(1 << 20))
             _claim(Path(folder) / "claim")
-    except FileExistsError as error:
-        yield failed("disk", str(error), f"{_ELSEWHERE}: processes could not share work in this one")
-        return
-    except (OutputError, OSError) as error:
-        why = getattr(error, "strerror", None) or str(error)
+    except OSError as error:  # an OutputError is one, with the disk's own as its cause
+        why = getattr(error.__cause__ or error, "strerror", None) or str(error)
         yield failed("disk", f"{setup.folder} cannot be written to: {why}", _ELSEWHERE)
         return
-    yield _space("disk", setup.folder, _LITTLE_SPACE, "free some space, or choose another folder")
+    yield space
 
 
 def can_be_written_to(folder: Path) -> bool:
@@ -79,7 +79,7 @@ def _claim(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return
-    raise FileExistsError("one file could be made twice: exclusive creation (O_EXCL) does not work here")
+    raise OSError("a file could be made twice; exclusive creation (O_EXCL), by which runs share work, fails")
 
 
 def _locking_problem(path: Path) -> str:
@@ -105,7 +105,7 @@ def _locking_problem(path: Path) -> str:
 
 def _space(name: str, folder: Path, little: float, remedy: str) -> Check:
     usage = shutil.disk_usage(folder)
-    found = f"{gigabytes(usage.free)} free of {gigabytes(usage.total)} in {folder.resolve()}"
+    found = f"{size(usage.free)} free of {size(usage.total)} in {folder.resolve()}"
     if usage.free < _NO_SPACE:
         return failed(name, found, remedy)
     return warned(name, found, remedy) if usage.free < little else passed(name, found)

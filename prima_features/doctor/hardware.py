@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prima_features.doctor.check import Check, Setup, failed, gigabytes, passed, warned
+from prima_features.doctor.check import Check, Setup, failed, passed, size, warned
 
 if TYPE_CHECKING:
     import torch
 
 _LITTLE_GPU_MEMORY = 4e9
 _LITTLE_MEMORY = 4e9
-"""Bytes: what a process takes at the published sizes, with one large scan in it, to round numbers."""
+"""Bytes, a round number: the published model and one large scan, with room to spare."""
 _INSTALL = "install the build of torch for it: https://pytorch.org/get-started"
 
 
@@ -41,7 +41,7 @@ def memory(setup: Setup) -> Iterator[Check]:
     """Main memory that is free for this process."""
     total = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     available = _available_memory(total)
-    found = f"{gigabytes(available)} available of {gigabytes(total)}"
+    found = f"{size(available)} available of {size(total)}"
     if available < _LITTLE_MEMORY:
         yield warned("memory", found, "close other programs or ask the scheduler for more, 4 GB at least")
     else:
@@ -55,7 +55,7 @@ def _examine_gpu(device: torch.device) -> Check:
     free, total = torch.cuda.mem_get_info(device)
     found = (
         f"{device}: {properties.name}, compute capability {properties.major}.{properties.minor}, "
-        f"{gigabytes(free)} free of {gigabytes(total)}"
+        f"{size(free)} free of {size(total)}"
     )
     square = torch.full((64, 64), 0.5, device=device)
     try:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from prima_features.errors import UsageError
 from prima_features.weights import directory as files
-from prima_features.weights.heads import iter_heads
-from prima_features.weights.text import load_text
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,10 @@ def check_loads(directory: Path) -> list[str]:
     Raises:
         UsageError: a part is damaged or does not fit config.json.
     """
+    # Heavy, and not needed to compare checksums.
+    from prima_features.weights.heads import iter_heads
     from prima_features.weights.pretrained import PrimaModel
+    from prima_features.weights.text import load_text
 
     config = files.read_config(directory)
     PrimaModel.from_pretrained(directory)
