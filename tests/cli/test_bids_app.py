@@ -61,9 +61,8 @@ def test_a_whole_dataset_becomes_a_derivative(
     assert written["DatasetType"] == "derivative"
     assert written["GeneratedBy"][0]["Name"] == "prima-features"
     assert written["SourceDatasets"] == [{"URL": bids.as_uri(), "DOI": "doi:10.0/x"}]
-    assert sorted(path.name for path in output.iterdir() if path.suffix != ".html") == sorted(
-        [".bidsignore", "dataset_description.json", "embeddings.h5"]
-    )
+    beside = {path.name for path in output.iterdir() if not path.name.startswith("embeddings.")}
+    assert beside == {".bidsignore", "dataset_description.json"}
     capsys.readouterr()
     assert run(bids, output, "group") == 0
     assert "holds all" in capsys.readouterr().out
@@ -87,6 +86,22 @@ def test_jobs_of_single_participants_share_a_folder_and_the_group_level_joins_th
     assert joined.studies["id"].tolist() == ["sub-01", "sub-02_ses-a"]
     alone = read_embeddings(output / "sub-01_embeddings.h5")
     np.testing.assert_array_equal(joined.study_embedding[:1], alone.study_embedding)
+
+
+def test_the_group_level_waits_for_every_job_and_takes_shards_too(
+    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    job = [bids, output, "participant", "--participant-label", "02"]
+    assert run(*job, "--shard", "1/2") == 0
+    assert run(bids, output, "participant", "--participant-label", "01") == 0
+    capsys.readouterr()
+    assert run(bids, output, "group") == 2
+    assert "1 of 3 studies are not finished" in capsys.readouterr().err
+    assert not (output / "embeddings.h5").exists()
+    assert run(*job, "--shard", "2/2") == 0
+    assert run(bids, output, "group") == 0
+    assert read_embeddings(output / "embeddings.h5").n_studies == 3
 
 
 @pytest.mark.parametrize(
