@@ -26,15 +26,20 @@ def as_embed(arguments: Sequence[str], commands: Collection[str]) -> list[str]:
 
     `BIDS OUT participant`, with or without `embed` before it, becomes `embed BIDS OUT --analysis-level participant`.
     The level is told from a path or a label of the same name by its place: after two words that are no options, and
-    last or before an option.
+    last or before an option. Options may have underscores (`--participant_label`), as in the BIDS Apps' definition.
     """
     given = list(arguments)
     command = given[0] if given and given[0] in commands else ""
     level = next((i for i in range(len(given)) if _is_level(given, i, first=1 if command else 0)), None)
     if command not in ("", "embed") or level is None:
         return given
-    rest = given[:level] + given[level + 1 :]
+    rest = map(_hyphenated, given[:level] + given[level + 1 :])
     return [*([] if command else ["embed"]), *rest, OPTION, given[level]]
+
+
+def _hyphenated(text: str) -> str:
+    name, equals, value = text.partition("=")
+    return name.replace("_", "-") + equals + value if name.startswith("--") else text
 
 
 def _is_level(arguments: Sequence[str], place: int, first: int) -> bool:

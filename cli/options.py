@@ -23,7 +23,6 @@ Participants = Annotated[
     list[str] | None,
     typer.Option(
         "--participant-label",
-        "--participant_label",
         metavar="LABEL...",
         help="Only these subjects; sub- may be left out.",
         rich_help_panel=_FIND,
@@ -33,7 +32,6 @@ Sessions = Annotated[
     list[str] | None,
     typer.Option(
         "--session-label",
-        "--session_label",
         metavar="LABEL...",
         help="Only these sessions; ses- may be left out.",
         rich_help_panel=_FIND,

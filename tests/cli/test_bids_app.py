@@ -33,6 +33,13 @@ def test_the_level_is_found_wherever_it_stands(given: str) -> None:
     assert arguments.count("participant") == 1
 
 
+def test_options_may_have_underscores_and_values_keep_theirs() -> None:
+    given = "B_1 OUT participant --participant_label 01 --bids_filter_file=my_filter.json"
+    assert as_embed(given.split(), COMMANDS)[3:5] == ["--participant-label", "01"]
+    assert as_embed(given.split(), COMMANDS)[5] == "--bids-filter-file=my_filter.json"
+    assert as_embed(given.split(), COMMANDS)[1] == "B_1"
+
+
 @pytest.mark.parametrize(
     "given",
     [
