@@ -149,6 +149,8 @@ class _Table:
     def flush(self) -> None:
         """Write what is pending; datasets come into being here, empty ones too."""
         count = self._n_pending
+        if self._written and not count:
+            return
         for name, values in self._pending.items():
             if self._dtypes[name] == TEXT:
                 block = np.array(values, dtype=object)

@@ -1,5 +1,6 @@
 """The embeddings file: what is written is read, and a half-written one never appears."""
 
+import fcntl
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,11 +101,22 @@ def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
         assert file["token/series"][()].tolist() == [0] * 7 + [1] * 7
 
 
-def test_more_studies_than_a_block_stay_in_order(tmp_path: Path) -> None:
-    write_embeddings(tmp_path / "out.h5", (study(number) for number in range(600)), PROVENANCE)
+@pytest.mark.parametrize("n", [256, 600])
+def test_more_studies_than_a_block_stay_in_order(tmp_path: Path, n: int) -> None:
+    write_embeddings(tmp_path / "out.h5", (study(number) for number in range(n)), PROVENANCE)
     file = read_embeddings(tmp_path / "out.h5")
-    assert file.series["study"].tolist() == [row for row in range(600) for _ in range(2)]
-    np.testing.assert_array_equal(file.study_embedding[599], study(599).embedding)
+    assert file.series["study"].tolist() == [row for row in range(n) for _ in range(2)]
+    np.testing.assert_array_equal(file.study_embedding[-1], study(n - 1).embedding)
+
+
+def test_a_file_that_another_program_has_locked_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "out.h5"
+    write_embeddings(path, [study(1)], PROVENANCE)
+    with path.open("rb") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(OSError, match="lock"), h5py.File(path, "r", locking=True):
+            pass
+        assert read_embeddings(path).n_studies == 1
 
 
 def test_half_precision_halves_the_vectors(tmp_path: Path) -> None:
