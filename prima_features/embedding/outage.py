@@ -37,9 +37,10 @@ def check_disk(error: BaseException, files: Sequence[Path]) -> None:
         SourceError: the disk is away.
     """
     for cause in _causes(error):
-        away = isinstance(cause, OSError) and cause.errno in _AWAY
-        broken = isinstance(cause, OSError) and cause.errno == errno.EIO
-        if away or (broken and not all(map(_is_listed, {file.parent for file in files}))):
+        if not isinstance(cause, OSError):
+            continue
+        broken = cause.errno == errno.EIO and not all(map(_is_listed, {file.parent for file in files}))
+        if broken or cause.errno in _AWAY:
             raise _outage(cause.strerror or "") from error
 
 

@@ -200,7 +200,9 @@ def _dismantle(result: Result) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The study's arrays by name, and all the rest as JSON types."""
     record = asdict(result)
     del record["input_hash"]
-    tensors = {name: record.pop(name) for name in ("embedding", "clip") if name in record}
+    tensors: dict[str, np.ndarray] = {
+        name: record.pop(name) for name in ("embedding", "clip") if name in record
+    }
     for i, series in enumerate(record.get("series", ())):
         tensors[f"series.{i}.embedding"] = series.pop("embedding")
         for name, values in (series.pop("tokens") or {}).items():
