@@ -164,8 +164,7 @@ def merge(
             f"{len(missing)} of {len(where) + len(missing)} studies are not finished, such as {missing[0]}: run "
             "their shards (again), or use --incomplete to go without them"
         )
-    left_out = tuple(dict.fromkeys(failure for source in sources for failure in source.left_out))
-    left_out += tuple(_unfinished(study_id) for study_id in missing)
+    left_out = _left_out(sources, where) + tuple(_unfinished(study_id) for study_id in missing)
     heads = [source.heads[study_id] for study_id, source in where.items()]
     failures = left_out + tuple(failure for head in heads for failure in head.failures)
     if not any(head.n_series for head in heads):
@@ -233,6 +232,12 @@ def _missing(sources: Sequence[Source], where: Mapping[str, Source]) -> tuple[st
     """Studies of the plans that no source holds."""
     planned = (study_id for s in sources if isinstance(s, PlannedStudies) for study_id in s.plan.studies)
     return tuple(study_id for study_id in dict.fromkeys(planned) if study_id not in where)
+
+
+def _left_out(sources: Sequence[Source], where: Mapping[str, Source]) -> tuple[Failure, ...]:
+    """What no source holds, each once: jobs have found the same."""
+    everything = dict.fromkeys(failure for source in sources for failure in source.left_out)
+    return tuple(failure for failure in everything if failure.stage != "merge" or failure.study not in where)
 
 
 def _unfinished(study_id: str) -> Failure:

@@ -128,15 +128,8 @@ def embed(
     )
     share = [study.id for study in run_options.shard.select(studies)]
     provenance = _provenance(model, engine_options, "" if found.format == "dicom" else command)
-    plan = Plan(
-        provenance,
-        _settings(provenance, engine_options),
-        dtype,
-        tuple(study.id for study in studies),
-        left_out,
-        run_options.rows,
-        state_of(output),
-    )
+    settings, ids = _settings(provenance, engine_options), tuple(study.id for study in studies)
+    plan = Plan(provenance, settings, dtype, ids, left_out, run_options.rows, state_of(output))
 
     def tell(study_id: str, head: Head) -> None:
         on_study(StudyDone(study_id, head.n_series, head.failures, len(work.heads), len(share)))
@@ -150,22 +143,21 @@ def embed(
         work = Work(source, output, studies, share, plan, run_options, claims, tell, stopping)
         work.run(model, engine_options)
     heads = [work.heads[study_id] for study_id in share]
-    failures = left_out + tuple(failure for head in heads for failure in head.failures)
-    n_studies = sum(head.n_series > 0 for head in heads)
-    if not n_studies and run_options.shard.is_all:
-        if pseudonyms is not None and not ids_were_there:
-            ids_path(output).unlink(missing_ok=True)
-        raise _nothing_usable(source, failures)
-    return Summary(
+    summary = Summary(
         output=output,
         format=found.format,
         shard=run_options.shard,
-        n_studies=n_studies,
+        n_studies=sum(head.n_series > 0 for head in heads),
         n_series=sum(head.n_series for head in heads),
         n_kept=len(heads) - work.n_embedded,
-        failures=failures,
+        failures=left_out + tuple(failure for head in heads for failure in head.failures),
         seconds=time.monotonic() - started,
     )
+    if not summary.n_studies and run_options.shard.is_all:
+        if pseudonyms is not None and not ids_were_there:
+            ids_path(output).unlink(missing_ok=True)
+        raise _nothing_usable(source, summary.failures)
+    return summary
 
 
 @contextmanager

@@ -26,6 +26,8 @@ from prima_features.embedding.write import Provenance
 from prima_features.errors import OutputError
 
 _STUDY_TEXTS = ("id", "subject", "session", "description", "source")
+_NOT_OF_A_RUN = ("find", "merge")
+"""Stages of failures that are found anew each time, and not kept with their study."""
 
 
 class StoredStudies:
@@ -108,10 +110,13 @@ class StoredStudies:
 
     @cached_property
     def left_out(self) -> tuple[Failure, ...]:
-        """What the finder had left out. By design or not is not stored, and `defect` is False for all."""
+        """What the finder had left out, and studies that were not there yet when the file was merged.
+
+        Whether the finder left something out by design is not stored, and `defect` is False for all of that.
+        """
         found = self._file.failures
-        rows = found[found["stage"] == "find"].to_dict("records")
-        return tuple(Failure(**row, defect=False) for row in rows)
+        rows = found[found["stage"].isin(_NOT_OF_A_RUN)].to_dict("records")
+        return tuple(Failure(**row, defect=row["stage"] != "find") for row in rows)
 
     def get(self, study_id: str) -> Result:
         """One study with its vectors, as float32.
@@ -183,9 +188,9 @@ class StoredStudies:
 
     @cached_property
     def _failures(self) -> dict[str, list[Failure]]:
-        """By study: what failed in a run. What the finder leaves out is found again."""
+        """By study: what failed in a run."""
         found = self._file.failures
         failures = defaultdict(list)
-        for row in found[found["stage"] != "find"].to_dict("records"):
+        for row in found[~found["stage"].isin(_NOT_OF_A_RUN)].to_dict("records"):
             failures[row["study"]].append(Failure(**row))
         return failures

@@ -62,8 +62,11 @@ def test_a_shard_that_is_not_done_is_told_and_can_be_gone_without(
     assert run("merge", output, "--incomplete") == 3
     file = read_embeddings(output)
     assert (file.n_studies, file.failures["error"].tolist()) == (1, ["not embedded yet"] * 2)
+    shutil.copy(output, tmp_path / "first.h5")
     for shard in ("2/3", "3/3"):
         assert run("embed", bids, output, "--shard", shard) == 0
+    assert run("merge", tmp_path / "all.h5", tmp_path / "first.h5", f"{output}.parts") == 0
+    assert len(read_embeddings(tmp_path / "all.h5").failures) == 0
     assert run("merge", output) == 0
     assert (read_embeddings(output).n_studies, len(read_embeddings(output).failures)) == (3, 0)
 
