@@ -119,7 +119,7 @@ class Run:
         until = time.monotonic() + seconds
         while time.monotonic() < until and self.poll() is None:
             self.look()
-            time.sleep(0.002)
+            time.sleep(0.01)
 
     def look(self) -> None:
         """The output opens, or is absent."""

@@ -24,15 +24,15 @@ def ids_path(output: Path) -> Path:
     return output.with_name(output.name.removesuffix(".h5") + ".ids.tsv")
 
 
-def load_pseudonyms(output: Path, keep_patient_id: bool = False) -> Pseudonyms | None:
-    """The pseudonyms of an earlier run to this output, so that resuming gives the same; None without one.
+def load_pseudonyms(output: Path, keep_patient_id: bool = False) -> Pseudonyms:
+    """The pseudonyms of an earlier run to this output, so that resuming gives the same; else new ones.
 
     Raises:
         UsageError: the file of that name is not one of ours, and must not be replaced.
     """
     path = ids_path(output)
     if not path.exists():
-        return None
+        return Pseudonyms(keep_patient_id=keep_patient_id)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             first = next(csv.DictReader(file, delimiter="\t"))
@@ -68,11 +68,14 @@ def forget_key(folder: Path) -> None:
             folder.rmdir()
 
 
-def write_ids(output: Path, studies: Iterable[Study], pseudonyms: Pseudonyms, scratch: Path) -> None:
+def write_ids(
+    output: Path, studies: Iterable[Study], pseudonyms: Pseudonyms, scratch: Path | None = None
+) -> None:
     """Write the link from pseudonyms to patients, with the secret key, for its owner only (mode 0600).
 
     Args:
-        scratch: folder of the temporary file, which is deleted in the end also where this process is killed.
+        scratch: folder of the temporary file (see `replacing`). One that is deleted in the end leaves no trace of
+            patients where this process is killed.
 
     Raises:
         OutputError: it cannot be written.

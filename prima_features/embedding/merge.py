@@ -14,7 +14,7 @@ from prima_features.embedding.parts import Head, Parts, settings_of
 from prima_features.embedding.plan import Plan, read_plan
 from prima_features.embedding.records import Failure, Result
 from prima_features.embedding.stored import StoredStudies
-from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.embedding.write import Provenance, VectorType, write_embeddings
 from prima_features.errors import NothingUsableError, OutputError, UsageError
 
 
@@ -170,7 +170,7 @@ def merge(
     if not any(head.n_series for head in heads):
         raise NothingUsableError(f"No study of {', '.join(map(str, paths))} was embedded", failures)
 
-    dtype = "float16" if any(source.dtype == "float16" for source in sources) else "float32"
+    dtype: VectorType = "float16" if any(source.dtype == "float16" for source in sources) else "float32"
     own.create()
     write_embeddings(
         output, _read(sources, where), sources[0].provenance, left_out, dtype, scratch=own.folder

@@ -170,7 +170,7 @@ def _finding(
     if options.format != "dicom":
         yield find(source, options), None
         return
-    if pseudonyms is not None:
+    if ids_path(output).exists():
         yield find(source, options, pseudonyms), pseudonyms
         return
     parts = Parts.of(output)

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from prima_features.embedding.disk import state_of
+from prima_features.embedding.layout import FAILURE
 from prima_features.embedding.parts import Head, settings_of
 from prima_features.embedding.read import Embeddings
 from prima_features.embedding.records import (
@@ -114,9 +115,7 @@ class StoredStudies:
 
         Whether the finder left something out by design is not stored, and `defect` is False for all of that.
         """
-        found = self._file.failures
-        rows = found[found["stage"].isin(_NOT_OF_A_RUN)].to_dict("records")
-        return tuple(Failure(**row, defect=row["stage"] != "find") for row in rows)
+        return tuple(failure for failure in self._told if failure.stage in _NOT_OF_A_RUN)
 
     def get(self, study_id: str) -> Result:
         """One study with its vectors, as float32.
@@ -166,11 +165,11 @@ class StoredStudies:
 
     # Columns as lists: a record for each of a large cohort's series would take several times their memory.
     @cached_property
-    def _studies(self) -> dict[str, list[Any]]:
+    def _studies(self) -> dict[Any, list[Any]]:
         return self._file.studies.to_dict("list")
 
     @cached_property
-    def _series_columns(self) -> dict[str, list[Any]]:
+    def _series_columns(self) -> dict[Any, list[Any]]:
         return self._file.series.to_dict("list")
 
     @cached_property
@@ -189,8 +188,17 @@ class StoredStudies:
     @cached_property
     def _failures(self) -> dict[str, list[Failure]]:
         """By study: what failed in a run."""
-        found = self._file.failures
         failures = defaultdict(list)
-        for row in found[~found["stage"].isin(_NOT_OF_A_RUN)].to_dict("records"):
-            failures[row["study"]].append(Failure(**row))
+        for failure in self._told:
+            if failure.stage not in _NOT_OF_A_RUN:
+                failures[failure.study].append(failure)
         return failures
+
+    @cached_property
+    def _told(self) -> list[Failure]:
+        """All rows of /failure. What a run records is a defect."""
+        columns = (self._file.failures[name].tolist() for name in FAILURE)
+        return [
+            Failure(study, series, stage, error, hint, defect=stage != "find")
+            for study, series, stage, error, hint in zip(*columns, strict=True)
+        ]
