@@ -10,7 +10,9 @@ from rich.markup import escape
 
 from prima_features.cli.console import out, table
 
-app = typer.Typer(no_args_is_help=True, help="Models and probes on the Hub: list, download, convert, verify, push.")
+app = typer.Typer(
+    no_args_is_help=True, help="Models and probes on the Hub: list, download, convert, verify, push."
+)
 
 _HubId = Annotated[str, typer.Argument(metavar="OWNER/NAME[@REVISION]", help="A model on the Hub.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it holds something.")]

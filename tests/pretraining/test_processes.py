@@ -70,8 +70,9 @@ def settings_of(stage: str, bids: Path, reports: Path, model: Path, folder: Path
         case "names":
             text = names_settings(bids, model)
         case "clip":
-            # Several chunks in each process, all augmentations on, two batches a step.
-            text = clip_settings(bids, reports, model, steps=5, more="chunk = 1\naccumulation = 2")
+            # Several chunks in each process, all augmentations on, two batches a step, and what is not Prima's.
+            more = "chunk = 1\naccumulation = 2\nwords_weight = 2\ntell_apart = true"
+            text = clip_settings(bids, reports, model, steps=5, more=more)
         case _:
             label_table(bids, model, folder)
             text = heads_settings(model)

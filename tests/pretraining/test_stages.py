@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from prima_features.cli.main import main
@@ -172,6 +173,26 @@ def test_a_stage_goes_on_from_any_checkpoint_to_the_same_bits(
         for one, other in zip(again, whole, strict=True):
             assert {**one, "seconds": 0} == {**other, "seconds": 0}
         assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
+
+
+def test_short_runs_tell_studies_apart_and_words_from_the_first_step(
+    bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    more = 'tell_apart = true\nwords_weight = 1\nexport_type = "float16"'
+    for name, chosen in (("drawn", ""), ("fitted", more)):
+        text = clip_settings(bids, reports, tokenizer_model, steps=40, more=chosen)
+        text = text.replace('"run"', f'"{name}"').replace("[data]", "[optimiser]\nlr = 3e-3\n[data]")
+        assert run("pretrain", "clip", write(text)) == 0
+    first, *rest = (line for line in log(tmp_path / "fitted") if "loss" in line)
+    # It starts from how often each word occurs, and a word that is in half of the reports costs log 2.
+    assert 0.4 < first["words_loss"] < 0.75
+    assert np.mean([line["words_loss"] for line in rest[-8:]]) < 0.93 * first["words_loss"]
+    assert "words_loss" not in log(tmp_path / "drawn")[1]
+    kinds = {tensor.dtype for tensor in load_file(tmp_path / "fitted" / "model.safetensors").values()}
+    assert torch.float16 in kinds and torch.float32 not in kinds
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("fitted", "drawn")]
+    assert sizes[0] < 0.6 * sizes[1]
+    assert PrimaModel.from_pretrained(tmp_path / "fitted").dtype == torch.float32
 
 
 def test_chunks_train_to_the_same_weights_as_the_whole_batch(

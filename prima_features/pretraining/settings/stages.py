@@ -120,15 +120,21 @@ class ClipTraining(NetworkTraining):
     augmentation: Augmentation = Augmentation()
     patient_weight: float = 0.03
     """Weight of patient discrimination beside the CLIP loss."""
+    words_weight: float = 0.0
+    """Weight of telling from the study embedding which words its report has. Not Prima's: it helps small data."""
     temperature: float = 0.07
     """Logarithm of what cosine similarities are multiplied by at first, unless `model` brings its own. The
     published one hardly moves in few steps at a high rate: 2.66 (14 times) is what short runs start well from."""
+    tell_apart: bool = False
+    """New weights of both ViTs are made so that studies differ from the first step on; short runs need it. Nothing is
+    changed where either ViT is that of `model`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_later_stage(self.model, self.chunk, self.batch)
-        if self.patient_weight < 0:
-            raise ValueError(f"patient_weight must be 0 or more, not {self.patient_weight}")
+        for name in ("patient_weight", "words_weight"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
         if self.text.source is not None and "text" in self.network:
             raise ValueError(
                 "text.source brings the text tower's sizes, and network.text gives others: give one"

@@ -30,6 +30,7 @@ from prima_features.synthetic import (
 )
 from prima_features.synthetic.protocol import Settings
 from prima_features.synthetic.report import write_report
+from prima_features.synthetic.report.phrases import WORDING
 
 _HEALTHY = ("control", "autism")
 """Conditions that no report calls abnormal."""
@@ -55,7 +56,7 @@ class SyntheticStudies:
         reports: Path | None = None,
     ) -> None:
         self._settings = settings
-        self._told = None if reports is None else Cache(reports, {"version": __version__})
+        self._told = None if reports is None else Cache(reports, {"wording": WORDING})
         self._count, self._seed = count, seed
         self._description = description or DEFAULT_DESCRIPTION
 

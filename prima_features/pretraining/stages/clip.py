@@ -16,9 +16,10 @@ from prima_features.pretraining.card import model_card
 from prima_features.pretraining.cohort import CachedStudy, Cohort
 from prima_features.pretraining.collate import StudyBatch, study_batch
 from prima_features.pretraining.export import write_model
+from prima_features.pretraining.first_weights import tell_apart
 from prima_features.pretraining.gather import gather_rows
 from prima_features.pretraining.grad_cache import backward_in_chunks
-from prima_features.pretraining.objectives import clip_loss, patient_accuracy, patient_loss
+from prima_features.pretraining.objectives import Words, clip_loss, patient_accuracy, patient_loss, words_loss
 from prima_features.pretraining.randomness import generator
 from prima_features.pretraining.records import TrainingStudy
 from prima_features.pretraining.sampler import Sampler, share_of
@@ -30,6 +31,8 @@ from prima_features.pretraining.text_start import TextStart, start_text
 from prima_features.pretraining.validation import retrieval
 
 T = TypeVar("T")
+_FIRST = 64
+"""Studies that new weights are fitted to where the settings say so."""
 
 
 class ClipStage(Stage[list[StudyBatch]]):
@@ -52,9 +55,17 @@ class ClipStage(Stage[list[StudyBatch]]):
             self._contrast.temperature.data.fill_(settings.temperature)
         reports = [study.findings for study in self._train]
         self.text: TextStart = start_text(settings, start, reports, vocabulary, accelerator)
+        if settings.tell_apart and not {"sequence.", "study."} & set(start.taken):
+            tell_apart(self.prima, self._first_batch().to(accelerator.device))
         self.text.tower.to(accelerator.device)
         self.modules = {"prima": self.prima, "text": self.text.tower}
         self.trained = [*self._image_parameters(), *self.text.tower.parameters()]
+        self._words: Words | None = None
+        if settings.words_weight:
+            ids = [self.text.vocabulary.encode(findings) for findings in reports]
+            self._words = Words(self.prima.config.study.flat_dim, ids, self.text.vocabulary.size)
+            self.modules["words"] = self._words.to(accelerator.device)
+            self.trained += self._words.parameters()
         weights = [digest_of(module.state_dict()) for module in self.modules.values()]
         self.digest = " ".join([cohort.digest, *weights, self.text.vocabulary.digest])
         self.counts = {
@@ -81,10 +92,14 @@ class ClipStage(Stage[list[StudyBatch]]):
         measures: dict[str, Tensor] = {}
 
         def loss(embedded: Sequence[Tensor], temperatures: Sequence[Tensor]) -> Tensor:
-            images, texts, series = map(gather_rows, embedded)
+            images, texts, series, *told = map(gather_rows, embedded)
             measures["clip_loss"] = clip_loss(images, texts, temperatures[0])
             measures["patient_loss"] = patient_loss(series, owners, contrast.patient_temperature.detach())
-            return measures["clip_loss"] + self.settings.patient_weight * measures["patient_loss"]
+            total = measures["clip_loss"] + self.settings.patient_weight * measures["patient_loss"]
+            if self._words is None:
+                return total
+            measures["words_loss"] = words_loss(told[0], gather_rows(self._present(batch)))
+            return total + self.settings.words_weight * measures["words_loss"]
 
         share = 1 / self.accelerator.gradient_accumulation_steps
         total = backward_in_chunks(batch, self._embed, loss, [contrast.temperature], share)
@@ -103,7 +118,7 @@ class ClipStage(Stage[list[StudyBatch]]):
             batch = self._batch([unchanged(read_study(self._cohort, study)) for study in studies])
             parts.append(self._embed(batch))
             n_series += batch.n_series
-        images, texts, series = map(gather_rows, self._joined(parts))
+        images, texts, series = map(gather_rows, self._joined([part[:3] for part in parts]))
         owners = self._owners(n_series)
         loss = clip_loss(images, texts, self._contrast.temperature).item()
         patients = patient_loss(series, owners, self._contrast.patient_temperature).item()
@@ -120,6 +135,12 @@ class ClipStage(Stage[list[StudyBatch]]):
         text = (self.text.config, self.text.tower, self.text.vocabulary)
         dtype = getattr(torch, self.settings.export_type)
         write_model(folder, self.prima, model_card("clip", record), text, dtype=dtype)
+
+    def _first_batch(self) -> StudyBatch:
+        """The first studies, the same in all processes."""
+        chance = generator(self.settings.seed, "first batch")
+        studies = [read_study(self._cohort, study) for study in self._train[:_FIRST]]
+        return self._batch([apply(one, draw(one, self.settings.augmentation, chance)) for one in studies])
 
     @property
     def _contrast(self) -> Contrast:
@@ -140,14 +161,21 @@ class ClipStage(Stage[list[StudyBatch]]):
     def _batch(self, studies: Sequence[TrainingStudy]) -> StudyBatch:
         return study_batch(studies, self.text.vocabulary, self.prima.config)
 
-    def _embed(self, batch: StudyBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Images (B, C), texts (B, C) and vectors of the series (S, P), float32."""
+    def _present(self, batch: Sequence[StudyBatch]) -> Tensor:
+        """Which words the reports of this process's studies have."""
+        assert self._words is not None
+        device = self.accelerator.device
+        return torch.cat([self._words.present(chunk.ids.to(device)) for chunk in batch])
+
+    def _embed(self, batch: StudyBatch) -> tuple[Tensor, ...]:
+        """Images (B, C), texts (B, C) and vectors of the series (S, P), and logits of the words if any; float32."""
         batch = batch.to(self.accelerator.device)
         with self.accelerator.autocast():
             series, study = self.prima(batch.tokens, batch.names, batch.n_series, batch.descriptions)
             texts = self.text.tower(batch.ids, batch.lengths)
             vectors = self._contrast(series.registers)
-        return study.clip.float(), texts.float(), vectors.float()
+        told = () if self._words is None else (self._words(study.embedding.float()),)
+        return study.clip.float(), texts.float(), vectors.float(), *told
 
     def _joined(self, parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         """Rows of all parts; a process may have none where few studies are held out."""

@@ -6,7 +6,10 @@ Spelling is American, as in most public collections of reports. Names in braces 
 VENTRICLES = ("slender ventricles", "ventricles of average width", "generous ventricles", "large ventricles")
 """By their width, narrowest first."""
 PATIENT = ("The brain is that of a {patient}.", "The patient is a {patient}.", "Brain of a {patient}.")
-WHO = "{age}-year-old {person} with {ventricles}"
+WHO = "{age}-year-old {person} in {their} {decade} decade with {ventricles}"
+DECADES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
+WORDING = 2
+"""Raised when reports of the same study change, so that what was kept of them is made again."""
 NORMAL_VENTRICLES = (
     "The ventricles and sulci are normal in size and configuration.",
     "Ventricles and sulci are within normal limits for age.",

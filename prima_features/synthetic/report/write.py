@@ -89,10 +89,12 @@ def stage(subject: Subject, kind: str) -> str:
 
 
 def _patient(subject: Subject) -> str:
-    """Such as `72-year-old woman with generous ventricles`: what tells healthy studies apart, too."""
+    """Such as `72-year-old woman in her eighth decade with generous ventricles`: it tells healthy studies apart."""
     return phrases.WHO.format(
         age=int(subject.age),
         person="woman" if subject.sex == "F" else "man",
+        their="her" if subject.sex == "F" else "his",
+        decade=phrases.DECADES[int(subject.age) // 10],
         ventricles=phrases.VENTRICLES[_grade(subject.ventricle_ratio, VENTRICLE_RATIOS)],
     )
 

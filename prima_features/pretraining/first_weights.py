@@ -1,0 +1,51 @@
+"""New weights that tell scans apart from the first step on, which short runs need.
+
+As they are drawn, attention averages over tokens, and registers are the same for all scans: all studies look alike, and
+contrastive training stays where all similarities are equal for hundreds of steps. Small registers and large outputs
+of attention let the scans through; a first batch then gives each number that a projection makes mean 0 and one
+standard deviation (data-dependent initialisation, as in Mishkin and Matas 2016, arXiv 1511.06422).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from prima_features.encoder import Prima, Ragged
+from prima_features.pretraining.collate import StudyBatch
+
+_REGISTERS, _ATTENTION = 0.1, 4.0
+"""What the drawn weights are multiplied by."""
+_PATIENT_SD = 0.1
+"""Of patient discrimination's vectors: their inner products are divided by a tenth."""
+
+
+@torch.no_grad()
+def tell_apart(prima: Prima, batch: StudyBatch) -> None:
+    """Change the newly drawn weights of both ViTs and of patient discrimination, in place.
+
+    Args:
+        prima: with the projection of contrastive training.
+        batch: some tens of studies, on the encoder's device.
+    """
+    assert prima.contrast is not None
+    for vit in (prima.sequence, prima.study):
+        vit.registers.mul_(_REGISTERS)
+        for block in vit.transformer.blocks:
+            for parameter in block.attention.to_out.parameters():
+                parameter.mul_(_ATTENTION)
+    names = prima.names["sequence"](batch.names)
+    registers, embedding = prima.sequence(batch.tokens, names)
+    _standardise(prima.sequence.project, embedding)
+    _standardise(prima.contrast.project[-1], prima.contrast(registers), _PATIENT_SD)
+    series = Ragged.from_lengths(prima.sequence.project(registers), batch.n_series)
+    _, projected = prima.study(series, prima.names["study"](batch.descriptions))
+    _standardise(prima.study.project, projected)
+
+
+def _standardise(linear: nn.Module, outputs: Tensor, sd: float = 1.0) -> None:
+    """Make the outputs (B, C) of a linear layer have mean 0 and one standard deviation each."""
+    assert isinstance(linear, nn.Linear)
+    factor = sd / outputs.std(dim=0).clamp(min=1e-6)
+    linear.weight.mul_(factor[:, None])
+    linear.bias.sub_(outputs.mean(dim=0)).mul_(factor)

@@ -1,0 +1,79 @@
+"""Weights for short runs, and the words of reports as labels."""
+
+import pytest
+import torch
+
+from prima_features.encoder import Prima, PrimaConfig, Ragged
+from prima_features.encoder.config import (
+    ContrastConfig,
+    NameConfig,
+    NamesConfig,
+    TokenizerConfig,
+    TransformerConfig,
+    ViTConfig,
+)
+from prima_features.errors import UsageError
+from prima_features.pretraining.collate import StudyBatch
+from prima_features.pretraining.first_weights import tell_apart
+from prima_features.pretraining.objectives import Words, words_loss
+
+SMALL = TransformerConfig(dim=32, depth=1, heads=2, dim_head=8, mlp_dim=20)
+CONFIG = PrimaConfig(
+    tokenizer=TokenizerConfig(channels=(4, 6), res_channels=(4, 4), codes=16),
+    names=NamesConfig(NameConfig(SMALL, out_dim=289), NameConfig(SMALL, out_dim=32)),
+    sequence=ViTConfig(
+        TransformerConfig(dim=289, depth=2, heads=2, dim_head=16, mlp_dim=40), registers=3, out_dim=32
+    ),
+    study=ViTConfig(SMALL, registers=3, out_dim=12),
+    contrast=ContrastConfig(hidden=16, out_dim=8),
+)
+
+
+def some_studies(count: int = 24) -> StudyBatch:
+    torch.manual_seed(0)
+    tokens = [0.3 * torch.randn(60, 289) + 0.2 * torch.randn(289) for _ in range(2 * count)]
+    return StudyBatch(
+        Ragged.from_list(tokens),
+        ["T1", "T2"] * count,
+        [2] * count,
+        ["MRI"] * count,
+        torch.zeros(count, 1, dtype=torch.long),
+        torch.ones(count, dtype=torch.long),
+    )
+
+
+def embedded(prima: Prima, batch: StudyBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    with torch.inference_mode():
+        series, study = prima(batch.tokens, batch.names, batch.n_series, batch.descriptions)
+        assert prima.contrast is not None
+        return series.embedding, study.clip, prima.contrast(series.registers)
+
+
+def test_studies_that_look_alike_with_drawn_weights_are_told_apart() -> None:
+    batch = some_studies()
+    prima = Prima(CONFIG)
+    _, before, _ = embedded(prima, batch)
+    tell_apart(prima, batch)
+    series, after, patients = embedded(prima, batch)
+    assert (before @ before.T).mean() > 0.95
+    assert (after @ after.T).mean() < 0.3
+    torch.testing.assert_close(series.mean(0), torch.zeros(32), atol=1e-3, rtol=0)
+    torch.testing.assert_close(series.std(0), torch.ones(32), atol=1e-3, rtol=0)
+    torch.testing.assert_close(patients.std(0), torch.full((8,), 0.1), atol=1e-3, rtol=0)
+
+
+def test_words_are_those_that_tell_reports_apart_and_start_from_their_frequency() -> None:
+    reports = [[9, 0, 1, 9], [9, 0, 2], [9, 0, 1], [9, 2, 3]]
+    words = Words(dim=5, reports=reports, size=10)
+    assert words.chosen.tolist() == [0, 1, 2, 3]  # 9 is in all of them, the others are in none
+    ids = torch.tensor([[9, 0, 1, 9], [9, 2, 3, 9]])
+    assert words.present(ids).tolist() == [[1, 1, 0, 0], [0, 0, 1, 1]]
+    logits = words(torch.randn(2, 5))
+    torch.testing.assert_close(logits.sigmoid(), torch.tensor([[0.75, 0.5, 0.5, 0.25]]).expand(2, -1))
+    by_hand = -(0.75 * 0.5 * 0.5 * 0.75 * 1.0 * torch.ones(())).log() / 4
+    torch.testing.assert_close(words_loss(logits[:1], words.present(ids[:1])), by_hand)
+
+
+def test_reports_that_are_all_alike_have_no_words_to_tell() -> None:
+    with pytest.raises(UsageError, match="words_weight: no word"):
+        Words(dim=5, reports=[[1, 2], [2, 1]], size=4)
