@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from prima_features.encoder import Prima, Ragged
+from prima_features.encoder.transformer import Attention
 from prima_features.pretraining.collate import StudyBatch
 
 _REGISTERS, _ATTENTION = 0.1, 4.0
@@ -31,8 +32,8 @@ def tell_apart(prima: Prima, batch: StudyBatch) -> None:
     assert prima.contrast is not None
     for vit in (prima.sequence, prima.study):
         vit.registers.mul_(_REGISTERS)
-        for block in vit.transformer.blocks:
-            for parameter in block.attention.to_out.parameters():
+        for attention in (part for part in vit.transformer.modules() if isinstance(part, Attention)):
+            for parameter in attention.to_out.parameters():
                 parameter.mul_(_ATTENTION)
     names = prima.names["sequence"](batch.names)
     registers, embedding = prima.sequence(batch.tokens, names)
