@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from prima_features.doctor.scan import VERSION
+from prima_features.weights.directory import ANSWER
 
-FILE = "known_answer.json"
 HOW_TO_RECORD = "on a machine that you trust, run prima doctor --model DIR --record-answer"
 
 
@@ -51,9 +51,9 @@ def write_answer(directory: Path, answer: Answer) -> Path:
     # Five digits are far finer than any tolerance, and keep the package small.
     vectors = {name: np.vectorize(_five_digits)(values).tolist() for name, values in answer.vectors.items()}
     record = {"scan": VERSION, "model_sha256": answer.model_sha256} | vectors
-    with replacing(directory / FILE) as temporary:
+    with replacing(directory / ANSWER) as temporary:
         temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
-    return directory / FILE
+    return directory / ANSWER
 
 
 def read_answer(directory: Path) -> Answer | None:
@@ -64,7 +64,7 @@ def read_answer(directory: Path) -> Answer | None:
     """
     from prima_features.errors import UsageError
 
-    path = directory / FILE
+    path = directory / ANSWER
     if not path.is_file():
         return None
     try:

@@ -19,9 +19,12 @@ CARD = "README.md"
 CHECKSUMS = "SHA256SUMS"
 """Lines as `sha256sum` writes them, so that `sha256sum -c SHA256SUMS` checks a directory too."""
 
+ANSWER = "known_answer.json"
+"""What the model makes of a made-up scan, for `prima doctor`; it names the weights that it is for."""
+
 CHECKED = (CONFIG, MODEL, TEXT, HEADS, VOCABULARY)
 """The files that checksums are recorded of. Not the card, which people edit."""
-FILES = (*CHECKED, CARD, CHECKSUMS)
+FILES = (*CHECKED, CARD, CHECKSUMS, ANSWER)
 
 
 def is_model_directory(path: Path) -> bool:

@@ -10,13 +10,13 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from prima_features.doctor import scan
-from prima_features.doctor.answer import FILE, read_answer
+from prima_features.doctor.answer import read_answer
 from prima_features.doctor.check import Check, Setup, Status
 from prima_features.doctor.known_answer import TOLERANCE, known_answer, record_answer
 from prima_features.doctor.weights import weights
 from prima_features.errors import UsageError
 from prima_features.weights import DEFAULT_MODEL, bundled
-from prima_features.weights.directory import sha256
+from prima_features.weights.directory import ANSWER, sha256
 
 RECORD = "record it: prima doctor --model prima_features/weights/bundled/NAME --record-answer"
 
@@ -61,7 +61,7 @@ def test_an_answer_for_other_weights_is_no_proof_until_it_is_recorded_again(
     assert found.status is Status.WARN
     assert "other weights" in found.found
     before = read_answer(model)
-    assert record_answer(Setup(tmp_path, str(model), "cpu")) == model / FILE
+    assert record_answer(Setup(tmp_path, str(model), "cpu")) == model / ANSWER
     assert check(model, tmp_path).status is Status.PASS
     assert read_answer(model).error(before) > TOLERANCE
     (hashes,) = weights(Setup(model=str(model)))
@@ -73,9 +73,9 @@ def test_an_answer_for_other_weights_is_no_proof_until_it_is_recorded_again(
 def test_other_numbers_than_the_recorded_ones_are_noticed(
     model: Path, tmp_path: Path, factor: float, status: Status
 ) -> None:
-    record = json.loads((model / FILE).read_text())
+    record = json.loads((model / ANSWER).read_text())
     record["clip"] = (np.array(record["clip"]) * factor).tolist()
-    (model / FILE).write_text(json.dumps(record))
+    (model / ANSWER).write_text(json.dumps(record))
     found = check(model, tmp_path)
     assert found.status is status, found
 
@@ -83,9 +83,9 @@ def test_other_numbers_than_the_recorded_ones_are_noticed(
 def test_a_model_without_an_answer_is_a_warning_and_a_damaged_answer_an_error(
     model: Path, tmp_path: Path
 ) -> None:
-    (model / FILE).unlink()
+    (model / ANSWER).unlink()
     assert "no answer is recorded" in check(model, tmp_path).found
-    (model / FILE).write_text("{")
+    (model / ANSWER).write_text("{")
     with pytest.raises(UsageError, match=r"known_answer\.json is damaged"):
         check(model, tmp_path)
 
