@@ -31,6 +31,7 @@ import torch
 
 from prima_features import PrimaModel
 from prima_features.encoder import Ragged
+from prima_features.errors import UsageError
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.sources.rendered import RenderedSeries
 from prima_features.pretraining.validation.recall import retrieval
@@ -303,7 +304,11 @@ def probes(X: np.ndarray, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any
             }
         )
         features = Features.of(np.ascontiguousarray(X[rows], dtype=np.float32))
-        result = Probe(task).cross_validate(features, frame, Plan(site_check=False))
+        try:
+            result = Probe(task).cross_validate(features, frame, Plan(site_check=False))
+        except UsageError as error:  # few studies hold too few of a class
+            found[task] = {"refused": str(error)}
+            continue
         shown = ("mae", "pearson_r") if is_age else ("auroc",)
         document = result.metrics_json()
         found[task] = {
