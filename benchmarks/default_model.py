@@ -19,7 +19,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,7 +31,7 @@ import torch
 
 from prima_features import PrimaModel
 from prima_features.encoder import Ragged
-from prima_features.errors import UsageError
+from prima_features.errors import SeriesError, UsageError
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.sources.rendered import RenderedSeries
 from prima_features.pretraining.validation.recall import retrieval
@@ -382,7 +382,9 @@ def retrieve(name: str, place: str, studies: Sequence[Mapping[str, Any]]) -> dic
     folder = load(place).directory
     assert folder is not None
     tower = load_text(folder)
-    vocabulary = read_vocabulary(folder, tower.config.max_tokens)
+    text = load(place).config.text
+    assert text is not None
+    vocabulary = read_vocabulary(folder, text.max_tokens)
     reports = [json.loads(str(study["findings"])) for study in studies]
     with torch.inference_mode():
         parts = [tower(*vocabulary.batch(reports[i : i + 50])) for i in range(0, len(reports), 50)]
@@ -399,12 +401,14 @@ def real_scans(place: str, studies: Sequence[Mapping[str, Any]], folder: Path) -
     X, types, _ = series_frame("trained", studies)
     fitted = classifier().fit(X, types)
     model = load(place)
-    said = {}
+    said: dict[str, Any] = {}
     for study in find(folder).studies:
         for series in study.series:
-            subvolumes = cut(
-                read_volume(replace(series, name=HIDDEN), model.preprocessing), model.preprocessing
-            )
+            try:
+                subvolumes = cut(read_volume(series, model.preprocessing), model.preprocessing)
+            except SeriesError as error:  # the folder holds files that no model can use
+                said[series.source] = {"refused": str(error)}
+                continue
             _, unnamed = vectors(model, [subvolumes], [latents_of(model, subvolumes)], [HIDDEN])
             shares = fitted.predict_proba(unnamed)[0]
             said[series.source] = {
