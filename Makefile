@@ -43,9 +43,11 @@ pretrain-default: $(READY)
 
 # Puts what was trained into the package, with the card in model_cards.
 bundle-default:
+	mkdir -p prima_features/weights/bundled/prima-synth
 	cd $(SYNTH)/clip && cp config.json model.safetensors text.safetensors tokenizer.json SHA256SUMS \
 	  "$(CURDIR)/prima_features/weights/bundled/prima-synth/"
 	cp model_cards/prima-synth.md prima_features/weights/bundled/prima-synth/README.md
+	$(BIN)/prima doctor --model prima_features/weights/bundled/prima-synth --record-answer
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -34,6 +34,8 @@ from prima_features.encoder import Ragged
 from prima_features.errors import SeriesError, UsageError
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.sources.rendered import RenderedSeries
+from prima_features.pretraining.start import digest_of
+from prima_features.pretraining.tokenize import latents as latents_of
 from prima_features.pretraining.validation.recall import retrieval
 from prima_features.pretraining.vocabulary import read_vocabulary
 from prima_features.probes import Features, Probe, tasks
@@ -200,18 +202,12 @@ def encoded(
         model = load(place)
         tokenizer = _tokenizer_digest(place)
         if tokenizer not in latents:
-            latents[tokenizer] = [latents_of(model, one) for one in series]
+            latents[tokenizer] = [latents_of(model, one, torch.float32) for one in series]
         study, unnamed = vectors(model, series, latents[tokenizer], names)
         found[f"{name}/of"] = np.array(_digest(place))
         found[f"{name}/study"], found[f"{name}/clip"] = study
         found[f"{name}/unnamed"] = unnamed
     return found
-
-
-@torch.inference_mode()
-def latents_of(model: PrimaModel, one: Subvolumes) -> torch.Tensor:
-    """Latents of the different subvolumes of a series."""
-    return torch.cat([model.encode_subvolumes(part) for part in torch.from_numpy(one.values).split(64)])
 
 
 @torch.inference_mode()
@@ -245,13 +241,11 @@ def _digest(place: str) -> str:
 
 @cache
 def _tokenizer_digest(place: str) -> str:
-    from prima_features.pretraining.start import digest_of
-
     return digest_of(load(place).tokenizer.encoder.state_dict())
 
 
 def intensities(scans: Sequence[Acquisition], volumes: Sequence[Volume]) -> np.ndarray:
-    """For each sequence a histogram of its foreground, and the volumes of bright and dark tissue in ml.
+    """For each sequence a histogram of its foreground, and the volumes of bright and dark tissue and of all, in liters.
 
     Intensities are divided by the foreground's median. Zeros where a study lacks the sequence.
     """
@@ -409,7 +403,9 @@ def real_scans(place: str, studies: Sequence[Mapping[str, Any]], folder: Path) -
             except SeriesError as error:  # the folder holds files that no model can use
                 said[series.source] = {"refused": str(error)}
                 continue
-            _, unnamed = vectors(model, [subvolumes], [latents_of(model, subvolumes)], [HIDDEN])
+            _, unnamed = vectors(
+                model, [subvolumes], [latents_of(model, subvolumes, torch.float32)], [HIDDEN]
+            )
             shares = fitted.predict_proba(unnamed)[0]
             said[series.source] = {
                 str(kind): round(float(share), 3) for kind, share in zip(fitted.classes_, shares, strict=True)
