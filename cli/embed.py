@@ -156,7 +156,7 @@ def embed(
         output = bids_app_output(folder, source, find_options)
 
     from prima_features.embedding.device import pick_device
-    from prima_features.embedding.engine import EngineOptions
+    from prima_features.embedding.engine_options import EngineOptions
     from prima_features.embedding.run import embed as run
     from prima_features.embedding.run_options import RunOptions
     from prima_features.embedding.shard import parse_shard

@@ -1,4 +1,8 @@
-"""Many studies through the networks at once: tokens of several series fill a batch, sequences are ragged."""
+"""The second step of every engine: many studies through the networks at once.
+
+`encode_window` turns prepared studies into results, one for each. Tokens of several series fill a batch, and the
+sequences of many series are one ragged batch.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from prima_features.embedding.engine_options import EngineOptions
+from prima_features.embedding.failures import failure_of
 from prima_features.embedding.prepare import PreparedSeries, PreparedStudy
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, TokenLevel
+from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, Result, TokenLevel
+from prima_features.embedding.stages import StageTimes
 from prima_features.encoder import Prima, Ragged
 from prima_features.encoder.vectors import PLACE_DIM
 
@@ -16,30 +23,59 @@ _SEQUENCE_TOKENS = 16384
 """Token vectors that go through the sequence ViT in one call: bounds its memory."""
 
 
-@torch.inference_mode()
-def encode_studies(
-    model: Prima, studies: Sequence[PreparedStudy], batch_size: int, keep_tokens: bool = False
-) -> list[EmbeddedStudy]:
-    """Encode studies together; each result is what the study gives alone, to rounding.
+def encode_window(
+    model: Prima, window: Sequence[PreparedStudy], options: EngineOptions, times: StageTimes
+) -> list[Result]:
+    """Encode studies together; where that fails, one by one, so that one cannot take others with it.
 
     Args:
         model: in evaluation mode, on the device to compute on.
-        studies: each with at least one series.
-        batch_size: subvolumes in one call of the tokenizer.
-        keep_tokens: also return each token's latent.
+        window: one or more studies; those without a series fail with the reasons they bring.
+        times: the time it takes and the tokens are added to this.
+
+    Returns:
+        A result for each study, in order: what the study gives alone, to rounding.
     """
+    usable = [study for study in window if study.series]
+    encoded = {result.id: result for result in _encode_or_split(model, usable, options, times)}
+    return [encoded.get(one.study.id) or FailedStudy(one.study.id, one.failures) for one in window]
+
+
+def _encode_or_split(
+    model: Prima, studies: Sequence[PreparedStudy], options: EngineOptions, times: StageTimes
+) -> list[Result]:
+    if not studies:
+        return []
+    try:
+        return list(_encode(model, studies, options, times))
+    except Exception as error:
+        if len(studies) > 1:
+            return [result for one in studies for result in _encode_or_split(model, [one], options, times)]
+        only = studies[0]
+        failure = failure_of(only.study, None, "encode", error)
+        return [FailedStudy(only.study.id, (*only.failures, failure))]
+
+
+@torch.inference_mode()
+def _encode(
+    model: Prima, studies: Sequence[PreparedStudy], options: EngineOptions, times: StageTimes
+) -> list[EmbeddedStudy]:
     series = [one for study in studies for one in study.series]
-    latents = _encode_subvolumes(model, series, batch_size)
-    tokens = [_token_vectors(model, one, latent) for one, latent in zip(series, latents, strict=True)]
-    vectors = _encode_sequences(model, series, tokens)
     lengths = [len(study.series) for study in studies]
-    output = model.encode_study(
-        Ragged.from_list(list(vectors.split(lengths))), [study.study.description for study in studies]
-    )
-    embedded = [
-        _embedded_series(one, vector, sequence if keep_tokens else None)
-        for one, vector, sequence in zip(series, _to_numpy(vectors), tokens, strict=True)
-    ]
+    with times.measure("tokenizer"):
+        latents = _encode_subvolumes(model, series, options.batch_size)
+    with times.measure("transformers"):
+        tokens = [_token_vectors(model, one, latent) for one, latent in zip(series, latents, strict=True)]
+        vectors = _encode_sequences(model, series, tokens)
+        output = model.encode_study(
+            Ragged.from_lengths(vectors, lengths), [study.study.description for study in studies]
+        )
+        embedded = [
+            _embedded_series(one, vector, sequence if options.keep_tokens else None)
+            for one, vector, sequence in zip(series, _to_numpy(vectors), tokens, strict=True)
+        ]
+    times.n_subvolumes += sum(study.n_subvolumes for study in studies)
+    times.n_tokens += sum(len(one.subvolumes) for one in series)
     rows = np.cumsum([0, *lengths])
     return [
         EmbeddedStudy(

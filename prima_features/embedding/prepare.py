@@ -1,10 +1,17 @@
-"""Studies made ready for the encoder: read, resampled and cut into subvolumes."""
+"""The first step of every engine: studies made ready for the encoder, read, resampled and cut into subvolumes.
+
+`StudyReader` is that step as a picklable function of one study. Nothing here imports torch, so that a process that
+only reads starts quickly and stays small.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from prima_features.embedding.failures import failure_of
+from prima_features.embedding.outage import check_disk
 from prima_features.embedding.records import Failure
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import Series, Study
@@ -30,6 +37,8 @@ class PreparedStudy:
     study: Study
     series: tuple[PreparedSeries, ...]
     failures: tuple[Failure, ...] = ()
+    seconds: float = 0.0
+    """Time that reading took."""
 
     @property
     def n_subvolumes(self) -> int:
@@ -46,6 +55,31 @@ def prepare_series(series: Series, preprocessing: Preprocessing, options: ReadOp
     volume = read_volume(series, preprocessing, options)
     z, y, x = volume.values.shape
     return PreparedSeries(series, cut(volume, preprocessing), volume.plane, (z, y, x), volume.spacing)
+
+
+@dataclass(frozen=True)
+class StudyReader:
+    """Reads whole studies; what is wrong with a series is recorded, and the others go on."""
+
+    preprocessing: Preprocessing
+    options: ReadOptions
+
+    def __call__(self, study: Study) -> PreparedStudy:
+        """Read a study.
+
+        Raises:
+            SourceError: the disk with the scans does not answer any more.
+        """
+        began = time.monotonic()
+        series: list[PreparedSeries] = []
+        failures: list[Failure] = []
+        for one in study.series:
+            try:
+                series.append(prepare_series(one, self.preprocessing, self.options))
+            except Exception as error:
+                check_disk(error, one.files)
+                failures.append(failure_of(study, one, "read", error))
+        return PreparedStudy(study, tuple(series), tuple(failures), time.monotonic() - began)
 
 
 def windows(studies: Iterable[PreparedStudy], n_subvolumes: int) -> Iterator[list[PreparedStudy]]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from prima_features.embedding.agree import agree
 from prima_features.embedding.claims import Claims
 from prima_features.embedding.disk import state_of
-from prima_features.embedding.engine import EngineOptions
+from prima_features.embedding.engine import Engine, embed_studies
+from prima_features.embedding.engine_options import EngineOptions
 from prima_features.embedding.ids import (
     agree_on_pseudonyms,
     forget_key,
@@ -27,6 +28,7 @@ from prima_features.embedding.plan import Plan
 from prima_features.embedding.records import Failure
 from prima_features.embedding.run_options import RunOptions
 from prima_features.embedding.shard import Shard
+from prima_features.embedding.stages import StageTimes
 from prima_features.embedding.stored import StoredStudies
 from prima_features.embedding.work import Work, failed_fast
 from prima_features.embedding.write import Provenance, VectorType
@@ -63,6 +65,8 @@ class Summary:
     """Studies that were not embedded by this run: finished before, or by another process."""
     failures: tuple[Failure, ...]
     seconds: float
+    times: StageTimes
+    """Where this process's time went; the network, reading ahead and writing overlap."""
 
     @property
     def complete(self) -> bool:
@@ -77,6 +81,7 @@ def embed(
     find_options: FindOptions = FindOptions(),
     engine_options: EngineOptions = EngineOptions(),
     run_options: RunOptions = RunOptions(),
+    engine: Engine = embed_studies,
     description: str | None = None,
     dtype: VectorType = "float32",
     keep_patient_id: bool = False,
@@ -96,6 +101,7 @@ def embed(
         model: a loaded model, or its name, directory or Hub id.
         find_options: what to look for in the source, and which subjects.
         run_options: a share of the studies, and what to do with failed or finished ones.
+        engine: what reads and encodes the studies.
         description: study description that the model reads, in place of the scan's own.
         dtype: number type of the stored vectors.
         keep_patient_id: store DICOM PatientIDs in place of pseudonyms.
@@ -141,7 +147,7 @@ def embed(
             write_ids(output, studies, pseudonyms, scratch=parts.folder)
         _warn_of_dropped(output, plan)
         work = Work(source, output, studies, share, plan, run_options, claims, tell, stopping)
-        work.run(model, engine_options)
+        work.run(engine, model, engine_options)
     heads = [work.heads[study_id] for study_id in share]
     summary = Summary(
         output=output,
@@ -152,6 +158,7 @@ def embed(
         n_kept=len(heads) - work.n_embedded,
         failures=left_out + tuple(failure for head in heads for failure in head.failures),
         seconds=time.monotonic() - started,
+        times=work.times,
     )
     if not summary.n_studies and run_options.shard.is_all:
         if pseudonyms is not None and not ids_were_there:

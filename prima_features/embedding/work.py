@@ -8,13 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from prima_features.embedding.claims import Claims
-from prima_features.embedding.engine import EngineOptions, embed_studies
+from prima_features.embedding.engine import Engine
+from prima_features.embedding.engine_options import EngineOptions
 from prima_features.embedding.finished import DamagedPartError, Finished
 from prima_features.embedding.outage import check_source
 from prima_features.embedding.parts import Head, Parts
 from prima_features.embedding.plan import Plan
 from prima_features.embedding.records import FailedStudy, Failure, Result
 from prima_features.embedding.run_options import RunOptions
+from prima_features.embedding.stages import StageTimes
 from prima_features.embedding.write import write_embeddings
 from prima_features.encoder import Prima
 from prima_features.errors import FailedFastError, OutputError, StoppedError
@@ -30,6 +32,7 @@ class Work:
     Attributes:
         heads: of the share's finished studies.
         n_embedded: studies that this process has tried itself.
+        times: where its time went.
 
     Args:
         source: where the studies were found.
@@ -53,6 +56,7 @@ class Work:
     ):
         self.heads: dict[str, Head] = {}
         self.n_embedded = 0
+        self.times = StageTimes()
         self._source, self._output, self._plan, self._options = source, output, plan, options
         self._studies = {study.id: study for study in studies}
         self._share = share
@@ -60,8 +64,11 @@ class Work:
         self._finished = Finished(output, studies, plan, self._parts)
         self._on_study, self._stopping = on_study, stopping
 
-    def run(self, model: Prima, options: EngineOptions) -> None:
+    def run(self, engine: Engine, model: Prima, options: EngineOptions) -> None:
         """Embed the share; where that is all, write the output, if any study succeeded, and remove the parts.
+
+        Args:
+            engine: what embeds studies with this model and these options.
 
         Raises:
             StoppedError: `stopping` said so.
@@ -70,9 +77,9 @@ class Work:
             OutputError: the disk is full or went away.
         """
         try:
-            self._embed_share(model, options)
+            self._embed_share(engine, model, options)
             while self._is_to_be_written and not self._write_output():
-                self._embed_share(model, options)
+                self._embed_share(engine, model, options)
             if self._options.shard.is_all:
                 self._clear()
         except OutputError:
@@ -89,10 +96,11 @@ class Work:
     def _unfinished(self) -> list[str]:
         return [study_id for study_id in self._share if study_id not in self.heads]
 
-    def _embed_share(self, model: Prima, options: EngineOptions) -> None:
+    def _embed_share(self, engine: Engine, model: Prima, options: EngineOptions) -> None:
         while waiting := self._unfinished():
-            for result in embed_studies(self._claimed(waiting), model, options, self._stopping):
-                self._keep(result)
+            for result in engine(self._claimed(waiting), model, options, self._stopping, self.times):
+                with self.times.measure("write"):
+                    self._keep(result)
             left = self._unfinished()
             if left and self._stopping():
                 raise self._stopped()
@@ -147,14 +155,15 @@ class Work:
                 time.sleep(_POLL)
                 continue
             try:
-                write_embeddings(
-                    self._output,
-                    self._results(),
-                    self._plan.provenance,
-                    self._plan.left_out,
-                    self._plan.dtype,
-                    scratch=self._parts.folder,
-                )
+                with self.times.measure("write"):
+                    write_embeddings(
+                        self._output,
+                        self._results(),
+                        self._plan.provenance,
+                        self._plan.left_out,
+                        self._plan.dtype,
+                        scratch=self._parts.folder,
+                    )
                 break
             except DamagedPartError as error:
                 del self.heads[error.study_id]

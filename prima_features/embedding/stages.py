@@ -1,0 +1,45 @@
+"""Where a run's time goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Literal
+
+Stage = Literal["read", "wait", "tokenizer", "transformers", "write"]
+
+
+@dataclass
+class StageTimes:
+    """Seconds of each stage, and what they were spent on. Engines add to it; `embed()` hands it out."""
+
+    read: float = 0.0
+    """Reading, resampling and cutting; of all processes together."""
+    wait: float = 0.0
+    """The network had nothing to do because nothing was read yet."""
+    tokenizer: float = 0.0
+    """Subvolumes to latents."""
+    transformers: float = 0.0
+    """Sequence ViT, study ViT and the names."""
+    write: float = 0.0
+    """Parts, and the file made of them."""
+    n_subvolumes: int = 0
+    """Subvolumes that the tokenizer encoded."""
+    n_tokens: int = 0
+    """Tokens that the sequence ViT read: subvolumes, with those that are kept twice."""
+
+    @contextmanager
+    def measure(self, stage: Stage) -> Iterator[None]:
+        """Add the block's time by the clock to a stage."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self, stage, getattr(self, stage) + time.monotonic() - began)
+
+    def add(self, other: StageTimes) -> None:
+        """Add what another engine, process or machine measured."""
+        for field in fields(self):
+            setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
