@@ -62,11 +62,35 @@ def embed(
     ] = "float32",
     device: Annotated[
         str,
-        typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one."),
+        typer.Option(
+            "--device",
+            help="auto, cpu, cuda, cuda:1, cuda:0,cuda:2; auto takes GPUs where there are any, and cuda all of them.",
+        ),
     ] = "auto",
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        typer.Option(
+            "--precision", help="What the network computes in; auto is bf16 on a GPU, fp32 on a CPU."
+        ),
+    ] = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=0,
+            help="Processes that read scans meanwhile; 0 reads in the main one. Chosen by cores.",
+            show_default=False,
+        ),
+    ] = None,
     batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Subvolumes in one call of the tokenizer.")
-    ] = 32,
+        int | None,
+        typer.Option(
+            "--batch-size",
+            min=1,
+            help="Subvolumes in one call of the tokenizer (default: 32, on a GPU 256).",
+            show_default=False,
+        ),
+    ] = None,
     shard: Annotated[
         str,
         typer.Option(
@@ -155,7 +179,7 @@ def embed(
     if folder is not None:
         output = bids_app_output(folder, source, find_options)
 
-    from prima_features.embedding.device import pick_device
+    from prima_features.embedding.device import default_batch_size, pick_devices
     from prima_features.embedding.engine_options import EngineOptions
     from prima_features.embedding.run import embed as run
     from prima_features.embedding.run_options import RunOptions
@@ -165,14 +189,23 @@ def embed(
     from prima_features.weights.untrained import NAME as UNTRAINED
 
     run_options = RunOptions(parse_shard(shard), retry_failed, force, fail_fast)
-    loaded = PrimaModel.from_pretrained(model, device=pick_device(device))
+    devices = pick_devices(device)
+    engine_options = EngineOptions(
+        read=ReadOptions(slice_axis, min_slices),
+        batch_size=batch_size or default_batch_size(devices[0]),
+        keep_tokens=level == "token",
+        precision=precision,
+        workers=workers,
+        devices=tuple(map(str, devices)),
+    )
+    loaded = PrimaModel.from_pretrained(model, device=devices[0])
     with embed_progress() as on_study:
         summary = run(
             source,
             output,
             loaded,
             find_options,
-            EngineOptions(ReadOptions(slice_axis, min_slices), batch_size, keep_tokens=level == "token"),
+            engine_options,
             run_options,
             description=study_description,
             dtype=dtype,

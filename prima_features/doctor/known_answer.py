@@ -53,6 +53,7 @@ def embed_scan(model: PrimaModel, folder: Path) -> Answer:
     """The scan's vectors, through files in `folder` that are gone afterwards."""
     from torch.backends import cudnn
 
+    from prima_features.embedding.engine_options import EngineOptions
     from prima_features.embedding.read import read_embeddings
     from prima_features.embedding.run import embed
 
@@ -60,7 +61,7 @@ def embed_scan(model: PrimaModel, folder: Path) -> Answer:
     with TemporaryDirectory(prefix=".prima-doctor-", dir=folder) as scratch, cudnn.flags(allow_tf32=False):
         scan, output = Path(scratch) / "scan", Path(scratch) / "answer.h5"
         write_scan(scan / "study")
-        embed(scan, output, model)
+        embed(scan, output, model, engine_options=EngineOptions(precision="fp32"))
         file = read_embeddings(output)
         return Answer(model.sha256, file.study_embedding[0], file.clip_embedding[0], file.series_embedding)
 

@@ -6,13 +6,13 @@ sequences of many series are one ragged batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from prima_features.embedding.engine_options import EngineOptions
 from prima_features.embedding.failures import failure_of
+from prima_features.embedding.network import Network
 from prima_features.embedding.prepare import PreparedSeries, PreparedStudy
 from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, Result, TokenLevel
 from prima_features.embedding.stages import StageTimes
@@ -23,34 +23,52 @@ _SEQUENCE_TOKENS = 16384
 """Token vectors that go through the sequence ViT in one call: bounds its memory."""
 
 
+class AbandonedError(BaseException):
+    """Nobody wants the results any more. Not an `Exception`, which would be taken for a study's failure."""
+
+
+def _never() -> None:
+    """Give up never."""
+
+
 def encode_window(
-    model: Prima, window: Sequence[PreparedStudy], options: EngineOptions, times: StageTimes
+    network: Network,
+    window: Sequence[PreparedStudy],
+    times: StageTimes,
+    keep_tokens: bool = False,
+    check: Callable[[], None] = _never,
 ) -> list[Result]:
     """Encode studies together; where that fails, one by one, so that one cannot take others with it.
 
     Args:
-        model: in evaluation mode, on the device to compute on.
         window: one or more studies; those without a series fail with the reasons they bring.
         times: the time it takes and the tokens are added to this.
+        keep_tokens: also return each token's latent.
+        check: called now and then; may raise `AbandonedError`.
 
     Returns:
         A result for each study, in order: what the study gives alone, to rounding.
     """
     usable = [study for study in window if study.series]
-    encoded = {result.id: result for result in _encode_or_split(model, usable, options, times)}
+    encoded = {result.id: result for result in _encode_or_split(network, usable, times, keep_tokens, check)}
     return [encoded.get(one.study.id) or FailedStudy(one.study.id, one.failures) for one in window]
 
 
 def _encode_or_split(
-    model: Prima, studies: Sequence[PreparedStudy], options: EngineOptions, times: StageTimes
+    network: Network,
+    studies: Sequence[PreparedStudy],
+    times: StageTimes,
+    keep_tokens: bool,
+    check: Callable[[], None],
 ) -> list[Result]:
     if not studies:
         return []
     try:
-        return list(_encode(model, studies, options, times))
+        return list(_encode(network, studies, times, keep_tokens, check))
     except Exception as error:
         if len(studies) > 1:
-            return [result for one in studies for result in _encode_or_split(model, [one], options, times)]
+            alone = (_encode_or_split(network, [one], times, keep_tokens, check) for one in studies)
+            return [result for results in alone for result in results]
         only = studies[0]
         failure = failure_of(only.study, None, "encode", error)
         return [FailedStudy(only.study.id, (*only.failures, failure))]
@@ -58,20 +76,27 @@ def _encode_or_split(
 
 @torch.inference_mode()
 def _encode(
-    model: Prima, studies: Sequence[PreparedStudy], options: EngineOptions, times: StageTimes
+    network: Network,
+    studies: Sequence[PreparedStudy],
+    times: StageTimes,
+    keep_tokens: bool,
+    check: Callable[[], None],
 ) -> list[EmbeddedStudy]:
+    model = network.model
     series = [one for study in studies for one in study.series]
     lengths = [len(study.series) for study in studies]
     with times.measure("tokenizer"):
-        latents = _encode_subvolumes(model, series, options.batch_size)
-    with times.measure("transformers"):
+        latents = _encode_subvolumes(network, series, check)
+        if latents and latents[0].is_cuda:
+            torch.cuda.synchronize(latents[0].device)  # else their time would be counted as the transformers'
+    with times.measure("transformers"), network.computing():
         tokens = [_token_vectors(model, one, latent) for one, latent in zip(series, latents, strict=True)]
         vectors = _encode_sequences(model, series, tokens)
         output = model.encode_study(
             Ragged.from_lengths(vectors, lengths), [study.study.description for study in studies]
         )
         embedded = [
-            _embedded_series(one, vector, sequence if options.keep_tokens else None)
+            _embedded_series(one, vector, sequence if keep_tokens else None)
             for one, vector, sequence in zip(series, _to_numpy(vectors), tokens, strict=True)
         ]
     times.n_subvolumes += sum(study.n_subvolumes for study in studies)
@@ -95,7 +120,9 @@ def _encode(
     ]
 
 
-def _encode_subvolumes(model: Prima, series: Sequence[PreparedSeries], batch_size: int) -> list[torch.Tensor]:
+def _encode_subvolumes(
+    network: Network, series: Sequence[PreparedSeries], check: Callable[[], None]
+) -> list[torch.Tensor]:
     """Latents (U, ...) of each series. Series with the same slice axis share batches."""
     latents: list[torch.Tensor] = [torch.empty(0)] * len(series)
     for axis in range(3):
@@ -103,8 +130,7 @@ def _encode_subvolumes(model: Prima, series: Sequence[PreparedSeries], batch_siz
         if not members:
             continue
         values = [torch.from_numpy(series[i].subvolumes.values) for i in members]
-        batches = torch.cat(values).split(batch_size)
-        encoded = torch.cat([model.encode_subvolumes(batch.to(model.device)) for batch in batches])
+        encoded = network.latents(torch.cat(values), axis, check)
         for i, latent in zip(members, encoded.split([len(v) for v in values]), strict=True):
             latents[i] = latent
     return latents

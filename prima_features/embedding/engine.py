@@ -7,19 +7,30 @@ All engines are made of the same two steps, which are the only places that catch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import takewhile
+from queue import SimpleQueue
+from types import TracebackType
 from typing import Protocol
 
-from prima_features.embedding.encode import encode_window
+import torch
+
+from prima_features.embedding.device import compute_dtype
+from prima_features.embedding.encode import AbandonedError, encode_window
 from prima_features.embedding.engine_options import EngineOptions
+from prima_features.embedding.network import Network
 from prima_features.embedding.prepare import PreparedStudy, StudyReader, windows
+from prima_features.embedding.read_ahead import read_ahead
 from prima_features.embedding.records import Result
 from prima_features.embedding.stages import StageTimes
 from prima_features.encoder import Prima
 from prima_features.studies.study import Study
 
-_WINDOW_BATCHES = 64
+_WINDOW_BATCHES = 8
 """Batches of subvolumes that are read before they are encoded together."""
 
 
@@ -64,17 +75,82 @@ def embed_studies(
         SourceError: the disk with the scans does not answer any more.
     """
     times = times or StageTimes()
-    prepared = _read(studies, StudyReader(model.config.preprocessing, options.read), times)
     window_size = _WINDOW_BATCHES * options.batch_size
-    for window in windows(takewhile(lambda _: not stopping(), prepared), window_size):
-        if stopping():
-            return
-        yield from encode_window(model, window, options, times)
+    read = StudyReader(model.config.preprocessing, options.read)
+    prepared = _timed(read_ahead(studies, read, options.n_workers, window_size), times)
+    with _Encoders(model, options) as encoders:
+        running: deque[Future[_Encoded]] = deque()
+        for window in windows(takewhile(lambda _: not stopping(), prepared), window_size):
+            if stopping():
+                break
+            running.append(encoders.submit(window))
+            while len(running) > encoders.count:
+                yield from _finished(running.popleft(), times)
+        # What is begun is finished; what only waits for a device is given back.
+        while running:
+            if not (stopping() and running[0].cancel()):
+                yield from _finished(running[0], times)
+            running.popleft()
 
 
-def _read(studies: Iterable[Study], read: StudyReader, times: StageTimes) -> Iterator[PreparedStudy]:
-    for study in studies:
-        prepared = read(study)
-        times.read += prepared.seconds
-        times.wait += prepared.seconds
-        yield prepared
+_Encoded = tuple[list[Result], StageTimes]
+
+
+def _timed(prepared: Iterable[PreparedStudy], times: StageTimes) -> Iterator[PreparedStudy]:
+    for study in prepared:
+        times.read += study.seconds
+        yield study
+
+
+def _finished(window: Future[_Encoded], times: StageTimes) -> Iterator[Result]:
+    results, spent = window.result()
+    times.add(spent)
+    yield from results
+
+
+class _Encoders:
+    """A thread for each device, and a queue of windows for all of them: reading and writing go on meanwhile."""
+
+    def __init__(self, model: Prima, options: EngineOptions):
+        devices = [torch.device(name) for name in options.devices] or [model.device]
+        self.count = len(devices)
+        self._keep_tokens = options.keep_tokens
+        self._idle: SimpleQueue[_Encoder] = SimpleQueue()
+        for device in devices:
+            dtype = compute_dtype(options.precision, device)
+            self._idle.put(_Encoder(Network(model, device, dtype, options.batch_size)))
+        self._threads = ThreadPoolExecutor(self.count, thread_name_prefix="encode")
+        self._abandoned = threading.Event()
+
+    def __enter__(self) -> _Encoders:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._abandoned.set()
+        self._threads.shutdown(cancel_futures=True)
+
+    def submit(self, window: Sequence[PreparedStudy]) -> Future[_Encoded]:
+        return self._threads.submit(self._encode, window)
+
+    def _encode(self, window: Sequence[PreparedStudy]) -> _Encoded:
+        encoder = self._idle.get()
+        times = StageTimes(wait=time.monotonic() - encoder.idle_since)
+        try:
+            return encode_window(encoder.network, window, times, self._keep_tokens, self._check), times
+        finally:
+            encoder.idle_since = time.monotonic()
+            self._idle.put(encoder)
+
+    def _check(self) -> None:
+        if self._abandoned.is_set():
+            raise AbandonedError
+
+
+class _Encoder:
+    """A network, and since when it has had nothing to do."""
+
+    def __init__(self, network: Network):
+        self.network = network
+        self.idle_since = time.monotonic()

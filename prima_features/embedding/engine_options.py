@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import Literal
 
 from prima_features.volumes import ReadOptions
+
+Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -13,5 +17,20 @@ class EngineOptions:
 
     read: ReadOptions = ReadOptions()
     batch_size: int = 32
-    """Subvolumes in one call of the tokenizer."""
+    """Subvolumes in one call of the tokenizer, at most: a GPU without the memory for them takes fewer."""
+    precision: Precision = "auto"
+    """Number type that the network computes in; `auto` is bf16 on a GPU that has it, else fp32."""
+    workers: int | None = None
+    """Processes that read studies while the network computes; 0 reads in this one, None chooses by cores."""
+    devices: tuple[str, ...] = ()
+    """Devices that encode, one window of studies each at a time; none is the one that the model is on."""
     keep_tokens: bool = False
+
+    @property
+    def n_workers(self) -> int:
+        """Processes that read: as told, else one a core, four at most where the CPU also computes."""
+        if self.workers is not None:
+            return self.workers
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        gpus = sum(device.startswith("cuda") for device in self.devices)
+        return min(cores, 8 * gpus if gpus else 4)

@@ -18,6 +18,9 @@ from prima_features.studies.study import Series, Study
 from prima_features.tokens import Subvolumes, cut
 from prima_features.volumes import ReadOptions, read_volume
 
+_LEAST_WEIGHT = 8
+"""Subvolumes; bounds the studies of a window where many could not be read."""
+
 
 @dataclass(frozen=True)
 class PreparedSeries:
@@ -44,6 +47,11 @@ class PreparedStudy:
     def n_subvolumes(self) -> int:
         """Subvolumes that the tokenizer has to encode."""
         return sum(len(series.subvolumes.values) for series in self.series)
+
+    @property
+    def weight(self) -> int:
+        """What it counts for where subvolumes are counted: something, also where nothing could be read."""
+        return max(self.n_subvolumes, _LEAST_WEIGHT)
 
 
 def prepare_series(series: Series, preprocessing: Preprocessing, options: ReadOptions) -> PreparedSeries:
@@ -87,7 +95,7 @@ def windows(studies: Iterable[PreparedStudy], n_subvolumes: int) -> Iterator[lis
     window: list[PreparedStudy] = []
     for study in studies:
         window.append(study)
-        if sum(s.n_subvolumes for s in window) >= n_subvolumes:
+        if sum(one.weight for one in window) >= n_subvolumes:
             yield window
             window = []
     if window:

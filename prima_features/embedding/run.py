@@ -10,8 +10,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import torch
+
 from prima_features.embedding.agree import agree
 from prima_features.embedding.claims import Claims
+from prima_features.embedding.device import compute_dtype
 from prima_features.embedding.disk import state_of
 from prima_features.embedding.engine import Engine, embed_studies
 from prima_features.embedding.engine_options import EngineOptions
@@ -134,7 +137,7 @@ def embed(
     )
     share = [study.id for study in run_options.shard.select(studies)]
     provenance = _provenance(model, engine_options, "" if found.format == "dicom" else command)
-    settings, ids = _settings(provenance, engine_options), tuple(study.id for study in studies)
+    settings, ids = _settings(model, provenance, engine_options), tuple(study.id for study in studies)
     plan = Plan(provenance, settings, dtype, ids, left_out, run_options.rows, state_of(output))
 
     def tell(study_id: str, head: Head) -> None:
@@ -195,10 +198,13 @@ def _provenance(model: PrimaModel, options: EngineOptions, command: str) -> Prov
     return Provenance(model.name, model.revision, model.sha256, preprocessing, command)
 
 
-def _settings(provenance: Provenance, options: EngineOptions) -> str:
+def _settings(model: PrimaModel, provenance: Provenance, options: EngineOptions) -> str:
     """Hash of what changes a study's numbers beside its own files and texts."""
     made_by = asdict(provenance)
     del made_by["command"]
+    device = torch.device(options.devices[0]) if options.devices else model.device
+    if (dtype := compute_dtype(options.precision, device)) != torch.float32:
+        made_by["precision"] = str(dtype)
     return settings_hash(made_by | asdict(options.read) | {"tokens": options.keep_tokens})
 
 
