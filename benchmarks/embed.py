@@ -1,0 +1,217 @@
+"""Embedding on the CPU beside the plain way: python benchmarks/embed.py [--json] [--quick].
+
+The published sizes with random weights, on the synthetic DICOM study of the tests. Four ways, interleaved, the shortest
+of several repeats of each; reading the scans is in none of them:
+
+    plain       as the public pipeline does: every subvolume of the grid, doubled, in float32, one series at a time
+    filtered    the same without the subvolumes that hold no foreground, nor any twice
+    fp32, bf16  this project's engine
+
+and, in the same repeats, the tokenizer alone beside a product of two 4096 x 4096 matrices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from prima_features.embedding.encode import encode_window
+from prima_features.embedding.engine_options import EngineOptions
+from prima_features.embedding.network import Network
+from prima_features.embedding.prepare import PreparedStudy, StudyReader
+from prima_features.embedding.records import EmbeddedStudy
+from prima_features.embedding.stages import StageTimes
+from prima_features.encoder import Prima, PrimaConfig, Ragged
+from prima_features.preprocessing import Preprocessing
+from prima_features.studies.dicom import find_dicom
+from prima_features.tokens import divide
+from prima_features.volumes import ReadOptions, read_volume
+
+STUDY = Path(__file__).resolve().parent.parent / "tests" / "data" / "study_a"
+BATCH = EngineOptions().batch_size
+CPU = torch.device("cpu")
+
+
+def main() -> None:
+    """Run all ways, and print what came out."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--quick", action="store_true", help="the bundled model, once: no times worth looking at"
+    )
+    parser.add_argument("--repeats", type=int, default=3)
+    chosen = parser.parse_args()
+    result = measure(load(chosen.quick), 1 if chosen.quick else chosen.repeats, 256 if chosen.quick else 4096)
+    if chosen.json:
+        print(json.dumps(result))
+        return
+    for part, values in result.items():
+        print(part, values)
+
+
+def load(quick: bool) -> Prima:
+    """A model of the published sizes, or the small one that comes with the package."""
+    if quick:
+        from prima_features.weights import PrimaModel
+
+        return PrimaModel.from_pretrained("prima-untrained")
+    torch.manual_seed(0)
+    return Prima(PrimaConfig()).eval()
+
+
+def measure(model: Prima, repeats: int, matrix: int) -> dict[str, Any]:
+    """All parts, by name."""
+    (study,) = find_dicom(STUDY).studies
+    preprocessing = model.config.preprocessing
+    prepared = StudyReader(preprocessing, ReadOptions())(study)
+    everything = [every_subvolume(series.series, preprocessing) for series in prepared.series]
+    networks = {name: Network(model, CPU, dtype, BATCH) for name, dtype in DTYPES.items()}
+    ways = {
+        "plain": lambda: plain(model, prepared, everything),
+        "filtered": lambda: plain(model, prepared, None),
+        "fp32": lambda: engine(networks["fp32"], prepared),
+        "bf16": lambda: engine(networks["bf16"], prepared),
+    }
+    seconds = {name: [] for name in ways}
+    outputs = {}
+    rates = {name: [] for name in RATES}
+    for _ in range(repeats):
+        for name, way in ways.items():
+            spent, outputs[name] = clock(way)
+            seconds[name].append(spent)
+        for name, rate in RATES.items():
+            rates[name].append(rate(model, networks, prepared, matrix))
+    best = {name: min(values) for name, values in seconds.items()}
+    exact = outputs["filtered"]
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "subvolumes": {"all": sum(map(len, (e.values for e in everything))), "kept": prepared.n_subvolumes},
+        "seconds": best,
+        "times_as_fast_as_plain": {name: best["plain"] / value for name, value in best.items()},
+        "largest_relative_difference": {
+            name: float(np.abs(outputs[name] - exact).max() / np.abs(exact).max())
+            for name in ("fp32", "bf16")
+        },
+        "cosine": {name: cosine(outputs[name], exact) for name in ("fp32", "bf16")},
+        "gflops": {name: max(values) for name, values in rates.items()},
+        "tokenizer_over_matrix": {
+            name: max(rates[f"tokenizer_{name}"]) / max(rates[f"matrix_{name}"]) for name in DTYPES
+        },
+    }
+
+
+@dataclass(frozen=True)
+class Everything:
+    """All subvolumes (U, z, y, x) of a series' grid; of the kept ones' latents the tokens are made."""
+
+    values: np.ndarray
+    kept: np.ndarray
+    """(N,) rows of the kept ones, in the order of the tokens."""
+
+
+def every_subvolume(series: Any, preprocessing: Preprocessing) -> Everything:
+    """The grid without filtering."""
+    from prima_features.tokens.foreground import kept
+
+    grid = divide(read_volume(series, preprocessing), preprocessing)
+    values = grid.values.transpose(0, 2, 4, 1, 3, 5).reshape(-1, *grid.size).astype(np.float32)
+    return Everything(values / np.float32(grid.maximum), kept(grid.percent, preprocessing)[0])
+
+
+@torch.inference_mode()
+def plain(model: Prima, study: PreparedStudy, everything: Sequence[Everything] | None) -> np.ndarray:
+    """The study's vector, one series at a time, through the networks as they are written."""
+    vectors = []
+    for i, series in enumerate(study.series):
+        cut = series.subvolumes
+        values, row = (everything[i].values, everything[i].kept) if everything else (cut.values, cut.row)
+        latent = torch.cat(
+            [model.encode_subvolumes(batch) for batch in torch.from_numpy(values).split(BATCH)]
+        )
+        tokens = model.token_vectors(
+            latent[torch.from_numpy(row)], torch.from_numpy(cut.coord), cut.slice_axis
+        )
+        vectors.append(model.encode_series(Ragged.from_list([tokens]), [series.series.name]).embedding)
+    return (
+        model.encode_study(Ragged.from_list([torch.cat(vectors)]), [study.study.description])
+        .embedding[0]
+        .numpy()
+    )
+
+
+def engine(network: Network, study: PreparedStudy) -> np.ndarray:
+    """The study's vector as `prima embed` computes it."""
+    (result,) = encode_window(network, [study], StageTimes())
+    assert isinstance(result, EmbeddedStudy)
+    return result.embedding
+
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def tokenizer_rate(dtype: str) -> Callable[..., float]:
+    """GFLOP/s of the tokenizer on subvolumes of the study; each product with padding counts."""
+
+    @torch.inference_mode()
+    def rate(model: Prima, networks: dict[str, Network], study: PreparedStudy, matrix: int) -> float:
+        cut = study.series[0].subvolumes
+        values = torch.from_numpy(cut.values[: 2 * BATCH])
+        seconds, _ = clock(lambda: networks[dtype].latents(values, cut.slice_axis, lambda: None))
+        return len(values) * operations(model) / seconds / 1e9
+
+    return rate
+
+
+def matrix_rate(dtype: str) -> Callable[..., float]:
+    """GFLOP/s of a product of two square matrices."""
+
+    def rate(model: Prima, networks: dict[str, Network], study: PreparedStudy, matrix: int) -> float:
+        square = torch.randn(matrix, matrix).to(DTYPES[dtype])
+        return 2 * matrix**3 / min(clock(lambda: square @ square)[0] for _ in range(3)) / 1e9
+
+    return rate
+
+
+RATES = {
+    f"{what.__name__.split('_')[0]}_{dtype}": what(dtype)
+    for what in (tokenizer_rate, matrix_rate)
+    for dtype in DTYPES
+}
+
+
+@torch.inference_mode()
+def operations(model: Prima) -> int:
+    """Floating-point operations that the tokenizer as written takes for one subvolume."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    size = model.config.preprocessing
+    with FlopCounterMode(display=False) as counter:
+        model.encode_subvolumes(torch.zeros(1, size.short_side, size.long_side, size.long_side))
+    return counter.get_total_flops()
+
+
+def clock(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds that some work takes, and what it gives."""
+    began = time.perf_counter()
+    result = work()
+    return time.perf_counter() - began, result
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    """Cosine similarity of two vectors."""
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+if __name__ == "__main__":
+    main()
