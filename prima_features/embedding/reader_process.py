@@ -44,15 +44,17 @@ def receive(stream: BinaryIO) -> Any:
     return pickle.loads(head, buffers=buffers)
 
 
-def _read(stream: BinaryIO, size: int) -> np.ndarray:
-    block = np.empty(size, np.uint8)
-    view, filled = memoryview(block), 0
+def _read(stream: BinaryIO, size: int) -> memoryview:
+    view, filled = (
+        np.empty(size, np.uint8).data,
+        0,
+    )  # np.empty, unlike bytearray, does not fill it with zeros first
     while filled < size:
         n = stream.readinto(view[filled:])  # type: ignore[attr-defined]
         if not n:
             raise EOFError
         filled += n
-    return block
+    return view
 
 
 def main() -> None:

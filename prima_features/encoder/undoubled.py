@@ -32,7 +32,8 @@ class UndoubledEncoder(nn.Module):
         assert isinstance(first, Convolution) and isinstance(first.conv, nn.Conv3d)
         self.firsts = nn.ModuleList(_undoubled(first.conv, axis) for axis in range(3))
         self.others = copy.deepcopy(nn.Sequential(*others))
-        self.to(dtype=dtype, memory_format=torch.channels_last_3d)
+        self.to(dtype=dtype)
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as documented
         self.requires_grad_(False)
 
     def forward(self, values: Tensor, slice_axis: int) -> Tensor:
@@ -66,7 +67,7 @@ def _undoubled(conv: nn.Conv3d, axis: int) -> nn.Module:
     folded.index_add_(2 + axis, torch.tensor(taps, device=weight.device) - taps[0], weight)
     stride = list(conv.stride)
     stride[axis] //= DOUBLING
-    padding = [side for pad in reversed(conv.padding) for side in (int(pad), int(pad))]
+    padding = [int(pad) for pad in reversed(conv.padding) for _ in ("before", "behind")]
     padding[2 * (2 - axis) : 2 * (2 - axis) + 2] = [-taps[0], -(-padded // DOUBLING)]
     assert conv.bias is not None
     return _Undoubled(folded, conv.bias.detach().clone(), stride, conv.dilation, padding)

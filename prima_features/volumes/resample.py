@@ -40,11 +40,14 @@ def to_lps(image: sitk.Image) -> Volume:
     """
     orient = sitk.DICOMOrientImageFilter()
     orient.SetDesiredCoordinateOrientation("LPS")
-    oriented = orient.Execute(image)
-    x_y_z = orient.GetPermuteOrder()
-    dx, dy, dz = oriented.GetSpacing()
+    # How the axes lie is asked of SimpleITK with a corner of the image; numpy turns the voxels, which is quicker.
+    orient.Execute(image[:1, :1, :1])
+    x_y_z, flipped = orient.GetPermuteOrder(), orient.GetFlipAxes()
+    values = sitk.GetArrayViewFromImage(image).transpose([2 - axis for axis in reversed(x_y_z)])
+    values = np.flip(values, [2 - axis for axis in range(3) if flipped[axis]])
+    dx, dy, dz = (image.GetSpacing()[axis] for axis in x_y_z)
     return Volume(
-        values=np.ascontiguousarray(sitk.GetArrayFromImage(oriented)),
+        values=np.array(values, order="C"),  # a copy: the view's memory goes with the image
         spacing=(dz, dy, dx),
         slice_axis=2 - x_y_z.index(2),
     )
