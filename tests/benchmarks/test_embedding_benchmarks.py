@@ -1,0 +1,42 @@
+"""The embedding benchmarks run, at small sizes, and their ways agree."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def run(script: str, *options: str) -> dict[str, Any]:
+    """What a run prints: one JSON object and nothing else."""
+    command = [sys.executable, str(FOLDER / script), "--json", *options]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_all_ways_of_embedding_a_study_agree() -> None:
+    result = run("embed.py", "--quick")
+    assert result["subvolumes"]["all"] > result["subvolumes"]["kept"]
+    assert result["largest_relative_difference"]["fp32"] < 1e-5
+    assert 0.999 < result["cosine"]["bf16"] < 1
+    assert set(result["times_as_fast_as_plain"]) == {"plain", "filtered", "fp32", "bf16"}
+
+
+def test_the_gpu_benchmark_runs_on_any_device() -> None:
+    result = run("gpu.py", "--quick")
+    assert result["studies"] == 2
+    assert result["cosine_to_cpu_fp32"] > 0.999
+    assert 0 < result["gpu_busy"] <= 1
+    assert result["tokens_per_second"] > 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="reads /proc")
+def test_the_cohort_is_embedded_and_watched() -> None:
+    part = run("cohort.py", "--studies", "12", "--workers", "1")["workers 1"]
+    assert part["studies"] == 12
+    assert 0 <= part["waits_for_input"] < 1
+    assert part["times"]["read"] > 0
+    assert part["peak_ratio"] >= 1
