@@ -71,7 +71,8 @@ class _Undoubled(nn.Module):
 
 
 def _undoubled(conv: nn.Conv3d, axis: int) -> nn.Module:
-    kernel, padded = conv.kernel_size[axis], int(conv.padding[axis])
+    paddings = [int(pad) for pad in conv.padding]
+    kernel, padded = conv.kernel_size[axis], paddings[axis]
     if conv.stride[axis] % DOUBLING or kernel % DOUBLING or conv.dilation[axis] != 1:
         return _Doubling(conv, axis)
     weight = conv.weight.detach()
@@ -82,7 +83,7 @@ def _undoubled(conv: nn.Conv3d, axis: int) -> nn.Module:
     folded.index_add_(2 + axis, torch.tensor(taps, device=weight.device) - taps[0], weight)
     stride = list(conv.stride)
     stride[axis] //= DOUBLING
-    padding = [int(pad) for pad in reversed(conv.padding) for _ in ("before", "behind")]
+    padding = [pad for pad in reversed(paddings) for _ in ("before", "behind")]
     padding[2 * (2 - axis) : 2 * (2 - axis) + 2] = [-taps[0], -(-padded // DOUBLING)]
     assert conv.bias is not None
     return _Undoubled(folded, conv.bias.detach().clone(), stride, conv.dilation, padding)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prima_features.encoder.tokenizer import ResidualUnit
+from prima_features.encoder.tokenizer import Convolution, ResidualUnit
 
 SLICES = 4
 _LEAST_CHANNELS = 64
@@ -31,7 +31,12 @@ _OUTPUT = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, 
 
 def pays(unit: nn.Module) -> bool:
     """Whether a module is a residual unit wide enough to be quicker this way (on a CPU, in float32)."""
-    return isinstance(unit, ResidualUnit) and min(unit.conv1.conv.weight.shape[:2]) >= _LEAST_CHANNELS
+    return isinstance(unit, ResidualUnit) and min(_conv(unit.conv1).weight.shape[:2]) >= _LEAST_CHANNELS
+
+
+def _conv(convolution: Convolution) -> nn.Conv3d:
+    assert isinstance(convolution.conv, nn.Conv3d)
+    return convolution.conv
 
 
 class WinogradUnit(nn.Module):
@@ -44,7 +49,8 @@ class WinogradUnit(nn.Module):
     def __init__(self, unit: ResidualUnit, slice_axis: int) -> None:
         super().__init__()
         self.axis = 2 + slice_axis
-        self.conv1, self.conv2 = (_Convolution(one.conv, self.axis) for one in (unit.conv1, unit.conv2))
+        self.conv1 = _Convolution(_conv(unit.conv1), self.axis)
+        self.conv2 = _Convolution(_conv(unit.conv2), self.axis)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) to the same shape, channels last in memory."""
@@ -54,12 +60,13 @@ class WinogradUnit(nn.Module):
 
 
 class _Convolution(nn.Module):
-    def __init__(self, conv: nn.Module, axis: int) -> None:
+    def __init__(self, conv: nn.Conv3d, axis: int) -> None:
         super().__init__()
         weight = conv.weight.detach().movedim(axis, 2)  # (O, I, 3, 3, 3), the taps along the slices first
         weights = torch.einsum("pz,oizyx->poiyx", weight.new_tensor(_WEIGHT), weight)
         self.weights = [one.contiguous(memory_format=torch.channels_last) for one in weights]
         self.input, self.output = weight.new_tensor(_INPUT), weight.new_tensor(_OUTPUT)
+        assert conv.bias is not None
         self.bias = conv.bias.detach()
 
     def forward(self, slices: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def to_lps(image: sitk.Image) -> Volume:
     orient.Execute(image[:1, :1, :1])
     x_y_z, flipped = orient.GetPermuteOrder(), orient.GetFlipAxes()
     values = sitk.GetArrayViewFromImage(image).transpose([2 - axis for axis in reversed(x_y_z)])
-    values = np.flip(values, [2 - axis for axis in range(3) if flipped[axis]])
+    values = np.flip(values, tuple(2 - axis for axis in range(3) if flipped[axis]))
     dx, dy, dz = (image.GetSpacing()[axis] for axis in x_y_z)
     return Volume(
         values=np.array(values, order="C"),  # a copy: the view's memory goes with the image
