@@ -71,7 +71,7 @@ def test_a_study_that_breaks_the_encoder_does_not_take_its_window_with_it(
     (failure,) = results[1].failures
     assert (failure.stage, failure.error) == ("encode", "unexpected RuntimeError")
     for found, expected in zip(results[::2], list(embed_studies(studies[::2], model)), strict=True):
-        np.testing.assert_allclose(found.embedding, expected.embedding, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(found.embedding, expected.embedding, rtol=1e-4, atol=1e-5)
 
 
 def test_planes_are_mixed_in_one_window(tmp_path: Path, model: PrimaModel) -> None:
