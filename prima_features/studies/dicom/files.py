@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from pathlib import Path
+from typing import BinaryIO
 
 START = 132
 """Bytes up to and with the `DICM` that a DICOM file starts with (PS3.10 section 7.1)."""
@@ -58,20 +59,28 @@ def _seen_before(status: os.stat_result, seen: set[tuple[int, int]]) -> bool:
 def sniff(file: Path) -> Kind:
     """Kind of a file. Raises OSError where it cannot be opened."""
     with file.open("rb") as stream:
-        start = stream.read(START)
+        return sniff_stream(stream)
+
+
+def sniff_stream(stream: BinaryIO) -> Kind:
+    """Kind of a file that is open, which is left at its start. Raises OSError where it cannot be read."""
+    start = stream.read(START)
+    stream.seek(0)
     if start[128:] == b"DICM":
         return Kind.DICOM
     if start[:2] == b"\x1f\x8b":
-        return Kind.GZIPPED if _holds_dicom(file) else Kind.OTHER
+        return Kind.GZIPPED if _holds_dicom(stream) else Kind.OTHER
     return Kind.BARE if _starts_a_data_set(start) else Kind.OTHER
 
 
-def _holds_dicom(gzipped: Path) -> bool:
+def _holds_dicom(gzipped: BinaryIO) -> bool:
     try:
         with gzip.open(gzipped) as stream:
             return stream.read(START)[128:] == b"DICM"
     except (gzip.BadGzipFile, EOFError, zlib.error):
         return False
+    finally:
+        gzipped.seek(0)
 
 
 def _starts_a_data_set(start: bytes) -> bool:

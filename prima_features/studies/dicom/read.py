@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from prima_features.studies.dicom import diffusion, frames, mosaic, values
-from prima_features.studies.dicom.files import Kind, sniff
+from prima_features.studies.dicom.files import Kind, sniff_stream
 from prima_features.studies.dicom.frames import Block, Frame
 from prima_features.studies.dicom.geometry import is_orientation
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.unusable import Unusable
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
+    from pydicom import Dataset, FileDataset
     from pydicom.tag import BaseTag
 
 _GE_COMPONENT = diffusion.PrivateElement(0x0043102F, "GEMS_PARM_01")
@@ -39,29 +39,35 @@ _TAGS: list[values.Tag] = [
 
 def read_headers(file: Path) -> list[Header] | Unusable:
     """Headers of a file: one of a slice, several of a multi-frame file with several volumes."""
-    import pydicom
-
     try:
-        kind = sniff(file)
+        with file.open("rb") as stream:  # once: to open a file on a network disk takes longer than to read it
+            data = _read(stream, sniff_stream(stream))
     except OSError:
         return Unusable.UNREADABLE
-    if kind in (Kind.GZIPPED, Kind.OTHER):
-        return Unusable.GZIPPED if kind is Kind.GZIPPED else Unusable.NOT_DICOM
-    try:
-        data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_tags(), force=kind is Kind.BARE)
-    except values.malformed():
-        return Unusable.DAMAGED
+    if isinstance(data, Unusable):
+        return data
     if values.text(data.file_meta, "MediaStorageSOPClassUID") == _DIRECTORY:
         return Unusable.DIRECTORY
     header = _header(file, data)
     return _volumes(header, data) if header.study_uid and header.series_uid else Unusable.NO_UIDS
 
 
+def _read(stream: BinaryIO, kind: Kind) -> "FileDataset | Unusable":
+    import pydicom
+
+    if kind in (Kind.GZIPPED, Kind.OTHER):
+        return Unusable.GZIPPED if kind is Kind.GZIPPED else Unusable.NOT_DICOM
+    try:
+        return pydicom.dcmread(
+            stream, stop_before_pixels=True, specific_tags=_tags(), force=kind is Kind.BARE
+        )
+    except values.malformed():
+        return Unusable.DAMAGED
+
+
 @cache
 def _tags() -> "list[BaseTag]":
-    from pydicom.tag import Tag
-
-    return [Tag(tag) for tag in _TAGS]
+    return [values.base_tag(tag) for tag in _TAGS]
 
 
 @contextmanager

@@ -8,14 +8,21 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterable
-from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from pydicom import Dataset
+    from pydicom.dataelem import RawDataElement
+    from pydicom.tag import BaseTag
 
 Tag: TypeAlias = str | int
 """A keyword, or the number of a private element."""
+
+T = TypeVar("T")
+
+_SHORT = 64
+"""Bytes of values that are remembered, at most. Longer ones are seldom repeated."""
 
 
 @cache
@@ -30,11 +37,42 @@ def malformed() -> tuple[type[Exception], ...]:
 
 
 def value(data: "Dataset | None", tag: Tag) -> Any:
-    """Value of an element, or None."""
+    """Value of an element that is no sequence, or None. Not to be changed: others may get the same object."""
+    if data is None:
+        return None
+    number = base_tag(tag)
     try:
-        return data[tag].value if data is not None and tag in data else None
+        stored = data.get_item(number)
+        if stored is None:
+            return None
+        if stored.is_raw and stored.length <= _SHORT and not number.is_private:
+            encodings = data.original_character_set or "iso8859"
+            key = encodings if isinstance(encodings, str) else tuple(encodings)
+            return _converted(stored._replace(value_tell=0), key)
+        return data[number].value
     except malformed():
         return None
+
+
+@cache
+def base_tag(tag: Tag) -> "BaseTag":
+    """The tag as pydicom has it: to look a keyword up takes longer than to look into a data set."""
+    from pydicom.tag import Tag
+
+    return Tag(tag)
+
+
+@lru_cache(maxsize=4096)
+def _converted(stored: "RawDataElement", encodings: str | tuple[str, ...]) -> Any:
+    """Value of a public element. Thousands of slices repeat the same bytes, which are slow to make sense of.
+
+    The bytes, their VR or its absence, and the character sets are what the value follows from; except for elements
+    whose VR depends on PixelRepresentation, none of which is read.
+    """
+    from pydicom.dataelem import convert_raw_data_element
+
+    named = encodings if isinstance(encodings, str) else list(encodings)
+    return convert_raw_data_element(stored, encoding=named).value
 
 
 def text(data: "Dataset | None", tag: Tag) -> str:
@@ -54,7 +92,7 @@ def printable(string: str) -> str:
 def words(data: "Dataset | None", tag: Tag) -> tuple[str, ...]:
     """Several strings in upper case, such as ImageType."""
     joined = text(data, tag).upper()
-    return tuple(sys.intern(word.strip()) for word in joined.split("\\")) if joined else ()
+    return _shared(tuple(word.strip() for word in joined.split("\\"))) if joined else ()
 
 
 def numbers(data: "Dataset | None", tag: Tag, count: int | None = None) -> tuple[float, ...]:
@@ -66,7 +104,7 @@ def numbers(data: "Dataset | None", tag: Tag, count: int | None = None) -> tuple
         read = tuple(float(item) for item in (found if _is_several(found) else [found]))[:count]
     except (ValueError, TypeError):
         return ()
-    return read if len(read) == (count or len(read)) and all(map(math.isfinite, read)) else ()
+    return _shared(read) if len(read) == (count or len(read)) and all(map(math.isfinite, read)) else ()
 
 
 def number(data: "Dataset | None", tag: Tag) -> float | None:
@@ -82,8 +120,17 @@ def whole(data: "Dataset | None", tag: Tag) -> int | None:
 
 def items(data: "Dataset | None", keyword: str) -> "list[Dataset]":
     """Items of a sequence, none where it is missing."""
-    found = value(data, keyword)
+    try:  # not by way of `value`: the items of a sequence know the data set they are in
+        found = data[base_tag(keyword)].value if data is not None else None
+    except malformed():
+        return []
     return list(found) if _is_several(found) else []
+
+
+@lru_cache(maxsize=4096)
+def _shared(read: tuple[T, ...]) -> tuple[T, ...]:
+    """The same tuple for equal ones: thousands of slices repeat an orientation, and each is kept."""
+    return read
 
 
 def _is_several(found: object) -> bool:

@@ -74,8 +74,10 @@ def write(path: Path, data: Dataset, transfer_syntax: str = ExplicitVRLittleEndi
 def write_slice() -> Callable[..., Path]:
     """Writes one slice: `write_slice(path, value, private, SeriesNumber=3, ...)`."""
 
-    def write_one(path: Path, *args: object, **elements: object) -> Path:
-        return write(path, make_slice(*args, **elements))
+    def write_one(
+        path: Path, *args: object, transfer_syntax: str = ExplicitVRLittleEndian, **elements: object
+    ) -> Path:
+        return write(path, make_slice(*args, **elements), transfer_syntax)
 
     return write_one
 
