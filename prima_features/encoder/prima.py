@@ -35,6 +35,8 @@ class SeriesOutput:
     """(B, d), the series embedding."""
     registers: Tensor
     """(B, registers * dim), what the embedding is projected from; patient discrimination reads it."""
+    outputs: Ragged
+    """What the ViT makes of each series' registers, name and tokens, (R + 1 + n, dim) each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +114,9 @@ class Prima(nn.Module):
             tokens: the token vectors of each series.
             names: B series names, free text.
         """
-        registers, embedding = self.sequence(tokens, self.names["sequence"](names))
-        return SeriesOutput(embedding, registers)
+        outputs = self.sequence.outputs(tokens, self.names["sequence"](names))
+        registers, embedding = self.sequence.summary(outputs)
+        return SeriesOutput(embedding, registers, outputs)
 
     def encode_study(self, series: Ragged, descriptions: Sequence[str]) -> StudyOutput:
         """Embed B studies.

@@ -67,6 +67,12 @@ class Ragged:
         """The first n elements of each sequence (B, n, D); each must have so many."""
         return self.values[self.cu_seqlens[:-1, None] + torch.arange(n, device=self.cu_seqlens.device)]
 
+    def without_first(self, n: int) -> Ragged:
+        """The sequences without the first n elements of each; each must have so many."""
+        lengths = self.lengths
+        parts = [part[n:] for part in self.values.split(lengths)]
+        return Ragged.from_lengths(torch.cat([self.values[:0], *parts]), [length - n for length in lengths])
+
     def last(self) -> Tensor:
         """The last element of each sequence (B, D); none may be empty."""
         return self.values[self.cu_seqlens[1:] - 1]

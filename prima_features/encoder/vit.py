@@ -33,9 +33,16 @@ class RegisterViT(nn.Module):
         Returns:
             The flattened, LayerNormed registers (B, registers * dim), and their projection (B, out_dim).
         """
+        return self.summary(self.outputs(elements, leading))
+
+    def outputs(self, elements: Ragged, leading: Tensor | None = None) -> Ragged:
+        """What the transformer makes of each sequence: registers, the leading vector if any, elements."""
         front = self.registers.expand(len(elements), -1, -1)  # (B, R, dim)
         if leading is not None:
             front = torch.cat([front, leading[:, None]], dim=1)  # (B, R + 1, dim)
-        outputs = self.transformer(elements.prepend(front)).first(len(self.registers))  # (B, R, dim)
-        flat = self.norm(outputs).flatten(1)
+        return self.transformer(elements.prepend(front))
+
+    def summary(self, outputs: Ragged) -> tuple[Tensor, Tensor]:
+        """What `forward` returns, of `outputs`."""
+        flat = self.norm(outputs.first(len(self.registers))).flatten(1)
         return flat, self.project(flat)

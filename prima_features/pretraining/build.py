@@ -15,6 +15,7 @@ from prima_features.pretraining import token_pool
 from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.cohort import Cohort, Make, fill_cohort
 from prima_features.pretraining.layout import CACHE, VOCABULARY
+from prima_features.pretraining.randomness import generator
 from prima_features.pretraining.records import RawSeries
 from prima_features.pretraining.reports import Report, read_reports
 from prima_features.pretraining.settings import (
@@ -33,7 +34,7 @@ from prima_features.pretraining.stages.names import NamesStage
 from prima_features.pretraining.stages.stage import Stage
 from prima_features.pretraining.stages.tokenizer import TokenizerStage
 from prima_features.pretraining.start import Start, digest_of, start
-from prima_features.pretraining.tokenize import cut_widely, latents
+from prima_features.pretraining.tokenize import cut_widely, latents, thinned
 from prima_features.tokens import cut
 
 _REACH = 2
@@ -105,7 +106,10 @@ def _latents(settings: Training, data: Scans, begun: Start, reach: int, place: W
 
     def make(series: RawSeries) -> Mapping[str, Tensor]:
         subvolumes, counts = cut_widely(series.volume(preprocessing), preprocessing, reach)
+        chance = generator(settings.seed, f"thin {series.fingerprint}")
+        subvolumes, counts = thinned(subvolumes, counts, data.token_share, chance)
         return {
+            **series.truth(subvolumes, preprocessing),
             "latent": latents(prima, subvolumes, dtype),
             "row": torch.from_numpy(subvolumes.row),
             "coord": torch.from_numpy(subvolumes.coord),
@@ -117,6 +121,7 @@ def _latents(settings: Training, data: Scans, begun: Start, reach: int, place: W
         "preprocessing": asdict(preprocessing),
         "tokenizer": digest_of(prima.tokenizer.encoder.state_dict()),
         "reach": reach,
+        "share": data.token_share,
         "type": data.cache_type,
     }
     cache = Cache(_cache_folder(data, place) / "latents", content)

@@ -16,7 +16,7 @@ from torch import Tensor
 from prima_features.embedding.records import Failure
 from prima_features.errors import NothingUsableError, SeriesError, UsageError
 from prima_features.pretraining.cache import Cache, Entry
-from prima_features.pretraining.records import RawSeries, RawStudy, SeriesTokens, Source
+from prima_features.pretraining.records import RawSeries, RawStudy, SeriesTokens, Source, Wordings
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +40,14 @@ class CachedStudy:
     subject: str
     description: str
     series: tuple[CachedSeries, ...]
-    findings: tuple[str, ...]
+    wordings: Wordings
     abnormal: bool
     split: str
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Items of the report, in its first wording."""
+        return self.wordings[0]
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Cohort:
     def digest(self) -> str:
         """Changes when the studies do, so that a run is not resumed on others."""
         rows = [
-            (study.id, study.description, study.findings, study.abnormal, study.split,
+            (study.id, study.description, study.wordings, study.abnormal, study.split,
              [(series.name, series.entry.inputs) for series in study.series])
             for study in self.studies
         ]  # fmt: skip
@@ -87,6 +92,8 @@ class Cohort:
             row=tensors["row"],
             coord=tensors["coord"],
             counts=tuple(tensors["counts"].tolist()),
+            content=tensors.get("content"),
+            traits=tensors.get("traits"),
         )
 
 
@@ -140,7 +147,7 @@ def _fill_study(study: RawStudy, cache: Cache, make: Make) -> tuple[CachedStudy 
         subject=study.subject,
         description=study.description,
         series=tuple(series),
-        findings=study.findings if study.find is None else study.find(),
+        wordings=(study.findings,) if study.find is None else study.find(),
         abnormal=study.abnormal,
         split=study.split,
     )

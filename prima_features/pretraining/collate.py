@@ -27,6 +27,10 @@ class StudyBatch:
     """(B, L) int64, tokens of the reports."""
     lengths: Tensor
     """(B,) int64."""
+    content: Tensor | None = None
+    """(T, K), what is known to be in each of `tokens`, if anything is."""
+    traits: Tensor | None = None
+    """(B, K), what is known of each subject."""
 
     def to(self, device: torch.device) -> StudyBatch:
         """On another device."""
@@ -37,6 +41,8 @@ class StudyBatch:
             self.descriptions,
             self.ids.to(device),
             self.lengths.to(device),
+            None if self.content is None else self.content.to(device),
+            None if self.traits is None else self.traits.to(device),
         )
 
 
@@ -51,7 +57,17 @@ def study_batch(studies: Sequence[TrainingStudy], vocabulary: Vocabulary, config
         descriptions=[study.description for study in studies],
         ids=ids,
         lengths=lengths,
+        content=_joined([one.content for one in series]),
+        traits=_joined([study.series[0].traits for study in studies], stack=True),
     )
+
+
+def _joined(parts: Sequence[Tensor | None], stack: bool = False) -> Tensor | None:
+    """None where one of them is."""
+    there = [part for part in parts if part is not None]
+    if len(there) < len(parts):
+        return None
+    return torch.stack(there) if stack else torch.cat(there)
 
 
 def series_vectors(series: SeriesTokens, config: PrimaConfig) -> Tensor:

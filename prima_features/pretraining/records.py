@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from torch import Tensor
 
 from prima_features.preprocessing import Preprocessing
+from prima_features.tokens import Subvolumes
 from prima_features.volumes import Volume
 
 
@@ -34,6 +35,14 @@ class RawSeries(Protocol):
             SeriesError: it cannot be used.
         """
 
+    def truth(self, tokens: Subvolumes, preprocessing: Preprocessing) -> Mapping[str, Tensor]:
+        """What is known of a series that was made up: `content` (N, K) of its tokens and `traits` (T,) of its subject
+        (prima_features.synthetic.content). Nothing of a real one."""
+
+
+Wordings: TypeAlias = tuple[tuple[str, ...], ...]
+"""The items of a report, said in different words; at least once."""
+
 
 @dataclass(frozen=True)
 class RawStudy:
@@ -45,8 +54,8 @@ class RawStudy:
     series: tuple[RawSeries, ...]
     findings: tuple[str, ...] = ()
     """Items of the summarised report; none where there is no report."""
-    find: Callable[[], tuple[str, ...]] | None = field(default=None, repr=False)
-    """Gives the findings where telling them takes the images, in place of `findings`."""
+    find: Callable[[], Wordings] | None = field(default=None, repr=False)
+    """Gives the findings where telling them takes the images, in place of `findings`: in one wording or several."""
     abnormal: bool = False
     split: str = ""
     """`train` or `validation` where the source says it."""
@@ -77,6 +86,10 @@ class SeriesTokens:
     counts: tuple[int, ...]
     """Tokens that are kept for each threshold, from the lowest to the highest: always the last so many. The one
     in the middle is the threshold that embedding uses."""
+    content: Tensor | None = None
+    """(N, K), what is known to be in each token, if anything is."""
+    traits: Tensor | None = None
+    """(T,), what is known of the subject."""
 
     @property
     def reach(self) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,6 +15,8 @@ from prima_features.tokens import Subvolumes, cut, divide
 from prima_features.tokens.foreground import kept
 from prima_features.volumes import Volume
 
+_FEWEST = 32
+"""Tokens that are left of a series that has so many."""
 _BATCH = 64
 """Subvolumes in one call of the tokenizer."""
 
@@ -40,6 +44,21 @@ def cut_widely(
         len(kept(grid.percent, _fixed(preprocessing, usual + move))[0]) for move in range(-reach, reach + 1)
     ]
     return widest, tuple(counts)
+
+
+def thinned(
+    cut: Subvolumes, counts: Sequence[int], share: float, chance: np.random.Generator
+) -> tuple[Subvolumes, tuple[int, ...]]:
+    """A share of the tokens, drawn at random, at least `_FEWEST`; and how many of them each threshold keeps."""
+    n = len(cut.row)
+    if share == 1 or n <= _FEWEST:
+        return cut, tuple(counts)
+    # The last ones are those that the highest threshold keeps, of which some must be left.
+    chosen = np.sort(chance.choice(n, max(_FEWEST, round(share * n)), replace=False))
+    chosen = np.union1d(chosen, np.arange(n - min(counts), n)[-1:])
+    unique, row = np.unique(cut.row[chosen], return_inverse=True)
+    thin = replace(cut, values=cut.values[unique], row=row, coord=cut.coord[chosen])
+    return thin, tuple(int((chosen >= n - count).sum()) for count in counts)
 
 
 def latents(model: Prima, cut: Subvolumes, dtype: torch.dtype) -> Tensor:

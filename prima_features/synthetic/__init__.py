@@ -7,6 +7,7 @@ Subject   Anatomy      Rendered    BIDS, DICOM, reports, tables
 from prima_features.synthetic.acquisition import Acquisition
 from prima_features.synthetic.anatomy import Anatomy, build_anatomy
 from prima_features.synthetic.cohort import CONDITIONS, draw_subject
+from prima_features.synthetic.content import CONTENT, TRAITS, content, traits
 from prima_features.synthetic.protocol import draw_acquisitions
 from prima_features.synthetic.render import Rendered, render_series
 from prima_features.synthetic.subject import Subject
@@ -14,13 +15,17 @@ from prima_features.synthetic.truth import measure
 
 __all__ = [
     "CONDITIONS",
+    "CONTENT",
+    "TRAITS",
     "Acquisition",
     "Anatomy",
     "Rendered",
     "Subject",
     "build_anatomy",
+    "content",
     "draw_acquisitions",
     "draw_subject",
     "measure",
     "render_series",
+    "traits",
 ]

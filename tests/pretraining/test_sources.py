@@ -105,7 +105,7 @@ def test_synthetic_studies_bring_the_findings_of_the_reports_that_prima_synth_wr
     assert study.find is not None and other.find is not None
     told = study.find()
     made = make_cohort(tmp_path / "cohort", CohortOptions(1, seed=3, settings="varied"))
-    assert list(told) == findings(made[0].report["report"])
+    assert list(told[0]) == findings(made[0].report["report"])
     assert other.find() != told
 
     def refuse(subject: object) -> None:

@@ -42,6 +42,9 @@ class Scans:
     """Folder of the cache, to share it between runs; by default inside the run's own."""
     cache_type: Literal["float16", "float32"] = "float16"
     """Number type of what is cached."""
+    token_share: float = 1.0
+    """Share of each series' tokens whose latents are cached, drawn at random; less makes a cache of more studies in
+    the same time, for short runs that drop most tokens anyway."""
 
     def __post_init__(self) -> None:
         if (self.source is None) == (self.synthetic == 0):
@@ -56,6 +59,8 @@ class Scans:
             raise ValueError("synthetic_settings and synthetic_seed belong to synthetic, and source is given")
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation is a share from 0 to below 1, not {self.validation}")
+        if not 0 < self.token_share <= 1:
+            raise ValueError(f"token_share is a share above 0, up to 1, not {self.token_share}")
 
 
 @dataclass(frozen=True)
@@ -65,9 +70,13 @@ class ReportedScans(Scans):
     reports: Path | None = None
     """Table of reports: a column with the study's id (for DICOM its StudyInstanceUID), one with the report or its
     findings, and if there are any `abnormal` (0 or 1) and `split` (train or validation)."""
+    wordings: int = 1
+    """Of each synthetic report; one is drawn each time that a study is seen."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.wordings < 1 or (self.wordings > 1 and not self.synthetic):
+            raise ValueError(f"wordings must be 1, or more for synthetic studies, not {self.wordings}")
         if self.synthetic and self.reports is not None:
             raise ValueError(
                 "reports belongs to source: synthetic studies bring their own; leave one of them out"

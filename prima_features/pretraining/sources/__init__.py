@@ -37,7 +37,7 @@ def open_source(
             cohort_seed,
             settings.description,
             settings.synthetic_settings,
-            reports_kept if isinstance(settings, ReportedScans) else None,
+            *((reports_kept, settings.wordings) if isinstance(settings, ReportedScans) else ()),
         ), ()
     from prima_features.pretraining.sources.scans import find_scans
 

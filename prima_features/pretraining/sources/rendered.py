@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from torch import Tensor
 
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import NiftiImage, Series
+from prima_features.tokens import Subvolumes
 from prima_features.volumes import ReadOptions, Volume, read_volume
 
+Known = Callable[[Subvolumes, Preprocessing], Mapping[str, Tensor]]
+"""Gives what `RawSeries.truth` returns."""
 Render = Callable[[], tuple[np.ndarray, np.ndarray]]
 """Gives voxels (columns, rows, slices), slices stacked along the last axis, and the affine (4, 4) from voxels to mm
 in R, A, S."""
@@ -28,6 +32,7 @@ class RenderedSeries:
     """Changes when what would be made does, such as a seed with the version of what makes it."""
     render: Render = field(repr=False)
     options: ReadOptions = ReadOptions()
+    known: Known | None = field(default=None, repr=False)
 
     @property
     def stored_name(self) -> str:
@@ -46,6 +51,10 @@ class RenderedSeries:
             nib.save(nib.Nifti1Image(voxels, affine), path)
             image = NiftiImage(path, orientation=_in_plane(affine))
             return read_volume(Series(self.name, image), preprocessing, self.options)
+
+    def truth(self, tokens: Subvolumes, preprocessing: Preprocessing) -> Mapping[str, Tensor]:
+        """What whoever made it knows of it."""
+        return {} if self.known is None else self.known(tokens, preprocessing)
 
 
 def _in_plane(affine: np.ndarray) -> tuple[float, ...]:

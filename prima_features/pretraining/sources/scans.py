@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from prima_features.embedding.ids import load_pseudonyms, write_ids
 from prima_features.embedding.records import Failure
 from prima_features.preprocessing import Preprocessing
@@ -23,6 +25,7 @@ from prima_features.studies import (
     Study,
     find,
 )
+from prima_features.tokens import Subvolumes
 from prima_features.volumes import ReadOptions, Volume, read_volume
 
 
@@ -57,6 +60,10 @@ class ScannedSeries:
             SeriesError: they cannot be read or used.
         """
         return read_volume(self.series, preprocessing, self.options)
+
+    def truth(self, tokens: Subvolumes, preprocessing: Preprocessing) -> Mapping[str, Tensor]:
+        """Nothing."""
+        return {}
 
 
 def find_scans(

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from prima_features._version import __version__
+from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.cache import Cache
-from prima_features.pretraining.records import RawStudy
+from prima_features.pretraining.records import RawStudy, Wordings
 from prima_features.pretraining.sources.rendered import RenderedSeries
 from prima_features.reports import findings
 from prima_features.studies.names import series_name
@@ -23,14 +24,17 @@ from prima_features.synthetic import (
     Anatomy,
     Subject,
     build_anatomy,
+    content,
     draw_acquisitions,
     draw_subject,
     measure,
     render_series,
+    traits,
 )
 from prima_features.synthetic.protocol import Settings
 from prima_features.synthetic.report import write_report
 from prima_features.synthetic.report.phrases import WORDING
+from prima_features.tokens import Subvolumes
 
 _HEALTHY = ("control", "autism")
 """Conditions that no report calls abnormal."""
@@ -45,6 +49,7 @@ class SyntheticStudies:
         description: what the study encoder reads.
         settings: what those of the scanners are drawn from.
         reports: folder where findings are kept once they are made; without it studies have none.
+        wordings: of each report.
     """
 
     def __init__(
@@ -54,9 +59,11 @@ class SyntheticStudies:
         description: str = "",
         settings: Settings = "usual",
         reports: Path | None = None,
+        wordings: int = 1,
     ) -> None:
         self._settings = settings
-        self._told = None if reports is None else Cache(reports, {"wording": WORDING})
+        self._told = None if reports is None else Cache(reports, {"wording": WORDING, "wordings": wordings})
+        self._wordings = wordings
         self._count, self._seed = count, seed
         self._description = description or DEFAULT_DESCRIPTION
 
@@ -78,21 +85,29 @@ class SyntheticStudies:
             subject=subject.id,
             description=self._description,
             series=tuple(_series(subject, scan, anatomy) for scan in scans),
-            find=None if self._told is None else partial(_findings, self._told, subject, scans, anatomy),
+            find=None
+            if self._told is None
+            else partial(_findings, self._told, self._wordings, subject, scans, anatomy),
             abnormal=subject.condition not in _HEALTHY,
         )
 
 
 def _findings(
-    kept: Cache, subject: Subject, scans: tuple[Acquisition, ...], anatomy: Callable[[], Anatomy]
-) -> tuple[str, ...]:
-    """Of the report that `prima synth` writes, as `prima reports summarize` gives them by its rules."""
+    kept: Cache,
+    wordings: int,
+    subject: Subject,
+    scans: tuple[Acquisition, ...],
+    anatomy: Callable[[], Anatomy],
+) -> Wordings:
+    """Of the report that `prima synth` writes, then of others that say the same, as `prima reports summarize` gives
+    them by its rules."""
     entry = kept.entry(f"{subject.seed}/{subject.index}", _fingerprint(subject, scans))
     if (found := kept.load(entry)) is None:
-        items = findings(write_report(subject, measure(anatomy()), scans))
+        truth = measure(anatomy())
+        items = [findings(write_report(subject, truth, scans, wording)) for wording in range(wordings)]
         found = {"findings": torch.frombuffer(bytearray(json.dumps(items).encode()), dtype=torch.uint8)}
         kept.save(entry, found)
-    return tuple(json.loads(found["findings"].numpy().tobytes()))
+    return tuple(map(tuple, json.loads(found["findings"].numpy().tobytes())))
 
 
 def _series(subject: Subject, scan: Acquisition, anatomy: Callable[[], Anatomy]) -> RenderedSeries:
@@ -100,8 +115,13 @@ def _series(subject: Subject, scan: Acquisition, anatomy: Callable[[], Anatomy])
         made = render_series(subject, scan, anatomy=anatomy())
         return made.volume, made.affine
 
+    def known(tokens: Subvolumes, preprocessing: Preprocessing) -> dict[str, torch.Tensor]:
+        size = tokens.values.shape[1:]
+        shares = content(anatomy(), scan, tokens.coord, size, preprocessing.matrix)
+        return {"content": shares.half(), "traits": traits(subject, anatomy())}
+
     name = series_name(scan.description, scan.protocol) or scan.sequence
-    return RenderedSeries(name, _fingerprint(subject, scan), render)
+    return RenderedSeries(name, _fingerprint(subject, scan), render, known=known)
 
 
 def _fingerprint(subject: Subject, scans: Acquisition | tuple[Acquisition, ...]) -> str:

@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from prima_features.encoder import SeriesOutput, StudyOutput
 from prima_features.encoder.contrast import Contrast
 from prima_features.pretraining.augment import apply, draw, unchanged
 from prima_features.pretraining.card import model_card
@@ -19,7 +20,15 @@ from prima_features.pretraining.export import write_model
 from prima_features.pretraining.first_weights import tell_apart
 from prima_features.pretraining.gather import gather_rows
 from prima_features.pretraining.grad_cache import backward_in_chunks
-from prima_features.pretraining.objectives import Words, clip_loss, patient_accuracy, patient_loss, words_loss
+from prima_features.pretraining.objectives import (
+    Truth,
+    Words,
+    clip_loss,
+    mean_by_study,
+    patient_accuracy,
+    patient_loss,
+    words_loss,
+)
 from prima_features.pretraining.randomness import generator
 from prima_features.pretraining.records import TrainingStudy
 from prima_features.pretraining.sampler import Sampler, share_of
@@ -33,6 +42,8 @@ from prima_features.pretraining.validation import retrieval
 T = TypeVar("T")
 _FIRST = 64
 """Studies that new weights are fitted to where the settings say so."""
+_KNOWN = 256
+"""Studies that means of the truth are taken of."""
 
 
 class ClipStage(Stage[list[StudyBatch]]):
@@ -66,6 +77,11 @@ class ClipStage(Stage[list[StudyBatch]]):
             self._words = Words(self.prima.config.study.flat_dim, ids, self.text.vocabulary.size)
             self.modules["words"] = self._words.to(accelerator.device)
             self.trained += self._words.parameters()
+        self._truth: Truth | None = None
+        if settings.truth_weight:
+            self._truth = self._new_truth()
+            self.modules["truth"] = self._truth.to(accelerator.device)
+            self.trained += self._truth.parameters()
         weights = [digest_of(module.state_dict()) for module in self.modules.values()]
         self.digest = " ".join([cohort.digest, *weights, self.text.vocabulary.digest])
         self.counts = {
@@ -80,8 +96,10 @@ class ClipStage(Stage[list[StudyBatch]]):
         items = self._sampler.batch(number)
         studies = []
         for place in share_of(items, self.accelerator.process_index, self.accelerator.num_processes):
-            study = read_study(self._cohort, self._train[items[place]])
             chance = generator(self.settings.seed, "augment", number, place)
+            cached = self._train[items[place]]
+            wording = int(chance.integers(len(cached.wordings))) if len(cached.wordings) > 1 else 0
+            study = read_study(self._cohort, cached, wording)
             studies.append(apply(study, draw(study, self.settings.augmentation, chance)))
         return [self._batch(chunk) for chunk in _chunks(studies, self._chunk)]
 
@@ -92,14 +110,18 @@ class ClipStage(Stage[list[StudyBatch]]):
         measures: dict[str, Tensor] = {}
 
         def loss(embedded: Sequence[Tensor], temperatures: Sequence[Tensor]) -> Tensor:
-            images, texts, series, *told = map(gather_rows, embedded)
+            images, texts, series, *more = map(gather_rows, embedded)
             measures["clip_loss"] = clip_loss(images, texts, temperatures[0])
             measures["patient_loss"] = patient_loss(series, owners, contrast.patient_temperature.detach())
             total = measures["clip_loss"] + self.settings.patient_weight * measures["patient_loss"]
-            if self._words is None:
-                return total
-            measures["words_loss"] = words_loss(told[0], gather_rows(self._present(batch)))
-            return total + self.settings.words_weight * measures["words_loss"]
+            if self._words is not None:
+                measures["words_loss"] = words_loss(more.pop(0), gather_rows(self._present(batch)))
+                total = total + self.settings.words_weight * measures["words_loss"]
+            if self._truth is not None:
+                for name in ("content", "series_traits", "study_traits"):
+                    measures[f"{name}_loss"] = more.pop(0).mean()
+                    total = total + self.settings.truth_weight * measures[f"{name}_loss"]
+            return total
 
         share = 1 / self.accelerator.gradient_accumulation_steps
         total = backward_in_chunks(batch, self._embed, loss, [contrast.temperature], share)
@@ -113,10 +135,11 @@ class ClipStage(Stage[list[StudyBatch]]):
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         # Contiguous parts, so that gathering them gives the studies in their order.
         first, last = (len(self._held_out) * (rank + i) // processes for i in range(2))
-        parts, n_series = [], []
+        parts, n_series, told = [], [], []
         for studies in _chunks(self._held_out[first:last], self._chunk):
             batch = self._batch([unchanged(read_study(self._cohort, study)) for study in studies])
             parts.append(self._embed(batch))
+            told.append(parts[-1][-1])
             n_series += batch.n_series
         images, texts, series = map(gather_rows, self._joined([part[:3] for part in parts]))
         owners = self._owners(n_series)
@@ -128,6 +151,8 @@ class ClipStage(Stage[list[StudyBatch]]):
             "patient_accuracy": patient_accuracy(series, owners),
             **retrieval(images, texts),
         }
+        if self._truth is not None:
+            measures["study_traits_loss"] = gather_rows(torch.cat([images.new_zeros(0), *told])).mean().item()
         return Validated(measures, -loss)
 
     def export(self, folder: Path, record: Mapping[str, Any]) -> None:
@@ -168,14 +193,45 @@ class ClipStage(Stage[list[StudyBatch]]):
         return torch.cat([self._words.present(chunk.ids.to(device)) for chunk in batch])
 
     def _embed(self, batch: StudyBatch) -> tuple[Tensor, ...]:
-        """Images (B, C), texts (B, C) and vectors of the series (S, P), and logits of the words if any; float32."""
+        """Images (B, C), texts (B, C), vectors of the series (S, P); logits of the words, if they are told; and three
+        losses of each study (B,), if the truth is told: of tokens, series and study. float32."""
         batch = batch.to(self.accelerator.device)
         with self.accelerator.autocast():
             series, study = self.prima(batch.tokens, batch.names, batch.n_series, batch.descriptions)
             texts = self.text.tower(batch.ids, batch.lengths)
             vectors = self._contrast(series.registers)
-        told = () if self._words is None else (self._words(study.embedding.float()),)
-        return study.clip.float(), texts.float(), vectors.float(), *told
+        words = () if self._words is None else (self._words(study.embedding.float()),)
+        truth = () if self._truth is None else self._told(self._truth, batch, series, study)
+        return study.clip.float(), texts.float(), vectors.float(), *words, *truth
+
+    def _told(
+        self, truth: Truth, batch: StudyBatch, series: SeriesOutput, study: StudyOutput
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Losses of each study (B,): mean over its tokens, mean over its series, its own."""
+        assert batch.content is not None and batch.traits is not None
+        lengths = batch.tokens.lengths
+        outputs = series.outputs.without_first(len(self.prima.sequence.registers) + 1).values.float()
+        content = mean_by_study(truth.content_loss(outputs, batch.content), lengths)
+        own = torch.repeat_interleave(
+            batch.traits, torch.tensor(batch.n_series, device=batch.traits.device), 0
+        )
+        told = truth.series_loss(series.embedding.float(), own)
+        return (
+            mean_by_study(content, batch.n_series),
+            mean_by_study(told, batch.n_series),
+            truth.study_loss(study.embedding.float(), batch.traits),
+        )
+
+    def _new_truth(self) -> Truth:
+        config = self.prima.config
+        first = [read_study(self._cohort, study) for study in self._train[:_KNOWN]]
+        content = [one.content for study in first for one in study.series]
+        traits = [study.series[0].traits for study in first]
+        return Truth(
+            (config.sequence.transformer.dim, config.sequence.out_dim, config.study.flat_dim),
+            torch.cat([part for part in content if part is not None]),
+            torch.stack([part for part in traits if part is not None]),
+        )
 
     def _joined(self, parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         """Rows of all parts; a process may have none where few studies are held out."""
@@ -196,6 +252,7 @@ def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
-def read_study(cohort: Cohort, study: CachedStudy) -> TrainingStudy:
-    """A study with its tokens from the cache."""
-    return TrainingStudy(study.id, study.description, tuple(map(cohort.tokens, study.series)), study.findings)
+def read_study(cohort: Cohort, study: CachedStudy, wording: int = 0) -> TrainingStudy:
+    """A study with its tokens from the cache, and its report in one of its wordings."""
+    series = tuple(map(cohort.tokens, study.series))
+    return TrainingStudy(study.id, study.description, series, study.wordings[wording])

@@ -30,14 +30,17 @@ _BLOOD_SUBACUTE, _BLOOD_CHRONIC = 4.0, 21.0
 """Days from which blood looks so."""
 
 
-def write_report(subject: Subject, truth: Mapping[str, float], scans: Sequence[Acquisition]) -> str:
+def write_report(
+    subject: Subject, truth: Mapping[str, float], scans: Sequence[Acquisition], wording: int = 0
+) -> str:
     """TECHNIQUE, FINDINGS and IMPRESSION.
 
     Args:
         truth: what `prima_features.synthetic.measure` found.
         scans: enhancement is told where one has contrast agent, diffusion where it is weighted for it.
+        wording: other numbers say the same in other words.
     """
-    rng = generator(subject.seed, subject.index, "report")
+    rng = generator(subject.seed, subject.index, f"report {wording}" if wording else "report")
     contrast = any(scan.contrast_dose > 0 for scan in scans)
     lesions = _lesion_sentences(subject, contrast, rng)
     findings = [

@@ -1,0 +1,67 @@
+"""Telling what is really there, tissues in tokens and volumes of studies: a help to small data, of synthetic brains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+_LEAST_ENTROPY = 0.004
+"""Of a share, nats: what is rarer still weighs no more."""
+_LEAST_SD = 0.3
+"""Of a trait: what hardly varies weighs no more."""
+
+
+class Truth(nn.Module):
+    """Linear layers that tell contents of tokens, and traits from series and studies. They start with the means.
+
+    Args:
+        widths: of the outputs of tokens, of series embeddings and of study embeddings.
+        content: (N, K), shares in training tokens.
+        traits: (B, T), of training studies.
+    """
+
+    def __init__(self, widths: tuple[int, int, int], content: Tensor, traits: Tensor) -> None:
+        super().__init__()
+        share = content.float().mean(0).clamp(1e-5, 1 - 1e-5)
+        entropy = F.binary_cross_entropy(share, share, reduction="none")
+        self.weight: Tensor
+        self.mean: Tensor
+        self.sd: Tensor
+        self.register_buffer("weight", 1 / entropy.clamp(min=_LEAST_ENTROPY))
+        self.register_buffer("mean", traits.mean(0))
+        self.register_buffer("sd", traits.std(0).clamp(min=_LEAST_SD))
+        n_content, n_traits = content.shape[1], traits.shape[1]
+        self.norm = nn.LayerNorm(widths[0])
+        self.token = nn.Linear(widths[0], n_content)
+        self.series = nn.Linear(widths[1], n_traits)
+        self.study = nn.Linear(widths[2], n_traits)
+        for layer in (self.token, self.series, self.study):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            self.token.bias.copy_(torch.logit(share))
+
+    def content_loss(self, tokens: Tensor, content: Tensor) -> Tensor:
+        """Of each token, (N, width) and (N, K) to (N,): cross-entropy, in units of what the mean shares give."""
+        logits = self.token(self.norm(tokens))
+        each = F.binary_cross_entropy_with_logits(logits, content.float(), reduction="none")
+        return (each * self.weight).mean(1)
+
+    def series_loss(self, embeddings: Tensor, traits: Tensor) -> Tensor:
+        """Of each series, (S, width) and (S, T) to (S,): squared error in units of the traits' variance."""
+        return self._error(self.series(embeddings), traits)
+
+    def study_loss(self, embeddings: Tensor, traits: Tensor) -> Tensor:
+        """Of each study, (B, width) and (B, T) to (B,), as of series."""
+        return self._error(self.study(embeddings), traits)
+
+    def _error(self, told: Tensor, traits: Tensor) -> Tensor:
+        return (told - (traits - self.mean) / self.sd).square().mean(1)
+
+
+def mean_by_study(values: Tensor, counts: Sequence[int]) -> Tensor:
+    """Means of `counts` values each, (sum of counts,) to (B,); no count may be 0."""
+    return torch.stack([part.mean() for part in values.split(list(counts))])

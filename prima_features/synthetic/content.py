@@ -1,0 +1,168 @@
+"""What lies where the tokens of a series were cut, and what a brain comes to: the truth behind the images."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from prima_features.synthetic.acquisition import Acquisition, Plane
+from prima_features.synthetic.anatomy import Anatomy
+from prima_features.synthetic.atlas import Region
+from prima_features.synthetic.geometry import head_affine, series_affine
+from prima_features.synthetic.subject import Subject
+from prima_features.synthetic.tissue import TISSUES
+from prima_features.synthetic.truth import measure
+
+_WHOLE: dict[str, tuple[Region, ...]] = {
+    "lateral ventricle": (Region.LATERAL_VENTRICLE, Region.CHOROID_PLEXUS),
+    "temporal horn": (Region.TEMPORAL_HORN,),
+    "third and fourth ventricle": (Region.THIRD_VENTRICLE, Region.FOURTH_VENTRICLE),
+    "hippocampus": (Region.HIPPOCAMPUS,),
+}
+"""Regions that count with whole voxels, as `prima_features.synthetic.measure` counts them."""
+_TISSUE: dict[str, tuple[Region, ...]] = {
+    "cerebrum": (Region.CEREBRUM, Region.HIPPOCAMPUS),
+    "cerebellum and brain stem": (Region.CEREBELLUM, Region.BRAIN_STEM),
+}
+"""Regions of which fluid, such as that which age has let in, is no part."""
+_SUBARACHNOID = (Region.SUBARACHNOID, Region.CEREBRUM, Region.CEREBELLUM, Region.BRAIN_STEM)
+_MORE = ("subarachnoid fluid", "cerebral white matter", "left brain", "right brain")
+_LESIONS = tuple(list(TISSUES)[list(TISSUES).index("hyperintensity") :])
+CONTENT = (*_WHOLE, *_TISSUE, *_MORE, *_LESIONS)
+"""Names of the shares of a token. A place may count for several: cerebrum, white matter and left brain."""
+
+_GRID = (4, 4, 3)
+"""Cells along x, y, z in which lesions are counted, within `_REACH`."""
+_REACH = ((-75.0, 75.0), (-110.0, 78.0), (-60.0, 84.0))
+"""Of the brain in the atlas, MNI coordinates, mm."""
+_VOLUMES = ("brain_ml", "wmh_ml", "lesion_ml", "oedema_ml")
+_SHARES = ("ventricle_ml", "temporal_horn_ml", "hippocampus_ml")
+TRAITS = (
+    "age",
+    "male",
+    *(f"log {name}" for name in _VOLUMES),
+    *(f"log {name} over brain_ml" for name in _SHARES),
+    "sulcal_mm",
+    "temporal_mm",
+    "midline_shift_mm",
+    *(f"log lesion in cell {x} {y} {z}" for x, y, z in np.ndindex(*_GRID)),
+)
+"""Names of what `traits` gives."""
+_LEAST_ML = 0.1
+"""Added to volumes before their logarithm is taken."""
+
+_POINTS = (4, 8)
+"""Points along the slice axis and along the others at which a token is looked at."""
+_AXES: dict[Plane, tuple[int, int, int]] = {"axial": (2, 1, 0), "coronal": (2, 0, 1), "sagittal": (1, 0, 2)}
+"""Which of (z, y, x) in LPS columns, rows and slices run along."""
+
+
+def content(
+    anatomy: Anatomy, scan: Acquisition, coord: np.ndarray, size: tuple[int, int, int], matrix: int
+) -> torch.Tensor:
+    """The share of each of `CONTENT` in tokens of a series.
+
+    Args:
+        coord: (N, 3) integer, (z, y, x) of each token's first voxel in the padded volume.
+        size: voxels of a token along (z, y, x).
+        matrix: voxels along both axes in plane, after resampling.
+
+    Returns:
+        (N, len(CONTENT)) float32, 0 to 1, on the CPU.
+    """
+    to_voxel = np.linalg.inv(
+        head_affine(scan, anatomy.scale, anatomy.spacing, anatomy.origin)
+    ) @ series_affine(scan)
+    places = _places(scan, coord, size, matrix) @ to_voxel[:3, :3].T + to_voxel[:3, 3]  # (N, P, 3)
+    index = torch.from_numpy(np.round(places).astype(np.int64)).to(anatomy.tone.device)
+    shape = torch.tensor(anatomy.tone.shape, device=index.device)
+    inside = ((index >= 0) & (index < shape)).all(-1)
+    x, y, z = index.clamp(min=0).minimum(shape - 1).unbind(-1)
+    tone, label = anatomy.tone[x, y, z], anatomy.label[x, y, z].int() * inside  # outside is air, 0
+    left = x * anatomy.spacing + anatomy.origin[0] < 0
+    shares = [*_anatomical(tone, label, left), *_lesions(anatomy, (x, y, z), inside)]
+    return torch.stack([share.float().mean(1) for share in shares], dim=1).cpu()
+
+
+def traits(subject: Subject, anatomy: Anatomy) -> torch.Tensor:
+    """What a report could tell of a subject, as numbers: (len(TRAITS),) float32."""
+    truth = measure(anatomy)
+    brain = truth["brain_ml"]
+    return torch.tensor(
+        [
+            subject.age,
+            float(subject.sex == "M"),
+            *(math.log(truth[name] + _LEAST_ML) for name in _VOLUMES),
+            *(math.log((truth[name] + _LEAST_ML) / brain) for name in _SHARES),
+            subject.sulcal_mm,
+            subject.temporal_mm,
+            truth["midline_shift_mm"],
+            *np.log(_lesion_cells(anatomy) + _LEAST_ML).ravel(),
+        ]
+    )
+
+
+def _places(scan: Acquisition, coord: np.ndarray, size: tuple[int, int, int], matrix: int) -> np.ndarray:
+    """(N, P, 3): the points of each token as (column, row, slice) of the series before it was resampled."""
+    axes = _AXES[scan.plane]
+    counts = [_POINTS[axis != axes[2]] for axis in range(3)]
+    steps = [(np.arange(n) + 0.5) / n * length - 0.5 for n, length in zip(counts, size, strict=True)]
+    within = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    zyx = coord[:, None].astype(float) + within
+    lengths = (matrix, matrix, scan.n_slices)
+    places = zyx[..., axes] - [(-n % size[axis]) // 2 for n, axis in zip(lengths, axes, strict=True)]
+    if scan.plane != "axial":  # rows run down, z to the head
+        places[..., 1] = matrix - 1 - places[..., 1]
+    # Resampling reads sample i of an axis of n at i * n / matrix (prima_features.volumes.resample).
+    return places * [scan.matrix[0] / matrix, scan.matrix[1] / matrix, 1]
+
+
+def _anatomical(tone: torch.Tensor, label: torch.Tensor, left: torch.Tensor) -> list[torch.Tensor]:
+    """Shares of all but lesions, each of the shape of `tone`."""
+    fluid, solid, white = (1 - tone).clamp(0, 1), tone.clamp(0, 1), (tone - 1).clamp(0, 1)
+    found = [_among(label, regions) for regions in _WHOLE.values()]
+    tissue = [solid * _among(label, regions) for regions in _TISSUE.values()]
+    brain = sum(tissue)
+    subarachnoid = fluid * _among(label, _SUBARACHNOID)
+    matter = white * _among(label, _TISSUE["cerebrum"])
+    return [*found, *tissue, subarachnoid, matter, brain * left, brain * ~left]
+
+
+def _among(label: torch.Tensor, regions: tuple[Region, ...]) -> torch.Tensor:
+    return torch.isin(label, torch.tensor(regions, dtype=label.dtype, device=label.device))
+
+
+def _lesions(
+    anatomy: Anatomy, place: tuple[torch.Tensor, torch.Tensor, torch.Tensor], inside: torch.Tensor
+) -> list[torch.Tensor]:
+    """Shares of the tissues of lesions; later ones cover earlier ones."""
+    found = {name: torch.zeros(inside.shape, device=inside.device) for name in _LESIONS}
+    for part in anatomy.painted:
+        here = inside.clone()
+        for axis, box in zip(place, part.box, strict=True):
+            here &= (axis >= box.start) & (axis < box.stop)
+        share = part.share[tuple(axis[here] - box.start for axis, box in zip(place, part.box, strict=True))]
+        for name, values in found.items():
+            values[here] = values[here] * (1 - share) + share * (name == part.tissue)
+    return list(found.values())
+
+
+def _lesion_cells(anatomy: Anatomy) -> np.ndarray:
+    """ml of lesions without the oedema around them in the cells of `_GRID`."""
+    cells = torch.zeros(_GRID)
+    for part in anatomy.painted:
+        if part.lesion < 0 or not part.core:
+            continue
+        share = part.share.cpu()
+        for axis, (box, n, (low, high), origin) in enumerate(
+            zip(part.box, _GRID, _REACH, anatomy.origin, strict=True)
+        ):
+            mm = torch.arange(box.start, box.stop) * anatomy.spacing + origin
+            cell = ((mm - low) / (high - low) * n).floor().long().clamp(0, n - 1)
+            sums = torch.zeros([n if i == axis else length for i, length in enumerate(share.shape)])
+            share = sums.index_add(axis, cell, share)
+        # Layers of one lesion lie over each other: the largest counts, as nearly as cells can tell.
+        cells = torch.maximum(cells, share)
+    return cells.numpy() * anatomy.voxel_ml
