@@ -176,6 +176,7 @@ def _embedded_series(
         spacing=one.spacing,
         embedding=vector,
         tokens=tokens,
+        picture=one.picture,
     )
 
 

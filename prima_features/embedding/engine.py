@@ -76,7 +76,7 @@ def embed_studies(
     """
     times = times or StageTimes()
     window_size = _WINDOW_BATCHES * options.batch_size
-    read = StudyReader(model.config.preprocessing, options.read)
+    read = StudyReader(model.config.preprocessing, options.read, options.pictures)
     prepared = _timed(read_ahead(studies, read, options.n_workers, window_size), times)
     with _Encoders(model, options) as encoders:
         running: deque[Future[_Encoded]] = deque()

@@ -25,6 +25,8 @@ class EngineOptions:
     devices: tuple[str, ...] = ()
     """Devices that encode, one window of studies each at a time; none is the one that the model is on."""
     keep_tokens: bool = False
+    pictures: bool = True
+    """Draw each series for the report."""
 
     @property
     def n_workers(self) -> int:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from prima_features.embedding.disk import output_errors, replacing
+from prima_features.embedding.picture import Picture
 from prima_features.embedding.records import (
     EmbeddedSeries,
     EmbeddedStudy,
@@ -207,6 +208,8 @@ def _dismantle(result: Result) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         tensors[f"series.{i}.embedding"] = series.pop("embedding")
         for name, values in (series.pop("tokens") or {}).items():
             tensors[f"series.{i}.tokens.{name}"] = values
+        if series["picture"] is not None:
+            tensors[f"series.{i}.picture"] = np.frombuffer(series["picture"].pop("jpeg"), np.uint8)
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, record
 
 
@@ -219,6 +222,8 @@ def _assemble(tensors: dict[str, np.ndarray], record: dict[str, Any], input_hash
         tokens = None
         if f"series.{i}.tokens.embedding" in tensors:
             tokens = TokenLevel(tensors[f"series.{i}.tokens.embedding"], tensors[f"series.{i}.tokens.coord"])
+        if picture := values.get("picture"):
+            values["picture"] = Picture(tensors[f"series.{i}.picture"].tobytes(), **picture)
         values |= {name: tuple(values[name]) for name in ("shape", "spacing")}
         series.append(EmbeddedSeries(**values, embedding=tensors[f"series.{i}.embedding"], tokens=tokens))
     record |= {"failures": failures, "input_hash": input_hash}

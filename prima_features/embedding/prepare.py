@@ -6,17 +6,21 @@ only reads starts quickly and stays small.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from prima_features.embedding.failures import failure_of
 from prima_features.embedding.outage import check_disk
+from prima_features.embedding.picture import Picture, draw
 from prima_features.embedding.records import Failure
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import Series, Study
 from prima_features.tokens import Subvolumes, cut
-from prima_features.volumes import ReadOptions, read_volume
+from prima_features.volumes import ReadOptions, Volume, read_volume
+
+logger = logging.getLogger(__name__)
 
 _LEAST_WEIGHT = 8
 """Subvolumes; bounds the studies of a window where many could not be read."""
@@ -31,6 +35,7 @@ class PreparedSeries:
     plane: str
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True)
@@ -54,15 +59,28 @@ class PreparedStudy:
         return max(self.n_subvolumes, _LEAST_WEIGHT)
 
 
-def prepare_series(series: Series, preprocessing: Preprocessing, options: ReadOptions) -> PreparedSeries:
-    """Read one series and cut it.
+def prepare_series(
+    series: Series, preprocessing: Preprocessing, options: ReadOptions, picture: bool = False
+) -> PreparedSeries:
+    """Read one series, cut it and, where it is asked for, draw it.
 
     Raises:
         SeriesError: it cannot be read or cannot be used.
     """
     volume = read_volume(series, preprocessing, options)
     z, y, x = volume.values.shape
-    return PreparedSeries(series, cut(volume, preprocessing), volume.plane, (z, y, x), volume.spacing)
+    kept = cut(volume, preprocessing)
+    drawn = _drawn(volume, kept, preprocessing) if picture else None
+    return PreparedSeries(series, kept, volume.plane, (z, y, x), volume.spacing, drawn)
+
+
+def _drawn(volume: Volume, kept: Subvolumes, preprocessing: Preprocessing) -> Picture | None:
+    """A series' picture. One that fails takes nothing with it but itself."""
+    try:
+        return draw(volume, kept, preprocessing)
+    except Exception as error:
+        logger.debug("A series could not be drawn", exc_info=error)
+        return None
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,8 @@ class StudyReader:
 
     preprocessing: Preprocessing
     options: ReadOptions
+    pictures: bool = False
+    """Also draw each series."""
 
     def __call__(self, study: Study) -> PreparedStudy:
         """Read a study.
@@ -83,7 +103,7 @@ class StudyReader:
         failures: list[Failure] = []
         for one in study.series:
             try:
-                series.append(prepare_series(one, self.preprocessing, self.options))
+                series.append(prepare_series(one, self.preprocessing, self.options, self.pictures))
             except Exception as error:
                 check_disk(error, one.files)
                 failures.append(failure_of(study, one, "read", error))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prima_features.embedding.picture import Picture
+
 
 @dataclass(frozen=True)
 class TokenLevel:
@@ -32,6 +34,8 @@ class EmbeddedSeries:
     embedding: np.ndarray
     """(d,) float32."""
     tokens: TokenLevel | None = None
+    picture: Picture | None = None
+    """For the report; not kept in the embeddings file."""
 
 
 @dataclass(frozen=True)
