@@ -92,7 +92,7 @@ def test_a_study_whose_process_dies_once_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_reading_processes_leave_signals_to_their_owner(tmp_path: Path, number: int) -> None:
     asked = studies(tmp_path, "deadly", "MRI")
-    read = list(read_ahead(asked, Deadly(Preprocessing(), ReadOptions(), number=number), 1, 64))
+    read = list(read_ahead(asked, Deadly(Preprocessing(), ReadOptions(), signal=number), 1, 64))
     assert [len(one.series) for one in read] == [1, 1]
 
 
