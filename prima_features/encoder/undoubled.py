@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from prima_features.encoder.prima import DOUBLING
 from prima_features.encoder.tokenizer import Convolution, Encoder
-from prima_features.encoder.winograd import SLICES, WinogradUnit, pays
+from prima_features.encoder.winograd import WinogradUnit, pays
 
 
 class UndoubledEncoder(nn.Module):
     """A copy of an encoder for inference, in channels-last layout and a number type of its own.
 
-    In float32 on a CPU, wide residual units over four slices are computed with fewer products (see `winograd`).
+    On a CPU wide residual units are computed with fewer products (see `winograd`).
 
     Args:
         encoder: left as it is; the copy follows no later change.
@@ -48,11 +48,11 @@ class UndoubledEncoder(nn.Module):
         return x
 
     def _with_fewer_products(self, i: int, block: nn.Module, slice_axis: int, x: Tensor) -> nn.Module:
-        quick = x.device.type == "cpu" and x.dtype == torch.float32 and x.shape[2 + slice_axis] == SLICES
-        if not (quick and pays(block)):
+        slices = x.shape[2 + slice_axis]
+        if x.device.type != "cpu" or not pays(block, slices):
             return block
         if (i, slice_axis) not in self._quick:  # a few milliseconds, and only for axes that occur
-            self._quick[i, slice_axis] = WinogradUnit(block, slice_axis)  # type: ignore[arg-type]
+            self._quick[i, slice_axis] = WinogradUnit(block, slice_axis, slices)  # type: ignore[arg-type]
         return self._quick[i, slice_axis]
 
 
