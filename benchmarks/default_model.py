@@ -8,8 +8,8 @@ and volumes of bright and dark tissue.
 
     python benchmarks/default_model.py --model prima-synth --work /tmp/brains --json
 
-Studies are made and encoded once and kept in --work. With --real, the sequence classifier is also put on scans of a
-folder. `--also NAME=DIR` adds models, such as ablations; those with the same tokenizer share its work.
+Studies are made once and kept in --work with their latents, so that another model with the same tokenizer takes little.
+With --real, the sequence classifier is also put on scans of a folder. `--also NAME=DIR` adds models, such as ablations.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -30,6 +30,7 @@ import pandas as pd
 import torch
 
 from prima_features import PrimaModel
+from prima_features.embedding.disk import replacing
 from prima_features.encoder import Ragged
 from prima_features.errors import SeriesError, UsageError
 from prima_features.preprocessing import Preprocessing
@@ -154,6 +155,16 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@dataclass(frozen=True, eq=False)
+class SeriesLatents:
+    """What is kept of one series."""
+
+    latent: torch.Tensor
+    """(N, ...) float16, of each token."""
+    coord: torch.Tensor
+    slice_axis: int
+
+
 def one_study(setup: Setup, index: int) -> dict[str, Any]:
     """One study's truth, findings and vectors."""
     path = setup.work / f"{setup.settings}-{setup.seed}-{index:05d}.npz"
@@ -164,46 +175,79 @@ def one_study(setup: Setup, index: int) -> dict[str, Any]:
     if kept and not missing:
         return kept
     subject = draw_subject(setup.seed, index)
+    anatomy = cache(partial(build_anatomy, subject))
     scans = draw_acquisitions(setup.seed, index, subject.site, settings=setup.settings)
-    anatomy = build_anatomy(subject)
-    truth = measure(anatomy)
-    series = [cut_series(subject, scan, anatomy) for scan in scans]
-    made: dict[str, Any] = {
-        **kept,
-        "row": json.dumps(row(subject, truth, scans, setup.settings, subject.id)),
-        "findings": json.dumps(findings(write_report(subject, truth, scans))),
-        "sequences": np.array([scan.sequence for scan in scans]),
-        "intensities": intensities(scans, [volume for volume, _ in series]),
-        **encoded(missing, scans, [subvolumes for _, subvolumes in series]),
-    }
+    series = cache(lambda: cut_all(subject, scans, anatomy()))
+    made: dict[str, Any] = {**kept, "sequences": np.array([scan.sequence for scan in scans])}
+    if not kept:
+        truth = measure(anatomy())
+        made["row"] = json.dumps(row(subject, truth, scans, setup.settings, subject.id))
+        made["findings"] = json.dumps(findings(write_report(subject, truth, scans)))
+        made["intensities"] = intensities(scans, [volume for volume, _ in series()])
+    made |= encoded(missing, scans, Kept(path.with_suffix(""), series))
     if index < setup.pairs:
         again = draw_acquisitions(setup.seed + 1, index, subject.site, settings=setup.settings)
-        other = [cut_series(subject, scan, anatomy)[1] for scan in again]
+        other = Kept(path.with_name(f"{path.stem}-again"), lambda: cut_all(subject, again, anatomy()))
         made |= {f"again/{key}": value for key, value in encoded(missing, again, other).items()}
-    np.savez(path, **made)
+    write(path, made)
     return dict(np.load(path, allow_pickle=False))
 
 
-def cut_series(subject: Subject, scan: Acquisition, anatomy: Anatomy) -> tuple[Volume, Subvolumes]:
-    """One series as `prima embed` would read it from its NIfTI file, and its subvolumes."""
-    made = render_series(subject, scan, anatomy=anatomy)
-    volume = RenderedSeries(scan.sequence, "", lambda: (made.volume, made.affine)).volume(Preprocessing())
-    return volume, cut(volume)
+def write(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Whole or not at all."""
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **arrays)
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The latents of one study, by tokenizer, made where they are not there."""
+
+    stem: Path
+    series: Callable[[], list[tuple[Volume, Subvolumes]]]
+
+    def latents(self, place: str) -> list[SeriesLatents]:
+        """Of each series, by a model's tokenizer."""
+        path = self.stem.with_name(f"{self.stem.name}-{_tokenizer_digest(place)[:12]}.latents.npz")
+        if not path.is_file():
+            model, arrays = load(place), {}
+            for number, (_, subvolumes) in enumerate(self.series()):
+                latent = latents_of(model, subvolumes, torch.float16)[torch.from_numpy(subvolumes.row)]
+                arrays[f"{number}/latent"], arrays[f"{number}/coord"] = latent.numpy(), subvolumes.coord
+                arrays[f"{number}/axis"] = np.array(subvolumes.slice_axis)
+            write(path, arrays)
+        found = np.load(path, allow_pickle=False)
+        return [
+            SeriesLatents(
+                torch.from_numpy(found[f"{number}/latent"]),
+                torch.from_numpy(found[f"{number}/coord"]),
+                int(found[f"{number}/axis"]),
+            )
+            for number in range(len(found.files) // 3)
+        ]
+
+
+def cut_all(
+    subject: Subject, scans: Sequence[Acquisition], anatomy: Anatomy
+) -> list[tuple[Volume, Subvolumes]]:
+    """Each series as `prima embed` would read it from its NIfTI file, and its subvolumes."""
+    found = []
+    for scan in scans:
+        made = render_series(subject, scan, anatomy=anatomy)
+        rendered = RenderedSeries(scan.sequence, "", lambda made=made: (made.volume, made.affine))
+        volume = rendered.volume(Preprocessing())
+        found.append((volume, cut(volume)))
+    return found
 
 
 def encoded(
-    models: Sequence[tuple[str, str]], scans: Sequence[Acquisition], series: Sequence[Subvolumes]
+    models: Sequence[tuple[str, str]], scans: Sequence[Acquisition], kept: Kept
 ) -> dict[str, np.ndarray]:
     """Vectors of a study by each model: `NAME/study`, `NAME/clip` and `NAME/unnamed` (series, their names hidden)."""
     names = [series_name(scan.description, scan.protocol) or scan.sequence for scan in scans]
-    latents: dict[str, list[torch.Tensor]] = {}
     found: dict[str, np.ndarray] = {}
     for name, place in models:
-        model = load(place)
-        tokenizer = _tokenizer_digest(place)
-        if tokenizer not in latents:
-            latents[tokenizer] = [latents_of(model, one, torch.float32) for one in series]
-        study, unnamed = vectors(model, series, latents[tokenizer], names)
+        study, unnamed = vectors(load(place), kept.latents(place), names)
         found[f"{name}/of"] = np.array(_digest(place))
         found[f"{name}/study"], found[f"{name}/clip"] = study
         found[f"{name}/unnamed"] = unnamed
@@ -212,16 +256,11 @@ def encoded(
 
 @torch.inference_mode()
 def vectors(
-    model: PrimaModel, series: Sequence[Subvolumes], latents: Sequence[torch.Tensor], names: Sequence[str]
+    model: PrimaModel, series: Sequence[SeriesLatents], names: Sequence[str]
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Study and CLIP embedding, and the series embeddings with all names hidden."""
     tokens = Ragged.from_list(
-        [
-            model.token_vectors(
-                latent[torch.from_numpy(one.row)], torch.from_numpy(one.coord), one.slice_axis
-            )
-            for one, latent in zip(series, latents, strict=True)
-        ]
+        [model.token_vectors(one.latent.float(), one.coord, one.slice_axis) for one in series]
     )
     _, study = model(tokens, names, [len(series)], ["MRI BRAIN"])
     unnamed = model.encode_series(tokens, [HIDDEN] * len(series)).embedding
@@ -403,9 +442,9 @@ def real_scans(place: str, studies: Sequence[Mapping[str, Any]], folder: Path) -
             except SeriesError as error:  # the folder holds files that no model can use
                 said[series.source] = {"refused": str(error)}
                 continue
-            _, unnamed = vectors(
-                model, [subvolumes], [latents_of(model, subvolumes, torch.float32)], [HIDDEN]
-            )
+            latent = latents_of(model, subvolumes, torch.float16)[torch.from_numpy(subvolumes.row)]
+            one = SeriesLatents(latent, torch.from_numpy(subvolumes.coord), subvolumes.slice_axis)
+            _, unnamed = vectors(model, [one], [HIDDEN])
             shares = fitted.predict_proba(unnamed)[0]
             said[series.source] = {
                 str(kind): round(float(share), 3) for kind, share in zip(fitted.classes_, shares, strict=True)

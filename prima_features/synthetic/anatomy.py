@@ -119,4 +119,6 @@ def _spots(share: torch.Tensor) -> Painted:
 
 def tissue_mask(label: torch.Tensor) -> torch.Tensor:
     """Whether a voxel belongs to the brain."""
-    return torch.isin(label, torch.tensor(PARENCHYMA, dtype=torch.uint8, device=label.device))
+    table = torch.zeros(len(Region), dtype=torch.bool, device=label.device)
+    table[list(PARENCHYMA)] = True
+    return table[label.int()]

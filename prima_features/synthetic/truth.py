@@ -24,18 +24,15 @@ def measure(anatomy: Anatomy) -> dict[str, float]:
     the share of a voxel that they take, without the oedema around them.
     """
     brain = (anatomy.tone.clamp(0, 1) * tissue_mask(anatomy.label)).sum()
+    voxels = torch.bincount(anatomy.label.flatten().int(), minlength=len(Region)).tolist()
     volumes = {
         "brain_ml": float(brain) * anatomy.voxel_ml,
-        "ventricle_ml": sum(_region(anatomy, region) for region in _VENTRICLES),
-        "temporal_horn_ml": _region(anatomy, Region.TEMPORAL_HORN),
-        "hippocampus_ml": _region(anatomy, Region.HIPPOCAMPUS),
+        "ventricle_ml": sum(voxels[region] for region in _VENTRICLES) * anatomy.voxel_ml,
+        "temporal_horn_ml": voxels[Region.TEMPORAL_HORN] * anatomy.voxel_ml,
+        "hippocampus_ml": voxels[Region.HIPPOCAMPUS] * anatomy.voxel_ml,
     }
     volumes |= _painted(anatomy) | {"midline_shift_mm": anatomy.midline_shift}
     return {name: round(value, 3) + 0.0 for name, value in volumes.items()}
-
-
-def _region(anatomy: Anatomy, region: Region) -> float:
-    return float((anatomy.label == region).sum()) * anatomy.voxel_ml
 
 
 def _painted(anatomy: Anatomy) -> dict[str, float]:

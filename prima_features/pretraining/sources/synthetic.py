@@ -79,12 +79,13 @@ class SyntheticStudies:
         subject = draw_subject(self._seed, number)
         # Shared by a study's series, and only made where one of them is.
         anatomy = cache(partial(build_anatomy, subject))
+        told = cache(lambda: traits(subject, anatomy()))
         scans = draw_acquisitions(self._seed, number, subject.site, settings=self._settings)
         return RawStudy(
             id=f"sub-{subject.id}",
             subject=subject.id,
             description=self._description,
-            series=tuple(_series(subject, scan, anatomy) for scan in scans),
+            series=tuple(_series(subject, scan, anatomy, told) for scan in scans),
             find=None
             if self._told is None
             else partial(_findings, self._told, self._wordings, subject, scans, anatomy),
@@ -110,7 +111,12 @@ def _findings(
     return tuple(map(tuple, json.loads(found["findings"].numpy().tobytes())))
 
 
-def _series(subject: Subject, scan: Acquisition, anatomy: Callable[[], Anatomy]) -> RenderedSeries:
+def _series(
+    subject: Subject,
+    scan: Acquisition,
+    anatomy: Callable[[], Anatomy],
+    told: Callable[[], torch.Tensor],
+) -> RenderedSeries:
     def render() -> tuple[np.ndarray, np.ndarray]:
         made = render_series(subject, scan, anatomy=anatomy())
         return made.volume, made.affine
@@ -118,7 +124,7 @@ def _series(subject: Subject, scan: Acquisition, anatomy: Callable[[], Anatomy])
     def known(tokens: Subvolumes, preprocessing: Preprocessing) -> dict[str, torch.Tensor]:
         size = tokens.values.shape[1:]
         shares = content(anatomy(), scan, tokens.coord, size, preprocessing.matrix)
-        return {"content": shares.half(), "traits": traits(subject, anatomy())}
+        return {"content": shares.half(), "traits": told()}
 
     name = series_name(scan.description, scan.protocol) or scan.sequence
     return RenderedSeries(name, _fingerprint(subject, scan), render, known=known)

@@ -1,0 +1,119 @@
+"""Training on made-up brains with the truth behind their images."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from prima_features.cli.main import main
+from prima_features.errors import UsageError
+from prima_features.pretraining.objectives import Truth, mean_by_study
+from prima_features.pretraining.settings import ClipTraining, read_settings
+from prima_features.pretraining.tokenize import thinned
+from prima_features.synthetic import CONTENT, TRAITS
+from prima_features.tokens import Subvolumes
+
+from .conftest import QUIET, TEXT, clip_settings
+
+Write = Callable[..., Path]
+
+
+def settings(model: Path, output: str, more: str = "") -> str:
+    return f"""
+output = "{output}"
+model = "{model}"
+steps = 12
+batch = 2
+device = "cpu"
+truth_weight = 1
+{more}
+[data]
+synthetic = 3
+synthetic_settings = "varied"
+validation = 0.34
+cache = "cache"
+token_share = 0.1
+wordings = 3
+[optimiser]
+lr = 3e-3
+[schedule]
+warmup = 0
+{QUIET}
+{TEXT}
+"""
+
+
+def log(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "training" / "log.jsonl").read_text().splitlines()]
+
+
+def test_truth_is_learnt_from_a_share_of_the_tokens_and_chunks_change_nothing(
+    tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    for output, more in (("whole", ""), ("chunks", "chunk = 1")):
+        assert main(["pretrain", "clip", str(write(settings(tokenizer_model, output, more)))]) == 0
+    whole, chunks = (
+        [line for line in log(tmp_path / name) if "loss" in line] for name in ("whole", "chunks")
+    )
+    for name, share in (("content_loss", 0.9), ("series_traits_loss", 0.97), ("study_traits_loss", 0.99)):
+        values = [line[name] for line in whole]
+        assert np.mean(values[-4:]) < share * values[0], name
+        assert values[:4] == pytest.approx([line[name] for line in chunks[:4]], abs=1e-4)
+
+    entries = [load_file(file) for file in (tmp_path / "cache" / "latents").glob("*.safetensors")]
+    assert entries
+    for entry in entries:
+        assert entry["content"].shape == (len(entry["row"]), len(CONTENT))
+        assert entry["traits"].shape == (len(TRAITS),)
+        assert len(entry["row"]) == len(entry["coord"]) >= entry["counts"].max()
+    told = [
+        json.loads(load_file(file)["findings"].numpy().tobytes())
+        for file in (tmp_path / "cache" / "reports").glob("*.safetensors")
+    ]
+    assert all(len(wordings) == 3 and wordings[0] != wordings[1] for wordings in told)
+
+
+def test_what_is_told_starts_from_the_means(tmp_path: Path) -> None:
+    chance = torch.Generator().manual_seed(0)
+    content = torch.rand(200, 5, generator=chance) ** 8
+    traits = torch.randn(200, 3, generator=chance) * torch.tensor([1.0, 20.0, 5.0]) + 7
+    truth = Truth((8, 8, 8), content, traits)
+    outputs = torch.randn(200, 8, generator=chance)
+    # In units of the means' own cross-entropy, and of the variance.
+    assert truth.content_loss(outputs, content).mean().item() == pytest.approx(1, abs=1e-4)
+    assert truth.study_loss(outputs, traits).mean().item() == pytest.approx(1, abs=0.02)
+    means = mean_by_study(torch.tensor([1.0, 3.0, 8.0]), [2, 1])
+    torch.testing.assert_close(means, torch.tensor([2.0, 8.0]))
+
+
+def test_a_share_of_the_tokens_keeps_thresholds_apart() -> None:
+    row = np.arange(1000)
+    tokens = Subvolumes(np.zeros((1000, 4, 1, 1), np.float32), row, np.c_[row, row, row], 0, 20, 2000)
+    tokens.values[:, 0, 0, 0] = row
+    thin, counts = thinned(tokens, (1000, 600, 3), 0.2, np.random.default_rng(0))
+    assert 200 <= len(thin) <= 201
+    np.testing.assert_array_equal(thin.values[thin.row, 0, 0, 0], thin.coord[:, 0])
+    assert (np.diff(thin.coord[:, 0]) > 0).all()
+    for count, kept in zip((1000, 600, 3), counts, strict=True):
+        assert kept == (thin.coord[:, 0] >= 1000 - count).sum() > 0
+    assert thinned(tokens, (1000,), 1.0, np.random.default_rng(0))[0] is tokens
+
+
+@pytest.mark.parametrize(
+    ("more", "data", "message"),
+    [
+        ("truth_weight = 1", "", "truth_weight: only synthetic studies bring the truth"),
+        ("", "wordings = 2", "wordings must be 1, or more for synthetic studies"),
+        ("", "token_share = 0", "token_share is a share above 0"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    more: str, data: str, message: str, bids: Path, reports: Path, tokenizer_model: Path, write: Write
+) -> None:
+    text = clip_settings(bids, reports, tokenizer_model, more=more).replace("[data]", f"[data]\n{data}")
+    with pytest.raises(UsageError, match=message):
+        read_settings(ClipTraining, write(text))
