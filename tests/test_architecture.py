@@ -13,17 +13,19 @@ LAYERS = ["studies", "volumes", "tokens", "encoder", "embedding"]
 """Each may import what stands before it."""
 BESIDE = {
     "weights": {"encoder", "weights", "model_cards"},
-    "embedding": {*LAYERS, "weights"},
+    "page": {"page"},
+    "embedding": {*LAYERS, "weights", "page"},
     "doctor": {*LAYERS, "weights", "doctor"},
     "reports": {"reports"},
     "synthetic": {"synthetic"},
     "pretraining": {*LAYERS, "weights", "reports", "synthetic", "pretraining"},
-    "probes": {"embedding", "probes", "model_cards", "weights"},
+    "probes": {"embedding", "probes", "model_cards", "weights", "page"},
 }
 EVERYWHERE = {"errors", "preprocessing", "_version"}
 PACKAGE = Path(prima_features.__file__).parent
 ROOM = {
-    name: PACKAGE / name for name in (*LAYERS, "weights", "doctor", "reports", "synthetic", "pretraining")
+    name: PACKAGE / name
+    for name in (*LAYERS, "page", "weights", "doctor", "reports", "synthetic", "pretraining")
 }
 
 

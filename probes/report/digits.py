@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import math
 
+from prima_features.page.digits import count, minus, percent
 from prima_features.probes.evaluation.intervals import Estimate
+
+__all__ = [
+    "UNDEFINED",
+    "brief",
+    "count",
+    "decimals_for",
+    "interval",
+    "minus",
+    "number",
+    "p_value",
+    "percent",
+    "short",
+    "with_interval",
+    "with_unit",
+]
 
 UNDEFINED = "not defined"
 _MOST_DECIMALS = 6
@@ -62,21 +78,6 @@ def short(value: float) -> str:
     return minus(f"{value:,.4g}")
 
 
-def percent(part: float, whole: float) -> str:
-    """`43%`; nothing of nothing is 0%."""
-    return f"{100 * part / whole if whole else 0:.0f}%"
-
-
 def p_value(value: float) -> str:
     """With two significant digits, three decimals at least."""
     return f"{value:.{max(3, 1 - math.floor(math.log10(value)))}f}" if value > 0 else "0"
-
-
-def count(n: int, noun: str, plural: str = "") -> str:
-    """`1 study`, `1,200 studies`."""
-    return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
-
-
-def minus(text: str) -> str:
-    """With the sign U+2212, which is as wide as a digit."""
-    return text.replace("-", "\u2212")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
+from prima_features.page import template
 from prima_features.probes.persistence.files import write_bytes
 from prima_features.probes.report.blocks import Section
 from prima_features.probes.report.content import ReportContent
@@ -30,7 +29,7 @@ def write_report(path: Path, content: ReportContent) -> None:
 
 def page(content: ReportContent) -> str:
     """The report as HTML."""
-    return _template().render(
+    return template("prima_features.probes.report", "page.html.jinja").render(
         title=title(content),
         description=sentence(content.evaluation.task.description),
         main_result=main_result(content),
@@ -54,13 +53,3 @@ def sections(content: ReportContent) -> list[Section]:
 
     parts = (result, predicted, by_group, by_site, learning, arrangement, people, how, provenance)
     return [made for part in parts if (made := part(content)) is not None]
-
-
-def _template() -> Any:
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    folder = files("prima_features.probes.report")
-    loader = FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8"))
-    return Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    ).get_template("page.html.jinja")

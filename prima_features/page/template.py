@@ -1,0 +1,33 @@
+"""Templates of a room's pages, over the frame and style here."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+def template(package: str, name: str) -> Template:
+    """A room's template.
+
+    Args:
+        package: of the room, which has the file `name`; what that includes is looked for there and then here, where
+            `frame.html.jinja`, `style.css` and `dark.css` are.
+    """
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    rooms = [files(package), files("prima_features.page")]
+
+    def load(name: str) -> str | None:
+        found = next((room / name for room in rooms if (room / name).is_file()), None)
+        return found.read_text(encoding="utf-8") if found else None
+
+    return Environment(
+        loader=FunctionLoader(load),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template(name)
