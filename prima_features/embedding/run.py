@@ -13,6 +13,8 @@ from pathlib import Path
 import torch
 
 from prima_features.embedding.agree import agree
+from prima_features.embedding.asked_for import asked_for
+from prima_features.embedding.beside import is_stale, write_beside
 from prima_features.embedding.claims import Claims
 from prima_features.embedding.device import compute_dtype
 from prima_features.embedding.disk import state_of
@@ -29,7 +31,9 @@ from prima_features.embedding.output import check_output
 from prima_features.embedding.parts import Head, Parts, settings_hash
 from prima_features.embedding.plan import Plan
 from prima_features.embedding.records import Failure
+from prima_features.embedding.report import report_path
 from prima_features.embedding.run_options import RunOptions
+from prima_features.embedding.run_record import Journal, earlier_records, records_in
 from prima_features.embedding.shard import Shard
 from prima_features.embedding.stages import StageTimes
 from prima_features.embedding.stored import StoredStudies
@@ -70,6 +74,8 @@ class Summary:
     seconds: float
     times: StageTimes
     """Where this process's time went; the network, reading ahead and writing overlap."""
+    report: Path | None = None
+    """The page beside the output, where it is there."""
 
     @property
     def complete(self) -> bool:
@@ -92,7 +98,7 @@ def embed(
     on_study: Callable[[StudyDone], None] = lambda done: None,
     stoppable: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False),
 ) -> Summary:
-    """Embed every study of a source into one HDF5 file.
+    """Embed every study of a source into one HDF5 file, with `OUTPUT.run.json` and `OUTPUT.report.html` beside it.
 
     The file appears when it is complete, by rename. Finished studies wait in `OUTPUT.h5.parts/`; those, and the
     studies of an earlier output, are kept where model, preprocessing and inputs are still the same. Several
@@ -143,13 +149,47 @@ def embed(
     def tell(study_id: str, head: Head) -> None:
         on_study(StudyDone(study_id, head.n_series, head.failures, len(work.heads), len(share)))
 
-    with Claims(parts.folder) as claims, stoppable as stopping:
+    def tell_of_output(wrote: bool) -> None:
+        if not (wrote or (is_stale(output, run_options.report) and not claims.others())):
+            return
+        journal.save("finished")
+        records = records_in(parts.folder, settings)
+        if plan.earlier and plan.rows != "none":
+            records += earlier_records(output, settings)
+        write_beside(
+            output,
+            records,
+            left_out + tuple(failure for head in work.heads.values() for failure in head.failures),
+            parts=[parts.folder],
+            report=run_options.report,
+            pictures=engine_options.pictures,
+        )
+
+    options = asked_for(found, find_options, engine_options, run_options, model.device, dtype)
+    facts = {"command": provenance.command, "shard": str(run_options.shard), "options": options}
+    with (
+        Claims(parts.folder) as claims,
+        stoppable as stopping,
+        Journal(parts.folder, settings, facts) as journal,
+    ):
         plan = agree(plan, share, run_options, parts, claims)
         ids_were_there = ids_path(output).exists()
         if pseudonyms is not None:
             write_ids(output, studies, pseudonyms, scratch=parts.folder)
         _warn_of_dropped(output, plan)
-        work = Work(source, output, studies, share, plan, run_options, claims, tell, stopping)
+        work = Work(
+            source,
+            output,
+            studies,
+            share,
+            plan,
+            run_options,
+            claims,
+            tell,
+            tell_of_output,
+            stopping,
+            journal,
+        )
         work.run(engine, model, engine_options)
     heads = [work.heads[study_id] for study_id in share]
     summary = Summary(
@@ -161,7 +201,8 @@ def embed(
         n_kept=len(heads) - work.n_embedded,
         failures=left_out + tuple(failure for head in heads for failure in head.failures),
         seconds=time.monotonic() - started,
-        times=work.times,
+        times=journal.times,
+        report=report_path(output) if report_path(output).exists() else None,
     )
     if not summary.n_studies and run_options.shard.is_all:
         if pseudonyms is not None and not ids_were_there:

@@ -20,6 +20,8 @@ class RunOptions:
     """Keep nothing of an earlier run."""
     fail_fast: bool = False
     """Stop at the first scan that cannot be embedded; its study is not remembered as failed."""
+    report: bool = True
+    """Write `OUTPUT.report.html` beside the output."""
 
     @property
     def rows(self) -> Rows:

@@ -16,7 +16,7 @@ from prima_features.embedding.parts import Head, Parts
 from prima_features.embedding.plan import Plan
 from prima_features.embedding.records import FailedStudy, Failure, Result
 from prima_features.embedding.run_options import RunOptions
-from prima_features.embedding.stages import StageTimes
+from prima_features.embedding.run_record import Journal
 from prima_features.embedding.write import write_embeddings
 from prima_features.encoder import Prima
 from prima_features.errors import FailedFastError, OutputError, StoppedError
@@ -32,14 +32,15 @@ class Work:
     Attributes:
         heads: of the share's finished studies.
         n_embedded: studies that this process has tried itself.
-        times: where its time went.
 
     Args:
         source: where the studies were found.
         share: ids of the studies to embed, in order.
         finished: what is done.
         on_study: told of each study of the share when it is finished, here or elsewhere.
+        on_output: called when the output is complete, before the parts are deleted, with whether this process wrote it.
         stopping: asked between studies whether to end early.
+        journal: keeps the record of this process's run.
     """
 
     def __init__(
@@ -52,17 +53,19 @@ class Work:
         options: RunOptions,
         claims: Claims,
         on_study: Callable[[str, Head], None],
+        on_output: Callable[[bool], None],
         stopping: Callable[[], bool],
+        journal: Journal,
     ):
         self.heads: dict[str, Head] = {}
         self.n_embedded = 0
-        self.times = StageTimes()
+        self._journal, self._times, self._wrote = journal, journal.times, False
         self._source, self._output, self._plan, self._options = source, output, plan, options
         self._studies = {study.id: study for study in studies}
         self._share = share
         self._parts, self._claims = Parts.of(output), claims
         self._finished = Finished(output, studies, plan, self._parts)
-        self._on_study, self._stopping = on_study, stopping
+        self._on_study, self._on_output, self._stopping = on_study, on_output, stopping
 
     def run(self, engine: Engine, model: Prima, options: EngineOptions) -> None:
         """Embed the share; where that is all, write the output, if any study succeeded, and remove the parts.
@@ -78,9 +81,12 @@ class Work:
         """
         try:
             self._embed_share(engine, model, options)
+            self._journal.save("finished")
             while self._is_to_be_written and not self._write_output():
                 self._embed_share(engine, model, options)
             if self._options.shard.is_all:
+                if self._is_to_be_written:
+                    self._on_output(self._wrote)
                 self._clear()
         except OutputError:
             # The parts folder goes when the output is complete, also under the feet of one who was slow.
@@ -98,8 +104,8 @@ class Work:
 
     def _embed_share(self, engine: Engine, model: Prima, options: EngineOptions) -> None:
         while waiting := self._unfinished():
-            for result in engine(self._claimed(waiting), model, options, self._stopping, self.times):
-                with self.times.measure("write"):
+            for result in engine(self._claimed(waiting), model, options, self._stopping, self._times):
+                with self._times.measure("write"):
                     self._keep(result)
             left = self._unfinished()
             if left and self._stopping():
@@ -123,7 +129,7 @@ class Work:
         """Take note of a study that is finished; False where it is not."""
         if (head := self._finished.head(study_id)) is None:
             return False
-        self._note(study_id, head)
+        self._note(study_id, head, here=False)
         return True
 
     def _keep(self, result: Result) -> None:
@@ -140,10 +146,11 @@ class Work:
         self._parts.save(result)
         self._claims.release(result.id)
         self.n_embedded += 1
-        self._note(result.id, head)
+        self._note(result.id, head, here=True)
 
-    def _note(self, study_id: str, head: Head) -> None:
+    def _note(self, study_id: str, head: Head, here: bool) -> None:
         self.heads[study_id] = head
+        self._journal.study_done(head.n_series, here)
         self._on_study(study_id, head)
 
     def _write_output(self) -> bool:
@@ -155,7 +162,7 @@ class Work:
                 time.sleep(_POLL)
                 continue
             try:
-                with self.times.measure("write"):
+                with self._times.measure("write"):
                     write_embeddings(
                         self._output,
                         self._results(),
@@ -164,6 +171,7 @@ class Work:
                         self._plan.dtype,
                         scratch=self._parts.folder,
                     )
+                self._wrote = True
                 break
             except DamagedPartError as error:
                 del self.heads[error.study_id]

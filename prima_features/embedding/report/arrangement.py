@@ -1,0 +1,184 @@
+"""How the studies of a file lie to each other: a map, near-duplicates and outliers.
+
+The vectors are read in blocks and never all held, nor all their similarities: 50,000 studies take some 300 MB. Vectors
+of more than 512 numbers are first projected on 512 random directions, which keeps distances to a few percent (Johnson
+and Lindenstrauss), and cosines near 1 far better: their error is in proportion to their distance from 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from prima_features.embedding.read import Embeddings
+
+NEIGHBOURS = 5
+"""Nearest studies that a study's isolation is the mean distance to."""
+DUPLICATE = 0.99
+"""Cosine from which two studies count as near-duplicates."""
+OUTLYING = 5.0
+"""Robust z of the isolation from which a study counts as an outlier."""
+LEAST_STUDIES = 20
+"""Fewer have no outliers: there is nothing to compare with."""
+MOST_PAIRS = 2000
+_DIRECTIONS = 512
+_POWER = 8
+"""Directions kept while the map's two are looked for."""
+_BLOCK = 32 << 20
+"""Bytes of vectors, or of similarities, that are held at a time."""
+
+Blocks = Callable[[], Iterator[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """What the vectors of N studies say. Cosines are of vectors less their mean."""
+
+    points: np.ndarray
+    """(N, 2) float64, the first two principal components."""
+    share: tuple[float, float]
+    """Part of the variance along each."""
+    nearest: np.ndarray
+    """(N,) int64, row of the most similar other study; -1 where there is no other."""
+    similarity: np.ndarray
+    """(N,) float32, cosine to it."""
+    isolation: np.ndarray
+    """(N,) float64, robust z of the mean distance to the nearest studies; NaN where there are too few."""
+    pairs: tuple[tuple[int, int, float], ...]
+    """Near-duplicates by falling cosine: two rows and their cosine. The first `MOST_PAIRS`."""
+    n_pairs: int
+    """All near-duplicates."""
+
+    @property
+    def outliers(self) -> np.ndarray:
+        """Rows of outliers, the farthest first."""
+        far = np.flatnonzero(np.nan_to_num(self.isolation, nan=-np.inf) >= OUTLYING)
+        return far[np.argsort(-self.isolation[far], kind="stable")]
+
+
+def arrange(file: Embeddings) -> Arrangement:
+    """See how the studies of a file lie to each other."""
+    width = file.width("study/embedding")
+    rows = max(1, _BLOCK // (4 * max(width, 1)))
+
+    def blocks() -> Iterator[np.ndarray]:
+        for block in file.blocks("study/embedding", rows):
+            yield np.nan_to_num(block.astype(np.float32), posinf=0, neginf=0)
+
+    return arrange_vectors(blocks, file.n_studies, width)
+
+
+def arrange_vectors(blocks: Blocks, n: int, width: int) -> Arrangement:
+    """See how N vectors lie to each other.
+
+    Args:
+        blocks: gives them anew at each call, in order, a few at a time.
+    """
+    centre, variance, vary = _centre(blocks, n, width)
+    sketch = _sketch(blocks, centre, n, width)
+    points, share = _map(blocks, centre, sketch, variance, width)
+    if not vary:  # all alike: what they have in common is what there is to compare
+        sketch = _sketch(blocks, np.zeros_like(centre), n, width)
+    nearest, similarity, distance, pairs, n_pairs = _compare(sketch)
+    return Arrangement(points, share, nearest, similarity, _robust_z(distance), pairs, n_pairs)
+
+
+def _centre(blocks: Blocks, n: int, width: int) -> tuple[np.ndarray, float, bool]:
+    """Mean, total variance, and whether the vectors vary by more than rounding."""
+    total = np.zeros(width)
+    for block in blocks():
+        total += block.sum(axis=0, dtype=np.float64)
+    mean = total / max(n, 1)
+    squares = sum(float(((block - mean) ** 2).sum()) for block in blocks())
+    vary = squares > n * 1e-10 * float((mean**2).sum())
+    return mean.astype(np.float32), squares / max(n, 1), vary
+
+
+def _sketch(blocks: Blocks, centre: np.ndarray, n: int, width: int) -> np.ndarray:
+    """(N, at most 512) float32, the vectors less their mean on random directions; themselves where they are short."""
+    directions = None
+    if width > _DIRECTIONS:
+        random = np.random.default_rng(0)
+        directions = random.standard_normal((width, _DIRECTIONS), np.float32) / np.sqrt(_DIRECTIONS)
+    sketch = np.empty((n, min(width, _DIRECTIONS)), np.float32)
+    first = 0
+    for block in blocks():
+        less = block - centre
+        sketch[first : first + len(less)] = less if directions is None else less @ directions
+        first += len(less)
+    return sketch
+
+
+def _map(
+    blocks: Blocks, centre: np.ndarray, sketch: np.ndarray, variance: float, width: int
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Scores on the first two principal components, and their parts of the variance.
+
+    Of long vectors the sketch gives a first guess, which one step of power iteration on the vectors themselves makes
+    good (Halko, Martinsson and Tropp 2011, algorithm 4.4).
+    """
+    found = sketch
+    if width > sketch.shape[1]:
+        guess = sketch @ _leading(sketch, _POWER)
+        along = np.zeros((width, guess.shape[1]))
+        first = 0
+        for block in blocks():
+            along += (block - centre).T.astype(np.float64) @ guess[first : first + len(block)]
+            first += len(block)
+        basis = np.linalg.qr(along)[0].astype(np.float32)
+        found = np.concatenate([(block - centre) @ basis for block in blocks()])
+    points = np.zeros((len(sketch), 2))
+    scores = found @ _leading(found, 2)
+    points[:, : scores.shape[1]] = scores
+    if len(points):  # the sign of a component is arbitrary: the farthest point is put on the positive side
+        points *= np.where(points[np.abs(points).argmax(axis=0), [0, 1]] < 0, -1, 1)
+    share = (points**2).mean(axis=0) / variance if variance > 0 else np.zeros(2)
+    return points, (float(share[0]), float(share[1]))
+
+
+def _leading(values: np.ndarray, count: int) -> np.ndarray:
+    """(width, count) directions in which rows of mean 0 vary most."""
+    vectors = np.linalg.eigh(values.T.astype(np.float64) @ values)[1]
+    return vectors[:, ::-1][:, :count].astype(np.float32)
+
+
+def _compare(
+    vectors: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[tuple[int, int, float], ...], int]:
+    """Nearest row, cosine to it, mean distance (1 - cosine) to the nearest few, near-duplicates and their number."""
+    n = len(vectors)
+    if n < 2:
+        return np.full(n, -1), np.zeros(n, np.float32), np.full(n, np.nan), (), 0
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+    few = min(NEIGHBOURS, n - 1)
+    nearest, similarity, distance = np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n)
+    pairs, n_pairs = np.empty((0, 3)), 0
+    rows = max(1, _BLOCK // (4 * n))
+    for first in range(0, n, rows):
+        cosines = unit[first : first + rows] @ unit.T
+        here = np.arange(len(cosines))
+        cosines[here, first + here] = -np.inf
+        top = np.argpartition(cosines, -few, axis=1)[:, -few:]
+        values = np.take_along_axis(cosines, top, axis=1)
+        best = values.argmax(axis=1)
+        nearest[first + here], similarity[first + here] = top[here, best], values[here, best]
+        distance[first + here] = 1 - values.mean(axis=1)
+        i, j = np.nonzero(cosines >= DUPLICATE)
+        once = j > first + i
+        n_pairs += int(once.sum())
+        new = np.column_stack([first + i[once], j[once], cosines[i[once], j[once]]])
+        pairs = np.concatenate([pairs, new])
+        pairs = pairs[np.argsort(-pairs[:, 2], kind="stable")[:MOST_PAIRS]]
+    return nearest, similarity, distance, tuple((int(i), int(j), float(c)) for i, j, c in pairs), n_pairs
+
+
+def _robust_z(distance: np.ndarray) -> np.ndarray:
+    """Distances from the median in units of the spread, as a normal distribution's median deviation tells it."""
+    if len(distance) < LEAST_STUDIES:
+        return np.full(len(distance), np.nan)
+    median = np.median(distance)
+    spread = 1.4826 * np.median(np.abs(distance - median))
+    return (distance - median) / max(spread, 1e-9)

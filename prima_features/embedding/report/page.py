@@ -1,0 +1,232 @@
+"""The page: what a file holds and what was left out, as one HTML file that opens offline."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prima_features.embedding.disk import replacing
+from prima_features.embedding.read import Embeddings
+from prima_features.embedding.reasons import grouped
+from prima_features.embedding.records import Failure
+from prima_features.embedding.report import tables
+from prima_features.embedding.report.album import BLOCK, Album, choose
+from prima_features.embedding.report.arrangement import (
+    DUPLICATE,
+    LEAST_STUDIES,
+    MOST_PAIRS,
+    NEIGHBOURS,
+    OUTLYING,
+    Arrangement,
+    arrange,
+)
+from prima_features.embedding.report.course import course, settings
+from prima_features.embedding.run_record import by_design, read_run_file
+from prima_features.embedding.stored import StoredStudies
+from prima_features.page import count, template
+
+RESEARCH_ONLY = "For research use only: not a medical device."
+_UNTRAINED = "prima-untrained"
+_ROOM = "prima_features.embedding.report"
+_SCRIPTS = ("tables.js", "pictures.js", "map.js", "page.js")
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page."""
+
+    name: str
+    """Its anchor."""
+    heading: str
+
+
+def report_path(output: Path) -> Path:
+    """`OUTPUT.report.html` beside `OUTPUT.h5`."""
+    return output.with_name(output.name.removesuffix(".h5") + ".report.html")
+
+
+def write_report(
+    output: Path,
+    parts: Iterable[Path] = (),
+    earlier: Iterable[Path] = (),
+    pictures: bool = True,
+    path: Path | None = None,
+) -> Path:
+    """Write the page of an embeddings file that is complete, whole or not at all.
+
+    Args:
+        output: the embeddings file; what its run file tells is shown too.
+        parts: folders of parts that pictures are taken from.
+        earlier: files whose pages pictures are taken from as well; the output's own page always is.
+        pictures: show pictures.
+        path: of the page, by default beside the output.
+
+    Returns:
+        the page's path.
+
+    Raises:
+        UsageError: there is no such embeddings file.
+        OutputError: the page cannot be written.
+    """
+    pages = [report_path(file) for file in (output, *earlier)]
+    html = page(output, Album(parts, pages) if pictures else None)
+    path = path or report_path(output)
+    with replacing(path) as temporary:
+        temporary.write_bytes(html.encode("utf-8", errors="replace"))
+    return path
+
+
+def page(output: Path, album: Album | None) -> str:
+    """The page as HTML."""
+    file, document = Embeddings(output), read_run_file(output)
+    failures = tables.read_failures(file, by_design(document))
+    defects = [one for one in failures if one.defect]
+    found = arrange(file)
+    chosen = choose(album, _wanted(output, file, found, defects)) if album is not None else {}
+    script = "\n".join((files(_ROOM) / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    reasons = grouped(failures)
+    return template(_ROOM, "report.html.jinja").render(
+        title=output.name,
+        file=file,
+        main_result=_main_result(file, defects),
+        research_only=RESEARCH_ONLY,
+        warnings=_warnings(file, defects),
+        sections=_sections(failures, document is not None, found, chosen),
+        tiles=_tiles(file, defects, failures, document),
+        reasons=[reason for reason in reasons if not reason.by_design],
+        rules=[reason for reason in reasons if reason.by_design],
+        n_left_out=len(failures),
+        most_left_out=tables.MOST_LEFT_OUT,
+        course=course(document) if document else None,
+        settings=settings(document),
+        found=found,
+        duplicate=DUPLICATE,
+        most_pairs=MOST_PAIRS,
+        neighbours=NEIGHBOURS,
+        outlying=OUTLYING,
+        least_studies=LEAST_STUDIES,
+        n_pictured=len(chosen),
+        wants_pictures=album is not None,
+        data=_json(_data(file, found, failures, defects)),
+        pictures=_json(chosen),
+        pictures_id=BLOCK,
+        script=script,
+        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _sections(
+    failures: Sequence[Failure], has_run: bool, found: Arrangement, chosen: dict[str, Any]
+) -> list[Section]:
+    """Those that have something in them, in the page's order."""
+    sections = {
+        "counts": ("Counts", True),
+        "left-out": ("Left out", bool(failures)),
+        "time": ("Time", has_run),
+        "pictures-shown": ("Pictures", bool(chosen)),
+        "map": ("Map", len(found.points) > 2),
+        "duplicates": ("Near-duplicates", len(found.points) > 1),
+        "outliers": ("Outliers", len(found.points) >= LEAST_STUDIES),
+        "studies": ("Studies", True),
+        "series": ("Series", True),
+        "how": ("How it was made", True),
+    }
+    return [Section(name, heading) for name, (heading, is_there) in sections.items() if is_there]
+
+
+def _main_result(file: Embeddings, defects: Sequence[Failure]) -> str:
+    embedded = set(file.studies["id"])
+    failed = {one.study for one in defects if one.study} - embedded
+    incomplete = {one.study for one in defects} & embedded
+    verb = "is" if file.n_studies == 1 else "are"
+    text = f"{count(file.n_studies, 'study', 'studies')} with {file.n_series:,} series {verb} in the file."
+    if failed:
+        text += f" {count(len(failed), 'study', 'studies')} could not be embedded."
+    if incomplete:
+        text += f" {count(len(incomplete), 'study', 'studies')} {'lacks' if len(incomplete) == 1 else 'lack'} a series."
+    return text if failed or incomplete else text + " Nothing failed."
+
+
+def _warnings(file: Embeddings, defects: Sequence[Failure]) -> list[str]:
+    warnings = []
+    if file.attributes["model"] == _UNTRAINED:
+        warnings.append("The weights of this model are random and untrained: its numbers mean nothing.")
+    if unfinished := len({one.study for one in defects if one.stage == "merge"}):
+        warnings.append(
+            f"{count(unfinished, 'study', 'studies')} had not been embedded when the file was merged: "
+            "run the shards that are left, and prima merge again."
+        )
+    return warnings
+
+
+def _tiles(
+    file: Embeddings, defects: Sequence[Failure], failures: Sequence[Failure], document: dict[str, Any] | None
+) -> list[tuple[str, str, str]]:
+    """(number, what of, a remark) of each."""
+    embedded = set(file.studies["id"])
+    subjects = {subject for subject in file.studies["subject"] if subject}
+    failed = {one.study for one in defects if one.study} - embedded
+    width = file.width("study/embedding")
+    tiles = [
+        (f"{file.n_studies:,}", "studies", f"of {count(len(subjects), 'subject')}" if subjects else ""),
+        (f"{file.n_series:,}", "series", f"{file.n_series / max(file.n_studies, 1):.1f} a study"),
+        (f"{int(file.series['n_tokens'].sum()):,}", "tokens", f"vectors of {width:,} numbers a study"),
+        (f"{len(failed):,}", "studies failed", ""),
+        (
+            f"{sum(1 for one in defects if one.study in embedded):,}",
+            "series failed",
+            "in studies that are there",
+        ),
+        (f"{len(failures) - len(defects):,}", "left out by design", ""),
+    ]
+    if document and (memory := document["total"]["peak_memory_bytes"]):
+        tiles.append((f"{memory / 1e9:.1f} GB", "peak memory", "of all processes of a run"))
+    return tiles
+
+
+def _wanted(
+    output: Path, file: Embeddings, found: Arrangement, defects: Sequence[Failure]
+) -> list[tuple[str, str]]:
+    """Ids and input hashes of the studies, those that one would look at first."""
+    ids = file.studies["id"].tolist()
+    incomplete = {one.study for one in defects}
+    first = [
+        *found.outliers.tolist(),
+        *(row for i, j, _ in found.pairs for row in (i, j)),
+        *(row for row, study in enumerate(ids) if study in incomplete),
+    ]
+    heads = StoredStudies(output).heads
+    order = dict.fromkeys([*first, *range(len(ids))])
+    return [(ids[row], heads[ids[row]].input_hash) for row in order]
+
+
+def _data(
+    file: Embeddings, found: Arrangement, failures: Sequence[Failure], defects: Sequence[Failure]
+) -> dict[str, Any]:
+    columns = {
+        "studies": tables.studies(file, found, defects),
+        "series": tables.series(file),
+        "left-out": tables.left_out(failures),
+        "duplicates": tables.pairs(file, found),
+        "outliers": tables.outliers(file, found),
+    }
+    extent = np.abs(found.points).max(initial=0) or 1.0
+    return {
+        "tables": {name: [column.as_json() for column in table] for name, table in columns.items()},
+        "points": np.round(found.points / extent, 4).tolist(),
+        "share": found.share,
+    }
+
+
+def _json(value: Any) -> str:
+    """JSON that can stand in a script element: no tag can begin in it."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

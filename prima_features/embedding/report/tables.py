@@ -1,0 +1,149 @@
+"""The file as columns for the page's script, which sorts, filters and pages them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from prima_features.embedding.layout import FAILURE
+from prima_features.embedding.read import Embeddings
+from prima_features.embedding.reasons import key
+from prima_features.embedding.records import Failure
+from prima_features.embedding.report.arrangement import Arrangement
+
+Kind = Literal["text", "number", "study"]
+MOST_LEFT_OUT = 20_000
+"""Rows of what was left out in the page; what is wrong comes first."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. A `study` is an id that leads to what the page knows of it."""
+
+    name: str
+    label: str
+    kind: Kind
+    values: Iterable[Any]
+    digits: int = 0
+    """Of numbers, after the point."""
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON types; texts that recur are told once."""
+        made: dict[str, Any] = {"name": self.name, "label": self.label, "kind": self.kind}
+        if self.kind == "number":
+            return made | {"digits": self.digits, "values": [_number(v, self.digits) for v in self.values]}
+        codes, texts = pd.factorize(np.asarray(list(map(str, self.values)), dtype=object))
+        return made | {"texts": texts.tolist(), "codes": codes.tolist()}
+
+
+def studies(file: Embeddings, found: Arrangement, defects: Sequence[Failure]) -> list[Column]:
+    """A row a study."""
+    table = file.studies
+    ids = table["id"].to_numpy(dtype=object)
+    tokens = np.bincount(file.series["study"], file.series["n_tokens"], minlength=file.n_studies)
+    left_out = pd.Series([one.study for one in defects], dtype=object).value_counts()
+    flags = [[] for _ in ids]  # type: list[list[str]]
+    for row in found.outliers:
+        flags[row].append("outlier")
+    for row in sorted({row for i, j, _ in found.pairs for row in (i, j)}):
+        flags[row].append("near-duplicate")
+    missing = [int(left_out.get(study, 0)) for study in ids]
+    for row, count in enumerate(missing):
+        if count:
+            flags[row].append("incomplete")
+    return [
+        Column("id", "Study", "study", ids),
+        Column("description", "Description", "text", table["description"]),
+        Column("n_series", "Series", "number", table["n_series"]),
+        Column("n_tokens", "Tokens", "number", tokens),
+        Column("left_out", "Failed series", "number", missing),
+        Column("nearest", "Nearest study", "study", [ids[row] if row >= 0 else "" for row in found.nearest]),
+        Column("similarity", "Cosine to it", "number", found.similarity, 4),
+        Column("isolation", "Isolation", "number", found.isolation, 2),
+        Column("flags", "Remarks", "text", [", ".join(flag) for flag in flags]),
+    ]
+
+
+def series(file: Embeddings) -> list[Column]:
+    """A row a series."""
+    table = file.series
+    axes = [table[[f"{name}_{axis}" for axis in "zyx"]].to_numpy() for name in ("shape", "spacing")]
+    return [
+        Column("study", "Study", "study", file.studies["id"].to_numpy(dtype=object)[table["study"]]),
+        Column("name", "Series", "text", table["name"]),
+        Column("plane", "Plane", "text", table["plane"]),
+        Column("n_tokens", "Tokens", "number", table["n_tokens"]),
+        Column("shape", "Volume (z, y, x)", "text", [" × ".join(map(str, one)) for one in axes[0]]),
+        Column("spacing", "Spacing, mm", "text", [" × ".join(f"{v:.2f}" for v in one) for one in axes[1]]),
+    ]
+
+
+def left_out(failures: Sequence[Failure]) -> list[Column]:
+    """A row for each thing that is not in the file, what is wrong first."""
+    shown = sorted(failures, key=lambda one: not one.defect)[:MOST_LEFT_OUT]
+    return [
+        Column("study", "Study", "study", [one.study for one in shown]),
+        Column("series", "What", "text", [one.series for one in shown]),
+        Column("stage", "Stage", "text", [one.stage for one in shown]),
+        Column("error", "Why", "text", [one.error for one in shown]),
+        Column("hint", "What to do", "text", [one.hint for one in shown]),
+        Column("kind", "Kind", "text", ["failed" if one.defect else "by design" for one in shown]),
+    ]
+
+
+def pairs(file: Embeddings, found: Arrangement) -> list[Column]:
+    """A row for each pair of near-duplicates."""
+    ids = file.studies["id"].to_numpy(dtype=object)
+    subjects = file.studies["subject"].to_numpy(dtype=object)
+    same = [bool(subjects[i]) and subjects[i] == subjects[j] for i, j, _ in found.pairs]
+    return [
+        Column("one", "Study", "study", [ids[i] for i, _, _ in found.pairs]),
+        Column("other", "Other study", "study", [ids[j] for _, j, _ in found.pairs]),
+        Column("cosine", "Cosine", "number", [cosine for _, _, cosine in found.pairs], 5),
+        Column("subject", "Subjects", "text", ["the same" if one else "different" for one in same]),
+    ]
+
+
+def outliers(file: Embeddings, found: Arrangement) -> list[Column]:
+    """A row for each outlier."""
+    rows = found.outliers
+    table = file.studies.iloc[rows]
+    return [
+        Column("id", "Study", "study", table["id"]),
+        Column("isolation", "Isolation", "number", found.isolation[rows], 2),
+        Column("similarity", "Cosine to the nearest", "number", found.similarity[rows], 4),
+        Column("n_series", "Series", "number", table["n_series"]),
+        Column("description", "Description", "text", table["description"]),
+    ]
+
+
+def read_failures(file: Embeddings, by_design: dict[tuple[str, ...], bool]) -> list[Failure]:
+    """What the file says was left out.
+
+    The file does not tell what a rule leaves out by design; the run file does, by reason (`run_record.by_design`).
+    Where there is none, what the finder left out counts as such.
+    """
+    columns = (file.failures[name].tolist() for name in FAILURE)
+    rows = [Failure(*values) for values in zip(*columns, strict=True)]
+    return [
+        Failure(
+            one.study,
+            one.series,
+            one.stage,
+            one.error,
+            one.hint,
+            defect=not by_design.get(key(one.stage, one.error, one.hint), one.stage == "find"),
+        )
+        for one in rows
+    ]
+
+
+def _number(value: float, digits: int) -> float | int | None:
+    if not math.isfinite(value):
+        return None
+    return round(float(value), digits) if digits else int(value)
