@@ -1,6 +1,7 @@
 """The batch loop: studies stream through reading and encoding, and a bad one never stops the others.
 
-An engine is a function of studies that yields their results in order; `embed_studies` is the one for this machine.
+An engine is a function of studies that yields their results; `embed_studies` is the one for this machine, and
+`ray_engine.RayEngine` one for many.
 All engines are made of the same two steps, which are the only places that catch whatever goes wrong:
 `prepare.StudyReader` (`Study -> PreparedStudy`) and `encode.encode_window` (prepared studies to results).
 """
@@ -35,7 +36,7 @@ _WINDOW_BATCHES = 8
 
 
 class Engine(Protocol):
-    """What embeds studies. Each study gives one result, and results come in the order of the studies.
+    """What embeds studies. Each study gives one result; results may come in any order.
 
     Studies are claimed as they are asked for: an engine asks for one when it is about to read it. A bad series or study
     is a result like others; only a disk that goes away is raised.
