@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from prima_features.cli import engines
 from prima_features.cli import options as find
 from prima_features.cli.bids_app import (
     bids_app_output,
@@ -15,7 +16,7 @@ from prima_features.cli.bids_app import (
     describe_output,
     merge_participants,
 )
-from prima_features.cli.console import embed_progress, out, print_failures, print_summary
+from prima_features.cli.console import embed_progress, out, print_failures, print_report, print_summary
 from prima_features.cli.signals import stopping_on_signals
 from prima_features.weights import DEFAULT_MODEL
 
@@ -91,6 +92,20 @@ def embed(
             show_default=False,
         ),
     ] = None,
+    engine: Annotated[
+        engines.Name,
+        typer.Option("--engine", help="Where it is done: on this machine, or on Ray.", rich_help_panel=_RUN),
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="HOST:PORT|auto",
+            help="The Ray cluster to use (default: RAY_ADDRESS, else a Ray of its own on this machine).",
+            show_default=False,
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     shard: Annotated[
         str,
         typer.Option(
@@ -138,12 +153,15 @@ def embed(
     slice_tolerance: find.SliceTolerance = 0.05,
     slice_axis: find.SliceAxis = None,
     keep_patient_id: find.KeepPatientId = False,
+    no_report: find.NoReport = False,
+    no_pictures: find.NoPictures = False,
 ) -> None:
     """Embed every study of SOURCE into one HDF5 file.
 
     Studies that cannot be read are listed with the reason, and the rest goes on. An interrupted run goes on
     where it stopped when the same command is given again; the same command given twice at once shares the work.
     """
+    engines.check(engine, ray_address, workers)
     if analysis_level is not None:
         format = bids_format(format, manifest)
     if manifest is not None:
@@ -155,7 +173,7 @@ def embed(
     if output is None:
         raise typer.BadParameter("name the file to write, such as out.h5", param_hint="OUTPUT.h5")
     if analysis_level == "group":
-        merge_participants(output, force)
+        merge_participants(output, force, no_report, no_pictures)
         return
     folder = output if analysis_level else None
     find_options = find.collect(
@@ -179,7 +197,6 @@ def embed(
     if folder is not None:
         output = bids_app_output(folder, source, find_options)
 
-    from prima_features.embedding.device import default_batch_size, pick_devices
     from prima_features.embedding.engine_options import EngineOptions
     from prima_features.embedding.run import embed as run
     from prima_features.embedding.run_options import RunOptions
@@ -188,25 +205,27 @@ def embed(
     from prima_features.weights import PrimaModel
     from prima_features.weights.untrained import NAME as UNTRAINED
 
-    run_options = RunOptions(parse_shard(shard), retry_failed, force, fail_fast)
-    devices = pick_devices(device)
+    run_options = RunOptions(parse_shard(shard), retry_failed, force, fail_fast, report=not no_report)
     engine_options = EngineOptions(
         read=ReadOptions(slice_axis, min_slices),
-        batch_size=batch_size or default_batch_size(devices[0]),
         keep_tokens=level == "token",
         precision=precision,
         workers=workers,
-        devices=tuple(map(str, devices)),
+        pictures=not (no_pictures or no_report),
     )
-    loaded = PrimaModel.from_pretrained(model, device=devices[0])
-    with embed_progress() as on_study:
+    with (
+        engines.opened(engine, ray_address, device, batch_size, engine_options) as chosen,
+        embed_progress() as on_study,
+    ):
+        loaded = PrimaModel.from_pretrained(model, device=chosen.device)
         summary = run(
             source,
             output,
             loaded,
             find_options,
-            engine_options,
+            chosen.options,
             run_options,
+            engine=chosen.engine,
             description=study_description,
             dtype=dtype,
             keep_patient_id=keep_patient_id,
@@ -218,6 +237,7 @@ def embed(
         describe_output(folder, source, loaded)
     print_failures(summary.failures)
     print_summary(summary)
+    print_report(summary.report)
     if loaded.name == UNTRAINED:
         out.print("[bold]The weights of this model are random and untrained: its numbers mean nothing.[/]")
     if not summary.complete:

@@ -29,7 +29,7 @@ READER_CPUS = 0.5
 _IN_HAND = 2
 """Windows that an encoder is given at a time: the second one is brought to it while it computes the first."""
 _TRIES = 3
-"""How often an encoder is started in one place."""
+"""How often an encoder is started in one place, unless it has done something."""
 _LOOK_S = 5.0
 """Seconds between two looks at which machines there are."""
 
@@ -143,6 +143,7 @@ class Encoders(Generic[T]):
                 )
             return None, []
         encoder.in_hand = deque(one for one in encoder.in_hand if one[0] != reference)
+        self._starts[place] = 1  # it works: what it dies of later is not the place
         return answer, []
 
     def _lose(self, place: Place) -> list[T]:

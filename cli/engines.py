@@ -1,0 +1,69 @@
+"""Which engine `prima embed` uses: this machine, or a Ray cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    import torch
+
+    from prima_features.embedding.engine import Engine
+    from prima_features.embedding.engine_options import EngineOptions
+
+Name = Literal["local", "ray"]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An engine that is ready."""
+
+    engine: Engine
+    options: EngineOptions
+    device: torch.device
+    """Where the model is loaded."""
+
+
+def check(engine: Name, ray_address: str | None, workers: int | None) -> None:
+    """Refuse what does not fit together.
+
+    Raises:
+        BadParameter: with the reason.
+    """
+    if ray_address is not None and engine != "ray":
+        raise typer.BadParameter("it is for --engine ray; give both", param_hint="--ray-address")
+    if workers == 0 and engine == "ray":
+        raise typer.BadParameter("with --engine ray at least one must read", param_hint="--workers")
+
+
+@contextmanager
+def opened(
+    engine: Name, ray_address: str | None, device: str, batch_size: int | None, options: EngineOptions
+) -> Iterator[Chosen]:
+    """The engine for as long as the block lasts, and the options with what depends on its devices.
+
+    Raises:
+        UsageError: a device that is not there, Ray is not installed, or no cluster answers.
+    """
+    import torch
+
+    from prima_features.embedding.device import default_batch_size, pick_devices
+
+    if engine == "local":
+        from prima_features.embedding.engine import embed_studies
+
+        devices = pick_devices(device)
+        batch_size = batch_size or default_batch_size(devices[0])
+        options = replace(options, batch_size=batch_size, devices=tuple(map(str, devices)))
+        yield Chosen(embed_studies, options, devices[0])
+        return
+
+    from prima_features.embedding.ray_engine import RayEngine
+
+    with RayEngine(ray_address, device) as cluster:
+        batch_size = batch_size or default_batch_size(torch.device("cuda" if cluster.on_gpus else "cpu"))
+        yield Chosen(cluster, cluster.options(replace(options, batch_size=batch_size)), torch.device("cpu"))
