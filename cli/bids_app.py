@@ -79,11 +79,11 @@ def describe_output(folder: Path, source: Path, model: PrimaModel) -> None:
     describe_derivative(folder, source, f"{model.name} {model.revision} (sha256 {model.sha256})")
 
 
-def merge_participants(folder: Path, force: bool) -> None:
+def merge_participants(folder: Path, force: bool, no_report: bool, no_pictures: bool) -> None:
     """The `group` level: one file of those of single participants."""
     from prima_features.embedding.derivative import EMBEDDINGS, group_inputs
 
     if inputs := group_inputs(folder):
-        merge(folder / EMBEDDINGS, inputs, force=force)
+        merge(folder / EMBEDDINGS, inputs, force=force, no_report=no_report, no_pictures=no_pictures)
     else:
         out.print(f"[bold]{escape(str(folder / EMBEDDINGS))}[/] holds all that the participant level made")

@@ -21,6 +21,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from prima_features.embedding.records import Failure
     from prima_features.embedding.run import StudyDone, Summary
@@ -85,6 +86,12 @@ def print_summary(summary: Summary) -> None:
         out.print(
             f"When all {summary.shard.count} shards are done: prima merge {escape(str(summary.output))}"
         )
+
+
+def print_report(path: Path | None) -> None:
+    """Where the page is, if there is one."""
+    if path is not None:
+        out.print(f"Report: {escape(str(path))}")
 
 
 @contextmanager

@@ -12,7 +12,19 @@ import typer
 from typer.core import TyperGroup
 
 from prima_features._version import __version__
-from prima_features.cli import doctor, embed, export, inspect, merge, pretrain, probe, reports, synth, weights
+from prima_features.cli import (
+    doctor,
+    embed,
+    export,
+    inspect,
+    merge,
+    pretrain,
+    probe,
+    report,
+    reports,
+    synth,
+    weights,
+)
 from prima_features.cli.arguments import spread
 from prima_features.cli.bids_app import as_embed
 from prima_features.cli.console import err, print_error, print_failures
@@ -35,6 +47,7 @@ app.command("embed")(embed.embed)
 app.command("inspect")(inspect.inspect)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
+app.command("report")(report.report)
 app.add_typer(probe.app, name="probe")
 app.add_typer(reports.app, name="reports")
 app.add_typer(pretrain.app, name="pretrain")

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from prima_features.cli.console import count, out, print_failures
+from prima_features.cli.console import count, out, print_failures, print_report
+from prima_features.cli.options import NoPictures, NoReport
 
 
 def merge(
@@ -25,6 +26,8 @@ def merge(
         bool, typer.Option("--incomplete", help="Go without the studies that are not finished yet.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an OUTPUT.h5 that is no input.")] = False,
+    no_report: NoReport = False,
+    no_pictures: NoPictures = False,
 ) -> None:
     """Make one file of what the jobs of `prima embed --shard` made, or of several embeddings files.
 
@@ -33,10 +36,11 @@ def merge(
     """
     from prima_features.embedding.merge import merge as run
 
-    merged = run(output, inputs or (), incomplete, force)
+    merged = run(output, inputs or (), incomplete, force, not no_report, not no_pictures)
     print_failures(merged.failures)
     out.print(
         f"[bold]{escape(str(output))}[/]: {count(merged.n_studies, 'study')} with {merged.n_series} series"
     )
+    print_report(merged.report)
     if not merged.complete:
         raise typer.Exit(3)

@@ -95,6 +95,24 @@ KeepPatientId = Annotated[
     typer.Option("--keep-patient-id", help="Show and store DICOM PatientIDs in place of pseudonyms."),
 ]
 
+_REPORT = "Report"
+NoReport = Annotated[
+    bool,
+    typer.Option(
+        "--no-report",
+        help="Do not write OUTPUT.report.html.",
+        rich_help_panel=_REPORT,
+    ),
+]
+NoPictures = Annotated[
+    bool,
+    typer.Option(
+        "--no-pictures",
+        help="Keep no pictures of the scans: small axial and coronal slices, for the report.",
+        rich_help_panel=_REPORT,
+    ),
+]
+
 
 def collect(
     *,

@@ -56,12 +56,19 @@ def embed_scan(model: PrimaModel, folder: Path) -> Answer:
     from prima_features.embedding.engine_options import EngineOptions
     from prima_features.embedding.read import read_embeddings
     from prima_features.embedding.run import embed
+    from prima_features.embedding.run_options import RunOptions
 
     # TensorFloat-32, torch's default for convolutions, keeps 10 bits and would hide what is looked for.
     with TemporaryDirectory(prefix=".prima-doctor-", dir=folder) as scratch, cudnn.flags(allow_tf32=False):
         scan, output = Path(scratch) / "scan", Path(scratch) / "answer.h5"
         write_scan(scan / "study")
-        embed(scan, output, model, engine_options=EngineOptions(precision="fp32"))
+        embed(
+            scan,
+            output,
+            model,
+            engine_options=EngineOptions(precision="fp32", pictures=False),
+            run_options=RunOptions(report=False),
+        )
         file = read_embeddings(output)
         return Answer(model.sha256, file.study_embedding[0], file.clip_embedding[0], file.series_embedding)
 

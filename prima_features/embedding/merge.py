@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
+from prima_features.embedding.beside import write_beside
 from prima_features.embedding.output import check_output
 from prima_features.embedding.parts import Head, Parts, settings_of
 from prima_features.embedding.plan import Plan, read_plan
+from prima_features.embedding.reasons import key
 from prima_features.embedding.records import Failure, Result
+from prima_features.embedding.run_record import (
+    Record,
+    by_design,
+    earlier_records,
+    new_record,
+    read_run_file,
+    records_in,
+)
 from prima_features.embedding.stored import StoredStudies
 from prima_features.embedding.write import Provenance, VectorType, write_embeddings
 from prima_features.errors import NothingUsableError, OutputError, UsageError
@@ -26,6 +37,8 @@ class Merged:
     n_studies: int
     n_series: int
     failures: tuple[Failure, ...]
+    report: Path | None = None
+    """The page beside the output, where it was written."""
 
     @property
     def complete(self) -> bool:
@@ -121,9 +134,14 @@ Source = PlannedStudies | StoredStudies
 
 
 def merge(
-    output: str | Path, inputs: Sequence[str | Path] = (), incomplete: bool = False, force: bool = False
+    output: str | Path,
+    inputs: Sequence[str | Path] = (),
+    incomplete: bool = False,
+    force: bool = False,
+    report: bool = True,
+    pictures: bool = True,
 ) -> Merged:
-    """Make one embeddings file of the parts of several jobs, or of several files.
+    """Make one embeddings file of the parts of several jobs, or of several files, with what is told of them beside it.
 
     Studies keep the order of the inputs, and in a folder of parts that of the plan. The output's own folder of
     parts is deleted once it is complete; other inputs stay.
@@ -134,6 +152,8 @@ def merge(
             output's own parts folder.
         incomplete: write the file although studies are not finished yet; they are listed in /failure.
         force: replace an output that is not among the inputs.
+        report: write `OUTPUT.report.html` as well.
+        pictures: with the pictures that parts and the inputs' pages hold.
 
     Raises:
         UsageError: an input is neither, inputs were made in different ways or hold different versions of a
@@ -141,7 +161,7 @@ def merge(
         NothingUsableError: no study was embedded.
         OutputError: a part is damaged, or the disk is full or went away.
     """
-    output = Path(output)
+    started, output = time.monotonic(), Path(output)
     check_output(output)
     own = Parts.of(output)
     paths = [_resolve(Path(path)) for path in inputs] or [own.folder]
@@ -170,14 +190,48 @@ def merge(
     if not any(head.n_series for head in heads):
         raise NothingUsableError(f"No study of {', '.join(map(str, paths))} was embedded", failures)
 
+    runs = _runs(sources, earlier)
+    rules = {reason: is_rule for source in sources for reason, is_rule in _rules(source).items()}
     dtype: VectorType = "float16" if any(source.dtype == "float16" for source in sources) else "float32"
     own.create()
     write_embeddings(
         output, _read(sources, where), sources[0].provenance, left_out, dtype, scratch=own.folder
     )
+    counts = {"inputs": len(sources), "series": sum(head.n_series for head in heads)}
+    merging = {"ended": "finished", "seconds": round(time.monotonic() - started, 2), "counts": counts}
+    page = write_beside(
+        output,
+        [*runs, new_record("merge") | {"settings_hash": sources[0].settings} | merging],
+        [_with_rule(failure, rules) for failure in failures],
+        parts=[path for path in paths if path.is_dir()],
+        earlier=[path for path in paths if path.is_file()],
+        report=report,
+        pictures=pictures,
+    )
     if own.folder in paths and not missing:
         own.remove()
-    return Merged(output, sum(head.n_series > 0 for head in heads), sum(h.n_series for h in heads), failures)
+    return Merged(output, sum(h.n_series > 0 for h in heads), counts["series"], failures, page)
+
+
+def _runs(sources: Sequence[Source], earlier: Path | None) -> list[Record]:
+    """Records of the runs that made the inputs."""
+    runs = earlier_records(earlier, sources[0].settings) if earlier else []
+    for source in sources:
+        stored = isinstance(source, StoredStudies)
+        runs += (earlier_records if stored else records_in)(source.path, source.settings)
+    return runs
+
+
+def _rules(source: Source) -> dict[tuple[str, ...], bool]:
+    """Which reasons are rules that leave things out by design, as far as an input tells."""
+    if isinstance(source, StoredStudies):
+        return by_design(read_run_file(source.path))
+    return {key(one.stage, one.error, one.hint): not one.defect for one in source.left_out}
+
+
+def _with_rule(failure: Failure, rules: Mapping[tuple[str, ...], bool]) -> Failure:
+    is_rule = rules.get(key(failure.stage, failure.error, failure.hint), not failure.defect)
+    return replace(failure, defect=not is_rule)
 
 
 def _resolve(path: Path) -> Path:

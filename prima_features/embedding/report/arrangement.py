@@ -45,7 +45,7 @@ class Arrangement:
     similarity: np.ndarray
     """(N,) float32, cosine to it."""
     isolation: np.ndarray
-    """(N,) float64, robust z of the mean distance to the nearest studies; NaN where there are too few."""
+    """(N,) float64, robust z of the mean (Euclidean) distance to the nearest studies; NaN where there are too few."""
     pairs: tuple[tuple[int, int, float], ...]
     """Near-duplicates by falling cosine: two rows and their cosine. The first `MOST_PAIRS`."""
     n_pairs: int
@@ -147,12 +147,13 @@ def _leading(values: np.ndarray, count: int) -> np.ndarray:
 def _compare(
     vectors: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[tuple[int, int, float], ...], int]:
-    """Nearest row, cosine to it, mean distance (1 - cosine) to the nearest few, near-duplicates and their number."""
+    """Most similar row, cosine to it, mean distance to the nearest few, near-duplicates and their number."""
     n = len(vectors)
     if n < 2:
         return np.full(n, -1), np.zeros(n, np.float32), np.full(n, np.nan), (), 0
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+    lengths = lengths[:, 0]
     few = min(NEIGHBOURS, n - 1)
     nearest, similarity, distance = np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n)
     pairs, n_pairs = np.empty((0, 3)), 0
@@ -161,17 +162,18 @@ def _compare(
         cosines = unit[first : first + rows] @ unit.T
         here = np.arange(len(cosines))
         cosines[here, first + here] = -np.inf
-        top = np.argpartition(cosines, -few, axis=1)[:, -few:]
-        values = np.take_along_axis(cosines, top, axis=1)
-        best = values.argmax(axis=1)
-        nearest[first + here], similarity[first + here] = top[here, best], values[here, best]
-        distance[first + here] = 1 - values.mean(axis=1)
+        nearest[first + here] = cosines.argmax(axis=1)
+        similarity[first + here] = cosines[here, nearest[first + here]]
         i, j = np.nonzero(cosines >= DUPLICATE)
         once = j > first + i
         n_pairs += int(once.sum())
         new = np.column_stack([first + i[once], j[once], cosines[i[once], j[once]]])
         pairs = np.concatenate([pairs, new])
         pairs = pairs[np.argsort(-pairs[:, 2], kind="stable")[:MOST_PAIRS]]
+        own = lengths[first + here, None]
+        squares = own**2 + lengths**2 - 2 * own * lengths * cosines
+        squares = np.partition(np.nan_to_num(squares, nan=np.inf), few - 1, axis=1)[:, :few]
+        distance[first + here] = np.sqrt(np.maximum(squares, 0)).mean(axis=1)
     return nearest, similarity, distance, tuple((int(i), int(j), float(c)) for i, j, c in pairs), n_pairs
 
 

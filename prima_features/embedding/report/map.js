@@ -8,6 +8,10 @@ function css(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+function within(share) {
+  return Math.max(0, Math.min(1, share));
+}
+
 // Ways to colour: of each, a group a study and the groups' labels.
 function colourings() {
   const rows = STUDIES.id.codes.map((_, row) => row);
@@ -41,11 +45,19 @@ function drawMap(place) {
     ways.length > 1 ? make("label", {}, "Colour by ", choice) : "", search), plot, legend);
   let at = [], hovered = -1;
 
+  // Where a few points lie far out, the others have the room, and those stand at the rim.
   const extent = [0, 1].map((axis) => {
-    let low = Infinity, high = -Infinity;
-    for (const point of points) { low = Math.min(low, point[axis]); high = Math.max(high, point[axis]); }
-    return [low, Math.max(high - low, 1e-9)];
+    const values = points.map((point) => point[axis]).sort((a, b) => a - b), last = values.length - 1;
+    const low = values[Math.ceil(0.02 * last)], high = values[Math.floor(0.98 * last)];
+    const reach = Math.max(0.5 * (high - low), 1e-9);
+    const from = Math.max(values[0], low - reach), to = Math.min(values[last], high + reach);
+    return [from, Math.max(to - from, 1e-9)];
   });
+  const rim = points.map((point) => [0, 1].some((axis) =>
+    point[axis] < extent[axis][0] - 1e-9 || point[axis] > extent[axis][0] + extent[axis][1] + 1e-9));
+  const nOut = rim.filter(Boolean).length;
+  if (nOut) place.append(make("p", { class: "remark" },
+    `${whole(nOut)} ${nOut === 1 ? "study lies" : "studies lie"} beyond the frame and ${nOut === 1 ? "is" : "are"} drawn at its rim, as a ring.`));
 
   function draw() {
     const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
@@ -59,8 +71,8 @@ function drawMap(place) {
     const found = search.value.trim() ? new Set(matching(DATA.tables.studies, search.value)) : null;
     const radius = points.length > 2000 ? 2.5 : points.length > 300 ? 3.5 : 5;
     at = points.map(([x, y]) => [
-      MARGIN + (x - extent[0][0]) / extent[0][1] * (width - 2 * MARGIN),
-      height - MARGIN - (y - extent[1][0]) / extent[1][1] * (height - 2 * MARGIN),
+      MARGIN + within((x - extent[0][0]) / extent[0][1]) * (width - 2 * MARGIN),
+      height - MARGIN - within((y - extent[1][0]) / extent[1][1]) * (height - 2 * MARGIN),
     ]);
     // The most frequent group first, so that it does not hide the others; what is searched for on top.
     const order = at.map((_, row) => row).sort((a, b) =>
@@ -71,7 +83,13 @@ function drawMap(place) {
       pen.fillStyle = group < 0 ? css("--other") : colours[group];
       pen.beginPath();
       pen.arc(at[row][0], at[row][1], found && found.has(row) ? radius + 2 : radius, 0, 2 * Math.PI);
-      pen.fill();
+      if (rim[row]) {
+        pen.strokeStyle = pen.fillStyle;
+        pen.lineWidth = 1.5;
+        pen.stroke();
+      } else {
+        pen.fill();
+      }
     }
     if (hovered >= 0) {
       pen.globalAlpha = 1;

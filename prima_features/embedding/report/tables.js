@@ -150,7 +150,7 @@ class DataTable {
 
   draw(page) {
     this.body.replaceChildren(...page.map((row) => make("tr", {}, ...this.columns.map((column) => make("td",
-      { class: column.kind === "number" ? null : "text" },
+      { class: column.kind === "number" ? null : column.kind === "study" ? "text study" : "text" },
       column.kind === "study" ? studyLink(cell(column, row)) : shown(column, row))))));
     if (!page.length) {
       this.body.append(make("tr", {}, make("td", { class: "none", colspan: this.columns.length }, "Nothing matches.")));

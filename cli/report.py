@@ -1,0 +1,32 @@
+"""`prima report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prima_features.cli.console import print_report
+
+
+def report(
+    source: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A file that prima embed or merge made.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", help="Where to write the page (default: FILE.report.html).", show_default=False
+        ),
+    ] = None,
+    no_pictures: Annotated[
+        bool, typer.Option("--no-pictures", help="Leave out the pictures of the scans, as before sharing.")
+    ] = False,
+) -> None:
+    """Write the page of an embeddings file anew: counts, failures, pictures, a map, near-duplicates, outliers.
+
+    `prima embed` and `prima merge` write it themselves. Pictures are taken from the page that is there: a page that is
+    deleted takes them with it, and they come back when the studies are embedded again.
+    """
+    from prima_features.embedding.report import write_report
+
+    print_report(write_report(source, pictures=not no_pictures, path=output))
