@@ -3,12 +3,13 @@
 import zlib
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from isal import igzip
+from nibabel.volumeutils import apply_read_scaling
 
 from prima_features.errors import SeriesError
 from prima_features.studies.study import NiftiImage
@@ -21,6 +22,7 @@ DISPLAYED = ("PIL", "LIP", "LPS")
 as displayed, so that a scan read as NIfTI is resampled from the same corner as read as DICOM."""
 
 _ANISOTROPY = 1.2
+_PIECE = 1 << 18
 _HEADER_SIZES = {348: nib.Nifti1Image, 540: nib.Nifti2Image}
 _HEADER_ERRORS = (
     nib.spatialimages.HeaderDataError,
@@ -145,15 +147,32 @@ def _load(image: nib.Nifti1Image, volumes: tuple[int, ...]) -> np.ndarray:
 
 
 def _read(image: nib.Nifti1Image, volume: tuple[int, ...]) -> np.ndarray:
+    """What `image.dataobj` gives for one volume, in two thirds of the time."""
     last = volume + (0,) * (len(image.shape) - 3 - len(volume))
+    number = int(np.ravel_multi_index(last, image.shape[3:], order="F")) if last else 0
+    stored = image.dataobj
+    values = np.empty(image.shape[:3], stored.dtype, order="F")
     try:
-        return np.asarray(image.dataobj[(..., *last)])
-    except (OSError, ValueError) as error:
+        _fill(values, image.file_map["image"].fileobj, stored.offset + number * values.nbytes)
+    except OSError as error:
         if isinstance(error, igzip.BadGzipFile):
             raise
-        raise SeriesError(
-            "its voxels end before the header says", hint="the file is truncated: copy it again"
-        ) from error
+        raise _cut_short() from error
+    return apply_read_scaling(values, np.asarray(stored.slope), np.asarray(stored.inter))
+
+
+def _fill(values: np.ndarray, file: BinaryIO, offset: int) -> None:
+    """Read an array from a file, in pieces that stay in the cache between inflating and copying."""
+    file.seek(offset)
+    target = memoryview(values.ravel("K").view(np.uint8))
+    for start in range(0, len(target), _PIECE):
+        piece = target[start : start + _PIECE]
+        if file.readinto(piece) < len(piece):  # type: ignore[attr-defined]
+            raise _cut_short()
+
+
+def _cut_short() -> SeriesError:
+    return SeriesError("its voxels end before the header says", hint="the file is truncated: copy it again")
 
 
 def _displayed(values: np.ndarray, affine: np.ndarray, slice_axis: int) -> sitk.Image:

@@ -40,3 +40,10 @@ def test_the_cohort_is_embedded_and_watched() -> None:
     assert 0 <= part["waits_for_input"] < 1
     assert part["times"]["read"] > 0
     assert part["peak_ratio"] >= 1
+
+
+def test_reading_is_compared_with_nibabel() -> None:
+    result = run("read.py", "--quick")
+    assert result["shape"] == [16, 46, 52]
+    assert result["subvolumes"] > 0
+    assert set(result["prima_over"]) == {"get_fdata", "get_fdata float32"}
