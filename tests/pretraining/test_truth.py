@@ -26,10 +26,11 @@ def settings(model: Path, output: str, more: str = "") -> str:
     return f"""
 output = "{output}"
 model = "{model}"
-steps = 12
+steps = 24
 batch = 2
 device = "cpu"
 truth_weight = 1
+tell_apart = true
 {more}
 [data]
 synthetic = 3
@@ -59,7 +60,7 @@ def test_truth_is_learnt_from_a_share_of_the_tokens_and_chunks_change_nothing(
     whole, chunks = (
         [line for line in log(tmp_path / name) if "loss" in line] for name in ("whole", "chunks")
     )
-    for name, share in (("content_loss", 0.9), ("series_traits_loss", 0.97), ("study_traits_loss", 0.99)):
+    for name, share in (("content_loss", 0.9), ("series_traits_loss", 0.95)):
         values = [line[name] for line in whole]
         assert np.mean(values[-4:]) < share * values[0], name
         assert values[:4] == pytest.approx([line[name] for line in chunks[:4]], abs=1e-4)
@@ -81,7 +82,7 @@ def test_what_is_told_starts_from_the_means(tmp_path: Path) -> None:
     chance = torch.Generator().manual_seed(0)
     content = torch.rand(200, 5, generator=chance) ** 8
     traits = torch.randn(200, 3, generator=chance) * torch.tensor([1.0, 20.0, 5.0]) + 7
-    truth = Truth((8, 8, 8), content, traits)
+    truth = Truth((8, 8, 8, 8), content, traits)
     outputs = torch.randn(200, 8, generator=chance)
     # In units of the means' own cross-entropy, and of the variance.
     assert truth.content_loss(outputs, content).mean().item() == pytest.approx(1, abs=1e-4)

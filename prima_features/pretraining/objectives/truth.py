@@ -15,15 +15,15 @@ _LEAST_SD = 0.3
 
 
 class Truth(nn.Module):
-    """Linear layers that tell contents of tokens, and traits from series and studies. They start with the means.
+    """Linear layers that tell contents of tokens, and traits from series, studies and reports; at first, the means.
 
     Args:
-        widths: of the outputs of tokens, of series embeddings and of study embeddings.
+        widths: of the outputs of tokens, and of the embeddings of series, studies and reports.
         content: (N, K), shares in training tokens.
         traits: (B, T), of training studies.
     """
 
-    def __init__(self, widths: tuple[int, int, int], content: Tensor, traits: Tensor) -> None:
+    def __init__(self, widths: tuple[int, int, int, int], content: Tensor, traits: Tensor) -> None:
         super().__init__()
         share = content.float().mean(0).clamp(1e-5, 1 - 1e-5)
         entropy = F.binary_cross_entropy(share, share, reduction="none")
@@ -38,7 +38,8 @@ class Truth(nn.Module):
         self.token = nn.Linear(widths[0], n_content)
         self.series = nn.Linear(widths[1], n_traits)
         self.study = nn.Linear(widths[2], n_traits)
-        for layer in (self.token, self.series, self.study):
+        self.report = nn.Linear(widths[3], n_traits)
+        for layer in (self.token, self.series, self.study, self.report):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
@@ -57,6 +58,10 @@ class Truth(nn.Module):
     def study_loss(self, embeddings: Tensor, traits: Tensor) -> Tensor:
         """Of each study, (B, width) and (B, T) to (B,), as of series."""
         return self._error(self.study(embeddings), traits)
+
+    def report_loss(self, embeddings: Tensor, traits: Tensor) -> Tensor:
+        """Of each report, (B, width) and (B, T) to (B,), as of series."""
+        return self._error(self.report(embeddings), traits)
 
     def _error(self, told: Tensor, traits: Tensor) -> Tensor:
         return (told - (traits - self.mean) / self.sd).square().mean(1)

@@ -118,7 +118,7 @@ class ClipStage(Stage[list[StudyBatch]]):
                 measures["words_loss"] = words_loss(more.pop(0), gather_rows(self._present(batch)))
                 total = total + self.settings.words_weight * measures["words_loss"]
             if self._truth is not None:
-                for name in ("content", "series_traits", "study_traits"):
+                for name in ("content", "series_traits", "report_traits", "study_traits"):
                     measures[f"{name}_loss"] = more.pop(0).mean()
                     total = total + self.settings.truth_weight * measures[f"{name}_loss"]
             return total
@@ -193,21 +193,21 @@ class ClipStage(Stage[list[StudyBatch]]):
         return torch.cat([self._words.present(chunk.ids.to(device)) for chunk in batch])
 
     def _embed(self, batch: StudyBatch) -> tuple[Tensor, ...]:
-        """Images (B, C), texts (B, C), vectors of the series (S, P); logits of the words, if they are told; and three
-        losses of each study (B,), if the truth is told: of tokens, series and study. float32."""
+        """Images (B, C), texts (B, C), vectors of the series (S, P); logits of the words, if they are told; and four
+        losses of each study (B,), if the truth is told: of tokens, series, report and study. float32."""
         batch = batch.to(self.accelerator.device)
         with self.accelerator.autocast():
             series, study = self.prima(batch.tokens, batch.names, batch.n_series, batch.descriptions)
             texts = self.text.tower(batch.ids, batch.lengths)
             vectors = self._contrast(series.registers)
         words = () if self._words is None else (self._words(study.embedding.float()),)
-        truth = () if self._truth is None else self._told(self._truth, batch, series, study)
+        truth = () if self._truth is None else self._told(self._truth, batch, series, study, texts)
         return study.clip.float(), texts.float(), vectors.float(), *words, *truth
 
     def _told(
-        self, truth: Truth, batch: StudyBatch, series: SeriesOutput, study: StudyOutput
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Losses of each study (B,): mean over its tokens, mean over its series, its own."""
+        self, truth: Truth, batch: StudyBatch, series: SeriesOutput, study: StudyOutput, texts: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Losses of each study (B,): mean over its tokens, mean over its series, its report's, its own."""
         assert batch.content is not None and batch.traits is not None
         lengths = batch.tokens.lengths
         outputs = series.outputs.without_first(len(self.prima.sequence.registers) + 1).values.float()
@@ -219,6 +219,7 @@ class ClipStage(Stage[list[StudyBatch]]):
         return (
             mean_by_study(content, batch.n_series),
             mean_by_study(told, batch.n_series),
+            truth.report_loss(texts.float(), batch.traits),
             truth.study_loss(study.embedding.float(), batch.traits),
         )
 
@@ -228,7 +229,12 @@ class ClipStage(Stage[list[StudyBatch]]):
         content = [one.content for study in first for one in study.series]
         traits = [study.series[0].traits for study in first]
         return Truth(
-            (config.sequence.transformer.dim, config.sequence.out_dim, config.study.flat_dim),
+            (
+                config.sequence.transformer.dim,
+                config.sequence.out_dim,
+                config.study.flat_dim,
+                config.study.out_dim,
+            ),
             torch.cat([part for part in content if part is not None]),
             torch.stack([part for part in traits if part is not None]),
         )
