@@ -7,7 +7,7 @@ Never a sagittal one, which would show the profile of a face. They are small: a 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ _GAP = 4
 """Pixels between the two slices."""
 _QUALITY = 72
 _WINDOW = (1.0, 99.5)
-"""Percentiles of the two slices' intensities that become black and white."""
+"""Percentiles of a slice's intensities that become black and white."""
 _AXIAL, _CORONAL = 0, 1
 
 
@@ -61,7 +61,7 @@ def draw(volume: Volume, kept: Subvolumes, preprocessing: Preprocessing) -> Pict
         kept: its subvolumes; at least one.
     """
     views = [_view(volume, kept, preprocessing, axis) for axis in (_AXIAL, _CORONAL)]
-    low, high = np.percentile(np.concatenate([view.values.ravel() for view in views]), _WINDOW)
+    low, high = _window(views)
     height, width = max(view.pixels[0] for view in views), sum(view.pixels[1] for view in views) + _GAP
     sheet, left, outline = np.zeros((height, width), np.uint8), 0, ""
     for view in views:
@@ -79,8 +79,9 @@ def _view(volume: Volume, kept: Subvolumes, preprocessing: Preprocessing, axis: 
     shape = np.array(volume.values.shape)
     before = (-shape % size) // 2  # of the padding, see tokens.subvolumes
     cells = np.unique(kept.coord.astype(np.int64), axis=0) // size
-    layer = np.sort(cells[:, axis])[len(cells) // 2]
-    index = np.clip(layer * size[axis] + size[axis] // 2 - before[axis], 0, shape[axis] - 1)
+    middle = np.median(cells[:, axis] * size[axis] + size[axis] / 2)
+    index = int(np.clip(middle - before[axis], 0, shape[axis] - 1))
+    layer = (index + before[axis]) // size[axis]
     row, column = (other for other in range(3) if other != axis)
     grid = np.zeros(-(-shape // size)[[row, column]], bool)
     here = cells[cells[:, axis] == layer]
@@ -95,6 +96,13 @@ def _view(volume: Volume, kept: Subvolumes, preprocessing: Preprocessing, axis: 
     length = shape * np.array(volume.spacing)
     height, width = np.maximum(1, np.rint(SIDE * length[[row, column]] / length.max())).astype(int)
     return _View(values, grid, (lines[0], lines[1]), (int(height), int(width)))
+
+
+def _window(views: Sequence[_View]) -> tuple[float, float]:
+    """What is black and what white, in both views alike; all there is where the percentiles agree."""
+    low = min(float(np.percentile(view.values, _WINDOW[0])) for view in views)
+    high = max(float(np.percentile(view.values, _WINDOW[1])) for view in views)
+    return low, high if high > low else max(float(view.values.max()) for view in views)
 
 
 def _grey(view: _View, low: float, high: float) -> np.ndarray:

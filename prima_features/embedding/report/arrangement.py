@@ -26,6 +26,8 @@ MOST_PAIRS = 2000
 _DIRECTIONS = 512
 _POWER = 8
 """Directions kept while the map's two are looked for."""
+_LEAST_SPREAD = 0.1
+"""Of logarithms of distances: so that no study is an outlier that is not 1.6 times as far as the median."""
 _BLOCK = 32 << 20
 """Bytes of vectors, or of similarities, that are held at a time."""
 
@@ -45,7 +47,8 @@ class Arrangement:
     similarity: np.ndarray
     """(N,) float32, cosine to it."""
     isolation: np.ndarray
-    """(N,) float64, robust z of the mean (Euclidean) distance to the nearest studies; NaN where there are too few."""
+    """(N,) float64, robust z of the logarithm of the mean (Euclidean) distance to the nearest studies; NaN where there
+    are too few."""
     pairs: tuple[tuple[int, int, float], ...]
     """Near-duplicates by falling cosine: two rows and their cosine. The first `MOST_PAIRS`."""
     n_pairs: int
@@ -178,9 +181,11 @@ def _compare(
 
 
 def _robust_z(distance: np.ndarray) -> np.ndarray:
-    """Distances from the median in units of the spread, as a normal distribution's median deviation tells it."""
+    """Logarithms of distances from their median, in units of their spread (as a normal distribution's median deviation
+    tells it): distances to the nearest are skewed, and their logarithms hardly."""
     if len(distance) < LEAST_STUDIES:
         return np.full(len(distance), np.nan)
-    median = np.median(distance)
-    spread = 1.4826 * np.median(np.abs(distance - median))
-    return (distance - median) / max(spread, 1e-9)
+    logs = np.log(np.maximum(distance, 1e-6 * distance.max() + np.finfo(float).tiny))
+    median = np.median(logs)
+    spread = 1.4826 * np.median(np.abs(logs - median))
+    return (logs - median) / max(spread, _LEAST_SPREAD)

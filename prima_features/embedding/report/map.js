@@ -68,7 +68,7 @@ function drawMap(place) {
     pen.scale(ratio, ratio);
     const way = ways[choice.value || 0];
     const colours = way.names.length > 1 ? way.names.map((_, i) => css(`--c${i + 1}`)) : [css("--point")];
-    const found = search.value.trim() ? new Set(matching(DATA.tables.studies, search.value)) : null;
+    const found = search.value.trim() ? new Set(matching(OWN_COLUMNS, search.value)) : null;
     const radius = points.length > 2000 ? 2.5 : points.length > 300 ? 3.5 : 5;
     at = points.map(([x, y]) => [
       MARGIN + within((x - extent[0][0]) / extent[0][1]) * (width - 2 * MARGIN),

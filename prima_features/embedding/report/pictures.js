@@ -7,6 +7,9 @@ const STUDIES = Object.fromEntries(DATA.tables.studies.map((column) => [column.n
 const SERIES = Object.fromEntries(DATA.tables.series.map((column) => [column.name, column]));
 const LEFT_OUT = Object.fromEntries(DATA.tables["left-out"].map((column) => [column.name, column]));
 
+// What is a study's own: not the name of the one that is nearest to it.
+const OWN_COLUMNS = DATA.tables.studies.filter((column) => column.name !== "nearest");
+
 function rowsBy(column) {
   const found = new Map();
   column.codes.forEach((code, row) => {
@@ -91,7 +94,6 @@ function showStudy(id) {
 
 function gallery(place) {
   // The chosen studies in the order of the file; what is searched are the studies' texts.
-  const columns = DATA.tables.studies;
   const cards = make("div", { class: "cards" });
   const pager = new Pager(place, "pictures", CARDS, (page) => {
     cards.replaceChildren(...page.map((row) => {
@@ -112,7 +114,7 @@ function gallery(place) {
 
   function update() {
     const flag = only.value === "all studies" ? "" : only.value;
-    pager.set(matching(columns, pager.search.value).filter((row) =>
+    pager.set(matching(OWN_COLUMNS, pager.search.value).filter((row) =>
       cell(STUDIES.id, row) in PICTURES && cell(STUDIES.flags, row).includes(flag)), total);
   }
   update();
