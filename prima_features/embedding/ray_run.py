@@ -65,11 +65,11 @@ class StudiesOnRay:
         times: StageTimes,
     ):
         self._encoders, self._times = encoders, times
-        self._window_size = _WINDOW_BATCHES * options.batch_size
+        self._window_size = _WINDOW_BATCHES * options.batch_for("cuda" if on_gpus else "cpu")
         self._how = ray.put(StudyReader(model.config.preprocessing, options.read, options.pictures))
         self._n_readers, self._cpus = options.workers, 1 if on_gpus else READER_CPUS
         # Neither results nor paths are in what Ray tells of a task: its name is all that logs hold.
-        self._task = ray.remote(read_study).options(
+        self._task: Any = ray.remote(read_study).options(
             num_cpus=self._cpus, num_returns=2, max_retries=_READ_TRIES - 1, name="read_study"
         )
         self._reading: dict[Any, OnItsWay] = {}

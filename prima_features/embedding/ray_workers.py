@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prima_features._version import __version__
+from prima_features.embedding.engine_options import Precision
 from prima_features.embedding.prepare import PreparedStudy, StudyReader
 from prima_features.embedding.records import Result
 from prima_features.embedding.stages import StageTimes
@@ -101,8 +102,8 @@ class Encoder:
             self._idle_since = time.monotonic()
 
 
-def best_dtype() -> str:
-    """The number type that `--precision auto` means on the GPU that this runs on."""
+def best_dtype() -> Precision:
+    """What `--precision auto` means on the GPU that this runs on."""
     import torch
 
     from prima_features.embedding.device import compute_dtype

@@ -47,3 +47,11 @@ def test_reading_is_compared_with_nibabel() -> None:
     assert result["shape"] == [16, 46, 52]
     assert result["subvolumes"] > 0
     assert set(result["prima_over"]) == {"get_fdata", "get_fdata float32"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+def test_finding_is_timed_on_trees_of_every_maker() -> None:
+    result = run("index.py", "--sessions", "8", "--slices", "1600", "--repeats", "1")
+    bids, dicom = result["bids"]["full"], result["dicom"]["full"]
+    assert (bids["files"], bids["studies"], bids["series"], bids["left_out"]) == (32, 8, 16, 0)
+    assert (dicom["files"], dicom["studies"], dicom["series"], dicom["left_out"]) == (1600, 8, 40, 0)
