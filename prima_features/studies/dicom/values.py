@@ -42,7 +42,7 @@ def value(data: "Dataset | None", tag: Tag) -> Any:
         return None
     number = base_tag(tag)
     try:
-        stored = data.get_item(number)
+        stored: Any = data.get_item(number)
         if stored is None:
             return None
         if stored.is_raw and stored.length <= _SHORT and not number.is_private:
@@ -121,7 +121,7 @@ def whole(data: "Dataset | None", tag: Tag) -> int | None:
 def items(data: "Dataset | None", keyword: str) -> "list[Dataset]":
     """Items of a sequence, none where it is missing."""
     try:  # not by way of `value`: the items of a sequence know the data set they are in
-        found = data[base_tag(keyword)].value if data is not None else None
+        found: Any = data[base_tag(keyword)].value if data is not None else None
     except malformed():
         return []
     return list(found) if _is_several(found) else []
