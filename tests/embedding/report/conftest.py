@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -100,20 +101,16 @@ def record(**other: object) -> dict:
     }
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Path]:
-    """Makes the file of a cohort, with its parts and its run file; returns its path."""
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The folder of a cohort, made once."""
 
-    def made(n: int = 60, with_parts: bool = True, **options: int) -> Path:
-        output = tmp_path / "out.h5"
-        results = list(studies(n, **options))
-        bare = [
-            replace(one, series=tuple(replace(s, picture=None) for s in one.series))
-            if isinstance(one, EmbeddedStudy)
-            else one
-            for one in results
-        ]
-        write_embeddings(output, bare, PROVENANCE, [BY_DESIGN])
+    @cache
+    def build(n: int, with_parts: bool, width: int) -> Path:
+        folder = tmp_path_factory.mktemp("cohort")
+        output = folder / "out.h5"
+        results = list(studies(n, width, pictures=with_parts))
+        write_embeddings(output, results, PROVENANCE, [BY_DESIGN])
         failures = [BY_DESIGN, *(failure for one in results for failure in one.failures)]
         write_run_file(output, [record()], failures)
         if with_parts:
@@ -121,6 +118,17 @@ def make(tmp_path: Path) -> Callable[..., Path]:
             parts.create()
             for one in results:
                 parts.save(one)
-        return output
+        return folder
+
+    return build
+
+
+@pytest.fixture
+def make(built: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """Makes the file of a cohort, with its parts and its run file; returns its path."""
+
+    def made(n: int = 60, with_parts: bool = True, width: int = 32) -> Path:
+        shutil.copytree(built(n, with_parts, width), tmp_path, dirs_exist_ok=True)
+        return tmp_path / "out.h5"
 
     return made

@@ -1,17 +1,12 @@
 """The page in a browser: it asks for nothing, complains of nothing, and does what its buttons say."""
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from prima_features.embedding.report import write_report
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 from browser import Page, browser
 
-sys.path.pop(0)
+from prima_features.embedding.report import write_report
 
 CELLS = "[...document.querySelectorAll('{} tbody tr')].map(row => row.cells[{}].textContent)"
 NUMBERS = "Number(document.querySelector('{} .count').textContent.replace(/,/g, '').match(/of (\\d+)/)[1])"
@@ -169,7 +164,7 @@ def test_what_a_scanner_wrote_is_text_and_never_markup(page: Page, make: Callabl
 
 
 def test_five_thousand_studies_are_usable(page: Page, make: Callable[..., Path]) -> None:
-    path = write_report(make(5000, with_parts=False, width=8, pictures=False))
+    path = write_report(make(5000, with_parts=False, width=8))
     page.open(path)
     assert_quiet(page, path)
     assert count(page, '[data-table="studies"]') == 4900

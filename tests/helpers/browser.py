@@ -91,9 +91,9 @@ class Page:
 
     def type(self, selector: str, text: str) -> None:
         """Put a text into a field in place of what is there, as typing does."""
-        self.run(
-            f"(() => {{ const field = document.querySelector({json.dumps(selector)}); field.focus(); field.select(); }})()"
-        )
+        field = f"document.querySelector({json.dumps(selector)})"
+        self.run(f"{field}.focus()")
+        self.run(f"{field}.select()")
         self.ask("Input.insertText", text=text)
 
     def picture(self, path: Path, whole: bool = False) -> None:

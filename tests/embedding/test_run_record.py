@@ -1,0 +1,78 @@
+"""What a run leaves of itself: records in the parts, and one file of them all."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from prima_features.embedding.memory import PeakMemory
+from prima_features.embedding.reasons import grouped
+from prima_features.embedding.records import Failure
+from prima_features.embedding.run_record import Journal, records_in
+from prima_features.errors import StoppedError
+
+
+def test_a_record_is_there_while_the_run_goes_on_and_tells_how_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prima_features.embedding.run_record._PAUSE", 0.0)
+    with pytest.raises(StoppedError), Journal(tmp_path, "s", {"shard": "2/3"}) as journal:
+        journal.study_done(4, here=True)
+        (killed_now,) = records_in(tmp_path, "s")
+        journal.study_done(0, here=True)
+        journal.study_done(3, here=False)
+        journal.times.read += 2.5
+        raise StoppedError("stop")
+    assert killed_now["ended"] == "running"
+    assert killed_now["counts"]["embedded"] == 1
+    (record,) = records_in(tmp_path, "s")
+    assert (record["ended"], record["shard"]) == ("stopped", "2/3")
+    expected = {"embedded": 1, "failed": 1, "kept": 1, "series": 4, "subvolumes": 0, "tokens": 0}
+    assert record["counts"] == expected
+    assert record["stages"]["read"] == 2.5
+    assert record["id"] == killed_now["id"]
+    assert records_in(tmp_path, "other settings") == []
+
+
+def test_a_record_does_not_bring_back_a_folder_that_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    with Journal(folder, "s", {}) as journal:
+        journal.save("running")
+        (file,) = folder.iterdir()
+        file.unlink()
+        folder.rmdir()
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="reads /proc")
+def test_peak_memory_counts_what_child_processes_hold() -> None:
+    memory = PeakMemory(pause=0.01)
+    memory.look()
+    alone = memory.bytes
+    code = "held = b'x' * 200_000_000; import sys; print('ready', flush=True); sys.stdin.read()"
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout.readline() == b"ready\n"
+        memory.start()
+        time.sleep(0.1)
+    finally:
+        child.communicate()
+    memory.stop()
+    assert memory.bytes - alone > 190_000_000
+
+
+def test_reasons_that_differ_by_a_number_are_one() -> None:
+    failures = [
+        Failure("a", "T1w", "read", "3.5% of its voxels are NaN", "replace them"),
+        Failure("a", "T2w", "read", "12% of its voxels are NaN", "replace them"),
+        Failure("b", "T1w", "read", "12% of its voxels are NaN", "replace them"),
+        Failure("c", "", "read", "the file is empty", "fetch it again"),
+        *[Failure("", f"{i}", "find", "functional", defect=False) for i in range(9)],
+    ]
+    nan, empty, functional = grouped(failures)
+    assert (nan.reason, nan.rows, nan.studies) == ("\u2026% of its voxels are NaN", 3, ("a", "b"))
+    assert (empty.reason, empty.rows) == ("the file is empty", 1)
+    assert (functional.by_design, functional.rows, functional.studies) == (True, 9, ())
