@@ -38,7 +38,7 @@ from prima_features.tokens import divide
 from prima_features.volumes import ReadOptions, read_volume
 
 STUDY = Path(__file__).resolve().parent.parent / "tests" / "data" / "study_a"
-BATCH = EngineOptions().batch_size
+BATCH = EngineOptions().batch_for("cpu")
 CPU = torch.device("cpu")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from prima_features.embedding.device import compute_dtype, default_batch_size, pick_device
+from prima_features.embedding.device import compute_dtype, pick_device
 from prima_features.embedding.engine import embed_studies
 from prima_features.embedding.engine_options import EngineOptions
 from prima_features.embedding.network import Network
@@ -48,7 +48,7 @@ def main() -> None:
 def measure(quick: bool) -> dict[str, Any]:
     """All numbers, by name."""
     device = pick_device("auto" if quick else "cuda")
-    batch = 16 if quick else default_batch_size(device)
+    batch = 16 if quick else EngineOptions().batch_for(device.type)
     model = load(quick).to(device)
     network = Network(model, device, compute_dtype("bf16", device), batch)
     (study,) = find_dicom(STUDY).studies

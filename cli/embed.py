@@ -71,7 +71,7 @@ def embed(
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
         typer.Option(
-            "--precision", help="What the network computes in; auto is bf16 on a GPU, fp32 on a CPU."
+            "--precision", help="What the network computes in; auto is bf16 on a GPU that has it, else fp32."
         ),
     ] = "auto",
     workers: Annotated[
@@ -208,13 +208,14 @@ def embed(
     run_options = RunOptions(parse_shard(shard), retry_failed, force, fail_fast, report=not no_report)
     engine_options = EngineOptions(
         read=ReadOptions(slice_axis, min_slices),
+        batch_size=batch_size,
         keep_tokens=level == "token",
         precision=precision,
         workers=workers,
         pictures=not (no_pictures or no_report),
     )
     with (
-        engines.opened(engine, ray_address, device, batch_size, engine_options) as chosen,
+        engines.opened(engine, ray_address, device, engine_options) as chosen,
         embed_progress() as on_study,
     ):
         loaded = PrimaModel.from_pretrained(model, device=chosen.device)

@@ -41,9 +41,7 @@ def check(engine: Name, ray_address: str | None, workers: int | None) -> None:
 
 
 @contextmanager
-def opened(
-    engine: Name, ray_address: str | None, device: str, batch_size: int | None, options: EngineOptions
-) -> Iterator[Chosen]:
+def opened(engine: Name, ray_address: str | None, device: str, options: EngineOptions) -> Iterator[Chosen]:
     """The engine for as long as the block lasts, and the options with what depends on its devices.
 
     Raises:
@@ -51,19 +49,17 @@ def opened(
     """
     import torch
 
-    from prima_features.embedding.device import default_batch_size, pick_devices
+    from prima_features.embedding.device import pick_devices
 
     if engine == "local":
         from prima_features.embedding.engine import embed_studies
 
         devices = pick_devices(device)
-        batch_size = batch_size or default_batch_size(devices[0])
-        options = replace(options, batch_size=batch_size, devices=tuple(map(str, devices)))
+        options = replace(options, devices=tuple(map(str, devices)))
         yield Chosen(embed_studies, options, devices[0])
         return
 
     from prima_features.embedding.ray_engine import RayEngine
 
     with RayEngine(ray_address, device) as cluster:
-        batch_size = batch_size or default_batch_size(torch.device("cuda" if cluster.on_gpus else "cpu"))
-        yield Chosen(cluster, cluster.options(replace(options, batch_size=batch_size)), torch.device("cpu"))
+        yield Chosen(cluster, cluster.options(options), torch.device("cpu"))

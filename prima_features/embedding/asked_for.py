@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from prima_features.embedding.device import compute_dtype
+from prima_features.embedding.device import computation
 from prima_features.embedding.engine_options import EngineOptions
 from prima_features.embedding.run_options import RunOptions
 from prima_features.studies import FindOptions, Found
@@ -25,7 +25,7 @@ def asked_for(
         device: of the model, which computes where no other is named.
         dtype: number type of the stored vectors.
     """
-    devices = [torch.device(name) for name in engine.devices] or [device]
+    computes = computation(engine, device)
     special = {"dicom": find.dicom, "bids": find.bids}.get(found.format)
     return {
         "source_format": found.format,
@@ -37,10 +37,10 @@ def asked_for(
         "dtype": dtype,
         "slice_axis": engine.read.slice_axis,
         "min_slices": engine.read.min_slices,
-        "devices": [_described(one) for one in devices],
-        "precision": str(compute_dtype(engine.precision, devices[0])).removeprefix("torch."),
+        "devices": [_described(one) for one in computes.devices],
+        "precision": str(computes.dtype).removeprefix("torch."),
         "workers": engine.n_workers,
-        "batch_size": engine.batch_size,
+        "batch_size": computes.batch_size,
         "threads": torch.get_num_threads(),
         "retry_failed": run.retry_failed,
         "force": run.force,

@@ -8,6 +8,7 @@ All engines are made of the same two steps, which are the only places that catch
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -20,7 +21,7 @@ from typing import Protocol
 
 import torch
 
-from prima_features.embedding.device import compute_dtype
+from prima_features.embedding.device import Computation, computation, multiplies_bfloat16
 from prima_features.embedding.encode import AbandonedError, encode_window
 from prima_features.embedding.engine_options import EngineOptions
 from prima_features.embedding.network import Network
@@ -30,6 +31,8 @@ from prima_features.embedding.records import Result
 from prima_features.embedding.stages import StageTimes
 from prima_features.encoder import Prima
 from prima_features.studies.study import Study
+
+logger = logging.getLogger(__name__)
 
 _WINDOW_BATCHES = 8
 """Batches of subvolumes that are read before they are encoded together."""
@@ -76,10 +79,12 @@ def embed_studies(
         SourceError: the disk with the scans does not answer any more.
     """
     times = times or StageTimes()
-    window_size = _WINDOW_BATCHES * options.batch_size
+    how = computation(options, model.device)
+    _warn_of_slow_products(how)
+    window_size = _WINDOW_BATCHES * how.batch_size
     read = StudyReader(model.config.preprocessing, options.read, options.pictures)
     prepared = _timed(read_ahead(studies, read, options.n_workers, window_size), times)
-    with _Encoders(model, options) as encoders:
+    with _Encoders(model, how, options.keep_tokens) as encoders:
         running: deque[Future[_Encoded]] = deque()
         for window in windows(takewhile(lambda _: not stopping(), prepared), window_size):
             if stopping():
@@ -92,6 +97,15 @@ def embed_studies(
             if not (stopping() and running[0].cancel()):
                 yield from _finished(running[0], times)
             running.popleft()
+
+
+def _warn_of_slow_products(how: Computation) -> None:
+    for device in how.devices:
+        if how.dtype == torch.bfloat16 and not multiplies_bfloat16(device):
+            logger.warning(
+                "%s does not multiply bfloat16 in hardware: --precision fp32 is quicker and more exact",
+                device,
+            )
 
 
 _Encoded = tuple[list[Result], StageTimes]
@@ -112,14 +126,12 @@ def _finished(window: Future[_Encoded], times: StageTimes) -> Iterator[Result]:
 class _Encoders:
     """A thread for each device, and a queue of windows for all of them: reading and writing go on meanwhile."""
 
-    def __init__(self, model: Prima, options: EngineOptions):
-        devices = [torch.device(name) for name in options.devices] or [model.device]
-        self.count = len(devices)
-        self._keep_tokens = options.keep_tokens
+    def __init__(self, model: Prima, how: Computation, keep_tokens: bool):
+        self.count = len(how.devices)
+        self._keep_tokens = keep_tokens
         self._idle: SimpleQueue[_Encoder] = SimpleQueue()
-        for device in devices:
-            dtype = compute_dtype(options.precision, device)
-            self._idle.put(_Encoder(Network(model, device, dtype, options.batch_size)))
+        for device in how.devices:
+            self._idle.put(_Encoder(Network(model, device, how.dtype, how.batch_size)))
         self._threads = ThreadPoolExecutor(self.count, thread_name_prefix="encode")
         self._abandoned = threading.Event()
 

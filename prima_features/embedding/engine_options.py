@@ -16,8 +16,9 @@ class EngineOptions:
     """How studies are encoded."""
 
     read: ReadOptions = ReadOptions()
-    batch_size: int = 32
-    """Subvolumes in one call of the tokenizer, at most: a GPU without the memory for them takes fewer."""
+    batch_size: int | None = None
+    """Subvolumes in one call of the tokenizer, at most: a GPU without the memory for them takes fewer. None chooses by
+    device, see `batch_for`."""
     precision: Precision = "auto"
     """Number type that the network computes in; `auto` is bf16 on a GPU that has it, else fp32."""
     workers: int | None = None
@@ -27,6 +28,10 @@ class EngineOptions:
     keep_tokens: bool = False
     pictures: bool = True
     """Draw each series for the report."""
+
+    def batch_for(self, device_type: str) -> int:
+        """Subvolumes in one call on a device of torch's type `device_type`: as told, else as many as keep it busy."""
+        return self.batch_size or (256 if device_type == "cuda" else 32)
 
     @property
     def n_workers(self) -> int:

@@ -44,12 +44,13 @@ class Network:
             batch = values[done : done + self.batch_size]
             try:
                 parts.append(self._tokenizer(self._copied(batch), slice_axis))
+                done += len(batch)
+                continue
             except torch.OutOfMemoryError:
                 if len(batch) == 1:
                     raise
-                self._take_less(len(batch))
-                continue
-            done += len(batch)
+            # Behind the handler, where the error no longer holds on to the tensors of the call that failed.
+            self._take_less(len(batch))
         return torch.cat(parts).to(self.model.dtype)
 
     def computing(self) -> AbstractContextManager[object]:

@@ -110,6 +110,7 @@ class RayEngine:
         Raises:
             UsageError: prima-features cannot be used there.
         """
+        options = replace(options, batch_size=self._batch_size(options))
         if options.precision != "auto":
             return options
         if not self.on_gpus:
@@ -150,10 +151,14 @@ class RayEngine:
         finally:
             run.abandon()
 
+    def _batch_size(self, options: EngineOptions) -> int:
+        return options.batch_for("cuda" if self.on_gpus else "cpu")
+
     def _encoders_for(self, model: Prima, options: EngineOptions) -> Encoders[list[OnItsWay]]:
         device = torch.device(options.devices[0]) if options.devices else model.device
         dtype = str(compute_dtype(options.precision, device)).removeprefix("torch.")
-        made_for = (id(model), dtype, options.batch_size, options.keep_tokens)
+        batch_size = self._batch_size(options)
+        made_for = (id(model), dtype, batch_size, options.keep_tokens)
         if self._encoders is not None and made_for != self._made_for:
             self._encoders.close()
             self._encoders = None
@@ -162,7 +167,7 @@ class RayEngine:
             actors = ray.remote(Encoder)
 
             def start(room: dict[str, Any], n_threads: int) -> Any:
-                asked = (weights, dtype, options.batch_size, self.on_gpus, n_threads, options.keep_tokens)
+                asked = (weights, dtype, batch_size, self.on_gpus, n_threads, options.keep_tokens)
                 return actors.options(max_restarts=0, **room).remote(*asked)
 
             self._encoders, self._made_for = Encoders(self.on_gpus, start), made_for

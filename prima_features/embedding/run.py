@@ -16,7 +16,7 @@ from prima_features.embedding.agree import agree
 from prima_features.embedding.asked_for import asked_for
 from prima_features.embedding.beside import is_stale, write_beside
 from prima_features.embedding.claims import Claims
-from prima_features.embedding.device import compute_dtype
+from prima_features.embedding.device import computation
 from prima_features.embedding.disk import state_of
 from prima_features.embedding.engine import Engine, embed_studies
 from prima_features.embedding.engine_options import EngineOptions
@@ -243,8 +243,7 @@ def _settings(model: PrimaModel, provenance: Provenance, options: EngineOptions)
     """Hash of what changes a study's numbers beside its own files and texts."""
     made_by = asdict(provenance)
     del made_by["command"]
-    device = torch.device(options.devices[0]) if options.devices else model.device
-    if (dtype := compute_dtype(options.precision, device)) != torch.float32:
+    if (dtype := computation(options, model.device).dtype) != torch.float32:
         made_by["precision"] = str(dtype)
     return settings_hash(made_by | asdict(options.read) | {"tokens": options.keep_tokens})
 

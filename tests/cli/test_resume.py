@@ -88,6 +88,7 @@ def test_only_what_is_new_or_changed_is_embedded(
     [
         ([], ["--study-description", "HEAD"]),
         ([], ["--level", "token"]),
+        ([], ["--precision", "bf16"]),
         ([], ["--force"]),
         (["--dtype", "float16"], []),
     ],

@@ -1,10 +1,12 @@
 """The batch loop: bad series and studies are recorded, and the rest goes on."""
 
+import threading
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from prima_features.embedding.engine import EngineOptions, embed_studies
 from prima_features.embedding.records import EmbeddedStudy, FailedStudy
@@ -91,6 +93,42 @@ def embed_first(image: NiftiImage, model: PrimaModel) -> np.ndarray:
     (result,) = embed_studies([study("01", image)], model)
     assert isinstance(result, EmbeddedStudy)
     return result.series[0].embedding
+
+
+def test_several_devices_share_the_studies_and_change_nothing(tmp_path: Path, model: PrimaModel) -> None:
+    studies = [study(f"{i:02}", scan(tmp_path / f"{i}.nii", seed=i)) for i in range(6)]
+    alone = list(embed_studies(studies, model, EngineOptions(workers=0, batch_size=1)))
+    at_work = threading.Barrier(2, timeout=60)
+    threads: set[str] = set()
+
+    def meet(module: torch.nn.Module, inputs: tuple[list[str]]) -> None:
+        if len(threads) < 2:  # the first two windows wait for each other: neither device may do both
+            threads.add(threading.current_thread().name)
+            at_work.wait()
+
+    hook = model.names["study"].register_forward_pre_hook(meet)
+    try:
+        shared = EngineOptions(workers=0, batch_size=1, devices=("cpu", "cpu"))
+        together = list(embed_studies(studies, model, shared))
+    finally:
+        hook.remove()
+    assert len(threads) == 2
+    assert [result.id for result in together] == [one.id for one in studies]
+    for found, expected in zip(together, alone, strict=True):
+        np.testing.assert_allclose(found.embedding, expected.embedding, rtol=1e-5, atol=1e-6)
+
+
+def test_bfloat16_on_a_processor_without_it_is_told_once_and_computed(
+    tmp_path: Path, model: PrimaModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    studies = [study(f"{i:02}", scan(tmp_path / f"{i}.nii", seed=i)) for i in range(2)]
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    results = list(embed_studies(studies, model, EngineOptions(workers=0, precision="bf16")))
+    assert all(isinstance(result, EmbeddedStudy) for result in results)
+    assert caplog.text.count("does not multiply bfloat16 in hardware") == 1
+    caplog.clear()
+    list(embed_studies(studies, model, EngineOptions(workers=0, precision="fp32")))
+    assert "bfloat16" not in caplog.text
 
 
 def test_token_level_keeps_each_tokens_latent(tmp_path: Path, model: PrimaModel) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from prima_features.embedding.device import compute_dtype, pick_devices
+from prima_features.embedding.device import computation, compute_dtype, multiplies_bfloat16, pick_devices
+from prima_features.embedding.engine_options import EngineOptions
 from prima_features.embedding.network import Network
 from prima_features.errors import UsageError
 from prima_features.weights import PrimaModel
@@ -76,6 +77,47 @@ def test_a_cpu_computes_in_float32_unless_told_otherwise() -> None:
     assert compute_dtype("auto", CPU) == torch.float32
     assert compute_dtype("bf16", CPU) == torch.bfloat16
     assert compute_dtype("fp32", CPU) == torch.float32
+
+
+CUDA = torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize(("capability", "dtype"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16)])
+def test_a_gpu_computes_in_bfloat16_where_it_has_it(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert compute_dtype("auto", CUDA) == dtype
+    assert compute_dtype("fp32", CUDA) == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"),
+    [
+        ({"avx512_f": True, "avx512_bf16": False}, False),
+        ({"avx512_bf16": True}, True),
+        ({"bf16": True}, True),
+    ],
+)
+def test_a_processor_is_asked_for_its_instructions(
+    monkeypatch: pytest.MonkeyPatch, flags: dict[str, bool], has: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags)
+    assert multiplies_bfloat16(CPU) == has
+
+
+def test_the_batch_is_as_told_or_fits_the_device() -> None:
+    assert computation(EngineOptions(), CPU).batch_size == 32
+    assert computation(EngineOptions(precision="fp32"), CUDA).batch_size == 256
+    assert computation(EngineOptions(precision="fp32", batch_size=5), CUDA).batch_size == 5
+    assert computation(EngineOptions(devices=("cpu",)), CUDA).batch_size == 32
+
+
+def test_all_devices_of_a_run_compute_in_one_number_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8 - device.index, 0))
+    assert computation(EngineOptions(devices=("cuda:0",)), CPU).dtype == torch.bfloat16
+    both = computation(EngineOptions(devices=("cuda:0", "cuda:1")), CPU)
+    assert (both.dtype, len(both.devices)) == (torch.float32, 2)
 
 
 def test_several_devices_are_named_with_commas() -> None:
