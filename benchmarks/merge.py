@@ -1,9 +1,10 @@
 """How long it takes to merge the parts of a large cohort, and in how much memory: python benchmarks/merge.py [--json].
 
 The parts are made up, at the published sizes: 10240 numbers a study, 128 comparable with text, and 1024 for each of
-its series. The merge is the command's own function, in a process of its own. Peak memory is the peak resident set
-(`VmHWM` of `/proc/self/status`), the interpreter and the libraries included. The CPU's seconds are those of the merging
-process, which other load on the machine does not lengthen.
+its series. The merge is the command's own function, in a process of its own, and so is the page that is written
+beside the file. Peak memory is the peak resident set (`VmHWM` of `/proc/self/status`), the interpreter and the
+libraries included. The CPU's seconds are those of the process, which other load on the machine does not lengthen. The
+parts hold no pictures.
 """
 
 from __future__ import annotations
@@ -24,25 +25,33 @@ from prima_features.embedding.parts import Parts
 from prima_features.embedding.plan import Plan
 from prima_features.embedding.read import read_embeddings
 from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
+from prima_features.embedding.report import report_path
 from prima_features.embedding.write import Provenance
 
 STUDY, CLIP, SERIES, N_SERIES = 10240, 128, 1024, 5
 SETTINGS = "0" * 16
 
-MERGE = """
+MEASURE = """
 import json, sys, time
 from pathlib import Path
-from prima_features.embedding.merge import merge
 
-def status():
+def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
-before, began, cpu = status(), time.monotonic(), time.process_time()
-merged = merge(sys.argv[1])
-print(json.dumps({"studies": merged.n_studies, "merge_s": time.monotonic() - began, "cpu_s": time.process_time() - cpu,
-                  "peak_bytes": status(), "peak_before_bytes": before}))
+output = Path(sys.argv[1])
+{imports}
+before, began, cpu = peak(), time.monotonic(), time.process_time()
+{what}
+print(json.dumps({{"s": round(time.monotonic() - began, 1), "cpu_s": round(time.process_time() - cpu, 1),
+                   "peak_mb": round(peak() / 1e6), "peak_before_mb": round(before / 1e6)}}))
 """
+MERGE = MEASURE.format(
+    imports="from prima_features.embedding.merge import merge", what="merge(output, report=False)"
+)
+REPORT = MEASURE.format(
+    imports="from prima_features.embedding.report import write_report", what="write_report(output)"
+)
 
 
 def main() -> None:
@@ -66,25 +75,30 @@ def measure(output: Path, n_parts: int) -> dict[str, Any]:
     began = time.monotonic()
     make_parts(Parts.of(output), n_parts)
     made = time.monotonic() - began
-    done = subprocess.run(
-        [sys.executable, "-c", MERGE, str(output)], capture_output=True, text=True, check=True
-    )
+    merged = measured(MERGE, output)
     file = read_embeddings(output)
     assert (file.n_studies, file.n_series) == (n_parts, n_parts * N_SERIES)
     with file.open() as opened:
         assert np.array_equal(opened["study/embedding"][-1], study(n_parts - 1).embedding)
-    merged = json.loads(done.stdout)
+    page = measured(REPORT, output)
     return {
         "parts": n_parts,
         "load": round(os.getloadavg()[0], 1),
         "making_parts_s": round(made, 1),
-        "merge_s": round(merged["merge_s"], 1),
-        "merge_cpu_s": round(merged["cpu_s"], 1),
-        "parts_per_s": round(n_parts / merged["merge_s"]),
+        **{f"merge_{name}": value for name, value in merged.items()},
         "output_mb": round(output.stat().st_size / 1e6),
-        "peak_mb": round(merged["peak_bytes"] / 1e6),
-        "peak_before_mb": round(merged["peak_before_bytes"] / 1e6),
+        **{f"page_{name}": value for name, value in page.items()},
+        "page_mb": round(report_path(output).stat().st_size / 1e6, 1),
     }
+
+
+def measured(script: str, output: Path) -> dict[str, float]:
+    """What a script took."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(output)], stdout=subprocess.PIPE, text=True, check=True
+    )
+    measurements: dict[str, float] = json.loads(done.stdout)
+    return measurements
 
 
 def make_parts(parts: Parts, n_parts: int) -> None:
