@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -210,6 +210,9 @@ def merge(
     )
     if own.folder in paths and not missing:
         own.remove()
+    elif own.folder not in paths:
+        with suppress(OSError):  # it was made for the temporary file; others' parts may be in it
+            own.folder.rmdir()
     return Merged(output, sum(h.n_series > 0 for h in heads), counts["series"], failures, page)
 
 

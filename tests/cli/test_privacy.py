@@ -1,7 +1,9 @@
 """Nothing that identifies a patient leaves a DICOM run but through OUTPUT.ids.tsv."""
 
 import csv
+import json
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +57,24 @@ def test_files_and_console_hold_no_identity(cohort: tuple[Path, set[str]], tmp_p
     assert file.attributes["command"] == ""
     assert set(file.studies["source"]) == {""} and set(file.series["source"]) == {""}
     assert "UNK" in set(file.series["name"])
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["incoming", "out.h5", "out.ids.tsv"]
+    there = {entry.name for entry in tmp_path.iterdir()}
+    assert there == {"incoming", "out.h5", "out.ids.tsv", "out.report.html", "out.run.json"}
+
+
+def test_the_page_and_the_run_file_hold_no_identity(cohort: tuple[Path, set[str]], tmp_path: Path) -> None:
+    folder, secrets = cohort
+    # A PatientID may be asked for on the command line, and the output may be in a patient's folder.
+    prima("embed", folder.parent, "out.h5", "--participant-label", PATIENT_ID, cwd=tmp_path)
+    told = tmp_path / "out.run.json"
+    for path in (tmp_path / "out.report.html", told):
+        assert not seen(secrets, path.read_bytes())
+    document = json.loads(told.read_text())
+    (record,) = document["runs"]
+    assert record["command"] == "" and record["options"]["participants_asked_for"] == 1
+    assert not seen({socket.gethostname(), str(tmp_path)}, told.read_bytes())
+    page = (tmp_path / "out.report.html").read_text()
+    assert read_embeddings(tmp_path / "out.h5").studies["id"][0] in page
+    assert "incoming" not in page
 
 
 def test_the_link_to_patients_is_in_a_file_for_its_owner_only(
@@ -83,7 +102,8 @@ def test_patient_ids_are_kept_when_asked_for(cohort: tuple[Path, set[str]], tmp_
     prima("embed", cohort[0], "out.h5", "--keep-patient-id", cwd=tmp_path)
     file = read_embeddings(tmp_path / "out.h5")
     assert file.studies["subject"].tolist() == ["MRN47118"]
-    assert not seen(cohort[1] - {PATIENT_ID}, (tmp_path / "out.h5").read_bytes())
+    for name in ("out.h5", "out.report.html", "out.run.json"):
+        assert not seen(cohort[1] - {PATIENT_ID}, (tmp_path / name).read_bytes())
 
 
 def test_a_run_that_fails_leaves_no_identity_behind(cohort: tuple[Path, set[str]], tmp_path: Path) -> None:
