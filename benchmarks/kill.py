@@ -172,6 +172,7 @@ def kill_and_resume(
         to_the_bit += alike and is_equal(output, whole, tolerance=0)
         looks, broken = looks + run.looks + resumed.looks, broken + run.broken + resumed.broken
         output.unlink(missing_ok=True)
+        print(f"{number + 1} of {kills} killed, {equal} equal", file=sys.stderr)
     return {
         "kills": kills,
         "equal": equal,
