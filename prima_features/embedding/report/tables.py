@@ -19,6 +19,8 @@ from prima_features.embedding.report.arrangement import Arrangement
 Kind = Literal["text", "number", "study"]
 MOST_LEFT_OUT = 20_000
 """Rows of what was left out in the page; what is wrong comes first."""
+_TIMES = "\u00a0×\u00a0"
+"""Between spaces at which no line breaks."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ def series(file: Embeddings) -> list[Column]:
         Column("name", "Series", "text", table["name"]),
         Column("plane", "Plane", "text", table["plane"]),
         Column("n_tokens", "Tokens", "number", table["n_tokens"]),
-        Column("shape", "Volume (z, y, x)", "text", [" × ".join(map(str, one)) for one in axes[0]]),
-        Column("spacing", "Spacing, mm", "text", [" × ".join(f"{v:.2f}" for v in one) for one in axes[1]]),
+        Column("shape", "Volume (z, y, x)", "text", [_TIMES.join(map(str, one)) for one in axes[0]]),
+        Column("spacing", "Spacing, mm", "text", [_TIMES.join(f"{v:.2f}" for v in one) for one in axes[1]]),
     ]
 
 
