@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,9 @@ class StudiesOnRay:
         return len(self._reading) < (self._n_readers or max(1, self._encoders.n_cpus / self._cpus))
 
     def _submit(self, one: OnItsWay) -> None:
-        receipt, one.prepared = self._task.remote(self._how, one.study, Path.cwd())
+        # Whose study it is stays here: what is sent may be written to the disks of other machines.
+        study = replace(one.study, identity=None)
+        receipt, one.prepared = self._task.remote(self._how, study, Path.cwd())
         self._reading[receipt] = one
 
     def _was_read(self, reference: Any) -> Iterator[Result]:
