@@ -2,7 +2,8 @@
 
 The vectors are read in blocks and never all held, nor all their similarities: 50,000 studies take some 300 MB. Vectors
 of more than 512 numbers are first projected on 512 random directions, which keeps distances to a few percent (Johnson
-and Lindenstrauss), and cosines near 1 far better: their error is in proportion to their distance from 1.
+and Lindenstrauss), and cosines near 1 far better: their error is in proportion to their distance from 1. Where studies
+are more than 10,000, half as many directions do, and isolation is the distance to 5,000 of them drawn at random.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ LEAST_STUDIES = 20
 """Fewer have no outliers: there is nothing to compare with."""
 MOST_PAIRS = 2000
 _DIRECTIONS = 512
+_MANY = 10_000
+"""Studies from which less is computed for each."""
+_DRAWN = 5_000
+"""Studies that isolation is measured by where there are many."""
 _POWER = 8
 """Directions kept while the map's two are looked for."""
 _LEAST_SPREAD = 0.1
@@ -101,11 +106,11 @@ def _centre(blocks: Blocks, n: int, width: int) -> tuple[np.ndarray, float, bool
 
 def _sketch(blocks: Blocks, centre: np.ndarray, n: int, width: int) -> np.ndarray:
     """(N, at most 512) float32, the vectors less their mean on random directions; themselves where they are short."""
-    directions = None
+    directions, count = None, _DIRECTIONS if n <= _MANY else _DIRECTIONS // 2
     if width > _DIRECTIONS:
         random = np.random.default_rng(0)
-        directions = random.standard_normal((width, _DIRECTIONS), np.float32) / np.sqrt(_DIRECTIONS)
-    sketch = np.empty((n, min(width, _DIRECTIONS)), np.float32)
+        directions = random.standard_normal((width, count), np.float32) / np.sqrt(count, dtype=np.float32)
+    sketch = np.empty((n, width if directions is None else count), np.float32)
     first = 0
     for block in blocks():
         less = block - centre
@@ -158,6 +163,7 @@ def _compare(
     unit = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
     lengths = lengths[:, 0]
     few = min(NEIGHBOURS, n - 1)
+    drawn = np.arange(n) if n <= _MANY else np.sort(np.random.default_rng(0).permutation(n)[:_DRAWN])
     nearest, similarity, distance = np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n)
     pairs, n_pairs = np.empty((0, 3)), 0
     rows = max(1, _BLOCK // (4 * n))
@@ -174,7 +180,7 @@ def _compare(
         pairs = np.concatenate([pairs, new])
         pairs = pairs[np.argsort(-pairs[:, 2], kind="stable")[:MOST_PAIRS]]
         own = lengths[first + here, None]
-        squares = own**2 + lengths**2 - 2 * own * lengths * cosines
+        squares = own**2 + lengths[drawn] ** 2 - 2 * own * lengths[drawn] * cosines[:, drawn]
         squares = np.partition(np.nan_to_num(squares, nan=np.inf), few - 1, axis=1)[:, :few]
         distance[first + here] = np.sqrt(np.maximum(squares, 0)).mean(axis=1)
     return nearest, similarity, distance, tuple((int(i), int(j), float(c)) for i, j, c in pairs), n_pairs

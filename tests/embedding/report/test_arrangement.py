@@ -107,10 +107,24 @@ def test_vectors_that_are_no_numbers_do_no_harm() -> None:
     assert np.isfinite(found.points).all() and np.isfinite(found.similarity).all()
 
 
-def test_all_similarities_are_never_in_memory() -> None:
-    vectors = cloud(12_000, 16)
+def test_all_similarities_are_never_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrangement, "_BLOCK", 4 << 20)
+    vectors = cloud(4_000, 16)
     tracemalloc.start()
     arranged(vectors)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 12_000**2 * 4 / 2
+    assert peak < 4_000**2 * 4 / 2
+
+
+def test_many_studies_are_measured_by_some_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = cloud(400, 3000)
+    vectors[[20, 50]] += 2 * np.random.default_rng(1).normal(size=(2, 3000))
+    vectors[301] = vectors[300]
+    monkeypatch.setattr(arrangement, "_MANY", 100)
+    monkeypatch.setattr(arrangement, "_DRAWN", 200)
+    found = arranged(vectors)
+    assert set(found.outliers.tolist()) == {20, 50}
+    assert (300, 301) in {(i, j) for i, j, _ in found.pairs}
+    expected = PCA(2, svd_solver="full").fit_transform(vectors)
+    assert np.abs(found.points) == pytest.approx(np.abs(expected), abs=float(0.02 * np.abs(expected).max()))
