@@ -209,7 +209,9 @@ def operations(model: Prima) -> int:
 
     size = model.config.preprocessing
     with FlopCounterMode(display=False) as counter:
-        model.encode_subvolumes(torch.zeros(1, size.short_side, size.long_side, size.long_side))
+        model.encode_subvolumes(
+            torch.zeros(1, size.short_side, size.long_side, size.long_side, device=model.device)
+        )
     return counter.get_total_flops()
 
 

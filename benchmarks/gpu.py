@@ -3,7 +3,7 @@
 The published sizes with random weights. Tokens a second of the tokenizer, the share of a large bf16 matrix product's
 rate, the cosine of a study's vector to the CPU's in float32, and the tests' study over and over, from disk to vectors:
 studies a second, and how much of the time the GPU is busy (the encoder's time over the clock's). --quick takes the
-small model on any machine: its numbers mean nothing.
+small model on any machine: its numbers mean nothing. No GPU has run it yet, so that no number of one exists.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import argparse
 import json
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from embed import STUDY, cosine, load, operations
 
 from prima_features.embedding.device import compute_dtype, pick_device
 from prima_features.embedding.engine import embed_studies
@@ -24,11 +24,9 @@ from prima_features.embedding.engine_options import EngineOptions
 from prima_features.embedding.network import Network
 from prima_features.embedding.records import EmbeddedStudy
 from prima_features.embedding.stages import StageTimes
-from prima_features.encoder import Prima, PrimaConfig
+from prima_features.encoder import Prima
 from prima_features.studies.dicom import find_dicom
 from prima_features.studies.study import Study
-
-STUDY = Path(__file__).resolve().parent.parent / "tests" / "data" / "study_a"
 
 
 def main() -> None:
@@ -66,16 +64,6 @@ def measure(quick: bool) -> dict[str, Any]:
     }
 
 
-def load(quick: bool) -> Prima:
-    """A model of the published sizes, or the small one that comes with the package."""
-    if quick:
-        from prima_features.weights import PrimaModel
-
-        return PrimaModel.from_pretrained("prima-untrained")
-    torch.manual_seed(0)
-    return Prima(PrimaConfig()).eval()
-
-
 @torch.inference_mode()
 def tokens_per_second(network: Network, count: int) -> float:
     """Of the tokenizer, copies to the device included; the first pass, which chooses kernels, does not count."""
@@ -103,25 +91,12 @@ def matrix_rate(device: torch.device, size: int) -> float:
     return 2 * size**3 / best
 
 
-@torch.inference_mode()
-def operations(model: Prima) -> int:
-    """Floating-point operations that the tokenizer as written takes for one subvolume."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    size = model.config.preprocessing
-    with FlopCounterMode(display=False) as counter:
-        model.encode_subvolumes(
-            torch.zeros(1, size.short_side, size.long_side, size.long_side, device=model.device)
-        )
-    return counter.get_total_flops()
-
-
 def cosine_to_cpu(model: Prima, study: Study, options: EngineOptions) -> float:
     """Cosine of the study's vector to the CPU's in float32."""
     here, there = (
         vector(model, study, each) for each in (options, EngineOptions(precision="fp32", devices=("cpu",)))
     )
-    return float(here @ there / np.linalg.norm(here) / np.linalg.norm(there))
+    return cosine(here, there)
 
 
 def vector(model: Prima, study: Study, options: EngineOptions) -> np.ndarray:

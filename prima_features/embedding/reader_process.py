@@ -45,10 +45,8 @@ def receive(stream: BinaryIO) -> Any:
 
 
 def _read(stream: BinaryIO, size: int) -> memoryview:
-    view, filled = (
-        np.empty(size, np.uint8).data,
-        0,
-    )  # np.empty, unlike bytearray, does not fill it with zeros first
+    view = np.empty(size, np.uint8).data  # unlike a bytearray, not filled with zeros first
+    filled = 0
     while filled < size:
         n = stream.readinto(view[filled:])  # type: ignore[attr-defined]
         if not n:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from prima_features.embedding.prepare import PreparedStudy, StudyReader
 from prima_features.embedding.read_ahead import read_ahead
+from prima_features.embedding.records import Failure
 from prima_features.errors import SourceError
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import NiftiImage, Series, Study
@@ -26,11 +29,12 @@ READ = StudyReader(Preprocessing(), ReadOptions())
 class Deadly(StudyReader):
     """Reads as usual, except that some studies kill the process that reads them."""
 
-    signal: int = signal.SIGKILL
+    signals: tuple[int, ...] = (signal.SIGKILL,)
 
     def __call__(self, study: Study) -> PreparedStudy:
         if study.description == "deadly":
-            os.kill(os.getpid(), self.signal)
+            for number in self.signals:
+                os.kill(os.getpid(), number)
         if study.description == "deadly once":
             flag = study.series[0].image.path.with_suffix(".tried")
             if not flag.exists():
@@ -41,13 +45,21 @@ class Deadly(StudyReader):
         return super().__call__(study)
 
 
+@dataclass(frozen=True)
+class CountsThreads(StudyReader):
+    """Reads nothing, and tells how many threads SimpleITK would take."""
+
+    def __call__(self, study: Study) -> PreparedStudy:
+        count = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+        return PreparedStudy(study, (), (Failure(study.id, "", "read", f"{count} threads"),))
+
+
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading processes find this module, which holds `Deadly`, by the name that it was pickled under."""
+    """Reading processes find this module, which holds their readers, by the name that it was pickled under."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setattr(Deadly, "__module__", Path(__file__).stem)
-    import sys
-
+    for reader in (Deadly, CountsThreads):
+        monkeypatch.setattr(reader, "__module__", Path(__file__).stem)
     monkeypatch.setitem(sys.modules, Path(__file__).stem, sys.modules[__name__])
 
 
@@ -75,9 +87,9 @@ def test_processes_read_what_this_one_reads_in_the_same_order(tmp_path: Path) ->
 
 
 def test_a_study_whose_process_is_killed_fails_and_the_others_are_read(tmp_path: Path) -> None:
-    asked = studies(tmp_path, "MRI", "deadly", "MRI", "deadly", "MRI")
+    asked = studies(tmp_path, "MRI", "deadly", "MRI", "MRI")
     read = list(read_ahead(asked, Deadly(Preprocessing(), ReadOptions()), 2, 64))
-    assert [len(one.series) for one in read] == [1, 0, 1, 0, 1]
+    assert [len(one.series) for one in read] == [1, 0, 1, 1]
     (failure,) = read[1].failures
     assert (failure.study, failure.stage) == ("sub-01", "read")
     assert failure.error == "the process that read it died (signal 9), 2 times"
@@ -89,11 +101,16 @@ def test_a_study_whose_process_dies_once_is_read_again(tmp_path: Path) -> None:
     assert [len(one.series) for one in read] == [1, 1, 1]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_reading_processes_leave_signals_to_their_owner(tmp_path: Path, number: int) -> None:
+def test_reading_processes_leave_signals_to_their_owner(tmp_path: Path) -> None:
     asked = studies(tmp_path, "deadly", "MRI")
-    read = list(read_ahead(asked, Deadly(Preprocessing(), ReadOptions(), signal=number), 1, 64))
+    asking = Deadly(Preprocessing(), ReadOptions(), signals=(signal.SIGINT, signal.SIGTERM))
+    read = list(read_ahead(asked, asking, 1, 64))
     assert [len(one.series) for one in read] == [1, 1]
+
+
+def test_each_reading_process_takes_one_thread_and_leaves_the_others_to_the_network(tmp_path: Path) -> None:
+    read = read_ahead(studies(tmp_path, "MRI", "MRI"), CountsThreads(Preprocessing(), ReadOptions()), 1, 64)
+    assert [one.failures[0].error for one in read] == ["1 threads", "1 threads"]
 
 
 def test_a_disk_that_goes_away_stops_the_run(tmp_path: Path) -> None:
