@@ -82,34 +82,54 @@ def assert_same(one: Path, other: Path, without: tuple[str, ...] = ()) -> None:
         np.testing.assert_allclose(a.series_embedding, b.series_embedding, **close)
 
 
-def test_two_raylets_give_what_one_process_gives_and_one_that_dies_is_replaced(
+def test_two_raylets_give_what_one_process_gives(
+    cluster: Any, bids: Path, local: Path, model: PrimaModel, tmp_path: Path
+) -> None:
+    with RayEngine(cluster.address) as engine:
+        options = engine.options(OPTIONS)
+        embed(bids, tmp_path / "out.h5", model, engine_options=options, engine=engine)
+    assert options.precision == "fp32"
+    assert_same(tmp_path / "out.h5", local)
+
+
+def test_a_machine_that_dies_at_work_costs_nothing(
     cluster: Any,
     bids: Path,
     local: Path,
     model: PrimaModel,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.DEBUG, logger="prima_features")
+    monkeypatch.setattr(ray_engine, "Encoder", slow_encoder())
+    (victim,) = cluster.worker_nodes
+    killed = []
+
+    def kill_at_work(done: Any) -> None:
+        assert engine._encoders is not None
+        works = {node for (node, _), one in engine._encoders._encoders.items() if one.in_hand}
+        if not killed and victim.node_id in works:
+            cluster.remove_node(victim, allow_graceful=False)
+            killed.append(done.id)
+
     with RayEngine(cluster.address) as engine:
-        options = engine.options(OPTIONS)
-        assert options.precision == "fp32"
-        embed(bids, tmp_path / "whole.h5", model, engine_options=options, engine=engine)
-        assert_same(tmp_path / "whole.h5", local)
-
-        lost = cluster.add_node(num_cpus=1)
-        killed = []
-
-        def kill_one(done: Any) -> None:
-            if not killed and engine._encoders is not None and engine._encoders.count == 3:
-                killed.append(done.id)
-                cluster.remove_node(lost, allow_graceful=False)
-
-        caplog.set_level(logging.DEBUG, logger="prima_features")
-        time.sleep(5)  # until the engine looks for new machines again
-        embed(bids, tmp_path / "one_less.h5", model, engine_options=options, engine=engine, on_study=kill_one)
+        embed(bids, tmp_path / "out.h5", model, engine_options=OPTIONS, engine=engine, on_study=kill_at_work)
+    cluster.add_node(num_cpus=1)
     assert killed
     assert "An encoder is lost" in caplog.text
-    assert_same(tmp_path / "one_less.h5", local)
+    assert_same(tmp_path / "out.h5", local)
+
+
+def slow_encoder() -> type:
+    """Works long enough to be killed at work. Made inside a function, so that Ray sends it whole."""
+
+    class Slow(ray_workers.Encoder):
+        def encode(self, *window: Any) -> Any:
+            time.sleep(0.7)
+            return super().encode(*window)
+
+    return Slow
 
 
 def test_a_study_whose_processes_die_fails_and_no_other(
@@ -133,7 +153,7 @@ def test_a_study_whose_processes_die_fails_and_no_other(
 
 
 def deadly_reader(name: str) -> Callable[..., Any]:
-    """Dies of one study. Made inside a function, so that Ray sends it whole."""
+    """Dies of one study."""
     read_study = ray_workers.read_study
 
     def read(reader: Any, study: Any, folder: Path) -> Any:
