@@ -9,12 +9,15 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prima_features.preprocessing import Preprocessing
-from prima_features.tokens import Subvolumes
-from prima_features.volumes import Volume
+
+if TYPE_CHECKING:  # a merge, which draws nothing, does without the libraries that read scans
+    from prima_features.tokens import Subvolumes
+    from prima_features.volumes import Volume
 
 SIDE = 88
 """Pixels of the longest side that a slice may have."""
