@@ -8,7 +8,8 @@ of several repeats of each; reading the scans is in none of them:
     fp32, bf16  this project's engine
 
 and, in the same repeats, the tokenizer alone beside a product of two 4096 x 4096 matrices. Where other programs keep
-the cores busy, OMP_NUM_THREADS=1 and --cpu-time count the processor's seconds in place of the clock's.
+the cores busy, OMP_NUM_THREADS=1 and --cpu-time count the processor's seconds in place of the clock's. --tokenizer is
+quick: only the tokenizer, for subvolumes of each orientation.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ from prima_features.encoder import Prima, PrimaConfig, Ragged
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.dicom import find_dicom
 from prima_features.tokens import divide
-from prima_features.volumes import ReadOptions, read_volume
+from prima_features.volumes import PLANES, ReadOptions, read_volume
 
 STUDY = Path(__file__).resolve().parent.parent / "tests" / "data" / "study_a"
 BATCH = EngineOptions().batch_for("cpu")
@@ -49,16 +51,19 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="the bundled model, once: no times worth looking at"
     )
+    parser.add_argument("--tokenizer", action="store_true", help="the tokenizer alone")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
         "--cpu-time", action="store_true", help="the processor's seconds; needs OMP_NUM_THREADS=1"
     )
     chosen = parser.parse_args()
+    model = load(chosen.quick)
     if chosen.cpu_time and torch.get_num_threads() > 1:
         parser.error("threads that wait for each other count as work: set OMP_NUM_THREADS=1")
     clock = Clock(time.process_time if chosen.cpu_time else time.perf_counter)
     repeats, matrix = (1, 256) if chosen.quick else (chosen.repeats, 4096)
-    result = {"clock": clock.now.__name__} | measure(load(chosen.quick), clock, repeats, matrix)
+    result = {"clock": clock.now.__name__, "threads": torch.get_num_threads()}
+    result |= tokenizer(model, clock, repeats) if chosen.tokenizer else measure(model, clock, repeats, matrix)
     if chosen.json:
         print(json.dumps(result))
         return
@@ -102,7 +107,6 @@ def measure(model: Prima, clock: Clock, repeats: int, matrix: int) -> dict[str, 
     exact = outputs["filtered"]
     return {
         "cores": len(os.sched_getaffinity(0)),
-        "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "subvolumes": {"all": sum(map(len, (e.values for e in everything))), "kept": prepared.n_subvolumes},
         "seconds": best,
@@ -117,6 +121,30 @@ def measure(model: Prima, clock: Clock, repeats: int, matrix: int) -> dict[str, 
             name: max(rates[f"tokenizer_{name}"]) / max(rates[f"matrix_{name}"]) for name in DTYPES
         },
     }
+
+
+@torch.inference_mode()
+def tokenizer(model: Prima, clock: Clock, repeats: int) -> dict[str, Any]:
+    """Milliseconds a subvolume, by the orientation of its slices."""
+    networks = {name: Network(model, CPU, dtype, BATCH) for name, dtype in DTYPES.items()}
+    result: dict[str, Any] = {}
+    for axis, plane in enumerate(PLANES):
+        size = [model.config.preprocessing.long_side] * 3
+        size[axis] = model.config.preprocessing.short_side
+        values = torch.rand(16, *size)
+        ways = {"plain": partial(model.encode_subvolumes, values)} | {
+            name: partial(network.latents, values, axis, lambda: None) for name, network in networks.items()
+        }
+        for (
+            way
+        ) in ways.values():  # weights of their own are made, and kernels chosen, when they are first needed
+            way()
+        seconds = {name: min(clock.time(way)[0] for _ in range(repeats)) for name, way in ways.items()}
+        result[plane] = {
+            "milliseconds": {name: round(1e3 * value / len(values), 2) for name, value in seconds.items()},
+            "times_as_fast_as_plain": {name: seconds["plain"] / value for name, value in seconds.items()},
+        }
+    return result
 
 
 @dataclass(frozen=True)

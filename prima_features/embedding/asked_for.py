@@ -26,7 +26,7 @@ def asked_for(
         dtype: number type of the stored vectors.
     """
     computes = computation(engine, device)
-    special = {"dicom": find.dicom, "bids": find.bids}.get(found.format)
+    special: Any = {"dicom": find.dicom, "bids": find.bids}.get(found.format)
     return {
         "source_format": found.format,
         "studies_found": len(found.studies),

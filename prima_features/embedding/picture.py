@@ -114,7 +114,7 @@ def _grey(view: _View, low: float, high: float) -> np.ndarray:
     scaled = (view.values.astype(np.float32) - low) / max(high - low, 1e-6)
     image = Image.fromarray(np.clip(255 * scaled, 0, 255).astype(np.float32))
     height, width = view.pixels
-    return np.rint(image.resize((width, height), Image.Resampling.BILINEAR)).astype(np.uint8)
+    return np.rint(np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))).astype(np.uint8)
 
 
 def _outline(view: _View, top: int, left: int) -> str:

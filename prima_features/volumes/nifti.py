@@ -150,21 +150,22 @@ def _read(image: nib.Nifti1Image, volume: tuple[int, ...]) -> np.ndarray:
     """What `image.dataobj` gives for one volume, in two thirds of the time."""
     last = volume + (0,) * (len(image.shape) - 3 - len(volume))
     number = int(np.ravel_multi_index(last, image.shape[3:], order="F")) if last else 0
-    stored = image.dataobj
+    stored: Any = image.dataobj
+    file: Any = image.file_map["image"].fileobj
     values = np.empty(image.shape[:3], stored.dtype, order="F")
     try:
-        _fill(values, image.file_map["image"].fileobj, stored.offset + number * values.nbytes)
+        _fill(values, file, stored.offset + number * values.nbytes)
     except OSError as error:
         if isinstance(error, igzip.BadGzipFile):
             raise
         raise _cut_short() from error
-    return apply_read_scaling(values, np.asarray(stored.slope), np.asarray(stored.inter))
+    return apply_read_scaling(values, np.float64(stored.slope), np.float64(stored.inter))
 
 
 def _fill(values: np.ndarray, file: BinaryIO, offset: int) -> None:
     """Read an array from a file, in pieces that stay in the cache between inflating and copying."""
     file.seek(offset)
-    target = memoryview(values.ravel("K").view(np.uint8))
+    target = values.ravel("K").view(np.uint8).data
     for start in range(0, len(target), _PIECE):
         piece = target[start : start + _PIECE]
         if file.readinto(piece) < len(piece):  # type: ignore[attr-defined]
