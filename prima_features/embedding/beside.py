@@ -9,8 +9,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from prima_features.embedding.output import report_path
 from prima_features.embedding.records import Failure
-from prima_features.embedding.report import report_path, write_report
 from prima_features.embedding.run_record import Record, run_path, write_run_file
 from prima_features.errors import PrimaError
 
@@ -42,6 +42,8 @@ def write_beside(
     try:
         write_run_file(output, runs, failures)
         if report:
+            from prima_features.embedding.report import write_report  # and with it pandas
+
             return write_report(output, parts, earlier, pictures)
     except Exception as error:
         logger.debug("The report failed", exc_info=error)

@@ -1,4 +1,4 @@
-"""What an output may be, checked before any work is done."""
+"""What an output may be, checked before any work is done, and what its page is called."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from pathlib import Path
 
 from prima_features.embedding.read import Embeddings
 from prima_features.errors import UsageError
+
+
+def report_path(output: Path) -> Path:
+    """`OUTPUT.report.html` beside `OUTPUT.h5`."""
+    return output.with_name(output.name.removesuffix(".h5") + ".report.html")
 
 
 def check_output(output: Path) -> None:

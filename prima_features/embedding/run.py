@@ -27,11 +27,10 @@ from prima_features.embedding.ids import (
     load_pseudonyms,
     write_ids,
 )
-from prima_features.embedding.output import check_output
+from prima_features.embedding.output import check_output, report_path
 from prima_features.embedding.parts import Head, Parts, settings_hash
 from prima_features.embedding.plan import Plan
 from prima_features.embedding.records import Failure
-from prima_features.embedding.report import report_path
 from prima_features.embedding.run_options import RunOptions
 from prima_features.embedding.run_record import Journal, earlier_records, records_in
 from prima_features.embedding.shard import Shard
@@ -202,7 +201,7 @@ def embed(
         failures=left_out + tuple(failure for head in heads for failure in head.failures),
         seconds=time.monotonic() - started,
         times=journal.times,
-        report=report_path(output) if report_path(output).exists() else None,
+        report=_page(output, run_options),
     )
     if not summary.n_studies and run_options.shard.is_all:
         if pseudonyms is not None and not ids_were_there:
@@ -232,6 +231,12 @@ def _finding(
     except BaseException:
         forget_key(parts.folder)
         raise
+
+
+def _page(output: Path, options: RunOptions) -> Path | None:
+    """The output's page, where this run saw to it."""
+    path = report_path(output)
+    return path if options.report and options.shard.is_all and path.is_file() else None
 
 
 def _provenance(model: PrimaModel, options: EngineOptions, command: str) -> Provenance:

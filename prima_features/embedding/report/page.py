@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from prima_features.embedding.disk import replacing
+from prima_features.embedding.output import report_path
 from prima_features.embedding.read import Embeddings
 from prima_features.embedding.reasons import grouped
 from prima_features.embedding.records import Failure
@@ -46,11 +47,6 @@ class Section:
     name: str
     """Its anchor."""
     heading: str
-
-
-def report_path(output: Path) -> Path:
-    """`OUTPUT.report.html` beside `OUTPUT.h5`."""
-    return output.with_name(output.name.removesuffix(".h5") + ".report.html")
 
 
 def write_report(
