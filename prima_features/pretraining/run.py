@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -160,6 +161,14 @@ def _quiet(done: int, total: int) -> None:
     pass
 
 
+def _on_cpu(settings: Training) -> bool:
+    """Several processes without a GPU have to be told so: else each takes itself for the only one."""
+    import torch
+
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return settings.device == "cpu" or (several and not torch.cuda.is_available())
+
+
 @contextmanager
 def _session(settings: Training, folder: Path) -> Iterator[Accelerator]:
     """The accelerator of a run; processes and the library are left as they were found."""
@@ -171,7 +180,7 @@ def _session(settings: Training, folder: Path) -> Iterator[Accelerator]:
     grouped = dist.is_available() and dist.is_initialized()
     try:
         yield Accelerator(
-            cpu=settings.device == "cpu",
+            cpu=_on_cpu(settings),
             mixed_precision=settings.precision,
             gradient_accumulation_steps=settings.accumulation,
             log_with="tensorboard" if settings.log.tensorboard else None,

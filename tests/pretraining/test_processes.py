@@ -98,6 +98,8 @@ def both(bids: Path, reports: Path, tokenizer_model: Path, tmp_path_factory: pyt
             folder = root / name / stage
             folder.mkdir(parents=True)
             text = settings_of(stage, bids, reports, tokenizer_model, folder)
+            if not torch.cuda.is_available():  # as most settings are: no device is named
+                text = text.replace('device = "cpu"\n', "")
             (folder / "s.toml").write_text(text)
     for stage in STAGES:
         pretrain(stage, root / "one" / stage / "s.toml")
