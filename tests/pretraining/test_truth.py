@@ -29,7 +29,8 @@ model = "{model}"
 steps = 24
 batch = 2
 device = "cpu"
-truth_weight = 1
+content_weight = 1
+traits_weight = 1
 tell_apart = true
 {more}
 [data]
@@ -107,7 +108,7 @@ def test_a_share_of_the_tokens_keeps_thresholds_apart() -> None:
 @pytest.mark.parametrize(
     ("more", "data", "message"),
     [
-        ("truth_weight = 1", "", "truth_weight: only synthetic studies bring the truth"),
+        ("traits_weight = 1", "", "traits_weight: only synthetic studies bring the truth"),
         ("", "wordings = 2", "wordings must be 1, or more for synthetic studies"),
         ("", "token_share = 0", "token_share is a share above 0"),
     ],

@@ -122,9 +122,12 @@ class ClipTraining(NetworkTraining):
     """Weight of patient discrimination beside the CLIP loss."""
     words_weight: float = 0.0
     """Weight of telling from the study embedding which words its report has. Not Prima's: it helps small data."""
-    truth_weight: float = 0.0
-    """Weight of telling what is really there: the tissues in each token, from series and studies the volumes. Not
-    Prima's, and only for synthetic studies."""
+    content_weight: float = 0.0
+    """Weight of telling from each token's output which tissues are really in it. Not Prima's, and only for synthetic
+    studies."""
+    traits_weight: float = 0.0
+    """Weight of telling from series, studies and reports what the subject's brain really comes to: volumes, age,
+    where lesions are. Not Prima's, and only for synthetic studies."""
     temperature: float = 0.07
     """Logarithm of what cosine similarities are multiplied by at first, unless `model` brings its own. The
     published one hardly moves in few steps at a high rate: 2.66 (14 times) is what short runs start well from."""
@@ -135,9 +138,10 @@ class ClipTraining(NetworkTraining):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_later_stage(self.model, self.chunk, self.batch)
-        if self.truth_weight and not self.data.synthetic:
-            raise ValueError("truth_weight: only synthetic studies bring the truth; set it to 0")
-        for name in ("patient_weight", "words_weight", "truth_weight"):
+        for name in ("content_weight", "traits_weight"):
+            if getattr(self, name) and not self.data.synthetic:
+                raise ValueError(f"{name}: only synthetic studies bring the truth; set it to 0")
+        for name in ("patient_weight", "words_weight", "content_weight", "traits_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
         if self.text.source is not None and "text" in self.network:

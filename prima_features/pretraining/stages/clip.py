@@ -78,7 +78,7 @@ class ClipStage(Stage[list[StudyBatch]]):
             self.modules["words"] = self._words.to(accelerator.device)
             self.trained += self._words.parameters()
         self._truth: Truth | None = None
-        if settings.truth_weight:
+        if settings.content_weight or settings.traits_weight:
             self._truth = self._new_truth()
             self.modules["truth"] = self._truth.to(accelerator.device)
             self.trained += self._truth.parameters()
@@ -120,7 +120,10 @@ class ClipStage(Stage[list[StudyBatch]]):
             if self._truth is not None:
                 for name in ("content", "series_traits", "report_traits", "study_traits"):
                     measures[f"{name}_loss"] = more.pop(0).mean()
-                    total = total + self.settings.truth_weight * measures[f"{name}_loss"]
+                    weight = (
+                        self.settings.content_weight if name == "content" else self.settings.traits_weight
+                    )
+                    total = total + weight * measures[f"{name}_loss"]
             return total
 
         share = 1 / self.accelerator.gradient_accumulation_steps
