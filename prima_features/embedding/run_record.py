@@ -132,7 +132,7 @@ def new_record(kind: Literal["embed", "merge"]) -> Record:
     return {
         "id": secrets.token_hex(8),
         "kind": kind,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="milliseconds"),  # two runs may share a second
         "versions": {"prima-features": __version__, "python": platform.python_version()} | _versions(),
         "machine": {"system": platform.platform(), "processor": _processor(), "cores": _cores()},
     }

@@ -96,7 +96,7 @@ def _rows(runs: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], tuple[tuple[
         what = "merge" if run["kind"] == "merge" else "embed" if shard == "1/1" else f"shard {shard}"
         rows.append(
             (
-                run["started"].replace("T", " ").partition("+")[0],
+                run["started"][:19].replace("T", " "),
                 what,
                 run["ended"],
                 *(f"{counts[name]:,}" if name in counts else "" for name in ("embedded", "failed", "series")),
