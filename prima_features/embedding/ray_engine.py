@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -38,6 +39,10 @@ try:
     from prima_features.embedding.ray_run import POLL_S, OnItsWay, Patience, StudiesOnRay
 except ImportError as error:
     raise UsageError("the Ray engine needs ray: pip install 'prima-features[ray]'") from error
+
+
+_ANSWER_S = 10.0
+"""Seconds in which the head of a cluster has to answer."""
 
 
 class RayEngine:
@@ -93,13 +98,13 @@ class RayEngine:
 
     def _join(self) -> None:
         address = self._address or os.environ.get("RAY_ADDRESS") or "local"
+        if address not in ("auto", "local"):
+            _check_that_it_answers(address)
         of_its_own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **of_its_own)
         except ConnectionError as error:
-            raise UsageError(
-                f"No Ray cluster answers at {address}: `ray status` on its head tells whether it runs, and where"
-            ) from error
+            raise _no_answer(address) from error
         except (RuntimeError, ValueError, RayError) as error:
             why = str(error).strip().partition("\n")[0]
             raise UsageError(f"Ray cannot be used at {address}: {why}") from error
@@ -172,3 +177,20 @@ class RayEngine:
 
             self._encoders, self._made_for = Encoders(self.on_gpus, start), made_for
         return self._encoders
+
+
+def _check_that_it_answers(address: str) -> None:
+    """Ray itself would try for ten minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"--ray-address {address} is not HOST:PORT or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise _no_answer(address) from error
+
+
+def _no_answer(address: str) -> UsageError:
+    return UsageError(
+        f"No Ray cluster answers at {address}: `ray status` on its head tells whether it runs, and where"
+    )

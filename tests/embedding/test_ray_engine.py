@@ -217,6 +217,8 @@ def test_a_command_that_is_stopped_on_ray_goes_on_without_it(
         (["--engine", "ray", "--workers", "0"], "at least one must read"),
         (["--engine", "ray", "--device", "cuda:1"], "Ray chooses the GPUs itself"),
         (["--engine", "ray", "--ray-address", "ray://head:10001"], "is not HOST:PORT or auto"),
+        (["--engine", "ray", "--ray-address", "head"], "is not HOST:PORT or auto"),
+        (["--engine", "ray", "--ray-address", "127.0.0.1:1"], "No Ray cluster answers at 127.0.0.1:1"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_before_anything_starts(
