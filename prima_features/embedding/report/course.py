@@ -70,7 +70,8 @@ def _sentence(total: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
     embedded, seconds = total["counts"].get("embedded", 0), total["seconds"]
     text = f"{n_runs} took {duration(seconds)}{' in sum' if len(runs) > 1 else ''}"
     if embedded and seconds:
-        text += f" for {embedded:,} studies: {60 * embedded / seconds:,.1f} a minute"
+        studies = "1 study" if embedded == 1 else f"{embedded:,} studies"
+        text += f" for {studies}: {60 * embedded / seconds:,.1f} a minute"
     subvolumes, tokenizer = total["counts"].get("subvolumes", 0), total["stages"].get("tokenizer", 0)
     if subvolumes and tokenizer:
         text += f". The tokenizer took in {subvolumes:,} subvolumes, {subvolumes / tokenizer:,.0f} a second"
