@@ -28,7 +28,7 @@ check: $(READY)
 	$(BIN)/pip install --quiet --no-deps --upgrade --target build/installed .
 	cd build && MYPYPATH=installed ../$(BIN)/mypy --config-file ../pyproject.toml
 
-# Trains prima-synth, the bundled model, anew: some three hours on two cores. The same command goes on after an interruption.
+# Trains prima-synth, a model of synthetic brains: some two hours on two cores. The same command goes on after an interruption.
 # PROCESSES is the number of GPUs where there are any.
 SYNTH := runs/prima-synth
 PROCESSES ?= 2
@@ -36,8 +36,9 @@ PROCESSES ?= 2
 pretrain-default: $(READY)
 	mkdir -p $(SYNTH)
 	cp prima_features/pretraining/configs/prima-synth/*.toml $(SYNTH)
-	for stage in tokenizer clip; do \
-	  OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) -m prima_features.pretraining $$stage $(SYNTH)/$$stage.toml || exit; \
+	for stage in tokenizer/tokenizer clip/content clip/clip; do \
+	  OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) -m prima_features.pretraining \
+	    $${stage%/*} $(SYNTH)/$${stage#*/}.toml || exit; \
 	done
 	$(BIN)/python benchmarks/default_model.py --model $(SYNTH)/clip --work $(SYNTH)/evaluation --json > $(SYNTH)/results.json
 

@@ -10,11 +10,15 @@ from prima_features.pretraining.settings import ClipTraining, TokenizerTraining,
 CONFIGS = Path(prima_features.pretraining.__file__).parent / "configs"
 
 
-@pytest.mark.parametrize(("stage", "settings"), [("tokenizer", TokenizerTraining), ("clip", ClipTraining)])
+@pytest.mark.parametrize(
+    ("stage", "settings"),
+    [("tokenizer", TokenizerTraining), ("content", ClipTraining), ("clip", ClipTraining)],
+)
 def test_the_default_models_settings_are_read_and_share_a_cache(
     stage: str, settings: type, tmp_path: Path
 ) -> None:
-    (tmp_path / "tokenizer").mkdir()  # what CLIP starts from
+    for earlier in ("tokenizer", "content"):  # what the others start from
+        (tmp_path / earlier).mkdir()
     path = tmp_path / f"{stage}.toml"
     path.write_text((CONFIGS / "prima-synth" / f"{stage}.toml").read_text())
     found = read_settings(settings, path)
