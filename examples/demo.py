@@ -31,7 +31,9 @@ def main(folder: Path) -> None:
     prima("embed", folder / "bids", cohort, "--model", "prima-untrained")
     prima("probe", "fit", "brain-age", cohort, "--labels", labels, "--output", folder / "age", "--overwrite")
     prima("probe", "predict", folder / "age", cohort, folder / "ages.tsv")
-    print("\nThe weights of prima-untrained are random and these heads are ellipsoids whose ventricles grow with age:")
+    print(
+        "\nThe weights of prima-untrained are random and these heads are ellipsoids whose ventricles grow with age:"
+    )
     print("the numbers show the pipeline and mean nothing.")
 
 
