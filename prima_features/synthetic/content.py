@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -13,7 +14,6 @@ from prima_features.synthetic.atlas import Region
 from prima_features.synthetic.geometry import head_affine, series_affine
 from prima_features.synthetic.subject import Subject
 from prima_features.synthetic.tissue import TISSUES
-from prima_features.synthetic.truth import measure
 
 _WHOLE: dict[str, tuple[Region, ...]] = {
     "lateral ventricle": (Region.LATERAL_VENTRICLE, Region.CHOROID_PLEXUS),
@@ -86,9 +86,12 @@ def content(
     return torch.stack([share.float().mean(1) for share in shares], dim=1).cpu()
 
 
-def traits(subject: Subject, anatomy: Anatomy) -> torch.Tensor:
-    """What a report could tell of a subject, as numbers: (len(TRAITS),) float32."""
-    truth = measure(anatomy)
+def traits(subject: Subject, anatomy: Anatomy, truth: Mapping[str, float]) -> torch.Tensor:
+    """What a report could tell of a subject, as numbers: (len(TRAITS),) float32.
+
+    Args:
+        truth: what `prima_features.synthetic.measure` found on the anatomy.
+    """
     brain = truth["brain_ml"]
     return torch.tensor(
         [

@@ -80,7 +80,7 @@ def test_shares_explain_the_brightness_of_tokens_and_add_up_to_volumes(
 
 
 def test_traits_tell_subjects_apart(subject: Subject, anatomy: Anatomy) -> None:
-    told = dict(zip(TRAITS, traits(subject, anatomy).tolist(), strict=True))
+    told = dict(zip(TRAITS, traits(subject, anatomy, measure(anatomy)).tolist(), strict=True))
     assert told["age"] == pytest.approx(subject.age)
     truth = measure(anatomy)
     cells = [np.exp(value) - 0.1 for name, value in told.items() if "cell" in name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
@@ -79,7 +79,8 @@ class SyntheticStudies:
         subject = draw_subject(self._seed, number)
         # Shared by a study's series, and only made where one of them is.
         anatomy = cache(partial(build_anatomy, subject))
-        told = cache(lambda: traits(subject, anatomy()))
+        truth = cache(lambda: measure(anatomy()))
+        told = cache(lambda: traits(subject, anatomy(), truth()))
         scans = draw_acquisitions(self._seed, number, subject.site, settings=self._settings)
         return RawStudy(
             id=f"sub-{subject.id}",
@@ -88,7 +89,7 @@ class SyntheticStudies:
             series=tuple(_series(subject, scan, anatomy, told) for scan in scans),
             find=None
             if self._told is None
-            else partial(_findings, self._told, self._wordings, subject, scans, anatomy),
+            else partial(_findings, self._told, self._wordings, subject, scans, truth),
             abnormal=subject.condition not in _HEALTHY,
         )
 
@@ -98,14 +99,13 @@ def _findings(
     wordings: int,
     subject: Subject,
     scans: tuple[Acquisition, ...],
-    anatomy: Callable[[], Anatomy],
+    truth: Callable[[], Mapping[str, float]],
 ) -> Wordings:
     """Of the report that `prima synth` writes, then of others that say the same, as `prima reports summarize` gives
     them by its rules."""
     entry = kept.entry(f"{subject.seed}/{subject.index}", _fingerprint(subject, scans))
     if (found := kept.load(entry)) is None:
-        truth = measure(anatomy())
-        items = [findings(write_report(subject, truth, scans, wording)) for wording in range(wordings)]
+        items = [findings(write_report(subject, truth(), scans, wording)) for wording in range(wordings)]
         found = {"findings": torch.frombuffer(bytearray(json.dumps(items).encode()), dtype=torch.uint8)}
         kept.save(entry, found)
     return tuple(map(tuple, json.loads(found["findings"].numpy().tobytes())))

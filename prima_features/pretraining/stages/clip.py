@@ -138,11 +138,10 @@ class ClipStage(Stage[list[StudyBatch]]):
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         # Contiguous parts, so that gathering them gives the studies in their order.
         first, last = (len(self._held_out) * (rank + i) // processes for i in range(2))
-        parts, n_series, told = [], [], []
+        parts, n_series = [], []
         for studies in _chunks(self._held_out[first:last], self._chunk):
             batch = self._batch([unchanged(read_study(self._cohort, study)) for study in studies])
             parts.append(self._embed(batch))
-            told.append(parts[-1][-1])
             n_series += batch.n_series
         images, texts, series = map(gather_rows, self._joined([part[:3] for part in parts]))
         owners = self._owners(n_series)
@@ -155,7 +154,8 @@ class ClipStage(Stage[list[StudyBatch]]):
             **retrieval(images, texts),
         }
         if self._truth is not None:
-            measures["study_traits_loss"] = gather_rows(torch.cat([images.new_zeros(0), *told])).mean().item()
+            told = torch.cat([images.new_zeros(0), *(part[-1] for part in parts)])
+            measures["study_traits_loss"] = gather_rows(told).mean().item()
         return Validated(measures, -loss)
 
     def export(self, folder: Path, record: Mapping[str, Any]) -> None:
