@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Any
@@ -59,10 +59,6 @@ class RayEngine:
     def __init__(self, address: str | None = None, device: str = "auto"):
         if device not in ("auto", "cpu", "cuda"):
             raise UsageError(f"Ray chooses the GPUs itself: --device auto, cpu or cuda, not {device}")
-        if address is not None and "://" in address:
-            raise UsageError(
-                f"--ray-address {address} is not HOST:PORT or auto: Ray is joined from one of its machines"
-            )
         self._address, self._device = address, device
         self._joined = False
         self._encoders: Encoders[list[OnItsWay]] | None = None
@@ -72,13 +68,12 @@ class RayEngine:
         if not ray.is_initialized():
             self._join()
             self._joined = True
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.close)
             self.on_gpus = self._device != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1
             if self._device == "cuda" and not self.on_gpus:
                 raise UsageError("The Ray cluster has no GPU: --device cpu or auto encodes on its processors")
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(
@@ -182,8 +177,10 @@ class RayEngine:
 def _check_that_it_answers(address: str) -> None:
     """Ray itself would try for ten minutes."""
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise UsageError(f"--ray-address {address} is not HOST:PORT or auto")
+    if not host or "/" in host or not port.isdecimal():
+        raise UsageError(
+            f"The Ray address {address} is not HOST:PORT or auto: Ray is joined from one of its machines"
+        )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
     except (OSError, OverflowError) as error:
