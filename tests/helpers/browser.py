@@ -21,13 +21,12 @@ FLAGS = (
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
-    "--hide-scrollbars",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
-    "--remote-debugging-pipe",
 )
+DRIVEN = ("--hide-scrollbars", "--remote-debugging-pipe")
 PATIENCE = 120.0
 """Seconds; a busy machine may need them."""
 
@@ -143,17 +142,23 @@ class Page:
             self.complaints.append(what["entry"]["text"])
 
 
-@contextmanager
-def browser(profile: Path) -> Iterator[Page]:
-    """A page of a browser of its own; skips the test where there is none."""
+def installed() -> str:
+    """The browser's program; skips the test where there is none."""
     names = ("chromium", "chromium-browser", "google-chrome")
     program = next((found for name in names if (found := shutil.which(name))), None)
     if program is None:
         pytest.skip("needs Chromium: apt-get install chromium")
+    return program
+
+
+@contextmanager
+def browser(profile: Path) -> Iterator[Page]:
+    """A page of a browser of its own; skips the test where there is none."""
+    program = installed()
     (their_read, write), (read, their_write) = os.pipe(), os.pipe()
     command = 'exec "$0" "$@" 3<&%d 4>&%d' % (their_read, their_write)  # noqa: UP031
     process = subprocess.Popen(
-        ["bash", "-c", command, program, *FLAGS, f"--user-data-dir={profile}"],
+        ["bash", "-c", command, program, *FLAGS, *DRIVEN, f"--user-data-dir={profile}"],
         pass_fds=(their_read, their_write),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

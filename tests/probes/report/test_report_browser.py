@@ -1,31 +1,17 @@
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
+from browser import FLAGS, installed
 
 from prima_features.probes.report import ReportContent, write_report
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--enable-logging=stderr",
-)
 
 
 def opened(path: Path, profile: Path) -> tuple[str, list[str]]:
     """The page's elements after it was loaded by a browser, and what it wrote to its console."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    command = [browser, *FLAGS, f"--user-data-dir={profile}", "--dump-dom", path.as_uri()]
+    options = ["--enable-logging=stderr", f"--user-data-dir={profile}", "--dump-dom"]
+    command = [installed(), *FLAGS, *options, path.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
 
