@@ -19,7 +19,8 @@ test-wheel:
 	.venv-wheel/bin/pip install --quiet build
 	.venv-wheel/bin/python -m build --wheel --outdir dist .
 	.venv-wheel/bin/pip install --quiet -c constraints.txt "$$(ls -t dist/*.whl | head -1)[dev]"
-	cd / && OMP_NUM_THREADS=1 "$(CURDIR)/.venv-wheel/bin/python" -m pytest -n auto -c "$(CURDIR)/pyproject.toml" --rootdir "$(CURDIR)" "$(CURDIR)/tests"
+	cd / && OMP_NUM_THREADS=1 "$(CURDIR)/.venv-wheel/bin/python" -m pytest -n auto \
+	  -c "$(CURDIR)/pyproject.toml" --rootdir "$(CURDIR)" "$(CURDIR)/tests"
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -28,8 +29,8 @@ check: $(READY)
 	$(BIN)/pip install --quiet --no-deps --upgrade --target build/installed .
 	cd build && MYPYPATH=installed ../$(BIN)/mypy --config-file ../pyproject.toml
 
-# Trains prima-synth, a model of synthetic brains: some two hours on two cores. The same command goes on after an interruption.
-# PROCESSES is the number of GPUs where there are any.
+# Trains prima-synth, a model of synthetic brains: some two hours on two cores. The same command goes on after an
+# interruption. PROCESSES is the number of GPUs where there are any.
 SYNTH := runs/prima-synth
 PROCESSES ?= 2
 
@@ -40,15 +41,18 @@ pretrain-default: $(READY)
 	  OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) -m prima_features.pretraining \
 	    $${stage%/*} $(SYNTH)/$${stage#*/}.toml || exit; \
 	done
-	$(BIN)/python benchmarks/default_model.py --model $(SYNTH)/clip --work $(SYNTH)/evaluation --json > $(SYNTH)/results.json
+	$(BIN)/python benchmarks/default_model.py --model $(SYNTH)/clip --work $(SYNTH)/evaluation --json \
+	  > $(SYNTH)/results.json
 
 # Puts what was trained into the package, with the card in model_cards.
-bundle-default:
-	mkdir -p prima_features/weights/bundled/prima-synth
-	cd $(SYNTH)/clip && cp config.json model.safetensors text.safetensors tokenizer.json SHA256SUMS \
-	  "$(CURDIR)/prima_features/weights/bundled/prima-synth/"
-	cp model_cards/prima-synth.md prima_features/weights/bundled/prima-synth/README.md
-	$(BIN)/prima doctor --model prima_features/weights/bundled/prima-synth --record-answer
+BUNDLED := prima_features/weights/bundled/prima-synth
+
+bundle-default: $(READY)
+	mkdir -p $(BUNDLED)
+	cp $(addprefix $(SYNTH)/clip/,config.json model.safetensors text.safetensors tokenizer.json SHA256SUMS) $(BUNDLED)
+	cp model_cards/prima-synth.md $(BUNDLED)/README.md
+	$(BIN)/prima weights verify $(BUNDLED)
+	$(BIN)/prima doctor --model $(BUNDLED) --record-answer
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -202,8 +202,7 @@ def embed(
     from prima_features.embedding.run_options import RunOptions
     from prima_features.embedding.shard import parse_shard
     from prima_features.volumes import ReadOptions
-    from prima_features.weights import PrimaModel
-    from prima_features.weights.untrained import NAME as UNTRAINED
+    from prima_features.weights import PrimaModel, bundled
 
     run_options = RunOptions(parse_shard(shard), retry_failed, force, fail_fast, report=not no_report)
     engine_options = EngineOptions(
@@ -239,7 +238,7 @@ def embed(
     print_failures(summary.failures)
     print_summary(summary)
     print_report(summary.report)
-    if loaded.name == UNTRAINED:
-        out.print("[bold]The weights of this model are random and untrained: its numbers mean nothing.[/]")
+    if caveat := bundled.caveat(loaded.name):
+        out.print(f"[bold]{caveat}[/]")
     if not summary.complete:
         raise typer.Exit(3)

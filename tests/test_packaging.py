@@ -68,9 +68,12 @@ def test_the_wheel_holds_code_models_and_cards_under_one_name(wheel: Path) -> No
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"prima_features"}
     for package in packages_on_disk():
         assert f"{package.replace('.', '/')}/__init__.py" in names
-    for name in ("config.json", "model.safetensors", "README.md", "known_answer.json"):
-        assert f"prima_features/weights/bundled/prima-untrained/{name}" in names
-    assert "prima_features/model_cards/prima-untrained.md" in names
+    bundled = REPOSITORY / "prima_features" / "weights" / "bundled"
+    models = [file for file in bundled.glob("*/*") if file.parent.name != "__pycache__"]
+    assert models
+    for file in models:
+        assert f"prima_features/weights/bundled/{file.parent.name}/{file.name}" in names
+        assert f"prima_features/model_cards/{file.parent.name}.md" in names
     assert "prima_features/py.typed" in names
     assert "prima_features/doctor/codecs.toml" in names
 

@@ -35,8 +35,8 @@ class SeriesOutput:
     """(B, d), the series embedding."""
     registers: Tensor
     """(B, registers * dim), what the embedding is projected from; patient discrimination reads it."""
-    outputs: Ragged
-    """What the ViT makes of each series' registers, name and tokens, (R + 1 + n, dim) each."""
+    before_last: Ragged
+    """What the last block reads of each series: registers, name and tokens, (R + 1 + n, dim) each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +114,9 @@ class Prima(nn.Module):
             tokens: the token vectors of each series.
             names: B series names, free text.
         """
-        outputs = self.sequence.outputs(tokens, self.names["sequence"](names))
-        registers, embedding = self.sequence.summary(outputs)
-        return SeriesOutput(embedding, registers, outputs)
+        before_last = self.sequence.before_last(tokens, self.names["sequence"](names))
+        registers, embedding = self.sequence.summary(before_last)
+        return SeriesOutput(embedding, registers, before_last)
 
     def encode_study(self, series: Ragged, descriptions: Sequence[str]) -> StudyOutput:
         """Embed B studies.

@@ -54,10 +54,10 @@ class Transformer(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
 
-    def forward(self, sequences: Ragged) -> Ragged:
-        """Sequences of vectors of length `dim`, to the same shape."""
+    def forward(self, sequences: Ragged, part: slice = slice(None)) -> Ragged:
+        """Sequences of vectors of length `dim`, to the same shape, through all blocks or those of `part`."""
         max_length = max(sequences.lengths, default=0)
         x = sequences.values
-        for block in self.blocks:
+        for block in self.blocks[part]:
             x = block(x, sequences.cu_seqlens, max_length)
         return replace(sequences, values=x)

@@ -33,16 +33,20 @@ class RegisterViT(nn.Module):
         Returns:
             The flattened, LayerNormed registers (B, registers * dim), and their projection (B, out_dim).
         """
-        return self.summary(self.outputs(elements, leading))
+        return self.summary(self.before_last(elements, leading))
 
-    def outputs(self, elements: Ragged, leading: Tensor | None = None) -> Ragged:
-        """What the transformer makes of each sequence: registers, the leading vector if any, elements."""
+    def before_last(self, elements: Ragged, leading: Tensor | None = None) -> Ragged:
+        """What all blocks but the last make of each sequence: registers, the leading vector if any, elements.
+
+        The registers learn of the elements by attention to it; what the last block makes of the elements goes nowhere.
+        """
         front = self.registers.expand(len(elements), -1, -1)  # (B, R, dim)
         if leading is not None:
             front = torch.cat([front, leading[:, None]], dim=1)  # (B, R + 1, dim)
-        return self.transformer(elements.prepend(front))
+        return self.transformer(elements.prepend(front), slice(0, -1))
 
-    def summary(self, outputs: Ragged) -> tuple[Tensor, Tensor]:
-        """What `forward` returns, of `outputs`."""
+    def summary(self, before_last: Ragged) -> tuple[Tensor, Tensor]:
+        """What `forward` returns, of `before_last`."""
+        outputs = self.transformer(before_last, slice(-1, None))
         flat = self.norm(outputs.first(len(self.registers))).flatten(1)
         return flat, self.project(flat)

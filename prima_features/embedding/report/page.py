@@ -33,9 +33,9 @@ from prima_features.embedding.report.course import course, settings
 from prima_features.embedding.run_record import by_design, read_run_file
 from prima_features.embedding.stored import StoredStudies
 from prima_features.page import count, template
+from prima_features.weights import bundled
 
 RESEARCH_ONLY = "For research use only: not a medical device."
-_UNTRAINED = "prima-untrained"
 _ROOM = "prima_features.embedding.report"
 _SCRIPTS = ("tables.js", "pictures.js", "map.js", "page.js")
 
@@ -153,8 +153,8 @@ def _main_result(file: Embeddings, defects: Sequence[Failure]) -> str:
 
 def _warnings(file: Embeddings, defects: Sequence[Failure]) -> list[str]:
     warnings = []
-    if file.attributes["model"] == _UNTRAINED:
-        warnings.append("The weights of this model are random and untrained: its numbers mean nothing.")
+    if caveat := bundled.caveat(file.attributes["model"]):
+        warnings.append(caveat)
     if unfinished := len({one.study for one in defects if one.stage == "merge"}):
         warnings.append(
             f"{count(unfinished, 'study', 'studies')} had not been embedded when the file was merged: "

@@ -18,7 +18,7 @@ class Truth(nn.Module):
     """Linear layers that tell contents of tokens, and traits from series, studies and reports; at first, the means.
 
     Args:
-        widths: of the outputs of tokens, and of the embeddings of series, studies and reports.
+        widths: of tokens, and of the embeddings of series, studies and reports.
         content: (N, K), shares in training tokens.
         traits: (B, T), of training studies.
     """

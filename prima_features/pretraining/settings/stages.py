@@ -123,8 +123,8 @@ class ClipTraining(NetworkTraining):
     words_weight: float = 0.0
     """Weight of telling from the study embedding which words its report has. Not Prima's: it helps small data."""
     content_weight: float = 0.0
-    """Weight of telling from each token's output which tissues are really in it. Not Prima's, and only for synthetic
-    studies."""
+    """Weight of telling which tissues are really in each token, from what the last block reads of it. Not Prima's, and
+    only for synthetic studies."""
     traits_weight: float = 0.0
     """Weight of telling from series, studies and reports what the subject's brain really comes to: volumes, age,
     where lesions are. Not Prima's, and only for synthetic studies."""

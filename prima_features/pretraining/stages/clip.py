@@ -213,8 +213,9 @@ class ClipStage(Stage[list[StudyBatch]]):
         """Losses of each study (B,): mean over its tokens, mean over its series, its report's, its own."""
         assert batch.content is not None and batch.traits is not None
         lengths = batch.tokens.lengths
-        outputs = series.outputs.without_first(len(self.prima.sequence.registers) + 1).values.float()
-        content = mean_by_study(truth.content_loss(outputs, batch.content), lengths)
+        # Where the registers read it: contents that only the last block knew would reach no embedding.
+        tokens = series.before_last.without_first(len(self.prima.sequence.registers) + 1).values.float()
+        content = mean_by_study(truth.content_loss(tokens, batch.content), lengths)
         own = torch.repeat_interleave(
             batch.traits, torch.tensor(batch.n_series, device=batch.traits.device), 0
         )
