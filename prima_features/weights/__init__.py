@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prima_features.weights.scores import score_heads as score_heads
     from prima_features.weights.text import load_text as load_text
 
-DEFAULT_MODEL = "prima-untrained"
+DEFAULT_MODEL = "prima-synth"
 """The bundled model that is used where none is named."""
 
 _HOMES = {

@@ -11,6 +11,7 @@ import pytest
 
 from prima_features.cli.main import main
 from prima_features.embedding.read import read_embeddings
+from prima_features.weights import DEFAULT_MODEL
 
 
 def run(*arguments: object) -> int:
@@ -135,8 +136,8 @@ def test_inspect_shows_a_source_and_a_file(
     assert "3 studies with 6 series (bids)" in shown
     assert "sub-01/func/sub-01_task-rest_bold.nii.gz" in shown
     run("embed", bids, tmp_path / "out.h5")
-    capsys.readouterr()
+    assert "made-up brains only" in " ".join(capsys.readouterr().out.split())
     assert run("inspect", tmp_path / "out.h5") == 0
     shown = capsys.readouterr().out
     assert "3 studies, 6 series" in shown
-    assert "prima-untrained" in shown
+    assert DEFAULT_MODEL in shown

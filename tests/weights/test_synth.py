@@ -1,0 +1,60 @@
+"""The default model, which has learnt from synthetic brains: small, quick, and old brains differ from young ones."""
+
+import numpy as np
+import torch
+
+from prima_features import model_cards
+from prima_features.encoder import Ragged
+from prima_features.preprocessing import Preprocessing
+from prima_features.pretraining.sources.rendered import RenderedSeries
+from prima_features.synthetic import draw_acquisitions, draw_subject, render_series
+from prima_features.tokens import cut
+from prima_features.weights import DEFAULT_MODEL, PrimaModel, bundled, load_text
+
+NAME = "prima-synth"
+
+
+def test_it_is_the_default_and_small() -> None:
+    assert DEFAULT_MODEL == NAME
+    assert sum(file.stat().st_size for file in bundled.path(NAME).iterdir()) < 15_000_000
+    assert (bundled.path(NAME) / "README.md").read_text() == model_cards.card(NAME)
+
+
+def test_its_card_says_first_of_all_what_it_is_not_for() -> None:
+    first = model_cards.card(NAME).split("---\n")[2].splitlines()[0]
+    assert "made-up brains only" in first
+    assert "not for" in first.lower()
+
+
+def test_its_text_tower_gives_vectors_that_compare_with_studies() -> None:
+    config = PrimaModel.from_pretrained(NAME).config
+    assert config.text is not None
+    assert load_text(bundled.path(NAME)) is not None
+
+
+def test_old_brains_are_told_from_young_ones() -> None:
+    """Nearest mean, each left out in turn: 6 subjects below 30 and 6 above 75, one T1w each, without its name."""
+    model = PrimaModel.from_pretrained(NAME)
+    controls = [subject for i in range(200) if (subject := draw_subject(31, i)).condition == "control"]
+    young = [subject for subject in controls if subject.age < 30][:6]
+    old = [subject for subject in controls if subject.age > 75][:6]
+    vectors = []
+    for subject in (*young, *old):
+        scans = draw_acquisitions(31, subject.index, subject.site)
+        scan = next(scan for scan in scans if scan.sequence == "T1w")
+        made = render_series(subject, scan)
+        series = RenderedSeries(scan.sequence, "", lambda made=made: (made.volume, made.affine))
+        subvolumes = cut(series.volume(Preprocessing()))
+        with torch.inference_mode():
+            latent = model.encode_subvolumes(torch.from_numpy(subvolumes.values[subvolumes.row]))
+            coord = torch.from_numpy(subvolumes.coord)
+            tokens = Ragged.from_list([model.token_vectors(latent, coord, subvolumes.slice_axis)])
+            _, study = model(tokens, ["unk"], [1], ["MRI BRAIN"])
+        vectors.append(study.embedding[0].numpy())
+    right = 0
+    for left_out, vector in enumerate(vectors):
+        groups = [[i for i in group if i != left_out] for group in (range(6), range(6, 12))]
+        means = [np.mean([vectors[i] for i in group], axis=0) for group in groups]
+        nearest = int(np.argmin([np.linalg.norm(vector - mean) for mean in means]))
+        right += nearest == (left_out >= 6)
+    assert right >= 10
