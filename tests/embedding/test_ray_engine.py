@@ -23,7 +23,7 @@ from prima_features.embedding.engine_options import EngineOptions
 from prima_features.embedding.ray_engine import RayEngine
 from prima_features.embedding.read import read_embeddings
 from prima_features.embedding.run import embed
-from prima_features.weights import PrimaModel
+from prima_features.weights import DEFAULT_MODEL, PrimaModel
 
 OPTIONS = EngineOptions(batch_size=2)
 """Windows of 16 subvolumes: one study or two."""
@@ -42,7 +42,7 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def model() -> PrimaModel:
-    return PrimaModel.from_pretrained("prima-untrained")
+    return PrimaModel.from_pretrained(DEFAULT_MODEL)
 
 
 @pytest.fixture(scope="module")
