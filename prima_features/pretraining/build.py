@@ -16,7 +16,7 @@ from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.cohort import Cohort, Make, fill_cohort
 from prima_features.pretraining.layout import CACHE, VOCABULARY
 from prima_features.pretraining.randomness import generator
-from prima_features.pretraining.records import RawSeries
+from prima_features.pretraining.records import RARE, RawSeries
 from prima_features.pretraining.reports import Report, read_reports
 from prima_features.pretraining.settings import (
     ClipTraining,
@@ -34,7 +34,9 @@ from prima_features.pretraining.stages.names import NamesStage
 from prima_features.pretraining.stages.stage import Stage
 from prima_features.pretraining.stages.tokenizer import TokenizerStage
 from prima_features.pretraining.start import Start, digest_of, start
-from prima_features.pretraining.tokenize import cut_widely, latents, thinned
+from prima_features.pretraining.tokenize import cut_widely, drawn, latents, take
+from prima_features.synthetic import CONTENT, TRAITS
+from prima_features.synthetic.acquisition import SEQUENCES
 from prima_features.tokens import cut
 
 _REACH = 2
@@ -107,9 +109,16 @@ def _latents(settings: Training, data: Scans, begun: Start, reach: int, place: W
     def make(series: RawSeries) -> Mapping[str, Tensor]:
         subvolumes, counts = cut_widely(series.volume(preprocessing), preprocessing, reach)
         chance = generator(settings.seed, f"thin {series.fingerprint}")
-        subvolumes, counts = thinned(subvolumes, counts, data.token_share, chance)
+        truth = dict(series.truth(subvolumes, preprocessing))
+        rare = truth.pop(RARE, None)
+        chosen = drawn(
+            len(subvolumes.row), counts, data.token_share, chance, None if rare is None else rare.numpy()
+        )
+        subvolumes, counts = take(subvolumes, counts, chosen)
+        if "content" in truth:
+            truth["content"] = truth["content"][torch.from_numpy(chosen)]
         return {
-            **series.truth(subvolumes, preprocessing),
+            **truth,
             "latent": latents(prima, subvolumes, dtype),
             "row": torch.from_numpy(subvolumes.row),
             "coord": torch.from_numpy(subvolumes.coord),
@@ -124,6 +133,8 @@ def _latents(settings: Training, data: Scans, begun: Start, reach: int, place: W
         "share": data.token_share,
         "type": data.cache_type,
     }
+    if data.synthetic:
+        content["truth"] = [*CONTENT, *TRAITS, *SEQUENCES]
     cache = Cache(_cache_folder(data, place) / "latents", content)
     return _cohort(data, settings.seed, cache, make, place)
 

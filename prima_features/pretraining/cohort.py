@@ -94,6 +94,7 @@ class Cohort:
             counts=tuple(tensors["counts"].tolist()),
             content=tensors.get("content"),
             traits=tensors.get("traits"),
+            kind=tensors.get("kind"),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +31,8 @@ class StudyBatch:
     """(T, K), what is known to be in each of `tokens`, if anything is."""
     traits: Tensor | None = None
     """(B, K), what is known of each subject."""
+    kinds: Tensor | None = None
+    """(S,) int64, the sequence of each series, if it is known."""
 
     def to(self, device: torch.device) -> StudyBatch:
         """On another device."""
@@ -43,6 +45,7 @@ class StudyBatch:
             self.lengths.to(device),
             None if self.content is None else self.content.to(device),
             None if self.traits is None else self.traits.to(device),
+            None if self.kinds is None else self.kinds.to(device),
         )
 
 
@@ -57,17 +60,16 @@ def study_batch(studies: Sequence[TrainingStudy], vocabulary: Vocabulary, config
         descriptions=[study.description for study in studies],
         ids=ids,
         lengths=lengths,
-        content=_joined([one.content for one in series]),
-        traits=_joined([study.series[0].traits for study in studies], stack=True),
+        content=_together(torch.cat, [one.content for one in series]),
+        traits=_together(torch.stack, [study.series[0].traits for study in studies]),
+        kinds=_together(torch.stack, [one.kind for one in series]),
     )
 
 
-def _joined(parts: Sequence[Tensor | None], stack: bool = False) -> Tensor | None:
+def _together(put: Callable[[list[Tensor]], Tensor], parts: Sequence[Tensor | None]) -> Tensor | None:
     """None where one of them is."""
     there = [part for part in parts if part is not None]
-    if len(there) < len(parts):
-        return None
-    return torch.stack(there) if stack else torch.cat(there)
+    return put(there) if len(there) == len(parts) else None
 
 
 def series_vectors(series: SeriesTokens, config: PrimaConfig) -> Tensor:

@@ -12,6 +12,9 @@ from prima_features.preprocessing import Preprocessing
 from prima_features.tokens import Subvolumes
 from prima_features.volumes import Volume
 
+RARE = "rare"
+"""Key of the tokens that a share of all would hold too few of: all of them are kept."""
+
 
 class RawSeries(Protocol):
     """One series that can be read, or made."""
@@ -36,8 +39,9 @@ class RawSeries(Protocol):
         """
 
     def truth(self, tokens: Subvolumes, preprocessing: Preprocessing) -> Mapping[str, Tensor]:
-        """What is known of a series that was made up: `content` (N, K) of its tokens and `traits` (T,) of its subject
-        (prima_features.synthetic.content). Nothing of a real one."""
+        """What is known of a series that was made up: `content` (N, K) of its tokens, `traits` (T,) of its subject
+        (prima_features.synthetic.content), its `kind` among the sequences, and which tokens (N,) are `RARE`. Nothing
+        of a real one."""
 
 
 Wordings: TypeAlias = tuple[tuple[str, ...], ...]
@@ -90,6 +94,8 @@ class SeriesTokens:
     """(N, K), what is known to be in each token, if anything is."""
     traits: Tensor | None = None
     """(T,), what is known of the subject."""
+    kind: Tensor | None = None
+    """(), the number of its sequence among those that are made up, if it is."""
 
     @property
     def reach(self) -> int:

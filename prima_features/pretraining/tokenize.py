@@ -46,16 +46,21 @@ def cut_widely(
     return widest, tuple(counts)
 
 
-def thinned(
-    cut: Subvolumes, counts: Sequence[int], share: float, chance: np.random.Generator
-) -> tuple[Subvolumes, tuple[int, ...]]:
-    """A share of the tokens, drawn at random, at least `_FEWEST`; and how many of them each threshold keeps."""
-    n = len(cut.row)
+def drawn(
+    n: int, counts: Sequence[int], share: float, chance: np.random.Generator, rare: np.ndarray | None = None
+) -> np.ndarray:
+    """Numbers of a share of n tokens, in their order: drawn at random, at least `_FEWEST`, and all that are `rare`."""
     if share == 1 or n <= _FEWEST:
-        return cut, tuple(counts)
+        return np.arange(n)
+    chosen = chance.choice(n, max(_FEWEST, round(share * n)), replace=False)
     # The last ones are those that the highest threshold keeps, of which some must be left.
-    chosen = np.sort(chance.choice(n, max(_FEWEST, round(share * n)), replace=False))
     chosen = np.union1d(chosen, np.arange(n - min(counts), n)[-1:])
+    return chosen if rare is None else np.union1d(chosen, np.flatnonzero(rare))
+
+
+def take(cut: Subvolumes, counts: Sequence[int], chosen: np.ndarray) -> tuple[Subvolumes, tuple[int, ...]]:
+    """Some tokens, by their numbers in order; and how many of them each threshold keeps."""
+    n = len(cut.row)
     unique, row = np.unique(cut.row[chosen], return_inverse=True)
     thin = replace(cut, values=cut.values[unique], row=row, coord=cut.coord[chosen])
     return thin, tuple(int((chosen >= n - count).sum()) for count in counts)

@@ -32,6 +32,8 @@ _MORE = ("subarachnoid fluid", "cerebral white matter", "left brain", "right bra
 _LESIONS = tuple(list(TISSUES)[list(TISSUES).index("hyperintensity") :])
 CONTENT = (*_WHOLE, *_TISSUE, *_MORE, *_LESIONS)
 """Names of the shares of a token. A place may count for several: cerebrum, white matter and left brain."""
+_LESION_SHARE = 0.03
+"""Share of lesions from which on a token holds one."""
 
 _GRID = (4, 4, 3)
 """Cells along x, y, z in which lesions are counted, within `_REACH`."""
@@ -84,6 +86,11 @@ def content(
     left = x * anatomy.spacing + anatomy.origin[0] < 0
     shares = [*_anatomical(tone, label, left), *_lesions(anatomy, (x, y, z), inside)]
     return torch.stack([share.float().mean(1) for share in shares], dim=1).cpu()
+
+
+def holds_lesion(content: torch.Tensor) -> torch.Tensor:
+    """Of which tokens (N,) lesions are a part worth counting, by their `content` (N, len(CONTENT))."""
+    return content[:, -len(_LESIONS) :].sum(1) >= _LESION_SHARE
 
 
 def traits(subject: Subject, anatomy: Anatomy, truth: Mapping[str, float]) -> torch.Tensor:

@@ -13,7 +13,7 @@ from prima_features.cli.main import main
 from prima_features.errors import UsageError
 from prima_features.pretraining.objectives import Truth, mean_by_study
 from prima_features.pretraining.settings import ClipTraining, read_settings
-from prima_features.pretraining.tokenize import thinned
+from prima_features.pretraining.tokenize import drawn, take
 from prima_features.synthetic import CONTENT, TRAITS
 from prima_features.tokens import Subvolumes
 
@@ -72,6 +72,8 @@ def test_truth_is_learnt_from_a_share_of_the_tokens_and_chunks_change_nothing(
         assert entry["content"].shape == (len(entry["row"]), len(CONTENT))
         assert entry["traits"].shape == (len(TRAITS),)
         assert len(entry["row"]) == len(entry["coord"]) >= entry["counts"].max()
+        assert 0 <= int(entry["kind"]) < 6
+        assert "rare" not in entry
     told = [
         json.loads(load_file(file)["findings"].numpy().tobytes())
         for file in (tmp_path / "cache" / "reports").glob("*.safetensors")
@@ -83,11 +85,13 @@ def test_what_is_told_starts_from_the_means(tmp_path: Path) -> None:
     chance = torch.Generator().manual_seed(0)
     content = torch.rand(200, 5, generator=chance) ** 8
     traits = torch.randn(200, 3, generator=chance) * torch.tensor([1.0, 20.0, 5.0]) + 7
-    truth = Truth((8, 8, 8, 8), content, traits)
+    truth = Truth((8, 8, 8, 8), content, traits, 4)
     outputs = torch.randn(200, 8, generator=chance)
     # In units of the means' own cross-entropy, and of the variance.
     assert truth.content_loss(outputs, content).mean().item() == pytest.approx(1, abs=1e-4)
     assert truth.study_loss(outputs, traits).mean().item() == pytest.approx(1, abs=0.02)
+    kinds = torch.randint(4, (200,), generator=chance)
+    assert truth.kind_loss(outputs, kinds).mean().item() == pytest.approx(1, abs=1e-5)
     means = mean_by_study(torch.tensor([1.0, 3.0, 8.0]), [2, 1])
     torch.testing.assert_close(means, torch.tensor([2.0, 8.0]))
 
@@ -96,13 +100,19 @@ def test_a_share_of_the_tokens_keeps_thresholds_apart() -> None:
     row = np.arange(1000)
     tokens = Subvolumes(np.zeros((1000, 4, 1, 1), np.float32), row, np.c_[row, row, row], 0, 20, 2000)
     tokens.values[:, 0, 0, 0] = row
-    thin, counts = thinned(tokens, (1000, 600, 3), 0.2, np.random.default_rng(0))
-    assert 200 <= len(thin) <= 201
+    rare = np.isin(row, [5, 500, 501])
+    thin, counts = take(
+        tokens, (1000, 600, 3), drawn(1000, (1000, 600, 3), 0.2, np.random.default_rng(0), rare)
+    )
+    assert 200 <= len(thin) <= 204
+    assert {5, 500, 501} <= {*thin.coord[:, 0].tolist()}
     np.testing.assert_array_equal(thin.values[thin.row, 0, 0, 0], thin.coord[:, 0])
     assert (np.diff(thin.coord[:, 0]) > 0).all()
     for count, kept in zip((1000, 600, 3), counts, strict=True):
         assert kept == (thin.coord[:, 0] >= 1000 - count).sum() > 0
-    assert thinned(tokens, (1000,), 1.0, np.random.default_rng(0))[0] is tokens
+    whole, counts = take(tokens, (1000,), drawn(1000, (1000,), 1.0, np.random.default_rng(0)))
+    assert counts == (1000,)
+    np.testing.assert_array_equal(whole.coord, tokens.coord)
 
 
 @pytest.mark.parametrize(

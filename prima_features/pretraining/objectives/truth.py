@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,15 +16,19 @@ _LEAST_SD = 0.3
 
 
 class Truth(nn.Module):
-    """Linear layers that tell contents of tokens, and traits from series, studies and reports; at first, the means.
+    """Linear layers that tell contents of tokens, kinds of series, and traits from series, studies and reports; at
+    first, the means.
 
     Args:
         widths: of tokens, and of the embeddings of series, studies and reports.
         content: (N, K), shares in training tokens.
         traits: (B, T), of training studies.
+        kinds: how many there are.
     """
 
-    def __init__(self, widths: tuple[int, int, int, int], content: Tensor, traits: Tensor) -> None:
+    def __init__(
+        self, widths: tuple[int, int, int, int], content: Tensor, traits: Tensor, kinds: int
+    ) -> None:
         super().__init__()
         share = content.float().mean(0).clamp(1e-5, 1 - 1e-5)
         entropy = F.binary_cross_entropy(share, share, reduction="none")
@@ -36,10 +41,11 @@ class Truth(nn.Module):
         n_content, n_traits = content.shape[1], traits.shape[1]
         self.norm = nn.LayerNorm(widths[0])
         self.token = nn.Linear(widths[0], n_content)
+        self.kind = nn.Linear(widths[1], kinds)
         self.series = nn.Linear(widths[1], n_traits)
         self.study = nn.Linear(widths[2], n_traits)
         self.report = nn.Linear(widths[3], n_traits)
-        for layer in (self.token, self.series, self.study, self.report):
+        for layer in (self.token, self.kind, self.series, self.study, self.report):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
@@ -50,6 +56,11 @@ class Truth(nn.Module):
         logits = self.token(self.norm(tokens))
         each = F.binary_cross_entropy_with_logits(logits, content.float(), reduction="none")
         return (each * self.weight).mean(1)
+
+    def kind_loss(self, embeddings: Tensor, kinds: Tensor) -> Tensor:
+        """Of each series, (S, width) and (S,) to (S,): cross-entropy, in units of what no knowledge gives."""
+        each = F.cross_entropy(self.kind(embeddings), kinds, reduction="none")
+        return each / math.log(self.kind.out_features)
 
     def series_loss(self, embeddings: Tensor, traits: Tensor) -> Tensor:
         """Of each series, (S, width) and (S, T) to (S,): squared error in units of the traits' variance."""

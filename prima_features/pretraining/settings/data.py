@@ -43,8 +43,8 @@ class Scans:
     cache_type: Literal["float16", "float32"] = "float16"
     """Number type of what is cached."""
     token_share: float = 1.0
-    """Share of each series' tokens whose latents are cached, drawn at random; less makes a cache of more studies in
-    the same time, for short runs that drop most tokens anyway."""
+    """Share of each series' tokens whose latents are cached, drawn at random, and of synthetic ones all that lesions
+    are in; less makes a cache of more studies in the same time, for short runs that drop most tokens anyway."""
 
     def __post_init__(self) -> None:
         if (self.source is None) == (self.synthetic == 0):

@@ -127,7 +127,7 @@ class ClipTraining(NetworkTraining):
     only for synthetic studies."""
     traits_weight: float = 0.0
     """Weight of telling from series, studies and reports what the subject's brain really comes to: volumes, age,
-    where lesions are. Not Prima's, and only for synthetic studies."""
+    where lesions are; and from series which sequence they are. Not Prima's, and only for synthetic studies."""
     temperature: float = 0.07
     """Logarithm of what cosine similarities are multiplied by at first, unless `model` brings its own. The
     published one hardly moves in few steps at a high rate: 2.66 (14 times) is what short runs start well from."""

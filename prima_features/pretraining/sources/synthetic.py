@@ -14,7 +14,7 @@ import torch
 from prima_features._version import __version__
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.cache import Cache
-from prima_features.pretraining.records import RawStudy, Wordings
+from prima_features.pretraining.records import RARE, RawStudy, Wordings
 from prima_features.pretraining.sources.rendered import RenderedSeries
 from prima_features.reports import findings
 from prima_features.studies.names import series_name
@@ -27,10 +27,12 @@ from prima_features.synthetic import (
     content,
     draw_acquisitions,
     draw_subject,
+    holds_lesion,
     measure,
     render_series,
     traits,
 )
+from prima_features.synthetic.acquisition import SEQUENCES
 from prima_features.synthetic.protocol import Settings
 from prima_features.synthetic.report import write_report
 from prima_features.synthetic.report.phrases import WORDING
@@ -124,7 +126,8 @@ def _series(
     def known(tokens: Subvolumes, preprocessing: Preprocessing) -> dict[str, torch.Tensor]:
         size = tokens.values.shape[1:]
         shares = content(anatomy(), scan, tokens.coord, size, preprocessing.matrix)
-        return {"content": shares.half(), "traits": told()}
+        kind = torch.tensor(SEQUENCES.index(scan.sequence))
+        return {"content": shares.half(), "traits": told(), "kind": kind, RARE: holds_lesion(shares)}
 
     name = series_name(scan.description, scan.protocol) or scan.sequence
     return RenderedSeries(name, _fingerprint(subject, scan), render, known=known)

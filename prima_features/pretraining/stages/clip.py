@@ -38,6 +38,7 @@ from prima_features.pretraining.stages.stage import Stage, Validated
 from prima_features.pretraining.start import Start, digest_of
 from prima_features.pretraining.text_start import TextStart, start_text
 from prima_features.pretraining.validation import retrieval
+from prima_features.synthetic.acquisition import SEQUENCES
 
 T = TypeVar("T")
 _FIRST = 64
@@ -118,7 +119,7 @@ class ClipStage(Stage[list[StudyBatch]]):
                 measures["words_loss"] = words_loss(more.pop(0), gather_rows(self._present(batch)))
                 total = total + self.settings.words_weight * measures["words_loss"]
             if self._truth is not None:
-                for name in ("content", "series_traits", "report_traits", "study_traits"):
+                for name in ("content", "kind", "series_traits", "report_traits", "study_traits"):
                     measures[f"{name}_loss"] = more.pop(0).mean()
                     weight = (
                         self.settings.content_weight if name == "content" else self.settings.traits_weight
@@ -196,8 +197,9 @@ class ClipStage(Stage[list[StudyBatch]]):
         return torch.cat([self._words.present(chunk.ids.to(device)) for chunk in batch])
 
     def _embed(self, batch: StudyBatch) -> tuple[Tensor, ...]:
-        """Images (B, C), texts (B, C), vectors of the series (S, P); logits of the words, if they are told; and four
-        losses of each study (B,), if the truth is told: of tokens, series, report and study. float32."""
+        """Images (B, C), texts (B, C), vectors of the series (S, P); logits of the words, if they are told; and five
+        losses of each study (B,), if the truth is told: of tokens, kinds of series, series, report and study.
+        float32."""
         batch = batch.to(self.accelerator.device)
         with self.accelerator.autocast():
             series, study = self.prima(batch.tokens, batch.names, batch.n_series, batch.descriptions)
@@ -210,8 +212,8 @@ class ClipStage(Stage[list[StudyBatch]]):
     def _told(
         self, truth: Truth, batch: StudyBatch, series: SeriesOutput, study: StudyOutput, texts: Tensor
     ) -> tuple[Tensor, ...]:
-        """Losses of each study (B,): mean over its tokens, mean over its series, its report's, its own."""
-        assert batch.content is not None and batch.traits is not None
+        """Losses of each study (B,): mean over its tokens, two means over its series, its report's, its own."""
+        assert batch.content is not None and batch.traits is not None and batch.kinds is not None
         lengths = batch.tokens.lengths
         # Where the registers read it: contents that only the last block knew would reach no embedding.
         tokens = series.before_last.without_first(len(self.prima.sequence.registers) + 1).values.float()
@@ -219,9 +221,11 @@ class ClipStage(Stage[list[StudyBatch]]):
         own = torch.repeat_interleave(
             batch.traits, torch.tensor(batch.n_series, device=batch.traits.device), 0
         )
-        told = truth.series_loss(series.embedding.float(), own)
+        embeddings = series.embedding.float()
+        kinds, told = truth.kind_loss(embeddings, batch.kinds), truth.series_loss(embeddings, own)
         return (
             mean_by_study(content, batch.n_series),
+            mean_by_study(kinds, batch.n_series),
             mean_by_study(told, batch.n_series),
             truth.report_loss(texts.float(), batch.traits),
             truth.study_loss(study.embedding.float(), batch.traits),
@@ -241,6 +245,7 @@ class ClipStage(Stage[list[StudyBatch]]):
             ),
             torch.cat([part for part in content if part is not None]),
             torch.stack([part for part in traits if part is not None]),
+            len(SEQUENCES),
         )
 
     def _joined(self, parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
