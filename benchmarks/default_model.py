@@ -34,6 +34,7 @@ from prima_features.embedding.disk import replacing
 from prima_features.encoder import Ragged
 from prima_features.errors import SeriesError, UsageError
 from prima_features.preprocessing import Preprocessing
+from prima_features.pretraining.augment import UNKNOWN_NAME
 from prima_features.pretraining.sources.rendered import RenderedSeries
 from prima_features.pretraining.start import digest_of
 from prima_features.pretraining.tokenize import latents as latents_of
@@ -76,7 +77,6 @@ BINS = 24
 HUNDRED = 100
 BAND = 5.0
 """Years on both sides within which subjects are of the same age."""
-HIDDEN = "unk"
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ def vectors(
         [model.token_vectors(one.latent.float(), one.coord, one.slice_axis) for one in series]
     )
     _, study = model(tokens, names, [len(series)], ["MRI BRAIN"])
-    unnamed = model.encode_series(tokens, [HIDDEN] * len(series)).embedding
+    unnamed = model.encode_series(tokens, [UNKNOWN_NAME] * len(series)).embedding
     return (study.embedding[0].numpy(), study.clip[0].numpy()), unnamed.numpy()
 
 
@@ -444,7 +444,7 @@ def real_scans(place: str, studies: Sequence[Mapping[str, Any]], folder: Path) -
                 continue
             latent = latents_of(model, subvolumes, torch.float16)[torch.from_numpy(subvolumes.row)]
             one = SeriesLatents(latent, torch.from_numpy(subvolumes.coord), subvolumes.slice_axis)
-            _, unnamed = vectors(model, [one], [HIDDEN])
+            _, unnamed = vectors(model, [one], [UNKNOWN_NAME])
             shares = fitted.predict_proba(unnamed)[0]
             said[series.source] = {
                 str(kind): round(float(share), 3) for kind, share in zip(fitted.classes_, shares, strict=True)

@@ -70,7 +70,9 @@ def test_the_wheel_holds_code_models_and_cards_under_one_name(wheel: Path) -> No
         assert f"{package.replace('.', '/')}/__init__.py" in names
     bundled = REPOSITORY / "prima_features" / "weights" / "bundled"
     models = [file for file in bundled.glob("*/*") if file.parent.name != "__pycache__"]
-    assert models
+    for model in ("prima-untrained", "prima-synth"):
+        for name in ("config.json", "model.safetensors", "README.md", "known_answer.json"):
+            assert bundled / model / name in models
     for file in models:
         assert f"prima_features/weights/bundled/{file.parent.name}/{file.name}" in names
         assert f"prima_features/model_cards/{file.parent.name}.md" in names

@@ -108,15 +108,15 @@ def _latents(settings: Training, data: Scans, begun: Start, reach: int, place: W
 
     def make(series: RawSeries) -> Mapping[str, Tensor]:
         subvolumes, counts = cut_widely(series.volume(preprocessing), preprocessing, reach)
-        chance = generator(settings.seed, f"thin {series.fingerprint}")
         truth = dict(series.truth(subvolumes, preprocessing))
         rare = truth.pop(RARE, None)
-        chosen = drawn(
-            len(subvolumes.row), counts, data.token_share, chance, None if rare is None else rare.numpy()
-        )
-        subvolumes, counts = take(subvolumes, counts, chosen)
-        if "content" in truth:
-            truth["content"] = truth["content"][torch.from_numpy(chosen)]
+        if data.token_share < 1:
+            chance = generator(settings.seed, f"thin {series.fingerprint}")
+            rows = None if rare is None else rare.numpy()
+            chosen = drawn(len(subvolumes.row), counts, data.token_share, chance, rows)
+            subvolumes, counts = take(subvolumes, counts, chosen)
+            if "content" in truth:
+                truth["content"] = truth["content"][torch.from_numpy(chosen)]
         return {
             **truth,
             "latent": latents(prima, subvolumes, dtype),

@@ -50,7 +50,7 @@ def drawn(
     n: int, counts: Sequence[int], share: float, chance: np.random.Generator, rare: np.ndarray | None = None
 ) -> np.ndarray:
     """Numbers of a share of n tokens, in their order: drawn at random, at least `_FEWEST`, and all that are `rare`."""
-    if share == 1 or n <= _FEWEST:
+    if n <= _FEWEST:
         return np.arange(n)
     chosen = chance.choice(n, max(_FEWEST, round(share * n)), replace=False)
     # The last ones are those that the highest threshold keeps, of which some must be left.

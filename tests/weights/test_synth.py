@@ -6,7 +6,9 @@ import torch
 from prima_features import model_cards
 from prima_features.encoder import Ragged
 from prima_features.preprocessing import Preprocessing
+from prima_features.pretraining.augment import UNKNOWN_NAME
 from prima_features.pretraining.sources.rendered import RenderedSeries
+from prima_features.pretraining.vocabulary import read_vocabulary
 from prima_features.synthetic import draw_acquisitions, draw_subject, render_series
 from prima_features.tokens import cut
 from prima_features.weights import DEFAULT_MODEL, PrimaModel, bundled, load_text
@@ -29,7 +31,14 @@ def test_its_card_says_first_of_all_what_it_is_not_for() -> None:
 def test_its_text_tower_gives_vectors_that_compare_with_studies() -> None:
     config = PrimaModel.from_pretrained(NAME).config
     assert config.text is not None
-    assert load_text(bundled.path(NAME)) is not None
+    vocabulary = read_vocabulary(bundled.path(NAME), config.text.max_tokens)
+    with torch.inference_mode():
+        told = load_text(bundled.path(NAME))(
+            *vocabulary.batch([["Mild cerebral atrophy."], ["Normal brain."]])
+        )
+    assert told.shape == (2, config.study.out_dim)
+    torch.testing.assert_close(told.norm(dim=1), torch.ones(2))
+    assert (told[0] @ told[1]).item() < 0.95
 
 
 def test_old_brains_are_told_from_young_ones() -> None:
@@ -49,7 +58,7 @@ def test_old_brains_are_told_from_young_ones() -> None:
             latent = model.encode_subvolumes(torch.from_numpy(subvolumes.values[subvolumes.row]))
             coord = torch.from_numpy(subvolumes.coord)
             tokens = Ragged.from_list([model.token_vectors(latent, coord, subvolumes.slice_axis)])
-            _, study = model(tokens, ["unk"], [1], ["MRI BRAIN"])
+            _, study = model(tokens, [UNKNOWN_NAME], [1], ["MRI BRAIN"])
         vectors.append(study.embedding[0].numpy())
     right = 0
     for left_out, vector in enumerate(vectors):
