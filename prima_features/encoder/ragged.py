@@ -69,9 +69,12 @@ class Ragged:
 
     def without_first(self, n: int) -> Ragged:
         """The sequences without the first n elements of each; each must have so many."""
-        lengths = self.lengths
-        parts = [part[n:] for part in self.values.split(lengths)]
-        return Ragged.from_lengths(torch.cat([self.values[:0], *parts]), [length - n for length in lengths])
+        count = torch.arange(len(self) + 1, dtype=torch.int32, device=self.cu_seqlens.device)
+        starts = self.cu_seqlens - n * count
+        # What stays moves by n for each sequence up to its own.
+        moved = torch.repeat_interleave(n * count[1:], starts.diff())
+        kept = torch.arange(len(moved), device=moved.device) + moved
+        return Ragged(self.values.index_select(0, kept), starts)
 
     def last(self) -> Tensor:
         """The last element of each sequence (B, D); none may be empty."""

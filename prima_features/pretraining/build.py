@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
-from prima_features.pretraining import token_pool
 from prima_features.pretraining.cache import Cache
-from prima_features.pretraining.cohort import Cohort, Make, fill_cohort
+from prima_features.pretraining.cohort import Cohort
+from prima_features.pretraining.fill import Filler, Make, fill_cohort
 from prima_features.pretraining.layout import CACHE, VOCABULARY
-from prima_features.pretraining.randomness import generator
-from prima_features.pretraining.records import RARE, RawSeries
 from prima_features.pretraining.reports import Report, read_reports
 from prima_features.pretraining.settings import (
     ClipTraining,
@@ -33,11 +30,10 @@ from prima_features.pretraining.stages.heads import HeadsStage
 from prima_features.pretraining.stages.names import NamesStage
 from prima_features.pretraining.stages.stage import Stage
 from prima_features.pretraining.stages.tokenizer import TokenizerStage
-from prima_features.pretraining.start import Start, digest_of, start
-from prima_features.pretraining.tokenize import cut_widely, drawn, latents, take
+from prima_features.pretraining.start import Start, start
+from prima_features.pretraining.tokenize import MakeLatents, MakeSubvolumes
 from prima_features.synthetic import CONTENT, TRAITS
 from prima_features.synthetic.acquisition import SEQUENCES
-from prima_features.tokens import cut
 
 _REACH = 2
 """Percent that cached tokens let the threshold move by in any case, so that stages can share a cache."""
@@ -88,61 +84,35 @@ def reports_of(data: Scans) -> dict[str, Report] | None:
 
 def _subvolumes(settings: TokenizerTraining, begun: Start, place: Workplace) -> Cohort:
     """Studies whose subvolumes are in the cache."""
-    preprocessing = begun.config.preprocessing
-    dtype = getattr(torch, settings.data.cache_type)
-
-    def make(series: RawSeries) -> Mapping[str, Tensor]:
-        values = cut(series.volume(preprocessing), preprocessing).values
-        return {token_pool.TENSOR: torch.from_numpy(values).to(dtype)}
-
-    content = {"preprocessing": asdict(preprocessing), "type": settings.data.cache_type}
-    cache = Cache(_cache_folder(settings.data, place) / "subvolumes", content)
-    return _cohort(settings.data, settings.seed, cache, make, place)
+    data = settings.data
+    make = MakeSubvolumes(begun.config.preprocessing, getattr(torch, data.cache_type))
+    cache = Cache(_cache_folder(data, place) / "subvolumes", make.settings)
+    return _cohort(data, settings.seed, cache, make, place)
 
 
 def _latents(settings: Training, data: Scans, begun: Start, reach: int, place: Workplace) -> Cohort:
     """Studies whose latents are in the cache, made by the tokenizer that the stage starts from."""
-    prima, preprocessing = begun.prima, begun.config.preprocessing
-    dtype = getattr(torch, data.cache_type)
-    prima.to(place.accelerator.device).eval()
-
-    def make(series: RawSeries) -> Mapping[str, Tensor]:
-        subvolumes, counts = cut_widely(series.volume(preprocessing), preprocessing, reach)
-        truth = dict(series.truth(subvolumes, preprocessing))
-        rare = truth.pop(RARE, None)
-        if data.token_share < 1:
-            chance = generator(settings.seed, f"thin {series.fingerprint}")
-            rows = None if rare is None else rare.numpy()
-            chosen = drawn(len(subvolumes.row), counts, data.token_share, chance, rows)
-            subvolumes, counts = take(subvolumes, counts, chosen)
-            if "content" in truth:
-                truth["content"] = truth["content"][torch.from_numpy(chosen)]
-        return {
-            **truth,
-            "latent": latents(prima, subvolumes, dtype),
-            "row": torch.from_numpy(subvolumes.row),
-            "coord": torch.from_numpy(subvolumes.coord),
-            "counts": torch.tensor(counts),
-            "slice_axis": torch.tensor(subvolumes.slice_axis),
-        }
-
-    content = {
-        "preprocessing": asdict(preprocessing),
-        "tokenizer": digest_of(prima.tokenizer.encoder.state_dict()),
-        "reach": reach,
-        "share": data.token_share,
-        "type": data.cache_type,
-    }
-    if data.synthetic:
-        content["truth"] = [*CONTENT, *TRAITS, *SEQUENCES]
-    cache = Cache(_cache_folder(data, place) / "latents", content)
+    make = MakeLatents(
+        prima=begun.prima.eval(),
+        device=place.accelerator.device,
+        preprocessing=begun.config.preprocessing,
+        reach=reach,
+        share=data.token_share,
+        seed=settings.seed,
+        dtype=getattr(torch, data.cache_type),
+    )
+    truth = {"truth": [*CONTENT, *TRAITS, *SEQUENCES]} if data.synthetic else {}
+    cache = Cache(_cache_folder(data, place) / "latents", make.settings | truth)
     return _cohort(data, settings.seed, cache, make, place)
 
 
 def _cohort(data: Scans, seed: int, cache: Cache, make: Make, place: Workplace) -> Cohort:
-    with place.accelerator.main_process_first():  # which writes down whom pseudonyms stand for
-        source, failures = open_source(data, seed, place.folder, reports_of(data))
-    return fill_cohort(source, cache, make, place.accelerator, failures, place.on_study)
+    accelerator = place.accelerator
+    with accelerator.main_process_first():  # which writes down whom pseudonyms stand for
+        source, failures = open_source(
+            data, seed, place.folder, reports_of(data), device=str(accelerator.device)
+        )
+    return fill_cohort(Filler(source, cache, make), accelerator, failures, place.on_study, data.workers)
 
 
 def _cache_folder(data: Scans, place: Workplace) -> Path:

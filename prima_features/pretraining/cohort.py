@@ -1,27 +1,18 @@
-"""The studies of a run with their cached tokens: filled before the first step, read during the steps."""
+"""The studies of a run with their cached tokens, as they are read during the steps."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import Tensor
 
 from prima_features.embedding.records import Failure
-from prima_features.errors import NothingUsableError, SeriesError, UsageError
+from prima_features.errors import UsageError
 from prima_features.pretraining.cache import Cache, Entry
-from prima_features.pretraining.records import RawSeries, RawStudy, SeriesTokens, Source, Wordings
-
-logger = logging.getLogger(__name__)
-
-Make = Callable[[RawSeries], Mapping[str, Tensor]]
-"""Computes what is cached of a series; raises SeriesError where it cannot be used."""
+from prima_features.pretraining.records import SeriesTokens, Wordings
 
 
 @dataclass(frozen=True)
@@ -96,60 +87,3 @@ class Cohort:
             traits=tensors.get("traits"),
             kind=tensors.get("kind"),
         )
-
-
-def fill_cohort(
-    source: Source,
-    cache: Cache,
-    make: Make,
-    accelerator: Accelerator,
-    failures: Sequence[Failure] = (),
-    on_study: Callable[[int, int], None] = lambda done, total: None,
-) -> Cohort:
-    """See that every series of every study is in the cache; processes share the work.
-
-    Here a bad series is caught, recorded with its reason and left out, and the rest goes on.
-
-    Raises:
-        NothingUsableError: no series is usable.
-        OutputError: the cache cannot be written.
-    """
-    mine: list[tuple[int, CachedStudy | None, tuple[Failure, ...]]] = []
-    for number in range(accelerator.process_index, len(source), accelerator.num_processes):
-        mine.append((number, *_fill_study(source[number], cache, make)))
-        on_study(min(number + accelerator.num_processes, len(source)), len(source))
-    everything = sorted(gather_object(mine), key=lambda item: item[0])
-    studies = tuple(study for _, study, _ in everything if study is not None)
-    all_failures = (*failures, *(failure for _, _, bad in everything for failure in bad))
-    if not studies:
-        raise NothingUsableError("No study can be trained on: none has a usable series", all_failures)
-    return Cohort(studies, cache, all_failures)
-
-
-def _fill_study(study: RawStudy, cache: Cache, make: Make) -> tuple[CachedStudy | None, tuple[Failure, ...]]:
-    series, failures = [], []
-    for number, one in enumerate(study.series):
-        entry = cache.entry(f"{study.id}/{number}/{one.name}", one.fingerprint)
-        try:
-            if cache.load(entry) is None:
-                cache.save(entry, make(one))
-            series.append(CachedSeries(one.name, entry))
-        except SeriesError as error:
-            failures.append(Failure(study.id, one.stored_name, "read", str(error), error.hint))
-        except (RuntimeError, ValueError, ArithmeticError) as error:
-            # Another library's message may quote a path, and a DICOM path a patient's name.
-            logger.debug("%s failed", study.id, exc_info=error)
-            reason = f"unexpected {type(error).__name__}"
-            failures.append(Failure(study.id, one.stored_name, "read", reason, "see it with --debug"))
-    if not series:
-        return None, tuple(failures)
-    made = CachedStudy(
-        id=study.id,
-        subject=study.subject,
-        description=study.description,
-        series=tuple(series),
-        wordings=(study.findings,) if study.find is None else study.find(),
-        abnormal=study.abnormal,
-        split=study.split,
-    )
-    return made, tuple(failures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -36,16 +36,21 @@ class StudyBatch:
 
     def to(self, device: torch.device) -> StudyBatch:
         """On another device."""
-        return StudyBatch(
-            Ragged(self.tokens.values.to(device), self.tokens.cu_seqlens.to(device)),
-            self.names,
-            self.n_series,
-            self.descriptions,
-            self.ids.to(device),
-            self.lengths.to(device),
-            None if self.content is None else self.content.to(device),
-            None if self.traits is None else self.traits.to(device),
-            None if self.kinds is None else self.kinds.to(device),
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> StudyBatch:
+        """Where a GPU copies from without waiting."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> StudyBatch:
+        return replace(
+            self,
+            tokens=Ragged(change(self.tokens.values), change(self.tokens.cu_seqlens)),
+            ids=change(self.ids),
+            lengths=change(self.lengths),
+            content=None if self.content is None else change(self.content),
+            traits=None if self.traits is None else change(self.traits),
+            kinds=None if self.kinds is None else change(self.kinds),
         )
 
 

@@ -104,7 +104,8 @@ class Loop:
         first = progress.step * settings.accumulation
         last = settings.steps * settings.accumulation
         started, measured = time.monotonic(), []
-        for number, batch in enumerate(Prefetch(self.stage.load, first, last, settings.prefetch), first):
+        batches = Prefetch(self.stage.load, first, last, settings.prefetch, settings.readers)
+        for number, batch in enumerate(batches, first):
             with self.accelerator.accumulate():
                 measured.append(self.stage.backward(batch, number))
                 if self.accelerator.sync_gradients:

@@ -12,9 +12,9 @@ from prima_features.errors import UsageError
 from prima_features.pretraining.settings import Training
 
 FREE = (
-    "output", "device", "prefetch", "nan_limit", "export", "chunk", "log.", "checkpoint.", "validation.",
-    "model", "data.source", "data.reports", "data.cache", "data.embeddings", "data.labels", "data.participants",
-    "data.sessions", "text.source",
+    "output", "device", "prefetch", "readers", "nan_limit", "export", "chunk", "log.", "checkpoint.", "validation.",
+    "model", "data.source", "data.reports", "data.cache", "data.workers", "data.embeddings", "data.labels",
+    "data.participants", "data.sessions", "text.source",
 )  # fmt: skip
 """Settings that are not recorded, and that a resumed run may change: they do not change the numbers, or name data
 and models whose content is compared. A path or a participant can tell a patient's name, and a checkpoint must not."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,10 @@ from torch import Tensor
 
 from prima_features.encoder import Prima
 from prima_features.preprocessing import Preprocessing
+from prima_features.pretraining import token_pool
+from prima_features.pretraining.randomness import generator
+from prima_features.pretraining.records import RARE, RawSeries
+from prima_features.pretraining.start import digest_of
 from prima_features.tokens import Subvolumes, cut, divide
 from prima_features.tokens.foreground import kept
 from prima_features.volumes import Volume
@@ -19,6 +24,74 @@ _FEWEST = 32
 """Tokens that are left of a series that has so many."""
 _BATCH = 64
 """Subvolumes in one call of the tokenizer."""
+
+
+@dataclass(frozen=True)
+class MakeSubvolumes:
+    """Computes a series' subvolumes."""
+
+    preprocessing: Preprocessing
+    dtype: torch.dtype
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What they depend on beside the series; JSON types."""
+        return {"preprocessing": asdict(self.preprocessing), "type": _name(self.dtype)}
+
+    def __call__(self, series: RawSeries) -> Mapping[str, Tensor]:
+        """Raises SeriesError where the series cannot be used."""
+        values = cut(series.volume(self.preprocessing), self.preprocessing).values
+        return {token_pool.TENSOR: torch.from_numpy(values).to(self.dtype)}
+
+
+@dataclass(frozen=True)
+class MakeLatents:
+    """Computes the latents of a series' tokens, with what places them and what is known of them."""
+
+    prima: Prima
+    """Whose tokenizer it is. On the CPU where this travels to another process."""
+    device: torch.device
+    """Where it computes."""
+    preprocessing: Preprocessing
+    reach: int
+    """Percent that augmentation can move the threshold by."""
+    share: float
+    """Of the tokens that is kept."""
+    seed: int
+    """Of the tokens that are drawn."""
+    dtype: torch.dtype
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What they depend on beside the series; JSON types."""
+        return {
+            "preprocessing": asdict(self.preprocessing),
+            "tokenizer": digest_of(self.prima.tokenizer.encoder.state_dict()),
+            "reach": self.reach,
+            "share": self.share,
+            "type": _name(self.dtype),
+        }
+
+    def __call__(self, series: RawSeries) -> Mapping[str, Tensor]:
+        """Raises SeriesError where the series cannot be used."""
+        subvolumes, counts = cut_widely(series.volume(self.preprocessing), self.preprocessing, self.reach)
+        truth = dict(series.truth(subvolumes, self.preprocessing))
+        rare = truth.pop(RARE, None)
+        if self.share < 1:
+            chance = generator(self.seed, f"thin {series.fingerprint}")
+            rows = None if rare is None else rare.numpy()
+            chosen = drawn(len(subvolumes.row), counts, self.share, chance, rows)
+            subvolumes, counts = take(subvolumes, counts, chosen)
+            if "content" in truth:
+                truth["content"] = truth["content"][torch.from_numpy(chosen)]
+        return {
+            **truth,
+            "latent": latents(self.prima.to(self.device), subvolumes, self.dtype),
+            "row": torch.from_numpy(subvolumes.row),
+            "coord": torch.from_numpy(subvolumes.coord),
+            "counts": torch.tensor(counts),
+            "slice_axis": torch.tensor(subvolumes.slice_axis),
+        }
 
 
 def cut_widely(
@@ -78,3 +151,7 @@ def _fixed(preprocessing: Preprocessing, percent: int) -> Preprocessing:
     """The same with a threshold that does not fall, whatever it keeps."""
     percent = min(max(percent, 0), 100)
     return replace(preprocessing, start_percent=percent, min_kept=-1)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 
 import numpy as np
@@ -49,6 +50,7 @@ TRAITS = (
     "sulcal_mm",
     "temporal_mm",
     "midline_shift_mm",
+    *(f"log {tissue} ml" for tissue in _LESIONS),
     *(f"log lesion in cell {x} {y} {z}" for x, y, z in np.ndindex(*_GRID)),
 )
 """Names of what `traits` gives."""
@@ -109,6 +111,7 @@ def traits(subject: Subject, anatomy: Anatomy, truth: Mapping[str, float]) -> to
             subject.sulcal_mm,
             subject.temporal_mm,
             truth["midline_shift_mm"],
+            *(math.log(volume + _LEAST_ML) for volume in _lesion_volumes(anatomy)),
             *np.log(_lesion_cells(anatomy) + _LEAST_ML).ravel(),
         ]
     )
@@ -157,6 +160,14 @@ def _lesions(
         for name, values in found.items():
             values[here] = values[here] * (1 - share) + share * (name == part.tissue)
     return list(found.values())
+
+
+def _lesion_volumes(anatomy: Anatomy) -> list[float]:
+    """ml of each of `_LESIONS`; where layers lie over each other, each counts whole."""
+    found: defaultdict[str, float] = defaultdict(float)
+    for part in anatomy.painted:
+        found[part.tissue] += float(part.share.sum()) * anatomy.voxel_ml
+    return [found[tissue] for tissue in _LESIONS]
 
 
 def _lesion_cells(anatomy: Anatomy) -> np.ndarray:

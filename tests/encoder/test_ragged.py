@@ -26,6 +26,9 @@ def test_rows_are_put_in_front_of_each_sequence(sequences: list[torch.Tensor]) -
     for packed, front, sequence in zip(longer.split(), rows, sequences, strict=True):
         assert torch.equal(packed, torch.cat([front, sequence]))
     assert torch.equal(longer.first(2), rows)
+    again = longer.without_first(2)
+    assert torch.equal(again.values, Ragged.from_list(sequences).values)
+    assert again.cu_seqlens.tolist() == [0, 4, 5, 5, 7] and again.cu_seqlens.dtype == torch.int32
 
 
 def test_the_last_element_of_each_sequence_is_found() -> None:
@@ -39,6 +42,7 @@ def test_no_sequences_are_a_batch_too() -> None:
     assert (len(none), len(longer)) == (0, 0)
     assert longer.first(2).shape == (0, 2, 3)
     assert longer.last().shape == (0, 3)
+    assert longer.without_first(2).values.shape == (0, 3)
 
 
 def test_lengths_that_do_not_add_up_are_refused() -> None:

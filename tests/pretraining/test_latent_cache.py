@@ -16,8 +16,9 @@ from prima_features.errors import NothingUsableError, UsageError
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.augment import usual_tokens
 from prima_features.pretraining.cache import Cache
-from prima_features.pretraining.cohort import Cohort, fill_cohort
+from prima_features.pretraining.cohort import Cohort
 from prima_features.pretraining.collate import series_vectors
+from prima_features.pretraining.fill import Filler, fill_cohort
 from prima_features.pretraining.records import RawSeries, SeriesTokens
 from prima_features.pretraining.settings import Scans
 from prima_features.pretraining.sources import open_source
@@ -59,9 +60,8 @@ def scans(bids: Path, tmp_path: Path) -> Iterator[Path]:
 def fill(scans: Path, tmp_path: Path, accelerator: Accelerator, settings: str = "a") -> tuple[Cohort, Maker]:
     make = Maker()
     source, left_out = open_source(Scans(source=scans), 0, tmp_path)
-    cohort = fill_cohort(
-        source, Cache(tmp_path / "cache", {"settings": settings}), make, accelerator, left_out
-    )
+    cache = Cache(tmp_path / "cache", {"settings": settings})
+    cohort = fill_cohort(Filler(source, cache, make), accelerator, left_out)
     return cohort, make
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -142,7 +143,6 @@ def test_batches_that_two_processes_cannot_share_are_refused(write: Write, bids:
         check_processes(settings, 3)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_at_any_moment_it_leaves_a_checkpoint_that_loads(
     bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
 ) -> None:
@@ -154,19 +154,16 @@ def test_killed_at_any_moment_it_leaves_a_checkpoint_that_loads(
     path = write(text.replace(TEXT, wide))
     checkpoints = tmp_path / "run" / "training" / "checkpoints"
     steps, chance = [], np.random.default_rng(0)
-    for _ in range(6):
-        child = os.fork()
-        if child == 0:
-            try:
-                pretrain("clip", path)
-            finally:
-                os._exit(1)
+    for _ in range(4):
+        child = get_context("spawn").Process(target=pretrain, args=("clip", path))
+        child.start()
         before, patience = len(steps) and steps[-1], time.monotonic() + 60
         while time.monotonic() < patience and newest(checkpoints) <= before + 1:
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 0.15))
-        os.kill(child, signal.SIGKILL)
-        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        child.kill()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
         whole = [load(file) for file in checkpoints.glob("step-*.pt")]
         assert whole, "there is at least one, and each that has a checkpoint's name loads"
         steps.append(max(state["progress"]["step"] for state in whole))

@@ -93,6 +93,8 @@ def test_a_wrong_key_is_named(write: Write, more: str, told: str) -> None:
         (CLIP + "chunk = 64\n" + DATA, "chunk must lie in 0 to batch (32), not 64"),
         (CLIP + "steps = 0\n" + DATA, "steps must be 1 or more"),
         (CLIP + "nois = 1\n" + DATA, "unknown key nois"),
+        (CLIP + "readers = -1\n" + DATA, "prefetch and readers must be 0 or more"),
+        (CLIP + DATA + "workers = -1\n", "data.workers must be 0 or more"),
         (CLIP, "data is missing"),
         (CLIP + DATA.replace('reports = "reports.tsv"\n', ""), "data.reports is missing"),
         (CLIP + "[data]\nsynthetic = 3\nsource = 'x'\n", "data.source and synthetic: give one of them"),

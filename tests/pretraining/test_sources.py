@@ -9,7 +9,7 @@ from accelerate import Accelerator
 
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.cache import Cache
-from prima_features.pretraining.cohort import fill_cohort
+from prima_features.pretraining.fill import Filler, fill_cohort
 from prima_features.pretraining.records import RawStudy
 from prima_features.pretraining.reports import Report
 from prima_features.pretraining.settings import ReportedScans, Scans
@@ -59,7 +59,7 @@ def test_any_sequence_of_studies_fills_a_cohort(tmp_path: Path) -> None:
     def make(series: RenderedSeries) -> dict[str, torch.Tensor]:
         return {"mean": torch.tensor(float(series.volume(Preprocessing()).values.mean()))}
 
-    cohort = fill_cohort(Endless(), Cache(tmp_path, {}), make, Accelerator(cpu=True))
+    cohort = fill_cohort(Filler(Endless(), Cache(tmp_path, {}), make), Accelerator(cpu=True))
     assert [study.id for study in cohort.studies] == ["made-0", "made-1", "made-2"]
     means = [float(cohort.tensors(study.series[0])["mean"]) for study in cohort.studies]
     assert len(set(means)) == 3

@@ -14,7 +14,7 @@ from prima_features.errors import UsageError
 from prima_features.pretraining.objectives import Truth, mean_by_study
 from prima_features.pretraining.settings import ClipTraining, read_settings
 from prima_features.pretraining.tokenize import drawn, take
-from prima_features.synthetic import CONTENT, TRAITS
+from prima_features.synthetic import CONTENT, TRAITS, build_anatomy, draw_subject, measure, traits
 from prima_features.tokens import Subvolumes
 
 from .conftest import QUIET, TEXT, clip_settings
@@ -92,8 +92,22 @@ def test_what_is_told_starts_from_the_means(tmp_path: Path) -> None:
     assert truth.study_loss(outputs, traits).mean().item() == pytest.approx(1, abs=0.02)
     kinds = torch.randint(4, (200,), generator=chance)
     assert truth.kind_loss(outputs, kinds).mean().item() == pytest.approx(1, abs=1e-5)
-    means = mean_by_study(torch.tensor([1.0, 3.0, 8.0]), [2, 1])
+    values = torch.tensor([1.0, 3.0, 8.0], requires_grad=True)
+    means = mean_by_study(values, [2, 1])
     torch.testing.assert_close(means, torch.tensor([2.0, 8.0]))
+    (means * torch.tensor([1.0, 5.0])).sum().backward()
+    torch.testing.assert_close(values.grad, torch.tensor([0.5, 0.5, 5.0]))
+
+
+def test_lesions_come_to_a_volume_of_each_tissue() -> None:
+    subject = draw_subject(4, 0, condition="glioma")
+    anatomy = build_anatomy(subject)
+    told = dict(zip(TRAITS, traits(subject, anatomy, measure(anatomy)).tolist(), strict=True))
+    tissues = {part.tissue for part in anatomy.painted if float(part.share.sum()) * anatomy.voxel_ml > 0.5}
+    assert "oedema" in tissues or "tumour" in tissues
+    for tissue in tissues:
+        assert told[f"log {tissue} ml"] > np.log(0.5)
+    assert told["log pus ml"] == pytest.approx(np.log(0.1))
 
 
 def test_a_share_of_the_tokens_keeps_thresholds_apart() -> None:

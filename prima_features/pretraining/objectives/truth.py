@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_LEAST_ENTROPY = 0.004
+_LEAST_ENTROPY = 0.0005
 """Of a share, nats: what is rarer still weighs no more."""
 _LEAST_SD = 0.3
 """Of a trait: what hardly varies weighs no more."""
@@ -80,4 +80,5 @@ class Truth(nn.Module):
 
 def mean_by_study(values: Tensor, counts: Sequence[int]) -> Tensor:
     """Means of `counts` values each, (sum of counts,) to (B,); no count may be 0."""
-    return torch.stack([part.mean() for part in values.split(list(counts))])
+    lengths = torch.tensor(counts, device=values.device)
+    return torch.segment_reduce(values, "mean", lengths=lengths)

@@ -109,7 +109,9 @@ class Training:
     precision: Literal["no", "bf16"] = "no"
     """`bf16` computes in bfloat16 what bears it (autocast); weights and losses stay float32."""
     prefetch: int = 2
-    """Batches that are read ahead while the networks compute."""
+    """Batches that a thread reads ahead while the networks compute."""
+    readers: int = 0
+    """Processes that read batches in place of the thread, one ahead each: for a GPU that a thread cannot keep busy."""
     nan_limit: int = 20
     """A step whose loss or gradient is not finite is skipped; after so many in a run it is stopped."""
     export: Literal["last", "best"] = "last"
@@ -124,6 +126,8 @@ class Training:
         for name in ("steps", "batch", "accumulation", "nan_limit"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if self.prefetch < 0 or self.readers < 0:
+            raise ValueError("prefetch and readers must be 0 or more")
         if self.schedule.warmup > self.steps:
             raise ValueError(
                 f"schedule.warmup is {self.schedule.warmup} of only {self.steps} steps: lower it"

@@ -42,6 +42,9 @@ class Scans:
     """Folder of the cache, to share it between runs; by default inside the run's own."""
     cache_type: Literal["float16", "float32"] = "float16"
     """Number type of what is cached."""
+    workers: int = 0
+    """Processes that each process of the run starts to fill the cache, at most as many as there are CPUs; 0 fills it
+    without."""
     token_share: float = 1.0
     """Share of each series' tokens whose latents are cached, drawn at random, and of synthetic ones all that lesions
     are in; less makes a cache of more studies in the same time, for short runs that drop most tokens anyway."""
@@ -49,6 +52,8 @@ class Scans:
     def __post_init__(self) -> None:
         if (self.source is None) == (self.synthetic == 0):
             raise ValueError("source and synthetic: give one of them, and not both")
+        if self.workers < 0:
+            raise ValueError(f"workers must be 0 or more, not {self.workers}")
         if self.synthetic < 0:
             raise ValueError(f"synthetic must be 0 or more, not {self.synthetic}")
         if self.synthetic and (

@@ -13,7 +13,12 @@ from prima_features.pretraining.settings import ReportedScans, Scans
 
 
 def open_source(
-    settings: Scans, seed: int, folder: Path, reports: Mapping[str, Report] | None = None, keep: bool = True
+    settings: Scans,
+    seed: int,
+    folder: Path,
+    reports: Mapping[str, Report] | None = None,
+    keep: bool = True,
+    device: str = "cpu",
 ) -> tuple[Source, tuple[Failure, ...]]:
     """The studies that the settings name, and what is left out.
 
@@ -23,6 +28,7 @@ def open_source(
         folder: of the run; see `scans.find_scans`.
         reports: by study id, for a source on disk.
         keep: write to the folder.
+        device: where brains are made.
 
     Raises:
         UsageError, NothingUsableError: as `studies.find`.
@@ -31,13 +37,15 @@ def open_source(
         from prima_features.pretraining.sources.synthetic import SyntheticStudies
 
         cohort_seed = seed if settings.synthetic_seed is None else settings.synthetic_seed
-        reports_kept = (settings.cache or folder / CACHE) / "reports"
+        wordings = settings.wordings if isinstance(settings, ReportedScans) else 0
         return SyntheticStudies(
             settings.synthetic,
             cohort_seed,
             settings.description,
             settings.synthetic_settings,
-            *((reports_kept, settings.wordings) if isinstance(settings, ReportedScans) else ()),
+            reports=(settings.cache or folder / CACHE) / "reports" if wordings else None,
+            wordings=wordings,
+            device=device,
         ), ()
     from prima_features.pretraining.sources.scans import find_scans
 

@@ -52,6 +52,7 @@ class SyntheticStudies:
         settings: what those of the scanners are drawn from.
         reports: folder where findings are kept once they are made; without it studies have none.
         wordings: of each report.
+        device: where brains are made. Those made on another differ by rounding.
     """
 
     def __init__(
@@ -62,10 +63,11 @@ class SyntheticStudies:
         settings: Settings = "usual",
         reports: Path | None = None,
         wordings: int = 1,
+        device: str = "cpu",
     ) -> None:
         self._settings = settings
         self._told = None if reports is None else Cache(reports, {"wording": WORDING, "wordings": wordings})
-        self._wordings = wordings
+        self._wordings, self._device = wordings, device
         self._count, self._seed = count, seed
         self._description = description or DEFAULT_DESCRIPTION
 
@@ -80,7 +82,7 @@ class SyntheticStudies:
             raise IndexError(f"there are {self._count} studies, and no number {number}")
         subject = draw_subject(self._seed, number)
         # Shared by a study's series, and only made where one of them is.
-        anatomy = cache(partial(build_anatomy, subject))
+        anatomy = cache(partial(build_anatomy, subject, self._device))
         truth = cache(lambda: measure(anatomy()))
         told = cache(lambda: traits(subject, anatomy(), truth()))
         scans = draw_acquisitions(self._seed, number, subject.site, settings=self._settings)

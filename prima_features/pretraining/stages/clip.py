@@ -95,14 +95,17 @@ class ClipStage(Stage[list[StudyBatch]]):
     def load(self, number: int) -> list[StudyBatch]:
         """This process's studies of a batch, augmented, in chunks."""
         items = self._sampler.batch(number)
-        studies = []
-        for place in share_of(items, self.accelerator.process_index, self.accelerator.num_processes):
-            chance = generator(self.settings.seed, "augment", number, place)
-            cached = self._train[items[place]]
-            wording = int(chance.integers(len(cached.wordings))) if len(cached.wordings) > 1 else 0
-            study = read_study(self._cohort, cached, wording)
-            studies.append(apply(study, draw(study, self.settings.augmentation, chance)))
+        places = share_of(items, self.accelerator.process_index, self.accelerator.num_processes)
+        studies = [self._read(items[place], number, place) for place in places]
         return [self._batch(chunk) for chunk in _chunks(studies, self._chunk)]
+
+    def _read(self, item: int, number: int, place: int) -> TrainingStudy:
+        """A training study, augmented as the place that it has in a batch says."""
+        chance = generator(self.settings.seed, "augment", number, place)
+        cached = self._train[item]
+        wording = int(chance.integers(len(cached.wordings))) if len(cached.wordings) > 1 else 0
+        study = read_study(self._cohort, cached, wording)
+        return apply(study, draw(study, self.settings.augmentation, chance))
 
     def backward(self, batch: list[StudyBatch], number: int) -> Mapping[str, Tensor]:
         """CLIP over the studies of all processes, patient discrimination over all their series."""

@@ -1,0 +1,148 @@
+"""Seeing that all that a run needs of its studies is in the cache, in one process or in several."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from prima_features.embedding.records import Failure
+from prima_features.errors import NothingUsableError, OutputError, SeriesError
+from prima_features.pretraining.cache import Cache
+from prima_features.pretraining.cohort import CachedSeries, CachedStudy, Cohort
+from prima_features.pretraining.records import RawSeries, RawStudy, Source
+
+logger = logging.getLogger(__name__)
+
+Make = Callable[[RawSeries], Mapping[str, Tensor]]
+"""Computes what is cached of a series; raises SeriesError where it cannot be used."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What came of one study."""
+
+    number: int
+    study: CachedStudy | None
+    """None where none of its series is usable."""
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class Filler:
+    """Fills a cache study by study; with `workers` it travels to other processes."""
+
+    source: Source
+    cache: Cache
+    make: Make
+
+    def __call__(self, number: int) -> Filled:
+        """See that every series of a study is in the cache."""
+        return Filled(number, *_fill_study(self.source[number], self.cache, self.make))
+
+
+def fill_cohort(
+    filler: Filler,
+    accelerator: Accelerator,
+    failures: Sequence[Failure] = (),
+    on_study: Callable[[int, int], None] = lambda done, total: None,
+    workers: int = 0,
+) -> Cohort:
+    """See that every series of every study is in the cache; processes share the work.
+
+    Here a bad series is caught, recorded with its reason and left out, and the rest goes on.
+
+    Args:
+        filler: of the cache.
+        accelerator: which of the run's processes this is.
+        failures: of what was left out before.
+        on_study: called with studies done and all studies.
+        workers: processes that this one starts for it; 0 does the work here. No more than there are CPUs.
+
+    Raises:
+        NothingUsableError: no series is usable.
+        OutputError: the cache cannot be written, or a worker was killed.
+    """
+    total, step = len(filler.source), accelerator.num_processes
+    numbers = range(accelerator.process_index, total, step)
+    workers = min(workers, os.cpu_count() or 1, len(numbers))
+    mine: list[Filled] = []
+    for filled in _in_workers(filler, numbers, workers) if workers else map(filler, numbers):
+        mine.append(filled)
+        on_study(min(len(mine) * step, total), total)
+    everything: list[Filled] = sorted(gather_object(mine), key=lambda filled: filled.number)
+    studies = tuple(filled.study for filled in everything if filled.study is not None)
+    all_failures = (*failures, *(failure for filled in everything for failure in filled.failures))
+    if not studies:
+        raise NothingUsableError("No study can be trained on: none has a usable series", all_failures)
+    return Cohort(studies, filler.cache, all_failures)
+
+
+def _in_workers(filler: Filler, numbers: Sequence[int], workers: int) -> Iterator[Filled]:
+    """What comes of each study, as it is done."""
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (filler,)) as pool:
+        try:
+            for future in as_completed([pool.submit(_work, number) for number in numbers]):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise OutputError(
+                "A process that fills the cache was killed, perhaps for want of memory: run the same command again "
+                "with fewer data.workers, and it goes on from what is cached"
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_filler: Filler
+"""Of a worker."""
+
+
+def _begin(filler: Filler) -> None:
+    global _filler
+    _filler = filler
+    # The workers share the CPUs, and are ended by the process that started them.
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _work(number: int) -> Filled:
+    return _filler(number)
+
+
+def _fill_study(study: RawStudy, cache: Cache, make: Make) -> tuple[CachedStudy | None, tuple[Failure, ...]]:
+    series, failures = [], []
+    for number, one in enumerate(study.series):
+        entry = cache.entry(f"{study.id}/{number}/{one.name}", one.fingerprint)
+        try:
+            if cache.load(entry) is None:
+                cache.save(entry, make(one))
+            series.append(CachedSeries(one.name, entry))
+        except SeriesError as error:
+            failures.append(Failure(study.id, one.stored_name, "read", str(error), error.hint))
+        except (RuntimeError, ValueError, ArithmeticError) as error:
+            # Another library's message may quote a path, and a DICOM path a patient's name.
+            logger.debug("%s failed", study.id, exc_info=error)
+            reason = f"unexpected {type(error).__name__}"
+            failures.append(Failure(study.id, one.stored_name, "read", reason, "see it with --debug"))
+    if not series:
+        return None, tuple(failures)
+    made = CachedStudy(
+        id=study.id,
+        subject=study.subject,
+        description=study.description,
+        series=tuple(series),
+        wordings=(study.findings,) if study.find is None else study.find(),
+        abnormal=study.abnormal,
+        split=study.split,
+    )
+    return made, tuple(failures)

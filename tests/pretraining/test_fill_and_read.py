@@ -1,0 +1,136 @@
+"""Other processes fill the cache and read the batches, and change nothing."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from safetensors.torch import load_file
+from torch import Tensor
+
+from prima_features.errors import OutputError, SeriesError, UsageError
+from prima_features.pretraining.build import Workplace, build_stage
+from prima_features.pretraining.cache import Cache
+from prima_features.pretraining.fill import Filler, fill_cohort
+from prima_features.pretraining.prefetch import Prefetch
+from prima_features.pretraining.records import RawSeries, RawStudy
+from prima_features.pretraining.settings import ClipTraining, read_settings
+from prima_features.pretraining.sources.rendered import RenderedSeries
+from prima_features.pretraining.stages.clip import ClipStage
+
+from .conftest import QUIET, TEXT
+
+
+def no_voxels() -> tuple[np.ndarray, np.ndarray]:
+    raise AssertionError("no voxels are read")
+
+
+@dataclass(frozen=True)
+class Some:
+    """So many studies of one series each."""
+
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, number: int) -> RawStudy:
+        series = RenderedSeries(str(number), str(number), no_voxels)
+        return RawStudy(f"study-{number}", str(number), "MRI", (series,), ("a finding",))
+
+    def __iter__(self) -> Iterator[RawStudy]:
+        return map(self.__getitem__, range(self.count))
+
+
+def square(series: RawSeries) -> Mapping[str, Tensor]:
+    if series.name == "3":
+        raise SeriesError("it is the third", hint="leave it out")
+    return {"square": torch.tensor(int(series.name) ** 2)}
+
+
+def die(series: RawSeries) -> Mapping[str, Tensor]:
+    if series.name == "2":
+        os._exit(9)
+    return square(series)
+
+
+def test_workers_fill_the_cache_as_one_process_does(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def fill(name: str, workers: int) -> list[tuple[str, int]]:
+        filler = Filler(Some(6), Cache(tmp_path / name, {}), square)
+        cohort = fill_cohort(
+            filler, Accelerator(cpu=True), (), lambda *done: seen.append(done), workers=workers
+        )
+        assert [failure.error for failure in cohort.failures] == ["it is the third"]
+        return [(study.id, int(cohort.tensors(study.series[0])["square"])) for study in cohort.studies]
+
+    assert fill("here", 0) == fill("there", 2) == [(f"study-{n}", n * n) for n in (0, 1, 2, 4, 5)]
+    assert seen == [(n, 6) for n in range(1, 7)] * 2
+
+
+def test_a_worker_that_is_killed_is_told_of(tmp_path: Path) -> None:
+    filler = Filler(Some(6), Cache(tmp_path, {}), die)
+    with pytest.raises(OutputError, match=r"was killed.*fewer data\.workers"):
+        fill_cohort(filler, Accelerator(cpu=True), workers=1)
+
+
+def test_made_brains_and_batches_are_the_same_from_other_processes(
+    tokenizer_model: Path, tmp_path: Path
+) -> None:
+    """The real source, tokenizer and cache, filled here and by two workers; batches read here and by two readers."""
+
+    def stage(name: str, workers: int) -> ClipStage:
+        folder = tmp_path / name
+        folder.mkdir()
+        path = folder / "settings.toml"
+        path.write_text(f"""
+output = "run"
+model = "{tokenizer_model}"
+batch = 2
+device = "cpu"
+content_weight = 1
+[data]
+synthetic = 3
+validation = 0.34
+workers = {workers}
+token_share = 0.1
+{QUIET}
+{TEXT}
+""")
+        built = build_stage(read_settings(ClipTraining, path), Workplace(folder, Accelerator(cpu=True)))
+        assert isinstance(built, ClipStage)
+        return built
+
+    here, there = stage("here", 0), stage("there", 2)
+    assert here.digest == there.digest
+    files = sorted(path.name for path in (tmp_path / "here" / "cache" / "latents").iterdir())
+    assert files
+    for name in files:
+        one, other = (load_file(tmp_path / where / "cache" / "latents" / name) for where in ("here", "there"))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+    in_turn = list(Prefetch(here.load, 0, 4, ahead=0))
+    for readers in (1, 2):
+        read = list(Prefetch(here.load, 0, 4, ahead=0, readers=readers))
+        assert len(read) == 4
+        for (batch,), (same,) in zip(in_turn, read, strict=True):
+            assert torch.equal(batch.tokens.values, same.tokens.values)
+            assert batch.names == same.names and torch.equal(batch.ids, same.ids)
+
+
+@pytest.mark.parametrize("readers", [0, 2])
+def test_what_a_batch_raises_is_raised_as_it_is(readers: int) -> None:
+    def load(number: int) -> int:
+        if number == 2:
+            raise UsageError("the third batch is bad")
+        return number
+
+    batches = iter(Prefetch(load, 0, 4, ahead=1, readers=readers))
+    assert [next(batches), next(batches)] == [0, 1]
+    with pytest.raises(UsageError, match=r"^the third batch is bad$"):
+        next(batches)
