@@ -9,7 +9,8 @@ and volumes of bright and dark tissue.
     python benchmarks/default_model.py --model prima-synth --work /tmp/brains --json
 
 Studies are made once and kept in --work with their latents, so that another model with the same tokenizer takes little.
-With --real, the sequence classifier is also put on scans of a folder. `--also NAME=DIR` adds models, such as ablations.
+With --real, the sequence classifier is also put on scans of a folder. `--also NAME=DIR` adds models, such as ablations,
+and `--nameless NAME` gives one of them no names of sequences.
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ class Setup:
     settings: str
     pairs: int
     """Subjects that are scanned twice."""
+    nameless: frozenset[str] = frozenset()
+    """Models, by name, that have learnt without the sequences' names and see none."""
 
 
 def main() -> None:
@@ -98,6 +101,9 @@ def main() -> None:
     parser.add_argument("--model", default="prima-synth")
     parser.add_argument("--untrained", default="prima-untrained", help="a network that has learnt nothing")
     parser.add_argument("--also", action="append", default=[], metavar="NAME=DIR", help="another model")
+    parser.add_argument(
+        "--nameless", action="append", default=[], metavar="NAME", help="one of --also that sees no names"
+    )
     parser.add_argument("--studies", type=int, default=400)
     parser.add_argument("--pairs", type=int, default=100, help="subjects that are scanned twice")
     parser.add_argument("--seed", type=int, default=9001)
@@ -108,8 +114,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
     also = [tuple(item.split("=", 1)) for item in chosen.also]
+    if unknown := set(chosen.nameless) - {name for name, _ in also}:
+        parser.error(f"--nameless {min(unknown)}: no --also has that name")
     models = (("trained", chosen.model), ("untrained", chosen.untrained), *also)
-    setup = Setup(chosen.work, models, chosen.seed, chosen.settings, chosen.pairs)
+    setup = Setup(chosen.work, models, chosen.seed, chosen.settings, chosen.pairs, frozenset(chosen.nameless))
     studies = make_all(setup, chosen.studies, chosen.workers)
     result = {
         "studies": len(studies),
@@ -170,7 +178,9 @@ def one_study(setup: Setup, index: int) -> dict[str, Any]:
     path = setup.work / f"{setup.settings}-{setup.seed}-{index:05d}.npz"
     kept = dict(np.load(path, allow_pickle=False)) if path.is_file() else {}
     missing = tuple(
-        (name, place) for name, place in setup.models if str(kept.get(f"{name}/of")) != _digest(place)
+        (name, place)
+        for name, place in setup.models
+        if str(kept.get(f"{name}/of")) != _of(setup, name, place)
     )
     if kept and not missing:
         return kept
@@ -184,11 +194,11 @@ def one_study(setup: Setup, index: int) -> dict[str, Any]:
         made["row"] = json.dumps(row(subject, truth, scans, setup.settings, subject.id))
         made["findings"] = json.dumps(findings(write_report(subject, truth, scans)))
         made["intensities"] = intensities(scans, [volume for volume, _ in series()])
-    made |= encoded(missing, scans, Kept(path.with_suffix(""), series))
+    made |= encoded(setup, missing, scans, Kept(path.with_suffix(""), series))
     if index < setup.pairs:
         again = draw_acquisitions(setup.seed + 1, index, subject.site, settings=setup.settings)
         other = Kept(path.with_name(f"{path.stem}-again"), lambda: cut_all(subject, again, anatomy()))
-        made |= {f"again/{key}": value for key, value in encoded(missing, again, other).items()}
+        made |= {f"again/{key}": value for key, value in encoded(setup, missing, again, other).items()}
     write(path, made)
     return dict(np.load(path, allow_pickle=False))
 
@@ -241,14 +251,15 @@ def cut_all(
 
 
 def encoded(
-    models: Sequence[tuple[str, str]], scans: Sequence[Acquisition], kept: Kept
+    setup: Setup, models: Sequence[tuple[str, str]], scans: Sequence[Acquisition], kept: Kept
 ) -> dict[str, np.ndarray]:
     """Vectors of a study by each model: `NAME/study`, `NAME/clip` and `NAME/unnamed` (series, their names hidden)."""
     names = [series_name(scan.description, scan.protocol) or scan.sequence for scan in scans]
     found: dict[str, np.ndarray] = {}
     for name, place in models:
-        study, unnamed = vectors(load(place), kept.latents(place), names)
-        found[f"{name}/of"] = np.array(_digest(place))
+        told = [UNKNOWN_NAME] * len(names) if name in setup.nameless else names
+        study, unnamed = vectors(load(place), kept.latents(place), told)
+        found[f"{name}/of"] = np.array(_of(setup, name, place))
         found[f"{name}/study"], found[f"{name}/clip"] = study
         found[f"{name}/unnamed"] = unnamed
     return found
@@ -271,6 +282,11 @@ def vectors(
 def load(place: str) -> PrimaModel:
     """A model, read once a process."""
     return PrimaModel.from_pretrained(place)
+
+
+def _of(setup: Setup, name: str, place: str) -> str:
+    """What a model's vectors were made with."""
+    return _digest(place) + (" nameless" if name in setup.nameless else "")
 
 
 @cache

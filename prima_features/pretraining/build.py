@@ -109,9 +109,9 @@ def _latents(settings: Training, data: Scans, begun: Start, reach: int, place: W
 def _cohort(data: Scans, seed: int, cache: Cache, make: Make, place: Workplace) -> Cohort:
     accelerator = place.accelerator
     with accelerator.main_process_first():  # which writes down whom pseudonyms stand for
-        source, failures = open_source(
-            data, seed, place.folder, reports_of(data), device=str(accelerator.device)
-        )
+        # Brains need operations that other accelerators lack.
+        device = str(accelerator.device) if accelerator.device.type == "cuda" else "cpu"
+        source, failures = open_source(data, seed, place.folder, reports_of(data), device=device)
     return fill_cohort(Filler(source, cache, make), accelerator, failures, place.on_study, data.workers)
 
 

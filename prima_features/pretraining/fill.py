@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 import torch
 from accelerate import Accelerator
@@ -20,6 +21,7 @@ from prima_features.embedding.records import Failure
 from prima_features.errors import NothingUsableError, OutputError, SeriesError
 from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.cohort import CachedSeries, CachedStudy, Cohort
+from prima_features.pretraining.cpus import share_of_cpus
 from prima_features.pretraining.records import RawSeries, RawStudy, Source
 
 logger = logging.getLogger(__name__)
@@ -40,14 +42,18 @@ class Filled:
 
 @dataclass(frozen=True)
 class Filler:
-    """Fills a cache study by study; with `workers` it travels to other processes."""
+    """Fills a cache study by study; for `workers` all of it has to pickle."""
 
     source: Source
     cache: Cache
     make: Make
 
     def __call__(self, number: int) -> Filled:
-        """See that every series of a study is in the cache."""
+        """See that every series of a study is in the cache.
+
+        Raises:
+            OutputError: the cache cannot be written, or the GPU's memory does not do.
+        """
         return Filled(number, *_fill_study(self.source[number], self.cache, self.make))
 
 
@@ -67,15 +73,15 @@ def fill_cohort(
         accelerator: which of the run's processes this is.
         failures: of what was left out before.
         on_study: called with studies done and all studies.
-        workers: processes that this one starts for it; 0 does the work here. No more than there are CPUs.
+        workers: processes that this one starts for it, no more than its share of the CPUs; 0 does the work here.
 
     Raises:
         NothingUsableError: no series is usable.
-        OutputError: the cache cannot be written, or a worker was killed.
+        OutputError: the cache cannot be written, the GPU's memory does not do, or a worker ended early.
     """
     total, step = len(filler.source), accelerator.num_processes
     numbers = range(accelerator.process_index, total, step)
-    workers = min(workers, os.cpu_count() or 1, len(numbers))
+    workers = min(workers, share_of_cpus(step), len(numbers))
     mine: list[Filled] = []
     for filled in _in_workers(filler, numbers, workers) if workers else map(filler, numbers):
         mine.append(filled)
@@ -90,29 +96,39 @@ def fill_cohort(
 
 def _in_workers(filler: Filler, numbers: Sequence[int], workers: int) -> Iterator[Filled]:
     """What comes of each study, as it is done."""
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (filler,)) as pool:
-        try:
-            for future in as_completed([pool.submit(_work, number) for number in numbers]):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise OutputError(
-                "A process that fills the cache was killed, perhaps for want of memory: run the same command again "
-                "with fewer data.workers, and it goes on from what is cached"
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    level = logging.getLogger().getEffectiveLevel()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (filler, level))
+    try:
+        for future in as_completed([pool.submit(_work, number) for number in numbers]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise OutputError(
+            "A process that fills the cache ended early: for want of memory (set fewer data.workers), or because a "
+            "script that starts the run lacks 'if __name__ == \"__main__\":'. The same command goes on from what is "
+            "cached"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 _filler: Filler
 """Of a worker."""
 
 
-def _begin(filler: Filler) -> None:
+def _begin(filler: Filler, level: int) -> None:
     global _filler
     _filler = filler
-    # The workers share the CPUs, and are ended by the process that started them.
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    torch.set_num_threads(1)  # the workers share the CPUs
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started them ends them
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A worker whose parent was killed would wait for ever, and hold the GPU's memory."""
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(number: int) -> Filled:
@@ -129,6 +145,11 @@ def _fill_study(study: RawStudy, cache: Cache, make: Make) -> tuple[CachedStudy 
             series.append(CachedSeries(one.name, entry))
         except SeriesError as error:
             failures.append(Failure(study.id, one.stored_name, "read", str(error), error.hint))
+        except torch.OutOfMemoryError as error:  # no fault of the series, which another time would be there
+            raise OutputError(
+                "The GPU's memory is full: set fewer data.workers, or free it; the same command goes on from what "
+                "is cached"
+            ) from error
         except (RuntimeError, ValueError, ArithmeticError) as error:
             # Another library's message may quote a path, and a DICOM path a patient's name.
             logger.debug("%s failed", study.id, exc_info=error)

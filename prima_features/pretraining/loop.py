@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from prima_features.errors import PrimaError
 from prima_features.pretraining.checkpoint import Checkpoints
+from prima_features.pretraining.cpus import share_of_cpus
 from prima_features.pretraining.gather import sum_gradients
 from prima_features.pretraining.optimiser import build_optimiser
 from prima_features.pretraining.prefetch import Prefetch
@@ -104,7 +105,9 @@ class Loop:
         first = progress.step * settings.accumulation
         last = settings.steps * settings.accumulation
         started, measured = time.monotonic(), []
-        batches = Prefetch(self.stage.load, first, last, settings.prefetch, settings.readers)
+        readers = min(settings.readers, share_of_cpus(self.accelerator.num_processes))
+        on_gpu = self.accelerator.device.type == "cuda"
+        batches = Prefetch(self.stage.load, first, last, settings.prefetch, readers, on_gpu)
         for number, batch in enumerate(batches, first):
             with self.accelerator.accumulate():
                 measured.append(self.stage.backward(batch, number))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import get_all_start_methods
 from typing import Generic, TypeVar
 
-import torch
 from torch.utils.data import DataLoader, Dataset
 
-from prima_features.errors import PrimaError
+from prima_features.errors import OutputError, PrimaError, UsageError
 
 Batch = TypeVar("Batch")
 
@@ -23,13 +23,26 @@ class Prefetch(Generic[Batch]):
         start, stop: numbers, as of `range`.
         ahead: how many a thread reads before they are asked for; 0 reads each when it is.
         readers: processes that read in its place, each one batch ahead. They are forks of this one.
+        pin: put what they read where a GPU copies from without waiting.
+
+    Raises:
+        UsageError: readers are asked for, and the system cannot fork.
+        OutputError: a reader ended early.
     """
 
     def __init__(
-        self, load: Callable[[int], Batch], start: int, stop: int, ahead: int, readers: int = 0
+        self,
+        load: Callable[[int], Batch],
+        start: int,
+        stop: int,
+        ahead: int,
+        readers: int = 0,
+        pin: bool = False,
     ) -> None:
+        if readers and "fork" not in get_all_start_methods():
+            raise UsageError("readers need a system that can fork, such as Linux: set readers to 0")
         self._load, self._numbers = load, range(start, stop)
-        self._ahead, self._readers = ahead, readers
+        self._ahead, self._readers, self._pin = ahead, readers, pin
 
     def __iter__(self) -> Iterator[Batch]:
         if self._readers:
@@ -61,14 +74,22 @@ class Prefetch(Generic[Batch]):
             sampler=self._numbers,
             num_workers=self._readers,
             prefetch_factor=1,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=self._pin,
             multiprocessing_context="fork",
             worker_init_fn=_ignore_interrupts,
         )
-        for batch in loader:
-            if isinstance(batch, PrimaError):
-                raise batch
-            yield batch
+        try:
+            for batch in loader:
+                if isinstance(batch, PrimaError):
+                    raise batch
+                yield batch
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker"):
+                raise
+            raise OutputError(
+                "A process that reads batches ended early, for want of memory or of shared memory (/dev/shm): set "
+                "fewer readers; the same command goes on from the last checkpoint"
+            ) from error
 
 
 class _Batches(Dataset[Batch]):

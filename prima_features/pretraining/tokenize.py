@@ -32,6 +32,7 @@ class MakeSubvolumes:
 
     preprocessing: Preprocessing
     dtype: torch.dtype
+    """In which they are kept."""
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -39,7 +40,11 @@ class MakeSubvolumes:
         return {"preprocessing": asdict(self.preprocessing), "type": _name(self.dtype)}
 
     def __call__(self, series: RawSeries) -> Mapping[str, Tensor]:
-        """Raises SeriesError where the series cannot be used."""
+        """The different subvolumes (U, short, long, long) of a series, brightness 0 to 1, under `token_pool.TENSOR`.
+
+        Raises:
+            SeriesError: the series cannot be used.
+        """
         values = cut(series.volume(self.preprocessing), self.preprocessing).values
         return {token_pool.TENSOR: torch.from_numpy(values).to(self.dtype)}
 
@@ -60,20 +65,27 @@ class MakeLatents:
     seed: int
     """Of the tokens that are drawn."""
     dtype: torch.dtype
+    """In which latents are kept."""
 
     @property
     def settings(self) -> dict[str, Any]:
         """What they depend on beside the series; JSON types."""
+        drawn_by = {} if self.share == 1 else {"seed": self.seed}
         return {
             "preprocessing": asdict(self.preprocessing),
             "tokenizer": digest_of(self.prima.tokenizer.encoder.state_dict()),
             "reach": self.reach,
             "share": self.share,
             "type": _name(self.dtype),
+            **drawn_by,
         }
 
     def __call__(self, series: RawSeries) -> Mapping[str, Tensor]:
-        """Raises SeriesError where the series cannot be used."""
+        """What `Cohort.tokens` reads.
+
+        Raises:
+            SeriesError: the series cannot be used.
+        """
         subvolumes, counts = cut_widely(series.volume(self.preprocessing), self.preprocessing, self.reach)
         truth = dict(series.truth(subvolumes, self.preprocessing))
         rare = truth.pop(RARE, None)

@@ -1,7 +1,10 @@
 """Other processes fill the cache and read the batches, and change nothing."""
 
 import os
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +78,7 @@ def test_workers_fill_the_cache_as_one_process_does(tmp_path: Path) -> None:
 
 def test_a_worker_that_is_killed_is_told_of(tmp_path: Path) -> None:
     filler = Filler(Some(6), Cache(tmp_path, {}), die)
-    with pytest.raises(OutputError, match=r"was killed.*fewer data\.workers"):
+    with pytest.raises(OutputError, match=r"ended early.*fewer data\.workers"):
         fill_cohort(filler, Accelerator(cpu=True), workers=1)
 
 
@@ -134,3 +137,54 @@ def test_what_a_batch_raises_is_raised_as_it_is(readers: int) -> None:
     assert [next(batches), next(batches)] == [0, 1]
     with pytest.raises(UsageError, match=r"^the third batch is bad$"):
         next(batches)
+
+
+SCRIPT = """
+import os, sys, time
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from prima_features.pretraining.cache import Cache
+from prima_features.pretraining.fill import Filler, fill_cohort
+from prima_features.pretraining.records import RawStudy
+from prima_features.pretraining.sources.rendered import RenderedSeries
+
+
+def slow(series):
+    (Path(sys.argv[1]) / f"{os.getpid()}.pid").touch()
+    time.sleep(60)
+    return {"x": torch.zeros(1)}
+
+
+def nothing():
+    raise AssertionError
+
+
+if __name__ == "__main__":
+    series = (RenderedSeries("T1", "1", nothing),)
+    studies = [RawStudy(str(n), str(n), "MRI", series, ("x",)) for n in range(4)]
+    fill_cohort(Filler(studies, Cache(Path(sys.argv[1]) / "cache", {}), slow), Accelerator(cpu=True), workers=1)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for the process in /proc")
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "run.py").write_text(SCRIPT)
+    parent = subprocess.Popen([sys.executable, tmp_path / "run.py", tmp_path])
+    assert until(lambda: list(tmp_path.glob("*.pid")), 60)
+    parent.kill()
+    parent.wait()
+    worker = int(next(tmp_path.glob("*.pid")).stem)
+    assert until(lambda: not Path(f"/proc/{worker}").exists(), 20)
+
+
+def until(true: Callable[[], object], seconds: float) -> bool:
+    """Whether something came true in time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if true():
+            return True
+        time.sleep(0.1)
+    return False

@@ -111,7 +111,8 @@ class Training:
     prefetch: int = 2
     """Batches that a thread reads ahead while the networks compute."""
     readers: int = 0
-    """Processes that read batches in place of the thread, one ahead each: for a GPU that a thread cannot keep busy."""
+    """Processes that read batches in place of the thread, one ahead each: for a GPU that a thread cannot keep busy.
+    No more are started than there are CPUs."""
     nan_limit: int = 20
     """A step whose loss or gradient is not finite is skipped; after so many in a run it is stopped."""
     export: Literal["last", "best"] = "last"

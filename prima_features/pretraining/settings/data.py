@@ -43,7 +43,7 @@ class Scans:
     cache_type: Literal["float16", "float32"] = "float16"
     """Number type of what is cached."""
     workers: int = 0
-    """Processes that each process of the run starts to fill the cache, at most as many as there are CPUs; 0 fills it
+    """Processes that each process of the run starts to fill the cache, no more than its share of the CPUs; 0 fills it
     without."""
     token_share: float = 1.0
     """Share of each series' tokens whose latents are cached, drawn at random, and of synthetic ones all that lesions

@@ -47,7 +47,8 @@ class Stage(ABC, Generic[Batch]):
 
     @abstractmethod
     def load(self, number: int) -> Batch:
-        """This process's part of a batch, on the CPU: a pure function of the number. May run in a thread."""
+        """This process's part of a batch, on the CPU: a pure function of the number. May run in a thread, or in a
+        fork of the process, from which the batch is sent; it must not touch a GPU."""
 
     @abstractmethod
     def backward(self, batch: Batch, number: int) -> Mapping[str, Tensor]:
