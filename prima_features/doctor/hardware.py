@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prima_features.doctor.check import Check, Setup, failed, passed, size, warned
+from prima_features.embedding.cores import usable_cores
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +35,7 @@ def device(setup: Setup) -> Iterator[Check]:
     elif setup.device == "auto" and _has_nvidia_driver():
         yield _unseen_gpu()
     else:
-        yield passed("device", f"{picked}, {_cores()} cores for this process")
+        yield passed("device", f"{picked}, {usable_cores()} cores for this process")
 
 
 def memory(setup: Setup) -> Iterator[Check]:
@@ -84,13 +85,6 @@ def _unseen_gpu() -> Check:
         return warned("device", found, f"CUDA_VISIBLE_DEVICES is {hidden!r}: unset it, or ask for a GPU")
     remedy = f"nvidia-smi must list a GPU and a driver for CUDA {torch.version.cuda}; update the driver or {_INSTALL}"
     return warned("device", found, remedy)
-
-
-def _cores() -> int:
-    """Cores that this process may use, which a job's limit can make fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _available_memory(total: float) -> float:

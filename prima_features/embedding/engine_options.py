@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Literal
 
+from prima_features.embedding.cores import usable_cores
 from prima_features.volumes import ReadOptions
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -38,6 +38,5 @@ class EngineOptions:
         """Processes that read: as told, else one a core, four at most where the CPU also computes."""
         if self.workers is not None:
             return self.workers
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         gpus = sum(device.startswith("cuda") for device in self.devices)
-        return min(cores, 8 * gpus if gpus else 4)
+        return min(usable_cores(), 8 * gpus if gpus else 4)

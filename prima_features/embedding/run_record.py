@@ -8,7 +8,6 @@ or a command where the source is DICOM.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import secrets
 import time
@@ -22,6 +21,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from prima_features._version import __version__
+from prima_features.embedding.cores import usable_cores
 from prima_features.embedding.disk import replacing
 from prima_features.embedding.memory import PeakMemory
 from prima_features.embedding.read import Embeddings
@@ -134,7 +134,7 @@ def new_record(kind: Literal["embed", "merge"]) -> Record:
         "kind": kind,
         "started": datetime.now(UTC).isoformat(timespec="milliseconds"),  # two runs may share a second
         "versions": {"prima-features": __version__, "python": platform.python_version()} | _versions(),
-        "machine": {"system": platform.platform(), "processor": _processor(), "cores": _cores()},
+        "machine": {"system": platform.platform(), "processor": _processor(), "cores": usable_cores()},
     }
 
 
@@ -242,10 +242,6 @@ def _versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:
