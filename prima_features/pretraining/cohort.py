@@ -53,7 +53,7 @@ class Cohort:
     def digest(self) -> str:
         """Changes when the studies do, so that a run is not resumed on others."""
         rows = [
-            (study.id, study.description, study.wordings, study.abnormal, study.split,
+            (study.id, study.subject, study.description, study.wordings, study.abnormal, study.split,
              [(series.name, series.entry.inputs) for series in study.series])
             for study in self.studies
         ]  # fmt: skip

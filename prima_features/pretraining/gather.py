@@ -29,6 +29,8 @@ def gather_rows(rows: Tensor) -> Tensor:
     dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
     lengths = [int(count) for count in counts]
     padded = rows.new_zeros(max(lengths), *rows.shape[1:])
+    if not padded.numel():  # no library need bear that
+        return rows.new_zeros(sum(lengths), *rows.shape[1:])
     padded[: len(rows)] = rows.detach()
     parts = [torch.empty_like(padded) for _ in lengths]
     dist.all_gather(parts, padded)

@@ -99,9 +99,11 @@ def pretrain(stage: str, path: Path, *, fresh: bool = False, callbacks: Callback
 
 def check_processes(settings: Training, processes: int) -> None:
     """Raise UsageError where a batch cannot be divided among the processes."""
-    if settings.batch % processes:
+    unit = processes * settings.together
+    if settings.batch % unit:
         raise UsageError(
-            f"batch is {settings.batch}, which {processes} processes cannot share evenly: make it a multiple"
+            f"batch is {settings.batch}, which {processes} processes cannot share evenly: make it a multiple of "
+            f"{unit}"
         )
 
 

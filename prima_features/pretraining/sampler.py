@@ -33,7 +33,7 @@ class Sampler:
     ) -> None:
         if len(set(keys)) < batch:
             raise UsageError(
-                f"batch is {batch}, and there are only {len(set(keys))} different {what} to train on: lower it"
+                f"batch takes {batch} different {what}, and there are only {len(set(keys))} to train on: lower it"
             )
         self._keys, self._batch, self._seed = list(keys), batch, seed
         self._entries = np.repeat(np.arange(len(keys)), repeats)

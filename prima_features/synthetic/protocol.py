@@ -95,6 +95,7 @@ def draw_acquisitions(
     *,
     settings: Settings = "usual",
     sequences: tuple[Sequence, ...] | None = None,
+    visit: int = 0,
 ) -> tuple[Acquisition, ...]:
     """The series of one study at a site. Nothing of the subject plays a part.
 
@@ -102,8 +103,9 @@ def draw_acquisitions(
         settings: which of `RANGES` scanner settings are drawn from.
         sequences: which series; by default T1w, T2w, FLAIR, DWI and ADC, and in half of the studies T1w with
             contrast agent.
+        visit: which study of the subject it is, from 0.
     """
-    rng = generator(seed, index, "study")
+    rng = generator(seed, index, f"study {visit}" if visit else "study")
     place, ranges = SITES[site], RANGES[settings]
     if sequences is None:
         sequences = (*PLAIN, "T1c") if rng.random() < 0.5 else PLAIN

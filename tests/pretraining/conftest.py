@@ -86,6 +86,33 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def visits(bids: Path, reports: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same subjects, some of whom come again, one of them twice; and their reports. Of the two that are held out
+    one comes again."""
+    root = tmp_path_factory.mktemp("visits")
+    head, *told = reports.read_text().splitlines()
+    rows = [head]
+    for number, row in enumerate(told):
+        subject, rest = row.split("\t", 1)
+        for session in range(1, 1 + {0: 3, 1: 2, 2: 2, 3: 2, 6: 2}.get(number, 1)):
+            study = f"{subject}_ses-{session}"
+            rows.append(f"{study}\t{rest}")
+            anat = root / subject / f"ses-{session}" / "anat"
+            anat.mkdir(parents=True)
+            for path in sorted((bids / subject / "anat").iterdir()):
+                image = nib.load(path)
+                noise = np.random.default_rng(session).integers(0, 40, image.shape)
+                seen = nib.Nifti1Image(
+                    image.get_fdata().astype(np.int16) + noise.astype(np.int16), image.affine
+                )
+                nib.save(seen, anat / path.name.replace(subject, study))
+    (root / "dataset_description.json").write_text((bids / "dataset_description.json").read_text())
+    table = tmp_path_factory.mktemp("visit-reports") / "reports.tsv"
+    table.write_text("\n".join(rows) + "\n")
+    return root, table
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Writes settings to a file in the test's folder."""

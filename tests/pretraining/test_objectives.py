@@ -13,6 +13,8 @@ from prima_features.encoder.tokenizer import Tokenizer
 from prima_features.pretraining.objectives import (
     clip_loss,
     level_loss,
+    pair_accuracy,
+    pair_loss,
     patient_accuracy,
     patient_loss,
     presence_loss,
@@ -68,6 +70,40 @@ def test_the_clip_loss_ignores_lengths_and_the_order_of_the_batch() -> None:
     torch.testing.assert_close(clip_loss(3 * images[order], texts[order], torch.tensor([0.5])), loss)
 
 
+def test_other_reports_of_a_subject_are_no_wrong_answers_to_clip() -> None:
+    images, texts, temperature = torch.randn(4, 3), torch.randn(4, 3), torch.tensor([0.7])
+    cosine = torch.nn.functional.normalize(images) @ torch.nn.functional.normalize(texts).T
+    scaled = (cosine * temperature.exp()).exp()
+    expected = torch.tensor(0.0)
+    for i, others in enumerate(([2, 3], [2, 3], [0, 1], [0, 1])):
+        expected += -(scaled[i, i] / scaled[i, [i, *others]].sum()).log()
+        expected += -(scaled[i, i] / scaled[[i, *others], i].sum()).log()
+    found = clip_loss(images, texts, temperature, torch.tensor([0, 0, 1, 1]))
+    torch.testing.assert_close(found, expected / 8)
+    torch.testing.assert_close(
+        clip_loss(images, texts, temperature, torch.arange(4)), clip_loss(images, texts, temperature)
+    )
+
+
+def test_pairs_recognise_their_partner_among_all_others() -> None:
+    vectors = torch.randn(6, 5)
+    cosine = torch.nn.functional.normalize(vectors) @ torch.nn.functional.normalize(vectors).T
+    partner = [1, 0, 3, 2, 5, 4]
+    each = [
+        -(
+            cosine[i, partner[i]] / 0.2
+            - torch.tensor([cosine[i, j] / 0.2 for j in range(6) if j != i]).logsumexp(0)
+        )
+        for i in range(6)
+    ]
+    torch.testing.assert_close(pair_loss(vectors, 0.2), torch.stack(each).mean())
+    torch.testing.assert_close(pair_loss(torch.ones(6, 5)), torch.tensor(5.0).log())
+    nearest = torch.repeat_interleave(torch.eye(3), 2, 0)
+    assert pair_loss(nearest) < 1e-3
+    assert pair_accuracy(nearest[::2], 2 * nearest[1::2], torch.arange(3)) == 1
+    assert pair_accuracy(nearest[::2], nearest[[1, 4]], torch.tensor([1, 2])) == 0.5
+
+
 def test_series_alone_in_their_study_are_left_out() -> None:
     vectors = torch.randn(4, 3, requires_grad=True)
     assert patient_loss(vectors, torch.arange(4)) == 0
@@ -76,6 +112,19 @@ def test_series_alone_in_their_study_are_left_out() -> None:
     logits = (vectors @ vectors.T / 0.1).masked_fill(torch.eye(4, dtype=torch.bool), -10)
     mass = logits.softmax(1)[[0, 1], [1, 0]]
     torch.testing.assert_close(patient_loss(vectors, study), -mass.log().sum(), atol=1e-4, rtol=1e-4)
+
+
+def test_a_subjects_other_studies_are_not_compared_with() -> None:
+    vectors, study = torch.randn(6, 3), torch.tensor([0, 0, 1, 1, 2, 2])
+    mass = torch.tensor(0.0)
+    for i, (sibling, others) in enumerate(zip([1, 0, 3, 2], [[4, 5]] * 4, strict=True)):
+        products = (vectors[i] @ vectors.T / 0.1).exp()
+        mass -= (products[sibling] / (products[[sibling, *others]].sum() + np.exp(-10))).log()
+    for i, sibling in ((4, 5), (5, 4)):
+        products = (vectors[i] @ vectors.T / 0.1).exp()
+        mass -= (products[sibling] / (products[[sibling, 0, 1, 2, 3]].sum() + np.exp(-10))).log()
+    found = patient_loss(vectors, study, subject=torch.tensor([0, 0, 0, 0, 1, 1]))
+    torch.testing.assert_close(found, mass, atol=1e-4, rtol=1e-4)
 
 
 def test_the_patient_loss_stays_finite_where_a_mass_underflows() -> None:

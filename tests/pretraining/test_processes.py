@@ -33,9 +33,9 @@ torch.set_num_threads(1)
 torch.distributed.init_process_group("gloo")
 from prima_features.pretraining.run import pretrain
 for stage in sys.argv[2:]:
-    pretrain(stage, Path(sys.argv[1]) / stage / "s.toml")
+    pretrain(stage.split()[0], Path(sys.argv[1]) / stage / "s.toml")
 """
-STAGES = ("tokenizer", "names", "clip", "heads")
+STAGES = ("tokenizer", "names", "clip", "clip pairs", "heads")
 
 
 def measured(folder: Path, name: str) -> list[float]:
@@ -64,7 +64,9 @@ OPTIMISER = "[optimiser]\nlr = 1e-2\neps = 0.1\n"
 """Steps far larger than the agreement asked for, and in proportion to the gradient."""
 
 
-def settings_of(stage: str, bids: Path, reports: Path, model: Path, folder: Path) -> str:
+def settings_of(
+    stage: str, bids: Path, reports: Path, visits: tuple[Path, Path], model: Path, folder: Path
+) -> str:
     match stage:
         case "tokenizer":
             text = tokenizer_settings(bids, steps=5, more="revive_every = 2")
@@ -74,6 +76,8 @@ def settings_of(stage: str, bids: Path, reports: Path, model: Path, folder: Path
             # Several chunks in each process, all augmentations on, two batches a step, and what is not Prima's.
             more = "chunk = 1\naccumulation = 2\nwords_weight = 2\ntell_apart = true"
             text = clip_settings(bids, reports, model, steps=5, more=more)
+        case "clip pairs":
+            text = clip_settings(*visits, model, steps=5, more="chunk = 1\npair_weight = 1")
         case _:
             label_table(bids, model, folder)
             text = heads_settings(model)
@@ -89,7 +93,13 @@ def label_table(bids: Path, model: Path, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def both(bids: Path, reports: Path, tokenizer_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def both(
+    bids: Path,
+    reports: Path,
+    visits: tuple[Path, Path],
+    tokenizer_model: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """Each stage trained by one process in `one/STAGE`, and by two, which torchrun starts, in `two/STAGE`."""
     if not dist.is_gloo_available():
         pytest.skip("this torch has no gloo")
@@ -98,12 +108,12 @@ def both(bids: Path, reports: Path, tokenizer_model: Path, tmp_path_factory: pyt
         for stage in STAGES:
             folder = root / name / stage
             folder.mkdir(parents=True)
-            text = settings_of(stage, bids, reports, tokenizer_model, folder)
+            text = settings_of(stage, bids, reports, visits, tokenizer_model, folder)
             if not torch.cuda.is_available():  # as most settings are: no device is named
                 text = text.replace('device = "cpu"\n', "")
             (folder / "s.toml").write_text(text)
     for stage in STAGES:
-        pretrain(stage, root / "one" / stage / "s.toml")
+        pretrain(stage.split()[0], root / "one" / stage / "s.toml")
     (root / "both.py").write_text(BOTH)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
@@ -124,7 +134,10 @@ def test_two_processes_train_as_one_does(stage: str, both: Path) -> None:
     assert len(measured(one, "loss")) == 5
     np.testing.assert_allclose(measured(two, "loss"), measured(one, "loss"), atol=1e-5, rtol=0)
     # Adam hides a wrong scale of all gradients, their norm does not.
-    np.testing.assert_allclose(measured(two, "gradient_norm"), measured(one, "gradient_norm"), rtol=1e-4)
+    np.testing.assert_allclose(
+        measured(two, "gradient_norm"), measured(one, "gradient_norm"), rtol=1e-4, atol=1e-8
+    )
+    assert ("pair_accuracy" in validation(one)) == (stage == "clip pairs")
     for name, value in validation(one).items():
         assert validation(two)[name] == pytest.approx(value, abs=1e-5)
     for file in one.glob("*.safetensors"):
@@ -141,6 +154,12 @@ def test_batches_that_two_processes_cannot_share_are_refused(write: Write, bids:
     check_processes(settings, 4)
     with pytest.raises(UsageError, match="batch is 8, which 3 processes cannot share evenly"):
         check_processes(settings, 3)
+    pairs = read_stage("clip", write(clip_settings(bids, bids, bids, more="pair_weight = 1")))
+    check_processes(pairs, 2)
+    with pytest.raises(
+        UsageError, match=r"batch is 4, which 4 processes cannot share .*: make it a multiple of 8"
+    ):
+        check_processes(pairs, 4)
 
 
 def test_killed_at_any_moment_it_leaves_a_checkpoint_that_loads(

@@ -1,10 +1,14 @@
 """Which studies are drawn, held out and divided among processes."""
 
 from collections import Counter
+from itertools import permutations
 
+import numpy as np
 import pytest
 
 from prima_features.errors import UsageError
+from prima_features.pretraining.cohort import CachedStudy
+from prima_features.pretraining.groups import drawn_from, grouped
 from prima_features.pretraining.sampler import Sampler, share_of
 from prima_features.pretraining.split import held_out
 
@@ -41,6 +45,22 @@ def test_series_of_one_name_never_meet_in_a_batch() -> None:
         assert len({names[item] for item in batch}) == 3
 
 
+def test_two_studies_of_a_subject_are_drawn_where_it_has_them() -> None:
+    studies = [
+        CachedStudy(f"{subject}{visit}", subject, "", (), ((),), False, "")
+        for visit in range(3)
+        for subject in "abc"[: 3 - visit]
+    ]
+    assert [len(group) for group in grouped(studies, 1)] == [1] * 6
+    thrice, twice, once = grouped(studies, 2)
+    assert [study.id for study in thrice] == ["a0", "a1", "a2"]
+    draws = {tuple(s.id for s in drawn_from(thrice, 2, np.random.default_rng(i))) for i in range(50)}
+    assert draws == set(permutations(("a0", "a1", "a2"), 2))
+    assert [study.id for study in drawn_from(twice, 2, np.random.default_rng(0))] == ["b0", "b1"]
+    assert [study.id for study in drawn_from(once, 2, np.random.default_rng(0))] == ["c0", "c0"]
+    assert drawn_from(grouped(studies, 1)[4], 1, np.random.default_rng(0)) == (studies[4],)
+
+
 def test_a_batch_depends_on_its_number_alone() -> None:
     one, other = (Sampler(range(20), [2] * 20, batch=8, seed=5) for _ in range(2))
     forwards = batches(one, 12)
@@ -49,7 +69,7 @@ def test_a_batch_depends_on_its_number_alone() -> None:
 
 
 def test_a_batch_larger_than_the_cohort_is_refused() -> None:
-    with pytest.raises(UsageError, match="batch is 4, and there are only 3 different studies"):
+    with pytest.raises(UsageError, match="batch takes 4 different studies, and there are only 3"):
         Sampler(range(3), [5] * 3, batch=4, seed=0)
 
 

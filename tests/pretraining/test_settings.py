@@ -107,8 +107,12 @@ def test_a_wrong_key_is_named(write: Write, more: str, told: str) -> None:
         (CLIP + "[data]\nsynthetic = 3\nreports = 'r.tsv'\n", "data.reports belongs to source"),
         (
             CLIP + DATA + "synthetic_seed = 3\n",
-            "data.synthetic_settings and synthetic_seed belong to synthetic",
+            "data.synthetic_seed belongs to synthetic",
         ),
+        (CLIP + DATA + "synthetic_visits = 2\n", "data.synthetic_visits belongs to synthetic"),
+        (CLIP + "[data]\nsynthetic = 3\nsynthetic_visits = 0\n", "data.synthetic_visits must be 1 or more"),
+        (CLIP + "batch = 7\npair_weight = 1\n" + DATA, "batch must be even and 4 or more with pair_weight"),
+        (CLIP + "pair_weight = -1\n" + DATA, "pair_weight must be 0 or more"),
         ("output = run", "is not a TOML file"),
     ],
 )

@@ -149,12 +149,21 @@ def test_the_tokenizer_learns_to_rebuild(bids: Path, write: Write, tmp_path: Pat
     assert sum(line["codes_revived"] for line in lines) > 0
 
 
-@pytest.mark.parametrize("stage", ["tokenizer", "clip"])
+@pytest.mark.parametrize(("stage", "pairs"), [("tokenizer", False), ("clip", False), ("clip", True)])
 def test_a_stage_goes_on_from_any_checkpoint_to_the_same_bits(
-    stage: str, bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
+    stage: str,
+    pairs: bool,
+    bids: Path,
+    reports: Path,
+    visits: tuple[Path, Path],
+    tokenizer_model: Path,
+    write: Write,
+    tmp_path: Path,
 ) -> None:
     more = "[checkpoint]\nevery = 1\nkeep = 9\n[log]\ntensorboard = false\nplots = false\n"
-    if stage == "clip":
+    if pairs:
+        text = clip_settings(*visits, tokenizer_model, more="pair_weight = 1", tables=more)
+    elif stage == "clip":
         text = clip_settings(bids, reports, tokenizer_model, tables=more)
     else:
         text = tokenizer_settings(bids, more="revive_every = 2", tables=more)
@@ -195,13 +204,23 @@ def test_short_runs_tell_studies_apart_and_words_from_the_first_step(
     assert PrimaModel.from_pretrained(tmp_path / "fitted").dtype == torch.float32
 
 
+@pytest.mark.parametrize("pairs", [False, True])
 def test_chunks_train_to_the_same_weights_as_the_whole_batch(
-    bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
+    pairs: bool,
+    bids: Path,
+    reports: Path,
+    visits: tuple[Path, Path],
+    tokenizer_model: Path,
+    write: Write,
+    tmp_path: Path,
 ) -> None:
+    data = visits if pairs else (bids, reports)
     for name, more in (("whole", ""), ("chunks", "chunk = 1")):
-        text = clip_settings(bids, reports, tokenizer_model, more=more).replace('"run"', f'"{name}"')
+        text = clip_settings(*data, tokenizer_model, more=f"pair_weight = {int(pairs)}\n{more}").replace(
+            '"run"', f'"{name}"'
+        )
         # Steps far larger than the agreement asked for, and in proportion to the gradient.
-        text = text.replace("[data]", "[optimiser]\nlr = 1e-2\neps = 0.1\n[data]")
+        text = text.replace("[data]", f"[optimiser]\nlr = {1e-3 if pairs else 1e-2}\neps = 0.1\n[data]")
         assert run("pretrain", "clip", write(text)) == 0
     for one, other in zip(log(tmp_path / "whole"), log(tmp_path / "chunks"), strict=True):
         if "loss" in one:
@@ -259,7 +278,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(
 @pytest.mark.parametrize(
     ("change", "code", "told"),
     [
-        (("batch = 4", "batch = 7"), 2, "batch is 7, and there are only 6 different studies"),
+        (("batch = 4", "batch = 7"), 2, "batch takes 7 different studies, and there are only 6"),
         (("steps = 4", "stepz = 4"), 2, "unknown key stepz; did you mean steps?"),
         (("dim = 16", "dim = 15"), 2, "network.text has impossible sizes"),
         (("vocab_size", "vocab"), 2, "unknown key network.text.vocab; did you mean vocab_size?"),

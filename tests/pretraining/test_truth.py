@@ -7,12 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from prima_features.cli.main import main
 from prima_features.errors import UsageError
-from prima_features.pretraining.objectives import Truth, mean_by_study
+from prima_features.pretraining.build import Workplace, build_stage
+from prima_features.pretraining.objectives import Truth, clip_loss, mean_by_study
+from prima_features.pretraining.run import read_stage
 from prima_features.pretraining.settings import ClipTraining, read_settings
+from prima_features.pretraining.sources.synthetic import SyntheticStudies
 from prima_features.pretraining.tokenize import drawn, take
 from prima_features.synthetic import CONTENT, TRAITS, build_anatomy, draw_subject, measure, traits
 from prima_features.tokens import Subvolumes
@@ -79,6 +83,57 @@ def test_truth_is_learnt_from_a_share_of_the_tokens_and_chunks_change_nothing(
         for file in (tmp_path / "cache" / "reports").glob("*.safetensors")
     ]
     assert all(len(wordings) == 3 and wordings[0] != wordings[1] for wordings in told)
+
+
+def test_two_studies_of_a_subject_make_a_pair(tokenizer_model: Path, write: Write, tmp_path: Path) -> None:
+    text = settings(tokenizer_model, "pairs", "pair_weight = 3").replace(
+        "synthetic = 3", "synthetic = 6\nsynthetic_visits = 2"
+    )
+    text = text.replace("steps = 24", "steps = 2").replace("batch = 2", "batch = 4")
+    plain = "drop_series = 0\ndrop_token = 0\nmove_threshold = 0\nshuffle_series = false"
+    path = write(f"{text}\n[augmentation]\n{plain}\n")
+    assert main(["pretrain", "clip", str(path)]) == 0
+    lines = log(tmp_path / "pairs")
+    shares = {"clip": 1, "patient": 0.03, "pair": 3, "content": 1, "kind": 1}
+    shares |= {f"{of}_traits": 1 for of in ("series", "report", "study")}
+    for line in lines:
+        if "loss" in line:
+            total = sum(share * line[f"{name}_loss"] for name, share in shares.items())
+            assert line["loss"] == pytest.approx(total, rel=1e-5)
+            assert line["pair_loss"] > 0
+    assert all(line["validation"]["pair_accuracy"] in (0, 0.5, 1) for line in lines if "validation" in line)
+
+    stage = build_stage(read_stage("clip", path), Workplace(tmp_path / "pairs", Accelerator(cpu=True)))
+    assert stage.counts["training studies"] == 8 and stage.counts["validation subjects"] == 2
+    (batch,) = stage.load(0)
+    assert batch.traits is not None
+    one, again, other, _ = batch.traits
+    assert torch.equal(one, again) and not torch.equal(one, other)
+    starts = batch.tokens.cu_seqlens[torch.tensor(batch.n_series).cumsum(0)].tolist()
+    first, second = batch.tokens.values[: starts[0]], batch.tokens.values[starts[0] : starts[1]]
+    assert first.shape != second.shape or not torch.equal(
+        first, second
+    )  # another study, as nothing is augmented
+
+    # Neither of the two reports of a subject is a wrong answer for the other's study.
+    with torch.no_grad():
+        _, study = stage.modules["prima"](batch.tokens, batch.names, batch.n_series, batch.descriptions)
+        texts = stage.modules["text"](batch.ids, batch.lengths)
+        temperature = stage.modules["prima"].contrast.temperature
+        expected = clip_loss(study.clip, texts, temperature, torch.tensor([0, 0, 1, 1]))
+        assert not torch.isclose(clip_loss(study.clip, texts, temperature), expected, rtol=1e-3)
+    torch.testing.assert_close(stage.backward([batch], 0)["clip_loss"], expected)
+
+
+def test_further_studies_show_the_same_brain_in_another_way() -> None:
+    studies = SyntheticStudies(2, seed=5, visits=2)
+    first, again = studies[0], studies[2]
+    assert [len(studies), first.id, again.id] == [4, "sub-0001", "sub-0001_ses-2"]
+    assert first.subject == again.subject != studies[1].subject
+    (_, brain, scan), (_, same_brain, other_scan) = (
+        json.loads(study.series[0].fingerprint) for study in (first, again)
+    )
+    assert brain == same_brain and scan != other_scan
 
 
 def test_what_is_told_starts_from_the_means(tmp_path: Path) -> None:

@@ -9,18 +9,24 @@ _OWN = -10.0
 """Logit of a series with itself (the public Prima code's)."""
 
 
-def patient_loss(vectors: Tensor, study: Tensor, temperature: Tensor | float = 0.1) -> Tensor:
+def patient_loss(
+    vectors: Tensor, study: Tensor, temperature: Tensor | float = 0.1, subject: Tensor | None = None
+) -> Tensor:
     """Sum over series of -log of the mass that falls on the others of the study, each divided by their number.
 
     Args:
         vectors: (S, P), one a series, compared by inner products.
         study: (S,) int64, equal for series of one study.
         temperature: what the products are divided by.
+        subject: (S,) int64; where it is given, series of the subject's other studies are left out of the comparison.
 
     Returns:
         (); series alone in their study are left out, and without others the loss is 0.
     """
     logits, same = _compare(vectors, study, temperature)
+    if subject is not None:
+        elsewhere = (subject[:, None] == subject[None]) & (study[:, None] != study[None])
+        logits = logits.masked_fill(elsewhere, -torch.inf)
     siblings = same.sum(dim=1)
     with_others = siblings > 0
     if not with_others.any():

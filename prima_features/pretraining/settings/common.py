@@ -123,6 +123,11 @@ class Training:
     validation: Validation = Validation()
     log: Log = Log()
 
+    @property
+    def together(self) -> int:
+        """Items of a batch that are drawn together, and that processes do not divide."""
+        return 1
+
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulation", "nan_limit"):
             if getattr(self, name) < 1:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
 _OF_SOURCE = ("format", "participants", "sessions", "datatypes", "suffixes", "slice_axis")
+_OF_SYNTHETIC = ("synthetic_settings", "synthetic_seed", "synthetic_visits")
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,13 @@ class Scans:
     """A BIDS dataset, a DICOM tree, a NIfTI file or folder, or a manifest table, as `prima embed` reads."""
     format: Literal["auto", "bids", "dicom", "nifti", "manifest"] = "auto"
     synthetic: int = 0
-    """Studies made up by `prima_features.synthetic`, in place of a source."""
+    """Subjects made up by `prima_features.synthetic`, with their studies, in place of a source."""
     synthetic_settings: Literal["usual", "varied", "wide"] = "usual"
     """What the scanner settings of made-up studies are drawn from."""
     synthetic_seed: int | None = None
     """Of the made-up cohort; by default the run's own seed."""
+    synthetic_visits: int = 1
+    """Studies of each made-up subject: the same brain, with scanner settings of its own each time."""
     participants: tuple[str, ...] = ()
     """Only these subjects, with or without `sub-`."""
     sessions: tuple[str, ...] = ()
@@ -56,12 +59,13 @@ class Scans:
             raise ValueError(f"workers must be 0 or more, not {self.workers}")
         if self.synthetic < 0:
             raise ValueError(f"synthetic must be 0 or more, not {self.synthetic}")
-        if self.synthetic and (
-            given := [name for name in _OF_SOURCE if getattr(self, name) not in ("auto", (), None)]
-        ):
-            raise ValueError(f"{given[0]} belongs to source, and synthetic is given: leave one of them out")
-        if not self.synthetic and (self.synthetic_settings != "usual" or self.synthetic_seed is not None):
-            raise ValueError("synthetic_settings and synthetic_seed belong to synthetic, and source is given")
+        if self.synthetic_visits < 1:
+            raise ValueError(f"synthetic_visits must be 1 or more, not {self.synthetic_visits}")
+        given, other = ("synthetic", "source") if self.synthetic else ("source", "synthetic")
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in _OF_SOURCE if self.synthetic else _OF_SYNTHETIC:
+            if getattr(self, name) != defaults[name]:
+                raise ValueError(f"{name} belongs to {other}, and {given} is given: leave one of them out")
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation is a share from 0 to below 1, not {self.validation}")
         if not 0 < self.token_share <= 1:

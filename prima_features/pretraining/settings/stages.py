@@ -110,7 +110,8 @@ class ClipTraining(NetworkTraining):
     """Studies against their reports, and series against those of other patients."""
 
     batch: int = 32
-    """Studies of a step over all processes; each is compared with all reports of the step."""
+    """Studies of a step over all processes; each is compared with all reports of the step, but not with other ones of
+    its subject where `pair_weight` draws two."""
     chunk: int = 0
     """Studies that one process computes at a time (gradient caching); 0 all at once."""
     data: ReportedScans
@@ -120,6 +121,10 @@ class ClipTraining(NetworkTraining):
     augmentation: Augmentation = Augmentation()
     patient_weight: float = 0.03
     """Weight of patient discrimination beside the CLIP loss."""
+    pair_weight: float = 0.0
+    """Weight of recognising a study's subject by its embedding, among the subjects of a step, from another of the
+    subject's studies; where there is none, from the same one augmented anew. A step then holds two studies of each
+    subject. Not Prima's."""
     words_weight: float = 0.0
     """Weight of telling from the study embedding which words its report has. Not Prima's: it helps small data."""
     content_weight: float = 0.0
@@ -135,15 +140,22 @@ class ClipTraining(NetworkTraining):
     """New weights of both ViTs are made so that studies differ from the first step on; short runs need it. Nothing is
     changed where either ViT is that of `model`."""
 
+    @property
+    def together(self) -> int:
+        """Studies that are drawn together: with `pair_weight` two of a subject."""
+        return 2 if self.pair_weight else 1
+
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_later_stage(self.model, self.chunk, self.batch)
         for name in ("content_weight", "traits_weight"):
             if getattr(self, name) and not self.data.synthetic:
                 raise ValueError(f"{name}: only synthetic studies bring the truth; set it to 0")
-        for name in ("patient_weight", "words_weight", "content_weight", "traits_weight"):
+        for name in ("patient_weight", "pair_weight", "words_weight", "content_weight", "traits_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if self.pair_weight and (self.batch % 2 or self.batch < 4):
+            raise ValueError(f"batch must be even and 4 or more with pair_weight, and is {self.batch}")
         if self.text.source is not None and "text" in self.network:
             raise ValueError(
                 "text.source brings the text tower's sizes, and network.text gives others: give one"

@@ -23,7 +23,7 @@ def open_source(
     """The studies that the settings name, and what is left out.
 
     Args:
-        settings: a source on disk, or how many studies to make up.
+        settings: a source on disk, or how many subjects to make up.
         seed: of made-up studies.
         folder: of the run; see `scans.find_scans`.
         reports: by study id, for a source on disk.
@@ -46,6 +46,7 @@ def open_source(
             reports=(settings.cache or folder / CACHE) / "reports" if wordings else None,
             wordings=wordings,
             device=device,
+            visits=settings.synthetic_visits,
         ), ()
     from prima_features.pretraining.sources.scans import find_scans
 

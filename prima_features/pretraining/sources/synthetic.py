@@ -43,16 +43,18 @@ _HEALTHY = ("control", "autism")
 
 
 class SyntheticStudies:
-    """The first studies of the synthetic cohort of a seed, as a sequence.
+    """Studies of the first subjects of the synthetic cohort of a seed, as a sequence: first one of each, then further
+    ones.
 
     Args:
-        count: number of studies, each of a subject of its own.
+        count: number of subjects.
         seed: of the cohort.
         description: what the study encoder reads.
         settings: what those of the scanners are drawn from.
         reports: folder where findings are kept once they are made; without it studies have none.
         wordings: of each report.
         device: where brains are made. Those made on another differ by rounding.
+        visits: studies of each subject, of the same brain on other scanner settings.
     """
 
     def __init__(
@@ -64,42 +66,46 @@ class SyntheticStudies:
         reports: Path | None = None,
         wordings: int = 1,
         device: str = "cpu",
+        visits: int = 1,
     ) -> None:
         self._settings = settings
         self._told = None if reports is None else Cache(reports, {"wording": WORDING, "wordings": wordings})
         self._wordings, self._device = wordings, device
-        self._count, self._seed = count, seed
+        self._count, self._seed, self._visits = count, seed, visits
         self._description = description or DEFAULT_DESCRIPTION
 
     def __len__(self) -> int:
-        return self._count
+        return self._count * self._visits
 
     def __iter__(self) -> Iterator[RawStudy]:
-        return (self[number] for number in range(self._count))
+        return (self[number] for number in range(len(self)))
 
     def __getitem__(self, number: int) -> RawStudy:
-        if not 0 <= number < self._count:
-            raise IndexError(f"there are {self._count} studies, and no number {number}")
-        subject = draw_subject(self._seed, number)
+        if not 0 <= number < len(self):
+            raise IndexError(f"there are {len(self)} studies, and no number {number}")
+        visit, index = divmod(number, self._count)
+        subject = draw_subject(self._seed, index)
         # Shared by a study's series, and only made where one of them is.
         anatomy = cache(partial(build_anatomy, subject, self._device))
         truth = cache(lambda: measure(anatomy()))
         told = cache(lambda: traits(subject, anatomy(), truth()))
-        scans = draw_acquisitions(self._seed, number, subject.site, settings=self._settings)
+        scans = draw_acquisitions(self._seed, index, subject.site, settings=self._settings, visit=visit)
+        place = f"{self._seed}/{index}" + (f"/{visit}" if visit else "")
         return RawStudy(
-            id=f"sub-{subject.id}",
+            id=f"sub-{subject.id}" + (f"_ses-{visit + 1}" if visit else ""),
             subject=subject.id,
             description=self._description,
             series=tuple(_series(subject, scan, anatomy, told) for scan in scans),
             find=None
             if self._told is None
-            else partial(_findings, self._told, self._wordings, subject, scans, truth),
+            else partial(_findings, self._told, place, self._wordings, subject, scans, truth),
             abnormal=subject.condition not in _HEALTHY,
         )
 
 
 def _findings(
     kept: Cache,
+    place: str,
     wordings: int,
     subject: Subject,
     scans: tuple[Acquisition, ...],
@@ -107,7 +113,7 @@ def _findings(
 ) -> Wordings:
     """Of the report that `prima synth` writes, then of others that say the same, as `prima reports summarize` gives
     them by its rules."""
-    entry = kept.entry(f"{subject.seed}/{subject.index}", _fingerprint(subject, scans))
+    entry = kept.entry(place, _fingerprint(subject, scans))
     if (found := kept.load(entry)) is None:
         items = [findings(write_report(subject, truth(), scans, wording)) for wording in range(wordings)]
         found = {"findings": torch.frombuffer(bytearray(json.dumps(items).encode()), dtype=torch.uint8)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -20,11 +20,14 @@ from prima_features.pretraining.export import write_model
 from prima_features.pretraining.first_weights import tell_apart
 from prima_features.pretraining.gather import gather_rows
 from prima_features.pretraining.grad_cache import backward_in_chunks
+from prima_features.pretraining.groups import drawn_from, grouped
 from prima_features.pretraining.objectives import (
     Truth,
     Words,
     clip_loss,
     mean_by_study,
+    pair_accuracy,
+    pair_loss,
     patient_accuracy,
     patient_loss,
     words_loss,
@@ -47,6 +50,27 @@ _KNOWN = 256
 """Studies that means of the truth are taken of."""
 
 
+_TOLD = ("content", "kind", "series_traits", "report_traits", "study_traits")
+"""Whose losses `Embedded.truth` holds."""
+
+
+class Embedded(NamedTuple):
+    """What comes of B studies with S series."""
+
+    images: Tensor
+    """(B, C)"""
+    texts: Tensor
+    """(B, C)"""
+    series: Tensor
+    """(S, P), of patient discrimination."""
+    studies: Tensor
+    """(B, D), what `prima embed` writes."""
+    words: Tensor
+    """(B, W), logits of the words in the reports; no columns where they are not told."""
+    truth: Tensor
+    """(B, 5), losses of telling the truth, by `_TOLD`; no columns where it is not told."""
+
+
 class ClipStage(Stage[list[StudyBatch]]):
     """Trains name encoders, both ViTs and the text tower on the cached latents of a cohort."""
 
@@ -55,12 +79,19 @@ class ClipStage(Stage[list[StudyBatch]]):
     ) -> None:
         self.settings, self.accelerator, self._cohort = settings, accelerator, cohort
         self.failures = cohort.failures
-        self._train, self._held_out = split_studies(cohort.studies, settings.data.validation, settings.seed)
+        self._train, held_out = split_studies(cohort.studies, settings.data.validation, settings.seed)
+        self._together = settings.together
+        self._groups, self._held_out = (grouped(some, self._together) for some in (self._train, held_out))
         self._sampler = Sampler(
-            keys=[study.id for study in self._train],
-            repeats=[1 + settings.augmentation.abnormal_repeats * s.abnormal for s in self._train],
-            batch=settings.batch,
+            # All studies of a made-up subject have the same report.
+            keys=[group[0].subject if settings.data.synthetic else group[0].id for group in self._groups],
+            repeats=[
+                1 + settings.augmentation.abnormal_repeats * any(study.abnormal for study in group)
+                for group in self._groups
+            ],
+            batch=settings.batch // self._together,
             seed=settings.seed,
+            what="studies" if self._together == 1 else "subjects",
         )
         self.prima = start.prima.to(accelerator.device).eval()
         if "contrast." not in start.taken:
@@ -88,7 +119,8 @@ class ClipStage(Stage[list[StudyBatch]]):
         self.counts = {
             "training studies": len(self._train),
             "abnormal training studies": sum(study.abnormal for study in self._train),
-            "validation studies": len(self._held_out),
+            "validation studies": len(held_out),
+            **({"validation subjects": len(self._held_out)} if self._together > 1 else {}),
             "training series": sum(len(study.series) for study in self._train),
         }
 
@@ -96,38 +128,47 @@ class ClipStage(Stage[list[StudyBatch]]):
         """This process's studies of a batch, augmented, in chunks."""
         items = self._sampler.batch(number)
         places = share_of(items, self.accelerator.process_index, self.accelerator.num_processes)
-        studies = [self._read(items[place], number, place) for place in places]
+        studies = [study for place in places for study in self._read(items[place], number, place)]
         return [self._batch(chunk) for chunk in _chunks(studies, self._chunk)]
 
-    def _read(self, item: int, number: int, place: int) -> TrainingStudy:
-        """A training study, augmented as the place that it has in a batch says."""
+    def _read(self, item: int, number: int, place: int) -> list[TrainingStudy]:
+        """The studies at a place in a batch: one, or with pairs two."""
+        chance = generator(self.settings.seed, "group", number, place)
+        chosen = drawn_from(self._groups[item], self._together, chance)
+        return [self._augmented(study, number, self._together * place + i) for i, study in enumerate(chosen)]
+
+    def _augmented(self, cached: CachedStudy, number: int, place: int) -> TrainingStudy:
+        """A training study, augmented as its place in a batch says."""
         chance = generator(self.settings.seed, "augment", number, place)
-        cached = self._train[item]
         wording = int(chance.integers(len(cached.wordings))) if len(cached.wordings) > 1 else 0
         study = read_study(self._cohort, cached, wording)
         return apply(study, draw(study, self.settings.augmentation, chance))
 
     def backward(self, batch: list[StudyBatch], number: int) -> Mapping[str, Tensor]:
-        """CLIP over the studies of all processes, patient discrimination over all their series."""
-        contrast = self._contrast
+        """CLIP and pairs over the studies of all processes, patient discrimination over all their series."""
+        contrast, settings = self._contrast, self.settings
         owners = self._owners([n for chunk in batch for n in chunk.n_series])
         measures: dict[str, Tensor] = {}
 
         def loss(embedded: Sequence[Tensor], temperatures: Sequence[Tensor]) -> Tensor:
-            images, texts, series, *more = map(gather_rows, embedded)
-            measures["clip_loss"] = clip_loss(images, texts, temperatures[0])
-            measures["patient_loss"] = patient_loss(series, owners, contrast.patient_temperature.detach())
-            total = measures["clip_loss"] + self.settings.patient_weight * measures["patient_loss"]
+            all_of = Embedded(*map(gather_rows, embedded))
+            subject = torch.arange(len(all_of.images), device=all_of.images.device) // self._together
+            measures["clip_loss"] = clip_loss(all_of.images, all_of.texts, temperatures[0], subject)
+            measures["patient_loss"] = patient_loss(
+                all_of.series, owners, contrast.patient_temperature.detach(), owners // self._together
+            )
+            total = measures["clip_loss"] + settings.patient_weight * measures["patient_loss"]
+            if settings.pair_weight:
+                measures["pair_loss"] = pair_loss(all_of.studies)
+                total = total + settings.pair_weight * measures["pair_loss"]
             if self._words is not None:
-                measures["words_loss"] = words_loss(more.pop(0), gather_rows(self._present(batch)))
-                total = total + self.settings.words_weight * measures["words_loss"]
+                measures["words_loss"] = words_loss(all_of.words, gather_rows(self._present(batch)))
+                total = total + settings.words_weight * measures["words_loss"]
             if self._truth is not None:
-                for name in ("content", "kind", "series_traits", "report_traits", "study_traits"):
-                    measures[f"{name}_loss"] = more.pop(0).mean()
-                    weight = (
-                        self.settings.content_weight if name == "content" else self.settings.traits_weight
-                    )
-                    total = total + weight * measures[f"{name}_loss"]
+                for name, value in zip(_TOLD, all_of.truth.mean(0), strict=True):
+                    measures[f"{name}_loss"] = value
+                    weight = settings.content_weight if name == "content" else settings.traits_weight
+                    total = total + weight * value
             return total
 
         share = 1 / self.accelerator.gradient_accumulation_steps
@@ -136,31 +177,40 @@ class ClipStage(Stage[list[StudyBatch]]):
 
     @torch.no_grad()
     def validate(self) -> Validated:
-        """Retrieval among the held-out studies, not augmented."""
+        """Retrieval among the held-out studies, not augmented: with pairs, among the first ones of subjects."""
         if not self._held_out:
             return Validated()
-        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
-        # Contiguous parts, so that gathering them gives the studies in their order.
-        first, last = (len(self._held_out) * (rank + i) // processes for i in range(2))
-        parts, n_series = [], []
-        for studies in _chunks(self._held_out[first:last], self._chunk):
-            batch = self._batch([unchanged(read_study(self._cohort, study)) for study in studies])
-            parts.append(self._embed(batch))
-            n_series += batch.n_series
-        images, texts, series = map(gather_rows, self._joined([part[:3] for part in parts]))
+        first, n_series = self._unaugmented([group[0] for group in self._held_out])
         owners = self._owners(n_series)
-        loss = clip_loss(images, texts, self._contrast.temperature).item()
-        patients = patient_loss(series, owners, self._contrast.patient_temperature).item()
+        loss = clip_loss(first.images, first.texts, self._contrast.temperature).item()
+        patients = patient_loss(first.series, owners, self._contrast.patient_temperature).item()
         measures = {
             "clip_loss": loss,
             "patient_loss": patients,
-            "patient_accuracy": patient_accuracy(series, owners),
-            **retrieval(images, texts),
+            "patient_accuracy": patient_accuracy(first.series, owners),
+            **retrieval(first.images, first.texts),
         }
         if self._truth is not None:
-            told = torch.cat([images.new_zeros(0), *(part[-1] for part in parts)])
-            measures["study_traits_loss"] = gather_rows(told).mean().item()
+            measures["study_traits_loss"] = first.truth[:, _TOLD.index("study_traits")].mean().item()
+        paired = [number for number, group in enumerate(self._held_out) if len(group) > 1]
+        if paired and len(self._held_out) > 1:
+            second, _ = self._unaugmented([self._held_out[number][1] for number in paired])
+            measures["pair_accuracy"] = pair_accuracy(
+                first.studies, second.studies, torch.tensor(paired, device=first.studies.device)
+            )
         return Validated(measures, -loss)
+
+    def _unaugmented(self, studies: Sequence[CachedStudy]) -> tuple[Embedded, list[int]]:
+        """Studies that the processes share, as they are, in their order; and the numbers of series of this one's."""
+        rank, processes = self.accelerator.process_index, self.accelerator.num_processes
+        # Contiguous parts, so that gathering them gives the studies in their order.
+        first, last = (len(studies) * (rank + i) // processes for i in range(2))
+        parts, n_series = [], []
+        for some in _chunks(studies[first:last], self._chunk):
+            batch = self._batch([unchanged(read_study(self._cohort, study)) for study in some])
+            parts.append(self._embed(batch))
+            n_series += batch.n_series
+        return Embedded(*map(gather_rows, self._joined(parts))), n_series
 
     def export(self, folder: Path, record: Mapping[str, Any]) -> None:
         """Write encoder, text tower and vocabulary."""
@@ -199,23 +249,27 @@ class ClipStage(Stage[list[StudyBatch]]):
         device = self.accelerator.device
         return torch.cat([self._words.present(chunk.ids.to(device)) for chunk in batch])
 
-    def _embed(self, batch: StudyBatch) -> tuple[Tensor, ...]:
-        """Images (B, C), texts (B, C), vectors of the series (S, P); logits of the words, if they are told; and five
-        losses of each study (B,), if the truth is told: of tokens, kinds of series, series, report and study.
-        float32."""
+    def _embed(self, batch: StudyBatch) -> Embedded:
+        """A chunk's embeddings, float32."""
         batch = batch.to(self.accelerator.device)
         with self.accelerator.autocast():
             series, study = self.prima(batch.tokens, batch.names, batch.n_series, batch.descriptions)
             texts = self.text.tower(batch.ids, batch.lengths)
             vectors = self._contrast(series.registers)
-        words = () if self._words is None else (self._words(study.embedding.float()),)
-        truth = () if self._truth is None else self._told(self._truth, batch, series, study, texts)
-        return study.clip.float(), texts.float(), vectors.float(), *words, *truth
+        nothing = texts.new_zeros(len(texts), 0, dtype=torch.float32)
+        return Embedded(
+            images=study.clip.float(),
+            texts=texts.float(),
+            series=vectors.float(),
+            studies=study.embedding.float(),
+            words=nothing if self._words is None else self._words(study.embedding.float()),
+            truth=nothing if self._truth is None else self._told(self._truth, batch, series, study, texts),
+        )
 
     def _told(
         self, truth: Truth, batch: StudyBatch, series: SeriesOutput, study: StudyOutput, texts: Tensor
-    ) -> tuple[Tensor, ...]:
-        """Losses of each study (B,): mean over its tokens, two means over its series, its report's, its own."""
+    ) -> Tensor:
+        """Losses of each study (B, 5): mean over its tokens, two means over its series, its report's, its own."""
         assert batch.content is not None and batch.traits is not None and batch.kinds is not None
         lengths = batch.tokens.lengths
         # Where the registers read it: contents that only the last block knew would reach no embedding.
@@ -226,12 +280,15 @@ class ClipStage(Stage[list[StudyBatch]]):
         )
         embeddings = series.embedding.float()
         kinds, told = truth.kind_loss(embeddings, batch.kinds), truth.series_loss(embeddings, own)
-        return (
-            mean_by_study(content, batch.n_series),
-            mean_by_study(kinds, batch.n_series),
-            mean_by_study(told, batch.n_series),
-            truth.report_loss(texts.float(), batch.traits),
-            truth.study_loss(study.embedding.float(), batch.traits),
+        return torch.stack(
+            [
+                mean_by_study(content, batch.n_series),
+                mean_by_study(kinds, batch.n_series),
+                mean_by_study(told, batch.n_series),
+                truth.report_loss(texts.float(), batch.traits),
+                truth.study_loss(study.embedding.float(), batch.traits),
+            ],
+            dim=1,
         )
 
     def _new_truth(self) -> Truth:
@@ -255,7 +312,9 @@ class ClipStage(Stage[list[StudyBatch]]):
         """Rows of all parts; a process may have none where few studies are held out."""
         config = self.prima.config
         assert config.contrast is not None
-        widths = (config.study.out_dim, config.study.out_dim, config.contrast.out_dim)
+        study, told = config.study, 0 if self._truth is None else len(_TOLD)
+        words = 0 if self._words is None else len(self._words.chosen)
+        widths = (study.out_dim, study.out_dim, config.contrast.out_dim, study.flat_dim, words, told)
         empty = [torch.zeros(0, width, device=self.accelerator.device) for width in widths]
         return [torch.cat(rows) for rows in zip(empty, *parts, strict=True)]
 

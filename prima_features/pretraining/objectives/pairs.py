@@ -1,0 +1,39 @@
+"""Pairs: two studies of one subject recognise each other among those of other subjects. Not Prima's."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_TEMPERATURE = 0.1
+
+
+def pair_loss(vectors: Tensor, temperature: float = _TEMPERATURE) -> Tensor:
+    """Normalised cross-entropy of each study's partner among all others (Chen et al. 2020, arXiv 2002.05709).
+
+    Args:
+        vectors: (2B, D), rows 2i and 2i + 1 of one subject; of any length, directions are compared.
+        temperature: what cosine similarities are divided by.
+
+    Returns:
+        (), the mean over studies.
+    """
+    directions = F.normalize(vectors, dim=-1)
+    number = torch.arange(len(vectors), device=vectors.device)
+    logits = (directions @ directions.T / temperature).masked_fill(
+        number[:, None] == number[None], -torch.inf
+    )
+    return F.cross_entropy(logits, number ^ 1)
+
+
+def pair_accuracy(first: Tensor, second: Tensor, own: Tensor) -> float:
+    """Share of second studies whose most similar first study is their subject's.
+
+    Args:
+        first: (B, D), one of each subject.
+        second: (P, D), of some of them.
+        own: (P,) int64, the row of `first` that each belongs to.
+    """
+    similarity = F.normalize(second, dim=-1) @ F.normalize(first, dim=-1).T
+    return (similarity.argmax(1) == own).double().mean().item()
