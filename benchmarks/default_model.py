@@ -2,9 +2,9 @@
 
 Studies are drawn with a seed and scanner settings of their own (`--settings wide`: beyond those of training). From
 frozen embeddings: text-to-study retrieval, probes (5-fold, grouped by subject), the type of a sequence from its series
-embedding with all names hidden, and whether two scans of one subject, in other planes and thicknesses, are nearer than
-those of others of the same age. Beside each probe the same one on the untrained network and on intensities: histograms,
-and volumes of bright and dark tissue.
+embedding with all names hidden, whether two scans of one subject, in other planes and thicknesses, are nearer than
+those of others of the same age, and how well the site is read from an embedding, which is best not at all. Beside each
+probe the same one on the untrained network and on intensities: histograms, and volumes of bright and dark tissue.
 
     python benchmarks/default_model.py --model prima-synth --work /tmp/brains --json
 
@@ -137,6 +137,7 @@ def of_model(name: str, place: str, studies: Sequence[Mapping[str, Any]]) -> dic
     found: dict[str, Any] = {"probes": probes(stack(studies, f"{name}/study"), studies)}
     found["sequence_type"] = sequence_types(name, studies)
     found["pairs"] = pairs(name, studies)
+    found["site_balanced_accuracy"] = site_accuracy(name, studies)
     if name != "untrained":
         found["retrieval_among_100"] = retrieve(name, place, studies)
     return found
@@ -198,7 +199,8 @@ def one_study(setup: Setup, index: int) -> dict[str, Any]:
     if index < setup.pairs:
         again = draw_acquisitions(setup.seed + 1, index, subject.site, settings=setup.settings)
         other = Kept(path.with_name(f"{path.stem}-again"), lambda: cut_all(subject, again, anatomy()))
-        made |= {f"again/{key}": value for key, value in encoded(setup, missing, again, other).items()}
+        vectors_again = encoded(setup, missing, again, other)
+        made |= {f"again/{name}/study": vectors_again[f"{name}/study"] for name, _ in missing}
     write(path, made)
     return dict(np.load(path, allow_pickle=False))
 
@@ -408,22 +410,43 @@ def sequence_types(name: str, studies: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 def pairs(name: str, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """How much nearer the second scan of a subject is than those of others of its age: cosine distance."""
-    ages = table_of(studies)["age"].astype(float).to_numpy()
+    """How much nearer the second scan of a subject is than those of others of its age: cosine distance.
+
+    Both scans are of one site, and what a model knows of sites helps: `same_site` counts others of that site only.
+    """
+    people = table_of(studies)
+    ages, sites = people["age"].astype(float).to_numpy(), people["site"].to_numpy()
     first = stack(studies, f"{name}/study")
     second = stack(studies, f"again/{name}/study")
     first, second = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (first, second))
     similarity = second @ first.T
-    shares = []
+    shares: dict[str, list[float]] = {"all": [], "same_site": []}
     for i in range(len(second)):
-        others = np.flatnonzero((np.abs(ages - ages[i]) <= BAND) & (np.arange(len(ages)) != i))
-        shares.append(float((similarity[i, others] < similarity[i, i]).mean()))
+        others = (np.abs(ages - ages[i]) <= BAND) & (np.arange(len(ages)) != i)
+        for which, rows in (("all", others), ("same_site", others & (sites == sites[i]))):
+            if rows.any():
+                shares[which].append(float((similarity[i, rows] < similarity[i, i]).mean()))
+    return {"pairs": len(second), **nearer(shares["all"]), "same_site": nearer(shares["same_site"])}
+
+
+def nearer(shares: Sequence[float]) -> dict[str, float]:
+    """What the shares of others that are farther come to."""
     return {
-        "pairs": len(shares),
         "mean_share_of_others_farther": round(float(np.mean(shares)), 4),
         "median_share_of_others_farther": round(float(np.median(shares)), 4),
         "pairs_nearer_than_95_percent": round(float(np.mean(np.array(shares) >= 0.95)), 4),
     }
+
+
+def site_accuracy(name: str, studies: Sequence[Mapping[str, Any]]) -> float:
+    """Balanced accuracy of the site, told from study embeddings, 5-fold."""
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    sites = table_of(studies)["site"].to_numpy()
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    said = cross_val_predict(classifier(), stack(studies, f"{name}/study"), sites, cv=folds)
+    return round(float(balanced_accuracy_score(sites, said)), 4)
 
 
 def retrieve(name: str, place: str, studies: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -24,7 +24,7 @@ class Scans:
     synthetic_seed: int | None = None
     """Of the made-up cohort; by default the run's own seed."""
     synthetic_visits: int = 1
-    """Studies of each made-up subject: the same brain, with scanner settings of its own each time."""
+    """Studies of each made-up subject: the same brain at another site, with other scanner settings each time."""
     participants: tuple[str, ...] = ()
     """Only these subjects, with or without `sub-`."""
     sessions: tuple[str, ...] = ()

@@ -34,8 +34,10 @@ from prima_features.synthetic import (
 )
 from prima_features.synthetic.acquisition import SEQUENCES
 from prima_features.synthetic.protocol import Settings
+from prima_features.synthetic.randomness import generator
 from prima_features.synthetic.report import write_report
 from prima_features.synthetic.report.phrases import WORDING
+from prima_features.synthetic.sites import SITES
 from prima_features.tokens import Subvolumes
 
 _HEALTHY = ("control", "autism")
@@ -54,7 +56,8 @@ class SyntheticStudies:
         reports: folder where findings are kept once they are made; without it studies have none.
         wordings: of each report.
         device: where brains are made. Those made on another differ by rounding.
-        visits: studies of each subject, of the same brain on other scanner settings.
+        visits: studies of each subject, of the same brain: the first one at its own site, further ones at others, so
+            that what they have in common is the brain.
     """
 
     def __init__(
@@ -89,7 +92,8 @@ class SyntheticStudies:
         anatomy = cache(partial(build_anatomy, subject, self._device))
         truth = cache(lambda: measure(anatomy()))
         told = cache(lambda: traits(subject, anatomy(), truth()))
-        scans = draw_acquisitions(self._seed, index, subject.site, settings=self._settings, visit=visit)
+        site = _elsewhere(subject, visit) if visit else subject.site
+        scans = draw_acquisitions(self._seed, index, site, settings=self._settings, visit=visit)
         place = f"{self._seed}/{index}" + (f"/{visit}" if visit else "")
         return RawStudy(
             id=f"sub-{subject.id}" + (f"_ses-{visit + 1}" if visit else ""),
@@ -101,6 +105,12 @@ class SyntheticStudies:
             else partial(_findings, self._told, place, self._wordings, subject, scans, truth),
             abnormal=subject.condition not in _HEALTHY,
         )
+
+
+def _elsewhere(subject: Subject, visit: int) -> str:
+    """A site that is not the subject's own."""
+    others = [site for site in SITES if site != subject.site]
+    return str(generator(subject.seed, subject.index, f"site {visit}").choice(others))
 
 
 def _findings(
