@@ -113,6 +113,12 @@ def visits(bids: Path, reports: Path, tmp_path_factory: pytest.TempPathFactory) 
     return root, table
 
 
+@pytest.fixture(scope="session")
+def cohorts(bids: Path, reports: Path, visits: tuple[Path, Path]) -> dict[bool, tuple[Path, Path]]:
+    """Scans and reports for training without pairs, and with them."""
+    return {False: (bids, reports), True: visits}
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Writes settings to a file in the test's folder."""

@@ -134,8 +134,9 @@ def test_two_processes_train_as_one_does(stage: str, both: Path) -> None:
     assert len(measured(one, "loss")) == 5
     np.testing.assert_allclose(measured(two, "loss"), measured(one, "loss"), atol=1e-5, rtol=0)
     # Adam hides a wrong scale of all gradients, their norm does not.
+    atol = 1e-8 if stage == "clip pairs" else 0  # two subjects are told apart in a few steps: 1e-5 is left
     np.testing.assert_allclose(
-        measured(two, "gradient_norm"), measured(one, "gradient_norm"), rtol=1e-4, atol=1e-8
+        measured(two, "gradient_norm"), measured(one, "gradient_norm"), rtol=1e-4, atol=atol
     )
     assert ("pair_accuracy" in validation(one)) == (stage == "clip pairs")
     for name, value in validation(one).items():

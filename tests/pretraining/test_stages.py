@@ -24,6 +24,7 @@ from prima_features.weights.verify import verify
 from .conftest import clip_settings, tokenizer_settings
 
 Write = Callable[..., Path]
+Cohorts = dict[bool, tuple[Path, Path]]
 
 
 def run(*arguments: object) -> int:
@@ -151,22 +152,14 @@ def test_the_tokenizer_learns_to_rebuild(bids: Path, write: Write, tmp_path: Pat
 
 @pytest.mark.parametrize(("stage", "pairs"), [("tokenizer", False), ("clip", False), ("clip", True)])
 def test_a_stage_goes_on_from_any_checkpoint_to_the_same_bits(
-    stage: str,
-    pairs: bool,
-    bids: Path,
-    reports: Path,
-    visits: tuple[Path, Path],
-    tokenizer_model: Path,
-    write: Write,
-    tmp_path: Path,
+    stage: str, pairs: bool, cohorts: Cohorts, tokenizer_model: Path, write: Write, tmp_path: Path
 ) -> None:
     more = "[checkpoint]\nevery = 1\nkeep = 9\n[log]\ntensorboard = false\nplots = false\n"
-    if pairs:
-        text = clip_settings(*visits, tokenizer_model, more="pair_weight = 1", tables=more)
-    elif stage == "clip":
-        text = clip_settings(bids, reports, tokenizer_model, tables=more)
+    if stage == "clip":
+        weight = f"pair_weight = {int(pairs)}"
+        text = clip_settings(*cohorts[pairs], tokenizer_model, more=weight, tables=more)
     else:
-        text = tokenizer_settings(bids, more="revive_every = 2", tables=more)
+        text = tokenizer_settings(cohorts[pairs][0], more="revive_every = 2", tables=more)
     path = write(text.replace("cache_type", f'cache = "{tmp_path}/cache"\ncache_type'))
     assert run("pretrain", stage, path) == 0
     whole = log(tmp_path / "run")
@@ -206,19 +199,11 @@ def test_short_runs_tell_studies_apart_and_words_from_the_first_step(
 
 @pytest.mark.parametrize("pairs", [False, True])
 def test_chunks_train_to_the_same_weights_as_the_whole_batch(
-    pairs: bool,
-    bids: Path,
-    reports: Path,
-    visits: tuple[Path, Path],
-    tokenizer_model: Path,
-    write: Write,
-    tmp_path: Path,
+    pairs: bool, cohorts: Cohorts, tokenizer_model: Path, write: Write, tmp_path: Path
 ) -> None:
-    data = visits if pairs else (bids, reports)
     for name, more in (("whole", ""), ("chunks", "chunk = 1")):
-        text = clip_settings(*data, tokenizer_model, more=f"pair_weight = {int(pairs)}\n{more}").replace(
-            '"run"', f'"{name}"'
-        )
+        more = f"pair_weight = {int(pairs)}\n{more}"
+        text = clip_settings(*cohorts[pairs], tokenizer_model, more=more).replace('"run"', f'"{name}"')
         # Steps far larger than the agreement asked for, and in proportion to the gradient.
         text = text.replace("[data]", f"[optimiser]\nlr = {1e-3 if pairs else 1e-2}\neps = 0.1\n[data]")
         assert run("pretrain", "clip", write(text)) == 0

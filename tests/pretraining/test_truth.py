@@ -111,9 +111,8 @@ def test_two_studies_of_a_subject_make_a_pair(tokenizer_model: Path, write: Writ
     assert torch.equal(one, again) and not torch.equal(one, other)
     starts = batch.tokens.cu_seqlens[torch.tensor(batch.n_series).cumsum(0)].tolist()
     first, second = batch.tokens.values[: starts[0]], batch.tokens.values[starts[0] : starts[1]]
-    assert first.shape != second.shape or not torch.equal(
-        first, second
-    )  # another study, as nothing is augmented
+    # Nothing is augmented: it is another study.
+    assert first.shape != second.shape or not torch.equal(first, second)
 
     # Neither of the two reports of a subject is a wrong answer for the other's study.
     with torch.no_grad():

@@ -64,7 +64,7 @@ class Embedded(NamedTuple):
     series: Tensor
     """(S, P), of patient discrimination."""
     studies: Tensor
-    """(B, D), what `prima embed` writes."""
+    """(B, D), what `prima embed` writes; no columns where they are not paired."""
     words: Tensor
     """(B, W), logits of the words in the reports; no columns where they are not told."""
     truth: Tensor
@@ -261,7 +261,7 @@ class ClipStage(Stage[list[StudyBatch]]):
             images=study.clip.float(),
             texts=texts.float(),
             series=vectors.float(),
-            studies=study.embedding.float(),
+            studies=study.embedding.float() if self._together > 1 else nothing,
             words=nothing if self._words is None else self._words(study.embedding.float()),
             truth=nothing if self._truth is None else self._told(self._truth, batch, series, study, texts),
         )
@@ -314,7 +314,8 @@ class ClipStage(Stage[list[StudyBatch]]):
         assert config.contrast is not None
         study, told = config.study, 0 if self._truth is None else len(_TOLD)
         words = 0 if self._words is None else len(self._words.chosen)
-        widths = (study.out_dim, study.out_dim, config.contrast.out_dim, study.flat_dim, words, told)
+        paired = study.flat_dim if self._together > 1 else 0
+        widths = (study.out_dim, study.out_dim, config.contrast.out_dim, paired, words, told)
         empty = [torch.zeros(0, width, device=self.accelerator.device) for width in widths]
         return [torch.cat(rows) for rows in zip(empty, *parts, strict=True)]
 
