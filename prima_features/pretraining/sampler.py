@@ -74,14 +74,6 @@ class Sampler:
 
 
 def share_of(batch: Sized, rank: int, processes: int) -> range:
-    """Places in a batch that one process computes.
-
-    Raises:
-        UsageError: the batch cannot be divided evenly.
-    """
-    if len(batch) % processes:
-        raise UsageError(
-            f"batch is {len(batch)}, which {processes} processes cannot share evenly: make it a multiple"
-        )
+    """Places in a batch that one process computes; the batch divides evenly, which a run checks before it starts."""
     each = len(batch) // processes
     return range(rank * each, (rank + 1) * each)
