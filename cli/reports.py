@@ -48,7 +48,12 @@ def summarize(
         ),
     ] = None,
     labels: Annotated[
-        bool, typer.Option("--labels", help="A column for each of Prima's 52 diagnoses: 1, 0, or empty.")
+        bool,
+        typer.Option(
+            "--labels",
+            help="A column for each of Prima's 52 diagnoses: 1, 0, or empty; and a column abnormal: 1 where any of "
+            "them is 1, else 0.",
+        ),
     ] = False,
     label_method: Annotated[
         Literal["rules", "model"] | None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from prima_features.errors import UsageError
 from prima_features.reports.numbered import numbered, split_numbered
+from prima_features.reports.table import find_column, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ class Report:
 
 
 def read_reports(path: Path) -> dict[str, Report]:
-    """Reports by study id, from a CSV or TSV table in UTF-8.
+    """Reports by study id, from a CSV, TSV or Excel table (see `prima_features.reports.table.read_rows`).
 
     A cell of findings is a JSON list of texts, a numbered list, one finding a line, or one text. Rows without
     any are left out.
@@ -46,13 +46,14 @@ def read_reports(path: Path) -> dict[str, Report]:
         UsageError: the table cannot be read, lacks a column, or names a study twice; with the row where there
             is one.
     """
-    table = read_table(path)
-    columns = _find_columns(path, list(table.columns))
+    header, *rows = read_rows(path)
+    places = _find_columns(path, header)
     reports: dict[str, Report] = {}
-    for number, row in enumerate(table.to_dict("records"), start=2):
-        cells = {name: str(row[column]).strip() for name, column in columns.items()}
+    for number, row in enumerate(rows, start=2):
+        cells = {name: row[place].strip() for name, place in places.items()}
         if cells["study"] in reports:
-            raise UsageError(f"{path}, row {number}: a second report of {cells['study']}; keep one")
+            # Not whose: in a table for DICOM, ids can name a patient, which nothing that is printed does.
+            raise UsageError(f"{path}, row {number}: a second report of its study; keep one")
         if findings := split_findings(cells["findings"]):
             reports[cells["study"]] = _report(path, number, findings, cells)
     return reports
@@ -86,35 +87,32 @@ def fitting_text(findings: Sequence[str], limit: int, count: Callable[[str], int
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A CSV or TSV table in UTF-8 as text, empty where a cell is.
+    """A table that `prima_features.reports.table.read_rows` reads, as text; empty where a cell is.
 
     Raises:
-        UsageError: it cannot be read as one.
+        UsageError: it cannot be read as one, or has two columns of a name.
     """
     import pandas as pd
 
-    try:
-        header = path.open(encoding="utf-8-sig").readline()
-        separator = max("\t;,", key=header.count)
-        return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # pandas' and Unicode's errors are such
-        raise UsageError(f"{path} is not a CSV or TSV table in UTF-8: {error}") from error
+    header, *rows = read_rows(path)
+    table = pd.DataFrame(rows, columns=header, dtype=object).drop(columns="", errors="ignore")
+    if (twice := table.columns.duplicated()).any():
+        name = table.columns[twice][0]
+        raise UsageError(f"{path} has more than one column {name}: rename or remove one of them")
+    return table
 
 
-def _find_columns(path: Path, header: Sequence[str]) -> dict[str, str]:
-    plain = {re.sub(r"[\s-]+", "_", name.strip()).lower(): name for name in header}
-    columns = {}
+def _find_columns(path: Path, header: Sequence[str]) -> dict[str, int]:
+    places = {}
     for column, spellings in COLUMNS.items():
-        if found := [plain[spelling] for spelling in spellings if spelling in plain]:
-            columns[column] = found[0]
+        if (place := find_column(path, header, spellings)) is not None:
+            places[column] = place
         elif column in ("study", "findings"):
             raise UsageError(
                 f"{path} has no column for the {column} (such as {', '.join(spellings)}); it has "
                 f"{', '.join(header)}"
             )
-    return columns
+    return places
 
 
 def _report(path: Path, number: int, findings: tuple[str, ...], cells: Mapping[str, str]) -> Report:

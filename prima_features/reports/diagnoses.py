@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -46,6 +46,15 @@ def label(statements: Iterable[str], unmentioned: Label = 0) -> dict[str, Label]
         if diagnosis.broader:
             mentions[diagnosis.broader] |= mentions[name] - {Assertion.ABSENT}
     return {name: _decide(found, unmentioned) for name, found in mentions.items()}
+
+
+def is_abnormal(labels: Mapping[str, Label]) -> bool:
+    """Whether any diagnosis of a report is 1; undecided ones do not count.
+
+    Each of the 52 is a disease, a change of the brain, or what surgery leaves. None of them names a normal
+    finding, so that none is left out. What is wrong beyond the 52 is not seen.
+    """
+    return any(value == 1 for value in labels.values())
 
 
 def mention_spans(sentence: str) -> Iterator[tuple[str, tuple[int, int]]]:

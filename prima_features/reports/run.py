@@ -9,7 +9,7 @@ from typing import Any
 
 from prima_features.errors import UsageError
 from prima_features.reports.asking import Question, ask_all
-from prima_features.reports.diagnoses import DIAGNOSES, Label, label
+from prima_features.reports.diagnoses import DIAGNOSES, Label, is_abnormal, label
 from prima_features.reports.numbered import numbered
 from prima_features.reports.parts import Parts, key_of
 from prima_features.reports.prompts import labels_prompt, read_labels, read_summary, summary_prompt
@@ -19,6 +19,8 @@ from prima_features.reports.table import HEADER, check_output, write_summaries
 
 OnAnswer = Callable[[int, int, str, str], None]
 """Called with how many answers are there, of how many, the study, and what is wrong with the last one, if anything."""
+LABEL_COLUMNS = ("abnormal", *DIAGNOSES)
+"""The columns that labels add to a table of summaries; pretraining reads the first of them."""
 _Answers = Mapping[str, str | ReportError]
 
 
@@ -29,11 +31,12 @@ def summarize(
     model: LanguageModel | None = None,
     on_answer: OnAnswer = lambda *_: None,
 ) -> Summary:
-    """Write a table with a row a report, in their order: study_id, summary, method, and a column a diagnosis.
+    """Write a table with a row a report, in their order: study_id, summary, method, and with labels `LABEL_COLUMNS`.
 
-    The summary is a numbered list, a finding a line; a label is 1, 0 or empty (see `diagnoses.label`). Reports
-    that fail are left out of the table and listed in the result. A language model's answers are kept in
-    `OUTPUT.parts.jsonl`, and what is there already is not asked again.
+    The summary is a numbered list, a finding a line; a label is 1, 0 or empty (see `diagnoses.label`), and
+    abnormal is 1 where any diagnosis is, else 0. Reports that fail are left out of the table and listed in the
+    result. A language model's answers are kept in `OUTPUT.parts.jsonl`, and what is there already is not asked
+    again. The table itself is never gone on with: one that is there is replaced, whatever its label columns.
 
     Args:
         output: the table, replaced in one step; not written where every report fails.
@@ -58,7 +61,7 @@ def summarize(
         except ReportError as error:
             failures.append(FailedReport(report.study, str(error)))
     if rows:
-        write_summaries(output, (*HEADER, *(DIAGNOSES if options.labels else ())), rows)
+        write_summaries(output, (*HEADER, *(LABEL_COLUMNS if options.labels else ())), rows)
     return Summary(output, len(rows), n_kept, tuple(failures))
 
 
@@ -117,8 +120,14 @@ def _row(report: Report, options: Options, model: LanguageModel | None, answers:
     if options.labels == "rules":
         impression, found = report_statements(report.text)
         labels = label([*impression, *found], _unmentioned(options))
-    cells = ["" if labels[name] is None else str(labels[name]) for name in DIAGNOSES] if labels else []
+    cells = _label_cells(labels) if labels else []
     return [report.study, numbered(items), model.name if model else "rules", *cells]
+
+
+def _label_cells(labels: Mapping[str, Label]) -> list[str]:
+    """In the order of `LABEL_COLUMNS`."""
+    values = [int(is_abnormal(labels)), *(labels[name] for name in DIAGNOSES)]
+    return ["" if value is None else str(value) for value in values]
 
 
 def _read_answers(

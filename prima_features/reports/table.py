@@ -28,10 +28,7 @@ _EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
 def read_reports(path: Path, id_column: str = "", report_column: str = "") -> list[Report]:
-    """Reports of a TSV, CSV or Excel table (first sheet), in their order.
-
-    Text is UTF-8, UTF-16 with a byte order mark, or cp1252; columns are parted by tabs, commas or semicolons,
-    whichever the header holds most of. Reports with line breaks stand in quotes, as spreadsheets write them.
+    """Reports of a table that `read_rows` reads, in their order.
 
     Args:
         id_column: its name; the first of `ID_COLUMNS` that is there if empty.
@@ -40,14 +37,14 @@ def read_reports(path: Path, id_column: str = "", report_column: str = "") -> li
     Raises:
         UsageError: the table cannot be read, lacks a column, has no rows, or a study's id is empty or twice there.
     """
-    header, *rows = _read_rows(path)
+    header, *rows = read_rows(path)
     places = [
         _find(path, header, id_column, ID_COLUMNS, "--id-column"),
         _find(path, header, report_column, REPORT_COLUMNS, "--report-column"),
     ]
     reports: dict[str, Report] = {}
     for number, row in enumerate(rows, start=2):
-        study, text = (row[place] if place < len(row) else "" for place in places)
+        study, text = (row[place] for place in places)
         if not (study := study.strip()):
             raise UsageError(f"{path}, row {number}: the column {header[places[0]]} is empty")
         if study in reports:
@@ -58,7 +55,16 @@ def read_reports(path: Path, id_column: str = "", report_column: str = "") -> li
     return list(reports.values())
 
 
-def _read_rows(path: Path) -> list[list[str]]:
+def read_rows(path: Path) -> list[list[str]]:
+    """The cells of a TSV, CSV or Excel table (first sheet) as text: the header, then the rows, each as wide.
+
+    Text is UTF-8, UTF-16 with a byte order mark, or cp1252; columns are parted by tabs, commas or semicolons,
+    whichever the header holds most of. Cells with line breaks stand in quotes, as spreadsheets write them. Cells
+    left off at a row's end are empty, and rows without any text are passed over.
+
+    Raises:
+        UsageError: the table cannot be read, has no header, or has a row wider than it.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -67,12 +73,33 @@ def _read_rows(path: Path) -> list[list[str]]:
     rows = [row for row in rows if any(map(str.strip, row))]
     if not rows:
         raise UsageError(f"{path} is empty: expected a table with a header")
+    width = len(rows[0])
     for number, row in enumerate(rows, start=1):
-        if any(row[len(rows[0]) :]):
+        if any(row[width:]):
             raise UsageError(
-                f"{path}, row {number} has more cells than the header: quote reports with commas or tabs"
+                f"{path}, row {number} has more cells than the header: put cells with commas, semicolons or tabs "
+                "in quotes"
             )
-    return rows
+    return [row[:width] + [""] * (width - len(row)) for row in rows]
+
+
+def find_column(path: Path, header: Sequence[str], names: Iterable[str]) -> int | None:
+    """Place of the first of some names that a header has; any case, words parted by `_`, `-` or a space.
+
+    Raises:
+        UsageError: the header has that name more than once.
+    """
+    spelled = [_spelling(cell) for cell in header]
+    for name in map(_spelling, names):
+        if spelled.count(name) > 1:
+            raise UsageError(f"{path} has more than one column {name}: rename or remove one of them")
+        if name in spelled:
+            return spelled.index(name)
+    return None
+
+
+def _spelling(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip()).lower()
 
 
 def _text_rows(path: Path, content: bytes) -> list[list[str]]:
@@ -113,13 +140,9 @@ def _excel_rows(path: Path, content: bytes) -> list[list[str]]:
 
 def _find(path: Path, header: Sequence[str], named: str, guesses: Sequence[str], option: str) -> int:
     """Place of a column: the one that was named, or the first guess that is there."""
-    spelled = [re.sub(r"[\s_-]+", "_", name.strip()).lower() for name in header]
-    wanted = (re.sub(r"[\s_-]+", "_", named.strip()).lower(),) if named else guesses
-    for name in wanted:
-        if spelled.count(name) > 1:
-            raise UsageError(f"{path} has more than one column {name}: rename or remove one of them")
-        if name in spelled:
-            return spelled.index(name)
+    place = find_column(path, header, (named,) if named else guesses)
+    if place is not None:
+        return place
     what = f"no column {named}" if named else f"none of the columns {', '.join(guesses)}"
     raise UsageError(f"{path} has {what}; name one of its columns ({', '.join(header)}) with {option}")
 

@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.pretraining.reports import fitting_text, read_reports, split_findings
+from prima_features.pretraining.reports import fitting_text, read_reports, read_table, split_findings
 from prima_features.pretraining.vocabulary import END, read_vocabulary, train_vocabulary
+from prima_features.reports import Options, summarize
+from prima_features.reports import Report as Dictated
 
 TEXTS = ["1. bright lesion on the left 2. no acute infarct", "1. wide ventricles 2. no acute infarct"] * 5
 
@@ -48,13 +51,68 @@ def test_what_prima_reports_writes_is_read(tmp_path: Path) -> None:
     assert read_reports(path)["sub-01"].findings == ("a lesion", "no infarct")
 
 
+def test_what_prima_reports_labels_tells_which_studies_are_abnormal(tmp_path: Path) -> None:
+    texts = {
+        "tumour": "Meningioma of 2 cm. Wide sulci. No edema.",
+        "normal": "Normal brain.",
+        "doubt": "Possible meningioma.",
+    }
+    summarize([Dictated(*item) for item in texts.items()], tmp_path / "r.tsv", Options(labels="rules"))
+    reports = read_reports(tmp_path / "r.tsv")
+    assert reports["tumour"].findings == ("Meningioma of 2 cm.", "Wide sulci.")
+    assert {study: report.abnormal for study, report in reports.items()} == {
+        "tumour": True,
+        "normal": False,
+        "doubt": False,
+    }
+
+
+def test_without_labels_no_study_is_known_to_be_abnormal(tmp_path: Path) -> None:
+    summarize([Dictated("tumour", "Meningioma.")], tmp_path / "r.tsv")
+    assert not read_reports(tmp_path / "r.tsv")["tumour"].abnormal
+
+
+TABLE = {
+    "Study ID": ["007", "x"],
+    "findings": ["Größe 3 µm", "b"],
+    "abnormal": [1, 0],
+    "split": ["", "train"],
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+def test_text_tables_are_read_whatever_their_separator_and_encoding(
+    tmp_path: Path, separator: str, encoding: str
+) -> None:
+    pd.DataFrame(TABLE).to_csv(tmp_path / "r.csv", sep=separator, encoding=encoding, index=False)
+    _is_the_table(tmp_path / "r.csv")
+
+
+@pytest.mark.parametrize("abnormal", [[1, 0], [1, None], [True, False]], ids=["numbers", "empty", "truth"])
+def test_excel_is_read(tmp_path: Path, abnormal: list[object]) -> None:
+    pd.DataFrame(TABLE | {"abnormal": abnormal}, dtype=object).to_excel(tmp_path / "r.xlsx", index=False)
+    _is_the_table(tmp_path / "r.xlsx")
+
+
+def _is_the_table(path: Path) -> None:
+    reports = read_reports(path)
+    assert reports["007"].findings == ("Größe 3 µm",)
+    assert [report.abnormal for report in reports.values()] == [True, False]
+    assert [report.split for report in reports.values()] == ["", "train"]
+    assert read_table(path)["Study ID"].tolist() == ["007", "x"]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("id\tnote\nx\ty\n", "has no column for the findings"),
-        ("study\treport\nx\ta\nx\tb\n", "row 3: a second report of x"),
+        ("study\treport\nx\ta\nx\tb\n", "row 3: a second report of its study"),
         ("study\treport\tabnormal\nx\ta\tmaybe\n", "row 2: abnormal is 0 or 1"),
         ("study\treport\tsplit\nx\ta\ttest\n", "row 2: split is train or validation"),
+        ("study\treport\nx\ta\tb\n", "row 2 has more cells than the header"),
+        ("study\treport\tReport\nx\ta\tb\n", "has more than one column report"),
+        ("", "is empty: expected a table with a header"),
     ],
 )
 def test_a_wrong_table_is_told_with_its_row(tmp_path: Path, text: str, told: str) -> None:
@@ -63,6 +121,14 @@ def test_a_wrong_table_is_told_with_its_row(tmp_path: Path, text: str, told: str
     with pytest.raises(UsageError) as error:
         read_reports(path)
     assert told in str(error.value)
+
+
+def test_a_table_that_is_not_there_or_names_two_columns_alike_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none\.csv cannot be read: No such file"):
+        read_reports(tmp_path / "none.csv")
+    (tmp_path / "r.csv").write_text("study,oedema,oedema\nx,1,0\n")
+    with pytest.raises(UsageError, match="has more than one column oedema: rename or remove"):
+        read_table(tmp_path / "r.csv")
 
 
 def test_findings_are_dropped_from_the_end_until_they_fit() -> None:

@@ -53,7 +53,7 @@ def test_the_default_needs_nothing(
 def test_labels_are_a_column_each(table: Table, output: Path, rows: Rows, full_report: str) -> None:
     assert run(table(a=full_report), output, "--labels") == 0
     (row,) = rows(output)
-    assert list(row) == ["study_id", "summary", "method", *DIAGNOSES]
+    assert list(row) == ["study_id", "summary", "method", "abnormal", *DIAGNOSES]
     assert {name for name in DIAGNOSES if row[name] == "1"} == {
         "structural_edema",
         "tumor_adult_meningioma",
@@ -242,3 +242,9 @@ def test_only_the_first_reports_on_request(table: Table, output: Path, rows: Row
 def test_help_says_that_nothing_is_sent(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     assert "Nothing is sent anywhere unless --endpoint is given" in " ".join(capsys.readouterr().out.split())
+
+
+def test_help_says_which_columns_labels_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "a column abnormal: 1 where any of them is 1, else 0" in shown

@@ -150,7 +150,8 @@ def test_labels_of_a_model_are_read_from_its_json(server: Any, output: Path, row
     server.answer = answer
     summarize(REPORTS[:1], output, Options(labels="model", unmentioned="empty"), model(server))
     (row,) = rows(output)
-    assert list(row)[3:] == list(DIAGNOSES)
+    assert list(row)[3:] == ["abnormal", *DIAGNOSES]
+    assert row["abnormal"] == "1"
     assert {name: row[name] for name in DIAGNOSES if row[name]} == {
         "cyst_colloid_cyst": "1",
         "structural_edema": "0",
@@ -190,6 +191,48 @@ def test_labels_by_rules_go_with_any_summary(server: Any, output: Path, rows: Ro
     assert [name for name in DIAGNOSES if row[name] == "1"] == ["cyst_colloid_cyst"]
     assert [name for name in DIAGNOSES if row[name] == ""] == ["spine_syrinx"]
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "abnormal"),
+    [
+        ("Colloid cyst. No edema.", "1"),
+        ("Craniotomy. No residual tumor.", "1"),
+        ("Normal brain.", "0"),
+        ("No edema, no midline shift.", "0"),
+        ("Possible meningioma.", "0"),
+        ("Mucosal thickening.", "0"),
+    ],
+    ids=["present", "surgery", "normal", "denied", "undecided", "beyond the 52"],
+)
+@pytest.mark.parametrize("unmentioned", ["0", "empty"])
+def test_a_study_is_abnormal_where_any_diagnosis_is_present(
+    text: str, abnormal: str, unmentioned: Any, output: Path, rows: Rows
+) -> None:
+    summarize([Report("a", text)], output, Options(labels="rules", unmentioned=unmentioned))
+    (row,) = rows(output)
+    assert row["abnormal"] == abnormal
+    assert ("1" in {row[name] for name in DIAGNOSES}) == (abnormal == "1")
+
+
+def test_without_labels_nothing_is_said_to_be_normal(output: Path, rows: Rows) -> None:
+    summarize(REPORTS, output)
+    assert "abnormal" not in rows(output)[0]
+
+
+def test_a_table_of_an_earlier_version_is_replaced_and_its_answers_are_kept(
+    server: Any, output: Path, rows: Rows
+) -> None:
+    server.answer = lambda prompt: '{"present": ["cyst_colloid_cyst"]}' if "JSON" in prompt else "1. Cyst."
+    options = Options(labels="model")
+    summarize(REPORTS, output, options, model(server))
+    asked = len(server.requests)
+    lines = [line.split("\t") for line in output.read_text().splitlines()[:3]]  # of 5: it is half of one too
+    output.write_text("\n".join("\t".join(cells[:3] + cells[4:]) for cells in lines) + "\n")
+    assert "abnormal" not in rows(output)[0]
+    summarize(REPORTS, output, options, model(server))
+    assert [row["abnormal"] for row in rows(output)] == ["1"] * 4
+    assert len(server.requests) == asked
 
 
 def test_a_model_is_shown_nothing_of_header_history_and_signature(
