@@ -53,10 +53,7 @@ def read_labelled(settings: Labels, model: Path) -> LabelledStudies:
             "made it"
         )
     table = read_table(settings.labels)
-    wanted = [settings.id_column, *settings.diagnosis, *settings.referral]
-    wanted += [settings.priority_column] if settings.priority else []
-    if missing := [column for column in wanted if column not in table.columns]:
-        raise UsageError(f"{settings.labels} has no column {missing[0]}; it has {', '.join(table.columns)}")
+    _check_columns(settings, list(table.columns))
     if (twice := table[settings.id_column].duplicated()).any():
         raise UsageError(
             f"{settings.labels} has more than one row of {table[settings.id_column][twice].iloc[0]}"
@@ -80,6 +77,21 @@ def read_labelled(settings: Labels, model: Path) -> LabelledStudies:
         },
         priority=_levels(table, settings),
     )
+
+
+def _check_columns(settings: Labels, header: Sequence[str]) -> None:
+    wanted = {
+        "id_column": [settings.id_column],
+        "diagnosis": settings.diagnosis,
+        "referral": settings.referral,
+        "priority_column": [settings.priority_column] if settings.priority else [],
+    }
+    for name, columns in wanted.items():
+        if missing := [column for column in columns if column not in header]:
+            raise UsageError(
+                f"{settings.labels} has no column {missing[0]}; it has {', '.join(header)}: set data.{name} "
+                "accordingly"
+            )
 
 
 def _presence(column: pd.Series, path: Path) -> np.ndarray:

@@ -9,15 +9,8 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-import torch
 
 
 def generator(seed: int, purpose: str, *place: int) -> np.random.Generator:
     """The generator of one draw: `purpose` keeps different draws at one place apart."""
     return np.random.default_rng([seed, zlib.crc32(purpose.encode()), *place])
-
-
-def torch_generator(seed: int, purpose: str, *place: int) -> torch.Generator:
-    """The same for torch, on the CPU."""
-    number = int(generator(seed, purpose, *place).integers(2**62))
-    return torch.Generator().manual_seed(number)

@@ -37,7 +37,7 @@ def held_out(subjects: Sequence[str], share: float, seed: int, given: Sequence[s
     """
     if any(given):
         held = [split == "validation" for split in given]
-        sides = {subject: set() for subject in subjects}  # type: dict[str, set[bool]]
+        sides: dict[str, set[bool]] = {subject: set() for subject in subjects}
         for subject, side in zip(subjects, held, strict=True):
             sides[subject].add(side)
         if crossing := [subject for subject, both in sides.items() if len(both) > 1]:

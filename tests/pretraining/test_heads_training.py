@@ -93,8 +93,13 @@ def test_embeddings_of_another_model_are_refused(labelled: np.ndarray, write: Wr
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("study,", "scan,", "has no column study"),
-        ("tumour", "glioma", "has no column tumour"),
+        (
+            "study,",
+            "scan,",
+            "has no column study; it has scan, tumour, rare thing, neuro.surgery, priority: set data.id_column",
+        ),
+        ("tumour", "glioma", "has no column tumour; it has study, glioma"),
+        (",priority", ",urgency", "rare thing, neuro.surgery, urgency: set data.priority_column"),
         ("sub-1,0", "sub-1,maybe", "tumour is 0, 1 or empty, not 'maybe'"),
         ("sub-1,", "sub-2,", "more than one row of sub-2"),
         ("medium", "urgent", "priority is one of none, medium, high, not 'urgent'"),
@@ -110,6 +115,24 @@ def test_a_wrong_label_table_is_told(
     with pytest.raises(UsageError) as error:
         read_labelled(settings.data, tokenizer_model)
     assert told in str(error.value)
+
+
+def test_columns_go_by_the_names_that_are_set(
+    labelled: np.ndarray, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    text = f'model = "{tokenizer_model}"\n{SETTINGS}'
+    usual = read_labelled(read_stage("heads", write(text)).data, tokenizer_model)
+    table = tmp_path / "labels.csv"
+    head, *rows = table.read_text().splitlines()
+    head = head.replace("study", "scan").replace("priority", "urgency")
+    # Columns of the usual names hold something else.
+    table.write_text("\n".join([f"{head},study,priority", *(f"{row},x,y" for row in rows)]) + "\n")
+    named = text.replace("[data]", '[data]\nid_column = "scan"\npriority_column = "urgency"')
+    found = read_labelled(read_stage("heads", write(named)).data, tokenizer_model)
+    assert found.ids == usual.ids == tuple(f"sub-{i}" for i in range(N))
+    np.testing.assert_array_equal(found.priority, np.arange(N) % 3)
+    for key, values in usual.presence.items():
+        np.testing.assert_array_equal(found.presence[key], values)
 
 
 def test_a_head_without_positives_is_refused(

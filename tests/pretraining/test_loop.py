@@ -16,7 +16,6 @@ from prima_features.errors import UsageError
 from prima_features.pretraining.checkpoint import Checkpoints, load
 from prima_features.pretraining.loop import DivergedError, Loop
 from prima_features.pretraining.optimiser import build_optimiser
-from prima_features.pretraining.randomness import torch_generator
 from prima_features.pretraining.record import Recorder
 from prima_features.pretraining.schedule import rate_factor
 from prima_features.pretraining.settings import Checkpoint, Log, Optimiser, Schedule, Training, Validation
@@ -36,8 +35,7 @@ class Line(Stage[tuple[Tensor, Tensor]]):
         self.counts = {}
 
     def load(self, number: int) -> tuple[Tensor, Tensor]:
-        chance = torch_generator(0, "line", number)
-        inputs = torch.randn(8, 3, generator=chance)
+        inputs = torch.randn(8, 3, generator=torch.Generator().manual_seed(number))
         if number in self.bad:
             inputs[0, 0] = torch.nan
         return inputs, inputs.sum(1, keepdim=True)
@@ -156,6 +154,14 @@ def test_long_gradients_are_shortened(tmp_path: Path) -> None:
     )
     run.run()
     assert seen == [pytest.approx(0.5, rel=1e-3)]
+
+
+@pytest.mark.parametrize(("name", "moved"), [("adamw", -0.1 * 0.5 * 4), ("adam", -0.1)])
+def test_adamw_decays_weights_on_its_own_and_adam_along_the_gradient(name: Any, moved: float) -> None:
+    weight = nn.Parameter(torch.tensor([4.0]))
+    weight.grad = torch.zeros(1)
+    build_optimiser([weight], Optimiser(name=name, lr=0.1, weight_decay=0.5)).step()
+    assert weight.item() == pytest.approx(4 + moved)
 
 
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:

@@ -122,6 +122,48 @@ def test_contradictions_and_gaps_are_named(write: Write, text: str, told: str) -
     assert told in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("cls", "key", "value", "told"),
+    [
+        (ClipTraining, "seed", "-1", "must be 0 or more, and below 2**64, not -1"),
+        (ClipTraining, "seed", str(2**64), "must be 0 or more, and below 2**64"),
+        (ClipTraining, "batch", "1", "must be 2 or more, not 1"),
+        (ClipTraining, "temperature", "nan", "is a finite number, not nan"),
+        (ClipTraining, "network.text", "3", "is a table, not 3"),
+        (ClipTraining, "optimiser.lr", "inf", "is a finite number, not inf"),
+        (ClipTraining, "optimiser.eps", "0", "must be above 0, not 0.0"),
+        (ClipTraining, "optimiser.weight_decay", "-0.1", "must be 0 or more, not -0.1"),
+        (ClipTraining, "optimiser.clip_norm", "-1", "must be 0 or more, not -1.0"),
+        (ClipTraining, "optimiser.betas", "[0.9, 1]", "lie in 0 to below 1, not 0.9 and 1.0"),
+        (ClipTraining, "optimiser.betas", "[-0.1, 0.9]", "lie in 0 to below 1, not -0.1 and 0.9"),
+        (ClipTraining, "data.min_slices", "0", "must be 1 or more, not 0"),
+        (TokenizerTraining, "data.synthetic_seed", "-3", "must be 0 or more, not -3"),
+        (TokenizerTraining, "data.min_slices", "9", "belongs to source, and synthetic is given"),
+        (TokenizerTraining, "network.text", "{dim = 8}", "belongs to the clip stage"),
+        (NamesTraining, "network.text", "{dim = 8}", "belongs to the clip stage"),
+        (NamesTraining, "batch", "1", "must be 2 or more, not 1"),
+        (NamesTraining, "tower.depth", "0", "must be 1 or more, not 0"),
+        (NamesTraining, "tower.heads", "-2", "must be 1 or more, not -2"),
+        (NamesTraining, "tower.registers", "0", "must be 1 or more, not 0"),
+        (NamesTraining, "tower.out_dim", "0", "must be 1 or more, not 0"),
+        (HeadsTraining, "hidden", "[8, 0]", "must be two widths of 1 or more, not 8 and 0"),
+        (HeadsTraining, "noise", "-0.1", "must be 0 or more, not -0.1"),
+        (HeadsTraining, "data.priority", '["low", "Low"]', "names one twice"),
+    ],
+)
+def test_a_value_out_of_range_is_named(cls: type, key: str, value: str, told: str, write: Write) -> None:
+    data = {
+        ClipTraining: 'data.source = "scans"\ndata.reports = "reports.tsv"\n',
+        TokenizerTraining: "data.synthetic = 3\n",
+        NamesTraining: "data.synthetic = 3\n",
+        HeadsTraining: 'data.embeddings = "e.h5"\ndata.labels = "l.tsv"\ndata.diagnosis = ["a"]\n',
+    }
+    read_settings(cls, write(CLIP + data[cls]))
+    with pytest.raises(UsageError) as error:
+        read_settings(cls, write(f"{CLIP}{data[cls]}{key} = {value}\n"))
+    assert f"{key} {told}" in str(error.value)
+
+
 def test_later_stages_start_from_a_model(write: Write) -> None:
     text = 'output = "run"\n[data]\nsource = "x"\n[network.tokenizer]\ncodes = 8\n'
     assert read_settings(TokenizerTraining, write(text)).network == {"tokenizer": {"codes": 8}}

@@ -1,12 +1,16 @@
 """Where studies come from, on disk or made."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 from accelerate import Accelerator
 
+from prima_features.cli.main import main
+from prima_features.errors import SeriesError, UsageError
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.fill import Filler, fill_cohort
@@ -19,6 +23,8 @@ from prima_features.reports import findings
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.synthetic.output.run import CohortOptions, make_cohort
 from prima_features.volumes import read_volume
+
+from .conftest import clip_settings
 
 AXIAL = np.array([[-1.5, 0, 0], [0, -1.5, 0.0], [0, 0, 5.0]])
 SAGITTAL = np.array([[0, 0, -1.0], [-1.0, 0, 0], [0, -1.0, 0]])
@@ -71,6 +77,82 @@ def test_only_studies_with_a_report_are_taken(bids: Path, tmp_path: Path) -> Non
     assert [(study.id, study.findings, study.abnormal) for study in studies] == [("sub-02", ("a",), True)]
     assert [item.error for item in left_out] == ["it has no report"] * 7
     assert not any(item.defect for item in left_out)
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], []])
+def test_a_table_of_other_studies_is_told_with_an_id_of_each(
+    options: list[str],
+    bids: Path,
+    write: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    table = tmp_path / "others.tsv"
+    table.write_text("study\tfindings\ncase-7\t1. a\n")
+    settings = str(write(clip_settings(bids, table, Path("prima-untrained"))))
+    assert main(["pretrain", "clip", settings, *options]) == 2
+    (error,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Error")]
+    assert f"none of the studies taken from {bids} has a report in data.reports" in error
+    assert "their ids look like sub-00, and those of the table like case-7; give the table the ids" in error
+    table.write_text("study\tfindings\nsub-00\t\n")
+    assert main(["pretrain", "clip", settings, *options]) == 2
+    assert "data.reports holds no report: fill its column of findings" in capsys.readouterr().err
+
+
+def test_of_a_table_of_other_dicom_studies_no_id_is_told(study_a: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError) as error:
+        open_source(Scans(source=study_a), 0, tmp_path, {"Doe-4711": Report(("a",))}, keep=False)
+    assert "of the table like xxx-0000 (0 for digits, x for letters)" in str(error.value)
+    assert "give the table StudyInstanceUIDs" in str(error.value)
+    assert "4711" not in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def visits_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two subjects who come twice, with two datatypes; and `scans.txt`, a manifest of the first one's first visit."""
+    root = tmp_path_factory.mktemp("two")
+    for subject in ("sub-01", "sub-02"):
+        for session in ("ses-a", "ses-b"):
+            for datatype, suffix in (("anat", "T1w"), ("swi", "swi")):
+                folder = root / subject / session / datatype
+                folder.mkdir(parents=True)
+                image = nib.Nifti1Image(voxels(1), np.diag([5.0, 5, 12, 1]))
+                nib.save(image, folder / f"{subject}_{session}_{suffix}.nii.gz")
+    (root / "scans.txt").write_text(
+        "path,subject,series\nsub-01/ses-a/anat/sub-01_ses-a_T1w.nii.gz,X1,t1 sag\n"
+    )
+    return root
+
+
+@pytest.mark.parametrize(
+    ("source", "choice", "expected"),
+    [
+        ("", {"sessions": ("b",)}, {"sub-01_ses-b": ["T1w", "swi"], "sub-02_ses-b": ["T1w", "swi"]}),
+        ("", {"sessions": ("ses-a",), "participants": ("02",)}, {"sub-02_ses-a": ["T1w", "swi"]}),
+        (
+            "",
+            {"datatypes": ("swi",), "participants": ("01",)},
+            {"sub-01_ses-a": ["swi"], "sub-01_ses-b": ["swi"]},
+        ),
+        ("scans.txt", {"format": "manifest"}, {"sub-X1": ["t1 sag"]}),
+    ],
+)
+def test_what_is_chosen_of_a_source_is_taken(
+    source: str, choice: dict[str, Any], expected: dict[str, list[str]], visits_of_two: Path, tmp_path: Path
+) -> None:
+    studies, _ = open_source(Scans(source=visits_of_two / source, **choice), 0, tmp_path)
+    assert {study.id: sorted(series.name for series in study.series) for study in studies} == expected
+
+
+def test_series_of_too_few_slices_are_refused(visits_of_two: Path, tmp_path: Path) -> None:
+    for fewest in (12, 13):
+        studies, _ = open_source(Scans(source=visits_of_two, min_slices=fewest), 0, tmp_path)
+        series = studies[0].series[0]
+        if fewest == 12:
+            assert series.volume(Preprocessing()).values.any()
+        else:
+            with pytest.raises(SeriesError, match="it has 12 slices, fewer than 13"):
+                series.volume(Preprocessing())
 
 
 def test_a_description_takes_the_place_of_the_scans(bids: Path, tmp_path: Path) -> None:

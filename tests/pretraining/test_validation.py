@@ -115,6 +115,29 @@ def test_a_batch_that_is_not_finite_leaves_the_tokenizer_as_it_was(bids: Path, t
         assert torch.equal(tensor, before[name]), name
 
 
+def test_codes_are_revived_below_the_count_that_is_set(bids: Path, tmp_path: Path) -> None:
+    from prima_features.pretraining.build import Workplace, build_stage
+    from prima_features.pretraining.run import read_stage
+
+    from .conftest import tokenizer_settings
+
+    def step(more: str) -> tuple[int, torch.Tensor]:
+        (tmp_path / "t.toml").write_text(tokenizer_settings(bids, more=more))
+        settings = read_stage("tokenizer", tmp_path / "t.toml")
+        stage = build_stage(settings, Workplace(tmp_path, Accelerator(cpu=True)))
+        measures = stage.backward(stage.load(0), 0)
+        return int(measures["codes_revived"]), stage.modules["tokenizer"].quantizer.quantizer.ema_cluster_size
+
+    revived, counts = step("")
+    assert revived == 0
+    below = counts.unique()[1].item() * 1.01
+    fewer, more = (counts < 1e-3).sum().item(), (counts < below).sum().item()
+    assert 0 < fewer < more < len(counts)
+    assert step("revive_every = 1\nrevive_below = 1e-3")[0] == fewer
+    assert step(f"revive_every = 1\nrevive_below = {below}")[0] == more
+    assert step(f"revive_every = 2\nrevive_below = {below}")[0] == 0
+
+
 def test_a_tokens_axes_are_exchanged_in_one_way_for_a_batch(bids: Path, tmp_path: Path) -> None:
     from prima_features.pretraining.build import Workplace, build_stage
     from prima_features.pretraining.run import read_stage

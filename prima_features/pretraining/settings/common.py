@@ -25,8 +25,14 @@ class Optimiser:
     """Gradients longer than this are shortened to it; 0 leaves them."""
 
     def __post_init__(self) -> None:
-        if self.lr <= 0:
-            raise ValueError(f"lr must be above 0, not {self.lr}")
+        for name in ("lr", "eps"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("weight_decay", "clip_norm"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas lie in 0 to below 1, not {self.betas[0]} and {self.betas[1]}")
         if self.name == "rmsprop" and self.betas != (0.9, 0.999):
             raise ValueError("betas belong to adam and adamw, and name is 'rmsprop': leave one of them out")
 
@@ -132,6 +138,8 @@ class Training:
         for name in ("steps", "batch", "accumulation", "nan_limit"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed must be 0 or more, and below 2**64, not {self.seed}")
         if self.prefetch < 0 or self.readers < 0:
             raise ValueError("prefetch and readers must be 0 or more")
         if self.schedule.warmup > self.steps:

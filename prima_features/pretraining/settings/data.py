@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
-_OF_SOURCE = ("format", "participants", "sessions", "datatypes", "suffixes", "slice_axis")
+_OF_SOURCE = ("format", "participants", "sessions", "datatypes", "suffixes", "slice_axis", "min_slices")
 _OF_SYNTHETIC = ("synthetic_settings", "synthetic_seed", "synthetic_visits")
 
 
@@ -55,12 +55,12 @@ class Scans:
     def __post_init__(self) -> None:
         if (self.source is None) == (self.synthetic == 0):
             raise ValueError("source and synthetic: give one of them, and not both")
-        if self.workers < 0:
-            raise ValueError(f"workers must be 0 or more, not {self.workers}")
-        if self.synthetic < 0:
-            raise ValueError(f"synthetic must be 0 or more, not {self.synthetic}")
-        if self.synthetic_visits < 1:
-            raise ValueError(f"synthetic_visits must be 1 or more, not {self.synthetic_visits}")
+        for name in ("workers", "synthetic", "synthetic_seed"):
+            if (getattr(self, name) or 0) < 0:
+                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        for name in ("synthetic_visits", "min_slices"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
         given, other = ("synthetic", "source") if self.synthetic else ("source", "synthetic")
         defaults = {field.name: field.default for field in fields(self)}
         for name in _OF_SOURCE if self.synthetic else _OF_SYNTHETIC:
@@ -118,7 +118,8 @@ class Labels:
         if not (self.diagnosis or self.referral or self.priority):
             raise ValueError("diagnosis, referral and priority: name at least one head")
         for kind in ("diagnosis", "referral", "priority"):
-            names = getattr(self, kind)
+            # Cells are compared with levels in any case; columns are named as they are.
+            names = [name.lower() if kind == "priority" else name for name in getattr(self, kind)]
             if len(set(names)) != len(names):
                 raise ValueError(f"{kind} names one twice")
         if len(self.priority) == 1:

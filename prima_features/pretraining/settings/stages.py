@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from prima_features.pretraining.settings.common import NetworkTraining, Optimiser, Schedule, Training
 from prima_features.pretraining.settings.data import Labels, ReportedScans, Scans
@@ -17,7 +18,7 @@ class Augmentation:
     drop_series: float = 0.08
     """Chance of each series to be left out; one stays."""
     drop_token: float = 0.03
-    """Chance of each token to be left out; one stays."""
+    """Chance of each token to be left out; where none would stay, all do."""
     unknown_name: float = 0.07
     """Chance of each series' name to be replaced by `unk`."""
     move_threshold: int = 2
@@ -54,6 +55,7 @@ class TokenizerTraining(NetworkTraining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_no_text(self.network)
         if self.revive_every < 0 or self.revive_below <= 0:
             raise ValueError("revive_every must be 0 or more, and revive_below above 0")
 
@@ -69,6 +71,11 @@ class ImageTower:
     registers: int = 4
     out_dim: int = 128
     """Length of the vectors that images and names are compared by."""
+
+    def __post_init__(self) -> None:
+        for size in fields(self):
+            if getattr(self, size.name) < 1:
+                raise ValueError(f"{size.name} must be 1 or more, not {getattr(self, size.name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +96,7 @@ class NamesTraining(NetworkTraining):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_later_stage(self.model, self.chunk, self.batch)
+        _check_no_text(self.network)
         if not 0 <= self.drop_token <= 1:
             raise ValueError(f"drop_token is a chance from 0 to 1, not {self.drop_token}")
 
@@ -156,6 +164,8 @@ class ClipTraining(NetworkTraining):
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
         if self.pair_weight and (self.batch % 2 or self.batch < 4):
             raise ValueError(f"batch must be even and 4 or more with pair_weight, and is {self.batch}")
+        if not isinstance(sizes := self.network.get("text", {}), dict):
+            raise ValueError(f"network.text is a table, not {sizes!r}")
         if self.text.source is not None and "text" in self.network:
             raise ValueError(
                 "text.source brings the text tower's sizes, and network.text gives others: give one"
@@ -180,13 +190,26 @@ class HeadsTraining(Training):
         super().__post_init__()
         if not self.model:
             raise ValueError("model is missing: give the model directory that made the embeddings")
+        if min(self.hidden) < 1:
+            raise ValueError(
+                f"hidden must be two widths of 1 or more, not {self.hidden[0]} and {self.hidden[1]}"
+            )
+        if self.noise < 0:
+            raise ValueError(f"noise must be 0 or more, not {self.noise}")
 
 
 def _check_later_stage(model: str, chunk: int, batch: int) -> None:
     if not model:
         raise ValueError("model is missing: give the model directory whose tokenizer makes the latents")
+    if batch < 2:
+        raise ValueError(f"batch must be 2 or more, not {batch}: a step tells its items apart")
     if not 0 <= chunk <= batch:
         raise ValueError(f"chunk must lie in 0 to batch ({batch}), not {chunk}")
+
+
+def _check_no_text(network: dict[str, Any]) -> None:
+    if "text" in network:
+        raise ValueError("network.text belongs to the clip stage, which trains the text tower: leave it out")
 
 
 STAGES: dict[str, type[Training]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 import types
 import typing
@@ -101,7 +102,10 @@ def _convert(kind: Any, given: Any, folder: Path, default: Any, where: str) -> A
     if kind is Path:
         return folder / Path(_checked(given, str, where)).expanduser()
     if kind is float:
-        return float(_checked(given, (int, float), where))
+        number = float(_checked(given, (int, float), where))
+        if not math.isfinite(number):  # TOML has nan and inf, and no comparison would find nan
+            raise ValueError(f"{where} is a finite number, not {number}")
+        return number
     return _checked(given, kind, where)
 
 

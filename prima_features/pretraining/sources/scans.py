@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from prima_features.embedding.ids import load_pseudonyms, write_ids
 from prima_features.embedding.records import Failure
+from prima_features.errors import UsageError
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.records import RawStudy
 from prima_features.pretraining.reports import Report
@@ -81,7 +83,8 @@ def find_scans(
         Studies, and what is left out with the reason.
 
     Raises:
-        UsageError, NothingUsableError: as `studies.find`.
+        UsageError: as `studies.find`, or reports are given and none is of a study.
+        NothingUsableError: as `studies.find`.
     """
     assert settings.source is not None
     identities = folder / "studies.h5"
@@ -100,6 +103,8 @@ def find_scans(
         folder.mkdir(parents=True, exist_ok=True)
         write_ids(identities, found.studies, pseudonyms)
     matched = {study.id: _report_of(study, reports or {}) for study in found.studies}
+    if reports is not None and found.studies and not any(matched.values()):
+        raise UsageError(_why_none(settings.source, found, reports))
     studies = tuple(
         _raw(study, settings, matched[study.id])
         for study in found.studies
@@ -117,6 +122,21 @@ def _report_of(study: Study, reports: Mapping[str, Report]) -> Report | None:
     if study.identity is not None:
         ids.append(study.identity.study_uid)
     return next((reports[id] for id in ids if id in reports), None)
+
+
+def _why_none(source: Path, found: Found, reports: Mapping[str, Report]) -> str:
+    """Why no study has a report."""
+    if not reports:
+        return "data.reports holds no report: fill its column of findings"
+    theirs, wanted = next(iter(reports)), "the ids of the source"
+    if found.format == "dicom":  # whose ids can name a patient, which nothing that is printed does
+        form = re.sub(r"[^\W\d_]", "x", re.sub(r"\d", "0", theirs))
+        theirs, wanted = f"{form} (0 for digits, x for letters)", "StudyInstanceUIDs"
+    return (
+        f"none of the studies taken from {source} has a report in data.reports: their ids look like "
+        f"{found.studies[0].id}, and those of the table like {theirs}; give the table {wanted}, or name the source "
+        "that the table is of"
+    )
 
 
 def _raw(study: Study, settings: Scans, report: Report | None) -> RawStudy:
