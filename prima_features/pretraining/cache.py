@@ -33,8 +33,9 @@ class Entry:
 class Cache:
     """A folder of safetensors files, one a series.
 
-    An entry's header holds two hashes: of what it was made from (the series' files, preprocessing, tokenizer),
-    which tells a stale one, and of its numbers, which tells a damaged one. Both are made again.
+    An entry's name and header hold a hash of what it was made from (the series' files, preprocessing, tokenizer), so
+    that data sets and tokenizers can share a folder; the header also one of its numbers. What is not there, is of
+    something else or is damaged is made again. Nothing is removed: entries of files that have changed stay.
 
     Args:
         folder: made where it is not there.
@@ -49,7 +50,8 @@ class Cache:
         """The entry of a series: `place` says which it is, `fingerprint` in what state."""
         inputs = hashlib.sha256(f"{self._settings}\n{fingerprint}".encode()).hexdigest()
         # Ids may hold any character, and for a manifest a path: a hash is a file name everywhere.
-        return Entry(self.folder / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.safetensors", inputs)
+        name = f"{hashlib.sha256(place.encode()).hexdigest()[:32]}-{inputs[:16]}.safetensors"
+        return Entry(self.folder / name, inputs)
 
     def save(self, entry: Entry, tensors: Mapping[str, Tensor]) -> None:
         """Write an entry, whole or not at all.
@@ -66,7 +68,7 @@ class Cache:
             temporary.write_bytes(save(made, {"inputs": entry.inputs, "content": _digest(made)}))
 
     def load(self, entry: Entry) -> dict[str, Tensor] | None:
-        """An entry's tensors; None where there is none, it is stale or it is damaged."""
+        """An entry's tensors; None where there is none, or it is damaged or of other inputs."""
         try:
             with safe_open(entry.path, framework="pt") as file:
                 metadata = file.metadata() or {}

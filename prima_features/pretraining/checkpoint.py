@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,7 +93,6 @@ class Checkpoints:
             raise OutputError(f"{self.folder} cannot be made ({error.strerror})") from error
         with replacing(path) as temporary:
             torch.save({"format_version": FORMAT_VERSION, **state}, temporary)
-        _sync_folder(self.folder)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -110,12 +108,3 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("format_version") != FORMAT_VERSION:
         raise UsageError(f"{path} is a checkpoint of another release")
     return state
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

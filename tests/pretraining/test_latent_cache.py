@@ -1,4 +1,4 @@
-"""What is computed once is kept by its hashes: a damaged or stale entry is made again."""
+"""What is computed once is kept by its hashes: a damaged entry is made again, one of something else is no match."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -82,12 +82,33 @@ def test_a_changed_scan_is_computed_again(scans: Path, tmp_path: Path, accelerat
     after, make = fill(scans, tmp_path, accelerator)
     assert make.made == ["T1w"]
     assert after.digest != before.digest
-    assert len(list((tmp_path / "cache").iterdir())) == 4, "the stale entry is replaced"
+    source.write_bytes((scans / "sub-01" / "anat" / "sub-01_FLAIR.nii.gz").read_bytes())
+    assert fill(scans, tmp_path, accelerator)[1].made == ["T1w"]
 
 
 def test_other_settings_compute_all_again(scans: Path, tmp_path: Path, accelerator: Accelerator) -> None:
     fill(scans, tmp_path, accelerator)
     assert len(fill(scans, tmp_path, accelerator, "b")[1].made) == 4
+
+
+def test_data_sets_whose_ids_are_alike_share_a_cache(
+    scans: Path, tmp_path: Path, accelerator: Accelerator
+) -> None:
+    import shutil
+
+    other = tmp_path / "other"
+    shutil.copytree(scans, other)
+    shutil.rmtree(other / "sub-00")
+    (other / "sub-01").rename(other / "sub-00")
+    for path in (other / "sub-00").rglob("sub-01*"):
+        path.rename(path.with_name(path.name.replace("sub-01", "sub-00")))
+    one, _ = fill(scans, tmp_path, accelerator)
+    two, make = fill(other, tmp_path, accelerator)
+    assert sorted(make.made) == ["FLAIR", "T1w"]
+    assert one.studies[0].id == two.studies[0].id
+    mine, others = (cohort.tensors(cohort.studies[0].series[0])["mean"] for cohort in (one, two))
+    assert not torch.equal(mine, others)
+    assert fill(scans, tmp_path, accelerator)[1].made == []
 
 
 def flip_a_number(path: Path) -> None:
