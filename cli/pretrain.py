@@ -72,7 +72,12 @@ def _run(stage: str, config: Path, resume: bool, dry_run: bool) -> None:
         out.print(f"{escape(name)}: {value:.4g}")
     begun = f", from step {summary.resumed_at} on" if summary.resumed_at else ""
     skipped = f", {summary.skipped} of them skipped" if summary.skipped else ""
-    out.print(f"[bold]{escape(str(summary.output))}[/]: {summary.steps} steps{begun}{skipped}")
+    best = (
+        f"; the model is that of step {summary.exported}, the best"
+        if summary.exported < summary.steps
+        else ""
+    )
+    out.print(f"[bold]{escape(str(summary.output))}[/]: {summary.steps} steps{begun}{skipped}{best}")
     if not summary.complete:
         raise typer.Exit(3)
 

@@ -14,6 +14,7 @@ from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.cohort import Cohort
 from prima_features.pretraining.fill import Filler, Make, fill_cohort
 from prima_features.pretraining.layout import CACHE, VOCABULARY
+from prima_features.pretraining.preflight import check_before_filling
 from prima_features.pretraining.reports import Report, read_reports
 from prima_features.pretraining.settings import (
     ClipTraining,
@@ -25,6 +26,7 @@ from prima_features.pretraining.settings import (
     Training,
 )
 from prima_features.pretraining.sources import open_source
+from prima_features.pretraining.split import split_studies
 from prima_features.pretraining.stages.clip import ClipStage
 from prima_features.pretraining.stages.heads import HeadsStage
 from prima_features.pretraining.stages.names import NamesStage
@@ -63,12 +65,12 @@ def build_stage(settings: Training, place: Workplace) -> Stage[Any]:
             return TokenizerStage(settings, accelerator, begun, _subvolumes(settings, begun, place))
         case NamesTraining():
             begun = start(settings)
-            cohort = _latents(settings, settings.data, begun, _REACH, place)
+            cohort = _latents(settings, begun, _REACH, place)
             return NamesStage(settings, accelerator, begun, cohort)
         case ClipTraining():
             begun = start(settings, contrast=True)
             reach = max(_REACH, settings.augmentation.move_threshold)
-            cohort = _latents(settings, settings.data, begun, reach, place)
+            cohort = _latents(settings, begun, reach, place)
             return ClipStage(settings, accelerator, begun, cohort, place.folder / VOCABULARY)
         case HeadsTraining():
             return HeadsStage(settings, accelerator)
@@ -87,11 +89,12 @@ def _subvolumes(settings: TokenizerTraining, begun: Start, place: Workplace) -> 
     data = settings.data
     make = MakeSubvolumes(begun.config.preprocessing, getattr(torch, data.cache_type))
     cache = Cache(_cache_folder(data, place) / "subvolumes", make.settings)
-    return _cohort(data, settings.seed, cache, make, place)
+    return _cohort(settings, begun, cache, make, place)
 
 
-def _latents(settings: Training, data: Scans, begun: Start, reach: int, place: Workplace) -> Cohort:
+def _latents(settings: NamesTraining | ClipTraining, begun: Start, reach: int, place: Workplace) -> Cohort:
     """Studies whose latents are in the cache, made by the tokenizer that the stage starts from."""
+    data = settings.data
     make = MakeLatents(
         prima=begun.prima.eval(),
         device=place.accelerator.device,
@@ -103,15 +106,22 @@ def _latents(settings: Training, data: Scans, begun: Start, reach: int, place: W
     )
     truth = {"truth": [*CONTENT, *TRAITS, *SEQUENCES]} if data.synthetic else {}
     cache = Cache(_cache_folder(data, place) / "latents", make.settings | truth)
-    return _cohort(data, settings.seed, cache, make, place)
+    return _cohort(settings, begun, cache, make, place)
 
 
-def _cohort(data: Scans, seed: int, cache: Cache, make: Make, place: Workplace) -> Cohort:
-    accelerator = place.accelerator
+def _cohort(
+    settings: TokenizerTraining | NamesTraining | ClipTraining,
+    begun: Start,
+    cache: Cache,
+    make: Make,
+    place: Workplace,
+) -> Cohort:
+    accelerator, data = place.accelerator, settings.data
     with accelerator.main_process_first():  # which writes down whom pseudonyms stand for
         # Brains need operations that other accelerators lack.
         device = str(accelerator.device) if accelerator.device.type == "cuda" else "cpu"
-        source, failures = open_source(data, seed, place.folder, reports_of(data), device=device)
+        source, failures = open_source(data, settings.seed, place.folder, reports_of(data), device=device)
+    check_before_filling(settings, begun, split_studies(source, data.validation, settings.seed)[0])
     return fill_cohort(Filler(source, cache, make), accelerator, failures, place.on_study, data.workers)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from prima_features.embedding.records import Failure
 from prima_features.errors import UsageError
 from prima_features.pretraining.cache import Cache, Entry
-from prima_features.pretraining.records import SeriesTokens, Wordings
+from prima_features.pretraining.records import SeriesTokens, TrainingStudy, Wordings
 
 
 @dataclass(frozen=True)
@@ -87,3 +87,8 @@ class Cohort:
             traits=tensors.get("traits"),
             kind=tensors.get("kind"),
         )
+
+    def study(self, study: CachedStudy, wording: int = 0) -> TrainingStudy:
+        """A study with its tokens, and its report in one of its wordings."""
+        series = tuple(map(self.tokens, study.series))
+        return TrainingStudy(study.id, study.description, series, study.wordings[wording])

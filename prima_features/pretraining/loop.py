@@ -118,10 +118,16 @@ class Loop:
                     started, measured = time.monotonic(), []
         return self.progress
 
-    def use_best(self) -> None:
-        """Take the weights of the best validation, where there was one."""
-        if (state := self.checkpoints.best()) is not None:
-            self._restore(state["modules"])
+    def use_best(self) -> Progress:
+        """Take the weights of the best validation, where there was one.
+
+        Returns:
+            Where the run stood with the weights that the stage now has.
+        """
+        if (state := self.checkpoints.best()) is None:
+            return self.progress
+        self._restore(state["modules"])
+        return Progress(**state["progress"])
 
     def _update(self, measures: dict[str, float]) -> dict[str, float]:
         """One step of the optimiser, unless something is not finite."""

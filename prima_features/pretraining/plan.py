@@ -41,6 +41,7 @@ def make_plan(stage: str, path: Path) -> dict[str, Any]:
 
 def _studies(settings: Training, folder: Path) -> dict[str, Any]:
     from prima_features.pretraining.build import reports_of
+    from prima_features.pretraining.preflight import check_before_filling
     from prima_features.pretraining.sources import open_source
     from prima_features.pretraining.split import split_studies
     from prima_features.pretraining.start import start
@@ -50,6 +51,7 @@ def _studies(settings: Training, folder: Path) -> dict[str, Any]:
     studies, left_out = open_source(data, settings.seed, folder, reports_of(data), keep=False)
     train, held_out = split_studies(studies, data.validation, settings.seed)
     begun = start(settings, contrast=isinstance(settings, ClipTraining))
+    check_before_filling(settings, begun, train)
     trained = begun.prima.tokenizer if isinstance(settings, TokenizerTraining) else begun.prima
     return {
         "training studies": len(train),
@@ -65,11 +67,13 @@ def _studies(settings: Training, folder: Path) -> dict[str, Any]:
 
 def _heads(settings: HeadsTraining) -> dict[str, Any]:
     from prima_features.pretraining.labels import read_labelled
+    from prima_features.pretraining.sampler import check_batch
     from prima_features.pretraining.split import held_out
     from prima_features.weights.resolve import resolve
 
     data = read_labelled(settings.data, resolve(settings.model).directory)
     held = held_out(data.subjects, settings.data.validation, settings.seed)
+    check_batch(range(len(held) - sum(held)), settings.batch, "studies")
     kinds = asdict(settings.data)
     names = {kind: ", ".join(kinds[kind]) for kind in ("diagnosis", "referral", "priority")}
     return {

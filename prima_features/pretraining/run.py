@@ -43,8 +43,10 @@ class Summary:
     """Step that the run went on from; 0 for a new one."""
     skipped: int
     """Steps that were skipped because something was not finite."""
+    exported: int
+    """Step whose weights became the model."""
     measures: Mapping[str, float]
-    """Of the last validation."""
+    """Of that step's validation."""
     failures: tuple[Failure, ...]
     is_main: bool
     """False in all processes of a run but one."""
@@ -134,10 +136,12 @@ def _train(
     if is_main:
         callbacks.on_start(resumed_at, settings.steps)
     progress = loop.run()
-    if settings.export == "best":
-        loop.use_best()
+    exported = loop.use_best() if settings.export == "best" else progress
     if is_main:
-        record = {"steps": progress.step, "batch": settings.batch, **built.counts, **progress.measures}
+        steps = str(progress.step)
+        if exported.step < progress.step:
+            steps = f"{exported.step}, the best of {progress.step}"
+        record = {"steps": steps, "batch": settings.batch, **built.counts, **exported.measures}
         built.export(settings.output, record)
         recorder.close()
     accelerator.wait_for_everyone()
@@ -146,7 +150,8 @@ def _train(
         progress.step,
         resumed_at,
         progress.skipped,
-        progress.measures,
+        exported.step,
+        exported.measures,
         built.failures,
         is_main,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Sequence, Sized
+from collections.abc import Hashable, Iterable, Sequence, Sized
 
 import numpy as np
 
@@ -31,10 +31,7 @@ class Sampler:
     def __init__(
         self, keys: Sequence[Hashable], repeats: Sequence[int], batch: int, seed: int, what: str = "studies"
     ) -> None:
-        if len(set(keys)) < batch:
-            raise UsageError(
-                f"batch takes {batch} different {what}, and there are only {len(set(keys))} to train on: lower it"
-            )
+        check_batch(keys, batch, what)
         self._keys, self._batch, self._seed = list(keys), batch, seed
         self._entries = np.repeat(np.arange(len(keys)), repeats)
         self.batches_per_pass = max(1, len(self._entries) // batch)
@@ -71,6 +68,14 @@ class Sampler:
                     batch.append(item)
                     keys.add(self._keys[item])
         return batch
+
+
+def check_batch(keys: Iterable[Hashable], batch: int, what: str) -> None:
+    """Raise UsageError where there are fewer different keys than a batch holds; `what` says of what they are."""
+    if (count := len(set(keys))) < batch:
+        raise UsageError(
+            f"batch takes {batch} different {what}, and there are only {count} to train on: lower it"
+        )
 
 
 def share_of(batch: Sized, rank: int, processes: int) -> range:

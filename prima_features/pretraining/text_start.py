@@ -64,7 +64,22 @@ def start_text(
     return begun_text
 
 
+def check_text(settings: ClipTraining, begun: Start) -> None:
+    """Raise UsageError where `start_text` would, but for what a GPT-2's own files hold."""
+    if settings.text.source is None:
+        if (sizes := settings.network.get("text")) is not None:
+            _new_tower(_sizes(sizes, begun.config.study.out_dim), settings.seed)
+        else:
+            _models_text(begun)
+
+
 def _from_model(begun: Start) -> TextStart:
+    config, folder = _models_text(begun)
+    return TextStart(load_text(folder), read_vocabulary(folder, config.max_tokens), config)
+
+
+def _models_text(begun: Start) -> tuple[TextConfig, Path]:
+    """Sizes and folder of the tower of the model that the stage starts from."""
     config = begun.base.text if begun.base else None
     if config is None or begun.directory is None:
         raise UsageError(
@@ -76,7 +91,7 @@ def _from_model(begun: Start) -> TextStart:
             f"network.study.out_dim is {begun.config.study.out_dim}, and the model's text tower gives "
             f"{config.out_dim} numbers: leave it, or give network.text"
         )
-    return TextStart(load_text(begun.directory), read_vocabulary(begun.directory, config.max_tokens), config)
+    return config, begun.directory
 
 
 def _from_transformers(source: Path, out_dim: int, seed: int) -> TextStart:

@@ -150,6 +150,29 @@ def test_the_tokenizer_learns_to_rebuild(bids: Path, write: Write, tmp_path: Pat
     assert sum(line["codes_revived"] for line in lines) > 0
 
 
+def test_the_card_tells_of_the_weights_that_are_exported(
+    bids: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = "[validation]\nevery = 1\n[optimiser]\nlr = 0.3\n[log]\ntensorboard = false\n"
+    text = tokenizer_settings(bids, steps=6, more='export = "best"', tables=tables)
+    assert run("pretrain", "tokenizer", write(text)) == 0
+    scores = {
+        line["step"]: line["validation"]["reconstruction_loss"]
+        for line in log(tmp_path / "run")
+        if "validation" in line
+    }
+    best = min(scores, key=scores.__getitem__)
+    assert best < 6, "a rate so high makes the last step worse"
+    state = torch.load(tmp_path / "run" / "training" / "checkpoints" / "best.pt", weights_only=True)
+    assert state["progress"]["step"] == best
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert f"| steps | {best}, the best of 6 |" in card
+    assert f"| reconstruction_loss | {scores[best]:.4g} |" in card
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"reconstruction_loss: {scores[best]:.4g}" in printed
+    assert f"6 steps; the model is that of step {best}, the best" in printed
+
+
 @pytest.mark.parametrize(("stage", "pairs"), [("tokenizer", False), ("clip", False), ("clip", True)])
 def test_a_stage_goes_on_from_any_checkpoint_to_the_same_bits(
     stage: str, pairs: bool, cohorts: Cohorts, tokenizer_model: Path, write: Write, tmp_path: Path
@@ -256,6 +279,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(
     chosen = path.read_text().replace(
         "cache_type", 'suffixes = ["T1w"]\nparticipants = ["01", "sub-03"]\ncache_type'
     )
+    chosen = chosen.replace("batch = 4", "batch = 2")
     assert run("pretrain", "clip", write(chosen), "--dry-run") == 0
     assert "series 2" in " ".join(capsys.readouterr().out.split())
 
@@ -277,9 +301,14 @@ def test_what_cannot_be_is_told_in_one_sentence(
 ) -> None:  # fmt: skip
     text = clip_settings(bids, reports, tokenizer_model).replace("cache_type", 'cache = "cache"\ncache_type')
     assert change[0] in text
-    assert run("pretrain", "clip", write(text.replace(*change))) == code
-    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Error")]
-    assert len(error) == 1 and told in error[0]
+    path = write(text.replace(*change))
+    for options in (["--dry-run"], []):
+        assert run("pretrain", "clip", path, *options) == code
+        printed = capsys.readouterr().err
+        error = [line for line in printed.splitlines() if line.startswith("Error")]
+        assert len(error) == 1 and told in error[0]
+        assert "studies read" not in printed, "it was told after the scans were read, which can take hours"
+    assert not (path.parent / "cache").exists()
 
 
 def test_bad_scans_are_told_and_the_rest_is_trained_on(

@@ -10,7 +10,6 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from prima_features.encoder import SeriesOutput, StudyOutput
 from prima_features.encoder.contrast import Contrast
 from prima_features.pretraining.augment import apply, draw, unchanged
 from prima_features.pretraining.card import model_card
@@ -20,12 +19,11 @@ from prima_features.pretraining.export import write_model
 from prima_features.pretraining.first_weights import tell_apart
 from prima_features.pretraining.gather import gather_rows
 from prima_features.pretraining.grad_cache import backward_in_chunks
-from prima_features.pretraining.groups import drawn_from, grouped
+from prima_features.pretraining.groups import UNITS, drawn_from, grouped, keys_of
 from prima_features.pretraining.objectives import (
     Truth,
     Words,
     clip_loss,
-    mean_by_study,
     pair_accuracy,
     pair_loss,
     patient_accuracy,
@@ -38,20 +36,14 @@ from prima_features.pretraining.sampler import Sampler, share_of
 from prima_features.pretraining.settings import ClipTraining
 from prima_features.pretraining.split import split_studies
 from prima_features.pretraining.stages.stage import Stage, Validated
+from prima_features.pretraining.stages.told import KNOWN, TOLD, new_truth, truth_losses
 from prima_features.pretraining.start import Start, digest_of
 from prima_features.pretraining.text_start import TextStart, start_text
 from prima_features.pretraining.validation import retrieval
-from prima_features.synthetic.acquisition import SEQUENCES
 
 T = TypeVar("T")
 _FIRST = 64
 """Studies that new weights are fitted to where the settings say so."""
-_KNOWN = 256
-"""Studies that means of the truth are taken of."""
-
-
-_TOLD = ("content", "kind", "series_traits", "report_traits", "study_traits")
-"""Whose losses `Embedded.truth` holds."""
 
 
 class Embedded(NamedTuple):
@@ -68,7 +60,7 @@ class Embedded(NamedTuple):
     words: Tensor
     """(B, W), logits of the words in the reports; no columns where they are not told."""
     truth: Tensor
-    """(B, 5), losses of telling the truth, by `_TOLD`; no columns where it is not told."""
+    """(B, 5), losses of telling the truth, by `TOLD`; no columns where it is not told."""
 
 
 class ClipStage(Stage[list[StudyBatch]]):
@@ -83,15 +75,14 @@ class ClipStage(Stage[list[StudyBatch]]):
         self._together = settings.together
         self._groups, self._held_out = (grouped(some, self._together) for some in (self._train, held_out))
         self._sampler = Sampler(
-            # All studies of a made-up subject have the same report.
-            keys=[group[0].subject if settings.data.synthetic else group[0].id for group in self._groups],
+            keys=keys_of(self._groups, bool(settings.data.synthetic)),
             repeats=[
                 1 + settings.augmentation.abnormal_repeats * any(study.abnormal for study in group)
                 for group in self._groups
             ],
             batch=settings.batch // self._together,
             seed=settings.seed,
-            what="studies" if self._together == 1 else "subjects",
+            what=UNITS[self._together],
         )
         self.prima = start.prima.to(accelerator.device).eval()
         if "contrast." not in start.taken:
@@ -111,7 +102,7 @@ class ClipStage(Stage[list[StudyBatch]]):
             self.trained += self._words.parameters()
         self._truth: Truth | None = None
         if settings.content_weight or settings.traits_weight:
-            self._truth = self._new_truth()
+            self._truth = new_truth(self.prima.config, map(cohort.study, self._train[:KNOWN]))
             self.modules["truth"] = self._truth.to(accelerator.device)
             self.trained += self._truth.parameters()
         weights = [digest_of(module.state_dict()) for module in self.modules.values()]
@@ -141,7 +132,7 @@ class ClipStage(Stage[list[StudyBatch]]):
         """A training study, augmented as its place in a batch says."""
         chance = generator(self.settings.seed, "augment", number, place)
         wording = int(chance.integers(len(cached.wordings))) if len(cached.wordings) > 1 else 0
-        study = read_study(self._cohort, cached, wording)
+        study = self._cohort.study(cached, wording)
         return apply(study, draw(study, self.settings.augmentation, chance))
 
     def backward(self, batch: list[StudyBatch], number: int) -> Mapping[str, Tensor]:
@@ -165,7 +156,7 @@ class ClipStage(Stage[list[StudyBatch]]):
                 measures["words_loss"] = words_loss(all_of.words, gather_rows(self._present(batch)))
                 total = total + settings.words_weight * measures["words_loss"]
             if self._truth is not None:
-                for name, value in zip(_TOLD, all_of.truth.mean(0), strict=True):
+                for name, value in zip(TOLD, all_of.truth.mean(0), strict=True):
                     measures[f"{name}_loss"] = value
                     weight = settings.content_weight if name == "content" else settings.traits_weight
                     total = total + weight * value
@@ -191,7 +182,7 @@ class ClipStage(Stage[list[StudyBatch]]):
             **retrieval(first.images, first.texts),
         }
         if self._truth is not None:
-            measures["study_traits_loss"] = first.truth[:, _TOLD.index("study_traits")].mean().item()
+            measures["study_traits_loss"] = first.truth[:, TOLD.index("study_traits")].mean().item()
         paired = [number for number, group in enumerate(self._held_out) if len(group) > 1]
         if paired and len(self._held_out) > 1:
             second, _ = self._unaugmented([self._held_out[number][1] for number in paired])
@@ -207,7 +198,7 @@ class ClipStage(Stage[list[StudyBatch]]):
         first, last = (len(studies) * (rank + i) // processes for i in range(2))
         parts, n_series = [], []
         for some in _chunks(studies[first:last], self._chunk):
-            batch = self._batch([unchanged(read_study(self._cohort, study)) for study in some])
+            batch = self._batch([unchanged(self._cohort.study(study)) for study in some])
             parts.append(self._embed(batch))
             n_series += batch.n_series
         return Embedded(*map(gather_rows, self._joined(parts))), n_series
@@ -221,7 +212,7 @@ class ClipStage(Stage[list[StudyBatch]]):
     def _first_batch(self) -> StudyBatch:
         """The first studies, the same in all processes."""
         chance = generator(self.settings.seed, "first batch")
-        studies = [read_study(self._cohort, study) for study in self._train[:_FIRST]]
+        studies = [self._cohort.study(study) for study in self._train[:_FIRST]]
         return self._batch([apply(one, draw(one, self.settings.augmentation, chance)) for one in studies])
 
     @property
@@ -263,56 +254,16 @@ class ClipStage(Stage[list[StudyBatch]]):
             series=vectors.float(),
             studies=study.embedding.float() if self._together > 1 else nothing,
             words=nothing if self._words is None else self._words(study.embedding.float()),
-            truth=nothing if self._truth is None else self._told(self._truth, batch, series, study, texts),
-        )
-
-    def _told(
-        self, truth: Truth, batch: StudyBatch, series: SeriesOutput, study: StudyOutput, texts: Tensor
-    ) -> Tensor:
-        """Losses of each study (B, 5): mean over its tokens, two means over its series, its report's, its own."""
-        assert batch.content is not None and batch.traits is not None and batch.kinds is not None
-        lengths = batch.tokens.lengths
-        # Where the registers read it: contents that only the last block knew would reach no embedding.
-        tokens = series.before_last.without_first(len(self.prima.sequence.registers) + 1).values.float()
-        content = mean_by_study(truth.content_loss(tokens, batch.content), lengths)
-        own = torch.repeat_interleave(
-            batch.traits, torch.tensor(batch.n_series, device=batch.traits.device), 0
-        )
-        embeddings = series.embedding.float()
-        kinds, told = truth.kind_loss(embeddings, batch.kinds), truth.series_loss(embeddings, own)
-        return torch.stack(
-            [
-                mean_by_study(content, batch.n_series),
-                mean_by_study(kinds, batch.n_series),
-                mean_by_study(told, batch.n_series),
-                truth.report_loss(texts.float(), batch.traits),
-                truth.study_loss(study.embedding.float(), batch.traits),
-            ],
-            dim=1,
-        )
-
-    def _new_truth(self) -> Truth:
-        config = self.prima.config
-        first = [read_study(self._cohort, study) for study in self._train[:_KNOWN]]
-        content = [one.content for study in first for one in study.series]
-        traits = [study.series[0].traits for study in first]
-        return Truth(
-            (
-                config.sequence.transformer.dim,
-                config.sequence.out_dim,
-                config.study.flat_dim,
-                config.study.out_dim,
-            ),
-            torch.cat([part for part in content if part is not None]),
-            torch.stack([part for part in traits if part is not None]),
-            len(SEQUENCES),
+            truth=nothing
+            if self._truth is None
+            else truth_losses(self._truth, batch, series, study, texts, len(self.prima.sequence.registers)),
         )
 
     def _joined(self, parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         """Rows of all parts; a process may have none where few studies are held out."""
         config = self.prima.config
         assert config.contrast is not None
-        study, told = config.study, 0 if self._truth is None else len(_TOLD)
+        study, told = config.study, 0 if self._truth is None else len(TOLD)
         words = 0 if self._words is None else len(self._words.chosen)
         paired = study.flat_dim if self._together > 1 else 0
         widths = (study.out_dim, study.out_dim, config.contrast.out_dim, paired, words, told)
@@ -328,9 +279,3 @@ class ClipStage(Stage[list[StudyBatch]]):
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def read_study(cohort: Cohort, study: CachedStudy, wording: int = 0) -> TrainingStudy:
-    """A study with its tokens from the cache, and its report in one of its wordings."""
-    series = tuple(map(cohort.tokens, study.series))
-    return TrainingStudy(study.id, study.description, series, study.wordings[wording])

@@ -36,7 +36,7 @@ class Stage(ABC, Generic[Batch]):
         trained: the parameters that the optimiser moves.
         digest: hash of the data and of the weights that the stage starts from.
         failures: what was left out of the data.
-        counts: how much there is of what, for the plan that is shown before the start.
+        counts: how much there is of what, for the model card.
     """
 
     modules: dict[str, nn.Module]

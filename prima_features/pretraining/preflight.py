@@ -1,0 +1,42 @@
+"""What a run would refuse once its cache is filled, which may take hours, as far as it is known before."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from prima_features.pretraining.groups import UNITS, grouped, keys_of
+from prima_features.pretraining.records import RawStudy
+from prima_features.pretraining.sampler import check_batch
+from prima_features.pretraining.settings import ClipTraining, NamesTraining, Training
+from prima_features.pretraining.start import Start
+from prima_features.pretraining.text_start import check_text
+
+logger = logging.getLogger(__name__)
+
+
+def check_before_filling(settings: Training, begun: Start, train: Sequence[RawStudy]) -> None:
+    """Refuse what the stage would refuse later.
+
+    Series that turn out unusable can leave less than there seems to be, so that stages look again.
+
+    Args:
+        begun: the encoder that the stage starts from.
+        train: the studies that are not held out.
+
+    Raises:
+        UsageError: there are too few studies for a batch, or no text tower fits.
+    """
+    if isinstance(settings, NamesTraining):
+        check_batch(
+            (series.name for study in train for series in study.series), settings.batch, "names of series"
+        )
+    elif isinstance(settings, ClipTraining):
+        check_text(settings, begun)
+        if settings.augmentation.abnormal_repeats and not any(study.abnormal for study in train):
+            logger.warning(
+                "No study is marked as abnormal, so that augmentation.abnormal_repeats does nothing"
+            )
+        together = settings.together
+        keys = keys_of(grouped(train, together), bool(settings.data.synthetic))
+        check_batch(keys, settings.batch // together, UNITS[together])
