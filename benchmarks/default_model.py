@@ -430,7 +430,9 @@ def pairs(name: str, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def nearer(shares: Sequence[float]) -> dict[str, float]:
-    """What the shares of others that are farther come to."""
+    """What the shares of others that are farther come to; nothing where nobody has others."""
+    if not shares:
+        return {}
     return {
         "mean_share_of_others_farther": round(float(np.mean(shares)), 4),
         "median_share_of_others_farther": round(float(np.median(shares)), 4),
@@ -438,12 +440,14 @@ def nearer(shares: Sequence[float]) -> dict[str, float]:
     }
 
 
-def site_accuracy(name: str, studies: Sequence[Mapping[str, Any]]) -> float:
-    """Balanced accuracy of the site, told from study embeddings, 5-fold."""
+def site_accuracy(name: str, studies: Sequence[Mapping[str, Any]]) -> float | None:
+    """Balanced accuracy of the site, told from study embeddings, 5-fold; None where no site has five studies."""
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     sites = table_of(studies)["site"].to_numpy()
+    if np.unique(sites, return_counts=True)[1].max() < 5:
+        return None
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     said = cross_val_predict(classifier(), stack(studies, f"{name}/study"), sites, cv=folds)
     return round(float(balanced_accuracy_score(sites, said)), 4)

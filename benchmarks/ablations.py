@@ -1,0 +1,99 @@
+"""The ablations of prima-synth: short trainings from its tokenizer that are alike but for one thing.
+
+Each is the content and the CLIP stage of the package's settings, shortened: with all that the model has, without the
+sequences' names, without patient discrimination, and with half of the studies. The same command goes on after an
+interruption, and prints in the end how to measure what was trained.
+
+    python benchmarks/ablations.py runs/ablations --tokenizer runs/prima-synth/tokenizer
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import prima_features.pretraining
+
+CONFIGS = Path(prima_features.pretraining.__file__).parent / "configs" / "prima-synth"
+NAMELESS = "no-names"
+STAGES = ("content", "clip")
+
+
+def main() -> None:
+    """Train all variants."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="of the runs and their cache")
+    parser.add_argument(
+        "--tokenizer", type=Path, required=True, help="model directory of the tokenizer stage"
+    )
+    parser.add_argument("--studies", type=int, default=640)
+    parser.add_argument("--steps", type=int, nargs=2, default=(200, 250), help="of the two stages")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--token-share", type=float, default=0.3, help="of each series' tokens")
+    parser.add_argument("--workers", type=int, default=2, help="processes that make studies")
+    parser.add_argument("--processes", type=int, default=2, help="that train")
+    chosen = parser.parse_args()
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    for name, changes in variants(chosen.studies).items():
+        before = chosen.tokenizer.resolve()
+        for stage, steps in zip(STAGES, chosen.steps, strict=True):
+            output = chosen.folder / name / stage
+            common = {
+                "output": f'"{output.resolve()}"',
+                "model": f'"{before}"',
+                "cache": f'"{(chosen.folder / "cache").resolve()}"',
+                "steps": steps,
+                "batch": chosen.batch,
+                "workers": chosen.workers,
+                "warmup": min(40, steps // 2),
+                "every": 1000,
+            }
+            path = output.with_suffix(".toml")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(settings(stage, chosen.token_share, {**common, **changes}))
+            train(path, chosen.processes)
+            before = output.resolve()
+    also = " ".join(f"--also {name}={chosen.folder / name / STAGES[-1]}" for name in variants(2))
+    print(f"python benchmarks/default_model.py --work WORK --pairs 50 {also} --nameless {NAMELESS}")
+
+
+def variants(studies: int) -> dict[str, dict[str, object]]:
+    """By name, the settings in which each differs from the first."""
+    all_studies = {"synthetic": studies}
+    return {
+        "reference": all_studies,
+        NAMELESS: {**all_studies, "unknown_name": 1.0},
+        "no-patients": {**all_studies, "patient_weight": 0.0},
+        "half-the-data": {"synthetic": studies // 2},
+    }
+
+
+def settings(stage: str, token_share: float, changes: dict[str, object]) -> str:
+    """The package's settings of a stage with other values.
+
+    Raises:
+        ValueError: a key is not there to be changed.
+    """
+    text = (CONFIGS / f"{stage}.toml").read_text()
+    # For a GPU; and the last step's weights, not the best on few held-out studies.
+    text = re.sub(r"^(precision|readers|export) = .*\n", "", text, flags=re.MULTILINE)
+    for key, value in changes.items():
+        text, count = re.subn(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
+        if not count:
+            raise ValueError(f"{stage}.toml has no {key}")
+    return text.replace("[data]\n", f"[data]\ntoken_share = {token_share}\n")
+
+
+def train(path: Path, processes: int) -> None:
+    """Run the stage of a settings file."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    command += ["-m", "prima_features.pretraining", "clip", str(path)]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+if __name__ == "__main__":
+    main()
