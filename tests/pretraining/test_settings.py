@@ -192,7 +192,9 @@ def test_the_settings_in_the_docs_are_read(write: Write) -> None:
     if not docs.exists():
         pytest.skip("needs the docs of the checkout")
     examples = [block.split("```")[0] for block in docs.read_text().split("```toml\n")[1:]]
-    for cls, text in zip((TokenizerTraining, ClipTraining, HeadsTraining), examples, strict=True):
+    for cls, text in zip(
+        (TokenizerTraining, NamesTraining, ClipTraining, HeadsTraining), examples, strict=True
+    ):
         settings = read_settings(cls, write(text))
         if isinstance(settings, ClipTraining):
             assert settings.augmentation == Augmentation()
