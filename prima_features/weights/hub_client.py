@@ -37,8 +37,8 @@ def talking(hub_id: str, revision: str | None) -> Iterator[None]:
         ) from error
     except errors.LocalEntryNotFoundError as error:
         raise UsageError(
-            f"{at} is not in the Hub cache, and the Hub cannot be reached or HF_HUB_OFFLINE is set: on a "
-            f"machine with internet run `prima weights download {at} --output DIR`, and copy DIR here"
+            f"{at} is no folder and not in the Hub cache, and the Hub cannot be reached or HF_HUB_OFFLINE is set: "
+            f"on a machine with internet run `prima weights download {at} --output DIR`, and copy DIR here"
         ) from error
     except errors.EntryNotFoundError as error:
         raise UsageError(f"{at} on the Hub lacks files of a Prima model: is it one?") from error
