@@ -14,8 +14,21 @@ MODEL_TYPE = "prima"
 NAME_SYMBOLS = "abcdefghijklmnopqrstuvwxyz_+-0123456789.*(),"
 
 
+class _Sizes:
+    """Configurations whose whole numbers are sizes: none of them is 0 or less.
+
+    Raises:
+        ValueError: one is.
+    """
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, int) and value < 1:
+                raise ValueError(f"{name} must be 1 or more, not {value}")
+
+
 @dataclass(frozen=True)
-class TransformerConfig:
+class TransformerConfig(_Sizes):
     """A stack of pre-LayerNorm blocks."""
 
     dim: int
@@ -45,6 +58,9 @@ class TokenizerConfig:
     """Length of a code, which is the latent's channel count."""
 
     def __post_init__(self) -> None:
+        for name, least in (("res_layers", 0), ("codes", 1), ("code_dim", 1)):
+            if (value := getattr(self, name)) < least:
+                raise ValueError(f"{name} must be {least} or more, not {value}")
         lengths = [len(self.channels), len(self.res_channels), len(self.downsample), len(self.upsample)]
         if len(set(lengths)) != 1:
             raise ValueError(
@@ -54,7 +70,7 @@ class TokenizerConfig:
 
 
 @dataclass(frozen=True)
-class NameConfig:
+class NameConfig(_Sizes):
     """The character transformer that reads a sequence's name or a study's description."""
 
     transformer: TransformerConfig = TransformerConfig(dim=256, depth=3, heads=4, dim_head=64, mlp_dim=300)
@@ -72,7 +88,7 @@ class NamesConfig:
 
 
 @dataclass(frozen=True)
-class ViTConfig:
+class ViTConfig(_Sizes):
     """A transformer whose registers are read out: the sequence ViT or the study ViT."""
 
     transformer: TransformerConfig
@@ -87,7 +103,7 @@ class ViTConfig:
 
 
 @dataclass(frozen=True)
-class ContrastConfig:
+class ContrastConfig(_Sizes):
     """What only pretraining uses: the patient discrimination projection and the temperatures."""
 
     hidden: int = 500
@@ -95,7 +111,7 @@ class ContrastConfig:
 
 
 @dataclass(frozen=True)
-class TextConfig:
+class TextConfig(_Sizes):
     """GPT-2 over the summarised report, and its projection to the CLIP space."""
 
     vocab_size: int = 28896

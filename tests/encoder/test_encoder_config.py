@@ -1,6 +1,8 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from functools import reduce
 
 import pytest
 
@@ -37,6 +39,21 @@ def test_widths_that_do_not_fit_are_refused(tiny_config: PrimaConfig) -> None:
             sequence=ViTConfig(transformer, registers=3, out_dim=99),
             study=tiny_config.study,
         )
+
+
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [
+        ("sequence.transformer", "depth"),
+        ("sequence", "registers"),
+        ("tokenizer", "codes"),
+        ("names.study", "out_dim"),
+    ],
+)
+def test_sizes_below_one_are_refused(part: str, key: str, tiny_config: PrimaConfig) -> None:
+    found = reduce(getattr, part.split("."), tiny_config)
+    with pytest.raises(ValueError, match=f"{key} must be 1 or more, not 0"):
+        replace(found, **{key: 0})
 
 
 def test_everything_in_the_table_of_contents_is_there() -> None:
