@@ -31,26 +31,27 @@ check: $(READY)
 
 # Trains prima-synth, a model of synthetic brains: an hour or two with a GPU and 16 cores, the most of it for the last
 # stage's brains and the evaluation; without a GPU the stages of 64 studies a step take hours. The same command goes on
-# after an interruption. PROCESSES is the number of GPUs where there are any.
+# after an interruption. PROCESSES is the number of GPUs where there are any; REAL a folder with scans of people, whose
+# sequences are told as well.
 SYNTH := runs/prima-synth
 PROCESSES ?= 2
 
 pretrain-default: $(READY)
 	mkdir -p $(SYNTH)
 	cp prima_features/pretraining/configs/prima-synth/*.toml $(SYNTH)
-	for stage in tokenizer/tokenizer clip/content clip/clip clip/fresh; do \
+	for stage in tokenizer/tokenizer clip/content clip/clip clip/fresh clip/pairs; do \
 	  OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) -m prima_features.pretraining \
 	    $${stage%/*} $(SYNTH)/$${stage#*/}.toml || exit; \
 	done
-	$(BIN)/python benchmarks/default_model.py --model $(SYNTH)/fresh --work $(SYNTH)/evaluation --json \
-	  > $(SYNTH)/results.json
+	$(BIN)/python benchmarks/default_model.py --model $(SYNTH)/pairs --work $(SYNTH)/evaluation --pairs 50 \
+	  $(if $(REAL),--real $(REAL)) --json > $(SYNTH)/results.json
 
 # Puts what was trained into the package, with the card in model_cards.
 BUNDLED := prima_features/weights/bundled/prima-synth
 
 bundle-default: $(READY)
 	mkdir -p $(BUNDLED)
-	cp $(addprefix $(SYNTH)/fresh/,config.json model.safetensors text.safetensors tokenizer.json SHA256SUMS) $(BUNDLED)
+	cp $(addprefix $(SYNTH)/pairs/,config.json model.safetensors text.safetensors tokenizer.json SHA256SUMS) $(BUNDLED)
 	cp model_cards/prima-synth.md $(BUNDLED)/README.md
 	$(BIN)/prima weights verify $(BUNDLED)
 	$(BIN)/prima doctor --model $(BUNDLED) --record-answer

@@ -17,19 +17,19 @@ CONFIGS = Path(prima_features.pretraining.__file__).parent / "configs"
         ("content", ClipTraining),
         ("clip", ClipTraining),
         ("fresh", ClipTraining),
+        ("pairs", ClipTraining),
     ],
 )
 def test_the_default_models_settings_are_read_and_share_caches(
     stage: str, settings: type, tmp_path: Path
 ) -> None:
-    for earlier in ("tokenizer", "content", "clip"):  # what the others start from
+    for earlier in ("tokenizer", "content", "clip", "fresh"):  # what the others start from
         (tmp_path / earlier).mkdir()
     path = tmp_path / f"{stage}.toml"
     path.write_text((CONFIGS / "prima-synth" / f"{stage}.toml").read_text())
     found = read_settings(settings, path)
     assert found.output == tmp_path / stage
-    # Made-up cohorts of two seeds number their subjects alike, and would replace each other in one cache.
-    assert found.data.cache == tmp_path / ("cache-fresh" if stage == "fresh" else "cache")
+    assert found.data.cache == tmp_path / "cache"
     assert found.data.synthetic and found.data.synthetic_settings == "varied"
 
 
