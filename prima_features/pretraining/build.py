@@ -26,7 +26,6 @@ from prima_features.pretraining.settings import (
     Training,
 )
 from prima_features.pretraining.sources import open_source
-from prima_features.pretraining.split import split_studies
 from prima_features.pretraining.stages.clip import ClipStage
 from prima_features.pretraining.stages.heads import HeadsStage
 from prima_features.pretraining.stages.names import NamesStage
@@ -121,7 +120,7 @@ def _cohort(
         # Brains need operations that other accelerators lack.
         device = str(accelerator.device) if accelerator.device.type == "cuda" else "cpu"
         source, failures = open_source(data, settings.seed, place.folder, reports_of(data), device=device)
-    check_before_filling(settings, begun, split_studies(source, data.validation, settings.seed)[0])
+    check_before_filling(settings, begun, source, failures)
     return fill_cohort(Filler(source, cache, make), accelerator, failures, place.on_study, data.workers)
 
 

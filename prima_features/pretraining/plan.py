@@ -49,9 +49,9 @@ def _studies(settings: Training, folder: Path) -> dict[str, Any]:
     assert isinstance(settings, TokenizerTraining | NamesTraining | ClipTraining)
     data = settings.data
     studies, left_out = open_source(data, settings.seed, folder, reports_of(data), keep=False)
-    train, held_out = split_studies(studies, data.validation, settings.seed)
     begun = start(settings, contrast=isinstance(settings, ClipTraining))
-    check_before_filling(settings, begun, train)
+    check_before_filling(settings, begun, studies, left_out)
+    train, held_out = split_studies(studies, data.validation, settings.seed)
     trained = begun.prima.tokenizer if isinstance(settings, TokenizerTraining) else begun.prima
     return {
         "training studies": len(train),

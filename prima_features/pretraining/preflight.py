@@ -5,28 +5,40 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from prima_features.embedding.records import Failure
+from prima_features.errors import NothingUsableError
 from prima_features.pretraining.groups import UNITS, grouped, keys_of
-from prima_features.pretraining.records import RawStudy
+from prima_features.pretraining.records import Source
 from prima_features.pretraining.sampler import check_batch
-from prima_features.pretraining.settings import ClipTraining, NamesTraining, Training
+from prima_features.pretraining.settings import ClipTraining, NamesTraining, TokenizerTraining
+from prima_features.pretraining.split import split_studies
 from prima_features.pretraining.start import Start
 from prima_features.pretraining.text_start import check_text
 
 logger = logging.getLogger(__name__)
 
 
-def check_before_filling(settings: Training, begun: Start, train: Sequence[RawStudy]) -> None:
+def check_before_filling(
+    settings: NamesTraining | ClipTraining | TokenizerTraining,
+    begun: Start,
+    source: Source,
+    failures: Sequence[Failure] = (),
+) -> None:
     """Refuse what the stage would refuse later.
 
     Series that turn out unusable can leave less than there seems to be, so that stages look again.
 
     Args:
         begun: the encoder that the stage starts from.
-        train: the studies that are not held out.
+        failures: what the source left out.
 
     Raises:
-        UsageError: there are too few studies for a batch, or no text tower fits.
+        NothingUsableError: the source has no study.
+        UsageError: all are held out, there are too few for a batch, or no text tower fits.
     """
+    if not len(source):
+        raise NothingUsableError("No study can be trained on: none is left of the source", failures)
+    train, _ = split_studies(source, settings.data.validation, settings.seed)
     if isinstance(settings, NamesTraining):
         check_batch(
             (series.name for study in train for series in study.series), settings.batch, "names of series"

@@ -311,6 +311,18 @@ def test_what_cannot_be_is_told_in_one_sentence(
     assert not (path.parent / "cache").exists()
 
 
+@pytest.mark.parametrize("options", [["--dry-run"], []])
+def test_a_source_of_which_nothing_is_left_is_told(
+    options: list[str], write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bids" / "sub-01" / "func").mkdir(parents=True)
+    (tmp_path / "bids" / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.8.0"}')
+    (tmp_path / "bids" / "sub-01" / "func" / "sub-01_task-rest_bold.nii.gz").write_bytes(b"x")
+    assert run("pretrain", "tokenizer", write(tokenizer_settings(tmp_path / "bids")), *options) == 4
+    printed = capsys.readouterr().err
+    assert "1 left out by design" in printed and "none is left of the source" in printed
+
+
 def test_bad_scans_are_told_and_the_rest_is_trained_on(
     bids: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
