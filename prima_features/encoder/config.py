@@ -14,7 +14,7 @@ MODEL_TYPE = "prima"
 NAME_SYMBOLS = "abcdefghijklmnopqrstuvwxyz_+-0123456789.*(),"
 
 
-class _Sizes:
+class Sizes:
     """Configurations whose whole numbers are sizes: none of them is 0 or less.
 
     Raises:
@@ -28,7 +28,7 @@ class _Sizes:
 
 
 @dataclass(frozen=True)
-class TransformerConfig(_Sizes):
+class TransformerConfig(Sizes):
     """A stack of pre-LayerNorm blocks."""
 
     dim: int
@@ -70,7 +70,7 @@ class TokenizerConfig:
 
 
 @dataclass(frozen=True)
-class NameConfig(_Sizes):
+class NameConfig(Sizes):
     """The character transformer that reads a sequence's name or a study's description."""
 
     transformer: TransformerConfig = TransformerConfig(dim=256, depth=3, heads=4, dim_head=64, mlp_dim=300)
@@ -88,7 +88,7 @@ class NamesConfig:
 
 
 @dataclass(frozen=True)
-class ViTConfig(_Sizes):
+class ViTConfig(Sizes):
     """A transformer whose registers are read out: the sequence ViT or the study ViT."""
 
     transformer: TransformerConfig
@@ -103,7 +103,7 @@ class ViTConfig(_Sizes):
 
 
 @dataclass(frozen=True)
-class ContrastConfig(_Sizes):
+class ContrastConfig(Sizes):
     """What only pretraining uses: the patient discrimination projection and the temperatures."""
 
     hidden: int = 500
@@ -111,7 +111,7 @@ class ContrastConfig(_Sizes):
 
 
 @dataclass(frozen=True)
-class TextConfig(_Sizes):
+class TextConfig(Sizes):
     """GPT-2 over the summarised report, and its projection to the CLIP space."""
 
     vocab_size: int = 28896

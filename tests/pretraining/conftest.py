@@ -3,11 +3,19 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
+
+from prima_features.pretraining.checkpoint import Checkpoints
+from prima_features.pretraining.loop import Loop
+from prima_features.pretraining.record import Recorder
+from prima_features.pretraining.settings import Training
+from prima_features.pretraining.stages.stage import Stage
 
 FINDINGS = ("bright lesion on the left", "bright lesion on the right", "no acute infarct", "wide ventricles")
 
@@ -178,3 +186,9 @@ warmup = 2
 {tables or QUIET}
 {TEXT}
 """
+
+
+def loop_of(stage: Stage[Any], settings: Training, accelerator: Accelerator, folder: Path) -> Loop:
+    """The loop that trains a stage, with its checkpoints and log in a folder."""
+    checkpoints = Checkpoints(folder / "checkpoints", settings.checkpoint.keep)
+    return Loop(stage, settings, accelerator, checkpoints, Recorder(folder, settings.log, accelerator))

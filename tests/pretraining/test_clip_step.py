@@ -9,13 +9,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from prima_features.pretraining.build import Workplace, build_stage
-from prima_features.pretraining.checkpoint import Checkpoints
 from prima_features.pretraining.collate import StudyBatch
-from prima_features.pretraining.loop import Loop
-from prima_features.pretraining.record import Recorder
 from prima_features.pretraining.run import read_stage
 
-from .conftest import clip_settings
+from .conftest import clip_settings, loop_of
 
 PATIENT_WEIGHT = 0.03
 
@@ -56,13 +53,7 @@ def test_a_step_is_adam_on_clip_and_patient_discrimination(
     trained = [p for module in expected.values() for p in module.parameters() if p.requires_grad]
     torch.optim.Adam(trained, lr=1e-3, weight_decay=1e-2).step()
 
-    loop = Loop(
-        stage,
-        settings,
-        accelerator,
-        Checkpoints(tmp_path / "checkpoints", 1),
-        Recorder(tmp_path, settings.log, accelerator),
-    )
+    loop = loop_of(stage, settings, accelerator, tmp_path)
     loop.run()
     logged = loop.recorder.history.read()[0]
     assert abs(logged["loss"] - loss.item()) < 1e-5 * loss.item()

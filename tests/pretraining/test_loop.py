@@ -13,13 +13,14 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from prima_features.errors import UsageError
-from prima_features.pretraining.checkpoint import Checkpoints, load
+from prima_features.pretraining.checkpoint import load
 from prima_features.pretraining.loop import DivergedError, Loop
 from prima_features.pretraining.optimiser import build_optimiser
-from prima_features.pretraining.record import Recorder
 from prima_features.pretraining.schedule import rate_factor
 from prima_features.pretraining.settings import Checkpoint, Log, Optimiser, Schedule, Training, Validation
 from prima_features.pretraining.stages.stage import Stage, Validated
+
+from .conftest import loop_of
 
 
 class Line(Stage[tuple[Tensor, Tensor]]):
@@ -69,13 +70,7 @@ def settings(folder: Path, steps: int = 8, **changes: Any) -> Training:
 
 def loop(folder: Path, chosen: Training, bad: tuple[int, ...] = ()) -> Loop:
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=chosen.accumulation)
-    return Loop(
-        Line(accelerator, bad),
-        chosen,
-        accelerator,
-        Checkpoints(folder / "checkpoints", chosen.checkpoint.keep),
-        Recorder(folder, chosen.log, accelerator),
-    )
+    return loop_of(Line(accelerator, bad), chosen, accelerator, folder)
 
 
 def losses(folder: Path) -> dict[int, float]:

@@ -8,12 +8,9 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 
 from prima_features.pretraining.build import Workplace, build_stage
-from prima_features.pretraining.checkpoint import Checkpoints
-from prima_features.pretraining.loop import Loop
-from prima_features.pretraining.record import Recorder
 from prima_features.pretraining.run import read_stage
 
-from .conftest import tokenizer_settings
+from .conftest import loop_of, tokenizer_settings
 
 
 def test_a_step_is_adam_on_l1_and_commitment_and_moves_the_codebook(bids: Path, tmp_path: Path) -> None:
@@ -37,13 +34,7 @@ def test_a_step_is_adam_on_l1_and_commitment_and_moves_the_codebook(bids: Path, 
     averages = 0.5 * expected.quantizer.quantizer.ema_w + 0.5 * sums
     torch.optim.Adam([p for p in expected.parameters() if p.requires_grad], lr=1e-4).step()
 
-    loop = Loop(
-        stage,
-        settings,
-        accelerator,
-        Checkpoints(tmp_path / "checkpoints", 1),
-        Recorder(tmp_path, settings.log, accelerator),
-    )
+    loop = loop_of(stage, settings, accelerator, tmp_path)
     loop.run()
     assert abs(loop.recorder.history.read()[0]["loss"] - loss.item()) < 1e-6
     found = stage.modules["tokenizer"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from prima_features.encoder.config import Sizes
 from prima_features.pretraining.settings.common import NetworkTraining, Optimiser, Schedule, Training
 from prima_features.pretraining.settings.data import Labels, ReportedScans, Scans
 from prima_features.pretraining.settings.strict import PLACE
@@ -61,7 +62,7 @@ class TokenizerTraining(NetworkTraining):
 
 
 @dataclass(frozen=True)
-class ImageTower:
+class ImageTower(Sizes):
     """The ViT that series' names are trained against, and that is left behind."""
 
     depth: int = 4
@@ -71,11 +72,6 @@ class ImageTower:
     registers: int = 4
     out_dim: int = 128
     """Length of the vectors that images and names are compared by."""
-
-    def __post_init__(self) -> None:
-        for size in fields(self):
-            if getattr(self, size.name) < 1:
-                raise ValueError(f"{size.name} must be 1 or more, not {getattr(self, size.name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
