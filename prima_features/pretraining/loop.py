@@ -71,7 +71,9 @@ class Loop:
         self.stage, self.settings, self.accelerator = stage, settings, accelerator
         self.checkpoints, self.recorder, self.on_step = checkpoints, recorder, on_step
         self.progress = Progress()
-        self.optimiser = accelerator.prepare(build_optimiser(stage.trained, settings.optimiser))
+        self.optimiser = accelerator.prepare(
+            build_optimiser(stage.trained, settings.optimiser, stage.modules.values())
+        )
 
     def resume(self) -> bool:
         """Take up the newest checkpoint of the same run; false where there is none.

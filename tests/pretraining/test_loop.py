@@ -22,6 +22,8 @@ from prima_features.pretraining.stages.stage import Stage, Validated
 
 from .conftest import loop_of
 
+needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="Muon came with torch 2.9")
+
 
 class Line(Stage[tuple[Tensor, Tensor]]):
     """Fits a line; batches with the numbers in `bad` hold NaN."""
@@ -87,15 +89,17 @@ def fresh_accelerate() -> None:
     GradientState._reset_state()
 
 
-def test_a_run_goes_on_from_any_checkpoint_to_the_same_losses(tmp_path: Path) -> None:
-    whole = loop(tmp_path / "whole", settings(tmp_path / "whole"))
+@pytest.mark.parametrize("name", ["adam", pytest.param("muon", marks=needs_muon)])
+def test_a_run_goes_on_from_any_checkpoint_to_the_same_losses(tmp_path: Path, name: Any) -> None:
+    optimiser = Optimiser(name=name, lr=0.05)
+    whole = loop(tmp_path / "whole", settings(tmp_path / "whole", optimiser=optimiser))
     whole.run()
     for step in range(9):
         folder = tmp_path / f"from-{step}"
         (folder / "checkpoints").mkdir(parents=True)
         name = f"step-{step:08d}.pt"
         (folder / "checkpoints" / name).write_bytes((tmp_path / "whole" / "checkpoints" / name).read_bytes())
-        resumed = loop(folder, settings(folder))
+        resumed = loop(folder, settings(folder, optimiser=optimiser))
         assert resumed.resume() and resumed.progress.step == step
         resumed.run()
         assert losses(folder) == {s: loss for s, loss in losses(tmp_path / "whole").items() if s > step}
@@ -157,6 +161,36 @@ def test_adamw_decays_weights_on_its_own_and_adam_along_the_gradient(name: Any, 
     weight.grad = torch.zeros(1)
     build_optimiser([weight], Optimiser(name=name, lr=0.1, weight_decay=0.5)).step()
     assert weight.item() == pytest.approx(4 + moved)
+
+
+@needs_muon
+def test_muon_moves_matrices_and_adamw_the_rest() -> None:
+    def layers() -> nn.Sequential:
+        torch.manual_seed(0)
+        made = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 3), nn.LayerNorm(3))
+        made(torch.arange(5)).square().sum().backward()
+        return made
+
+    moved, expected = layers(), layers()
+    table, matrix, *rest = expected.parameters()
+    common = {"lr": 0.01, "weight_decay": 0.1}
+    torch.optim.Muon([matrix], adjust_lr_fn="match_rms_adamw", **common).step()
+    torch.optim.AdamW([table, *rest], betas=(0.8, 0.9), eps=1e-8, **common).step()
+    settings = Optimiser(name="muon", betas=(0.8, 0.9), **common)
+    optimiser = build_optimiser(list(moved.parameters()), settings, [moved])
+    optimiser.step()
+    for one, other in zip(moved.parameters(), expected.parameters(), strict=True):
+        assert torch.equal(one, other)
+    optimiser.zero_grad()
+    assert all(one.grad is None for one in moved.parameters())
+
+
+def test_muon_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="needs matrices and other weights to train: take 'adamw'"):
+        build_optimiser([nn.Parameter(torch.zeros(1))], Optimiser(name="muon"))
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    with pytest.raises(UsageError, match=r"'muon' needs torch 2\.9 or later"):
+        build_optimiser([], Optimiser(name="muon"))
 
 
 def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:

@@ -61,7 +61,10 @@ def test_paths_start_at_the_settings_file(write: Write, tmp_path: Path) -> None:
         ("[optimiser]\nlrr = 1e-3\n", "unknown key optimiser.lrr; did you mean lr?"),
         ("[augmentation]\nflip = true\n", "unknown key augmentation.flip"),
         ("[optimiser]\nlr = 'fast'\n", "optimiser.lr is a number, not 'fast'"),
-        ("[optimiser]\nname = 'sgd'\n", "optimiser.name is one of 'adam', 'adamw', 'rmsprop', not 'sgd'"),
+        (
+            "[optimiser]\nname = 'sgd'\n",
+            "optimiser.name is one of 'adam', 'adamw', 'muon', 'rmsprop', not 'sgd'",
+        ),
         ("[optimiser]\nlr = -1\n", "optimiser.lr must be above 0"),
         ("[optimiser]\nbetas = [0.9]\n", "optimiser.betas has 2 values, not 1"),
         ("[augmentation]\nshuffle_series = 1\n", "augmentation.shuffle_series is true or false, not 1"),
