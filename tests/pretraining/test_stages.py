@@ -99,12 +99,13 @@ def test_four_stages_make_a_model_that_embeds_and_scores(
     file = read_embeddings(tmp_path / "e.h5")
     assert file.clip_embedding.shape == (8, 12)
     # Validation measured what embedding and the text tower give.
-    findings = [read_reports(reports)[f"sub-{i:02}"].findings for i in (6, 7)]
-    with torch.no_grad():
-        texts = tower(*vocabulary.batch(findings))
-    images = torch.from_numpy(file.clip_embedding[6:])
-    expected_loss = clip_loss(images, texts, third.contrast.temperature).item()
-    assert validations[-1]["clip_loss"] == pytest.approx(expected_loss, abs=1e-5)
+    for measure, numbers in (("clip_loss", [6, 7]), ("trained_clip_loss", [0, 1])):
+        findings = [read_reports(reports)[f"sub-{i:02}"].findings for i in numbers]
+        with torch.no_grad():
+            texts = tower(*vocabulary.batch(findings))
+        images = torch.from_numpy(file.clip_embedding[numbers])
+        expected_loss = clip_loss(images, texts, third.contrast.temperature).item()
+        assert validations[-1][measure] == pytest.approx(expected_loss, abs=1e-5)
     with (tmp_path / "labels.tsv").open("w") as table:
         rows = csv.writer(table, delimiter="\t")
         rows.writerow(["study", "left lesion", "neurology", "priority"])

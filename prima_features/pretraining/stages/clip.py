@@ -168,7 +168,8 @@ class ClipStage(Stage[list[StudyBatch]]):
 
     @torch.no_grad()
     def validate(self) -> Validated:
-        """Retrieval among the held-out studies, not augmented: with pairs, among the first ones of subjects."""
+        """Retrieval among the held-out studies, not augmented: with pairs, among the first ones of subjects. As many
+        training studies, not augmented either, show whether more studies would help."""
         if not self._held_out:
             return Validated()
         first, n_series = self._unaugmented([group[0] for group in self._held_out])
@@ -180,6 +181,7 @@ class ClipStage(Stage[list[StudyBatch]]):
             "patient_loss": patients,
             "patient_accuracy": patient_accuracy(first.series, owners),
             **retrieval(first.images, first.texts),
+            "trained_clip_loss": self._trained_loss(),
         }
         if self._truth is not None:
             measures["study_traits_loss"] = first.truth[:, TOLD.index("study_traits")].mean().item()
@@ -190,6 +192,11 @@ class ClipStage(Stage[list[StudyBatch]]):
                 first.studies, second.studies, torch.tensor(paired, device=first.studies.device)
             )
         return Validated(measures, -loss)
+
+    def _trained_loss(self) -> float:
+        """CLIP loss of as many training studies as are held out."""
+        seen, _ = self._unaugmented([group[0] for group in self._groups[: len(self._held_out)]])
+        return clip_loss(seen.images, seen.texts, self._contrast.temperature).item()
 
     def _unaugmented(self, studies: Sequence[CachedStudy]) -> tuple[Embedded, list[int]]:
         """Studies that the processes share, as they are, in their order; and the numbers of series of this one's."""
