@@ -12,6 +12,12 @@ from prima_features.errors import UsageError
 from prima_features.pretraining.settings import Optimiser
 
 
+def check_optimiser(settings: Optimiser) -> None:
+    """Raise UsageError where this torch does not have the optimiser."""
+    if settings.name == "muon" and not hasattr(torch.optim, "Muon"):
+        raise UsageError("optimiser.name = 'muon' needs torch 2.9 or later: pip install 'torch>=2.9'")
+
+
 def build_optimiser(
     parameters: Sequence[nn.Parameter], settings: Optimiser, modules: Iterable[nn.Module] = ()
 ) -> torch.optim.Optimizer:
@@ -40,8 +46,7 @@ def _muon(
 ) -> torch.optim.Optimizer:
     """Muon (Jordan et al. 2024) over matrices of layers, AdamW over the rest: with the scaling of Liu et al. (2025,
     arXiv 2502.16982, section 2.2) one learning rate and one weight decay suit both."""
-    if not hasattr(torch.optim, "Muon"):
-        raise UsageError("optimiser.name = 'muon' needs torch 2.9 or later: pip install 'torch>=2.9'")
+    check_optimiser(settings)
     common: dict[str, Any] = {"lr": settings.lr, "weight_decay": settings.weight_decay}
     inner = [parameter for parameter in parameters if parameter in matrices]
     rest = [parameter for parameter in parameters if parameter not in matrices]

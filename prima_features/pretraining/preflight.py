@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from prima_features.embedding.records import Failure
 from prima_features.errors import NothingUsableError
 from prima_features.pretraining.groups import UNITS, grouped, keys_of
+from prima_features.pretraining.optimiser import check_optimiser
 from prima_features.pretraining.records import Source
 from prima_features.pretraining.sampler import check_batch
 from prima_features.pretraining.settings import ClipTraining, NamesTraining, TokenizerTraining
@@ -34,8 +35,10 @@ def check_before_filling(
 
     Raises:
         NothingUsableError: the source has no study.
-        UsageError: all are held out, there are too few for a batch, or no text tower fits.
+        UsageError: all are held out, there are too few for a batch, no text tower fits, or this torch lacks the
+            optimiser.
     """
+    check_optimiser(settings.optimiser)
     if not len(source):
         raise NothingUsableError("No study can be trained on: none is left of the source", failures)
     train, _ = split_studies(source, settings.data.validation, settings.seed)

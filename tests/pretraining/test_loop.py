@@ -89,9 +89,9 @@ def fresh_accelerate() -> None:
     GradientState._reset_state()
 
 
-@pytest.mark.parametrize("name", ["adam", pytest.param("muon", marks=needs_muon)])
-def test_a_run_goes_on_from_any_checkpoint_to_the_same_losses(tmp_path: Path, name: Any) -> None:
-    optimiser = Optimiser(name=name, lr=0.05)
+@pytest.mark.parametrize("kind", ["adam", pytest.param("muon", marks=needs_muon)])
+def test_a_run_goes_on_from_any_checkpoint_to_the_same_losses(tmp_path: Path, kind: Any) -> None:
+    optimiser = Optimiser(name=kind, lr=0.05)
     whole = loop(tmp_path / "whole", settings(tmp_path / "whole", optimiser=optimiser))
     whole.run()
     for step in range(9):

@@ -313,6 +313,21 @@ def test_what_cannot_be_is_told_in_one_sentence(
 
 
 @pytest.mark.parametrize("options", [["--dry-run"], []])
+def test_an_optimiser_that_torch_lacks_is_told_before_the_cache_is_filled(
+    options: list[str],
+    bids: Path,
+    write: Write,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    path = write(tokenizer_settings(bids) + '\n[optimiser]\nname = "muon"\n')
+    assert run("pretrain", "tokenizer", path, *options) == 2
+    assert "'muon' needs torch 2.9 or later" in capsys.readouterr().err
+    assert not list(path.parent.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], []])
 def test_a_source_of_which_nothing_is_left_is_told(
     options: list[str], write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
