@@ -12,7 +12,7 @@ from prima_features.synthetic.ageing import hyperintensities, with_wider_horns, 
 from prima_features.synthetic.atlas import Atlas, Region, load_atlas
 from prima_features.synthetic.atlas.labels import PARENCHYMA
 from prima_features.synthetic.atlas.load import COARSE
-from prima_features.synthetic.lesions.paint import Painted, origins, paint
+from prima_features.synthetic.lesions.paint import HYPERINTENSITY, INCIDENTAL, Painted, origins, paint
 from prima_features.synthetic.lesions.push import at_midline, push
 from prima_features.synthetic.randomness import generator
 from prima_features.synthetic.subject import Subject
@@ -62,9 +62,10 @@ def build_anatomy(subject: Subject, device: str = "cpu") -> Anatomy:
     label = flow.sample(regions[None].float(), shift, "nearest")[0].to(torch.uint8)
     x, y, z = (subject.head_size * part for part in subject.proportions)
     painted = [] if spots is None else [_spots(warped[1])]
-    if subject.lesions:
+    numbered = [*((INCIDENTAL, found) for found in subject.incidental), *enumerate(subject.lesions)]
+    if numbered:
         places = origins(atlas, back)
-        for number, lesion in enumerate(subject.lesions):
+        for number, lesion in numbered:
             painted += paint(number, lesion, atlas, places, shift, warped[0], label)
     return Anatomy(
         warped[0],
@@ -82,8 +83,12 @@ def _velocity(subject: Subject, atlas: Atlas) -> torch.Tensor:
     """(3, x, y, z), mm: the random warp, and what grows and shrinks."""
     share, inside = atlas.share, flow.skull_mask(atlas)
     ventricles = share[Region.LATERAL_VENTRICLE] + share[Region.CHOROID_PLEXUS]
+    left, right = (
+        flow.divergence_for(subject.ventricle_ratio * float(np.exp(sign * subject.ventricle_asymmetry / 2)))
+        for sign in (-1, 1)
+    )
     aged = (
-        ventricles * flow.divergence_for(subject.ventricle_ratio)
+        ventricles * torch.where(atlas.coarse_points()[0] < 0, left, right)
         + share[Region.THIRD_VENTRICLE] * flow.divergence_for(subject.third_ratio)
         + share[Region.HIPPOCAMPUS] * flow.divergence_for(subject.hippocampus_ratio)
     )
@@ -114,7 +119,7 @@ def _edge(label: torch.Tensor) -> torch.Tensor:
 
 def _spots(share: torch.Tensor) -> Painted:
     x, y, z = (slice(0, n) for n in share.shape)
-    return Painted(-1, "hyperintensity", (x, y, z), share, core=True)
+    return Painted(HYPERINTENSITY, "hyperintensity", (x, y, z), share, core=True)
 
 
 def tissue_mask(label: torch.Tensor) -> torch.Tensor:

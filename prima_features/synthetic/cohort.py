@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from prima_features.synthetic.factors import with_factors
+from prima_features.synthetic.incidental import with_incidental
 from prima_features.synthetic.lesions import others, tumours, vascular
 from prima_features.synthetic.randomness import generator, truncated
 from prima_features.synthetic.sites import SITES
@@ -88,7 +89,7 @@ def draw_subject(
         site=site,
         condition=condition,
     )
-    return _with_lesions(with_factors(subject))
+    return with_incidental(_with_lesions(with_factors(subject)))
 
 
 def _draw_age(rng: np.random.Generator, site: str, condition: str) -> float:

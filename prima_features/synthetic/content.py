@@ -13,6 +13,7 @@ from prima_features.synthetic.acquisition import Acquisition, Plane
 from prima_features.synthetic.anatomy import Anatomy
 from prima_features.synthetic.atlas import Region
 from prima_features.synthetic.geometry import head_affine, series_affine
+from prima_features.synthetic.lesions.paint import HYPERINTENSITY
 from prima_features.synthetic.subject import Subject
 from prima_features.synthetic.tissue import TISSUES
 
@@ -49,6 +50,7 @@ TRAITS = (
     *(f"log {name} over brain_ml" for name in _SHARES),
     "sulcal_mm",
     "temporal_mm",
+    "ventricle_asymmetry",
     "midline_shift_mm",
     *(f"log {tissue} ml" for tissue in _LESIONS),
     *(f"log lesion in cell {x} {y} {z}" for x, y, z in np.ndindex(*_GRID)),
@@ -110,6 +112,7 @@ def traits(subject: Subject, anatomy: Anatomy, truth: Mapping[str, float]) -> to
             *(math.log((truth[name] + _LEAST_ML) / brain) for name in _SHARES),
             subject.sulcal_mm,
             subject.temporal_mm,
+            subject.ventricle_asymmetry,
             truth["midline_shift_mm"],
             *(math.log(volume + _LEAST_ML) for volume in _lesion_volumes(anatomy)),
             *np.log(_lesion_cells(anatomy) + _LEAST_ML).ravel(),
@@ -174,7 +177,7 @@ def _lesion_cells(anatomy: Anatomy) -> np.ndarray:
     """ml of lesions without the oedema around them in the cells of `_GRID`."""
     cells = torch.zeros(_GRID)
     for part in anatomy.painted:
-        if part.lesion < 0 or not part.core:
+        if part.lesion == HYPERINTENSITY or not part.core:
             continue
         share = part.share.cpu()
         for axis, (box, n, (low, high), origin) in enumerate(

@@ -29,6 +29,8 @@ class Subject:
     """Width, length and height of the head over those of its size."""
     ventricle_ratio: float = 1.0
     """Lateral ventricles over the atlas's."""
+    ventricle_asymmetry: float = 0.0
+    """Logarithm of the right lateral ventricle over the left one, beside what the atlas has."""
     horn_mm: float = 0.0
     """How far the temporal horns are widened into what surrounds them, mm."""
     third_ratio: float = 1.0
@@ -42,6 +44,8 @@ class Subject:
     hyperintensity_ml: float = 0.0
     """White-matter hyperintensities, aimed at."""
     lesions: tuple[Lesion, ...] = field(default=())
+    incidental: tuple[Lesion, ...] = field(default=())
+    """What is found beside the condition."""
     facts: tuple[tuple[str, str], ...] = ()
     """What reports and tables tell beyond volumes, such as a tumour's grade, by name."""
 

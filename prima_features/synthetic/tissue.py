@@ -62,6 +62,8 @@ TISSUES: dict[str, Tissue] = {
     "pus": Tissue(0.92, 1900, 220, 0.48),
     "capsule": Tissue(0.82, 1150, 60, 0.8, 1.9),
     "colloid": Tissue(0.85, 520, 95, 0.8),
+    "mucosa": Tissue(0.92, 1700, 230, 1.6, 0.6),
+    "xanthogranuloma": Tissue(0.93, 2300, 300, 0.75),
 }
 """By name; `INSIDE` and `OUTSIDE` are the three that a tone runs through."""
 

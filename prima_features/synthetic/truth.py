@@ -6,6 +6,7 @@ import torch
 
 from prima_features.synthetic.anatomy import Anatomy, tissue_mask
 from prima_features.synthetic.atlas import Region
+from prima_features.synthetic.lesions.paint import HYPERINTENSITY
 
 _VENTRICLES = (
     Region.LATERAL_VENTRICLE,
@@ -21,7 +22,7 @@ def measure(anatomy: Anatomy) -> dict[str, float]:
     and midline shift in mm, positive to the right.
 
     A voxel of the brain counts by its share of tissue; what lesions have made of it does not matter. Lesions count by
-    the share of a voxel that they take, without the oedema around them.
+    the share of a voxel that they take, without the oedema around them; what is found beside the condition does not.
     """
     brain = (anatomy.tone.clamp(0, 1) * tissue_mask(anatomy.label)).sum()
     voxels = torch.bincount(anatomy.label.flatten().int(), minlength=len(Region)).tolist()
@@ -45,9 +46,9 @@ def _painted(anatomy: Anatomy) -> dict[str, float]:
             bodies[part.lesion] = part.share if before is None else torch.maximum(before, part.share)
     found["lesion_ml"] = sum(float(body.sum()) for body in bodies.values()) * anatomy.voxel_ml
     for part in anatomy.painted:
-        if part.lesion < 0:
+        if part.lesion == HYPERINTENSITY:
             found["wmh_ml"] += float(part.share.sum()) * anatomy.voxel_ml
-        elif not part.core:
+        elif part.lesion >= 0 and not part.core:
             around = part.share if part.lesion not in bodies else part.share * (1 - bodies[part.lesion])
             found["oedema_ml"] += float(around.sum()) * anatomy.voxel_ml
     return found

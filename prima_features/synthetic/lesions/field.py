@@ -68,7 +68,7 @@ def presence(
         away: `distance`.
         radius: what 1 of that is, mm.
         tone: fluid 0, grey 1, white 2, before the lesion.
-        inside: whether a voxel lies inside the skull.
+        inside: whether a voxel is where the layer can be: inside the skull, or for air outside.
         uneven: `patches`.
     """
     width = _EDGE / radius
@@ -79,6 +79,8 @@ def presence(
         share = share * ((tone - 0.35) / 0.5).clamp(0, 1)
     elif layer.where == "white":
         share = share * ((tone - 1.25) / 0.6).clamp(0, 1)
+    elif layer.where == "air":
+        share = share * ((0.6 - tone) / 0.4).clamp(0, 1)
     elif layer.where == "cortex":
         share = share * ((tone - 0.35) / 0.5).clamp(0, 1) * ((1.7 - tone) / 0.5).clamp(0, 1)
     if layer.patchy:

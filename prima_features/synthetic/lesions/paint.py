@@ -9,10 +9,15 @@ import torch
 
 from prima_features.synthetic import flow
 from prima_features.synthetic.atlas import Atlas
-from prima_features.synthetic.atlas.labels import INTRACRANIAL
+from prima_features.synthetic.atlas.labels import INTRACRANIAL, Region
 from prima_features.synthetic.atlas.load import COARSE
 from prima_features.synthetic.lesions.field import distance, patches, presence
 from prima_features.synthetic.lesions.records import Lesion
+
+
+_EXTRACRANIAL = (Region.AIR, Region.HEAD)
+HYPERINTENSITY, INCIDENTAL = -1, -2
+"""Numbers of what is no lesion of the subject's condition."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Painted:
     """A layer of a lesion in a box of the anatomy."""
 
     lesion: int
-    """Which of the subject's lesions; -1 for white-matter hyperintensities."""
+    """Which of the subject's lesions, or `HYPERINTENSITY` or `INCIDENTAL`."""
     tissue: str
     box: tuple[slice, slice, slice]
     share: torch.Tensor
@@ -46,7 +51,7 @@ def paint(
     """The layers of one lesion, in their order; none where the warp has left nothing of it.
 
     Args:
-        number: which of the subject's lesions.
+        number: as in `Painted`.
         places: `origins`.
         shift: (3, X, Y, Z), from each voxel back to where it comes from in the atlas, voxels.
         tone: (X, Y, Z), warped.
@@ -63,13 +68,20 @@ def paint(
     fine_depth = _fine_part(depth, box)
     points = index * atlas.spacing + origin
     away = distance(lesion, points, fine_depth)
-    inside = torch.isin(label[box], torch.tensor(INTRACRANIAL, dtype=torch.uint8, device=tone.device)).float()
+    within = torch.isin(label[box], torch.tensor(INTRACRANIAL, dtype=torch.uint8, device=tone.device)).float()
+    outside = torch.isin(
+        label[box], torch.tensor(_EXTRACRANIAL, dtype=torch.uint8, device=tone.device)
+    ).float()
     radius = lesion.thickness if lesion.shape == "crescent" else float(np.mean(lesion.radii))
     radius *= lesion.growth ** (1 if lesion.shape == "crescent" else 1 / 3)
     uneven = patches(lesion, points)
     return [
         Painted(
-            number, layer.tissue, box, presence(layer, away, radius, tone[box], inside, uneven), layer.core
+            number,
+            layer.tissue,
+            box,
+            presence(layer, away, radius, tone[box], outside if layer.where == "air" else within, uneven),
+            layer.core,
         )
         for layer in lesion.layers
     ]

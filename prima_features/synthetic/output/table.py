@@ -28,6 +28,7 @@ COLUMNS: dict[str, dict[str, object]] = {
     "lesion_side": {"Description": "left, right, midline or both"},
     "lesion_place": {"Description": "where the largest lesion lies"},
     "n_lesions": {"Description": "lesions, without white-matter hyperintensities"},
+    "incidental": {"Description": "what is found beside the diagnosis: variants and harmless findings"},
     "brain_ml": {"Description": "volume of brain tissue", "Units": "ml"},
     "ventricle_ml": {"Description": "volume of all ventricles", "Units": "ml"},
     "temporal_horn_ml": {"Description": "volume of both temporal horns", "Units": "ml"},

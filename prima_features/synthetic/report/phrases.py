@@ -8,7 +8,7 @@ VENTRICLES = ("slender ventricles", "ventricles of average width", "generous ven
 PATIENT = ("The brain is that of a {patient}.", "The patient is a {patient}.", "Brain of a {patient}.")
 WHO = "{age}-year-old {person} in {their} {decade} decade with {ventricles}"
 DECADES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-WORDING = 2
+WORDING = 3
 """Raised when reports of the same study change, so that what was kept of them is made again."""
 NORMAL_VENTRICLES = (
     "The ventricles and sulci are normal in size and configuration.",
@@ -160,6 +160,39 @@ CONTRAST: dict[str, str] = {
     "active": "; {active} of them enhance",
 }
 """What is added where contrast agent was given, by the place in a sentence."""
+
+INCIDENTAL: dict[str, tuple[str, ...]] = {
+    "mucosa": (
+        "There is mucosal thickening in the {where}.",
+        "Opacification of the {where}.",
+        "T2 hyperintense mucosal swelling of the {where}.",
+    ),
+    "cavum": (
+        "Cavum septi pellucidi.",
+        "There is a cavum septi pellucidi.",
+    ),
+    "mega_cisterna": (
+        "Mega cisterna magna.",
+        "Prominent retrocerebellar fluid space, in keeping with a mega cisterna magna.",
+    ),
+    "choroid_cyst": (
+        "Bilateral choroid plexus cysts.",
+        "Cysts of the choroid plexus in both trigones, likely xanthogranulomas.",
+    ),
+    "pineal_cyst": (
+        "Pineal cyst.",
+        "There is a cyst of the pineal gland.",
+    ),
+    "asymmetry": (
+        "The {side} lateral ventricle is larger than the {other}.",
+        "Asymmetric lateral ventricles, larger on the {side}.",
+    ),
+    "hyperostosis": (
+        "Hyperostosis frontalis interna.",
+        "There is thickening of the inner table of the frontal bone.",
+    ),
+}
+"""What is found beside the condition, by the kind of the lesion or by what has changed its shape."""
 
 IMPRESSIONS: dict[str, tuple[str, ...]] = {
     "glioma 4": (

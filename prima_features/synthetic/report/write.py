@@ -48,6 +48,7 @@ def write_report(
         *_mass_effect(subject, truth, rng),
         *_fluid_spaces(subject, rng),
         *_white_matter(subject, truth, rng),
+        *_incidental(subject, rng),
         *_negatives(subject, contrast, scans, rng),
     ]
     impression = _impression(subject, truth, rng)
@@ -169,6 +170,18 @@ def _white_matter(subject: Subject, truth: Mapping[str, float], rng: np.random.G
         sentence = _pick(rng, phrases.HYPERINTENSITIES)
         return [sentence.format(amount=amount, Amount=_capital(amount), degree=_DEGREES[degree - 1])]
     return [] if subject.lesions else [_pick(rng, phrases.NO_HYPERINTENSITIES)]
+
+
+def _incidental(subject: Subject, rng: np.random.Generator) -> list[str]:
+    # What is on both sides is told once, but each of the air cells by its name.
+    apart = {
+        (lesion.kind, lesion.located if lesion.kind == "mucosa" else "") for lesion in subject.incidental
+    }
+    told = [_pick(rng, phrases.INCIDENTAL[kind]).format(where=where) for kind, where in sorted(apart)]
+    if subject.ventricle_asymmetry:
+        side, other = ("right", "left") if subject.ventricle_asymmetry > 0 else ("left", "right")
+        told.append(_pick(rng, phrases.INCIDENTAL["asymmetry"]).format(side=side, other=other))
+    return [told[i] for i in rng.permutation(len(told))]
 
 
 def _negatives(

@@ -1,0 +1,84 @@
+"""What is found beside a subject's condition: variants and harmless findings that reports name and nobody treats.
+
+How often each is found is a choice near what studies of incidental findings in volunteers and patients report (mucosa in
+the paranasal sinuses and fluid in mastoid cells are the most frequent; Vernooij et al., New England Journal of Medicine
+2007, leave them out for that reason).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from prima_features.synthetic.lesions import variants
+from prima_features.synthetic.lesions.records import Lesion
+from prima_features.synthetic.randomness import generator
+from prima_features.synthetic.subject import Subject
+
+
+Add = Callable[[Subject, np.random.Generator], Subject]
+
+
+@dataclass(frozen=True)
+class Incidental:
+    """A finding that any subject may have."""
+
+    share: float
+    """Of the subjects of its ages."""
+    add: Add
+    youngest: float = 0.0
+    """years"""
+    unless: tuple[str, ...] = ()
+    """Conditions that leave no room for it."""
+
+
+def with_incidental(subject: Subject) -> Subject:
+    """The subject with what is found by the way, each drawn on its own."""
+    found = []
+    for name, finding in INCIDENTAL.items():
+        rng = generator(subject.seed, subject.index, f"incidental {name}")
+        possible = subject.age >= finding.youngest and subject.condition not in finding.unless
+        if rng.random() < finding.share and possible:
+            subject = finding.add(subject, rng)
+            found.append(name)
+    return subject.with_facts(incidental="; ".join(found)) if found else subject
+
+
+def _asymmetric(subject: Subject, rng: np.random.Generator) -> Subject:
+    return replace(subject, ventricle_asymmetry=float(rng.choice((-1, 1)) * rng.uniform(0.8, 1.3)))
+
+
+def _with(make: Callable[[np.random.Generator], Lesion | tuple[Lesion, ...]]) -> Add:
+    def add(subject: Subject, rng: np.random.Generator) -> Subject:
+        made = make(rng)
+        return replace(
+            subject, incidental=(*subject.incidental, *(made if isinstance(made, tuple) else (made,)))
+        )
+
+    return add
+
+
+def _mucosa(place: str, side: int) -> Add:
+    return _with(lambda rng: variants.mucosa(rng, place, side))
+
+
+_WIDE = ("hydrocephalus", "colloid_cyst", "subdural_haematoma")
+
+INCIDENTAL: dict[str, Incidental] = {
+    "left maxillary sinus": Incidental(0.12, _mucosa("maxillary sinus", -1)),
+    "right maxillary sinus": Incidental(0.12, _mucosa("maxillary sinus", 1)),
+    "ethmoid cells": Incidental(0.10, _mucosa("ethmoid cells", 0)),
+    "sphenoid sinus": Incidental(0.08, _mucosa("sphenoid sinus", 0)),
+    "frontal sinus": Incidental(0.08, _mucosa("frontal sinus", 0)),
+    "left mastoid cells": Incidental(0.07, _mucosa("mastoid cells", -1)),
+    "right mastoid cells": Incidental(0.07, _mucosa("mastoid cells", 1)),
+    "asymmetric ventricles": Incidental(0.20, _asymmetric, unless=_WIDE),
+    "cavum septi pellucidi": Incidental(0.08, _with(variants.cavum), unless=_WIDE),
+    "mega cisterna magna": Incidental(0.07, _with(variants.mega_cisterna)),
+    "choroid plexus cysts": Incidental(0.08, _with(variants.choroid_cysts), youngest=30, unless=_WIDE),
+    "pineal cyst": Incidental(0.06, _with(variants.pineal_cyst)),
+    "hyperostosis": Incidental(0.08, _with(variants.hyperostosis), youngest=40),
+}
+"""By name, as the table's `incidental` has them."""
