@@ -17,7 +17,6 @@ from prima_features.synthetic.lesions.records import Lesion
 from prima_features.synthetic.randomness import generator
 from prima_features.synthetic.subject import Subject
 
-
 Add = Callable[[Subject, np.random.Generator], Subject]
 
 

@@ -14,7 +14,6 @@ from prima_features.synthetic.atlas.load import COARSE
 from prima_features.synthetic.lesions.field import distance, patches, presence
 from prima_features.synthetic.lesions.records import Lesion
 
-
 _EXTRACRANIAL = (Region.AIR, Region.HEAD)
 HYPERINTENSITY, INCIDENTAL = -1, -2
 """Numbers of what is no lesion of the subject's condition."""
