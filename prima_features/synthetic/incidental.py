@@ -1,8 +1,7 @@
 """What is found beside a subject's condition: variants and harmless findings that reports name and nobody treats.
 
-How often each is found is a choice near what studies of incidental findings in volunteers and patients report (mucosa in
-the paranasal sinuses and fluid in mastoid cells are the most frequent; Vernooij et al., New England Journal of Medicine
-2007, leave them out for that reason).
+How often each is found is a choice, so that most subjects have one or two: mucosa in the air cells of the head is the most
+frequent, as it is in clinics.
 """
 
 from __future__ import annotations
