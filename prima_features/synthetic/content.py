@@ -154,15 +154,16 @@ def _lesions(
     anatomy: Anatomy, place: tuple[torch.Tensor, torch.Tensor, torch.Tensor], inside: torch.Tensor
 ) -> list[torch.Tensor]:
     """Shares of the tissues of lesions; later ones cover earlier ones."""
-    found = {name: torch.zeros(inside.shape, device=inside.device) for name in _LESIONS}
+    found = torch.zeros((len(_LESIONS), *inside.shape), device=inside.device)
     for part in anatomy.painted:
         here = inside.clone()
         for axis, box in zip(place, part.box, strict=True):
             here &= (axis >= box.start) & (axis < box.stop)
         share = part.share[tuple(axis[here] - box.start for axis, box in zip(place, part.box, strict=True))]
-        for name, values in found.items():
-            values[here] = values[here] * (1 - share) + share * (name == part.tissue)
-    return list(found.values())
+        found[:, here] *= 1 - share
+        if part.tissue in _LESIONS:
+            found[_LESIONS.index(part.tissue), here] += share
+    return list(found)
 
 
 def _lesion_volumes(anatomy: Anatomy) -> list[float]:
