@@ -30,7 +30,7 @@ EVERY = replace(Preprocessing(), start_percent=0, min_kept=-1)
 
 @pytest.fixture(scope="module")
 def subject() -> Subject:
-    return draw_subject(3, 0, condition="glioma")
+    return replace(draw_subject(3, 0, condition="glioma"), incidental=())
 
 
 @pytest.fixture(scope="module")
