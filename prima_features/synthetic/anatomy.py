@@ -12,7 +12,7 @@ from prima_features.synthetic.ageing import hyperintensities, with_wider_horns, 
 from prima_features.synthetic.atlas import Atlas, Region, load_atlas
 from prima_features.synthetic.atlas.labels import PARENCHYMA
 from prima_features.synthetic.atlas.load import COARSE
-from prima_features.synthetic.lesions.paint import HYPERINTENSITY, INCIDENTAL, Painted, origins, paint
+from prima_features.synthetic.lesions.paint import BESIDE, HYPERINTENSITY, Painted, origins, paint
 from prima_features.synthetic.lesions.push import at_midline, push
 from prima_features.synthetic.randomness import generator
 from prima_features.synthetic.subject import Subject
@@ -62,7 +62,7 @@ def build_anatomy(subject: Subject, device: str = "cpu") -> Anatomy:
     label = flow.sample(regions[None].float(), shift, "nearest")[0].to(torch.uint8)
     x, y, z = (subject.head_size * part for part in subject.proportions)
     painted = [] if spots is None else [_spots(warped[1])]
-    numbered = [*((INCIDENTAL, found) for found in subject.incidental), *enumerate(subject.lesions)]
+    numbered = [*((BESIDE, found) for found in subject.incidental), *enumerate(subject.lesions)]
     if numbered:
         places = origins(atlas, back)
         for number, lesion in numbered:
@@ -84,8 +84,10 @@ def _velocity(subject: Subject, atlas: Atlas) -> torch.Tensor:
     share, inside = atlas.share, flow.skull_mask(atlas)
     ventricles = share[Region.LATERAL_VENTRICLE] + share[Region.CHOROID_PLEXUS]
     left, right = (
-        flow.divergence_for(subject.ventricle_ratio * float(np.exp(sign * subject.ventricle_asymmetry / 2)))
-        for sign in (-1, 1)
+        flow.divergence_for(
+            2 * subject.ventricle_ratio / (1 + float(np.exp(sign * subject.ventricle_asymmetry)))
+        )
+        for sign in (1, -1)
     )
     aged = (
         ventricles * torch.where(atlas.coarse_points()[0] < 0, left, right)

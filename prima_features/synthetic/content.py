@@ -13,7 +13,7 @@ from prima_features.synthetic.acquisition import Acquisition, Plane
 from prima_features.synthetic.anatomy import Anatomy
 from prima_features.synthetic.atlas import Region
 from prima_features.synthetic.geometry import head_affine, series_affine
-from prima_features.synthetic.lesions.paint import HYPERINTENSITY
+from prima_features.synthetic.incidental import INCIDENTAL
 from prima_features.synthetic.subject import Subject
 from prima_features.synthetic.tissue import TISSUES
 
@@ -31,8 +31,13 @@ _TISSUE: dict[str, tuple[Region, ...]] = {
 """Regions of which fluid, such as that which age has let in, is no part."""
 _SUBARACHNOID = (Region.SUBARACHNOID, Region.CEREBRUM, Region.CEREBELLUM, Region.BRAIN_STEM)
 _MORE = ("subarachnoid fluid", "cerebral white matter", "left brain", "right brain")
-_LESIONS = tuple(list(TISSUES)[list(TISSUES).index("hyperintensity") :])
-CONTENT = (*_WHOLE, *_TISSUE, *_MORE, *_LESIONS)
+_BESIDE = ("mucosa", "xanthogranuloma")
+"""Tissues of what is found beside the condition, and is no lesion."""
+_LESIONS = tuple(
+    name for name in list(TISSUES)[list(TISSUES).index("hyperintensity") :] if name not in _BESIDE
+)
+_PAINTED = (*_BESIDE, *_LESIONS)
+CONTENT = (*_WHOLE, *_TISSUE, *_MORE, *_PAINTED)
 """Names of the shares of a token. A place may count for several: cerebrum, white matter and left brain."""
 _LESION_SHARE = 0.03
 """Share of lesions from which on a token holds one."""
@@ -51,6 +56,7 @@ TRAITS = (
     "sulcal_mm",
     "temporal_mm",
     "ventricle_asymmetry",
+    *INCIDENTAL,
     "midline_shift_mm",
     *(f"log {tissue} ml" for tissue in _LESIONS),
     *(f"log lesion in cell {x} {y} {z}" for x, y, z in np.ndindex(*_GRID)),
@@ -103,7 +109,7 @@ def traits(subject: Subject, anatomy: Anatomy, truth: Mapping[str, float]) -> to
     Args:
         truth: what `prima_features.synthetic.measure` found on the anatomy.
     """
-    brain = truth["brain_ml"]
+    brain, found = truth["brain_ml"], subject.fact("incidental").split("; ")
     return torch.tensor(
         [
             subject.age,
@@ -113,6 +119,7 @@ def traits(subject: Subject, anatomy: Anatomy, truth: Mapping[str, float]) -> to
             subject.sulcal_mm,
             subject.temporal_mm,
             subject.ventricle_asymmetry,
+            *(float(name in found) for name in INCIDENTAL),
             truth["midline_shift_mm"],
             *(math.log(volume + _LEAST_ML) for volume in _lesion_volumes(anatomy)),
             *np.log(_lesion_cells(anatomy) + _LEAST_ML).ravel(),
@@ -153,16 +160,16 @@ def _among(label: torch.Tensor, regions: tuple[Region, ...]) -> torch.Tensor:
 def _lesions(
     anatomy: Anatomy, place: tuple[torch.Tensor, torch.Tensor, torch.Tensor], inside: torch.Tensor
 ) -> list[torch.Tensor]:
-    """Shares of the tissues of lesions; later ones cover earlier ones."""
-    found = torch.zeros((len(_LESIONS), *inside.shape), device=inside.device)
+    """Shares of `_PAINTED`; later ones cover earlier ones."""
+    found = torch.zeros((len(_PAINTED), *inside.shape), device=inside.device)
     for part in anatomy.painted:
         here = inside.clone()
         for axis, box in zip(place, part.box, strict=True):
             here &= (axis >= box.start) & (axis < box.stop)
         share = part.share[tuple(axis[here] - box.start for axis, box in zip(place, part.box, strict=True))]
         found[:, here] *= 1 - share
-        if part.tissue in _LESIONS:
-            found[_LESIONS.index(part.tissue), here] += share
+        if part.tissue in _PAINTED:
+            found[_PAINTED.index(part.tissue), here] += share
     return list(found)
 
 
@@ -178,7 +185,7 @@ def _lesion_cells(anatomy: Anatomy) -> np.ndarray:
     """ml of lesions without the oedema around them in the cells of `_GRID`."""
     cells = torch.zeros(_GRID)
     for part in anatomy.painted:
-        if part.lesion == HYPERINTENSITY or not part.core:
+        if part.lesion < 0 or not part.core:
             continue
         share = part.share.cpu()
         for axis, (box, n, (low, high), origin) in enumerate(

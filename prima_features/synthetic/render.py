@@ -15,7 +15,7 @@ from prima_features.synthetic.atlas import Region
 from prima_features.synthetic.geometry import head_affine, series_affine
 from prima_features.synthetic.signal import signal
 from prima_features.synthetic.subject import Subject
-from prima_features.synthetic.tissue import INSIDE, OUTSIDE, TISSUES
+from prima_features.synthetic.tissue import AROUND, INSIDE, OUTSIDE, TISSUES
 
 _STEPS = 32
 """Steps of the tone from 0 to 1."""
@@ -79,7 +79,8 @@ def _shown(anatomy: Anatomy, scan: Acquisition) -> torch.Tensor:
     levels = _levels(scan)
     for part in anatomy.painted:
         box = shown[part.box]
-        shown[part.box] = torch.lerp(box, torch.full_like(box, levels[part.tissue]), part.share)
+        level = 0.0 if scan.sequence == "ADC" and part.tissue in AROUND else levels[part.tissue]
+        shown[part.box] = torch.lerp(box, torch.full_like(box, level), part.share)
     height = torch.arange(shown.shape[2], device=shown.device) * anatomy.spacing + anatomy.origin[2]
     return shown * ((height - _NECK[0]) / (_NECK[1] - _NECK[0])).clamp(0, 1)
 

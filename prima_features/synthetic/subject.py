@@ -30,7 +30,8 @@ class Subject:
     ventricle_ratio: float = 1.0
     """Lateral ventricles over the atlas's."""
     ventricle_asymmetry: float = 0.0
-    """Logarithm of the right lateral ventricle over the left one, beside what the atlas has."""
+    """Logarithm of the right lateral ventricle over the left one, aimed at. About half of it is reached, because both
+    share the room around them."""
     horn_mm: float = 0.0
     """How far the temporal horns are widened into what surrounds them, mm."""
     third_ratio: float = 1.0

@@ -69,3 +69,5 @@ TISSUES: dict[str, Tissue] = {
 
 INSIDE = ("fluid", "grey", "white")
 OUTSIDE = ("bone", "muscle", "fat")
+AROUND = ("mucosa",)
+"""Lesions outside the skull; ADC maps show nothing there."""

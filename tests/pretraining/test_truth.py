@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +155,7 @@ def test_what_is_told_starts_from_the_means(tmp_path: Path) -> None:
 
 
 def test_lesions_come_to_a_volume_of_each_tissue() -> None:
-    subject = draw_subject(4, 0, condition="glioma")
+    subject = replace(draw_subject(4, 0, condition="glioma"), incidental=())
     anatomy = build_anatomy(subject)
     told = dict(zip(TRAITS, traits(subject, anatomy, measure(anatomy)).tolist(), strict=True))
     tissues = {part.tissue for part in anatomy.painted if float(part.share.sum()) * anatomy.voxel_ml > 0.5}

@@ -18,12 +18,17 @@ from prima_features.synthetic import (
 )
 from prima_features.synthetic.atlas import Region
 from prima_features.synthetic.incidental import INCIDENTAL
+from prima_features.synthetic.lesions.paint import BESIDE
 from prima_features.synthetic.output import table
 from prima_features.synthetic.randomness import generator
 from prima_features.synthetic.report import write_report
+from prima_features.synthetic.report.phrases import NORMAL_VENTRICLES
 
 PAINTED = [name for name in INCIDENTAL if name != "asymmetric ventricles"]
-TISSUE = {"cavum septi pellucidi": "fluid", "mega cisterna magna": "fluid", "pineal cyst": "fluid"} | {
+TISSUE = {
+    "cavum septi pellucidi": "fluid",
+    "mega cisterna magna": "fluid",
+    "pineal cyst": "fluid",
     "choroid plexus cysts": "xanthogranuloma",
     "hyperostosis": "bone",
 }
@@ -50,16 +55,32 @@ def test_each_is_as_frequent_as_its_share_and_drawn_on_its_own() -> None:
     for name, finding in INCIDENTAL.items():
         share = np.mean([name in names for names in named])
         assert share == pytest.approx(finding.share, abs=4 * (finding.share / 600) ** 0.5), name
-    both = np.mean([{"left maxillary sinus", "right maxillary sinus"} <= set(names) for names in named])
+    both = np.mean(
+        [
+            {"mucosa in the left maxillary sinus", "mucosa in the right maxillary sinus"} <= set(names)
+            for names in named
+        ]
+    )
     assert both < 0.05
 
 
-def test_ages_and_conditions_leave_some_out() -> None:
-    young = [draw_subject(8, index, condition="control", age=25) for index in range(200)]
-    assert not any("hyperostosis" in subject.fact("incidental") for subject in young)
-    wide = [draw_subject(8, index, condition="hydrocephalus") for index in range(200)]
-    assert not any(subject.ventricle_asymmetry for subject in wide)
-    assert any(subject.incidental for subject in wide)
+@pytest.mark.parametrize("name", INCIDENTAL)
+def test_ages_conditions_and_lesions_leave_some_out(name: str) -> None:
+    finding = INCIDENTAL[name]
+    young = [
+        draw_subject(8, index, condition="control", age=max(finding.youngest - 1, 8)) for index in range(99)
+    ]
+    assert any(name in subject.fact("incidental") for subject in young) == (finding.youngest == 0)
+    for condition in finding.unless[:3]:
+        others = [draw_subject(8, index, condition=condition) for index in range(60)]
+        assert not any(name in subject.fact("incidental") for subject in others)
+
+
+def test_nothing_is_found_where_a_lesion_is() -> None:
+    cysts = [draw_subject(8, index, condition="arachnoid_cyst") for index in range(300)]
+    behind = [subject for subject in cysts if subject.lesions[0].place == "posterior fossa"]
+    assert behind and not any("cisterna" in subject.fact("incidental") for subject in behind)
+    assert any("cisterna" in subject.fact("incidental") for subject in cysts)
 
 
 @pytest.mark.parametrize("name", PAINTED)
@@ -67,21 +88,33 @@ def test_it_lies_where_it_should_and_is_no_lesion(name: str) -> None:
     subject = with_(name)
     anatomy = build_anatomy(subject)
     tissue = TISSUE.get(name, "mucosa")
-    parts = [part for part in anatomy.painted if part.tissue == tissue and part.lesion < -1]
-    assert sum(float(part.share.sum()) for part in parts) * anatomy.voxel_ml > 0.2
-    for part in parts:
-        where = anatomy.label[part.box][part.share > 0.5]
-        outside = (where == Region.HEAD) | (where == Region.AIR)
-        assert bool(outside.all()) if tissue == "mucosa" else not bool(outside.any())
-    assert measure(anatomy)["lesion_ml"] == measure(anatomy)["oedema_ml"] == 0
+    parts = [part for part in anatomy.painted if part.tissue == tissue and part.lesion == BESIDE]
+    assert len(parts) == len(subject.incidental)
+    for part, lesion in zip(parts, subject.incidental, strict=True):
+        assert 0.1 < float(part.share.sum()) * anatomy.voxel_ml < 40
+        axes = (torch.arange(box.start, box.stop) * anatomy.spacing for box in part.box)
+        points = torch.stack(torch.meshgrid(*axes, indexing="ij")) + torch.tensor(anatomy.origin).view(
+            3, 1, 1, 1
+        )
+        middle = (points * part.share).sum((1, 2, 3)) / part.share.sum()
+        # As far as the warp takes it, and where the skull or the bone cuts a part of it off.
+        away = (middle - torch.tensor(lesion.centre)).norm()
+        assert away < 12, middle
+        farthest = (points - middle.view(3, 1, 1, 1))[:, part.share > 0.5].norm(dim=0).max()
+        assert farthest < 2.2 * max(lesion.radii) * lesion.growth ** (1 / 3) + 6
+    truth = measure(anatomy)
+    assert truth["lesion_ml"] == truth["oedema_ml"] == 0
 
 
-def test_swollen_mucosa_is_bright_on_t2() -> None:
-    subject = with_("left maxillary sinus")
-    scan = next(s for s in draw_acquisitions(3, 11, subject.site) if s.sequence == "FLAIR")
-    before, after = (render_series(who, scan).volume.astype(float) for who in (control(), subject))
-    changed = after - before
-    assert changed.max() > 0.5 * np.percentile(before, 99)
+def test_swollen_mucosa_is_bright_on_t2_and_absent_from_adc_maps() -> None:
+    subject = with_("mucosa in the left maxillary sinus")
+    scans = {scan.sequence: scan for scan in draw_acquisitions(3, 11, subject.site)}
+    for sequence, bright in (("T2w", True), ("ADC", False)):
+        scan = scans[sequence]
+        before, after = (render_series(who, scan).volume.astype(float) for who in (control(), subject))
+        changed = np.abs(after - before) > 0.3 * np.percentile(before, 99)
+        ml = changed.sum() * np.prod(scan.spacing) * scan.slice_distance / 1000
+        assert (ml > 1) == bright, (sequence, ml)
 
 
 def test_one_ventricle_is_larger() -> None:
@@ -95,13 +128,15 @@ def test_one_ventricle_is_larger() -> None:
 
     ratio = right_over_left(changed) / right_over_left(plain)
     assert 1.3 < ratio**larger < 2.5
+    truth = [measure(anatomy)["ventricle_ml"] for anatomy in (plain, changed)]
+    assert truth[1] == pytest.approx(truth[0], rel=0.1)
 
 
 @pytest.mark.parametrize("name", INCIDENTAL)
 @pytest.mark.parametrize("index", range(4))
 def test_reports_tell_it_once_and_nothing_else(name: str, index: int) -> None:
     subject = replace(with_(name), index=index)
-    words = {finding: re.escape(finding) for finding in INCIDENTAL} | {
+    words = {finding: re.escape(finding.split(" in the ")[-1]) for finding in INCIDENTAL} | {
         "asymmetric ventricles": "asymmetric lateral ventricles|lateral ventricle is larger",
         "choroid plexus cysts": "choroid plexus",
         "pineal cyst": "pineal",
@@ -111,12 +146,13 @@ def test_reports_tell_it_once_and_nothing_else(name: str, index: int) -> None:
     for finding, pattern in words.items():
         count = sum(bool(re.search(pattern, line, re.IGNORECASE)) for line in lines)
         assert count == (finding == name), (finding, lines)
-    side = subject.ventricle_asymmetry
-    assert not side or any(
-        ("larger on the right" if side > 0 else "larger on the left") in line
-        or f"The {'right' if side > 0 else 'left'} lateral ventricle is larger" in line
-        for line in lines
-    )
+    assert any("seventh decade" in line for line in lines)
+    scans = draw_acquisitions(3, 11, subject.site)
+    report = write_report(subject, {"wmh_ml": 0.0, "midline_shift_mm": 0.0}, scans)
+    assert "Normal MRI" not in report and "Unremarkable" not in report
+    if side := subject.ventricle_asymmetry:
+        assert re.search(f"(larger on the|The) {'right' if side > 0 else 'left'}", report)
+        assert not any(sentence in report for sentence in NORMAL_VENTRICLES)
 
 
 def test_the_table_names_what_was_found() -> None:

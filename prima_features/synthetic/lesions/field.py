@@ -29,7 +29,7 @@ def distance(lesion: Lesion, points: torch.Tensor, skull_depth: torch.Tensor) ->
     if lesion.shape == "crescent":
         # Thinner towards its tips: the allowed depth falls to nothing at the edge of its extent.
         allowed = lesion.thickness * (1 - away.square()).clamp(min=1e-3).sqrt()
-        away = torch.where(skull_depth > -1, skull_depth.clamp(min=0) / allowed, 9.0)
+        away = torch.where((skull_depth > -1) & (away < 1), skull_depth.clamp(min=0) / allowed, 9.0)
     elif lesion.shape == "shell":
         away = torch.where(skull_depth > 0, away, 9.0)
     if lesion.irregularity:

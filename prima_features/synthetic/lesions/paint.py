@@ -15,7 +15,7 @@ from prima_features.synthetic.lesions.field import distance, patches, presence
 from prima_features.synthetic.lesions.records import Lesion
 
 _EXTRACRANIAL = (Region.AIR, Region.HEAD)
-HYPERINTENSITY, INCIDENTAL = -1, -2
+HYPERINTENSITY, BESIDE = -1, -2
 """Numbers of what is no lesion of the subject's condition."""
 
 
@@ -24,7 +24,7 @@ class Painted:
     """A layer of a lesion in a box of the anatomy."""
 
     lesion: int
-    """Which of the subject's lesions, or `HYPERINTENSITY` or `INCIDENTAL`."""
+    """Which of the subject's lesions, or `HYPERINTENSITY` or `BESIDE`."""
     tissue: str
     box: tuple[slice, slice, slice]
     share: torch.Tensor

@@ -19,7 +19,7 @@ def push(subject: Subject, atlas: Atlas) -> torch.Tensor | None:
     """(3, x, y, z), mm: what lesions that grow or shrink do; None where there are none."""
     share, inside = atlas.share, flow.skull_mask(atlas)
     masses = torch.zeros_like(inside)
-    for lesion in subject.lesions:
+    for lesion in (*subject.incidental, *subject.lesions):
         if lesion.growth != 1:
             away = distance(lesion, atlas.coarse_points(), atlas.skull_depth)
             body = (away < 1) & (inside > 0.2)

@@ -17,11 +17,11 @@ AIR_CELLS: dict[str, tuple[places.Point, places.Point]] = {
 """Middles on the right side and half axes, mm: the air and the thin bone in them."""
 
 
-def mucosa(rng: np.random.Generator, place: str, side: int) -> Lesion:
+def mucosa(rng: np.random.Generator, place: str, side: int) -> tuple[Lesion, ...]:
     """Swollen mucosa, or fluid, in the air cells of a place; of both sides where `side` is 0."""
     (x, y, z), radii = AIR_CELLS[place]
     size = float(rng.uniform(0.75, 1.0))
-    return Lesion(
+    lesion = Lesion(
         kind="mucosa",
         centre=(side * x, y, z),
         radii=(size * radii[0], size * radii[1], size * radii[2]),
@@ -30,35 +30,39 @@ def mucosa(rng: np.random.Generator, place: str, side: int) -> Lesion:
         seed=places.draw_seed(rng),
         place=place,
     )
+    return (lesion,)
 
 
-def cavum(rng: np.random.Generator) -> Lesion:
+def cavum(rng: np.random.Generator) -> tuple[Lesion, ...]:
     """Fluid between the leaves of the septum pellucidum."""
     width = float(rng.uniform(3.5, 5.5))
-    return Lesion(
+    lesion = Lesion(
         kind="cavum",
         centre=(0.0, 9.0, 11.0),
         radii=(width, float(rng.uniform(11, 18)), float(rng.uniform(7, 9))),
-        layers=(Layer("grey", 0, 1.3), Layer("fluid", 0, 1)),
+        layers=(Layer("white", 0, 1.25), Layer("fluid", 0, 1)),
         irregularity=0.03,
         seed=places.draw_seed(rng),
         place="septum pellucidum",
     )
+    return (lesion,)
 
 
-def mega_cisterna(rng: np.random.Generator) -> Lesion:
+def mega_cisterna(rng: np.random.Generator) -> tuple[Lesion, ...]:
     """A wide cistern behind the cerebellum."""
-    radius = float(rng.uniform(13, 18))
-    return Lesion(
+    radius = float(rng.uniform(9, 13))
+    lesion = Lesion(
         kind="mega_cisterna",
-        centre=(0.0, -80.0, -47.0),
+        centre=(0.0, -85.0, -46.0),
         radii=(1.4 * radius, radius, radius),
         layers=(Layer("fluid", 0, 1),),
+        growth=2.0,
         shape="shell",
         irregularity=0.06,
         seed=places.draw_seed(rng),
         place="posterior fossa",
     )
+    return (lesion,)
 
 
 def choroid_cysts(rng: np.random.Generator) -> tuple[Lesion, ...]:
@@ -78,10 +82,10 @@ def choroid_cysts(rng: np.random.Generator) -> tuple[Lesion, ...]:
     )
 
 
-def pineal_cyst(rng: np.random.Generator) -> Lesion:
+def pineal_cyst(rng: np.random.Generator) -> tuple[Lesion, ...]:
     """Fluid in the pineal gland."""
     radius = float(rng.uniform(4.5, 7))
-    return Lesion(
+    lesion = Lesion(
         kind="pineal_cyst",
         centre=(0.0, -29.0, 2.0),
         radii=places.draw_radii(rng, radius, 0.1),
@@ -90,11 +94,12 @@ def pineal_cyst(rng: np.random.Generator) -> Lesion:
         seed=places.draw_seed(rng),
         place="pineal gland",
     )
+    return (lesion,)
 
 
 def hyperostosis(rng: np.random.Generator) -> tuple[Lesion, ...]:
     """Thickening of the frontal bone's inner table on both sides of the midline."""
-    thickness, extent = float(rng.uniform(5, 8)), float(rng.uniform(24, 34))
+    thickness, extent = float(rng.uniform(5, 8)), float(rng.uniform(20, 26))
     return tuple(
         Lesion(
             kind="hyperostosis",

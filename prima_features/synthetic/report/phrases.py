@@ -42,11 +42,11 @@ HYPERINTENSITIES = (
     "microvascular ischemic disease.",
     "{Amount} white matter hyperintensities on FLAIR, likely {degree} chronic microvascular changes.",
 )
-NO_DIFFUSION = (
+NO_INFARCT = (
     "No restricted diffusion to suggest acute infarct.",
     "There is no evidence of acute infarction on diffusion-weighted images.",
-    "No diffusion abnormality.",
 )
+NO_DIFFUSION = (*NO_INFARCT, "No diffusion abnormality.")
 NO_ENHANCEMENT = (
     "No abnormal enhancement after contrast.",
     "There is no pathologic parenchymal or meningeal enhancement.",
@@ -229,7 +229,8 @@ IMPRESSIONS: dict[str, tuple[str, ...]] = {
     "schwannoma": ("Vestibular schwannoma in the {where}.",),
     "colloid_cyst": ("Colloid cyst of the third ventricle.",),
 }
-NORMAL = ("Normal MRI of the brain", "No acute intracranial abnormality", "Unremarkable brain MRI")
+NOTHING_ACUTE = "No acute intracranial abnormality"
+NORMAL = ("Normal MRI of the brain", NOTHING_ACUTE, "Unremarkable brain MRI")
 NORMAL_PATIENT = "{normal} in a {patient}."
 DEMENTIA = (
     "Hippocampal and cerebral atrophy, a pattern that can be seen in Alzheimer's disease.",

@@ -42,20 +42,21 @@ def write_report(
     """
     rng = generator(subject.seed, subject.index, f"report {wording}" if wording else "report")
     contrast = any(scan.contrast_dose > 0 for scan in scans)
-    lesions = _lesion_sentences(subject, contrast, rng)
+    impression = _impression(subject, truth, rng)
+    beside = _incidental(subject, rng)
     findings = [
-        *lesions,
+        *_lesion_sentences(subject, contrast, rng),
         *_mass_effect(subject, truth, rng),
         *_fluid_spaces(subject, rng),
         *_white_matter(subject, truth, rng),
-        *_incidental(subject, rng),
+        *beside,
         *_negatives(subject, contrast, scans, rng),
     ]
-    impression = _impression(subject, truth, rng)
-    if impression:
-        findings.append(_pick(rng, phrases.PATIENT).format(patient=_patient(subject)))
-    else:
-        normal = _pick(rng, phrases.NORMAL)
+    if impression or beside:
+        # First, because summaries of long reports leave out what comes last.
+        findings.insert(0, _pick(rng, phrases.PATIENT).format(patient=_patient(subject)))
+    if not impression:
+        normal = phrases.NOTHING_ACUTE if beside else _pick(rng, phrases.NORMAL)
         impression = [phrases.NORMAL_PATIENT.format(normal=normal, patient=_patient(subject))]
     return "\n".join(
         (
@@ -155,7 +156,7 @@ def _fluid_spaces(subject: Subject, rng: np.random.Generator) -> list[str]:
     if degree:
         name = _DEGREES[degree - 1]
         told.append(_pick(rng, phrases.ATROPHY).format(degree=name, Degree=_capital(name)))
-    elif not has_mass_effect(subject) and subject.condition != "colloid_cyst":
+    elif not (has_mass_effect(subject) or subject.ventricle_asymmetry or subject.condition == "colloid_cyst"):
         told.append(_pick(rng, phrases.NORMAL_VENTRICLES))
     if subject.condition == "dementia":
         told.append(_pick(rng, phrases.HIPPOCAMPAL))
@@ -191,9 +192,11 @@ def _negatives(
     diffusion = any(scan.sequence == "DWI" for scan in scans)
     told = []
     if diffusion and not tissues & {"infarct_acute", "infarct_subacute", "pus"}:
-        told.append(_pick(rng, phrases.NO_DIFFUSION))
+        bright = any(lesion.kind == "choroid_cyst" for lesion in subject.incidental)
+        told.append(_pick(rng, phrases.NO_INFARCT if bright else phrases.NO_DIFFUSION))
     if not subject.lesions:
-        told.append(_pick(rng, phrases.NO_MASS))
+        if not any(lesion.kind == "mega_cisterna" for lesion in subject.incidental):
+            told.append(_pick(rng, phrases.NO_MASS))
         if contrast:
             told.append(_pick(rng, phrases.NO_ENHANCEMENT))
     if rng.random() < 0.6:
