@@ -53,7 +53,7 @@ def _meet(one: Lesion, other: Lesion) -> bool:
 
 
 def _asymmetric(subject: Subject, rng: np.random.Generator) -> Subject:
-    return replace(subject, ventricle_asymmetry=float(rng.choice((-1, 1)) * rng.uniform(0.8, 1.3)))
+    return replace(subject, ventricle_asymmetry=float(rng.choice((-1, 1)) * rng.uniform(1.1, 1.8)))
 
 
 def _with(make: Callable[[np.random.Generator], tuple[Lesion, ...]]) -> Add:
