@@ -39,11 +39,11 @@ PROCESSES ?= 2
 pretrain-default: $(READY)
 	mkdir -p $(SYNTH)
 	cp prima_features/pretraining/configs/prima-synth/*.toml $(SYNTH)
-	for stage in tokenizer/tokenizer clip/content clip/clip clip/fresh clip/pairs clip/finish; do \
+	for stage in tokenizer/tokenizer clip/content clip/clip clip/fresh clip/pairs clip/finish clip/findings; do \
 	  OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) -m prima_features.pretraining \
 	    $${stage%/*} $(SYNTH)/$${stage#*/}.toml || exit; \
 	done
-	$(BIN)/python benchmarks/default_model.py --model $(SYNTH)/finish --work $(SYNTH)/evaluation --pairs 50 \
+	$(BIN)/python benchmarks/default_model.py --model $(SYNTH)/findings --work $(SYNTH)/evaluation --pairs 50 \
 	  $(if $(REAL),--real $(REAL)) --json > $(SYNTH)/results.json
 
 # Puts what was trained into the package, with the card in model_cards.
@@ -51,7 +51,7 @@ BUNDLED := prima_features/weights/bundled/prima-synth
 
 bundle-default: $(READY)
 	mkdir -p $(BUNDLED)
-	cp $(addprefix $(SYNTH)/finish/,config.json model.safetensors text.safetensors tokenizer.json SHA256SUMS) $(BUNDLED)
+	cp $(addprefix $(SYNTH)/findings/,config.json model.safetensors text.safetensors tokenizer.json SHA256SUMS) $(BUNDLED)
 	cp model_cards/prima-synth.md $(BUNDLED)/README.md
 	$(BIN)/prima weights verify $(BUNDLED)
 	$(BIN)/prima doctor --model $(BUNDLED) --record-answer
