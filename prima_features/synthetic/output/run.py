@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -85,7 +86,8 @@ def _each(output: Path, options: CohortOptions, workers: int) -> Iterator[Made]:
     indices = range(options.subjects)
     make = partial(make_study, output, options)
     if workers == 1:
-        yield from map(make, indices)
+        with _one_thread_here():
+            yield from map(make, indices)
         return
     # Not forked: torch's threads do not survive it.
     with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
@@ -96,6 +98,19 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@contextmanager
+def _one_thread_here() -> Iterator[None]:
+    # As in the workers: sums over several threads end in other last digits, and images are rounded from them.
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def make_study(output: Path, options: CohortOptions, index: int) -> Made:
