@@ -12,6 +12,7 @@ import torch
 from prima_features.synthetic.acquisition import Acquisition, Plane
 from prima_features.synthetic.anatomy import Anatomy
 from prima_features.synthetic.atlas import Region
+from prima_features.synthetic.atlas.labels import among
 from prima_features.synthetic.geometry import head_affine, series_affine
 from prima_features.synthetic.incidental import INCIDENTAL
 from prima_features.synthetic.subject import Subject
@@ -145,16 +146,12 @@ def _places(scan: Acquisition, coord: np.ndarray, size: tuple[int, int, int], ma
 def _anatomical(tone: torch.Tensor, label: torch.Tensor, left: torch.Tensor) -> list[torch.Tensor]:
     """Shares of all but lesions, each of the shape of `tone`."""
     fluid, solid, white = (1 - tone).clamp(0, 1), tone.clamp(0, 1), (tone - 1).clamp(0, 1)
-    found = [_among(label, regions) for regions in _WHOLE.values()]
-    tissue = [solid * _among(label, regions) for regions in _TISSUE.values()]
+    found = [among(label, regions) for regions in _WHOLE.values()]
+    tissue = [solid * among(label, regions) for regions in _TISSUE.values()]
     brain = sum(tissue)
-    subarachnoid = fluid * _among(label, _SUBARACHNOID)
-    matter = white * _among(label, _TISSUE["cerebrum"])
+    subarachnoid = fluid * among(label, _SUBARACHNOID)
+    matter = white * among(label, _TISSUE["cerebrum"])
     return [*found, *tissue, subarachnoid, matter, brain * left, brain * ~left]
-
-
-def _among(label: torch.Tensor, regions: tuple[Region, ...]) -> torch.Tensor:
-    return torch.isin(label, torch.tensor(regions, dtype=label.dtype, device=label.device))
 
 
 def _lesions(

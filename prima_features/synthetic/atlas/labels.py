@@ -1,6 +1,9 @@
 """Regions of the atlas: the numbers in its label map."""
 
+from collections.abc import Sequence
 from enum import IntEnum
+
+import torch
 
 
 class Region(IntEnum):
@@ -42,3 +45,8 @@ PARENCHYMA = (Region.CEREBRUM, Region.CEREBELLUM, Region.BRAIN_STEM, Region.HIPP
 INTRACRANIAL = tuple(region for region in Region if region not in (Region.AIR, Region.HEAD, Region.EYE))
 BRAIN_ML = 1586.0
 """Brain tissue of the atlas, as `prima_features.synthetic.measure` counts it."""
+
+
+def among(label: torch.Tensor, regions: Sequence[Region]) -> torch.Tensor:
+    """Whether each voxel of a label map is of one of the regions."""
+    return torch.isin(label, torch.tensor(regions, dtype=label.dtype, device=label.device))

@@ -9,10 +9,10 @@ import torch
 
 from prima_features.synthetic import flow
 from prima_features.synthetic.atlas import Atlas
-from prima_features.synthetic.atlas.labels import INTRACRANIAL, Region
+from prima_features.synthetic.atlas.labels import INTRACRANIAL, Region, among
 from prima_features.synthetic.atlas.load import COARSE
 from prima_features.synthetic.lesions.field import distance, patches, presence
-from prima_features.synthetic.lesions.records import Lesion
+from prima_features.synthetic.lesions.records import Layer, Lesion
 
 _EXTRACRANIAL = (Region.AIR, Region.HEAD)
 HYPERINTENSITY, BESIDE = -1, -2
@@ -67,10 +67,7 @@ def paint(
     fine_depth = _fine_part(depth, box)
     points = index * atlas.spacing + origin
     away = distance(lesion, points, fine_depth)
-    within = torch.isin(label[box], torch.tensor(INTRACRANIAL, dtype=torch.uint8, device=tone.device)).float()
-    outside = torch.isin(
-        label[box], torch.tensor(_EXTRACRANIAL, dtype=torch.uint8, device=tone.device)
-    ).float()
+    spaces = {regions: among(label[box], regions).float() for regions in set(map(_space, lesion.layers))}
     radius = lesion.thickness if lesion.shape == "crescent" else float(np.mean(lesion.radii))
     radius *= lesion.growth ** (1 if lesion.shape == "crescent" else 1 / 3)
     uneven = patches(lesion, points)
@@ -79,11 +76,16 @@ def paint(
             number,
             layer.tissue,
             box,
-            presence(layer, away, radius, tone[box], outside if layer.where == "air" else within, uneven),
+            presence(layer, away, radius, tone[box], spaces[_space(layer)], uneven),
             layer.core,
         )
         for layer in lesion.layers
     ]
+
+
+def _space(layer: Layer) -> tuple[Region, ...]:
+    """What a layer can take a part of."""
+    return _EXTRACRANIAL if layer.where == "air" else INTRACRANIAL
 
 
 def _fine_part(coarse: torch.Tensor, box: tuple[slice, slice, slice]) -> torch.Tensor:
