@@ -36,8 +36,8 @@ from prima_features.encoder import Ragged
 from prima_features.errors import SeriesError, UsageError
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.augment import UNKNOWN_NAME
+from prima_features.pretraining.digest import digest_of
 from prima_features.pretraining.sources.rendered import RenderedSeries
-from prima_features.pretraining.start import digest_of
 from prima_features.pretraining.tokenize import latents as latents_of
 from prima_features.pretraining.validation.recall import retrieval
 from prima_features.pretraining.vocabulary import read_vocabulary
@@ -56,13 +56,13 @@ from prima_features.synthetic import (
     measure,
     render_series,
 )
+from prima_features.synthetic.acquisition import SEQUENCES
 from prima_features.synthetic.output.table import row
 from prima_features.synthetic.report import write_report
 from prima_features.tokens import Subvolumes, cut
 from prima_features.volumes import Volume, read_volume
 from prima_features.weights.text import load_text
 
-SEQUENCES = ("T1w", "T2w", "FLAIR", "DWI", "ADC", "T1c")
 TYPES = {"T1w": "T1w", "T1c": "T1w", "T2w": "T2w", "FLAIR": "FLAIR", "DWI": "DWI"}
 """What sequences count as; ADC maps as nothing."""
 PROBES = {
@@ -245,7 +245,7 @@ def cut_all(
     """Each series as `prima embed` would read it from its NIfTI file, and its subvolumes."""
     found = []
     for scan in scans:
-        made = render_series(subject, scan, anatomy=anatomy)
+        made = render_series(anatomy, scan)
         rendered = RenderedSeries(scan.sequence, "", lambda made=made: (made.volume, made.affine))
         volume = rendered.volume(Preprocessing())
         found.append((volume, cut(volume)))

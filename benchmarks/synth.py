@@ -65,7 +65,9 @@ def measure_studies(n: int, device: str) -> dict[str, Any]:
 def mean_of(studies: list[dict[str, Any]], clock: str) -> dict[str, float]:
     """Means of the steps, and the mean and the most of a whole study as BIDS and as DICOM."""
     shown = {name: [study[clock][name] for study in studies] for name in STEPS}
-    made = [anatomy + images for anatomy, images in zip(shown["anatomy"], shown["images"], strict=True)]
+    made = [
+        sum(parts) for parts in zip(*(shown[part] for part in ("anatomy", "truth", "images")), strict=True)
+    ]
     for name in ("bids", "dicom"):
         whole = [a + b for a, b in zip(made, shown[name], strict=True)]
         shown |= {f"whole_{name}": whole, f"slowest_{name}": [max(whole)]}
@@ -79,7 +81,7 @@ def one_study(index: int, device: str) -> dict[str, Any]:
     clocks = Clocks()
     anatomy = clocks.time("anatomy", lambda: build_anatomy(subject, device))
     clocks.time("truth", lambda: measure(anatomy))
-    series = clocks.time("images", lambda: [render_series(subject, scan, device, anatomy) for scan in scans])
+    series = clocks.time("images", lambda: [render_series(anatomy, scan) for scan in scans])
     with tempfile.TemporaryDirectory() as folder:
         clocks.time("bids", lambda: write_bids(Path(folder), "sub-0001", series))
         clocks.time("dicom", lambda: write_dicom(Path(folder), subject, series))

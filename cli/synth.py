@@ -31,7 +31,7 @@ def synth(
         Literal["usual", "varied", "wide"],
         typer.Option(
             "--settings",
-            help="Of the scanners: usual; varied, to train on; wide, far beyond both, to test generalisation.",
+            help="Of the scanners: usual; varied, to train on; wide, to test generalisation beyond both.",
         ),
     ] = "usual",
     conditions: Annotated[

@@ -15,8 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from prima_features.embedding.write import replacing
+from prima_features.embedding.disk import replacing
 from prima_features.errors import OutputError, UsageError
+from prima_features.pretraining.digest import digest_of
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Cache:
             raise OutputError(f"The cache {self.folder} cannot be made ({error.strerror})") from error
         made = {name: tensor.contiguous() for name, tensor in tensors.items()}
         with replacing(entry.path) as temporary:
-            temporary.write_bytes(save(made, {"inputs": entry.inputs, "content": _digest(made)}))
+            temporary.write_bytes(save(made, {"inputs": entry.inputs, "content": digest_of(made)}))
 
     def load(self, entry: Entry) -> dict[str, Tensor] | None:
         """An entry's tensors; None where there is none, or it is damaged or of other inputs."""
@@ -81,15 +82,22 @@ class Cache:
         except (SafetensorError, OSError) as error:
             logger.warning("%s in the cache is damaged (%s); it is made again", entry.path.name, error)
             return None
-        if metadata.get("content") != _digest(tensors):
+        if metadata.get("content") != digest_of(tensors):
             logger.warning("%s in the cache is damaged; it is made again", entry.path.name)
             return None
         return tensors
 
     def shape(self, entry: Entry, name: str) -> tuple[int, ...]:
-        """Shape of one tensor of an entry that is there, without reading it."""
-        with safe_open(entry.path, framework="pt") as file:
-            return tuple(file.get_slice(name).get_shape())
+        """Shape of one tensor of an entry that is there, without reading it.
+
+        Raises:
+            UsageError: the entry was damaged or removed since it was checked.
+        """
+        try:
+            with safe_open(entry.path, framework="pt") as file:
+                return tuple(file.get_slice(name).get_shape())
+        except (SafetensorError, OSError) as error:
+            raise _damaged(entry) from error
 
     def rows(self, entry: Entry, name: str, numbers: Sequence[int]) -> Tensor:
         """Some rows of one tensor of an entry that is there; not checked against its hash.
@@ -104,15 +112,8 @@ class Cache:
                 part = file.get_slice(name)
                 return torch.cat([part[number : number + 1] for number in map(int, numbers)])
         except (SafetensorError, OSError) as error:
-            raise UsageError(
-                f"{entry.path} was damaged during the run: run the same command again"
-            ) from error
+            raise _damaged(entry) from error
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def _damaged(entry: Entry) -> UsageError:
+    return UsageError(f"{entry.path} was damaged during the run: run the same command again")

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from prima_features.embedding.write import replacing
+from prima_features.embedding.disk import replacing
 from prima_features.errors import OutputError, UsageError
 
 logger = logging.getLogger(__name__)

@@ -74,7 +74,11 @@ class Cohort:
         return found
 
     def tokens(self, series: CachedSeries) -> SeriesTokens:
-        """A series' latents and what places them, where the cache holds latents."""
+        """A series' latents and what places them, where the cache holds latents.
+
+        Raises:
+            UsageError: as `tensors`.
+        """
         tensors = self.tensors(series)
         return SeriesTokens(
             name=series.name,
@@ -89,6 +93,10 @@ class Cohort:
         )
 
     def study(self, study: CachedStudy, wording: int = 0) -> TrainingStudy:
-        """A study with its tokens, and its report in one of its wordings."""
+        """A study with its tokens, and its report in one of its wordings.
+
+        Raises:
+            UsageError: as `tensors`.
+        """
         series = tuple(map(self.tokens, study.series))
-        return TrainingStudy(study.id, study.description, series, study.wordings[wording])
+        return TrainingStudy(study.description, series, study.wordings[wording])

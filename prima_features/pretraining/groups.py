@@ -32,7 +32,8 @@ def grouped(studies: Sequence[S], together: int) -> list[tuple[S, ...]]:
 
 
 def keys_of(groups: Sequence[Sequence[_Study]], made_up: bool) -> list[str]:
-    """What a batch may hold once, of each group: all studies of a made-up subject have the same report."""
+    """What a batch may hold once, of each group: all studies of a made-up subject have nearly the same
+    report."""
     return [group[0].subject if made_up else group[0].id for group in groups]
 
 

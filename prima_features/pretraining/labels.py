@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +33,30 @@ class LabelledStudies:
     """(N,) float32 by kind and name: 0, 1, or NaN where it is not known."""
     priority: np.ndarray
     """(N,) int64, a level, or -1 where it is not known."""
+
+
+def positive_weights(
+    presence: Mapping[tuple[str, str], np.ndarray], train: np.ndarray
+) -> dict[tuple[str, str], float]:
+    """How many negatives there are for each positive, by head.
+
+    Args:
+        presence: as in `LabelledStudies`.
+        train: rows of the studies to train on.
+
+    Raises:
+        UsageError: there are none of one kind to learn from.
+    """
+    weights = {}
+    for (kind, name), values in presence.items():
+        positives, negatives = (int((values[train] == value).sum()) for value in (1, 0))
+        if not positives or not negatives:
+            raise UsageError(
+                f"{name} has {positives} studies with and {negatives} without it to train on: both are needed, so "
+                f"leave it out of data.{kind}, or hold fewer studies out"
+            )
+        weights[kind, name] = negatives / positives
+    return weights
 
 
 def read_labelled(settings: Labels, model: Path) -> LabelledStudies:

@@ -20,7 +20,7 @@ from prima_features.pretraining.gather import sum_gradients
 from prima_features.pretraining.optimiser import build_optimiser
 from prima_features.pretraining.prefetch import Prefetch
 from prima_features.pretraining.record import Recorder
-from prima_features.pretraining.resume import check_same, settings_record
+from prima_features.pretraining.resume import check_data, check_settings, settings_record
 from prima_features.pretraining.schedule import rate_factor
 from prima_features.pretraining.settings import Training
 from prima_features.pretraining.stages.stage import Stage
@@ -84,9 +84,9 @@ class Loop:
         state = self.checkpoints.latest()
         if state is None:
             return False
-        check_same(
-            state["settings"], state["data"], self.settings, self.stage.digest, self.checkpoints.folder.parent
-        )
+        folder = self.checkpoints.folder.parent
+        check_settings(state["settings"], self.settings, folder)
+        check_data(state["data"], self.stage.digest, folder)
         self._restore(state["modules"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.progress = Progress(**state["progress"])

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from prima_features.pretraining.layout import CHECKPOINTS, TRAINING
 from prima_features.pretraining.settings import (
     ClipTraining,
@@ -66,7 +68,7 @@ def _studies(settings: Training, folder: Path) -> dict[str, Any]:
 
 
 def _heads(settings: HeadsTraining) -> dict[str, Any]:
-    from prima_features.pretraining.labels import read_labelled
+    from prima_features.pretraining.labels import positive_weights, read_labelled
     from prima_features.pretraining.sampler import check_batch
     from prima_features.pretraining.split import held_out
     from prima_features.weights.resolve import resolve
@@ -74,6 +76,7 @@ def _heads(settings: HeadsTraining) -> dict[str, Any]:
     data = read_labelled(settings.data, resolve(settings.model).directory)
     held = held_out(data.subjects, settings.data.validation, settings.seed)
     check_batch(range(len(held) - sum(held)), settings.batch, "studies")
+    positive_weights(data.presence, np.flatnonzero(~np.array(held)))
     kinds = asdict(settings.data)
     names = {kind: ", ".join(kinds[kind]) for kind in ("diagnosis", "referral", "priority")}
     return {

@@ -14,7 +14,7 @@ Series = tuple[list[int], list[float]]
 
 
 def draw_history(records: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Draw `loss.png`, and `retrieval.png` where recalls were measured.
+    """Draw `loss.png`, and `retrieval.png` where recalls or accuracies were measured.
 
     Args:
         records: lines of log.jsonl.

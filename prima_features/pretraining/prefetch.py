@@ -5,12 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from multiprocessing import get_all_start_methods
 from typing import Generic, TypeVar
 
 from torch.utils.data import DataLoader, Dataset
 
-from prima_features.errors import OutputError, PrimaError, UsageError
+from prima_features.errors import OutputError, PrimaError
 
 Batch = TypeVar("Batch")
 
@@ -26,7 +25,6 @@ class Prefetch(Generic[Batch]):
         pin: put what they read where a GPU copies from without waiting.
 
     Raises:
-        UsageError: readers are asked for, and the system cannot fork.
         OutputError: a reader ended early.
     """
 
@@ -39,8 +37,6 @@ class Prefetch(Generic[Batch]):
         readers: int = 0,
         pin: bool = False,
     ) -> None:
-        if readers and "fork" not in get_all_start_methods():
-            raise UsageError("readers need a system that can fork, such as Linux: set readers to 0")
         self._load, self._numbers = load, range(start, stop)
         self._ahead, self._readers, self._pin = ahead, readers, pin
 

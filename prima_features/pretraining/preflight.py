@@ -15,6 +15,7 @@ from prima_features.pretraining.settings import ClipTraining, NamesTraining, Tok
 from prima_features.pretraining.split import split_studies
 from prima_features.pretraining.start import Start
 from prima_features.pretraining.text_start import check_text
+from prima_features.studies.names import is_named
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +44,8 @@ def check_before_filling(
         raise NothingUsableError("No study can be trained on: none is left of the source", failures)
     train, _ = split_studies(source, settings.data.validation, settings.seed)
     if isinstance(settings, NamesTraining):
-        check_batch(
-            (series.name for study in train for series in study.series), settings.batch, "names of series"
-        )
+        names = (series.name for study in train for series in study.series)
+        check_batch(filter(is_named, names), settings.batch, "names of series")
     elif isinstance(settings, ClipTraining):
         check_text(settings, begun)
         if settings.augmentation.abnormal_repeats and not any(study.abnormal for study in train):

@@ -12,6 +12,9 @@ from prima_features.preprocessing import Preprocessing
 from prima_features.tokens import Subvolumes
 from prima_features.volumes import Volume
 
+SUBVOLUMES = "values"
+"""Key of what the cache holds of a series for the tokenizer stage: (U, z, y, x), 4 long on the slice axis and 32 on
+the others."""
 RARE = "rare"
 """Key of the tokens that a share of all would hold too few of: all of them are kept."""
 
@@ -107,7 +110,6 @@ class SeriesTokens:
 class TrainingStudy:
     """A study as the networks see it."""
 
-    id: str
     description: str
     series: tuple[SeriesTokens, ...]
     findings: tuple[str, ...]

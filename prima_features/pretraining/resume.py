@@ -11,32 +11,34 @@ from typing import Any
 from prima_features.errors import UsageError
 from prima_features.pretraining.settings import Training
 
-FREE = (
-    "output", "device", "prefetch", "readers", "nan_limit", "export", "chunk", "log.", "checkpoint.", "validation.",
-    "model", "data.source", "data.reports", "data.cache", "data.workers", "data.embeddings", "data.labels",
-    "data.participants", "data.sessions", "text.source",
-)  # fmt: skip
-"""Settings that are not recorded, and that a resumed run may change: they do not change the numbers, or name data
-and models whose content is compared. A path or a participant can tell a patient's name, and a checkpoint must not."""
+FREE = frozenset({
+    "output", "device", "prefetch", "readers", "nan_limit", "export", "export_type", "chunk", "model", "data.source",
+    "data.reports", "data.cache", "data.workers", "data.embeddings", "data.labels", "data.participants",
+    "data.sessions", "text.source",
+})  # fmt: skip
+FREE_TABLES = ("log.", "checkpoint.", "validation.")
+"""Settings and tables that are not recorded, and that a resumed run may change: they do not change the numbers, or
+name data and models whose content is compared. A path or a participant can tell a patient's name, and a checkpoint
+must not."""
 
 
 def settings_record(settings: Training) -> str:
     """The settings that matter, as JSON, for a checkpoint."""
     flat = dict(_flat(asdict(settings)))
-    return json.dumps({key: value for key, value in flat.items() if not key.startswith(FREE)}, sort_keys=True)
+    bound = {key: value for key, value in flat.items() if key not in FREE and not key.startswith(FREE_TABLES)}
+    return json.dumps(bound, sort_keys=True)
 
 
-def check_same(record: str, data: str, settings: Training, digest: str, folder: Path) -> None:
-    """Refuse to go on from a checkpoint of another run.
+def check_settings(record: str, settings: Training, folder: Path) -> None:
+    """Refuse to go on from a checkpoint of a run with other settings.
 
     Args:
         record: `settings_record` of the checkpoint.
-        data: its hash of the data.
-        settings, digest: those of this run.
+        settings: of this run.
         folder: of the run, for the message.
 
     Raises:
-        UsageError: with each setting that differs, or that the data do.
+        UsageError: with each setting that differs.
     """
     old, new = json.loads(record), json.loads(settings_record(settings))
     changed = [
@@ -44,13 +46,25 @@ def check_same(record: str, data: str, settings: Training, digest: str, folder: 
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
-    if not changed and data != digest:
-        changed = ["the studies, or the model it starts from, are others"]
     if changed:
-        raise UsageError(
-            f"{folder} holds a run with other settings ({'; '.join(changed)}): set them back, name another output, "
-            "or start anew with --fresh"
-        )
+        raise _other_run(folder, "; ".join(changed))
+
+
+def check_data(recorded: str, digest: str, folder: Path) -> None:
+    """Refuse to go on from a checkpoint of a run on other studies, or from another model.
+
+    Raises:
+        UsageError: the hashes differ.
+    """
+    if recorded != digest:
+        raise _other_run(folder, "the studies, or the model it starts from, are others")
+
+
+def _other_run(folder: Path, what: str) -> UsageError:
+    return UsageError(
+        f"{folder} holds a run with other settings ({what}): set them back, name another output, or start anew with "
+        "--fresh"
+    )
 
 
 def _flat(values: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:

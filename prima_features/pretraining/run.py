@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from prima_features.pretraining.settings import STAGES, Training, read_settings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+    from prima_features.pretraining.checkpoint import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def read_stage(stage: str, path: Path) -> Training:
         raise UsageError(
             f"{path}: log.tensorboard needs tensorboard: pip install 'prima-features[pretrain]', or set it to false"
         )
+    if settings.readers and "fork" not in get_all_start_methods():
+        raise UsageError(f"{path}: readers need a system that can fork, such as Linux: set readers to 0")
     return settings
 
 
@@ -83,7 +88,7 @@ def pretrain(stage: str, path: Path, *, fresh: bool = False, callbacks: Callback
     Args:
         stage: `tokenizer`, `names`, `clip` or `heads`.
         path: the settings, a TOML file (docs/pretraining.md).
-        fresh: drop an earlier run's checkpoints and log.
+        fresh: drop an earlier run's checkpoints, log and vocabulary.
         callbacks: for a progress display.
 
     Raises:
@@ -96,7 +101,7 @@ def pretrain(stage: str, path: Path, *, fresh: bool = False, callbacks: Callback
     folder = settings.output / TRAINING
     with _session(settings, folder) as accelerator:
         check_processes(settings, accelerator.num_processes)
-        return _train(stage, settings, folder, accelerator, fresh, callbacks)
+        return _train(settings, folder, accelerator, fresh, callbacks)
 
 
 def check_processes(settings: Training, processes: int) -> None:
@@ -109,8 +114,16 @@ def check_processes(settings: Training, processes: int) -> None:
         )
 
 
+def _check_earlier(checkpoints: Checkpoints, settings: Training, folder: Path) -> None:
+    """Refuse other settings than those of the run that is there before the cache is filled, which may take hours."""
+    from prima_features.pretraining.resume import check_settings
+
+    if (state := checkpoints.latest()) is not None:
+        check_settings(state["settings"], settings, folder)
+
+
 def _train(
-    stage: str, settings: Training, folder: Path, accelerator: Accelerator, fresh: bool, callbacks: Callbacks
+    settings: Training, folder: Path, accelerator: Accelerator, fresh: bool, callbacks: Callbacks
 ) -> Summary:
     from prima_features.pretraining.build import Workplace, build_stage
     from prima_features.pretraining.checkpoint import Checkpoints
@@ -128,6 +141,7 @@ def _train(
             recorder.history.path.unlink(missing_ok=True)
             shutil.rmtree(folder / VOCABULARY, ignore_errors=True)
     accelerator.wait_for_everyone()
+    _check_earlier(checkpoints, settings, folder)
     built = build_stage(settings, Workplace(folder, accelerator, callbacks.on_study if is_main else _quiet))
     loop = Loop(built, settings, accelerator, checkpoints, recorder, callbacks.on_step)
     loop.resume()

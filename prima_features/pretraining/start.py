@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,15 +66,6 @@ def start(settings: NetworkTraining, contrast: bool = False) -> Start:
         tensors = read_tensors(found / directory.MODEL)
         _take(prima, {name: tensor for name, tensor in tensors.items() if name.startswith(taken)})
     return Start(prima, taken, found, base)
-
-
-def digest_of(tensors: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> str:
-    """Hash of named tensors."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(dict(tensors).items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _config(base: PrimaConfig | None, network: Mapping[str, Any], contrast: bool) -> PrimaConfig:

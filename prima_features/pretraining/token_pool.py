@@ -11,9 +11,7 @@ from torch import Tensor
 from prima_features.encoder.prima import DOUBLING
 from prima_features.errors import NothingUsableError
 from prima_features.pretraining.cohort import CachedSeries, CachedStudy, Cohort
-
-TENSOR = "values"
-"""What the cache holds of a series: (U, 4, 32, 32) up to the order of the last three axes."""
+from prima_features.pretraining.records import SUBVOLUMES
 
 
 class TokenPool:
@@ -31,7 +29,7 @@ class TokenPool:
         self._cohort = cohort
         planes: dict[int, list[tuple[CachedSeries, int]]] = {}
         for series in (series for study in studies for series in study.series):
-            count, *sides = cohort.cache.shape(series.entry, TENSOR)
+            count, *sides = cohort.cache.shape(series.entry, SUBVOLUMES)
             if count:
                 planes.setdefault(int(np.argmin(sides)), []).append((series, count))
         if not planes:
@@ -57,5 +55,5 @@ class TokenPool:
         for owner in np.unique(owners):
             first = ends[owner - 1] if owner else 0
             entry = self._series[axis][owner].entry
-            parts.append(self._cohort.cache.rows(entry, TENSOR, numbers[owners == owner] - first))
+            parts.append(self._cohort.cache.rows(entry, SUBVOLUMES, numbers[owners == owner] - first))
         return torch.cat(parts).float().repeat_interleave(DOUBLING, dim=1 + axis)

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from prima_features.encoder import Prima
 from prima_features.preprocessing import Preprocessing
-from prima_features.pretraining import token_pool
+from prima_features.pretraining.digest import digest_of
 from prima_features.pretraining.randomness import generator
-from prima_features.pretraining.records import RARE, RawSeries
-from prima_features.pretraining.start import digest_of
+from prima_features.pretraining.records import RARE, SUBVOLUMES, RawSeries
 from prima_features.tokens import Subvolumes, cut, divide
 from prima_features.tokens.foreground import kept
 from prima_features.volumes import Volume
@@ -40,13 +39,13 @@ class MakeSubvolumes:
         return {"preprocessing": asdict(self.preprocessing), "type": _name(self.dtype)}
 
     def __call__(self, series: RawSeries) -> Mapping[str, Tensor]:
-        """The different subvolumes (U, short, long, long) of a series, brightness 0 to 1, under `token_pool.TENSOR`.
+        """The different subvolumes (U, z, y, x) of a series, brightness 0 to 1, under `SUBVOLUMES`.
 
         Raises:
             SeriesError: the series cannot be used.
         """
         values = cut(series.volume(self.preprocessing), self.preprocessing).values
-        return {token_pool.TENSOR: torch.from_numpy(values).to(self.dtype)}
+        return {SUBVOLUMES: torch.from_numpy(values).to(self.dtype)}
 
 
 @dataclass(frozen=True)

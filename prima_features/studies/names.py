@@ -2,12 +2,19 @@
 
 import re
 
+NAMELESS = "UNK-"
+"""What stands for the name of a series that has none, before its SeriesInstanceUID."""
 _REPLACED = {"+": "_plus_", "*": "_star_"}
 
 
 def clean(text: str) -> str:
     """`+` and `*` spelled out, every other character outside a-z A-Z 0-9 replaced by `_`."""
     return re.sub(r"[^a-zA-Z0-9]", lambda match: _REPLACED.get(match[0], "_"), text)
+
+
+def is_named(name: str) -> bool:
+    """Whether a series' name is one, and does not say its UID alone."""
+    return not name.startswith(NAMELESS)
 
 
 def series_name(description: str, protocol: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from prima_features.studies.names import is_named
+
 DEFAULT_DESCRIPTION = "MRI BRAIN"
 
 
@@ -57,7 +59,7 @@ class Series:
     @property
     def stored_name(self) -> str:
         """The name as written to files: `UNK` where the model reads `UNK-{SeriesInstanceUID}`."""
-        return "UNK" if self.name.startswith("UNK-") else self.name
+        return self.name if is_named(self.name) else "UNK"
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""What age does to the atlas before it is warped: wider sulci, and white-matter hyperintensities."""
+"""What age does to the atlas before it is warped: wider sulci and temporal horns, and white-matter hyperintensities."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEAST = 0.05
 def with_wider_sulci(atlas: Atlas, everywhere: float, temporal: float) -> torch.Tensor:
     """The atlas's tone with fluid `everywhere` mm deep into the cortex, and deeper in the temporal lobes.
 
-    The cerebellum takes part by half.
+    The cerebellum takes part by half, the brain stem by a fifth.
     """
     if everywhere <= 0 and temporal <= 0:
         return atlas.tone

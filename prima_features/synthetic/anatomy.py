@@ -10,7 +10,6 @@ import torch
 from prima_features.synthetic import flow
 from prima_features.synthetic.ageing import hyperintensities, with_wider_horns, with_wider_sulci
 from prima_features.synthetic.atlas import Atlas, Region, load_atlas
-from prima_features.synthetic.atlas.labels import PARENCHYMA
 from prima_features.synthetic.atlas.load import COARSE
 from prima_features.synthetic.lesions.paint import BESIDE, HYPERINTENSITY, Painted, origins, paint
 from prima_features.synthetic.lesions.push import at_midline, push
@@ -81,7 +80,7 @@ def build_anatomy(subject: Subject, device: str = "cpu") -> Anatomy:
 
 def _velocity(subject: Subject, atlas: Atlas) -> torch.Tensor:
     """(3, x, y, z), mm: the random warp, and what grows and shrinks."""
-    share, inside = atlas.share, flow.skull_mask(atlas)
+    share, inside = atlas.share, atlas.inside
     ventricles = share[Region.LATERAL_VENTRICLE] + share[Region.CHOROID_PLEXUS]
     left, right = (
         flow.divergence_for(
@@ -122,10 +121,3 @@ def _edge(label: torch.Tensor) -> torch.Tensor:
 def _spots(share: torch.Tensor) -> Painted:
     x, y, z = (slice(0, n) for n in share.shape)
     return Painted(HYPERINTENSITY, "hyperintensity", (x, y, z), share, core=True)
-
-
-def tissue_mask(label: torch.Tensor) -> torch.Tensor:
-    """Whether a voxel belongs to the brain."""
-    table = torch.zeros(len(Region), dtype=torch.bool, device=label.device)
-    table[list(PARENCHYMA)] = True
-    return table[label.int()]

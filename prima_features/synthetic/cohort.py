@@ -65,6 +65,9 @@ def draw_subject(
     """Subject number `index` of the cohort of a seed; what is given is not drawn.
 
     Args:
+        condition: one of `CONDITIONS`.
+        age: years.
+        site: one of `prima_features.synthetic.sites.SITES`.
         among: conditions that one is drawn of, by their shares; all where none is named.
 
     Raises:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from prima_features.synthetic.atlas.load import COARSE, Atlas
+from prima_features.synthetic.atlas.load import COARSE
 
 _SQUARINGS = 5
 
@@ -22,7 +22,10 @@ def divergence_for(ratio: float) -> float:
 
 
 def balanced(source: torch.Tensor, give: torch.Tensor) -> torch.Tensor:
-    """`source` with as much taken away in proportion to `give` as it adds up to, so that the skull holds it."""
+    """`source` with as much taken away in proportion to `give` as it adds up to, so that the skull holds it.
+
+    Both are (x, y, z).
+    """
     return source - give * (source.sum() / give.sum())
 
 
@@ -86,6 +89,7 @@ def backward(flow: torch.Tensor, spacing: float) -> torch.Tensor:
 
     Args:
         flow: velocity, (3, x, y, z), mm.
+        spacing: of the grid, mm.
 
     Returns:
         (3, x, y, z), mm.
@@ -102,6 +106,10 @@ def sample(values: torch.Tensor, shift: torch.Tensor, mode: str = "bilinear") ->
     Args:
         values: (C, x, y, z).
         shift: (3, x, y, z).
+        mode: of `torch.nn.functional.grid_sample`, which also tells volumes by `bilinear`.
+
+    Returns:
+        (C, x, y, z); beyond the edge the values at the edge.
     """
     shape = values.shape[1:]
     axes = [
@@ -116,8 +124,3 @@ def sample(values: torch.Tensor, shift: torch.Tensor, mode: str = "bilinear") ->
 def to_fine(coarse: torch.Tensor) -> torch.Tensor:
     """(C, x, y, z) on the atlas's own grid."""
     return F.interpolate(coarse[None], scale_factor=COARSE, mode="trilinear", align_corners=False)[0]
-
-
-def skull_mask(atlas: Atlas) -> torch.Tensor:
-    """Coarse: 1 inside the skull, falling to 0 within the voxels that it crosses."""
-    return atlas.inside.clamp(0, 1)

@@ -40,10 +40,15 @@ class Ranges:
     shift: float = 3.0
     """Standard deviation of the stack's place, mm."""
     bias: tuple[float, float] = (0.06, 0.22)
+    """Standard deviation of the logarithm of the receive field."""
     noise: tuple[float, float] = (0.012, 0.05)
+    """Standard deviation over the signal of grey matter."""
     blur: tuple[float, float] = (0.0, 0.45)
+    """Standard deviation of the point spread in plane, mm."""
     gain: tuple[float, float] = (250.0, 900.0)
+    """What grey matter is stored as."""
     jitter: float = 0.04
+    """Standard deviation of the logarithm of each tissue's signal."""
     timing: float = 0.08
     """Standard deviation of the logarithm of TR, TE and TI."""
     any_plane: float = 0.0
@@ -104,7 +109,13 @@ def draw_acquisitions(
         sequences: which series; by default T1w, T2w, FLAIR, DWI and ADC, and in half of the studies T1w with
             contrast agent.
         visit: which study of the subject it is, from 0.
+
+    Raises:
+        ValueError: settings or a site that there are not.
     """
+    for what, name, known in (("settings", settings, RANGES), ("site", site, SITES)):
+        if name not in known:
+            raise ValueError(f"{what} must be one of {', '.join(known)}, not {name!r}")
     rng = generator(seed, index, f"study {visit}" if visit else "study")
     place, ranges = SITES[site], RANGES[settings]
     if sequences is None:

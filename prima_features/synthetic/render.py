@@ -10,13 +10,15 @@ import torch.nn.functional as F
 
 from prima_features.synthetic import scanner
 from prima_features.synthetic.acquisition import Acquisition
-from prima_features.synthetic.anatomy import Anatomy, build_anatomy
+from prima_features.synthetic.anatomy import Anatomy
 from prima_features.synthetic.atlas import Region
 from prima_features.synthetic.geometry import head_affine, series_affine
 from prima_features.synthetic.signal import signal
-from prima_features.synthetic.subject import Subject
 from prima_features.synthetic.tissue import AROUND, INSIDE, OUTSIDE, TISSUES
 
+IMAGES = "0.1.0"
+"""The release that last changed what a subject looks like, or what is known of it: raised then, so that what was
+kept of it is made again."""
 _STEPS = 32
 """Steps of the tone from 0 to 1."""
 _ONE_TISSUE = {
@@ -48,15 +50,8 @@ class Rendered:
         return self.scan.description
 
 
-def render_series(
-    subject: Subject, scan: Acquisition, device: str = "cpu", anatomy: Anatomy | None = None
-) -> Rendered:
-    """Make one series of a subject.
-
-    Args:
-        anatomy: of the subject, as `build_anatomy` makes it; to be shared among a study's series.
-    """
-    anatomy = build_anatomy(subject, device) if anatomy is None else anatomy
+def render_series(anatomy: Anatomy, scan: Acquisition) -> Rendered:
+    """Make one series of a subject, whose anatomy all series of a study share."""
     values, affine = render(anatomy, scan)
     limit = np.iinfo(np.int16).max
     return Rendered(values.round().clamp(0, limit).to(torch.int16).cpu().numpy(), affine, scan)
@@ -120,7 +115,8 @@ def _table(scan: Acquisition, device: torch.device) -> torch.Tensor:
 
 
 def _acquire(shown: torch.Tensor, to_voxel: np.ndarray, scan: Acquisition) -> torch.Tensor:
-    """Read the anatomy at the series' voxels: (columns, rows, slices). Thick slices are means along their normal."""
+    """Read the anatomy at the series' voxels: (columns, rows, slices). Thick slices are means along the head's axis
+    nearest to their normal."""
     shape = (*scan.matrix, scan.n_slices)
     normal = to_voxel[:3, 2] / scan.slice_distance * scan.thickness
     axis = int(np.argmax(np.abs(normal)))

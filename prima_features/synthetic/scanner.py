@@ -14,7 +14,10 @@ _ADC_NOISE = 1000.0
 
 
 def effects(image: torch.Tensor, scan: Acquisition) -> torch.Tensor:
-    """Receive field, point spread, Rician noise and gain, in this order. (columns, rows, slices)."""
+    """Receive field, point spread, Rician noise and gain, in this order. (columns, rows, slices).
+
+    ADC maps, which are computed of images, get point spread and noise only.
+    """
     rng = np.random.default_rng((scan.seed, 1))
     if scan.sequence == "ADC":
         return _map_noise(_spread(image, scan), rng, scan)

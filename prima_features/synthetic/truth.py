@@ -1,20 +1,13 @@
-"""What is really there, measured on a subject's anatomy."""
+"""What is really there, measured on a subject's anatomy, and how far masses push the midline."""
 
 from __future__ import annotations
 
 import torch
 
-from prima_features.synthetic.anatomy import Anatomy, tissue_mask
+from prima_features.synthetic.anatomy import Anatomy
 from prima_features.synthetic.atlas import Region
+from prima_features.synthetic.atlas.labels import PARENCHYMA, VENTRICLES, among
 from prima_features.synthetic.lesions.paint import HYPERINTENSITY
-
-_VENTRICLES = (
-    Region.LATERAL_VENTRICLE,
-    Region.TEMPORAL_HORN,
-    Region.THIRD_VENTRICLE,
-    Region.FOURTH_VENTRICLE,
-    Region.CHOROID_PLEXUS,
-)
 
 
 def measure(anatomy: Anatomy) -> dict[str, float]:
@@ -24,11 +17,11 @@ def measure(anatomy: Anatomy) -> dict[str, float]:
     A voxel of the brain counts by its share of tissue; what lesions have made of it does not matter. Lesions count by
     the share of a voxel that they take, without the oedema around them; what is found beside the condition does not.
     """
-    brain = (anatomy.tone.clamp(0, 1) * tissue_mask(anatomy.label)).sum()
+    brain = (anatomy.tone.clamp(0, 1) * among(anatomy.label, PARENCHYMA)).sum()
     voxels = torch.bincount(anatomy.label.flatten().int(), minlength=len(Region)).tolist()
     volumes = {
         "brain_ml": float(brain) * anatomy.voxel_ml,
-        "ventricle_ml": sum(voxels[region] for region in _VENTRICLES) * anatomy.voxel_ml,
+        "ventricle_ml": sum(voxels[region] for region in VENTRICLES) * anatomy.voxel_ml,
         "temporal_horn_ml": voxels[Region.TEMPORAL_HORN] * anatomy.voxel_ml,
         "hippocampus_ml": voxels[Region.HIPPOCAMPUS] * anatomy.voxel_ml,
     }

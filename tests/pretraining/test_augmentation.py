@@ -36,7 +36,7 @@ def series(name: str) -> SeriesTokens:
 
 @pytest.fixture
 def study() -> TrainingStudy:
-    return TrainingStudy("a", "MRI BRAIN", tuple(series(f"s{i}") for i in range(5)), ("x", "y", "z"))
+    return TrainingStudy("MRI BRAIN", tuple(series(f"s{i}") for i in range(5)), ("x", "y", "z"))
 
 
 def augmented(study: TrainingStudy, settings: Augmentation, times: int = 300) -> list[TrainingStudy]:

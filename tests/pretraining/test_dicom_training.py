@@ -66,3 +66,22 @@ def test_reports_are_matched_by_uid_and_no_patient_is_named(
     # The pseudonyms stay the same, so that the run goes on.
     assert main(["pretrain", "clip", str(path)]) == 0
     assert "from step 2 on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], []])
+def test_series_without_a_name_are_no_names_to_learn(
+    options: list[str], dicom: Path, tokenizer_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in (path for path in dicom.rglob("*") if path.is_file()):
+        scan = pydicom.dcmread(file)
+        scan.SeriesDescription = scan.ProtocolName = ""
+        (tmp_path / "nameless" / file.parent.relative_to(dicom)).mkdir(parents=True, exist_ok=True)
+        scan.save_as(tmp_path / "nameless" / file.relative_to(dicom))
+    path = tmp_path / "names.toml"
+    path.write_text(
+        f'output = "run"\nmodel = "{tokenizer_model}"\nsteps = 2\nbatch = 2\ndevice = "cpu"\n'
+        f'[data]\nsource = "{tmp_path / "nameless"}"\n[schedule]\nwarmup = 0\n[log]\ntensorboard = false\n'
+    )
+    assert main(["pretrain", "names", str(path), *options]) == 2
+    assert "batch takes 2 different names of series, and there are only 0" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.safetensors"))

@@ -10,6 +10,7 @@ from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.write import Provenance, write_embeddings
 from prima_features.errors import UsageError
 from prima_features.pretraining.labels import read_labelled
+from prima_features.pretraining.plan import make_plan
 from prima_features.pretraining.run import pretrain, read_stage
 from prima_features.pretraining.threshold import best_threshold
 from prima_features.weights import score_heads
@@ -143,8 +144,10 @@ def test_a_head_without_positives_is_refused(
     table.write_text(
         "\n".join(",".join([*row[:2], row[2] if n == 0 else "0", *row[3:]]) for n, row in enumerate(rows))
     )
-    with pytest.raises(UsageError, match="rare thing has 0 studies with and 42 without it to train on"):
-        pretrain("heads", write(f'model = "{tokenizer_model}"\n{SETTINGS}'))
+    path = write(f'model = "{tokenizer_model}"\n{SETTINGS}')
+    for refuse in (make_plan, pretrain):
+        with pytest.raises(UsageError, match="rare thing has 0 studies with and 42 without it to train on"):
+            refuse("heads", path)
 
 
 def test_the_threshold_is_that_of_best_accuracy() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -257,12 +258,19 @@ def test_other_settings_need_another_output_or_a_fresh_start(
     bids: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("pretrain", "tokenizer", write(tokenizer_settings(bids))) == 0
+    cache = tmp_path / "run" / "training" / "cache"
+    shutil.rmtree(cache)
+    wider = write(tokenizer_settings(bids).replace('cache_type = "float32"', 'cache_type = "float16"'))
+    assert run("pretrain", "tokenizer", wider) == 2
+    assert "data.cache_type was 'float32' and is 'float16'" in capsys.readouterr().err
     changed = write(tokenizer_settings(bids, more="seed = 3"))
     assert run("pretrain", "tokenizer", changed) == 2
     assert "seed was 0 and is 3" in capsys.readouterr().err
+    assert not cache.exists(), "it was told after the scans were read, which can take hours"
     assert run("pretrain", "tokenizer", changed, "--fresh") == 0
     assert len(log(tmp_path / "run")) == 4 + 1
-    assert run("pretrain", "tokenizer", changed) == 0
+    smaller = write(tokenizer_settings(bids, more='seed = 3\nexport_type = "float16"'))
+    assert run("pretrain", "tokenizer", smaller) == 0, "the type of the model's weights changes no step"
     assert "from step 4 on" in capsys.readouterr().out
 
 
@@ -342,8 +350,6 @@ def test_a_source_of_which_nothing_is_left_is_told(
 def test_bad_scans_are_told_and_the_rest_is_trained_on(
     bids: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import shutil
-
     shutil.copytree(bids, tmp_path / "bids")
     (tmp_path / "bids" / "sub-03" / "anat" / "sub-03_T1w.nii.gz").write_bytes(b"no image")
     assert run("pretrain", "tokenizer", write(tokenizer_settings(tmp_path / "bids"))) == 3

@@ -44,7 +44,7 @@ def looked_at(
     """Mean value of each token, what is in it, and its volume in ml."""
 
     def render() -> tuple[np.ndarray, np.ndarray]:
-        made = render_series(subject, scan, anatomy=anatomy)
+        made = render_series(anatomy, scan)
         return made.volume, made.affine
 
     tokens = cut(RenderedSeries("", "", render).volume(EVERY), EVERY)

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from prima_features.synthetic import Acquisition, Subject, build_anatomy, render_series
+from prima_features.synthetic import Acquisition, Subject, build_anatomy, draw_acquisitions, render_series
 from prima_features.synthetic.anatomy import Anatomy
 from prima_features.synthetic.atlas import Region
 from prima_features.synthetic.geometry import head_affine
@@ -62,10 +62,7 @@ def tissues(rendered: Rendered, anatomy: Anatomy) -> tuple[float, float, float]:
 
 
 def test_each_sequence_has_its_contrast(anatomy: Anatomy) -> None:
-    shown = {
-        name: tissues(render_series(SUBJECT, scan, anatomy=anatomy), anatomy)
-        for name, scan in SETTINGS.items()
-    }
+    shown = {name: tissues(render_series(anatomy, scan), anatomy) for name, scan in SETTINGS.items()}
     fluid, grey, white = shown["T1w"]
     assert fluid < 0.5 * grey and grey < 0.85 * white
     fluid, grey, white = shown["T2w"]
@@ -82,7 +79,7 @@ def test_every_plane_and_tilt_shows_the_same_places(
     anatomy: Anatomy, plane: str, tilt: tuple[float, float, float]
 ) -> None:
     scan = replace(CLEAN, plane=plane, n_slices=48, head_tilt=tilt, angulation=(3, 2, -5))
-    fluid, grey, white = tissues(render_series(SUBJECT, scan, anatomy=anatomy), anatomy)
+    fluid, grey, white = tissues(render_series(anatomy, scan), anatomy)
     assert fluid < 0.6 * grey and grey < 0.9 * white
 
 
@@ -93,7 +90,7 @@ def test_an_acute_infarct_is_bright_in_diffusion_and_dark_in_adc() -> None:
     part = next(part for part in struck.painted if part.lesion == 0)
     mask = torch.zeros_like(struck.tone, dtype=torch.bool)
     mask[part.box] = part.share > 0.95
-    shown = {name: render_series(SUBJECT, SETTINGS[name], anatomy=struck) for name in ("DWI", "ADC")}
+    shown = {name: render_series(struck, SETTINGS[name]) for name in ("DWI", "ADC")}
     inside = {name: np.median(values_at(one, struck, mask)) for name, one in shown.items()}
     white = {name: tissues(one, struck)[2] for name, one in shown.items()}
     assert inside["DWI"] > 1.5 * white["DWI"]
@@ -112,14 +109,16 @@ def test_means_along_an_axis_are_those_of_the_voxels_and_parts_of_voxels() -> No
 
 def test_noise_and_receive_field_come_from_the_acquisition_alone(anatomy: Anatomy) -> None:
     scan = replace(CLEAN, noise=0.05, bias=0.3, seed=3)
-    first, again, other = (
-        render_series(SUBJECT, s, anatomy=anatomy).volume for s in (scan, scan, replace(scan, seed=4))
-    )
+    first, again, other = (render_series(anatomy, s).volume for s in (scan, scan, replace(scan, seed=4)))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="settings must be one of usual, varied, wide, not 'odd'"):
+        draw_acquisitions(1, 0, "university", settings="odd")
+    with pytest.raises(ValueError, match="site must be one of university"):
+        draw_acquisitions(1, 0, "nowhere")
     with pytest.raises(ValueError, match="sequence must be one of"):
         replace(CLEAN, sequence="CT")
     with pytest.raises(ValueError, match="at least 2 x 2 x 2"):

@@ -111,7 +111,9 @@ def test_swollen_mucosa_is_bright_on_t2_and_absent_from_adc_maps() -> None:
     scans = {scan.sequence: scan for scan in draw_acquisitions(3, 11, subject.site)}
     for sequence, bright in (("T2w", True), ("ADC", False)):
         scan = scans[sequence]
-        before, after = (render_series(who, scan).volume.astype(float) for who in (control(), subject))
+        before, after = (
+            render_series(build_anatomy(who), scan).volume.astype(float) for who in (control(), subject)
+        )
         changed = np.abs(after - before) > 0.3 * np.percentile(before, 99)
         ml = changed.sum() * np.prod(scan.spacing) * scan.slice_distance / 1000
         assert (ml > 1) == bright, (sequence, ml)

@@ -9,7 +9,7 @@ from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.augment import UNKNOWN_NAME
 from prima_features.pretraining.sources.rendered import RenderedSeries
 from prima_features.pretraining.vocabulary import read_vocabulary
-from prima_features.synthetic import draw_acquisitions, draw_subject, render_series
+from prima_features.synthetic import build_anatomy, draw_acquisitions, draw_subject, render_series
 from prima_features.tokens import cut
 from prima_features.weights import DEFAULT_MODEL, PrimaModel, bundled, load_text
 
@@ -51,7 +51,7 @@ def test_old_brains_are_told_from_young_ones() -> None:
     for subject in (*young, *old):
         scans = draw_acquisitions(31, subject.index, subject.site)
         scan = next(scan for scan in scans if scan.sequence == "T1w")
-        made = render_series(subject, scan)
+        made = render_series(build_anatomy(subject), scan)
         series = RenderedSeries(scan.sequence, "", lambda made=made: (made.volume, made.affine))
         subvolumes = cut(series.volume(Preprocessing()))
         with torch.inference_mode():

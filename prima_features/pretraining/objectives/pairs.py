@@ -7,21 +7,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _TEMPERATURE = 0.1
+"""What cosine similarities are divided by."""
 
 
-def pair_loss(vectors: Tensor, temperature: float = _TEMPERATURE) -> Tensor:
+def pair_loss(vectors: Tensor) -> Tensor:
     """Normalised cross-entropy of each study's partner among all others (Chen et al. 2020, arXiv 2002.05709).
 
     Args:
         vectors: (2B, D), rows 2i and 2i + 1 of one subject; of any length, directions are compared.
-        temperature: what cosine similarities are divided by.
 
     Returns:
         (), the mean over studies.
     """
     directions = F.normalize(vectors, dim=-1)
     number = torch.arange(len(vectors), device=vectors.device)
-    logits = (directions @ directions.T / temperature).masked_fill(
+    logits = (directions @ directions.T / _TEMPERATURE).masked_fill(
         number[:, None] == number[None], -torch.inf
     )
     return F.cross_entropy(logits, number ^ 1)

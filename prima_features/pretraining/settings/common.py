@@ -23,6 +23,7 @@ class Optimiser:
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of Adam's running means of the gradient and of its square."""
     eps: float = 1e-8
+    """Added to what the gradient is divided by."""
     clip_norm: float = 0.0
     """Gradients longer than this are shortened to it; 0 leaves them."""
 
@@ -94,7 +95,9 @@ class Log:
     every: int = 1
     """Steps between two lines of log.jsonl."""
     tensorboard: bool = True
+    """Files for `tensorboard --logdir`."""
     plots: bool = True
+    """Losses and recalls as pictures, at each validation."""
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -108,6 +111,7 @@ class Training:
     output: Path
     """Folder of the run: the trained model as a model directory, and `training/` with all else."""
     seed: int = 0
+    """Of all that is drawn: new weights, batches, augmentation, held-out subjects."""
     steps: int = 1000
     """Updates of the weights in the whole run."""
     batch: int = 32

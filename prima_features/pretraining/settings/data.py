@@ -17,6 +17,7 @@ class Scans:
     source: Path | None = None
     """A BIDS dataset, a DICOM tree, a NIfTI file or folder, or a manifest table, as `prima embed` reads."""
     format: Literal["auto", "bids", "dicom", "nifti", "manifest"] = "auto"
+    """Of the source; `auto` finds out."""
     synthetic: int = 0
     """Subjects made up by `prima_features.synthetic`, with their studies, in place of a source."""
     synthetic_settings: Literal["usual", "varied", "wide"] = "usual"
@@ -101,7 +102,7 @@ class Labels:
     embeddings: Path
     """File that `prima embed` made with the model whose heads are trained."""
     labels: Path
-    """CSV or TSV table; cells are 0 or 1, empty where it is not known."""
+    """CSV, TSV or Excel table; cells are 0 or 1 (or no or yes, false or true), empty or n/a where it is not known."""
     id_column: str = "study"
     """Column with the studies' ids as in the embeddings file."""
     diagnosis: tuple[str, ...] = ()
@@ -111,6 +112,7 @@ class Labels:
     priority: tuple[str, ...] = ()
     """Levels of the priority head, lowest first, such as none, low, medium, high."""
     priority_column: str = "priority"
+    """Column with the levels."""
     validation: float = 0.2
     """Share of the subjects that thresholds are chosen on."""
 

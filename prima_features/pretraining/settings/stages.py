@@ -25,6 +25,7 @@ class Augmentation:
     move_threshold: int = 2
     """The foreground threshold moves by up to so many percent, up or down."""
     shuffle_series: bool = True
+    """Series come in a random order."""
     shuffle_findings: bool = True
     """The report's items come in a random order."""
     abnormal_repeats: int = 3
@@ -66,10 +67,15 @@ class ImageTower(Sizes):
     """The ViT that series' names are trained against, and that is left behind."""
 
     depth: int = 4
+    """Blocks."""
     heads: int = 4
+    """Of each block's attention."""
     dim_head: int = 64
+    """Width of each of them."""
     mlp_dim: int = 512
+    """Width of each block's hidden layer."""
     registers: int = 4
+    """Inputs beside the tokens."""
     out_dim: int = 128
     """Length of the vectors that images and names are compared by."""
 
@@ -99,7 +105,8 @@ class NamesTraining(NetworkTraining):
 
 @dataclass(frozen=True)
 class Text:
-    """Where the text tower and its vocabulary come from, unless `model` has them."""
+    """Where the text tower and its vocabulary come from; without it and without `network.text` they are those of
+    `model`."""
 
     source: Path | None = None
     """A transformers directory with a GPT-2 and its tokenizer."""

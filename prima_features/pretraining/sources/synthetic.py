@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from prima_features._version import __version__
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.records import RARE, RawStudy, Wordings
@@ -35,6 +34,7 @@ from prima_features.synthetic import (
 from prima_features.synthetic.acquisition import SEQUENCES
 from prima_features.synthetic.protocol import Settings
 from prima_features.synthetic.randomness import generator
+from prima_features.synthetic.render import IMAGES
 from prima_features.synthetic.report import write_report
 from prima_features.synthetic.report.phrases import WORDING
 from prima_features.synthetic.sites import SITES
@@ -138,7 +138,7 @@ def _series(
     told: Callable[[], torch.Tensor],
 ) -> RenderedSeries:
     def render() -> tuple[np.ndarray, np.ndarray]:
-        made = render_series(subject, scan, anatomy=anatomy())
+        made = render_series(anatomy(), scan)
         return made.volume, made.affine
 
     def known(tokens: Subvolumes, preprocessing: Preprocessing) -> dict[str, torch.Tensor]:
@@ -153,4 +153,4 @@ def _series(
 
 def _fingerprint(subject: Subject, scans: Acquisition | tuple[Acquisition, ...]) -> str:
     each = scans if isinstance(scans, tuple) else (scans,)
-    return json.dumps([__version__, asdict(subject), *map(asdict, each)], default=str)
+    return json.dumps([IMAGES, asdict(subject), *map(asdict, each)], default=str)

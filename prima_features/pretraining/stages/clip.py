@@ -15,6 +15,7 @@ from prima_features.pretraining.augment import apply, draw, unchanged
 from prima_features.pretraining.card import model_card
 from prima_features.pretraining.cohort import CachedStudy, Cohort
 from prima_features.pretraining.collate import StudyBatch, study_batch
+from prima_features.pretraining.digest import digest_of
 from prima_features.pretraining.export import write_model
 from prima_features.pretraining.first_weights import tell_apart
 from prima_features.pretraining.gather import gather_rows
@@ -37,7 +38,7 @@ from prima_features.pretraining.settings import ClipTraining
 from prima_features.pretraining.split import split_studies
 from prima_features.pretraining.stages.stage import Stage, Validated
 from prima_features.pretraining.stages.told import KNOWN, TOLD, new_truth, truth_losses
-from prima_features.pretraining.start import Start, digest_of
+from prima_features.pretraining.start import Start
 from prima_features.pretraining.text_start import TextStart, start_text
 from prima_features.pretraining.validation import retrieval
 

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from prima_features.encoder.config import HeadConfig, HeadsConfig
 from prima_features.encoder.heads import MLP
-from prima_features.errors import UsageError
 from prima_features.pretraining.card import model_card
 from prima_features.pretraining.export import write_heads
 from prima_features.pretraining.gather import mean_over_processes, world_size
-from prima_features.pretraining.labels import LabelledStudies, read_labelled
+from prima_features.pretraining.labels import LabelledStudies, positive_weights, read_labelled
 from prima_features.pretraining.objectives import level_loss, presence_loss
 from prima_features.pretraining.randomness import generator
 from prima_features.pretraining.sampler import Sampler, share_of
@@ -61,7 +60,10 @@ class HeadsStage(Stage[HeadBatch]):
         self._labels = {
             key: torch.from_numpy(values).to(accelerator.device) for key, values in self.data.presence.items()
         }
-        self._weights = {key: self._positive_weight(key) for key in self._labels}
+        self._weights = {
+            key: torch.tensor(weight, device=accelerator.device)
+            for key, weight in positive_weights(self.data.presence, self._train).items()
+        }
         self._levels = torch.from_numpy(self.data.priority).to(accelerator.device)
         self._sampler = Sampler(self._train.tolist(), [1] * len(self._train), settings.batch, settings.seed)
         self.heads = self._new_heads()
@@ -147,21 +149,6 @@ class HeadsStage(Stage[HeadBatch]):
             if levels := self.settings.data.priority:
                 heads[PRIORITY] = MLP(in_dim, self.settings.hidden, len(levels))
         return {key: head.to(self.accelerator.device) for key, head in heads.items()}
-
-    def _positive_weight(self, key: Key) -> Tensor:
-        """Negatives for each positive in training.
-
-        Raises:
-            UsageError: there are none of one kind to learn from.
-        """
-        values = self.data.presence[key][self._train]
-        positives, negatives = int((values == 1).sum()), int((values == 0).sum())
-        if not positives or not negatives:
-            raise UsageError(
-                f"{key[1]} has {positives} studies with and {negatives} without it to train on: both are needed, so "
-                f"leave it out of data.{key[0]}, or hold fewer studies out"
-            )
-        return torch.tensor(negatives / positives, device=self.accelerator.device)
 
     def _known(self, key: Key) -> np.ndarray:
         return self.data.priority >= 0 if key == PRIORITY else ~np.isnan(self.data.presence[key])

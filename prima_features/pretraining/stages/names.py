@@ -19,6 +19,7 @@ from prima_features.pretraining.augment import usual_tokens
 from prima_features.pretraining.card import model_card
 from prima_features.pretraining.cohort import CachedSeries, CachedStudy, Cohort
 from prima_features.pretraining.collate import series_vectors
+from prima_features.pretraining.digest import digest_of
 from prima_features.pretraining.export import write_model
 from prima_features.pretraining.gather import gather_rows
 from prima_features.pretraining.grad_cache import backward_in_chunks
@@ -29,8 +30,9 @@ from prima_features.pretraining.settings import NamesTraining
 from prima_features.pretraining.settings.stages import ImageTower
 from prima_features.pretraining.split import split_studies
 from prima_features.pretraining.stages.stage import Stage, Validated
-from prima_features.pretraining.start import Start, digest_of
+from prima_features.pretraining.start import Start
 from prima_features.pretraining.validation import retrieval
+from prima_features.studies.names import is_named
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +157,7 @@ class NamesStage(Stage[list[SeriesBatch]]):
 
 def _named_series(studies: Sequence[CachedStudy]) -> list[CachedSeries]:
     """All series but those that only their UID stands for, which says nothing."""
-    return [series for study in studies for series in study.series if not series.name.startswith("UNK-")]
+    return [series for study in studies for series in study.series if is_named(series.name)]
 
 
 def _named(recalls: Mapping[str, float]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from prima_features.encoder.tokenizer import TokenizerOutput
 from prima_features.pretraining.card import model_card
 from prima_features.pretraining.codebook import restore, revive, snapshot
 from prima_features.pretraining.cohort import Cohort
+from prima_features.pretraining.digest import digest_of
 from prima_features.pretraining.export import write_model
 from prima_features.pretraining.gather import gather_rows, mean_over_processes, world_size
 from prima_features.pretraining.objectives import reconstruction_loss
@@ -24,7 +25,7 @@ from prima_features.pretraining.sampler import share_of
 from prima_features.pretraining.settings import TokenizerTraining
 from prima_features.pretraining.split import split_studies
 from prima_features.pretraining.stages.stage import Stage, Validated
-from prima_features.pretraining.start import Start, digest_of
+from prima_features.pretraining.start import Start
 from prima_features.pretraining.token_pool import TokenPool
 from prima_features.pretraining.validation import reconstruction_picture
 

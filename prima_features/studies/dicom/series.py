@@ -10,7 +10,7 @@ from prima_features.studies.dicom.rules import Rejection, reject_geometry, rejec
 from prima_features.studies.dicom.split import Part, describe, is_three_plane, split
 from prima_features.studies.dicom.values import printable
 from prima_features.studies.dicom.volumes import find_volumes
-from prima_features.studies.names import series_name
+from prima_features.studies.names import NAMELESS, series_name
 from prima_features.studies.study import DicomFrames, DicomSlices, LeftOut, Series
 
 Outcome = tuple[str, DicomSlices | DicomFrames | Rejection]
@@ -28,7 +28,7 @@ def find_series(
         study: id of the study, for what is left out.
     """
     first = min(headers, key=lambda header: (header.instance_number or 0, header.sop_uid))
-    name = series_name(first.description, first.protocol) or f"UNK-{first.series_uid}"
+    name = series_name(first.description, first.protocol) or f"{NAMELESS}{first.series_uid}"
     number = "without a number" if first.series_number is None else str(first.series_number)
     description = printable(first.description or first.protocol)
     label = f"{number} {description}" if description else f"series {number}"

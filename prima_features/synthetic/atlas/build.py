@@ -51,7 +51,7 @@ def main(head_file: str, brain_file: str) -> None:
     inside = inside > 0.5
     skull = intracranial(inside, even)
     tone = np.where(skull, brain_tone(even), head_tone(raw))
-    label = regions(tone, skull, inside, raw)
+    label = regions(tone, skull, raw)
     tone[label == Region.AIR] = 0
     write(Path(__file__).with_name("colin27.xz"), tone, label)
     for region in Region:
@@ -119,7 +119,7 @@ def intracranial(brain: np.ndarray, even: np.ndarray) -> np.ndarray:
     return nd.binary_fill_holes(skull)
 
 
-def regions(tone: np.ndarray, skull: np.ndarray, brain: np.ndarray, raw: np.ndarray) -> np.ndarray:
+def regions(tone: np.ndarray, skull: np.ndarray, raw: np.ndarray) -> np.ndarray:
     """(x, y, z) uint8, `Region`."""
     x, y, z = grid()
     label = np.zeros(SHAPE, np.uint8)

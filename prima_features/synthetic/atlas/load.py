@@ -48,8 +48,8 @@ class Atlas:
 
     @property
     def inside(self) -> torch.Tensor:
-        """Coarse: the share of a voxel that lies inside the skull."""
-        return torch.stack([self.share[region] for region in INTRACRANIAL]).sum(0)
+        """Coarse: 1 inside the skull, falling to 0 within the voxels that it crosses."""
+        return torch.stack([self.share[region] for region in INTRACRANIAL]).sum(0).clamp(0, 1)
 
     def coarse_points(self) -> torch.Tensor:
         """(3, x, y, z) MNI coordinates of the coarse voxels' centres, mm."""

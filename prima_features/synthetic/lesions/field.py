@@ -81,8 +81,6 @@ def presence(
         share = share * ((tone - 1.25) / 0.6).clamp(0, 1)
     elif layer.where == "air":
         share = share * ((0.6 - tone) / 0.4).clamp(0, 1)
-    elif layer.where == "cortex":
-        share = share * ((tone - 0.35) / 0.5).clamp(0, 1) * ((1.7 - tone) / 0.5).clamp(0, 1)
     if layer.patchy:
         share = share * (1 - layer.patchy * (uneven + 0.3).clamp(0, 1))
     return share * inside * layer.strength

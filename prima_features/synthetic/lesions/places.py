@@ -26,13 +26,11 @@ def draw_side(rng: np.random.Generator) -> int:
     return int(rng.choice((-1, 1)))
 
 
-def draw_place(
-    rng: np.random.Generator, places: dict[str, Point], side: int | None = None
-) -> tuple[str, Point]:
+def draw_place(rng: np.random.Generator, places: dict[str, Point]) -> tuple[str, Point]:
     """A name, and a point near its middle on one side."""
     name = str(rng.choice(list(places)))
     x, y, z = np.array(places[name]) + rng.uniform(-_SCATTER, _SCATTER, 3)
-    return name, (float(max(x, 6)) * (draw_side(rng) if side is None else side), float(y), float(z))
+    return name, (float(max(x, 6)) * draw_side(rng), float(y), float(z))
 
 
 def under_skull(direction: Point, depth: float) -> Point:

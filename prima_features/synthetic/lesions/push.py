@@ -17,7 +17,7 @@ _MIDLINE, _SAME_SIDE = 8.0, 0.03
 
 def push(subject: Subject, atlas: Atlas) -> torch.Tensor | None:
     """(3, x, y, z), mm: what lesions that grow or shrink do; None where there are none."""
-    share, inside = atlas.share, flow.skull_mask(atlas)
+    share, inside = atlas.share, atlas.inside
     masses = torch.zeros_like(inside)
     for lesion in (*subject.incidental, *subject.lesions):
         if lesion.growth != 1:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Where = Literal["anywhere", "tissue", "cortex", "white", "air"]
-"""What a layer replaces: anything inside the skull, brain tissue, grey matter, white matter, or air and thin bone
-outside the skull's inner surface."""
+Where = Literal["anywhere", "tissue", "white", "air"]
+"""What a layer replaces: anything inside the skull, brain tissue, white matter, or air and thin bone outside the
+skull's inner surface."""
 Shape = Literal["ball", "crescent", "shell"]
 """A ball of any proportions; a layer under the skull, thickest in its middle; a ball cut off by the skull."""
 

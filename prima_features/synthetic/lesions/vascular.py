@@ -19,7 +19,9 @@ TERRITORIES: dict[str, Territory] = {
 }
 """Of an artery: where it is as reports say, middle on the right and half axes, mm."""
 SUBACUTE, CHRONIC = 7.0, 45.0
-"""Days after the onset from which a lesion looks so."""
+"""Days after the onset from which an infarct looks so."""
+BLOOD_SUBACUTE, BLOOD_CHRONIC = 4.0, 21.0
+"""The same of blood."""
 
 
 def draw_days(rng: np.random.Generator) -> float:
@@ -79,7 +81,7 @@ def haemorrhage(rng: np.random.Generator) -> tuple[Lesion, float]:
     """A bleed into the brain, and its age in days."""
     name, centre = places.draw_place(rng, places.DEEP | places.LOBES)
     days = float(np.exp(rng.uniform(np.log(0.3), np.log(25))))
-    blood = "blood_acute" if days < 4 else "blood_subacute"
+    blood = "blood_acute" if days < BLOOD_SUBACUTE else "blood_subacute"
     grown = float(rng.uniform(1.6, 2.4))
     radius = float(rng.uniform(9, 18)) * (0.75 if name in places.DEEP else 1)
     rim = (Layer("haemosiderin", 0, 1.08),) if days > 10 else ()
@@ -104,7 +106,13 @@ def subdural(rng: np.random.Generator) -> tuple[Lesion, float]:
     """A crescent of blood over one hemisphere, and its age in days."""
     side = places.draw_side(rng)
     days = float(np.exp(rng.uniform(np.log(0.5), np.log(60))))
-    blood = "blood_acute" if days < 4 else "blood_subacute" if days < 21 else "blood_chronic"
+    blood = (
+        "blood_acute"
+        if days < BLOOD_SUBACUTE
+        else "blood_subacute"
+        if days < BLOOD_CHRONIC
+        else "blood_chronic"
+    )
     lesion = Lesion(
         kind="subdural_haematoma",
         centre=places.under_skull((side, float(rng.uniform(-0.2, 0.4)), 0.45), 0),

@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
-import numpy as np
 from isal import igzip
 
 from prima_features.synthetic.acquisition import Acquisition
+from prima_features.synthetic.output.header import image_orientation, image_type
 from prima_features.synthetic.render import Rendered
 
 _SUFFIX = {"T1w": "T1w", "T2w": "T2w", "FLAIR": "FLAIR", "DWI": "trace", "ADC": "ADC", "T1c": "T1w"}
 _SHORT = {"axial": "ax", "coronal": "cor", "sagittal": "sag"}
 
 
-def write_bids(folder: Path, participant: str, series: Sequence[Rendered]) -> list[Path]:
-    """Write the series of one participant, such as `sub-0001`, into a dataset's folder; returns the images."""
-    written = []
+def write_bids(folder: Path, participant: str, series: Sequence[Rendered]) -> None:
+    """Write the series of one participant, such as `sub-0001`, into a dataset's folder."""
     for rendered in series:
         scan = rendered.scan
         path = folder / participant / _datatype(scan) / f"{participant}_{_entities(scan)}.nii.gz"
@@ -28,8 +27,6 @@ def write_bids(folder: Path, participant: str, series: Sequence[Rendered]) -> li
         path.write_bytes(igzip.compress(to_nifti(rendered).to_bytes(), compresslevel=1, mtime=0))
         sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
         sidecar.write_text(json.dumps(_sidecar(rendered), indent=1) + "\n")
-        written.append(path)
-    return written
 
 
 def to_nifti(rendered: Rendered) -> nib.Nifti1Image:
@@ -44,22 +41,6 @@ def to_nifti(rendered: Rendered) -> nib.Nifti1Image:
     image.set_qform(image.affine, 1)
     image.set_sform(image.affine, 1)
     return image
-
-
-def image_orientation(affine: np.ndarray) -> list[float]:
-    """DICOM's ImageOrientationPatient: directions of rows and columns in LPS."""
-    lps = np.diag([-1.0, -1.0, 1.0]) @ affine[:3, :2]
-    # Adding 0 turns -0 into 0.
-    return [float(round(v, 6)) + 0.0 for v in (lps / np.linalg.norm(lps, axis=0)).T.ravel()]
-
-
-def image_type(scan: Acquisition) -> list[str]:
-    """DICOM's ImageType."""
-    if scan.sequence == "ADC":
-        return ["DERIVED", "PRIMARY", "DIFFUSION", "ADC"]
-    if scan.sequence == "DWI":
-        return ["DERIVED", "PRIMARY", "DIFFUSION", "TRACEW"]
-    return ["ORIGINAL", "PRIMARY", "M", "ND"]
 
 
 def _datatype(scan: Acquisition) -> str:

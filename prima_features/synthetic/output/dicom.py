@@ -11,7 +11,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from prima_features.synthetic.output.bids import image_orientation, image_type
+from prima_features.synthetic.output.header import image_orientation, image_type
 from prima_features.synthetic.protocol import Settings
 from prima_features.synthetic.randomness import generator
 from prima_features.synthetic.render import Rendered
@@ -34,10 +34,9 @@ def study_uid(subject: Subject, settings: Settings = "usual") -> str:
 
 def write_dicom(
     folder: Path, subject: Subject, series: Sequence[Rendered], settings: Settings = "usual"
-) -> list[Path]:
-    """Write a study's series, each into a folder of its own; returns these."""
+) -> None:
+    """Write a study's series, each into a folder of its own."""
     day = _FIRST_DAY + timedelta(days=int(generator(subject.seed, subject.index, "day").integers(1400)))
-    folders = []
     for rendered in series:
         scan = rendered.scan
         place = folder / patient_id(subject) / f"{scan.number:03d}_{scan.sequence}"
@@ -45,8 +44,6 @@ def write_dicom(
         data = _series(subject, rendered, day, settings)
         for index in range(scan.n_slices):
             _write_slice(data, rendered, index, place / f"{index + 1:04d}.dcm")
-        folders.append(place)
-    return folders
 
 
 def _uid(subject: Subject, *parts: object) -> str:

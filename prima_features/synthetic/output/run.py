@@ -130,7 +130,7 @@ def make_study(output: Path, options: CohortOptions, index: int) -> Made:
     scans = draw_acquisitions(options.seed, index, subject.site, settings=options.settings)
     anatomy = build_anatomy(subject, options.device)
     truth = measure(anatomy)
-    series = [render_series(subject, scan, options.device, anatomy) for scan in scans]
+    series = [render_series(anatomy, scan) for scan in scans]
     report = write_report(subject, truth, scans)
     if options.format == "bids":
         participant = study = f"sub-{subject.id}"

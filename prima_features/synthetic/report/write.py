@@ -8,7 +8,7 @@ import numpy as np
 
 from prima_features.synthetic.acquisition import Acquisition
 from prima_features.synthetic.lesions.records import Lesion
-from prima_features.synthetic.lesions.vascular import CHRONIC, SUBACUTE
+from prima_features.synthetic.lesions.vascular import BLOOD_CHRONIC, BLOOD_SUBACUTE, CHRONIC, SUBACUTE
 from prima_features.synthetic.randomness import generator
 from prima_features.synthetic.report import phrases
 from prima_features.synthetic.subject import Subject
@@ -26,8 +26,6 @@ SHIFT_MM = 3.0
 _MASSES = (
     "glioma", "meningioma", "metastasis", "abscess", "haemorrhage", "subdural_haematoma", "arachnoid_cyst",
 )  # fmt: skip
-_BLOOD_SUBACUTE, _BLOOD_CHRONIC = 4.0, 21.0
-"""Days from which blood looks so."""
 
 
 def write_report(
@@ -87,7 +85,7 @@ def stage(subject: Subject, kind: str) -> str:
         return f"glioma {subject.fact('grade')}"
     if days := subject.fact("days_since_onset"):
         blood = kind in ("haemorrhage", "subdural_haematoma")
-        steps = (_BLOOD_SUBACUTE, _BLOOD_CHRONIC) if blood else (SUBACUTE, CHRONIC)
+        steps = (BLOOD_SUBACUTE, BLOOD_CHRONIC) if blood else (SUBACUTE, CHRONIC)
         name = ("acute", "subacute", "chronic")[_grade(float(days), steps)]
         return f"{kind} {'subacute' if kind == 'haemorrhage' and name == 'chronic' else name}"
     return kind
