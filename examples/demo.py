@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SUBJECTS, SEED = 48, 7
+SUBJECTS, SEED = 80, 7
 
 
 def main(folder: Path) -> None:

@@ -20,12 +20,14 @@ CONFIGS = Path(prima_features.pretraining.__file__).parent / "configs"
         ("pairs", ClipTraining),
         ("finish", ClipTraining),
         ("findings", ClipTraining),
+        ("more", ClipTraining),
     ],
 )
 def test_the_default_models_settings_are_read_and_share_caches(
     stage: str, settings: type, tmp_path: Path
 ) -> None:
-    for earlier in ("tokenizer", "content", "clip", "fresh", "pairs", "finish"):  # what the others start from
+    # What the others start from.
+    for earlier in ("tokenizer", "content", "clip", "fresh", "pairs", "finish", "findings"):
         (tmp_path / earlier).mkdir()
     path = tmp_path / f"{stage}.toml"
     path.write_text((CONFIGS / "prima-synth" / f"{stage}.toml").read_text())
