@@ -42,11 +42,12 @@ def test_its_text_tower_gives_vectors_that_compare_with_studies() -> None:
 
 
 def test_old_brains_are_told_from_young_ones() -> None:
-    """Nearest mean, each left out in turn: 6 subjects below 30 and 6 above 75, one T1w each, without its name."""
+    """Nearest mean, each left out in turn: 24 subjects below 30 and 10 above 75, one T1w each, without its name."""
     model = PrimaModel.from_pretrained(NAME)
-    controls = [subject for i in range(200) if (subject := draw_subject(31, i)).condition == "control"]
-    young = [subject for subject in controls if subject.age < 30][:6]
-    old = [subject for subject in controls if subject.age > 75][:6]
+    controls = [subject for i in range(400) if (subject := draw_subject(31, i)).condition == "control"]
+    young = [subject for subject in controls if subject.age < 30][:24]
+    old = [subject for subject in controls if subject.age > 75][:10]
+    assert (len(young), len(old)) == (24, 10)
     vectors = []
     for subject in (*young, *old):
         scans = draw_acquisitions(31, subject.index, subject.site)
@@ -62,8 +63,8 @@ def test_old_brains_are_told_from_young_ones() -> None:
         vectors.append(study.embedding[0].numpy())
     right = 0
     for left_out, vector in enumerate(vectors):
-        groups = [[i for i in group if i != left_out] for group in (range(6), range(6, 12))]
+        groups = [[i for i in group if i != left_out] for group in (range(24), range(24, 34))]
         means = [np.mean([vectors[i] for i in group], axis=0) for group in groups]
         nearest = int(np.argmin([np.linalg.norm(vector - mean) for mean in means]))
-        right += nearest == (left_out >= 6)
-    assert right >= 10
+        right += nearest == (left_out >= 24)
+    assert right >= 29
