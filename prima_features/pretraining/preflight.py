@@ -44,8 +44,8 @@ def check_before_filling(
         raise NothingUsableError("No study can be trained on: none is left of the source", failures)
     train, _ = split_studies(source, settings.data.validation, settings.seed)
     if isinstance(settings, NamesTraining):
-        names = (series.name for study in train for series in study.series)
-        check_batch(filter(is_named, names), settings.batch, "names of series")
+        names = {series.name for study in train for series in study.series if is_named(series.name)}
+        check_batch(names, settings.batch, "names of series")
     elif isinstance(settings, ClipTraining):
         check_text(settings, begun)
         if settings.augmentation.abnormal_repeats and not any(study.abnormal for study in train):
