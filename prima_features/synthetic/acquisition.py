@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from prima_features.synthetic.known import check_known
+
 Plane = Literal["axial", "coronal", "sagittal"]
 Sequence = Literal["T1w", "T2w", "FLAIR", "DWI", "ADC", "T1c"]
 SEQUENCES: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR", "DWI", "ADC", "T1c")
@@ -74,8 +76,7 @@ class Acquisition:
         return self.thickness + self.gap
 
     def __post_init__(self) -> None:
-        if self.sequence not in SEQUENCES:
-            raise ValueError(f"sequence must be one of {', '.join(SEQUENCES)}, not {self.sequence!r}")
+        check_known("sequence", self.sequence, SEQUENCES)
         if min(*self.matrix, self.n_slices) < 2:
             raise ValueError(f"a series has at least 2 x 2 x 2 voxels, not {(*self.matrix, self.n_slices)}")
         if min(*self.spacing, self.thickness) <= 0 or self.gap < 0:

@@ -9,6 +9,7 @@ import numpy as np
 
 from prima_features.synthetic.factors import with_factors
 from prima_features.synthetic.incidental import with_incidental
+from prima_features.synthetic.known import check_known
 from prima_features.synthetic.lesions import others, tumours, vascular
 from prima_features.synthetic.randomness import generator, truncated
 from prima_features.synthetic.sites import SITES
@@ -74,10 +75,9 @@ def draw_subject(
         ValueError: a condition or site that there is not.
     """
     for name in (*among, *([condition] if condition is not None else [])):
-        if name not in CONDITIONS:
-            raise ValueError(f"condition must be one of {', '.join(CONDITIONS)}, not {name!r}")
-    if site is not None and site not in SITES:
-        raise ValueError(f"site must be one of {', '.join(SITES)}, not {site!r}")
+        check_known("condition", name, CONDITIONS)
+    if site is not None:
+        check_known("site", site, SITES)
     rng = generator(seed, index, "who")
     drawn_site = str(rng.choice(list(SITES), p=[s.share for s in SITES.values()]))
     shares = np.array([c.share * (not among or name in among) for name, c in CONDITIONS.items()])

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from prima_features.synthetic.acquisition import Acquisition, Plane, Sequence
+from prima_features.synthetic.known import check_known
 from prima_features.synthetic.randomness import generator
 from prima_features.synthetic.series_names import EXAMS, draw_name
 from prima_features.synthetic.sites import SITES, Site
@@ -113,9 +114,8 @@ def draw_acquisitions(
     Raises:
         ValueError: settings or a site that there are not.
     """
-    for what, name, known in (("settings", settings, RANGES), ("site", site, SITES)):
-        if name not in known:
-            raise ValueError(f"{what} must be one of {', '.join(known)}, not {name!r}")
+    check_known("settings", settings, RANGES)
+    check_known("site", site, SITES)
     rng = generator(seed, index, f"study {visit}" if visit else "study")
     place, ranges = SITES[site], RANGES[settings]
     if sequences is None:

@@ -73,8 +73,6 @@ def presence(
     """
     width = _EDGE / radius
     share = ((layer.outer - away) / width + 0.5).clamp(0, 1)
-    if layer.inner > 0:
-        share = share * ((away - layer.inner) / width + 0.5).clamp(0, 1)
     if layer.where == "tissue":
         share = share * ((tone - 0.35) / 0.5).clamp(0, 1)
     elif layer.where == "white":

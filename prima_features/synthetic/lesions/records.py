@@ -14,12 +14,12 @@ Shape = Literal["ball", "crescent", "shell"]
 
 @dataclass(frozen=True)
 class Layer:
-    """A tissue between two distances from the middle, 1 being the lesion's own edge."""
+    """A tissue from the middle outwards; layers after it lie over it."""
 
     tissue: str
     """A key of `prima_features.synthetic.tissue.TISSUES`."""
-    inner: float
     outer: float
+    """How far it reaches, 1 being the lesion's own edge."""
     where: Where = "anywhere"
     strength: float = 1.0
     """Its share where it is fully present."""

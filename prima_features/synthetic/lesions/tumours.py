@@ -22,7 +22,7 @@ def glioma(rng: np.random.Generator, age: float) -> tuple[Lesion, int]:
     if name == "thalamus":
         radius *= 0.6
     layers = {
-        2: (Layer("tumour", 0, 1.0, "tissue", patchy=0.3),),
+        2: (Layer("tumour", 1.0, "tissue", patchy=0.3),),
         3: _grade_three(rng),
         4: _grade_four(rng),
     }[grade]
@@ -40,17 +40,17 @@ def glioma(rng: np.random.Generator, age: float) -> tuple[Lesion, int]:
 
 
 def _grade_three(rng: np.random.Generator) -> tuple[Layer, ...]:
-    spot = (Layer("enhancing_tumour", 0, float(rng.uniform(0.3, 0.5)), "tissue", 0.85, 0.5),)
-    oedema = Layer("oedema", 0, float(rng.uniform(1.15, 1.4)), "white", 0.85, 0.3, core=False)
-    return (oedema, Layer("tumour", 0, 1.0, "tissue", patchy=0.2), *(spot if rng.random() < 0.6 else ()))
+    spot = (Layer("enhancing_tumour", float(rng.uniform(0.3, 0.5)), "tissue", 0.85, 0.5),)
+    oedema = Layer("oedema", float(rng.uniform(1.15, 1.4)), "white", 0.85, 0.3, core=False)
+    return (oedema, Layer("tumour", 1.0, "tissue", patchy=0.2), *(spot if rng.random() < 0.6 else ()))
 
 
 def _grade_four(rng: np.random.Generator) -> tuple[Layer, ...]:
     return (
-        Layer("oedema", 0, float(rng.uniform(1.45, 2.0)), "white", 0.95, 0.3, core=False),
-        Layer("tumour", 0, 1.05, "tissue"),
-        Layer("enhancing_tumour", 0, 0.95, patchy=0.3),
-        Layer("necrosis", 0, float(rng.uniform(0.5, 0.72)), strength=0.95, patchy=0.25),
+        Layer("oedema", float(rng.uniform(1.45, 2.0)), "white", 0.95, 0.3, core=False),
+        Layer("tumour", 1.05, "tissue"),
+        Layer("enhancing_tumour", 0.95, patchy=0.3),
+        Layer("necrosis", float(rng.uniform(0.5, 0.72)), strength=0.95, patchy=0.25),
     )
 
 
@@ -61,12 +61,12 @@ def meningioma(rng: np.random.Generator) -> Lesion:
     radius, grown = float(rng.uniform(8, 17)), float(rng.uniform(1.6, 2.4))
     before = radius / grown ** (1 / 3)
     centre = places.under_skull(direction, before * 0.55)
-    swollen = (Layer("oedema", 0, float(rng.uniform(1.25, 1.6)), "white", 0.9, 0.3, core=False),)
+    swollen = (Layer("oedema", float(rng.uniform(1.25, 1.6)), "white", 0.9, 0.3, core=False),)
     return Lesion(
         kind="meningioma",
         centre=centre,
         radii=places.draw_radii(rng, before, 0.12),
-        layers=(*(swollen if rng.random() < 0.4 else ()), Layer("meningioma", 0, 1)),
+        layers=(*(swollen if rng.random() < 0.4 else ()), Layer("meningioma", 1)),
         growth=grown,
         shape="shell",
         irregularity=0.06,
@@ -84,13 +84,13 @@ def metastases(rng: np.random.Generator) -> tuple[Lesion, ...]:
 def _metastasis(rng: np.random.Generator, everywhere: dict[str, places.Point]) -> Lesion:
     name, centre = places.draw_place(rng, everywhere)
     radius = float(rng.uniform(3.5, 10))
-    hollow = (Layer("necrosis", 0, 0.55),) if radius > 6 else ()
-    oedema = Layer("oedema", 0, 1 + float(rng.uniform(0.3, 1.0)), "white", 0.95, 0.3, core=False)
+    hollow = (Layer("necrosis", 0.55),) if radius > 6 else ()
+    oedema = Layer("oedema", 1 + float(rng.uniform(0.3, 1.0)), "white", 0.95, 0.3, core=False)
     return Lesion(
         kind="metastasis",
         centre=centre,
         radii=places.draw_radii(rng, radius / 1.5 ** (1 / 3), 0.1),
-        layers=(oedema, Layer("enhancing_tumour", 0, 1), *hollow),
+        layers=(oedema, Layer("enhancing_tumour", 1), *hollow),
         growth=1.5,
         irregularity=0.1,
         seed=places.draw_seed(rng),
@@ -105,7 +105,7 @@ def pituitary_adenoma(rng: np.random.Generator) -> Lesion:
         kind="pituitary_adenoma",
         centre=(0.0, 4.0, -29.0 + radius * 0.4),
         radii=(radius * 0.85, radius * 0.8, radius),
-        layers=(Layer("adenoma", 0, 1),),
+        layers=(Layer("adenoma", 1),),
         growth=1.4,
         irregularity=0.06,
         seed=places.draw_seed(rng),
@@ -121,7 +121,7 @@ def schwannoma(rng: np.random.Generator) -> Lesion:
         kind="schwannoma",
         centre=(side * 19.0, -32.0, -36.0),
         radii=places.draw_radii(rng, radius / 1.4 ** (1 / 3), 0.12),
-        layers=(Layer("schwannoma", 0, 1),),
+        layers=(Layer("schwannoma", 1),),
         growth=1.4,
         irregularity=0.06,
         seed=places.draw_seed(rng),

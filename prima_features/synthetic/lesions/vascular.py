@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect
+
 import numpy as np
 
 from prima_features.synthetic.lesions import places
@@ -54,10 +56,10 @@ def stroke(rng: np.random.Generator) -> tuple[Lesion, str, float]:
 def infarct(days: float) -> tuple[tuple[Layer, ...], float]:
     """Layers and growth: swollen and diffusion-restricted, then pseudonormal, at last a cavity in gliosis."""
     if days < SUBACUTE:
-        return (Layer("infarct_acute", 0, 1, "tissue", patchy=0.3),), 1.0 + 0.12 * min(days / 3, 1)
+        return (Layer("infarct_acute", 1, "tissue", patchy=0.3),), 1.0 + 0.12 * min(days / 3, 1)
     if days < CHRONIC:
-        return (Layer("infarct_subacute", 0, 1, "tissue", patchy=0.35),), 1.05
-    return (Layer("gliosis", 0, 1.15, "tissue", 0.9, 0.3), Layer("fluid", 0, 0.78)), 0.72
+        return (Layer("infarct_subacute", 1, "tissue", patchy=0.35),), 1.05
+    return (Layer("gliosis", 1.15, "tissue", 0.9, 0.3), Layer("fluid", 0.78)), 0.72
 
 
 def lacune(rng: np.random.Generator) -> tuple[Lesion, float]:
@@ -65,11 +67,11 @@ def lacune(rng: np.random.Generator) -> tuple[Lesion, float]:
     name, centre = places.draw_place(rng, places.DEEP)
     days = draw_days(rng)
     layers = (
-        (Layer("infarct_acute", 0, 1, "tissue"),)
+        (Layer("infarct_acute", 1, "tissue"),)
         if days < SUBACUTE
-        else (Layer("gliosis", 0, 1, "tissue"),)
+        else (Layer("gliosis", 1, "tissue"),)
         if days < CHRONIC
-        else (Layer("gliosis", 0, 1.4, "tissue"), Layer("fluid", 0, 0.9))
+        else (Layer("gliosis", 1.4, "tissue"), Layer("fluid", 0.9))
     )
     radii = places.draw_radii(rng, float(rng.uniform(3.5, 6.5)))
     return Lesion(
@@ -84,15 +86,15 @@ def haemorrhage(rng: np.random.Generator) -> tuple[Lesion, float]:
     blood = "blood_acute" if days < BLOOD_SUBACUTE else "blood_subacute"
     grown = float(rng.uniform(1.6, 2.4))
     radius = float(rng.uniform(9, 18)) * (0.75 if name in places.DEEP else 1)
-    rim = (Layer("haemosiderin", 0, 1.08),) if days > 10 else ()
+    rim = (Layer("haemosiderin", 1.08),) if days > 10 else ()
     lesion = Lesion(
         kind="haemorrhage",
         centre=centre,
         radii=places.draw_radii(rng, radius / grown ** (1 / 3)),
         layers=(
-            Layer("oedema", 0, float(rng.uniform(1.25, 1.6)), "white", 0.9, 0.3, core=False),
+            Layer("oedema", float(rng.uniform(1.25, 1.6)), "white", 0.9, 0.3, core=False),
             *rim,
-            Layer(blood, 0, 1),
+            Layer(blood, 1),
         ),
         growth=grown,
         irregularity=0.12,
@@ -106,18 +108,13 @@ def subdural(rng: np.random.Generator) -> tuple[Lesion, float]:
     """A crescent of blood over one hemisphere, and its age in days."""
     side = places.draw_side(rng)
     days = float(np.exp(rng.uniform(np.log(0.5), np.log(60))))
-    blood = (
-        "blood_acute"
-        if days < BLOOD_SUBACUTE
-        else "blood_subacute"
-        if days < BLOOD_CHRONIC
-        else "blood_chronic"
-    )
+    ages = ("blood_acute", "blood_subacute", "blood_chronic")
+    blood = ages[bisect((BLOOD_SUBACUTE, BLOOD_CHRONIC), days)]
     lesion = Lesion(
         kind="subdural_haematoma",
         centre=places.under_skull((side, float(rng.uniform(-0.2, 0.4)), 0.45), 0),
         radii=(48.0, float(rng.uniform(55, 75)), float(rng.uniform(42, 55))),
-        layers=(Layer(blood, 0, 1),),
+        layers=(Layer(blood, 1),),
         growth=float(rng.uniform(2.6, 5.2)),
         shape="crescent",
         thickness=3.6,
@@ -137,7 +134,7 @@ def cavernoma(rng: np.random.Generator) -> Lesion:
         kind="cavernoma",
         centre=centre,
         radii=places.draw_radii(rng, radius),
-        layers=(Layer("haemosiderin", 0, 1), Layer("blood_subacute", 0, 0.68, strength=0.9)),
+        layers=(Layer("haemosiderin", 1), Layer("blood_subacute", 0.68, strength=0.9)),
         irregularity=0.2,
         seed=places.draw_seed(rng),
         place=name,
