@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -120,16 +120,19 @@ class Loop:
                     started, measured = time.monotonic(), []
         return self.progress
 
-    def use_best(self) -> Progress:
-        """Take the weights of the best validation, where there was one.
+    def finish(self) -> Progress:
+        """Take the weights that are exported: the last ones or the best, as the stage finishes them.
 
         Returns:
-            Where the run stood with the weights that the stage now has.
+            Where the run stood with them, and what they measure.
         """
-        if (state := self.checkpoints.best()) is None:
-            return self.progress
-        self._restore(state["modules"])
-        return Progress(**state["progress"])
+        chosen = self.progress
+        if self.settings.export == "best" and (state := self.checkpoints.best()) is not None:
+            self._restore(state["modules"])
+            chosen = Progress(**state["progress"])
+        if self.stage.finish():
+            chosen = replace(chosen, measures=dict(self.stage.validate().measures))
+        return chosen
 
     def _update(self, measures: dict[str, float]) -> dict[str, float]:
         """One step of the optimiser, unless something is not finite."""

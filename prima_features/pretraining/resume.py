@@ -12,8 +12,8 @@ from prima_features.errors import UsageError
 from prima_features.pretraining.settings import Training
 
 FREE = frozenset({
-    "output", "device", "prefetch", "readers", "nan_limit", "export", "export_type", "chunk", "model", "data.source",
-    "data.reports", "data.cache", "data.workers", "data.embeddings", "data.labels", "data.participants",
+    "output", "device", "prefetch", "readers", "nan_limit", "export", "export_type", "start_share", "chunk", "model",
+    "data.source", "data.reports", "data.cache", "data.workers", "data.embeddings", "data.labels", "data.participants",
     "data.sessions", "text.source",
 })  # fmt: skip
 FREE_TABLES = ("log.", "checkpoint.", "validation.")

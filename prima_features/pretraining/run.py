@@ -150,7 +150,7 @@ def _train(
     if is_main:
         callbacks.on_start(resumed_at, settings.steps)
     progress = loop.run()
-    exported = loop.use_best() if settings.export == "best" else progress
+    exported = loop.finish()
     if is_main:
         steps = str(progress.step)
         if exported.step < progress.step:

@@ -204,13 +204,14 @@ def test_the_learning_rate_warms_up_and_falls_along_a_cosine() -> None:
 
 
 def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
-    run = loop(tmp_path, settings(tmp_path, steps=8, checkpoint=Checkpoint(every=2, keep=2)))
+    chosen = settings(tmp_path, steps=8, checkpoint=Checkpoint(every=2, keep=2), export="best")
+    run = loop(tmp_path, chosen)
     run.run()
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert names == ["best.pt", "step-00000006.pt", "step-00000008.pt"]
     best = load(tmp_path / "checkpoints" / "best.pt")
     assert best["progress"]["best"] == run.progress.best
-    run.use_best()
+    run.finish()
     distance = (run.stage.line.weight - 1).abs().max().item()
     assert -distance == run.progress.best
 

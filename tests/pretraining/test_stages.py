@@ -19,10 +19,11 @@ from prima_features.pretraining.objectives import clip_loss
 from prima_features.pretraining.reports import read_reports
 from prima_features.pretraining.vocabulary import read_vocabulary
 from prima_features.weights import PrimaModel, load_text, score_heads
-from prima_features.weights.directory import read_config
+from prima_features.weights.directory import MODEL, read_config
+from prima_features.weights.directory import TEXT as TEXT_FILE
 from prima_features.weights.verify import verify
 
-from .conftest import clip_settings, tokenizer_settings
+from .conftest import QUIET, TEXT, clip_settings, tokenizer_settings
 
 Write = Callable[..., Path]
 Cohorts = dict[bool, tuple[Path, Path]]
@@ -173,6 +174,26 @@ def test_the_card_tells_of_the_weights_that_are_exported(
     printed = " ".join(capsys.readouterr().out.split())
     assert f"reconstruction_loss: {scores[best]:.4g}" in printed
     assert f"6 steps; the model is that of step {best}, the best" in printed
+
+
+def test_a_model_can_keep_a_share_of_the_weights_that_it_started_from(
+    bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    assert run("pretrain", "clip", write(clip_settings(bids, reports, tokenizer_model))) == 0
+    rate = "[optimiser]\nlr = 1e-2\n" + QUIET
+    text = clip_settings(bids, reports, tmp_path / "run", tables=rate).replace(TEXT, "")
+    text = text.replace('output = "run"', 'output = "later"')
+    assert run("pretrain", "clip", write(text)) == 0
+    trained = {name: load_file(tmp_path / "later" / name) for name in (MODEL, TEXT_FILE)}
+    measured = (tmp_path / "later" / "README.md").read_text()
+    # The trained weights are those of the checkpoint, which the same command takes up.
+    assert run("pretrain", "clip", write(text.replace("steps", "start_share = 0.25\nsteps"))) == 0
+    for name, tensors in trained.items():
+        begun, kept = load_file(tmp_path / "run" / name), load_file(tmp_path / "later" / name)
+        assert any((tensor - begun[key]).abs().max() > 1e-3 for key, tensor in tensors.items())
+        for key, tensor in tensors.items():
+            torch.testing.assert_close(kept[key], torch.lerp(tensor, begun[key], 0.25))
+    assert (tmp_path / "later" / "README.md").read_text() != measured, "its measures are those of the mean"
 
 
 @pytest.mark.parametrize(("stage", "pairs"), [("tokenizer", False), ("clip", False), ("clip", True)])

@@ -147,6 +147,9 @@ class ClipTraining(NetworkTraining):
     temperature: float = 0.07
     """Logarithm of what cosine similarities are multiplied by at first, unless `model` brings its own. The
     published one hardly moves in few steps at a high rate: 2.66 (14 times) is what short runs start well from."""
+    start_share: float = 0.0
+    """Share of the weights of `model` in those that are exported: where a stage has few studies of its own, the mean of
+    both tells those of others better than either. Not Prima's (Wortsman et al., arXiv 2109.01903)."""
     tell_apart: bool = False
     """New weights of both ViTs are made so that studies differ from the first step on; short runs need it. Nothing is
     changed where either ViT is that of `model`."""
@@ -169,6 +172,13 @@ class ClipTraining(NetworkTraining):
             raise ValueError(f"batch must be even and 4 or more with pair_weight, and is {self.batch}")
         if not isinstance(sizes := self.network.get("text", {}), dict):
             raise ValueError(f"network.text is a table, not {sizes!r}")
+        if not 0 <= self.start_share < 1:
+            raise ValueError(f"start_share must lie in 0 to below 1, not {self.start_share}")
+        if self.start_share and (self.text.source is not None or "text" in self.network):
+            raise ValueError(
+                "start_share keeps a share of model's weights, and text.source or network.text bring another text "
+                "tower: leave one out"
+            )
         if self.text.source is not None and "text" in self.network:
             raise ValueError(
                 "text.source brings the text tower's sizes, and network.text gives others: give one"

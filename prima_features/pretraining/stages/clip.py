@@ -12,6 +12,7 @@ from torch import Tensor
 
 from prima_features.encoder.contrast import Contrast
 from prima_features.pretraining.augment import apply, draw, unchanged
+from prima_features.pretraining.blend import blend, snapshot
 from prima_features.pretraining.card import model_card
 from prima_features.pretraining.cohort import CachedStudy, Cohort
 from prima_features.pretraining.collate import StudyBatch, study_batch
@@ -94,6 +95,9 @@ class ClipStage(Stage[list[StudyBatch]]):
             tell_apart(self.prima, self._first_batch().to(accelerator.device))
         self.text.tower.to(accelerator.device)
         self.modules = {"prima": self.prima, "text": self.text.tower}
+        self._begun = {
+            name: snapshot(module) for name, module in self.modules.items() if settings.start_share
+        }
         self.trained = [*self._image_parameters(), *self.text.tower.parameters()]
         self._words: Words | None = None
         if settings.words_weight:
@@ -210,6 +214,12 @@ class ClipStage(Stage[list[StudyBatch]]):
             parts.append(self._embed(batch))
             n_series += batch.n_series
         return Embedded(*map(gather_rows, self._joined(parts))), n_series
+
+    def finish(self) -> bool:
+        """Leave them a share of the weights that the stage started from, where the settings say so."""
+        for name, begun in self._begun.items():
+            blend(self.modules[name], begun, self.settings.start_share)
+        return bool(self._begun)
 
     def export(self, folder: Path, record: Mapping[str, Any]) -> None:
         """Write encoder, text tower and vocabulary."""

@@ -64,6 +64,10 @@ class Stage(ABC, Generic[Batch]):
     def validate(self) -> Validated:
         """Measure on what is held out; all processes take part and get the same."""
 
+    def finish(self) -> bool:
+        """Change the weights a last time before they are exported; true where it did."""
+        return False
+
     @abstractmethod
     def export(self, folder: Path, record: Mapping[str, Any]) -> None:
         """Write the model to a folder; `record` goes into its card."""
