@@ -1,8 +1,8 @@
 """The ablations of prima-synth: short trainings from its tokenizer that are alike but for one thing.
 
-Each is the content and the CLIP stage of the package's settings, shortened: with all that the model has, without the
-sequences' names, without patient discrimination, and with half of the studies. The same command goes on after an
-interruption, and prints in the end how to measure what was trained.
+Each is the content and the CLIP stage of the package's settings, shortened, with Muon, on studies with incidental
+findings: with all that the model has, without the sequences' names, without patient discrimination, and with half of
+the studies. The same command goes on after an interruption, and prints in the end how to measure what was trained.
 
     python benchmarks/ablations.py runs/ablations --tokenizer runs/prima-synth/tokenizer
 """
@@ -30,10 +30,11 @@ def main() -> None:
     parser.add_argument(
         "--tokenizer", type=Path, required=True, help="model directory of the tokenizer stage"
     )
-    parser.add_argument("--studies", type=int, default=640)
-    parser.add_argument("--steps", type=int, nargs=2, default=(200, 250), help="of the two stages")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--token-share", type=float, default=0.3, help="of each series' tokens")
+    parser.add_argument("--studies", type=int, default=1250)
+    parser.add_argument("--seed", type=int, default=105, help="of the studies")
+    parser.add_argument("--steps", type=int, nargs=2, default=(200, 500), help="of the two stages")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--drop-token", type=float, default=0.7, help="of each series' tokens, in each step")
     parser.add_argument("--workers", type=int, default=2, help="processes that make studies")
     parser.add_argument("--processes", type=int, default=2, help="that train")
     chosen = parser.parse_args()
@@ -46,15 +47,18 @@ def main() -> None:
                 "output": f'"{output.resolve()}"',
                 "model": f'"{before}"',
                 "cache": f'"{(chosen.folder / "cache").resolve()}"',
+                "synthetic_seed": chosen.seed,
                 "steps": steps,
                 "batch": chosen.batch,
+                "drop_token": chosen.drop_token,
+                "name": '"muon"',
                 "workers": chosen.workers,
                 "warmup": min(40, steps // 2),
                 "every": 1000,
             }
             path = output.with_suffix(".toml")
             path.parent.mkdir(exist_ok=True)
-            path.write_text(settings(stage, chosen.token_share, {**common, **changes}))
+            path.write_text(settings(stage, {**common, **changes}))
             train(path, chosen.processes)
             before = output.resolve()
     also = " ".join(f"--also {name}={chosen.folder / name / STAGES[-1]}" for name in variants(2))
@@ -72,7 +76,7 @@ def variants(studies: int) -> dict[str, dict[str, object]]:
     }
 
 
-def settings(stage: str, token_share: float, changes: dict[str, object]) -> str:
+def settings(stage: str, changes: dict[str, object]) -> str:
     """The package's settings of a stage with other values.
 
     Raises:
@@ -85,7 +89,7 @@ def settings(stage: str, token_share: float, changes: dict[str, object]) -> str:
         text, count = re.subn(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
         if not count:
             raise ValueError(f"{stage}.toml has no {key}")
-    return text.replace("[data]\n", f"[data]\ntoken_share = {token_share}\n")
+    return text
 
 
 def train(path: Path, processes: int) -> None:

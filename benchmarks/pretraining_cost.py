@@ -1,8 +1,9 @@
 """What pretraining at the published sizes costs: python benchmarks/pretraining_cost.py [--json].
 
 Operations are counted by torch's own counter on the networks themselves, for one study of so many series and tokens;
-a CLIP step of `--studies` studies (forward, backward, optimiser) is then timed here, and what `--devices` devices need
-for `--cohort` studies follows from the rate that each is taken to reach. That rate is an assumption, and is printed.
+a CLIP step of `--studies` studies and a tokenizer's step of `--subvolumes` (forward, backward, optimiser) are then
+timed here, and what `--devices` devices need for `--cohort` studies follows from the rate that each is taken to reach.
+That rate is an assumption, and is printed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from prima_features.encoder import Prima, PrimaConfig, Ragged
 from prima_features.encoder.config import TextConfig
 from prima_features.encoder.text import TextTower
-from prima_features.pretraining.objectives import clip_loss
+from prima_features.encoder.tokenizer import Tokenizer
+from prima_features.pretraining.objectives import clip_loss, reconstruction_loss
 
 SERIES, TOKENS, WORDS = 5, 300, 200
 PASSES = 3
@@ -37,7 +39,10 @@ def main() -> None:
         "--rate", type=float, default=200.0, help="TFLOP/s that each device is taken to reach"
     )
     parser.add_argument(
-        "--studies", type=int, default=2, help="studies in the step that is timed; 0 times none"
+        "--studies", type=int, default=2, help="studies in the CLIP step that is timed; 0 times none"
+    )
+    parser.add_argument(
+        "--subvolumes", type=int, default=8, help="in the tokenizer's step that is timed; 0 times none"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
@@ -46,6 +51,7 @@ def main() -> None:
     counted = count(prima, text)
     study = PASSES * (counted["study_gflop"] + counted["report_gflop"])
     latents = SERIES * TOKENS * counted["token_gflop"]
+    trained = counted["tokenizer_step_gflop_a_token"]
     rate = chosen.devices * chosen.rate * 1000  # GFLOP/s
     result: dict[str, Any] = {
         **counted,
@@ -56,24 +62,33 @@ def main() -> None:
         "assumed_tflops": chosen.rate,
         "latents_hours": round(chosen.cohort * latents / rate / 3600, 2),
         "clip_minutes_a_pass": round(chosen.cohort * study / rate / 60, 2),
+        "tokenizer_hours_a_pass": round(chosen.cohort * SERIES * TOKENS * trained / rate / 3600, 2),
+        "threads_here": torch.get_num_threads(),
     }
     if chosen.studies:
-        seconds = step_seconds(prima, text, chosen.studies)
+        seconds = clip_seconds(prima, text, chosen.studies)
         result |= {
             "timed_studies": chosen.studies,
-            "step_seconds_here": round(seconds, 2),
-            "gflops_here": round(chosen.studies * study / seconds, 1),
-            "threads_here": torch.get_num_threads(),
+            "clip_seconds_here": round(seconds, 2),
+            "clip_gflops_here": round(chosen.studies * study / seconds, 1),
+        }
+    if chosen.subvolumes:
+        seconds = tokenizer_seconds(prima.tokenizer, chosen.subvolumes)
+        result |= {
+            "timed_subvolumes": chosen.subvolumes,
+            "tokenizer_seconds_here": round(seconds, 2),
+            "tokenizer_gflops_here": round(chosen.subvolumes * trained / seconds, 1),
         }
     print(json.dumps(result) if chosen.json else "\n".join(f"{k:24} {v}" for k, v in result.items()))
 
 
 def count(prima: Prima, text: TextTower) -> dict[str, float]:
-    """GFLOP forward: of a token's latent, of a study after that, of a report."""
+    """GFLOP forward: of a token's latent, of a study after that, of a report; and of a token in a tokenizer's step."""
     return {
         "token_gflop": gflop(lambda: prima.encode_subvolumes(torch.zeros(1, 4, 32, 32))),
         "study_gflop": gflop(lambda: images(prima, 1)),
         "report_gflop": gflop(lambda: reports(text, 1)),
+        "tokenizer_step_gflop_a_token": round(PASSES * gflop(lambda: prima.tokenizer(subvolumes(1))), 1),
     }
 
 
@@ -96,15 +111,38 @@ def reports(text: TextTower, studies: int) -> torch.Tensor:
     return text(torch.zeros(studies, WORDS, dtype=torch.long), torch.full((studies,), WORDS))
 
 
-def step_seconds(prima: Prima, text: TextTower, studies: int) -> float:
+def subvolumes(n: int) -> torch.Tensor:
+    """What the tokenizer reads: axial subvolumes with each slice twice."""
+    return torch.rand(n, 1, 8, 32, 32)
+
+
+def clip_seconds(prima: Prima, text: TextTower, studies: int) -> float:
+    """Of a CLIP step."""
+    trained = [
+        *(p for name, p in prima.named_parameters() if not name.startswith("tokenizer.")),
+        *text.parameters(),
+    ]
+    return step_seconds(
+        lambda: clip_loss(images(prima, studies), reports(text, studies), torch.tensor([0.07])), trained
+    )
+
+
+def tokenizer_seconds(tokenizer: Tokenizer, n: int) -> float:
+    """Of a tokenizer's step."""
+    values = subvolumes(n)
+    return step_seconds(
+        lambda: sum(reconstruction_loss(tokenizer(values), values), torch.zeros(())),
+        [p for p in tokenizer.parameters() if p.requires_grad],
+    )
+
+
+def step_seconds(loss: Callable[[], torch.Tensor], trained: list[torch.nn.Parameter]) -> float:
     """One step after one that warms up."""
-    prima.tokenizer.requires_grad_(False)
-    trained = [p for p in (*prima.parameters(), *text.parameters()) if p.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=2e-6)
     seconds = 0.0
     for _ in range(2):
         start = time.perf_counter()
-        clip_loss(images(prima, studies), reports(text, studies), torch.tensor([0.07])).backward()
+        loss().backward()
         optimiser.step()
         optimiser.zero_grad()
         seconds = time.perf_counter() - start

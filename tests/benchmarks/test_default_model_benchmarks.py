@@ -44,12 +44,12 @@ def test_ablations_differ_in_what_they_leave_out(ablations: ModuleType, tmp_path
     found = {}
     for name, changes in ablations.variants(640).items():
         path = tmp_path / "clip.toml"
-        path.write_text(ablations.settings("clip", 0.3, {"model": f'"{tmp_path}"', "steps": 250, **changes}))
+        path.write_text(ablations.settings("clip", {"model": f'"{tmp_path}"', "steps": 250, **changes}))
         found[name] = read_settings(ClipTraining, path)
     reference = found.pop("reference")
-    assert (reference.steps, reference.data.token_share, reference.precision) == (250, 0.3, "no")
+    assert (reference.steps, reference.precision) == (250, "no")
     assert (reference.data.synthetic, found["half-the-data"].data.synthetic) == (640, 320)
     assert (reference.augmentation.unknown_name, found["no-names"].augmentation.unknown_name) == (0.3, 1.0)
     assert found["no-patients"].patient_weight == 0 < reference.patient_weight
     with pytest.raises(ValueError, match=r"clip.toml has no colour"):
-        ablations.settings("clip", 0.3, {"colour": 1})
+        ablations.settings("clip", {"colour": 1})
