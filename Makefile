@@ -29,7 +29,7 @@ check: $(READY)
 	$(BIN)/pip install --quiet --no-deps --upgrade --target build/installed .
 	cd build && MYPYPATH=installed ../$(BIN)/mypy --config-file ../pyproject.toml
 
-# Trains prima-synth, a model of synthetic brains: an hour or two with a GPU and 16 cores, the most of it for the 11,000
+# Trains prima-synth, a model of synthetic brains: an hour or two with a GPU and 16 cores, the most of it for the 13,500
 # studies that the stages make and the evaluation; on two cores without a GPU half a day. The same command goes on after
 # an interruption. PROCESSES is the number of GPUs where there are any; REAL a folder with scans of people, whose
 # sequences are told as well.
@@ -39,11 +39,12 @@ PROCESSES ?= 2
 pretrain-default: $(READY)
 	mkdir -p $(SYNTH)
 	cp prima_features/pretraining/configs/prima-synth/*.toml $(SYNTH)
-	for stage in tokenizer/tokenizer clip/content clip/clip clip/fresh clip/pairs clip/finish clip/findings clip/more; do \
+	for stage in tokenizer/tokenizer clip/content clip/clip clip/fresh clip/pairs clip/finish clip/findings \
+	    clip/more clip/others; do \
 	  OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) -m prima_features.pretraining \
 	    $${stage%/*} $(SYNTH)/$${stage#*/}.toml || exit; \
 	done
-	$(BIN)/python benchmarks/default_model.py --model $(SYNTH)/more --work $(SYNTH)/evaluation --pairs 50 \
+	$(BIN)/python benchmarks/default_model.py --model $(SYNTH)/others --work $(SYNTH)/evaluation --pairs 50 \
 	  $(if $(REAL),--real $(REAL)) --json > $(SYNTH)/results.json
 
 # Puts what was trained into the package, with the card in model_cards.
@@ -51,7 +52,7 @@ BUNDLED := prima_features/weights/bundled/prima-synth
 
 bundle-default: $(READY)
 	mkdir -p $(BUNDLED)
-	cp $(addprefix $(SYNTH)/more/,config.json model.safetensors text.safetensors tokenizer.json SHA256SUMS) $(BUNDLED)
+	cp $(addprefix $(SYNTH)/others/,config.json model.safetensors text.safetensors tokenizer.json SHA256SUMS) $(BUNDLED)
 	cp model_cards/prima-synth.md $(BUNDLED)/README.md
 	$(BIN)/prima weights verify $(BUNDLED)
 	$(BIN)/prima doctor --model $(BUNDLED) --record-answer

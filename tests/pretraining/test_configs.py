@@ -21,13 +21,14 @@ CONFIGS = Path(prima_features.pretraining.__file__).parent / "configs"
         ("finish", ClipTraining),
         ("findings", ClipTraining),
         ("more", ClipTraining),
+        ("others", ClipTraining),
     ],
 )
 def test_the_default_models_settings_are_read_and_share_caches(
     stage: str, settings: type, tmp_path: Path
 ) -> None:
     # What the others start from.
-    for earlier in ("tokenizer", "content", "clip", "fresh", "pairs", "finish", "findings"):
+    for earlier in ("tokenizer", "content", "clip", "fresh", "pairs", "finish", "findings", "more"):
         (tmp_path / earlier).mkdir()
     path = tmp_path / f"{stage}.toml"
     path.write_text((CONFIGS / "prima-synth" / f"{stage}.toml").read_text())
