@@ -225,6 +225,8 @@ class ClipStage(Stage[list[StudyBatch]]):
         """Write encoder, text tower and vocabulary."""
         text = (self.text.config, self.text.tower, self.text.vocabulary)
         dtype = getattr(torch, self.settings.export_type)
+        if self.settings.start_share:
+            record = {**record, "start_share": self.settings.start_share}
         write_model(folder, self.prima, model_card("clip", record), text, dtype=dtype)
 
     def _first_batch(self) -> StudyBatch:
