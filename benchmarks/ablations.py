@@ -54,7 +54,7 @@ def main() -> None:
                 "name": '"muon"',
                 "workers": chosen.workers,
                 "warmup": min(40, steps // 2),
-                "every": 1000,
+                "every": 250,
             }
             path = output.with_suffix(".toml")
             path.parent.mkdir(exist_ok=True)
