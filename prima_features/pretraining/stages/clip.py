@@ -95,9 +95,11 @@ class ClipStage(Stage[list[StudyBatch]]):
             tell_apart(self.prima, self._first_batch().to(accelerator.device))
         self.text.tower.to(accelerator.device)
         self.modules = {"prima": self.prima, "text": self.text.tower}
-        self._begun = {
-            name: snapshot(module) for name, module in self.modules.items() if settings.start_share
-        }
+        self._begun: dict[str, dict[str, Tensor]] = {}
+        if settings.start_share:  # of the parts that are `model`'s: new ones have nothing to keep
+            encoder = snapshot(self.prima)
+            taken = {name: encoder[name] for name in encoder if name.startswith(start.taken)}
+            self._begun = {"prima": taken, "text": snapshot(self.text.tower)}
         self.trained = [*self._image_parameters(), *self.text.tower.parameters()]
         self._words: Words | None = None
         if settings.words_weight:
