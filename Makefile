@@ -30,7 +30,7 @@ check: $(READY)
 	cd build && MYPYPATH=installed ../$(BIN)/mypy --config-file ../pyproject.toml
 
 # Trains prima-synth, a model of synthetic brains: an hour or two with a GPU and 16 cores, the most of it for the 13,500
-# studies that the stages make and the evaluation; on two cores without a GPU half a day. The same command goes on after
+# studies that the stages make and the evaluation; on two cores without a GPU some 15 hours. The same command goes on after
 # an interruption. PROCESSES is the number of GPUs where there are any; REAL a folder with scans of people, whose
 # sequences are told as well.
 SYNTH := runs/prima-synth

@@ -30,47 +30,56 @@ _Resume = Annotated[
         help="Go on from the newest checkpoint of the same run, or drop what an earlier run left.",
     ),
 ]
+_Export = Annotated[
+    bool,
+    typer.Option(
+        "--export",
+        help="Train no further: make the model of the newest checkpoint, or of the best if the settings say so.",
+    ),
+]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")]
 
 
 @app.command()
-def tokenizer(config: _Config, resume: _Resume = True, dry_run: _DryRun = False) -> None:
+def tokenizer(
+    config: _Config, resume: _Resume = True, export: _Export = False, dry_run: _DryRun = False
+) -> None:
     """Train the 3-D VQ-VAE on subvolumes."""
-    _run("tokenizer", config, resume, dry_run)
+    _run("tokenizer", config, resume, export, dry_run)
 
 
 @app.command()
-def names(config: _Config, resume: _Resume = True, dry_run: _DryRun = False) -> None:
+def names(config: _Config, resume: _Resume = True, export: _Export = False, dry_run: _DryRun = False) -> None:
     """Train the sequence-name encoder against images of one series."""
-    _run("names", config, resume, dry_run)
+    _run("names", config, resume, export, dry_run)
 
 
 @app.command()
-def clip(config: _Config, resume: _Resume = True, dry_run: _DryRun = False) -> None:
+def clip(config: _Config, resume: _Resume = True, export: _Export = False, dry_run: _DryRun = False) -> None:
     """Train sequence and study ViT and the text tower on studies and reports."""
-    _run("clip", config, resume, dry_run)
+    _run("clip", config, resume, export, dry_run)
 
 
 @app.command()
-def heads(config: _Config, resume: _Resume = True, dry_run: _DryRun = False) -> None:
+def heads(config: _Config, resume: _Resume = True, export: _Export = False, dry_run: _DryRun = False) -> None:
     """Train diagnosis, referral and priority heads on embeddings."""
-    _run("heads", config, resume, dry_run)
+    _run("heads", config, resume, export, dry_run)
 
 
-def _run(stage: str, config: Path, resume: bool, dry_run: bool) -> None:
+def _run(stage: str, config: Path, resume: bool, export: bool, dry_run: bool) -> None:
     if dry_run:
         _show_plan(stage, config)
         return
     from prima_features.pretraining.run import pretrain
 
     with _progress() as callbacks:
-        summary = pretrain(stage, config, fresh=not resume, callbacks=callbacks)
+        summary = pretrain(stage, config, fresh=not resume, train=not export, callbacks=callbacks)
     if not summary.is_main:
         return
     print_failures(summary.failures)
     for name, value in summary.measures.items():
         out.print(f"{escape(name)}: {value:.4g}")
-    begun = f", from step {summary.resumed_at} on" if summary.resumed_at else ""
+    begun = f", from step {summary.resumed_at} on" if summary.resumed_at and not export else ""
     skipped = f", {summary.skipped} of them skipped" if summary.skipped else ""
     best = (
         f"; the model is that of step {summary.exported}, the best"

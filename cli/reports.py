@@ -142,6 +142,10 @@ def summarize(
 
     chosen = method or ("endpoint" if endpoint else "rules")
     _check(chosen, endpoint, model)
+    if label_method and not labels:
+        raise UsageError("--label-method says who labels, and nothing is labelled: add --labels")
+    if rate is not None and chosen != "endpoint":
+        raise UsageError("--rate is of requests to a server: add --endpoint, or leave it out")
     label_method = label_method or ("rules" if chosen == "rules" else "model")
     options = Options(max_items, keep_normal, label_method if labels else None, unmentioned)
     reports = read_reports(table, id_column, report_column)[:limit]

@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from prima_features.cli.arguments import split_values
 from prima_features.cli.console import err, out, table
 from prima_features.errors import UsageError
 
@@ -39,7 +40,8 @@ def synth(
         typer.Option(
             "--condition",
             metavar="NAME",
-            help="Only subjects with this diagnosis, such as control, dementia, glioma; may be repeated.",
+            help="Only subjects with this diagnosis, such as control, dementia, glioma; several with spaces, "
+            "commas or repeats.",
         ),
     ] = None,
     preview: Annotated[
@@ -57,7 +59,7 @@ def synth(
     from prima_features.synthetic import CONDITIONS
     from prima_features.synthetic.output.run import CohortOptions, make_cohort
 
-    chosen = tuple(conditions or ())
+    chosen = split_values(conditions)
     if unknown := [name for name in chosen if name not in CONDITIONS]:
         raise UsageError(f"--condition {unknown[0]}: there is none; there are {', '.join(CONDITIONS)}")
     options = CohortOptions(subjects, seed, format, settings, str(pick_device(device)), preview, chosen)

@@ -117,9 +117,9 @@ def _cohort(
 ) -> Cohort:
     accelerator, data = place.accelerator, settings.data
     with accelerator.main_process_first():  # which writes down whom pseudonyms stand for
-        # Brains need operations that other accelerators lack.
-        device = str(accelerator.device) if accelerator.device.type == "cuda" else "cpu"
-        source, failures = open_source(data, settings.seed, place.folder, reports_of(data), device=device)
+        source, failures = open_source(
+            data, settings.seed, place.folder, reports_of(data), device=str(accelerator.device)
+        )
     check_before_filling(settings, begun, source, failures)
     return fill_cohort(Filler(source, cache, make), accelerator, failures, place.on_study, data.workers)
 

@@ -118,6 +118,8 @@ class Loop:
                     measures["seconds"] = time.monotonic() - started
                     self._after_step(measures)
                     started, measured = time.monotonic(), []
+        if self.accelerator.is_main_process:
+            self.recorder.close()
         return self.progress
 
     def finish(self) -> Progress:
@@ -176,9 +178,13 @@ class Loop:
         result = self.stage.validate()
         progress = self.progress
         progress.measures = dict(result.measures)
-        is_best = result.score is not None and (progress.best is None or result.score > progress.best)
+        score = result.score
+        # Nothing is better than a score that is not a number, so that such a one must not become the best.
+        is_best = (
+            score is not None and math.isfinite(score) and (progress.best is None or score > progress.best)
+        )
         if is_best:
-            progress.best = result.score
+            progress.best = score
         if self.accelerator.is_main_process:
             self.recorder.validation(progress.step, result)
             if is_best:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from prima_features.embedding.records import Failure
-from prima_features.errors import NothingUsableError
+from prima_features.errors import NothingUsableError, UsageError
 from prima_features.pretraining.groups import UNITS, grouped, keys_of
 from prima_features.pretraining.optimiser import check_optimiser
 from prima_features.pretraining.records import Source
@@ -36,13 +36,19 @@ def check_before_filling(
 
     Raises:
         NothingUsableError: the source has no study.
-        UsageError: all are held out, there are too few for a batch, no text tower fits, or this torch lacks the
-            optimiser.
+        UsageError: all are held out, or none and the best is asked for; there are too few for a batch; no text tower
+            fits, or not the tokenizer of the model that the stage starts from; or this torch lacks the optimiser.
     """
     check_optimiser(settings.optimiser)
+    if not isinstance(settings, TokenizerTraining):
+        _check_tokenizer(begun)
     if not len(source):
         raise NothingUsableError("No study can be trained on: none is left of the source", failures)
-    train, _ = split_studies(source, settings.data.validation, settings.seed)
+    train, held_out = split_studies(source, settings.data.validation, settings.seed)
+    if settings.export == "best" and not held_out:
+        raise UsageError(
+            "export is 'best', and no study is held out to tell by: raise data.validation, or export the last"
+        )
     if isinstance(settings, NamesTraining):
         names = {series.name for study in train for series in study.series if is_named(series.name)}
         check_batch(names, settings.batch, "names of series")
@@ -55,3 +61,14 @@ def check_before_filling(
         together = settings.together
         keys = keys_of(grouped(train, together), bool(settings.data.synthetic))
         check_batch(keys, settings.batch // together, UNITS[together])
+
+
+def _check_tokenizer(begun: Start) -> None:
+    """Later stages do not train the tokenizer, so that one of other sizes would stay as random as it began."""
+    assert begun.base is not None
+    if "tokenizer." not in begun.taken:
+        key = "tokenizer" if begun.base.tokenizer != begun.config.tokenizer else "preprocessing"
+        raise UsageError(
+            f"network.{key} is not that of the model to start from, and this stage does not train tokenizers: leave "
+            "it out, or train one with it first (prima pretrain tokenizer)"
+        )

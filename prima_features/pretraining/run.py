@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -80,7 +79,9 @@ def read_stage(stage: str, path: Path) -> Training:
     return settings
 
 
-def pretrain(stage: str, path: Path, *, fresh: bool = False, callbacks: Callbacks = Callbacks()) -> Summary:
+def pretrain(
+    stage: str, path: Path, *, fresh: bool = False, train: bool = True, callbacks: Callbacks = Callbacks()
+) -> Summary:
     """Train one stage, going on from the newest checkpoint of the same run if there is one.
 
     Started by `torchrun` or `accelerate launch` it runs in several processes, each with its share of every batch.
@@ -89,19 +90,23 @@ def pretrain(stage: str, path: Path, *, fresh: bool = False, callbacks: Callback
         stage: `tokenizer`, `names`, `clip` or `heads`.
         path: the settings, a TOML file (docs/pretraining.md).
         fresh: drop an earlier run's checkpoints, log and vocabulary.
+        train: false takes no further step and makes the model of the newest checkpoint.
         callbacks: for a progress display.
 
     Raises:
-        UsageError: settings, data or model are wrong, or the output holds a run with other settings.
+        UsageError: settings, data or model are wrong, the output holds a run with other settings, or there is no
+            checkpoint to make a model of.
         NothingUsableError: there is nothing to train on.
         DivergedError: too many steps had no finite loss or gradient.
         OutputError: the disk is full.
     """
     settings = read_stage(stage, path)
     folder = settings.output / TRAINING
+    if fresh and not train:
+        raise UsageError("--fresh drops what --export makes the model of: leave one of them out")
     with _session(settings, folder) as accelerator:
         check_processes(settings, accelerator.num_processes)
-        return _train(settings, folder, accelerator, fresh, callbacks)
+        return _train(settings, folder, accelerator, fresh, train, callbacks)
 
 
 def check_processes(settings: Training, processes: int) -> None:
@@ -123,7 +128,12 @@ def _check_earlier(checkpoints: Checkpoints, settings: Training, folder: Path) -
 
 
 def _train(
-    settings: Training, folder: Path, accelerator: Accelerator, fresh: bool, callbacks: Callbacks
+    settings: Training,
+    folder: Path,
+    accelerator: Accelerator,
+    fresh: bool,
+    train: bool,
+    callbacks: Callbacks,
 ) -> Summary:
     from prima_features.pretraining.build import Workplace, build_stage
     from prima_features.pretraining.checkpoint import Checkpoints
@@ -133,6 +143,8 @@ def _train(
     is_main = accelerator.is_main_process
     checkpoints = Checkpoints(folder / CHECKPOINTS, settings.checkpoint.keep)
     recorder = Recorder(folder, settings.log, accelerator)
+    if not train and not checkpoints.paths():
+        raise UsageError(f"{folder} has no checkpoint to make a model of: train first, without --export")
     if is_main:
         _make_folder(folder)
         checkpoints.sweep()
@@ -147,17 +159,18 @@ def _train(
     loop.resume()
     resumed_at = loop.progress.step
     accelerator.wait_for_everyone()
-    if is_main:
+    if is_main and train:
         callbacks.on_start(resumed_at, settings.steps)
-    progress = loop.run()
+    progress = loop.run() if train else loop.progress
     exported = loop.finish()
     if is_main:
         steps = str(progress.step)
         if exported.step < progress.step:
             steps = f"{exported.step}, the best of {progress.step}"
+        if progress.step < settings.steps:
+            steps += f"; {settings.steps} were planned"
         record = {"steps": steps, "batch": settings.batch, **built.counts, **exported.measures}
         built.export(settings.output, record)
-        recorder.close()
     accelerator.wait_for_everyone()
     return Summary(
         settings.output,
@@ -183,11 +196,11 @@ def _quiet(done: int, total: int) -> None:
 
 
 def _on_cpu(settings: Training) -> bool:
-    """Several processes without a GPU have to be told so: else each takes itself for the only one."""
+    """Where there is no CUDA it has to be told so: else of several processes each takes itself for the only one, and
+    one alone takes accelerators that lack operations which training needs."""
     import torch
 
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    return settings.device == "cpu" or (several and not torch.cuda.is_available())
+    return settings.device == "cpu" or not torch.cuda.is_available()
 
 
 @contextmanager

@@ -216,6 +216,18 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     assert -distance == run.progress.best
 
 
+def test_a_score_that_is_no_number_is_not_the_best(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, export="best")
+    run = loop(tmp_path, chosen)
+    with torch.no_grad():
+        run.stage.line.weight[0, 0] = torch.nan
+    run._validate()
+    assert run.progress.best is None and not (tmp_path / "checkpoints" / "best.pt").exists()
+    run.stage.line.reset_parameters()
+    run.run()
+    assert load(tmp_path / "checkpoints" / "best.pt")["progress"]["best"] == run.progress.best < 0
+
+
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     loop(tmp_path, settings(tmp_path)).run()
     newest = tmp_path / "checkpoints" / "step-00000008.pt"

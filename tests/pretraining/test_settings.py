@@ -148,6 +148,8 @@ def test_contradictions_and_gaps_are_named(write: Write, text: str, told: str) -
         (TokenizerTraining, "data.synthetic_seed", "-3", "must be 0 or more, not -3"),
         (TokenizerTraining, "data.min_slices", "9", "belongs to source, and synthetic is given"),
         (TokenizerTraining, "network.text", "{dim = 8}", "belongs to the clip stage"),
+        (TokenizerTraining, "data.token_share", "0.5", "is of the latents that later stages cache"),
+        (TokenizerTraining, "revive_below", "0.5", "needs revive_every, which is 0"),
         (NamesTraining, "network.text", "{dim = 8}", "belongs to the clip stage"),
         (NamesTraining, "batch", "1", "must be 2 or more, not 1"),
         (NamesTraining, "tower.depth", "0", "must be 1 or more, not 0"),

@@ -280,6 +280,33 @@ def test_half_precision_trains_close_to_single(
     assert single == pytest.approx(half, rel=0.03)
 
 
+def test_a_run_that_was_stopped_gives_a_model_and_can_go_on(
+    bids: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tokenizer_settings(bids, tables=f"[checkpoint]\nevery = 1\nkeep = 9\n{QUIET}"))
+    output = tmp_path / "run"
+    assert run("pretrain", "tokenizer", path, "--export") == 2
+    assert "has no checkpoint to make a model of" in " ".join(capsys.readouterr().err.split())
+    assert not output.exists()
+    assert run("pretrain", "tokenizer", path) == 0
+    weights, told = (output / MODEL).read_bytes(), log(output)
+    checkpoints = output / "training" / "checkpoints"
+    for step in (3, 4):
+        (checkpoints / f"step-0000000{step}.pt").unlink()
+    assert run("pretrain", "tokenizer", path, "--export") == 0
+    assert f"{output}: 2 steps" in capsys.readouterr().out.replace("\n", "")
+    made, state = load_file(output / MODEL), torch.load(checkpoints / "step-00000002.pt", weights_only=True)
+    for name, tensor in state["modules"]["tokenizer"].items():
+        assert torch.equal(made[f"tokenizer.{name}"], tensor), name
+    assert "| steps | 2; 4 were planned |" in (output / "README.md").read_text()
+    assert verify(output)
+    assert log(output) == told, "it took no step"
+    assert run("pretrain", "tokenizer", path, "--export", "--fresh") == 2
+    assert "leave one of them out" in " ".join(capsys.readouterr().err.split())
+    assert run("pretrain", "tokenizer", path) == 0
+    assert (output / MODEL).read_bytes() == weights
+
+
 def test_other_settings_need_another_output_or_a_fresh_start(
     bids: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -328,6 +355,14 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(
         (("vocab_size", "vocab"), 2, "unknown key network.text.vocab; did you mean vocab_size?"),
         (("[network.text]", "[network.study]\nout_dim = 7\n[network.heads]"), 2, "network.heads cannot be set"),
         (("[network.contrast]", "[network.names.sequence]\nout_dim = 5\n[network.contrast]"), 2, "out_dim is 5"),
+        (
+            ("[network.contrast]", "[network.tokenizer]\ncodes = 8\n[network.contrast]"), 2,
+            "network.tokenizer is not that of the model to start from",
+        ),
+        (
+            ("[network.contrast]", "[network.preprocessing]\nstart_percent = 3\n[network.contrast]"), 2,
+            "network.preprocessing is not that of the model to start from",
+        ),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_told_in_one_sentence(
@@ -344,6 +379,15 @@ def test_what_cannot_be_is_told_in_one_sentence(
         assert len(error) == 1 and told in error[0]
         assert "studies read" not in printed, "it was told after the scans were read, which can take hours"
     assert not (path.parent / "cache").exists()
+
+
+def test_the_best_needs_studies_to_tell_it_by(
+    bids: Path, write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tokenizer_settings(bids, more='export = "best"').replace("[data]", "[data]\nvalidation = 0.0")
+    assert run("pretrain", "tokenizer", write(text)) == 2
+    assert "export is 'best', and no study is held out" in " ".join(capsys.readouterr().err.split())
+    assert run("pretrain", "tokenizer", write(text.replace('"best"', '"last"'))) == 0
 
 
 @pytest.mark.parametrize("options", [["--dry-run"], []])

@@ -200,6 +200,8 @@ WRONG = {
     "method endpoint without one": (["{table}", "{out}", "--method", "endpoint"], "--endpoint"),
     "transformers without model": (["{table}", "{out}", "--method", "transformers"], "--model"),
     "model with rules": (["{table}", "{out}", "--model", "m"], "--method transformers"),
+    "who labels, and no labels": (["{table}", "{out}", "--label-method", "rules"], "add --labels"),
+    "rate with rules": (["{table}", "{out}", "--rate", "30"], "--rate is of requests to a server"),
     "labels by no model": (["{table}", "{out}", "--labels", "--label-method", "model"], "need one"),
     "key not set": (
         [

@@ -36,9 +36,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def digests(folder: Path) -> dict[str, str]:
     """Of each file, so that a failure names the files that differ."""
     return {
-        str(file.relative_to(folder)): sha256(file)
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
+        str(file.relative_to(folder)): sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()
     }
 
 
@@ -172,6 +170,10 @@ def test_a_cohort_can_be_of_some_diagnoses_only(tmp_path: Path, capsys: pytest.C
     folder = str(tmp_path / "out")
     assert main(["synth", folder, "--subjects", "1", "--condition", "glioma"]) == 0
     assert [row["diagnosis"] for row in rows(tmp_path / "out" / "participants.tsv")] == ["glioma"]
+    several = ["synth", "--condition", "control,dementia", "glioma", str(tmp_path / "several")]
+    assert main([*several, "--subjects", "1"]) == 0
+    (row,) = rows(tmp_path / "several" / "participants.tsv")
+    assert row["diagnosis"] == draw_subject(0, 0, among=("control", "dementia", "glioma")).condition
     capsys.readouterr()
     assert main(["synth", str(tmp_path / "other"), "--condition", "gliomas"]) == 2
     told = capsys.readouterr().err

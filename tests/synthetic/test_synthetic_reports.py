@@ -5,7 +5,7 @@ import pytest
 from prima_features.reports import label
 from prima_features.reports.rules import findings
 from prima_features.synthetic import CONDITIONS, draw_acquisitions, draw_subject
-from prima_features.synthetic.report import write_report
+from prima_features.synthetic.report import phrases, write_report
 from prima_features.synthetic.report.write import ATROPHY_MM, HYPERINTENSITY_ML, has_mass_effect
 
 EXPECTED = {
@@ -89,6 +89,21 @@ def test_hyperintensities_and_atrophy_are_told_from_their_thresholds_on() -> Non
         for age in (20.0, 90.0):
             shrunken = draw_subject(4, index, condition="control", age=age).sulcal_mm >= ATROPHY_MM[0]
             assert labels_of(report_of("control", index, age=age))["structural_cerebral_atrophy"] == shrunken
+
+
+def test_what_is_told_of_ventricles_and_sulci_agrees() -> None:
+    widths = set()
+    for index in range(300):
+        for condition in ("control", "dementia"):
+            report = report_of(condition, index)
+            wide = "generous ventricles" in report or "large ventricles" in report
+            prominent = "Sulci and ventricles are prominent" in report
+            normal = any(sentence in report for sentence in phrases.NORMAL_VENTRICLES)
+            assert not (wide and normal) and (wide or not prominent), report
+            if "Hippocampal and cerebral atrophy" in report:
+                assert draw_subject(4, index, condition=condition).sulcal_mm >= ATROPHY_MM[0], report
+            widths |= {(wide, prominent, normal)}
+    assert len(widths) == 4, widths
 
 
 def test_midline_shift_and_mass_effect_are_told_where_they_are() -> None:

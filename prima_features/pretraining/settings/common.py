@@ -119,7 +119,7 @@ class Training:
     accumulation: int = 1
     """Batches whose gradients are averaged for one update."""
     device: Literal["auto", "cpu"] = "auto"
-    """`auto` is each process's GPU where there is one."""
+    """`auto` is each process's CUDA GPU where there is one, else the CPU."""
     precision: Literal["no", "bf16"] = "no"
     """`bf16` computes in bfloat16 what bears it (autocast); weights and losses stay float32."""
     prefetch: int = 2

@@ -60,6 +60,13 @@ class TokenizerTraining(NetworkTraining):
         _check_no_text(self.network)
         if self.revive_every < 0 or self.revive_below <= 0:
             raise ValueError("revive_every must be 0 or more, and revive_below above 0")
+        if not self.revive_every and self.revive_below != type(self).revive_below:
+            raise ValueError("revive_below needs revive_every, which is 0: give both, or leave both out")
+        if self.data.token_share < 1:
+            raise ValueError(
+                "data.token_share is of the latents that later stages cache, and the tokenizer learns from all "
+                "subvolumes: leave it out"
+            )
 
 
 @dataclass(frozen=True)

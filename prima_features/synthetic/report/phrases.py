@@ -8,18 +8,27 @@ VENTRICLES = ("slender ventricles", "ventricles of average width", "generous ven
 PATIENT = ("The brain is that of a {patient}.", "The patient is a {patient}.", "Brain of a {patient}.")
 WHO = "{age}-year-old {person} in {their} {decade} decade with {ventricles}"
 DECADES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
-WORDING = 3
+WORDING = 4
 """Raised when reports of the same study change, so that what was kept of them is made again."""
 NORMAL_VENTRICLES = (
     "The ventricles and sulci are normal in size and configuration.",
     "Ventricles and sulci are within normal limits for age.",
     "The ventricular system is normal in caliber.",
 )
+NORMAL_SULCI = (
+    "The sulci are normal in width.",
+    "Cortical sulci are within normal limits for age.",
+)
+"""Where the ventricles are told to be wide."""
 ATROPHY = (
     "There is {degree} generalized cerebral volume loss with prominence of the sulci.",
     "{Degree} diffuse cerebral atrophy.",
+)
+ATROPHY_WIDE = (
+    *ATROPHY,
     "Sulci and ventricles are prominent, in keeping with {degree} cerebral volume loss.",
 )
+"""Where the ventricles are wide too."""
 HIPPOCAMPAL = (
     "There is disproportionate volume loss of both hippocampi with widening of the temporal horns.",
     "Bilateral hippocampal atrophy with prominent temporal horns, out of proportion to the rest of the brain.",
@@ -232,10 +241,12 @@ IMPRESSIONS: dict[str, tuple[str, ...]] = {
 NOTHING_ACUTE = "No acute intracranial abnormality"
 NORMAL = ("Normal MRI of the brain", NOTHING_ACUTE, "Unremarkable brain MRI")
 NORMAL_PATIENT = "{normal} in a {patient}."
-DEMENTIA = (
+DEMENTIA = ("Disproportionate hippocampal atrophy; Alzheimer's disease should be considered.",)
+DEMENTIA_ATROPHY = (
     "Hippocampal and cerebral atrophy, a pattern that can be seen in Alzheimer's disease.",
-    "Disproportionate hippocampal atrophy; Alzheimer's disease should be considered.",
+    *DEMENTIA,
 )
+"""Where the sulci are wide too."""
 HYDROCEPHALUS = (
     "Hydrocephalus.",
     "Ventriculomegaly out of proportion to the sulci, in keeping with hydrocephalus.",

@@ -150,12 +150,14 @@ def _fluid_spaces(subject: Subject, rng: np.random.Generator) -> list[str]:
     if subject.condition == "hydrocephalus":
         return [_pick(rng, phrases.WIDE_VENTRICLES)]
     degree = _grade(subject.sulcal_mm, ATROPHY_MM)
+    wide = subject.ventricle_ratio >= VENTRICLE_RATIOS[1]
     told = []
     if degree:
         name = _DEGREES[degree - 1]
-        told.append(_pick(rng, phrases.ATROPHY).format(degree=name, Degree=_capital(name)))
+        atrophy = phrases.ATROPHY_WIDE if wide else phrases.ATROPHY
+        told.append(_pick(rng, atrophy).format(degree=name, Degree=_capital(name)))
     elif not (has_mass_effect(subject) or subject.ventricle_asymmetry or subject.condition == "colloid_cyst"):
-        told.append(_pick(rng, phrases.NORMAL_VENTRICLES))
+        told.append(_pick(rng, phrases.NORMAL_SULCI if wide else phrases.NORMAL_VENTRICLES))
     if subject.condition == "dementia":
         told.append(_pick(rng, phrases.HIPPOCAMPAL))
     return told
@@ -212,9 +214,10 @@ def _impression(subject: Subject, truth: Mapping[str, float], rng: np.random.Gen
         lines.append(f"Mass effect with {round(abs(truth['midline_shift_mm']))} mm midline shift.")
     if subject.condition == "hydrocephalus":
         lines.append(_pick(rng, phrases.HYDROCEPHALUS))
+    degree = _grade(subject.sulcal_mm, ATROPHY_MM)
     if subject.condition == "dementia":
-        lines.append(_pick(rng, phrases.DEMENTIA))
-    elif subject.condition != "hydrocephalus" and (degree := _grade(subject.sulcal_mm, ATROPHY_MM)):
+        lines.append(_pick(rng, phrases.DEMENTIA_ATROPHY if degree else phrases.DEMENTIA))
+    elif degree and subject.condition != "hydrocephalus":
         lines.append(_pick(rng, phrases.VOLUME_LOSS).format(Degree=_capital(_DEGREES[degree - 1])))
     degree = _grade(truth["wmh_ml"], HYPERINTENSITY_ML)
     if degree and subject.condition not in ("multiple_sclerosis", "hydrocephalus"):
