@@ -58,7 +58,9 @@ from prima_features.synthetic import (
 )
 from prima_features.synthetic.acquisition import SEQUENCES
 from prima_features.synthetic.output.table import row
+from prima_features.synthetic.render import IMAGES
 from prima_features.synthetic.report import write_report
+from prima_features.synthetic.report.phrases import WORDING
 from prima_features.tokens import Subvolumes, cut
 from prima_features.volumes import Volume, read_volume
 from prima_features.weights.text import load_text
@@ -176,12 +178,14 @@ class SeriesLatents:
 
 def one_study(setup: Setup, index: int) -> dict[str, Any]:
     """One study's truth, findings and vectors."""
-    path = setup.work / f"{setup.settings}-{setup.seed}-{index:05d}.npz"
+    path = setup.work / f"{setup.settings}-{setup.seed}-{index:05d}-{IMAGES}-{WORDING}.npz"
     kept = dict(np.load(path, allow_pickle=False)) if path.is_file() else {}
+    twice = index < setup.pairs
     missing = tuple(
         (name, place)
         for name, place in setup.models
         if str(kept.get(f"{name}/of")) != _of(setup, name, place)
+        or (twice and f"again/{name}/study" not in kept)
     )
     if kept and not missing:
         return kept
@@ -189,14 +193,16 @@ def one_study(setup: Setup, index: int) -> dict[str, Any]:
     anatomy = cache(partial(build_anatomy, subject))
     scans = draw_acquisitions(setup.seed, index, subject.site, settings=setup.settings)
     series = cache(lambda: cut_all(subject, scans, anatomy()))
-    made: dict[str, Any] = {**kept, "sequences": np.array([scan.sequence for scan in scans])}
+    stale = {f"again/{name}/study" for name, _ in missing}  # of another model
+    made: dict[str, Any] = {key: value for key, value in kept.items() if key not in stale}
+    made |= {"sequences": np.array([scan.sequence for scan in scans])}
     if not kept:
         truth = measure(anatomy())
         made["row"] = json.dumps(row(subject, truth, scans, setup.settings, subject.id))
         made["findings"] = json.dumps(findings(write_report(subject, truth, scans)))
         made["intensities"] = intensities(scans, [volume for volume, _ in series()])
     made |= encoded(setup, missing, scans, Kept(path.with_suffix(""), series))
-    if index < setup.pairs:
+    if twice:
         again = draw_acquisitions(setup.seed + 1, index, subject.site, settings=setup.settings)
         other = Kept(path.with_name(f"{path.stem}-again"), lambda: cut_all(subject, again, anatomy()))
         vectors_again = encoded(setup, missing, again, other)

@@ -83,7 +83,7 @@ def _run(stage: str, config: Path, resume: bool, export: bool, dry_run: bool) ->
     skipped = f", {summary.skipped} of them skipped" if summary.skipped else ""
     best = (
         f"; the model is that of step {summary.exported}, the best"
-        if summary.exported < summary.steps
+        if summary.exported != summary.steps
         else ""
     )
     out.print(f"[bold]{escape(str(summary.output))}[/]: {summary.steps} steps{begun}{skipped}{best}")

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from prima_features.cli.arguments import split_values
 from prima_features.cli.console import err, out, table
+from prima_features.cli.signals import stopping_on_signals
 from prima_features.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def synth(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
     subjects: Annotated[int, typer.Option("--subjects", min=1, help="How many, one study each.")] = 10,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="One seed gives one cohort, to the byte.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="One seed gives one cohort.")] = 0,
     format: Annotated[
         Literal["bids", "dicom"],
         typer.Option("--format", help="BIDS with NIfTI, or DICOM, one file a slice."),
@@ -63,8 +64,8 @@ def synth(
     if unknown := [name for name in chosen if name not in CONDITIONS]:
         raise UsageError(f"--condition {unknown[0]}: there is none; there are {', '.join(CONDITIONS)}")
     options = CohortOptions(subjects, seed, format, settings, str(pick_device(device)), preview, chosen)
-    with _progress(subjects) as on_study:
-        made = make_cohort(output, options, workers, on_study)
+    with _progress(subjects) as on_study, stopping_on_signals() as stopping:
+        made = make_cohort(output, options, workers, on_study, stopping)
     _print_made(made)
     series = sum(int(study.row["n_series"]) for study in made)
     out.print(f"[bold]{escape(str(output))}[/]: {len(made)} synthetic studies with {series} series")

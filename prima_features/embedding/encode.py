@@ -70,7 +70,7 @@ def _encode_or_split(
             alone = (_encode_or_split(network, [one], times, keep_tokens, check) for one in studies)
             return [result for results in alone for result in results]
         only = studies[0]
-        failure = failure_of(only.study, None, "encode", error)
+        failure = failure_of(only.study.id, "", "encode", error)
         return [FailedStudy(only.study.id, (*only.failures, failure))]
 
 

@@ -106,7 +106,7 @@ class StudyReader:
                 series.append(prepare_series(one, self.preprocessing, self.options, self.pictures))
             except Exception as error:
                 check_disk(error, one.files)
-                failures.append(failure_of(study, one, "read", error))
+                failures.append(failure_of(study.id, one.stored_name, "read", error))
         return PreparedStudy(study, tuple(series), tuple(failures), time.monotonic() - began)
 
 

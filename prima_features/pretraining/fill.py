@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,14 +18,13 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from prima_features.embedding.failures import failure_of
 from prima_features.embedding.records import Failure
-from prima_features.errors import NothingUsableError, OutputError, SeriesError
+from prima_features.errors import NothingUsableError, OutputError, SourceError
 from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.cohort import CachedSeries, CachedStudy, Cohort
 from prima_features.pretraining.cpus import share_of_cpus
 from prima_features.pretraining.records import RawSeries, RawStudy, Source
-
-logger = logging.getLogger(__name__)
 
 Make = Callable[[RawSeries], Mapping[str, Tensor]]
 """Computes what is cached of a series; raises SeriesError where it cannot be used."""
@@ -53,6 +53,7 @@ class Filler:
 
         Raises:
             OutputError: the cache cannot be written, or the GPU's memory does not do.
+            SourceError: the disk with the scans does not answer any more.
         """
         return Filled(number, *_fill_study(self.source[number], self.cache, self.make))
 
@@ -78,6 +79,7 @@ def fill_cohort(
     Raises:
         NothingUsableError: no series is usable.
         OutputError: the cache cannot be written, the GPU's memory does not do, or a worker ended early.
+        SourceError: the disk with the scans does not answer any more.
     """
     total, step = len(filler.source), accelerator.num_processes
     numbers = range(accelerator.process_index, total, step)
@@ -97,7 +99,8 @@ def fill_cohort(
 def _in_workers(filler: Filler, numbers: Sequence[int], workers: int) -> Iterator[Filled]:
     """What comes of each study, as it is done."""
     level = logging.getLogger().getEffectiveLevel()
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (filler, level))
+    # Pickled here: handed over as it is, the network would move into shared memory, of which containers have little.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (pickle.dumps(filler), level))
     try:
         for future in as_completed([pool.submit(_work, number) for number in numbers]):
             yield future.result()
@@ -115,9 +118,9 @@ _filler: Filler
 """Of a worker."""
 
 
-def _begin(filler: Filler, level: int) -> None:
+def _begin(filler: bytes, level: int) -> None:
     global _filler
-    _filler = filler
+    _filler = pickle.loads(filler)
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
     torch.set_num_threads(1)  # the workers share the CPUs
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started them ends them
@@ -143,18 +146,15 @@ def _fill_study(study: RawStudy, cache: Cache, make: Make) -> tuple[CachedStudy 
             if cache.load(entry) is None:
                 cache.save(entry, make(one))
             series.append(CachedSeries(one.name, entry))
-        except SeriesError as error:
-            failures.append(Failure(study.id, one.stored_name, "read", str(error), error.hint))
+        except (OutputError, SourceError):
+            raise
         except torch.OutOfMemoryError as error:  # no fault of the series, which another time would be there
             raise OutputError(
                 "The GPU's memory is full: set fewer data.workers, or free it; the same command goes on from what "
                 "is cached"
             ) from error
-        except (RuntimeError, ValueError, ArithmeticError) as error:
-            # Another library's message may quote a path, and a DICOM path a patient's name.
-            logger.debug("%s failed", study.id, exc_info=error)
-            reason = f"unexpected {type(error).__name__}"
-            failures.append(Failure(study.id, one.stored_name, "read", reason, "see it with --debug"))
+        except Exception as error:
+            failures.append(failure_of(study.id, one.stored_name, "read", error))
     if not series:
         return None, tuple(failures)
     made = CachedStudy(

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prima_features.embedding.disk import output_errors
+
 
 class History:
     """The log of a run. Lines have `step` and either the measures of a step or, with `validation`, those of one.
@@ -20,8 +22,12 @@ class History:
         self.path = path
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Append a line, at once on disk. A number that is not finite becomes null, which JSON can say."""
-        with self.path.open("a", encoding="utf-8") as file:
+        """Append a line, at once on disk. A number that is not finite becomes null, which JSON can say.
+
+        Raises:
+            OutputError: the disk is full, or the folder went away.
+        """
+        with output_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(_plain(record)) + "\n")
 
     def read(self) -> list[dict[str, Any]]:
@@ -37,11 +43,16 @@ class History:
         return records
 
     def rewind(self, step: int) -> None:
-        """Drop what was measured after `step` steps, since a resumed run measures it again."""
+        """Drop what was measured after `step` steps, since a resumed run measures it again.
+
+        Raises:
+            OutputError: as `add`.
+        """
         kept = [record for record in self.read() if record["step"] <= step]
         temporary = self.path.with_name(f".{self.path.name}.tmp")
-        temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-        temporary.replace(self.path)
+        with output_errors(self.path):
+            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+            temporary.replace(self.path)
 
 
 def _plain(value: Any) -> Any:

@@ -79,9 +79,9 @@ def read_labelled(settings: Labels, model: Path) -> LabelledStudies:
     table = read_table(settings.labels)
     _check_columns(settings, list(table.columns))
     if (twice := table[settings.id_column].duplicated()).any():
-        raise UsageError(
-            f"{settings.labels} has more than one row of {table[settings.id_column][twice].iloc[0]}"
-        )
+        # Not whose: ids can name a patient, which nothing that is printed does.
+        row = 2 + int(np.flatnonzero(twice)[0])
+        raise UsageError(f"{settings.labels}, row {row}: a second row of its study; keep one")
     rows = {id: number for number, id in enumerate(table[settings.id_column].str.strip())}
     found = [number for number, id in enumerate(file.studies["id"]) if id in rows]
     if not found:

@@ -132,7 +132,8 @@ class Loop:
         if self.settings.export == "best" and (state := self.checkpoints.best()) is not None:
             self._restore(state["modules"])
             chosen = Progress(**state["progress"])
-        if self.stage.finish():
+        measured = self.settings.export == "best" or chosen.step == self.settings.steps
+        if self.stage.finish() or not measured:
             chosen = replace(chosen, measures=dict(self.stage.validate().measures))
         return chosen
 

@@ -24,11 +24,14 @@ def make_plan(stage: str, path: Path) -> dict[str, Any]:
     Raises:
         UsageError, NothingUsableError: what the run itself would raise before it reads the first scan.
     """
-    from prima_features.pretraining.run import read_stage
+    from prima_features.pretraining.checkpoint import Checkpoints
+    from prima_features.pretraining.run import check_earlier, read_stage
 
     settings = read_stage(stage, path)
     folder = settings.output / TRAINING
-    checkpoints = sorted((folder / CHECKPOINTS).glob("step-*.pt"))
+    checkpoints = Checkpoints(folder / CHECKPOINTS, settings.checkpoint.keep)
+    check_earlier(checkpoints, settings)
+    paths = checkpoints.paths()
     return {
         "stage": stage,
         **(_heads(settings) if isinstance(settings, HeadsTraining) else _studies(settings, folder)),
@@ -37,7 +40,7 @@ def make_plan(stage: str, path: Path) -> dict[str, Any]:
         "batches a step": settings.accumulation,
         "optimiser": f"{settings.optimiser.name}, learning rate {settings.optimiser.lr:g}",
         "output": settings.output,
-        "newest checkpoint": checkpoints[-1].stem if checkpoints else "none",
+        "newest checkpoint": paths[-1].stem if paths else "none",
     }
 
 

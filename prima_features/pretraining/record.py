@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prima_features.embedding.disk import output_errors
 from prima_features.pretraining.history import History
 from prima_features.pretraining.plots import draw_history, save_picture
 from prima_features.pretraining.settings import Log
@@ -52,10 +53,11 @@ class Recorder:
             self._accelerator.get_tracker("tensorboard").log_images(images, step, dataformats="NHWC")
         if self._settings.plots:
             plots = self.folder / "plots"
-            plots.mkdir(exist_ok=True)
-            for name, picture in result.pictures.items():
-                save_picture(picture, plots / f"{name}.png")
-            draw_history(self.history.read(), plots)
+            with output_errors(plots):
+                plots.mkdir(exist_ok=True)
+                for name, picture in result.pictures.items():
+                    save_picture(picture, plots / f"{name}.png")
+                draw_history(self.history.read(), plots)
 
     def close(self) -> None:
         """Finish TensorBoard's file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ def check_settings(record: str, settings: Training, folder: Path) -> None:
         UsageError: with each setting that differs.
     """
     old, new = json.loads(record), json.loads(settings_record(settings))
+    # A setting that a later release has brought had its default before.
+    old = {key: _default(settings, key) for key in new} | old
     changed = [
         f"{key} was {old.get(key)!r} and is {new.get(key)!r}"
         for key in sorted(old.keys() | new.keys())
@@ -58,6 +60,16 @@ def check_data(recorded: str, digest: str, folder: Path) -> None:
     """
     if recorded != digest:
         raise _other_run(folder, "the studies, or the model it starts from, are others")
+
+
+def _default(settings: Any, key: str) -> Any:
+    """The default of a setting; None where it has none, as the sizes in `network`."""
+    first, _, rest = key.partition(".")
+    if rest:
+        return _default(getattr(settings, first), rest) if is_dataclass(settings) else None
+    known = {field.name: field.default for field in fields(settings)} if is_dataclass(settings) else {}
+    default = known.get(first, MISSING)
+    return None if default is MISSING else default
 
 
 def _other_run(folder: Path, what: str) -> UsageError:

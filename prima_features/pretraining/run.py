@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.util import find_spec
 from multiprocessing import get_all_start_methods
 from pathlib import Path
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from prima_features.pretraining.checkpoint import Checkpoints
+
+
+_PATIENCE = timedelta(days=1)
+"""How long processes wait for one that finds the scans, or reads more of them into the cache than the others."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +124,15 @@ def check_processes(settings: Training, processes: int) -> None:
         )
 
 
-def _check_earlier(checkpoints: Checkpoints, settings: Training, folder: Path) -> None:
-    """Refuse other settings than those of the run that is there before the cache is filled, which may take hours."""
+def check_earlier(checkpoints: Checkpoints, settings: Training) -> None:
+    """Raise UsageError where other settings than those of the run that is there are given.
+
+    It is asked before the cache is filled, which may take hours.
+    """
     from prima_features.pretraining.resume import check_settings
 
     if (state := checkpoints.latest()) is not None:
-        check_settings(state["settings"], settings, folder)
+        check_settings(state["settings"], settings, checkpoints.folder.parent)
 
 
 def _train(
@@ -153,7 +161,7 @@ def _train(
             recorder.history.path.unlink(missing_ok=True)
             shutil.rmtree(folder / VOCABULARY, ignore_errors=True)
     accelerator.wait_for_everyone()
-    _check_earlier(checkpoints, settings, folder)
+    check_earlier(checkpoints, settings)
     built = build_stage(settings, Workplace(folder, accelerator, callbacks.on_study if is_main else _quiet))
     loop = Loop(built, settings, accelerator, checkpoints, recorder, callbacks.on_step)
     loop.resume()
@@ -165,7 +173,7 @@ def _train(
     exported = loop.finish()
     if is_main:
         steps = str(progress.step)
-        if exported.step < progress.step:
+        if exported.step != progress.step:
             steps = f"{exported.step}, the best of {progress.step}"
         if progress.step < settings.steps:
             steps += f"; {settings.steps} were planned"
@@ -209,13 +217,14 @@ def _session(settings: Training, folder: Path) -> Iterator[Accelerator]:
     import torch.distributed as dist
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState, GradientState
-    from accelerate.utils import ProjectConfiguration
+    from accelerate.utils import InitProcessGroupKwargs, ProjectConfiguration
 
     grouped = dist.is_available() and dist.is_initialized()
     try:
         yield Accelerator(
             cpu=_on_cpu(settings),
             mixed_precision=settings.precision,
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
             gradient_accumulation_steps=settings.accumulation,
             log_with="tensorboard" if settings.log.tensorboard else None,
             project_config=ProjectConfiguration(str(folder), logging_dir=str(folder)),

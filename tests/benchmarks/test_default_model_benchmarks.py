@@ -10,6 +10,8 @@ from types import ModuleType
 import pytest
 
 from prima_features.pretraining.settings import ClipTraining, read_settings
+from prima_features.synthetic.render import IMAGES
+from prima_features.synthetic.report.phrases import WORDING
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -28,7 +30,9 @@ def test_the_model_is_measured_beside_what_has_learnt_nothing(tmp_path: Path) ->
     command += ["--studies", "10", "--pairs", "2", "--seed", "9100", "--settings", "usual"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     result = json.loads(done.stdout)
-    assert result["studies"] == 10 and len(list(tmp_path.glob("usual-9100-0000?.npz"))) == 10
+    assert (
+        result["studies"] == 10 and len(list(tmp_path.glob(f"usual-9100-0000?-{IMAGES}-{WORDING}.npz"))) == 10
+    )
     trained, untrained = result["trained"], result["untrained"]
     assert trained["probes"]["brain-age"]["n"] == 10
     assert "refused" in trained["probes"]["glioma-presence"], "so few studies hold too few of a class"

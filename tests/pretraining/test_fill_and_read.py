@@ -76,6 +76,18 @@ def test_workers_fill_the_cache_as_one_process_does(tmp_path: Path) -> None:
     assert seen == [(n, 6) for n in range(1, 7)] * 2
 
 
+def stumble(series: RawSeries) -> Mapping[str, Tensor]:
+    if series.name == "3":
+        raise KeyError("/data/Jane Doe")
+    return square(series)
+
+
+def test_an_error_that_nobody_foresaw_costs_one_series(tmp_path: Path) -> None:
+    cohort = fill_cohort(Filler(Some(6), Cache(tmp_path, {}), stumble), Accelerator(cpu=True))
+    assert [failure.error for failure in cohort.failures] == ["unexpected KeyError"]
+    assert len(cohort.studies) == 5
+
+
 def test_a_worker_that_is_killed_is_told_of(tmp_path: Path) -> None:
     filler = Filler(Some(6), Cache(tmp_path, {}), die)
     with pytest.raises(OutputError, match=r"ended early.*fewer data\.workers"):

@@ -102,7 +102,7 @@ def test_embeddings_of_another_model_are_refused(labelled: np.ndarray, write: Wr
         ("tumour", "glioma", "has no column tumour; it has study, glioma"),
         (",priority", ",urgency", "rare thing, neuro.surgery, urgency: set data.priority_column"),
         ("sub-1,0", "sub-1,maybe", "tumour is 0, 1 or empty, not 'maybe'"),
-        ("sub-1,", "sub-2,", "more than one row of sub-2"),
+        ("sub-1,", "sub-2,", "row 4: a second row of its study; keep one"),
         ("medium", "urgent", "priority is one of none, medium, high, not 'urgent'"),
         ("sub-", "case-", "its ids look like sub-0"),
     ],

@@ -1,9 +1,12 @@
 """What is computed once is kept by its hashes: a damaged entry is made again, one of something else is no match."""
 
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -12,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from prima_features.embedding.engine import EngineOptions, embed_studies
-from prima_features.errors import NothingUsableError, UsageError
+from prima_features.errors import NothingUsableError, SourceError, UsageError
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.augment import usual_tokens
 from prima_features.pretraining.cache import Cache
@@ -49,8 +52,6 @@ class Maker:
 @pytest.fixture
 def scans(bids: Path, tmp_path: Path) -> Iterator[Path]:
     """A copy of two subjects that a test may change."""
-    import shutil
-
     for subject in ("sub-00", "sub-01"):
         shutil.copytree(bids / subject, tmp_path / "bids" / subject)
     shutil.copy(bids / "dataset_description.json", tmp_path / "bids")
@@ -86,6 +87,53 @@ def test_a_changed_scan_is_computed_again(scans: Path, tmp_path: Path, accelerat
     assert fill(scans, tmp_path, accelerator)[1].made == ["T1w"]
 
 
+def test_scans_may_be_moved(scans: Path, tmp_path: Path, accelerator: Accelerator) -> None:
+    before, _ = fill(scans, tmp_path, accelerator)
+    moved = scans.rename(tmp_path / "moved")
+    after, make = fill(moved, tmp_path, accelerator)
+    assert make.made == [] and after.digest == before.digest
+    (tmp_path / "link").symlink_to(moved)
+    assert fill(tmp_path / "link", tmp_path, accelerator)[1].made == []
+
+
+def test_scans_of_one_size_and_time_are_told_apart(
+    scans: Path, tmp_path: Path, accelerator: Accelerator
+) -> None:
+    plain = tmp_path / "plain"
+    for number, folder in enumerate(("one", "two")):
+        image = nib.load(scans / f"sub-0{number}" / "anat" / f"sub-0{number}_T1w.nii.gz")
+        path = plain / folder / "sub-00" / "anat" / "sub-00_T1w.nii"
+        path.parent.mkdir(parents=True)
+        nib.save(image, path)
+        os.utime(path, (0, 0))
+        shutil.copy(scans / "dataset_description.json", plain / folder)
+    fill(plain / "one", tmp_path, accelerator)
+    assert fill(plain / "two", tmp_path, accelerator)[1].made == ["T1w"]
+
+
+def test_a_disk_that_goes_away_ends_the_run_and_not_the_studies(
+    scans: Path, tmp_path: Path, accelerator: Accelerator
+) -> None:
+    source, left_out = open_source(Scans(source=scans), 0, tmp_path)
+    away = tmp_path / "away"
+
+    class Unplugged(Maker):
+        def __call__(self, series: RawSeries) -> Mapping[str, Tensor]:
+            found = super().__call__(series)
+            if scans.exists():
+                scans.rename(away)
+            return found
+
+    filler = Filler(source, Cache(tmp_path / "cache", {"settings": "a"}), Unplugged())
+    with pytest.raises(
+        SourceError, match="what is finished is kept: run the same command again when it is back"
+    ):
+        fill_cohort(filler, accelerator, left_out)
+    away.rename(scans)
+    cohort, make = fill(scans, tmp_path, accelerator)
+    assert len(make.made) == 3 and len(cohort.studies) == 2 and not cohort.failures
+
+
 def test_other_settings_compute_all_again(scans: Path, tmp_path: Path, accelerator: Accelerator) -> None:
     fill(scans, tmp_path, accelerator)
     assert len(fill(scans, tmp_path, accelerator, "b")[1].made) == 4
@@ -94,8 +142,6 @@ def test_other_settings_compute_all_again(scans: Path, tmp_path: Path, accelerat
 def test_data_sets_whose_ids_are_alike_share_a_cache(
     scans: Path, tmp_path: Path, accelerator: Accelerator
 ) -> None:
-    import shutil
-
     other = tmp_path / "other"
     shutil.copytree(scans, other)
     shutil.rmtree(other / "sub-00")

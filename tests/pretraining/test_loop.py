@@ -12,10 +12,12 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from prima_features.errors import UsageError
+from prima_features.errors import OutputError, UsageError
 from prima_features.pretraining.checkpoint import load
+from prima_features.pretraining.history import History
 from prima_features.pretraining.loop import DivergedError, Loop
 from prima_features.pretraining.optimiser import build_optimiser
+from prima_features.pretraining.resume import check_settings, settings_record
 from prima_features.pretraining.schedule import rate_factor
 from prima_features.pretraining.settings import Checkpoint, Log, Optimiser, Schedule, Training, Validation
 from prima_features.pretraining.stages.stage import Stage, Validated
@@ -238,6 +240,21 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
         path.write_bytes(b"")
     with pytest.raises(UsageError, match=r"no checkpoint in .* can be read: start anew with --fresh"):
         loop(tmp_path, settings(tmp_path)).resume()
+
+
+def test_a_setting_that_a_later_release_brought_had_its_default(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    older = json.loads(settings_record(chosen))
+    del older["accumulation"], older["optimiser.clip_norm"]
+    check_settings(json.dumps(older), chosen, tmp_path)
+    with pytest.raises(UsageError, match="accumulation was 1 and is 2"):
+        check_settings(json.dumps(older), settings(tmp_path, accumulation=2), tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told() -> None:
+    with pytest.raises(OutputError, match="The disk is full: /dev/full was not written"):
+        History(Path("/dev/full")).add({"step": 1})
 
 
 def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:

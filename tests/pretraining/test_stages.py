@@ -298,7 +298,8 @@ def test_a_run_that_was_stopped_gives_a_model_and_can_go_on(
     made, state = load_file(output / MODEL), torch.load(checkpoints / "step-00000002.pt", weights_only=True)
     for name, tensor in state["modules"]["tokenizer"].items():
         assert torch.equal(made[f"tokenizer.{name}"], tensor), name
-    assert "| steps | 2; 4 were planned |" in (output / "README.md").read_text()
+    card = (output / "README.md").read_text()
+    assert "| steps | 2; 4 were planned |" in card and "| reconstruction_loss |" in card
     assert verify(output)
     assert log(output) == told, "it took no step"
     assert run("pretrain", "tokenizer", path, "--export", "--fresh") == 2
@@ -317,8 +318,9 @@ def test_other_settings_need_another_output_or_a_fresh_start(
     assert run("pretrain", "tokenizer", wider) == 2
     assert "data.cache_type was 'float32' and is 'float16'" in capsys.readouterr().err
     changed = write(tokenizer_settings(bids, more="seed = 3"))
-    assert run("pretrain", "tokenizer", changed) == 2
-    assert "seed was 0 and is 3" in capsys.readouterr().err
+    for options in ([], ["--dry-run"]):
+        assert run("pretrain", "tokenizer", changed, *options) == 2
+        assert "seed was 0 and is 3" in capsys.readouterr().err
     assert not cache.exists(), "it was told after the scans were read, which can take hours"
     assert run("pretrain", "tokenizer", changed, "--fresh") == 0
     assert len(log(tmp_path / "run")) == 4 + 1

@@ -43,6 +43,12 @@ def test_equal_reports_share_their_places() -> None:
     assert recall(similarity, 10) == 1.0
 
 
+def test_what_is_no_number_is_not_found() -> None:
+    similarity = torch.eye(10)
+    similarity[3] = torch.nan
+    assert np.isnan(recall(similarity, 1)) and np.isnan(recall(similarity, 10))
+
+
 def test_a_reconstruction_stands_below_its_subvolume() -> None:
     subvolumes = torch.rand(3, 1, 32, 8, 32)
     picture = reconstruction_picture(subvolumes, torch.zeros_like(subvolumes))

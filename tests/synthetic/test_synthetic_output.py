@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -162,6 +164,26 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert main(["synth", str(tmp_path), "--subjects", "1"]) == 2
     assert "is not an empty folder" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_cohort_that_is_interrupted_has_tables_of_what_is_finished(workers: int, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    command = [sys.executable, "-m", "prima_features.cli.main", "synth", str(folder), "--subjects", "40"]
+    with subprocess.Popen(
+        [*command, "--workers", str(workers)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("1/40 ")
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C on a terminal does
+        told = process.stderr.read()
+    assert process.returncode == 130, told
+    made = rows(folder / "participants.tsv")
+    assert 1 <= len(made) <= 1 + 2 * workers + 1
+    assert f"Stopped:{folder}holds{len(made)}of40studies" in "".join(told.split())
+    assert "Traceback" not in told
+    assert {path.name for path in folder.glob("sub-*")} == {row["participant_id"] for row in made}
+    assert len(rows(folder / "reports.tsv")) == len(made)
 
 
 def test_a_cohort_can_be_of_some_diagnoses_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 from torch import Tensor
 
+from prima_features.embedding.disk import output_errors
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.tokens import Subvolumes
@@ -44,9 +45,10 @@ class RenderedSeries:
 
         Raises:
             SeriesError: it cannot be used.
+            OutputError: the disk with the temporary folder is full.
         """
         voxels, affine = self.render()
-        with tempfile.TemporaryDirectory() as folder:
+        with output_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "series.nii"
             nib.save(nib.Nifti1Image(voxels, affine), path)
             image = NiftiImage(path, orientation=_in_plane(affine))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from prima_features.embedding.ids import load_pseudonyms, write_ids
+from prima_features.embedding.outage import check_disk, check_source
 from prima_features.embedding.records import Failure
-from prima_features.errors import UsageError
+from prima_features.errors import SeriesError, UsageError
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.records import RawStudy
 from prima_features.pretraining.reports import Report
@@ -30,6 +35,9 @@ from prima_features.studies import (
 from prima_features.tokens import Subvolumes
 from prima_features.volumes import ReadOptions, Volume, read_volume
 
+_PIECE = 2**16
+"""Bytes of a file that tell it from another one of the same size and time."""
+
 
 @dataclass(frozen=True)
 class ScannedSeries:
@@ -37,6 +45,8 @@ class ScannedSeries:
 
     series: Series
     options: ReadOptions
+    source: Path
+    """That it was found in."""
 
     @property
     def name(self) -> str:
@@ -50,22 +60,46 @@ class ScannedSeries:
 
     @property
     def fingerprint(self) -> str:
-        """The files, their sizes and times, and how they are read."""
-        states = [path.stat() if path.exists() else None for path in self.series.files]
+        """The files by their places in the source, which may be moved; their sizes and times, with a piece of one of
+        them, since archives can give all files one time; how they are read."""
+        files = self.series.files
+        states = [path.stat() if path.exists() else None for path in files]
         sizes = [(state.st_size, state.st_mtime_ns) if state else None for state in states]
-        return json.dumps([asdict(self.series.image), asdict(self.options), sizes], default=str)
+        root = self.source if self.source.is_dir() else self.source.parent
+        found = [asdict(self.series.image), asdict(self.options), sizes, _piece(files[len(files) // 2])]
+        return json.dumps(found, default=partial(_plain, root))
 
     def volume(self, preprocessing: Preprocessing) -> Volume:
         """Read the files.
 
         Raises:
             SeriesError: they cannot be read or used.
+            SourceError: the disk with the scans does not answer any more.
         """
-        return read_volume(self.series, preprocessing, self.options)
+        try:
+            return read_volume(self.series, preprocessing, self.options)
+        except SeriesError as error:
+            check_disk(error, self.series.files)
+            check_source(self.source)
+            raise
 
     def truth(self, tokens: Subvolumes, preprocessing: Preprocessing) -> Mapping[str, Tensor]:
         """Nothing."""
         return {}
+
+
+def _piece(path: Path) -> str:
+    """Hash of what is in the middle of a file; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _PIECE) // 2)
+            return hashlib.sha256(file.read(_PIECE)).hexdigest()
+    except OSError:
+        return ""
+
+
+def _plain(root: Path, value: Any) -> str:
+    return os.path.relpath(value, root) if isinstance(value, Path) else str(value)
 
 
 def find_scans(
@@ -140,13 +174,14 @@ def _why_none(source: Path, found: Found, reports: Mapping[str, Report]) -> str:
 
 
 def _raw(study: Study, settings: Scans, report: Report | None) -> RawStudy:
+    assert settings.source is not None
     options = ReadOptions(settings.slice_axis, settings.min_slices)
     report = report or Report(())
     return RawStudy(
         id=study.id,
         subject=study.subject,
         description=settings.description or study.description,
-        series=tuple(ScannedSeries(series, options) for series in study.series),
+        series=tuple(ScannedSeries(series, options, settings.source) for series in study.series),
         findings=report.findings,
         abnormal=report.abnormal,
         split=report.split,

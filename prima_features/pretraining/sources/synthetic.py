@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -153,4 +154,13 @@ def _series(
 
 def _fingerprint(subject: Subject, scans: Acquisition | tuple[Acquisition, ...]) -> str:
     each = scans if isinstance(scans, tuple) else (scans,)
-    return json.dumps([IMAGES, asdict(subject), *map(asdict, each)], default=str)
+    return json.dumps([IMAGES, _rounded(asdict(subject)), *(_rounded(asdict(scan)) for scan in each)])
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers without their last digits, in which processors differ."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value

@@ -91,6 +91,8 @@ class ClipStage(Stage[list[StudyBatch]]):
             self._contrast.temperature.data.fill_(settings.temperature)
         reports = [study.findings for study in self._train]
         self.text: TextStart = start_text(settings, start, reports, vocabulary, accelerator)
+        # Of what the weights are drawn as: what is then measured on batches differs in last digits among processors.
+        drawn = digest_of(self.prima.state_dict())
         if settings.tell_apart and not {"sequence.", "study."} & set(start.taken):
             tell_apart(self.prima, self._first_batch().to(accelerator.device))
         self.text.tower.to(accelerator.device)
@@ -112,8 +114,8 @@ class ClipStage(Stage[list[StudyBatch]]):
             self._truth = new_truth(self.prima.config, map(cohort.study, self._train[:KNOWN]))
             self.modules["truth"] = self._truth.to(accelerator.device)
             self.trained += self._truth.parameters()
-        weights = [digest_of(module.state_dict()) for module in self.modules.values()]
-        self.digest = " ".join([cohort.digest, *weights, self.text.vocabulary.digest])
+        others = [digest_of(module.state_dict()) for name, module in self.modules.items() if name != "prima"]
+        self.digest = " ".join([cohort.digest, drawn, *others, self.text.vocabulary.digest])
         self.counts = {
             "training studies": len(self._train),
             "abnormal training studies": sum(study.abnormal for study in self._train),

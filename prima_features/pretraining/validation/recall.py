@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 KS = (1, 5, 10)
@@ -24,9 +26,12 @@ def retrieval(images: Tensor, texts: Tensor) -> dict[str, float]:
 def recall(similarity: Tensor, k: int) -> float:
     """Share of rows (N, N) whose diagonal element is among the k largest of its row.
 
-    Where others are exactly as large (equal reports), it is the share expected when ties are broken by chance.
+    Where others are exactly as large (equal reports), it is the share expected when ties are broken by chance. NaN
+    where there is no row, or something among them is not a number.
     """
+    if not len(similarity) or similarity.isnan().any():
+        return math.nan
     own = similarity.diagonal()[:, None]
     larger = (similarity > own).sum(dim=1)
     tied = (similarity == own).sum(dim=1)  # itself among them
-    return ((k - larger) / tied).clamp(0, 1).double().mean().item() if len(similarity) else float("nan")
+    return ((k - larger) / tied).clamp(0, 1).double().mean().item()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from prima_features._version import __version__
-from prima_features.errors import OutputError, UsageError
+from prima_features.errors import OutputError, StoppedError, UsageError
 from prima_features.synthetic.protocol import Settings
 
 Format = Literal["bids", "dicom"]
@@ -48,28 +51,46 @@ OnStudy = Callable[[Made, int], None]
 
 
 def make_cohort(
-    output: Path, options: CohortOptions, workers: int = 1, on_study: OnStudy = lambda made, done: None
+    output: Path,
+    options: CohortOptions,
+    workers: int = 1,
+    on_study: OnStudy = lambda made, done: None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> list[Made]:
     """Make a cohort in a new or empty folder.
 
     Args:
         on_study: called after each study, in order, with it and how many are done.
+        stopping: asked before each study whether the ones in hand are to be the last.
 
     Raises:
         UsageError: the folder is not empty, or cannot be made.
-        OutputError: a file could not be written.
+        OutputError: a file could not be written, or a worker ended early.
+        StoppedError: `stopping` said so; the tables tell of the studies that are finished.
     """
     _prepare(output)
     made: list[Made] = []
     try:
-        for study in _each(output, options, workers):
+        for study in _each(output, options, workers, stopping):
             made.append(study)
             on_study(study, len(made))
-        _write_tables(output, options, made)
+        if made:
+            _write_tables(output, options, made)
     except OSError as error:
+        cure = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the disk"
         raise OutputError(
-            f"{output} cannot be written: {error.strerror or error}; free some space"
+            f"{output} cannot be written ({error.strerror or error}): {cure}, and name a new folder"
         ) from error
+    except BrokenProcessPool as error:
+        raise OutputError(
+            f"A process that makes studies ended early, for want of memory: {output} is not whole; give fewer "
+            "--workers, and name a new folder"
+        ) from error
+    if len(made) < options.subjects:
+        raise StoppedError(
+            f"Stopped: {output} holds {len(made)} of {options.subjects} studies, and tables of these; for all of "
+            "them name a new folder"
+        )
     return made
 
 
@@ -82,22 +103,33 @@ def _prepare(output: Path) -> None:
         raise UsageError(f"{output} cannot be made: {error.strerror}; name another folder") from error
 
 
-def _each(output: Path, options: CohortOptions, workers: int) -> Iterator[Made]:
+def _each(output: Path, options: CohortOptions, workers: int, stopping: Callable[[], bool]) -> Iterator[Made]:
     indices = range(options.subjects)
     make = partial(make_study, output, options)
     if workers == 1:
         with _one_thread_here():
-            yield from map(make, indices)
+            for index in indices:
+                if stopping():
+                    return
+                yield make(index)
         return
     # Not forked: torch's threads do not survive it.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
-        yield from pool.map(make, indices)
+    with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
+        studies = [pool.submit(make, index) for index in indices]
+        for study in studies:
+            if stopping():
+                for later in studies:
+                    later.cancel()  # but those that have begun
+            if study.cancelled():
+                return
+            yield study.result()
 
 
-def _one_thread() -> None:
+def _begin() -> None:
     import torch
 
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
 
 
 @contextmanager
