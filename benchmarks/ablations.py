@@ -30,9 +30,9 @@ def main() -> None:
     parser.add_argument(
         "--tokenizer", type=Path, required=True, help="model directory of the tokenizer stage"
     )
-    parser.add_argument("--studies", type=int, default=1250)
+    parser.add_argument("--studies", type=int, default=800)
     parser.add_argument("--seed", type=int, default=105, help="of the studies")
-    parser.add_argument("--steps", type=int, nargs=2, default=(200, 500), help="of the two stages")
+    parser.add_argument("--steps", type=int, nargs=2, default=(200, 300), help="of the two stages")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--drop-token", type=float, default=0.7, help="of each series' tokens, in each step")
     parser.add_argument("--workers", type=int, default=2, help="processes that make studies")

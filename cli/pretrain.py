@@ -68,7 +68,7 @@ def heads(config: _Config, resume: _Resume = True, export: _Export = False, dry_
 
 def _run(stage: str, config: Path, resume: bool, export: bool, dry_run: bool) -> None:
     if dry_run:
-        _show_plan(stage, config)
+        _show_plan(stage, config, fresh=not resume)
         return
     from prima_features.pretraining.run import pretrain
 
@@ -91,11 +91,11 @@ def _run(stage: str, config: Path, resume: bool, export: bool, dry_run: bool) ->
         raise typer.Exit(3)
 
 
-def _show_plan(stage: str, config: Path) -> None:
+def _show_plan(stage: str, config: Path, fresh: bool) -> None:
     from prima_features.pretraining.plan import make_plan
 
     shown = table("", "")
-    for name, value in make_plan(stage, config).items():
+    for name, value in make_plan(stage, config, fresh).items():
         shown.add_row(escape(name), escape(str(value)))
     if int(os.environ.get("RANK", "0")) == 0:
         out.print(shown)

@@ -128,11 +128,10 @@ class Loop:
         Returns:
             Where the run stood with them, and what they measure.
         """
-        chosen = self.progress
+        chosen, measured = self.progress, self.progress.step == self.settings.steps
         if self.settings.export == "best" and (state := self.checkpoints.best()) is not None:
             self._restore(state["modules"])
-            chosen = Progress(**state["progress"])
-        measured = self.settings.export == "best" or chosen.step == self.settings.steps
+            chosen, measured = Progress(**state["progress"]), True
         if self.stage.finish() or not measured:
             chosen = replace(chosen, measures=dict(self.stage.validate().measures))
         return chosen

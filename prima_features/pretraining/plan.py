@@ -18,8 +18,11 @@ from prima_features.pretraining.settings import (
 )
 
 
-def make_plan(stage: str, path: Path) -> dict[str, Any]:
+def make_plan(stage: str, path: Path, fresh: bool = False) -> dict[str, Any]:
     """Rows of a table: the data, the steps, the networks, the output.
+
+    Args:
+        fresh: what an earlier run left does not count.
 
     Raises:
         UsageError, NothingUsableError: what the run itself would raise before it reads the first scan.
@@ -30,8 +33,9 @@ def make_plan(stage: str, path: Path) -> dict[str, Any]:
     settings = read_stage(stage, path)
     folder = settings.output / TRAINING
     checkpoints = Checkpoints(folder / CHECKPOINTS, settings.checkpoint.keep)
-    check_earlier(checkpoints, settings)
-    paths = checkpoints.paths()
+    if not fresh:
+        check_earlier(checkpoints, settings)
+    paths = [] if fresh else checkpoints.paths()
     return {
         "stage": stage,
         **(_heads(settings) if isinstance(settings, HeadsTraining) else _studies(settings, folder)),

@@ -321,6 +321,8 @@ def test_other_settings_need_another_output_or_a_fresh_start(
     for options in ([], ["--dry-run"]):
         assert run("pretrain", "tokenizer", changed, *options) == 2
         assert "seed was 0 and is 3" in capsys.readouterr().err
+    assert run("pretrain", "tokenizer", changed, "--dry-run", "--fresh") == 0
+    assert "newest checkpoint none" in " ".join(capsys.readouterr().out.split())
     assert not cache.exists(), "it was told after the scans were read, which can take hours"
     assert run("pretrain", "tokenizer", changed, "--fresh") == 0
     assert len(log(tmp_path / "run")) == 4 + 1
