@@ -141,11 +141,9 @@ def summarize(
     from prima_features.reports import summarize as run
 
     chosen = method or ("endpoint" if endpoint else "rules")
-    _check(chosen, endpoint, model)
+    _check(chosen, endpoint, model, rate)
     if label_method and not labels:
         raise UsageError("--label-method says who labels, and nothing is labelled: add --labels")
-    if rate is not None and chosen != "endpoint":
-        raise UsageError("--rate is of requests to a server: add --endpoint, or leave it out")
     label_method = label_method or ("rules" if chosen == "rules" else "model")
     options = Options(max_items, keep_normal, label_method if labels else None, unmentioned)
     reports = read_reports(table, id_column, report_column)[:limit]
@@ -173,7 +171,7 @@ def summarize(
     _tell(summary)
 
 
-def _check(method: Method, endpoint: str, model: str) -> None:
+def _check(method: Method, endpoint: str, model: str, rate: float | None) -> None:
     if endpoint and method != "endpoint":
         raise UsageError(f"--endpoint does not go with --method {method}: leave one of them out")
     if method == "endpoint" and not endpoint:
@@ -182,6 +180,8 @@ def _check(method: Method, endpoint: str, model: str) -> None:
         raise UsageError("--method transformers needs --model with the folder of a model")
     if model and method == "rules":
         raise UsageError("--model is for a language model: add --endpoint, or --method transformers")
+    if rate is not None and method != "endpoint":
+        raise UsageError("--rate is of requests to a server: add --endpoint, or leave it out")
 
 
 def _key(variable: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -99,8 +98,7 @@ def fill_cohort(
 def _in_workers(filler: Filler, numbers: Sequence[int], workers: int) -> Iterator[Filled]:
     """What comes of each study, as it is done."""
     level = logging.getLogger().getEffectiveLevel()
-    # Pickled here: handed over as it is, the network would move into shared memory, of which containers have little.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (pickle.dumps(filler), level))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (filler, level))
     try:
         for future in as_completed([pool.submit(_work, number) for number in numbers]):
             yield future.result()
@@ -118,9 +116,9 @@ _filler: Filler
 """Of a worker."""
 
 
-def _begin(filler: bytes, level: int) -> None:
+def _begin(filler: Filler, level: int) -> None:
     global _filler
-    _filler = pickle.loads(filler)
+    _filler = filler
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
     torch.set_num_threads(1)  # the workers share the CPUs
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started them ends them

@@ -79,6 +79,17 @@ class MakeLatents:
             **drawn_by,
         }
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Arrays travel by value; tensors would move into shared memory, of which containers have little.
+        weights = {name: tensor.numpy() for name, tensor in self.prima.state_dict().items()}
+        return vars(self) | {"prima": (self.prima.config, weights)}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        config, weights = state["prima"]
+        prima = Prima(config).eval()
+        prima.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+        vars(self).update(state, prima=prima)
+
     def __call__(self, series: RawSeries) -> Mapping[str, Tensor]:
         """What `Cohort.tokens` reads.
 

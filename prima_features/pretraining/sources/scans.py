@@ -67,7 +67,7 @@ class ScannedSeries:
         sizes = [(state.st_size, state.st_mtime_ns) if state else None for state in states]
         root = self.source if self.source.is_dir() else self.source.parent
         found = [asdict(self.series.image), asdict(self.options), sizes, _piece(files[len(files) // 2])]
-        return json.dumps(found, default=partial(_plain, root))
+        return json.dumps(found, default=partial(_relative, root))
 
     def volume(self, preprocessing: Preprocessing) -> Volume:
         """Read the files.
@@ -98,7 +98,7 @@ def _piece(path: Path) -> str:
         return ""
 
 
-def _plain(root: Path, value: Any) -> str:
+def _relative(root: Path, value: Any) -> str:
     return os.path.relpath(value, root) if isinstance(value, Path) else str(value)
 
 
