@@ -55,6 +55,8 @@ class Series:
     image: Image
     source: str = ""
     """Path below the dataset for BIDS and NIfTI; empty for DICOM, whose paths can carry names."""
+    flags: tuple[str, ...] = ()
+    """Doubts that the finder has about this series, one short word each, such as `orientation-guessed`."""
 
     @property
     def stored_name(self) -> str:
@@ -120,3 +122,5 @@ class Found:
     """`bids`, `dicom`, `nifti` or `manifest`."""
     studies: tuple[Study, ...]
     left_out: tuple[LeftOut, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What is suspicious about the source as a whole, one sentence each. They name no patient."""

@@ -1,0 +1,1 @@
+"""Untidy input by kind. Each module registers its situations in a `Situations` collection called `SITUATIONS`."""
