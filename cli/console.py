@@ -94,6 +94,12 @@ def print_report(path: Path | None) -> None:
         out.print(f"Report: {escape(str(path))}")
 
 
+def print_caveat(caveat: str) -> None:
+    """What must be said with every number of a model, if anything, on stderr."""
+    if caveat:
+        err.print(f"[yellow]Warning:[/] {escape(caveat)}")
+
+
 @contextmanager
 def embed_progress() -> Iterator[Callable[[StudyDone], None]]:
     """A progress bar on a terminal, one plain line a study otherwise."""

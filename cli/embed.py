@@ -16,7 +16,13 @@ from prima_features.cli.bids_app import (
     describe_output,
     merge_participants,
 )
-from prima_features.cli.console import embed_progress, out, print_failures, print_report, print_summary
+from prima_features.cli.console import (
+    embed_progress,
+    print_caveat,
+    print_failures,
+    print_report,
+    print_summary,
+)
 from prima_features.cli.signals import stopping_on_signals
 from prima_features.weights import DEFAULT_MODEL
 
@@ -202,7 +208,7 @@ def embed(
     from prima_features.embedding.run_options import RunOptions
     from prima_features.embedding.shard import parse_shard
     from prima_features.volumes import ReadOptions
-    from prima_features.weights import PrimaModel, bundled
+    from prima_features.weights import PrimaModel
 
     run_options = RunOptions(parse_shard(shard), retry_failed, force, fail_fast, report=not no_report)
     engine_options = EngineOptions(
@@ -238,7 +244,6 @@ def embed(
     print_failures(summary.failures)
     print_summary(summary)
     print_report(summary.report)
-    if caveat := bundled.caveat(loaded.name):
-        out.print(f"[bold]{caveat}[/]")
+    print_caveat(loaded.caveat)
     if not summary.complete:
         raise typer.Exit(3)

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.arguments import split_values
-from prima_features.cli.console import out
+from prima_features.cli.console import out, print_caveat
 
 
 def export(
@@ -40,7 +40,8 @@ def export(
     """Write the vectors of an embeddings file as Parquet, CSV or NPZ, one row a study or series.
 
     Parquet holds them as one column of lists, `embedding`; CSV as `embedding_0`, `embedding_1` and so on; NPZ as
-    one array. Each row has the study's id. Spacings are in mm, shapes in voxels.
+    one array. Each row has the study's id. If the model has a caveat, such as synthetic training data, the metadata of
+    Parquet, the attributes of NPZ and a column of CSV state it. Spacings are in mm, shapes in voxels.
     """
     from prima_features.embedding.export import export as write
 
@@ -49,3 +50,4 @@ def export(
         f"[bold]{escape(str(output))}[/]: {written.n_rows} rows with vectors of {written.width} numbers; "
         f"columns {escape(', '.join(written.columns))}"
     )
+    print_caveat(written.caveat)

@@ -103,12 +103,22 @@ def show_file(file: Embeddings) -> None:
     attributes = file.attributes
     out.print(f"[bold]{escape(str(file.path))}[/]: {count(file.n_studies, 'study')}, {file.n_series} series")
     facts = table("", "")
-    for name in ("model", "model_revision", "model_sha256", "prima_features_version", "created", "command"):
+    for name in (
+        "model",
+        "model_revision",
+        "model_sha256",
+        "prima_features_version",
+        "created",
+        "command",
+        "encoder",
+    ):
         facts.add_row(name, escape(str(attributes.get(name, ""))))
     for name in ("study/embedding", "study/clip", "series/embedding"):
         facts.add_row(f"/{name}", file.describe(name))
     facts.add_row("tokens", "kept" if file.has_tokens else "not kept (prima embed --level token keeps them)")
     facts.add_row("left out", f"{len(file.failures)} rows in /failure")
+    if file.caveat:
+        facts.add_row("caveat", f"[bold]{escape(file.caveat)}[/]")
     out.print(facts)
     shown = table("study", "series", "plane", "tokens", "volume (z, y, x)", "spacing, mm")
     rows = file.series[file.series["study"] < _SHOWN_STUDIES]

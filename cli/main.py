@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -29,6 +30,7 @@ from prima_features.cli.arguments import spread
 from prima_features.cli.bids_app import as_embed
 from prima_features.cli.console import err, print_error, print_failures
 from prima_features.errors import NothingUsableError, PrimaError, StoppedError
+from prima_features.weights.caveats import ModelCaveatWarning
 
 # Click's, or that of the copy of Click which newer releases of typer carry.
 _WrongUse: type[Exception] = typer.BadParameter.__bases__[0]
@@ -123,6 +125,8 @@ def _configure_logging(debug: bool) -> None:
     if not debug:
         # The Hub's client warns of each of its retries; what comes of them is told in one sentence.
         os.environ.setdefault("HF_HUB_VERBOSITY", "critical")
+    # The commands print caveats themselves.
+    warnings.filterwarnings("ignore", category=ModelCaveatWarning)
 
 
 def _spread_for(command: Any, arguments: list[str]) -> list[str]:

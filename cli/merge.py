@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from prima_features.cli.console import count, out, print_failures, print_report
+from prima_features.cli.console import count, out, print_caveat, print_failures, print_report
 from prima_features.cli.options import NoPictures, NoReport
 
 
@@ -42,5 +42,6 @@ def merge(
         f"[bold]{escape(str(output))}[/]: {count(merged.n_studies, 'study')} with {merged.n_series} series"
     )
     print_report(merged.report)
+    print_caveat(merged.caveat)
     if not merged.complete:
         raise typer.Exit(3)

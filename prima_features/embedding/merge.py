@@ -39,6 +39,8 @@ class Merged:
     failures: tuple[Failure, ...]
     report: Path | None = None
     """The page beside the output, where it was written."""
+    caveat: str = ""
+    """What must be said with every number of the model."""
 
     @property
     def complete(self) -> bool:
@@ -194,9 +196,8 @@ def merge(
     rules = {reason: is_rule for source in sources for reason, is_rule in _rules(source).items()}
     dtype: VectorType = "float16" if any(source.dtype == "float16" for source in sources) else "float32"
     own.create()
-    write_embeddings(
-        output, _read(sources, where), sources[0].provenance, left_out, dtype, scratch=own.folder
-    )
+    provenance = _provenance(sources)
+    write_embeddings(output, _read(sources, where), provenance, left_out, dtype, scratch=own.folder)
     counts = {"inputs": len(sources), "series": sum(head.n_series for head in heads)}
     merging = {"ended": "finished", "seconds": round(time.monotonic() - started, 2), "counts": counts}
     page = write_beside(
@@ -213,7 +214,8 @@ def merge(
     elif own.folder not in paths:
         with suppress(OSError):  # it was made for the temporary file; others' parts may be in it
             own.folder.rmdir()
-    return Merged(output, sum(h.n_series > 0 for h in heads), counts["series"], failures, page)
+    n_studies = sum(head.n_series > 0 for head in heads)
+    return Merged(output, n_studies, counts["series"], failures, page, provenance.caveat)
 
 
 def _runs(sources: Sequence[Source], earlier: Path | None) -> list[Record]:
@@ -261,6 +263,12 @@ def _check_alike(sources: Sequence[Source]) -> None:
 def _made_by(source: Source) -> tuple[object, ...]:
     provenance = source.provenance
     return (provenance.model_sha256, provenance.preprocessing, source.settings)
+
+
+def _provenance(sources: Sequence[Source]) -> Provenance:
+    """That of the first input; with a caveat if any of them has one."""
+    made = [source.provenance for source in sources]
+    return replace(made[0], caveat=next((one.caveat for one in made if one.caveat), ""))
 
 
 def _whereabouts(sources: Sequence[Source]) -> dict[str, Source]:

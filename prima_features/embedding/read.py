@@ -13,6 +13,7 @@ import numpy as np
 
 from prima_features.embedding.layout import FAILURE, FORMAT, FORMAT_VERSION, SERIES, STUDY, TEXT, VECTOR
 from prima_features.errors import UsageError
+from prima_features.weights.caveats import caveat_of, warn_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,12 @@ class Embeddings:
                 key: value.item() if isinstance(value, np.generic) else value
                 for key, value in file.attrs.items()
             }
+            # Files of format version 1 can lack these two.
+            self.attributes.setdefault("encoder", "prima")
+            if not self.attributes.get("caveat"):
+                self.attributes["caveat"] = caveat_of(
+                    str(self.attributes.get("model", "")), str(self.attributes.get("model_sha256", ""))
+                )
             if self.attributes.get("format") != FORMAT:
                 raise UsageError(f"{self.path} is an HDF5 file, but not one of embeddings ({FORMAT})")
             if (version := int(self.attributes["format_version"])) > FORMAT_VERSION:
@@ -47,6 +54,11 @@ class Embeddings:
             self.n_studies = int(file["study/id"].shape[0])
             self.n_series = int(file["series/name"].shape[0])
             self.has_tokens = "token" in file
+
+    @property
+    def caveat(self) -> str:
+        """What must be said with every number of the file's model, one sentence; mostly empty."""
+        return str(self.attributes["caveat"])
 
     @property
     def preprocessing(self) -> dict[str, Any]:
@@ -166,5 +178,11 @@ class Embeddings:
 
 
 def read_embeddings(path: str | Path) -> Embeddings:
-    """Open an embeddings file made by `prima embed` (see `Embeddings`)."""
-    return Embeddings(path)
+    """Open an embeddings file made by `prima embed` (see `Embeddings`).
+
+    Warns:
+        ModelCaveatWarning: the file's model has a caveat, such as synthetic training data; once in a process.
+    """
+    file = Embeddings(path)
+    warn_of(file.caveat)
+    return file

@@ -38,6 +38,7 @@ from prima_features.embedding.stages import StageTimes
 from prima_features.embedding.stored import StoredStudies
 from prima_features.embedding.work import Work, failed_fast
 from prima_features.embedding.write import Provenance, VectorType
+from prima_features.encoder.config import MODEL_TYPE
 from prima_features.errors import NothingUsableError
 from prima_features.studies import FindOptions, Found, LeftOut, Pseudonyms, find, format_of
 from prima_features.weights import DEFAULT_MODEL, PrimaModel
@@ -241,13 +242,16 @@ def _page(output: Path, options: RunOptions) -> Path | None:
 
 def _provenance(model: PrimaModel, options: EngineOptions, command: str) -> Provenance:
     preprocessing = asdict(model.config.preprocessing) | {"slice_axis": options.read.slice_axis}
-    return Provenance(model.name, model.revision, model.sha256, preprocessing, command)
+    return Provenance(
+        model.name, model.revision, model.sha256, preprocessing, command, MODEL_TYPE, model.caveat
+    )
 
 
 def _settings(model: PrimaModel, provenance: Provenance, options: EngineOptions) -> str:
     """Hash of what changes a study's numbers beside its own files and texts."""
     made_by = asdict(provenance)
-    del made_by["command"]
+    for name in ("command", "encoder", "caveat"):  # which change no number
+        del made_by[name]
     if (dtype := computation(options, model.device).dtype) != torch.float32:
         made_by["precision"] = str(dtype)
     return settings_hash(made_by | asdict(options.read) | {"tokens": options.keep_tokens})

@@ -86,6 +86,8 @@ class StoredStudies:
             model_sha256=attributes["model_sha256"],
             preprocessing=self._file.preprocessing,
             command=attributes["command"],
+            encoder=attributes["encoder"],
+            caveat=self._file.caveat,
         )
 
     @cached_property

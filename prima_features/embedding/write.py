@@ -27,6 +27,7 @@ from prima_features.embedding.layout import (
 )
 from prima_features.embedding.records import EmbeddedStudy, Failure, Result
 from prima_features.embedding.sink import Sink
+from prima_features.weights.caveats import caveat_of
 
 VectorType = Literal["float32", "float16"]
 _CHUNK_BYTES = 1 << 16
@@ -41,6 +42,10 @@ class Provenance:
     model_sha256: str
     preprocessing: dict[str, Any]
     command: str = ""
+    encoder: str = "prima"
+    """Kind of the model: `model_type` in its config.json."""
+    caveat: str = ""
+    """What must be said with every number of the model; empty if nothing is known (`weights.caveats`)."""
 
     def attributes(self) -> dict[str, Any]:
         """As HDF5 attributes, with the format, this release's version and the time."""
@@ -54,6 +59,8 @@ class Provenance:
             "prima_features_version": __version__,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": self.command,
+            "encoder": self.encoder,
+            "caveat": self.caveat or caveat_of(self.model, self.model_sha256),
         }
 
 

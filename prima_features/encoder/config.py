@@ -159,6 +159,8 @@ class PrimaConfig:
     contrast: ContrastConfig | None = None
     text: TextConfig | None = None
     heads: HeadsConfig | None = None
+    caveat: str = ""
+    """What must be said with every number of this model, one sentence; empty if nothing is known."""
 
     def __post_init__(self) -> None:
         joints = [
@@ -174,7 +176,10 @@ class PrimaConfig:
 
     def to_json(self) -> dict[str, Any]:
         """As plain containers, with the model type and format version that mark a model directory."""
-        return {"model_type": MODEL_TYPE, "format_version": FORMAT_VERSION} | asdict(self)
+        values = {"model_type": MODEL_TYPE, "format_version": FORMAT_VERSION} | asdict(self)
+        if not self.caveat:
+            del values["caveat"]  # which releases before it do not know
+        return values
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> PrimaConfig:

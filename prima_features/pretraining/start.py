@@ -16,8 +16,9 @@ from prima_features.errors import UsageError
 from prima_features.pretraining.settings import NetworkTraining
 from prima_features.pretraining.settings.strict import from_table
 from prima_features.weights import directory
+from prima_features.weights.caveats import caveat_of, inherited
 from prima_features.weights.loading import read_tensors
-from prima_features.weights.resolve import resolve
+from prima_features.weights.resolve import ModelSource, resolve
 
 PARTS = ("tokenizer.", "names.sequence.", "names.study.", "sequence.", "study.", "contrast.")
 """Parts of the network whose weights are taken over or drawn anew as a whole, by their place in the config."""
@@ -51,21 +52,29 @@ def start(settings: NetworkTraining, contrast: bool = False) -> Start:
     Raises:
         UsageError: there is no such model, or the sizes are unknown or do not fit together.
     """
-    found = resolve(settings.model).directory if settings.model else None
+    source = resolve(settings.model) if settings.model else None
+    found = source.directory if source is not None else None
     base = directory.read_config(found) if found is not None else None
     config = _config(base, settings.network, contrast)
+    taken: tuple[str, ...] = ()
+    if source is not None and base is not None:
+        taken = tuple(part for part in PARTS if _size(base, part) == _size(config, part))
+        if taken and "caveat" not in settings.network:
+            config = replace(config, caveat=inherited(_caveat(source, base)))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         try:
             prima = Prima(config)
         except (ValueError, RuntimeError, ZeroDivisionError) as error:
             raise UsageError(f"network has impossible sizes: {error}".splitlines()[0]) from error
-    taken: tuple[str, ...] = ()
-    if found is not None and base is not None:
-        taken = tuple(part for part in PARTS if _size(base, part) == _size(config, part))
+    if found is not None:
         tensors = read_tensors(found / directory.MODEL)
         _take(prima, {name: tensor for name, tensor in tensors.items() if name.startswith(taken)})
     return Start(prima, taken, found, base)
+
+
+def _caveat(source: ModelSource, base: PrimaConfig) -> str:
+    return base.caveat or caveat_of(source.name, directory.sha256(source.directory / directory.MODEL))
 
 
 def _config(base: PrimaConfig | None, network: Mapping[str, Any], contrast: bool) -> PrimaConfig:

@@ -16,6 +16,7 @@ from prima_features.encoder.prima import Prima
 from prima_features.errors import UsageError
 from prima_features.preprocessing import Preprocessing
 from prima_features.weights import directory
+from prima_features.weights.caveats import caveat_of
 from prima_features.weights.loading import fill, hollow
 from prima_features.weights.resolve import resolve
 
@@ -50,6 +51,11 @@ class PrimaModel(
         return self.config.preprocessing
 
     @property
+    def caveat(self) -> str:
+        """What must be said with every number of the model, one sentence; empty for most models."""
+        return self.config.caveat
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.sequence.registers.device
@@ -77,6 +83,8 @@ class PrimaModel(
         """
         source = resolve(name, revision)
         config = directory.read_config(source.directory)
+        sha256 = directory.sha256(source.directory / directory.MODEL)
+        config = replace(config, caveat=config.caveat or caveat_of(source.name, sha256))
         try:
             model = hollow(cls, config)
         except ValueError as error:
@@ -85,7 +93,7 @@ class PrimaModel(
             ) from error
         fill(model, source.directory / directory.MODEL, device, dtype)
         model.name, model.revision, model.directory = source.name, source.revision, source.directory
-        model.sha256 = directory.sha256(source.directory / directory.MODEL)
+        model.sha256 = sha256
         return model
 
     def _save_pretrained(self, save_directory: Path) -> None:

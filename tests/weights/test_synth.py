@@ -24,7 +24,7 @@ def test_it_is_the_default_and_small() -> None:
 
 def test_its_card_says_first_of_all_what_it_is_not_for() -> None:
     first = model_cards.card(NAME).split("---\n")[2].splitlines()[0]
-    assert "made-up brains only" in first
+    assert "synthetic brains only" in first
     assert "not for" in first.lower()
 
 

@@ -11,19 +11,20 @@ from prima_features.embedding.export.table import VECTOR, VectorTable
 def write_csv(table: VectorTable, path: Path) -> None:
     """Write a table as CSV, with columns `embedding_0` and so on, in digits that give the same float32 back.
 
+    CSV has no place for metadata: if the model has a caveat, it is repeated in a column `caveat` before the vectors.
+
     Raises:
         OSError: the file cannot be written.
     """
     import pyarrow as pa
     from pyarrow.csv import CSVWriter, WriteOptions
 
-    columns_only = columns_schema(table)
-    schema = pa.schema(
-        [*columns_only, *(pa.field(f"{VECTOR}_{i}", pa.float32()) for i in range(table.width))]
-    )
+    columns_only, caveat = columns_schema(table), table.file.caveat
+    numbered = [pa.field(f"{VECTOR}_{i}", pa.float32()) for i in range(table.width)]
+    schema = pa.schema([*columns_only, *([pa.field("caveat", pa.string())] if caveat else []), *numbered])
     with CSVWriter(path, schema, write_options=WriteOptions(quoting_header="none")) as writer:
         for columns, vectors in table.blocks():
-            numbers = [pa.array(column) for column in vectors.T.copy()]
-            writer.write_batch(
-                pa.record_batch([*column_arrays(columns, columns_only), *numbers], schema=schema)
-            )
+            arrays = column_arrays(columns, columns_only)
+            arrays += [pa.array([caveat] * len(vectors))] if caveat else []
+            arrays += [pa.array(column) for column in vectors.T.copy()]
+            writer.write_batch(pa.record_batch(arrays, schema=schema))

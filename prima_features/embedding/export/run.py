@@ -33,6 +33,8 @@ class Exported:
     """Beside the vectors."""
     width: int
     """Numbers a vector."""
+    caveat: str = ""
+    """What must be said with every number of the model."""
 
 
 def export(
@@ -65,7 +67,7 @@ def export(
     table = vector_table(read_embeddings(source), level, columns)
     with replacing(output) as temporary:
         write(table, temporary)
-    return Exported(len(table), table.names, table.width)
+    return Exported(len(table), table.names, table.width, table.file.caveat)
 
 
 def _format_of(output: Path) -> Format:

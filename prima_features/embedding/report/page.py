@@ -33,7 +33,6 @@ from prima_features.embedding.report.course import course, settings
 from prima_features.embedding.run_record import by_design, read_run_file
 from prima_features.embedding.stored import StoredStudies
 from prima_features.page import count, template
-from prima_features.weights import bundled
 
 RESEARCH_ONLY = "For research use only: not a medical device."
 _ROOM = "prima_features.embedding.report"
@@ -153,8 +152,8 @@ def _main_result(file: Embeddings, defects: Sequence[Failure]) -> str:
 
 def _warnings(file: Embeddings, defects: Sequence[Failure]) -> list[str]:
     warnings = []
-    if caveat := bundled.caveat(file.attributes["model"]):
-        warnings.append(caveat)
+    if file.caveat:
+        warnings.append(file.caveat)
     if unfinished := len({one.study for one in defects if one.stage == "merge"}):
         warnings.append(
             f"{count(unfinished, 'study', 'studies')} had not been embedded when the file was merged: "
