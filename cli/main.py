@@ -30,6 +30,7 @@ from prima_features.cli.arguments import spread
 from prima_features.cli.bids_app import as_embed
 from prima_features.cli.console import err, print_error, print_failures
 from prima_features.errors import NothingUsableError, PrimaError, StoppedError
+from prima_features.safe_files import safe_children
 from prima_features.weights.caveats import ModelCaveatWarning
 
 # Click's, or that of the copy of Click which newer releases of typer carry.
@@ -84,12 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _configure_logging(debug)
     command: Any = typer.main.get_command(app)
     try:
-        result = command.main(
-            _spread_for(command, as_embed(given, command.commands)),
-            prog_name="prima",
-            standalone_mode=False,
-            obj=given,
-        )
+        with safe_children():
+            result = command.main(
+                _spread_for(command, as_embed(given, command.commands)),
+                prog_name="prima",
+                standalone_mode=False,
+                obj=given,
+            )
     except PrimaError as error:
         if debug:
             raise

@@ -8,6 +8,14 @@
 Names are looked up in their modules when they are first asked for, so that importing the package is quick.
 """
 
+import sys
+
+if sys.argv[:1] == ["-m"]:  # `python -m prima_features...`: so argv begins while Python imports the package
+    from prima_features.safe_files import safe_path
+
+    # `-m` puts the current folder before everything else, and a folder of scans may contain a numpy.py.
+    sys.path[:] = safe_path()
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -21,7 +21,7 @@ BESIDE = {
     "pretraining": {*LAYERS, "weights", "reports", "synthetic", "pretraining"},
     "probes": {"embedding", "probes", "model_cards", "weights", "page"},
 }
-EVERYWHERE = {"errors", "preprocessing", "_version"}
+EVERYWHERE = {"errors", "preprocessing", "safe_files", "_version"}
 PACKAGE = Path(prima_features.__file__).parent
 ROOM = {
     name: PACKAGE / name

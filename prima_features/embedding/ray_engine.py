@@ -13,8 +13,9 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -97,7 +98,8 @@ class RayEngine:
             _check_that_it_answers(address)
         of_its_own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **of_its_own)
+            with _in_no_folder():
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **of_its_own)
         except ConnectionError as error:
             raise _no_answer(address) from error
         except (RuntimeError, ValueError, RayError) as error:
@@ -172,6 +174,20 @@ class RayEngine:
 
             self._encoders, self._made_for = Encoders(self.on_gpus, start), made_for
         return self._encoders
+
+
+@contextmanager
+def _in_no_folder() -> Iterator[None]:
+    """Ray's workers import from the folder in which Ray was started or joined, which may be one of scans.
+
+    They get the root folder instead, and change to the run's own folder for each study (`ray_workers.read_study`).
+    """
+    here = Path.cwd()
+    os.chdir(here.anchor)
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 def _check_that_it_answers(address: str) -> None:

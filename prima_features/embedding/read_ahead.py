@@ -19,6 +19,7 @@ from typing import Any
 from prima_features.embedding import reader_process
 from prima_features.embedding.prepare import PreparedStudy, StudyReader
 from prima_features.embedding.records import Failure
+from prima_features.safe_files import safe_path
 from prima_features.studies.study import Study
 
 _TRIES = 2
@@ -147,10 +148,9 @@ class _Reader:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", reader_process.__name__]
-    environment = (
-        os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    )
+    # -P: with -m alone, Python would import from the current folder first, which may be one of scans.
+    command = [sys.executable, "-P", "-m", reader_process.__name__]
+    environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": os.pathsep.join(safe_path())}
     # A process group of its own: Ctrl-C in a terminal goes to this process alone, which ends its readers.
     return subprocess.Popen(
         command,

@@ -24,6 +24,7 @@ from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.cohort import CachedSeries, CachedStudy, Cohort
 from prima_features.pretraining.cpus import share_of_cpus
 from prima_features.pretraining.records import RawSeries, RawStudy, Source
+from prima_features.safe_files import safe_children
 
 Make = Callable[[RawSeries], Mapping[str, Tensor]]
 """Computes what is cached of a series; raises SeriesError where it cannot be used."""
@@ -98,9 +99,11 @@ def fill_cohort(
 def _in_workers(filler: Filler, numbers: Sequence[int], workers: int) -> Iterator[Filled]:
     """What comes of each study, as it is done."""
     level = logging.getLogger().getEffectiveLevel()
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (filler, level))
+    with safe_children():
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (filler, level))
+        futures = [pool.submit(_work, number) for number in numbers]
     try:
-        for future in as_completed([pool.submit(_work, number) for number in numbers]):
+        for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
         raise OutputError(

@@ -82,9 +82,17 @@ def assert_same(one: Path, other: Path, without: tuple[str, ...] = ()) -> None:
         np.testing.assert_allclose(a.series_embedding, b.series_embedding, **close)
 
 
-def test_two_raylets_give_what_one_process_gives(
-    cluster: Any, bids: Path, local: Path, model: PrimaModel, tmp_path: Path
+def test_two_raylets_give_what_one_process_gives_and_run_no_code_of_the_current_folder(
+    cluster: Any,
+    bids: Path,
+    local: Path,
+    model: PrimaModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name in ("SimpleITK", "numpy", "nibabel"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('code of the current folder was run')")
+    monkeypatch.chdir(tmp_path)
     with RayEngine(cluster.address) as engine:
         options = engine.options(OPTIONS)
         embed(bids, tmp_path / "out.h5", model, engine_options=options, engine=engine)

@@ -17,6 +17,7 @@ from typing import Literal
 
 from prima_features._version import __version__
 from prima_features.errors import OutputError, StoppedError, UsageError
+from prima_features.safe_files import safe_children
 from prima_features.synthetic.protocol import Settings
 
 Format = Literal["bids", "dicom"]
@@ -114,7 +115,7 @@ def _each(output: Path, options: CohortOptions, workers: int, stopping: Callable
                 yield make(index)
         return
     # Not forked: torch's threads do not survive it.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
+    with safe_children(), ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
         studies = [pool.submit(make, index) for index in indices]
         for study in studies:
             if stopping():
