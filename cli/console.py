@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -82,10 +82,18 @@ def print_summary(summary: Summary) -> None:
         f"{count(summary.n_studies, 'study')} with {summary.n_series} series{kept}{problems}, "
         f"in {summary.seconds:.1f} s"
     )
+    print_flags(summary.flags)
     if not summary.shard.is_all:
         out.print(
             f"When all {summary.shard.count} shards are done: prima merge {escape(str(summary.output))}"
         )
+
+
+def print_flags(flags: Mapping[str, int]) -> None:
+    """One line with the number of series that have each flag; nothing if there are none."""
+    if flags:
+        counts = ", ".join(f"{flag} ({n})" for flag, n in flags.items())
+        out.print(f"Flagged series: {escape(counts)}; prima inspect and the HTML report list them")
 
 
 def print_report(path: Path | None) -> None:

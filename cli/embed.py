@@ -197,7 +197,7 @@ def embed(
     if dry_run:
         from prima_features.cli.inspect import show_source
 
-        show_source(source, find_options, keep_patient_id)
+        show_source(source, find_options, keep_patient_id, slice_axis)
         return
 
     if folder is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,9 @@ from prima_features.cli.console import count, out, table
 if TYPE_CHECKING:
     from prima_features.embedding.read import Embeddings
     from prima_features.studies import FindOptions, Found
+    from prima_features.volumes.nifti import SliceAxis
+
+logger = logging.getLogger(__name__)
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SHOWN_STUDIES = 10
@@ -33,6 +37,7 @@ def inspect(
     min_slices: find.MinSlices = 5,
     time_series: find.TimeSeries = "skip",
     slice_tolerance: find.SliceTolerance = 0.05,
+    slice_axis: find.SliceAxis = None,
     keep_patient_id: find.KeepPatientId = False,
 ) -> None:
     """Show what would be embedded, what not and why; or what an embeddings file holds."""
@@ -53,10 +58,12 @@ def inspect(
         time_series=time_series,
         slice_tolerance=slice_tolerance,
     )
-    show_source(source, found_options, keep_patient_id)
+    show_source(source, found_options, keep_patient_id, slice_axis)
 
 
-def show_source(source: Path, options: FindOptions, keep_patient_id: bool) -> None:
+def show_source(
+    source: Path, options: FindOptions, keep_patient_id: bool, slice_axis: SliceAxis | None = None
+) -> None:
     """Print every series with its study, and everything that is left out with its reason.
 
     Raises:
@@ -66,20 +73,29 @@ def show_source(source: Path, options: FindOptions, keep_patient_id: bool) -> No
     from prima_features.studies import Pseudonyms, find
 
     found = find(source, options, Pseudonyms(keep_patient_id=keep_patient_id))
-    _show_studies(found)
+    for warning in found.warnings:
+        logger.warning("%s", warning)
+    _show_studies(found, slice_axis)
     _show_left_out(found)
     if not found.studies:
         raise NothingUsableError(f"Nothing in {source} can be embedded")
 
 
-def _show_studies(found: Found) -> None:
+def _show_studies(found: Found, slice_axis: SliceAxis | None) -> None:
+    from prima_features.volumes.read import read_slice_axis
+
     n_series = sum(len(study.series) for study in found.studies)
     out.print(f"[bold]{count(len(found.studies), 'study')} with {n_series} series ({found.format})[/]")
-    shown = table("study", "series", "files", "source")
+    shown = table("study", "series", "files", "plane", "slice axis known by", "flags", "source")
     for study in found.studies:
         for series in study.series:
             shown.add_row(
-                escape(study.id), escape(series.stored_name), str(len(series.files)), escape(series.source)
+                escape(study.id),
+                escape(series.stored_name),
+                str(len(series.files)),
+                *read_slice_axis(series, slice_axis),
+                escape(", ".join(series.flags)),
+                escape(series.source),
             )
     if found.studies:
         out.print(shown)
@@ -119,14 +135,35 @@ def show_file(file: Embeddings) -> None:
     facts.add_row("left out", f"{len(file.failures)} rows in /failure")
     if file.caveat:
         facts.add_row("caveat", f"[bold]{escape(file.caveat)}[/]")
+    facts.add_row(
+        "flags", escape(", ".join(f"{flag} ({n} series)" for flag, n in file.flags.items()) or "none")
+    )
     out.print(facts)
-    shown = table("study", "series", "plane", "tokens", "volume (z, y, x)", "spacing, mm")
+    shown = table(
+        "study",
+        "series",
+        "plane",
+        "slice axis known by",
+        "tokens",
+        "volume (z, y, x)",
+        "spacing, mm",
+        "flags",
+    )
     rows = file.series[file.series["study"] < _SHOWN_STUDIES]
     for row in rows.to_dict("records"):
         shape = " x ".join(str(row[f"shape_{axis}"]) for axis in "zyx")
         spacing = " x ".join(f"{row[f'spacing_{axis}']:.2f}" for axis in "zyx")
         study = file.studies["id"].iloc[row["study"]]
-        shown.add_row(escape(study), escape(row["name"]), row["plane"], str(row["n_tokens"]), shape, spacing)
+        shown.add_row(
+            escape(study),
+            escape(row["name"]),
+            escape(row["plane"]),
+            escape(row["slice_axis_known_by"]),
+            str(row["n_tokens"]),
+            shape,
+            spacing,
+            escape(row["flags"].replace(",", ", ")),
+        )
     out.print(shown)
     if file.n_studies > _SHOWN_STUDIES:
         out.print(f"... and {file.n_studies - _SHOWN_STUDIES} more studies")

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+PLANES = ("axial", "coronal", "sagittal")
+"""The plane of the acquired slices, by the axis of (z, y, x) that they are stacked along."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:

@@ -62,7 +62,7 @@ def dcm2niix(setup: Setup) -> Iterator[Check]:
     with temporary_folder() as folder:
         slices = [write_slice(folder / f"{i}.dcm", *frames()["JPEG 2000"], i) for i in range(_N_SLICES)]
         try:
-            values = _values(read_nifti(NiftiImage(unpack_frames(DicomFrames(tuple(slices)), folder))))
+            values = _values(read_nifti(NiftiImage(unpack_frames(DicomFrames(tuple(slices)), folder))).image)
         except SeriesError as error:
             yield failed("dcm2niix", f"{version}: {error}", _REINSTALL_DCM2NIIX)
             return

@@ -177,6 +177,8 @@ def _embedded_series(
         embedding=vector,
         tokens=tokens,
         picture=one.picture,
+        slice_axis_known_by=one.slice_axis_known_by,
+        flags=one.flags,
     )
 
 

@@ -23,6 +23,7 @@ from prima_features.embedding.records import (
     Failure,
     Result,
     TokenLevel,
+    flags_of,
 )
 from prima_features.errors import OutputError
 from prima_features.studies.study import Study
@@ -76,6 +77,8 @@ class Head:
     input_hash: str
     n_series: int
     failures: tuple[Failure, ...]
+    flags: tuple[str, ...] = ()
+    """All flags of its series (`records.EmbeddedStudy.flags`)."""
 
     @property
     def sound(self) -> bool:
@@ -124,7 +127,13 @@ class Parts:
             with self._path(study_id).open("rb") as file:
                 metadata = _read_metadata(file)
             record = json.loads(metadata["study"])
-            return Head(metadata["input_hash"], len(record.get("series", ())), _failures(record))
+            series = record.get("series", ())
+            flags = [
+                flag
+                for one in series
+                for flag in flags_of(",".join(one["flags"]), one["slice_axis_known_by"])
+            ]
+            return Head(metadata["input_hash"], len(series), _failures(record), tuple(flags))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -224,7 +233,7 @@ def _assemble(tensors: dict[str, np.ndarray], record: dict[str, Any], input_hash
             tokens = TokenLevel(tensors[f"series.{i}.tokens.embedding"], tensors[f"series.{i}.tokens.coord"])
         if picture := values.get("picture"):
             values["picture"] = Picture(tensors[f"series.{i}.picture"].tobytes(), **picture)
-        values |= {name: tuple(values[name]) for name in ("shape", "spacing")}
+        values |= {name: tuple(values[name]) for name in ("shape", "spacing", "flags")}
         series.append(EmbeddedSeries(**values, embedding=tensors[f"series.{i}.embedding"], tokens=tokens))
     record |= {"failures": failures, "input_hash": input_hash}
     return EmbeddedStudy(**record, embedding=tensors["embedding"], clip=tensors["clip"], series=tuple(series))

@@ -36,6 +36,8 @@ class PreparedSeries:
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     picture: Picture | None = None
+    slice_axis_known_by: str = ""
+    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,16 @@ def prepare_series(
     z, y, x = volume.values.shape
     kept = cut(volume, preprocessing)
     drawn = _drawn(volume, kept, preprocessing) if picture else None
-    return PreparedSeries(series, kept, volume.plane, (z, y, x), volume.spacing, drawn)
+    return PreparedSeries(
+        series,
+        kept,
+        volume.plane,
+        (z, y, x),
+        volume.spacing,
+        drawn,
+        volume.slice_axis_known_by,
+        volume.flags,
+    )
 
 
 def _drawn(volume: Volume, kept: Subvolumes, preprocessing: Preprocessing) -> Picture | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,18 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from prima_features.embedding.layout import FAILURE, FORMAT, FORMAT_VERSION, SERIES, STUDY, TEXT, VECTOR
+from prima_features.embedding.layout import (
+    FAILURE,
+    FORMAT,
+    FORMAT_VERSION,
+    SERIES,
+    STUDY,
+    TEXT,
+    VECTOR,
+    VERSION_1,
+    WORDS,
+)
+from prima_features.embedding.records import flags_of
 from prima_features.errors import UsageError
 from prima_features.weights.caveats import caveat_of, warn_of
 
@@ -72,13 +84,22 @@ class Embeddings:
 
     @cached_property
     def series(self) -> pd.DataFrame:
-        """A row a series: study (row of `studies`), name, plane, source, n_tokens, shape and spacing."""
+        """One row per series: study (row of `studies`), name, plane, source, n_tokens, shape, spacing, slice_axis (of
+        z, y, x), slice_axis_known_by and flags (separated by commas)."""
         return self._frame("series", SERIES)
 
     @cached_property
     def failures(self) -> pd.DataFrame:
         """A row for each study or series that was left out: study, series, stage, error, hint."""
         return self._frame("failure", FAILURE)
+
+    @cached_property
+    def flags(self) -> dict[str, int]:
+        """How many series have each flag, most frequent first; `slice-axis-guessed` is among them."""
+        columns = (self.series[name] for name in ("flags", "slice_axis_known_by"))
+        return dict(
+            Counter(flag for row in zip(*columns, strict=True) for flag in flags_of(*row)).most_common()
+        )
 
     @cached_property
     def study_embedding(self) -> np.ndarray:
@@ -137,8 +158,11 @@ class Embeddings:
             for name, kind in columns.items():
                 if kind == VECTOR:
                     continue
+                if table == "series" and name in VERSION_1 and self.attributes["format_version"] == 1:
+                    values[name] = VERSION_1[name](values["plane"])
+                    continue
                 dataset = file[table][name]
-                if kind == TEXT:
+                if kind in (TEXT, WORDS):
                     values[name] = self.values(dataset.asstr())
                 elif dataset.ndim == 2:
                     rows = self.values(dataset)

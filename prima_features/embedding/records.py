@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prima_features.embedding.picture import Picture
+from prima_features.preprocessing import PLANES
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,19 @@ class EmbeddedSeries:
     tokens: TokenLevel | None = None
     picture: Picture | None = None
     """For the report; not kept in the embeddings file."""
+    slice_axis_known_by: str = ""
+    """How the slice axis was determined (`volumes.volume.KNOWN_BY`); empty in files of format version 1."""
+    flags: tuple[str, ...] = ()
+    """Doubts about the series, from finding and from reading it."""
+
+    @property
+    def slice_axis(self) -> int:
+        """Which of (z, y, x) the slices are stacked along."""
+        return PLANES.index(self.plane)
+
+
+GUESSED = "slice-axis-guessed"
+"""Counted among the flags of a run for each series whose slice axis was assumed (`volumes.volume.GUESS`)."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,13 @@ class EmbeddedStudy:
         """How many series the study's vector was made of."""
         return len(self.series)
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """All flags of its series, and `GUESSED` for each slice axis that was assumed."""
+        return tuple(
+            flag for one in self.series for flag in flags_of(",".join(one.flags), one.slice_axis_known_by)
+        )
+
 
 @dataclass(frozen=True)
 class FailedStudy:
@@ -91,5 +112,16 @@ class FailedStudy:
         """None."""
         return 0
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
 
 Result = EmbeddedStudy | FailedStudy
+
+
+def flags_of(flags: str, slice_axis_known_by: str) -> tuple[str, ...]:
+    """The flags of one series as a run counts them, from its columns `flags` and `slice_axis_known_by`."""
+    guessed = (GUESSED,) if slice_axis_known_by == "guess" else ()
+    return (*guessed, *filter(None, flags.split(",")))

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -41,6 +41,7 @@ from prima_features.embedding.write import Provenance, VectorType
 from prima_features.encoder.config import MODEL_TYPE
 from prima_features.errors import NothingUsableError
 from prima_features.studies import FindOptions, Found, LeftOut, Pseudonyms, find, format_of
+from prima_features.volumes.read import READER_VERSION
 from prima_features.weights import DEFAULT_MODEL, PrimaModel
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,9 @@ class Summary:
     times: StageTimes
     """Where this process's time went; the network, reading ahead and writing overlap."""
     report: Path | None = None
-    """The page beside the output, where it is there."""
+    """The HTML report, if it was written."""
+    flags: dict[str, int] = field(default_factory=dict)
+    """How many series have each flag, most frequent first; `slice-axis-guessed` is among them."""
 
     @property
     def complete(self) -> bool:
@@ -130,6 +133,8 @@ def embed(
     check_output(output)
     parts = Parts.of(output)
     with _finding(source, output, find_options, keep_patient_id) as (found, pseudonyms):
+        for warning in found.warnings:
+            logger.warning("%s", warning)
         left_out = tuple(_as_failure(item) for item in found.left_out)
         if not found.studies:
             raise _nothing_usable(source, left_out)
@@ -166,7 +171,12 @@ def embed(
         )
 
     options = asked_for(found, find_options, engine_options, run_options, model.device, dtype)
-    facts = {"command": provenance.command, "shard": str(run_options.shard), "options": options}
+    facts = {
+        "command": provenance.command,
+        "shard": str(run_options.shard),
+        "options": options,
+        "warnings": list(found.warnings),
+    }
     with (
         Claims(parts.folder) as claims,
         stoppable as stopping,
@@ -203,6 +213,7 @@ def embed(
         seconds=time.monotonic() - started,
         times=journal.times,
         report=_page(output, run_options),
+        flags=dict(Counter(flag for head in heads for flag in head.flags).most_common()),
     )
     if not summary.n_studies and run_options.shard.is_all:
         if pseudonyms is not None and not ids_were_there:
@@ -254,7 +265,9 @@ def _settings(model: PrimaModel, provenance: Provenance, options: EngineOptions)
         del made_by[name]
     if (dtype := computation(options, model.device).dtype) != torch.float32:
         made_by["precision"] = str(dtype)
-    return settings_hash(made_by | asdict(options.read) | {"tokens": options.keep_tokens})
+    return settings_hash(
+        made_by | asdict(options.read) | {"tokens": options.keep_tokens, "reader": READER_VERSION}
+    )
 
 
 def _warn_of_dropped(output: Path, plan: Plan) -> None:

@@ -194,6 +194,8 @@ def write_run_file(output: Path, runs: Iterable[Record], failures: Sequence[Fail
             "studies_failed": len(_failed(failures) - set(file.studies["id"])),
             "studies_incomplete": len(_failed(failures) & set(file.studies["id"])),
         },
+        "warnings": warnings_of(records),
+        "flags": file.flags,
         "left_out": [_as_json(reason) for reason in grouped(failures)],
         "total": _total(records),
         "runs": records,
@@ -203,6 +205,11 @@ def write_run_file(output: Path, runs: Iterable[Record], failures: Sequence[Fail
 
 
 _MODEL = {"name": "model", "revision": "model_revision", "sha256": "model_sha256"}
+
+
+def warnings_of(records: Iterable[Record]) -> list[str]:
+    """What the runs found suspicious about their sources (`Found.warnings`), each once."""
+    return list(dict.fromkeys(warning for record in records for warning in record.get("warnings", ())))
 
 
 def _total(records: Sequence[Record]) -> Record:

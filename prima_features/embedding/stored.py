@@ -22,6 +22,7 @@ from prima_features.embedding.records import (
     Failure,
     Result,
     TokenLevel,
+    flags_of,
 )
 from prima_features.embedding.write import Provenance
 from prima_features.errors import OutputError
@@ -107,7 +108,12 @@ class StoredStudies:
             names, values = self._file.array("input/study"), self._file.array("input/hash")
             hashes = {study.decode(): value.decode() for study, value in zip(names, values, strict=True)}
         return {
-            study: Head(value, int(n_series.get(study, 0)), tuple(self._failures.get(study, ())))
+            study: Head(
+                value,
+                int(n_series.get(study, 0)),
+                tuple(self._failures.get(study, ())),
+                tuple(self._flags.get(study, ())),
+            )
             for study, value in hashes.items()
         }
 
@@ -143,9 +149,13 @@ class StoredStudies:
         columns = self._series_columns
         return [
             EmbeddedSeries(
-                **{name: columns[name][row] for name in ("name", "plane", "source", "n_tokens")},
+                **{
+                    name: columns[name][row]
+                    for name in ("name", "plane", "source", "n_tokens", "slice_axis_known_by")
+                },
                 shape=tuple(columns[f"shape_{axis}"][row] for axis in "zyx"),
                 spacing=tuple(columns[f"spacing_{axis}"][row] for axis in "zyx"),
+                flags=tuple(filter(None, columns["flags"][row].split(","))),
                 embedding=vector,
                 tokens=self._tokens(row),
             )
@@ -195,6 +205,16 @@ class StoredStudies:
             if failure.stage not in _NOT_OF_A_RUN:
                 failures[failure.study].append(failure)
         return failures
+
+    @cached_property
+    def _flags(self) -> dict[str, list[str]]:
+        """By study: the flags of its series."""
+        flags = defaultdict(list)
+        columns = ("study", "flags", "slice_axis_known_by")
+        for row, words, known_by in zip(*(self._series_columns[name] for name in columns), strict=True):
+            if found := flags_of(words, known_by):
+                flags[self._studies["id"][row]] += found
+        return flags
 
     @cached_property
     def _told(self) -> list[Failure]:

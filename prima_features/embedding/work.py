@@ -140,7 +140,7 @@ class Work:
         if changed:
             result = FailedStudy(result.id, (_changed(result.id),))
         result = replace(result, input_hash=self._finished.input_hash(result.id))
-        head = Head(result.input_hash, result.n_series, result.failures)
+        head = Head(result.input_hash, result.n_series, result.failures, result.flags)
         if self._options.fail_fast and not head.sound:
             raise failed_fast(next(failure for failure in head.failures if failure.defect))
         self._parts.save(result)

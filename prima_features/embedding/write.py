@@ -24,6 +24,7 @@ from prima_features.embedding.layout import (
     TEXT,
     TOKEN,
     VECTOR,
+    WORDS,
 )
 from prima_features.embedding.records import EmbeddedStudy, Failure, Result
 from prima_features.embedding.sink import Sink
@@ -161,6 +162,8 @@ class _Table:
         for name, values in self._pending.items():
             if self._dtypes[name] == TEXT:
                 block = np.array(values, dtype=object)
+            elif self._dtypes[name] == WORDS:
+                block = np.array([",".join(words) for words in values], dtype=object)
             else:
                 block = np.asarray(values, dtype=self._dtypes[name])
             dataset = self._group.get(name)
@@ -173,7 +176,7 @@ class _Table:
 
     def _create(self, name: str, block: np.ndarray) -> h5py.Dataset:
         width = block.shape[1:]
-        dtype = h5py.string_dtype() if self._dtypes[name] == TEXT else block.dtype
+        dtype = h5py.string_dtype() if self._dtypes[name] in (TEXT, WORDS) else block.dtype
         row_bytes = np.dtype(dtype).itemsize * int(np.prod(width))
         rows = max(1, min(256, _CHUNK_BYTES // max(row_bytes, 1)))
         return self._group.create_dataset(

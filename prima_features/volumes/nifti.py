@@ -14,6 +14,7 @@ from nibabel.volumeutils import apply_read_scaling
 from prima_features.errors import SeriesError
 from prima_features.studies.study import NiftiImage
 from prima_features.volumes.limits import SizeLimits
+from prima_features.volumes.volume import GUESS, Acquired
 
 SliceAxis = Literal["L", "P", "S"]
 
@@ -34,7 +35,7 @@ _HEADER_ERRORS = (
 
 def read_nifti(
     source: NiftiImage, slice_axis: SliceAxis | None = None, limits: SizeLimits = SizeLimits()
-) -> sitk.Image:
+) -> Acquired:
     """One volume in SimpleITK's terms: in-plane axes first, as displayed, then the slices, ascending in LPS.
 
     Args:
@@ -57,20 +58,37 @@ def read_nifti(
         with ExitStack() as stack:
             image = _open(source.path, stack)
             _check_header(image)
-            axis = find_slice_axis(image, slice_axis, source.orientation)
+            axis, known_by = find_slice_axis(image, slice_axis, source.orientation)
             limits.check(image.shape[:3], axis)
             values = _load(image, source.volumes)
     except (EOFError, zlib.error, igzip.BadGzipFile) as error:
         raise SeriesError(
             "its compressed data is damaged or ends too early", hint="the file is truncated: copy it again"
         ) from error
-    return _displayed(values, image.affine, axis)
+    return Acquired(_displayed(values, image.affine, axis), known_by)
+
+
+def nifti_slice_axis(source: NiftiImage, wanted: SliceAxis | None = None) -> tuple[int, str]:
+    """The axis of (z, y, x) that the slices are stacked along, and how it is known, from the header alone.
+
+    Raises:
+        SeriesError: the header cannot be read.
+        OSError: the file cannot be read.
+    """
+    try:
+        with ExitStack() as stack:
+            image = _open(source.path, stack)
+            _check_header(image)
+            axis, known_by = find_slice_axis(image, wanted, source.orientation)
+    except (EOFError, zlib.error, igzip.BadGzipFile) as error:
+        raise SeriesError("its header cannot be read") from error
+    return 2 - int(nib.io_orientation(image.affine)[axis, 0]), known_by
 
 
 def find_slice_axis(
     image: nib.Nifti1Image, wanted: SliceAxis | None = None, orientation: tuple[float, ...] = ()
-) -> int:
-    """Index (0, 1, 2) of the voxel axis that the slices are stacked along.
+) -> tuple[int, str]:
+    """Index (0, 1, 2) of the voxel axis that the slices are stacked along, and how it is known (`KNOWN_BY`).
 
     The first of these that is known: the axis nearest to the direction `wanted`; the axis nearest to the
     normal of the acquired slices, where a sidecar tells their `orientation` (`NiftiImage.orientation`); the
@@ -81,16 +99,18 @@ def find_slice_axis(
     dim_info that names the third axis yields to voxel sizes that speak for another.
     """
     if wanted is not None:
-        return int(np.flatnonzero(nib.io_orientation(image.affine)[:, 0] == "LPS".index(wanted))[0])
+        return int(np.flatnonzero(nib.io_orientation(image.affine)[:, 0] == "LPS".index(wanted))[0]), "option"
     sizes = nib.affines.voxel_sizes(image.affine)
     if len(orientation) == 6:
         normal = np.diag([-1, -1, 1]) @ np.cross(orientation[:3], orientation[3:])
-        return int(np.argmax(np.abs(normal @ image.affine[:3, :3] / sizes)))
+        return int(np.argmax(np.abs(normal @ image.affine[:3, :3] / sizes))), "sidecar"
     named = image.header.get_dim_info()[2]
     if named in (0, 1):
-        return int(named)
+        return int(named), "header"
     longest = int(np.argmax(sizes))
-    return longest if sizes[longest] >= _ANISOTROPY * np.delete(sizes, longest).max() else 2
+    if sizes[longest] >= _ANISOTROPY * np.delete(sizes, longest).max():
+        return longest, "voxel-size"
+    return 2, GUESS
 
 
 def _open(path: Path, stack: ExitStack) -> nib.Nifti1Image:

@@ -1,18 +1,24 @@
 """One series to one volume, whatever it is stored as."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
 
 from prima_features.errors import SeriesError
-from prima_features.preprocessing import Preprocessing
+from prima_features.preprocessing import PLANES, Preprocessing
+from prima_features.studies.dicom.geometry import slice_axis as dicom_slice_axis
+from prima_features.studies.dicom.read import read_headers
 from prima_features.studies.study import DicomFrames, DicomSlices, NiftiImage, Series
 from prima_features.volumes.dicom import read_slices, temporary_folder, unpack_frames
 from prima_features.volumes.limits import SizeLimits
-from prima_features.volumes.nifti import SliceAxis, read_nifti
+from prima_features.volumes.nifti import SliceAxis, nifti_slice_axis, read_nifti
 from prima_features.volumes.resample import resample_in_plane, to_lps
-from prima_features.volumes.volume import Volume
+from prima_features.volumes.volume import Acquired, Volume
+
+READER_VERSION = 2
+"""Part of each study's settings hash. Raise it if a change to reading changes the numbers of any scan: studies that an
+earlier release embedded are then embedded again instead of being kept."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +38,30 @@ def read_volume(
     Raises:
         SeriesError: it cannot be read, is constant or not finite, or has a size out of limits.
     """
-    image = _read_image(series, SizeLimits(preprocessing, options.min_slices), options)
-    check_values(sitk.GetArrayViewFromImage(image))
-    return to_lps(resample_in_plane(image, preprocessing.matrix))
+    acquired = _read_image(series, SizeLimits(preprocessing, options.min_slices), options)
+    check_values(sitk.GetArrayViewFromImage(acquired.image))
+    volume = to_lps(resample_in_plane(acquired.image, preprocessing.matrix))
+    return replace(
+        volume,
+        slice_axis_known_by=acquired.slice_axis_known_by,
+        flags=tuple(dict.fromkeys(series.flags + acquired.flags)),
+    )
+
+
+def read_slice_axis(series: Series, wanted: SliceAxis | None = None) -> tuple[str, str]:
+    """The plane of a series' slices and how the slice axis is known, from headers alone (`volume.KNOWN_BY`).
+
+    The plane is empty if the header cannot be read; such a series fails with its reason when it is embedded.
+    """
+    if isinstance(series.image, NiftiImage):
+        try:
+            axis, known_by = nifti_slice_axis(series.image, wanted)
+        except (SeriesError, OSError):
+            return "", ""
+        return PLANES[axis], known_by
+    headers = read_headers(series.files[0])
+    orientation = headers[0].orientation if isinstance(headers, list) else ()
+    return (PLANES[2 - dicom_slice_axis(orientation)] if orientation else "", "acquisition")
 
 
 def check_values(values: np.ndarray) -> None:
@@ -48,17 +75,17 @@ def check_values(values: np.ndarray) -> None:
         raise SeriesError(f"all its voxels have the value {values.flat[0]}: there is no picture in it")
 
 
-def _read_image(series: Series, limits: SizeLimits, options: ReadOptions) -> sitk.Image:
+def _read_image(series: Series, limits: SizeLimits, options: ReadOptions) -> Acquired:
     try:
         match series.image:
             case NiftiImage():
                 return read_nifti(series.image, options.slice_axis, limits)
             case DicomSlices(stacks):
                 limits.check((len(stacks[0]), 1, 1), slice_axis=0)
-                return read_slices(series.image)
+                return Acquired(read_slices(series.image))
             case DicomFrames(volumes=volumes):
                 with temporary_folder() as folder:
                     unpacked = NiftiImage(unpack_frames(series.image, folder), volumes)
-                    return read_nifti(unpacked, slice_axis=None, limits=limits)
+                    return Acquired(read_nifti(unpacked, slice_axis=None, limits=limits).image)
     except OSError as error:
         raise SeriesError(f"the file cannot be read: {error.strerror or 'input/output error'}") from error

@@ -3,9 +3,32 @@
 from dataclasses import dataclass
 
 import numpy as np
+import SimpleITK as sitk
 
-PLANES = ("axial", "coronal", "sagittal")
-"""The plane of the acquired slices, by the axis of (z, y, x) that they are stacked along."""
+from prima_features.preprocessing import PLANES
+
+GUESS = "guess"
+KNOWN_BY = {
+    "acquisition": "DICOM: the slices, as acquired",
+    "option": "--slice-axis",
+    "sidecar": "ImageOrientationPatientDICOM in the JSON sidecar",
+    "header": "the NIfTI header",
+    "voxel-size": "the axis with the longest voxels",
+    GUESS: "assumed: nothing in the file identifies it",
+}
+"""How a slice axis can be determined."""
+
+
+@dataclass(frozen=True)
+class Acquired:
+    """One volume as acquired, before resampling."""
+
+    image: sitk.Image
+    """3-D, with the slices stacked along its third axis."""
+    slice_axis_known_by: str = "acquisition"
+    """See `Volume.slice_axis_known_by`."""
+    flags: tuple[str, ...] = ()
+    """See `Volume.flags`."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +41,10 @@ class Volume:
     """Distance between samples along (z, y, x), mm."""
     slice_axis: int
     """Which of (z, y, x) the acquired slices are stacked along."""
+    slice_axis_known_by: str = "acquisition"
+    """How the slice axis was determined, one of `KNOWN_BY`."""
+    flags: tuple[str, ...] = ()
+    """Doubts about the volume, one short word each, e.g. `orientation-unknown`. Not errors."""
 
     @property
     def plane(self) -> str:

@@ -18,6 +18,7 @@ from prima_features import embed
 from prima_features.cli.main import main
 from prima_features.embedding.read import read_embeddings
 from prima_features.errors import SourceError
+from prima_features.volumes.read import READER_VERSION
 
 Same = Callable[[Path, Path], None]
 T1W = "sub-01/anat/sub-01_T1w.nii.gz"
@@ -103,6 +104,18 @@ def test_other_settings_and_force_keep_nothing(
     assert "kept" not in said(capsys)
     assert read_embeddings(output).has_tokens == ("token" in second)
     assert read_embeddings(output).study_embedding.dtype == np.float32
+
+
+def test_studies_embedded_by_an_older_reader_are_embedded_again(
+    bids: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("embed", bids, tmp_path / "out.h5", "--participant-label", "01", "--workers", 0)
+    with monkeypatch.context() as older:
+        older.setattr("prima_features.embedding.run.READER_VERSION", READER_VERSION - 1)
+        assert run(*arguments) == 0
+    said(capsys)
+    assert run(*arguments) == 0
+    assert "kept" not in said(capsys)
 
 
 def test_what_failed_is_remembered_until_it_is_to_be_tried_again(

@@ -28,6 +28,7 @@ COLUMNS = {
     "series": [
         *("id", "subject", "session", "series", "name", "plane", "source", "n_tokens"),
         *("shape_z", "shape_y", "shape_x", "spacing_z", "spacing_y", "spacing_x"),
+        *("slice_axis", "slice_axis_known_by", "flags"),
     ],
 }
 COLUMNS["clip"] = COLUMNS["study"]

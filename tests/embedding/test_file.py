@@ -1,8 +1,10 @@
 """The embeddings file: what is written is read, and a half-written one never appears."""
 
 import fcntl
+import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -12,8 +14,14 @@ import pytest
 from prima_features.embedding.disk import replacing
 from prima_features.embedding.read import read_embeddings
 from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, Failure, TokenLevel
+from prima_features.embedding.report import write_report
+from prima_features.embedding.run_record import Journal, records_in, write_run_file
+from prima_features.embedding.stored import StoredStudies
 from prima_features.embedding.write import Provenance, write_embeddings
 from prima_features.errors import OutputError, UsageError
+from prima_features.preprocessing import PLANES
+
+DATA = Path(__file__).parent.parent / "data"
 
 PROVENANCE = Provenance("tiny", "local", "ab12", {"matrix": 256}, "prima embed in out.h5")
 
@@ -73,13 +81,13 @@ def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
     write_embeddings(tmp_path / "out.h5", [study(1, tokens=True)], PROVENANCE)
     with h5py.File(tmp_path / "out.h5") as file:
         assert file.attrs["format"] == "prima-embeddings"
-        assert file.attrs["format_version"] == 1
+        assert file.attrs["format_version"] == 2
         assert json.loads(file.attrs["preprocessing"]) == {"matrix": 256}
         kinds = {f"{group}/{name}": data.dtype for group in file for name, data in file[group].items()}
         text = {name for name, dtype in kinds.items() if h5py.check_string_dtype(dtype)}
         assert text == {
             *(f"study/{name}" for name in ("id", "subject", "session", "description", "source")),
-            *(f"series/{name}" for name in ("name", "plane", "source")),
+            *(f"series/{name}" for name in ("name", "plane", "source", "slice_axis_known_by", "flags")),
             *(f"failure/{name}" for name in ("study", "series", "stage", "error", "hint")),
             *(f"input/{name}" for name in ("study", "hash")),
         }
@@ -93,12 +101,67 @@ def test_the_layout_is_the_documented_one(tmp_path: Path) -> None:
             "series/n_tokens": "int32",
             "series/shape": "int32",
             "series/spacing": "float32",
+            "series/slice_axis": "int8",
             "token/embedding": "float16",
             "token/series": "int64",
             "token/coord": "int16",
         }
         assert file["token/embedding"].shape == (14, 256)
         assert file["token/series"][()].tolist() == [0] * 7 + [1] * 7
+
+
+def test_the_slice_axis_and_the_flags_of_each_series_are_kept(tmp_path: Path) -> None:
+    one = study(1, n_series=3)
+    doubts = (("guess", ()), ("sidecar", ("cropped",)), ("guess", ("few-slices", "cropped")))
+    series = tuple(
+        replace(series, plane=plane, slice_axis_known_by=known_by, flags=flags)
+        for series, plane, (known_by, flags) in zip(one.series, PLANES, doubts, strict=True)
+    )
+    written = replace(one, series=series)
+    write_embeddings(tmp_path / "out.h5", [written], PROVENANCE)
+    file = read_embeddings(tmp_path / "out.h5")
+    assert file.series["slice_axis"].tolist() == [0, 1, 2]
+    assert file.series["slice_axis_known_by"].tolist() == ["guess", "sidecar", "guess"]
+    assert file.series["flags"].tolist() == ["", "cropped", "few-slices,cropped"]
+    assert file.flags == {"slice-axis-guessed": 2, "cropped": 2, "few-slices": 1}
+    with StoredStudies(tmp_path / "out.h5") as stored:
+        assert [one.flags for one in stored.get("sub-01").series] == [one.flags for one in series]
+        assert stored.heads["sub-01"].flags == written.flags
+
+
+def test_flags_and_warnings_reach_the_run_file_and_the_page(tmp_path: Path) -> None:
+    output, warning = tmp_path / "out.h5", "12 DICOM files lie among NIfTI files and are not read."
+    one = study(1, n_series=2)
+    series = tuple(replace(one, slice_axis_known_by="guess", flags=("cropped",)) for one in one.series)
+    write_embeddings(output, [replace(one, series=series)], PROVENANCE)
+    (tmp_path / "parts").mkdir()
+    for _ in range(2):
+        with Journal(tmp_path / "parts", "s", {"warnings": [warning]}):
+            pass
+    write_run_file(output, records_in(tmp_path / "parts", "s"), one.failures)
+    document = json.loads((tmp_path / "out.run.json").read_text())
+    assert document["warnings"] == [warning]
+    assert document["flags"] == {"slice-axis-guessed": 2, "cropped": 2}
+    page = write_report(output).read_text()
+    assert warning in page
+    assert "slice axis guessed" in page
+
+
+def test_a_file_of_format_version_1_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "version_1.h5"
+    path.write_bytes(gzip.decompress((DATA / "embeddings_v1.h5.gz").read_bytes()))
+    file = read_embeddings(path)
+    assert file.attributes["format_version"] == 1
+    assert file.series["plane"].tolist() == ["axial", "coronal", "sagittal", "sagittal"]
+    assert file.series["slice_axis"].tolist() == [0, 1, 2, 2]
+    assert file.series["slice_axis_known_by"].tolist() == [""] * 4
+    assert file.series["flags"].tolist() == [""] * 4
+    assert file.flags == {}
+    with StoredStudies(path) as stored:
+        again = tmp_path / "again.h5"
+        write_embeddings(again, [stored.get(one) for one in stored.heads], stored.provenance)
+    assert read_embeddings(again).attributes["format_version"] == 2
+    assert read_embeddings(again).series.equals(file.series)
 
 
 @pytest.mark.parametrize("n", [256, 600])
@@ -171,6 +234,6 @@ def test_other_hdf5_and_newer_versions_are_refused(tmp_path: Path) -> None:
         read_embeddings(tmp_path / "other.h5")
     write_embeddings(tmp_path / "new.h5", [study(1)], PROVENANCE)
     with h5py.File(tmp_path / "new.h5", "a") as file:
-        file.attrs["format_version"] = 2
-    with pytest.raises(UsageError, match="format version 2"):
+        file.attrs["format_version"] = 3
+    with pytest.raises(UsageError, match="format version 3"):
         read_embeddings(tmp_path / "new.h5")

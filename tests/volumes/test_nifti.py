@@ -100,9 +100,9 @@ def test_the_slice_axis_is_the_first_thing_that_is_known(
 ) -> None:
     image = nib.Nifti1Image(np.zeros((8, 8, 8), np.int16), np.diag([*sizes, 1.0]))
     image.header.set_dim_info(slice=dim_info)
-    assert find_slice_axis(image, orientation=orientation) == axis
+    assert find_slice_axis(image, orientation=orientation)[0] == axis
     for wanted, expected in (("L", 0), ("P", 1), ("S", 2)):
-        assert find_slice_axis(image, wanted, orientation) == expected
+        assert find_slice_axis(image, wanted, orientation) == (expected, "option")
 
 
 def test_the_b0_volumes_are_averaged(tmp_path: Path) -> None:

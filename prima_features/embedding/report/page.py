@@ -93,7 +93,7 @@ def page(output: Path, album: Album | None) -> str:
         file=file,
         main_result=_main_result(file, defects),
         research_only=RESEARCH_ONLY,
-        warnings=_warnings(file, defects),
+        warnings=_warnings(file, defects, document),
         sections=_sections(failures, document is not None, found, chosen),
         tiles=_tiles(file, defects, failures, document),
         reasons=[reason for reason in reasons if not reason.by_design],
@@ -150,7 +150,7 @@ def _main_result(file: Embeddings, defects: Sequence[Failure]) -> str:
     return text if failed or incomplete else text + " Nothing failed."
 
 
-def _warnings(file: Embeddings, defects: Sequence[Failure]) -> list[str]:
+def _warnings(file: Embeddings, defects: Sequence[Failure], document: dict[str, Any] | None) -> list[str]:
     warnings = []
     if file.caveat:
         warnings.append(file.caveat)
@@ -159,6 +159,7 @@ def _warnings(file: Embeddings, defects: Sequence[Failure]) -> list[str]:
             f"{count(unfinished, 'study', 'studies')} had not been embedded when the file was merged: "
             "run the shards that are left, and prima merge again."
         )
+    warnings += (document or {}).get("warnings", ())
     return warnings
 
 
@@ -181,6 +182,7 @@ def _tiles(
             "in studies that are there",
         ),
         (f"{len(failures) - len(defects):,}", "left out by design", ""),
+        *((f"{n:,}", flag.replace("-", " "), "series; see Flags") for flag, n in file.flags.items()),
     ]
     if document and (memory := document["total"]["peak_memory_bytes"]):
         tiles.append((f"{memory / 1e9:.1f} GB", "peak memory", "of all processes of a run"))

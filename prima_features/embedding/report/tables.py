@@ -72,16 +72,18 @@ def studies(file: Embeddings, found: Arrangement, defects: Sequence[Failure]) ->
 
 
 def series(file: Embeddings) -> list[Column]:
-    """A row a series."""
+    """One row per series."""
     table = file.series
     axes = [table[[f"{name}_{axis}" for axis in "zyx"]].to_numpy() for name in ("shape", "spacing")]
     return [
         Column("study", "Study", "study", file.studies["id"].to_numpy(dtype=object)[table["study"]]),
         Column("name", "Series", "text", table["name"]),
         Column("plane", "Plane", "text", table["plane"]),
+        Column("known_by", "Slice axis known by", "text", table["slice_axis_known_by"]),
         Column("n_tokens", "Tokens", "number", table["n_tokens"]),
         Column("shape", "Volume (z, y, x)", "text", [_TIMES.join(map(str, one)) for one in axes[0]]),
         Column("spacing", "Spacing, mm", "text", [_TIMES.join(f"{v:.2f}" for v in one) for one in axes[1]]),
+        Column("flags", "Flags", "text", table["flags"].str.replace(",", ", ")),
     ]
 
 
