@@ -31,7 +31,7 @@ What there is to look at:
   {brains / "preview.png"}    the brains
   {embeddings.with_suffix(".report.html")}    what was embedded
   {probe / "report.html"}    how well age is read from it
-The brains are made up, and the model has seen made-up brains only: research use, and never a medical device.""")
+The brains are synthetic, and so were those that the model was trained on: research use, and never a medical device.""")
 
 
 def prima(*arguments: object) -> None:

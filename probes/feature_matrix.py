@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.weights.caveats import caveat_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +32,14 @@ class FeatureSource:
     level: Level = "study"
     series: str = ""
     """Pattern of the names of the series that were pooled; empty for all of them."""
+    encoder: str = ""
+    """Kind of the model, such as `prima`; empty if unknown."""
+    caveat: str = ""
+    """What must be said with every number of the model (`weights.caveats`); empty for most models."""
+
+    def __post_init__(self) -> None:
+        if not self.caveat:
+            object.__setattr__(self, "caveat", caveat_of(self.model, self.model_sha256))
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,8 @@ def features(embeddings: Embeddings, level: Level = "study", series: str = "") -
     if not np.isfinite(X).all():
         raise UsageError(f"{embeddings.path} holds vectors that are not finite: embed those studies again")
     attributes = embeddings.attributes
-    identity = {key: str(attributes.get(key, "")) for key in ("model", "model_revision", "model_sha256")}
+    names = ("model", "model_revision", "model_sha256", "encoder", "caveat")
+    identity = {name: str(attributes.get(name, "")) for name in names}
     return Features(X, rows, FeatureSource(**identity, level=level, series=series))
 
 

@@ -16,6 +16,7 @@ from prima_features.probes.recipe import FittedRecipe, Recipe, fit_recipe
 from prima_features.probes.samples import Samples, samples, unlabelled
 from prima_features.probes.tasks import Task
 from prima_features.probes.training import TrainingSet
+from prima_features.weights.caveats import warn_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,11 @@ class Fitted:
     training: TrainingSet
     range: TrainingRange
 
+    @property
+    def caveat(self) -> str:
+        """What must be said with every number of the model that made the features; empty for most models."""
+        return self.training.source.caveat
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -40,7 +46,7 @@ class Predictions:
 
     table: pd.DataFrame
     """A row a study: `study subject`, the columns of `Evaluation.predictions` from `prediction` on, and those of
-    `cautions.unlike_training`."""
+    `cautions.unlike_training`; if the model that made the features has a caveat, it is repeated in `caveat`."""
     warnings: tuple[str, ...] = ()
     """A sentence each."""
 
@@ -78,10 +84,15 @@ class Probe:
 
         Raises:
             UsageError: see `samples.samples` and `evaluation.evaluate`.
+
+        Warns:
+            ModelCaveatWarning: the model that made the features has a caveat; once in a process. So do the others.
         """
         from prima_features.probes.evaluation import evaluate
 
-        return evaluate(self._samples(features, frame), self.recipe, plan, splits)
+        _warn(features)
+        found = evaluate(self._samples(features, frame), self.recipe, plan, splits)
+        return found.with_caveat(features.source.caveat)
 
     def fit(self, features: Features, frame: pd.DataFrame, cohort: str = "") -> Probe:
         """Fit on all eligible studies; arguments as `cross_validate`.
@@ -93,6 +104,7 @@ class Probe:
         """
         from prima_features.probes.steps.familiar import TrainingRange
 
+        _warn(features)
         given = self._samples(features, frame)
         rows = np.flatnonzero(given.eligible)
         self.fitted = Fitted(
@@ -120,7 +132,8 @@ class Probe:
             *unlike_training(fitted.range, fitted.training, given)[1],
         )
         typical = np.array(fitted.training.typical)
-        return evaluate_fitted(fitted.recipe, given, typical, n_bootstrap=n_bootstrap, warnings=warnings)
+        found = evaluate_fitted(fitted.recipe, given, typical, n_bootstrap=n_bootstrap, warnings=warnings)
+        return found.with_caveat(fitted.caveat)
 
     def predict(self, features: Features, frame: pd.DataFrame) -> Predictions:
         """Predict studies whose target is not known.
@@ -140,7 +153,10 @@ class Probe:
         given = unlabelled(features.X, frame, self.task)
         table = add_outcome(given.frame[["study", "subject"]].copy(), given, fitted.recipe.predict(given))
         flags, warnings = unlike_training(fitted.range, fitted.training, given)
-        return Predictions(table.assign(**flags), tuple(warnings))
+        table = table.assign(**flags)
+        if fitted.caveat:
+            table, warnings = table.assign(caveat=fitted.caveat), [fitted.caveat, *warnings]
+        return Predictions(table, tuple(warnings))
 
     def save(self, folder: str | Path, extras: Extras | None = None) -> Path:
         """Write the probe's directory; see `persistence.save`."""
@@ -163,7 +179,12 @@ class Probe:
         if self.fitted is None:
             raise UsageError("this probe is not fitted: call fit, or load one that is")
         check_source(self.fitted.training, features.source, features.X.shape[1])
+        _warn(features, self.fitted.caveat)
         return self.fitted
+
+
+def _warn(features: Features, caveat: str = "") -> None:
+    warn_of(caveat or features.source.caveat, stacklevel=4 if caveat else 3)
 
 
 def _aligned(features: Features, frame: pd.DataFrame) -> tuple[Features, pd.DataFrame]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from prima_features.cli.console import out
+from prima_features.cli.console import out, print_caveat
 
 
 def compare(
@@ -25,3 +25,4 @@ def compare(
         f"{found.metric}: first minus second {found.difference:.4g} over {found.n_folds} folds, "
         f"t = {found.t:.3g}, {found.degrees_of_freedom} degrees of freedom, p = {found.p_value:.3g} (two-sided)"
     )
+    print_caveat(found.caveat)

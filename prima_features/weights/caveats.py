@@ -13,9 +13,9 @@ from functools import cache
 from prima_features.weights import bundled
 
 _CAVEATS = {
-    "prima-untrained": "The weights of prima-untrained are random: its numbers mean nothing.",
+    "prima-untrained": "The weights of the model prima-untrained are random: its numbers mean nothing.",
     "prima-synth": (
-        "prima-synth was trained on synthetic brains only: what its numbers mean for real brains is unknown."
+        "The model prima-synth was trained on synthetic brains only: what its numbers mean for real brains is unknown."
     ),
 }
 _INHERITED = "This model was trained further from one with a caveat of its own. "
@@ -35,6 +35,14 @@ def caveat_of(model: str, sha256: str = "") -> str:
         sha256: checksum of its model.safetensors, where known.
     """
     return _CAVEATS.get(model) or (_by_checksum().get(sha256, "") if sha256 else "")
+
+
+def bundled_as(model: str, sha256: str = "") -> str:
+    """The name of the bundled model that this is, also under another name; empty for all others."""
+    if model in _CAVEATS:
+        return model
+    caveat = caveat_of(model, sha256)
+    return next((name for name, own in _CAVEATS.items() if own == caveat), "")
 
 
 def inherited(caveat: str) -> str:

@@ -21,6 +21,8 @@ class Comparison:
     p_value: float
     """Two-sided."""
     n_folds: int
+    caveat: str = ""
+    """Of the model that made the features; empty for most models."""
 
 
 def corrected_t_test(

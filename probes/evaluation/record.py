@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,6 +83,12 @@ class Evaluation:
     fold_scores: FoldScores | None = None
     warnings: tuple[str, ...] = ()
     """What a reader must know, a sentence each."""
+    caveat: str = ""
+    """Of the model that made the features, also the first of the warnings; empty for most models."""
+
+    def with_caveat(self, caveat: str) -> Evaluation:
+        """The same with a model's caveat in front of its warnings; unchanged without one."""
+        return replace(self, caveat=caveat, warnings=(caveat, *self.warnings)) if caveat else self
 
     def metrics_json(self) -> dict[str, Any]:
         """The document of metrics.json."""
@@ -102,6 +108,7 @@ class Evaluation:
             "permutation": _finite(vars(self.permutation)) if self.permutation else None,
             "gap": self.gap.to_dict() if self.gap else None,
             "folds": self._folds(),
+            "caveat": self.caveat,
             "warnings": list(self.warnings),
         }
 

@@ -34,8 +34,10 @@ def card(document: Document, evaluation: Evaluation | None = None) -> str:
     """
     task = document.task
     pipeline = "tabular-classification" if task.is_classification else "tabular-regression"
+    caveat = document.training.source.caveat
     parts = [
         f"{_FRONT.format(pipeline=pipeline)}{_FIRST}",
+        *([f"**{caveat}**"] if caveat else []),
         f"# Probe: {task.name}",
         "\n".join(_what(document)),
         "## Fitted on",
@@ -117,13 +119,15 @@ def _numbers(evaluation: Evaluation | None) -> Iterator[str]:
 
 
 def _limits(document: Document, evaluation: Evaluation | None) -> Iterator[str]:
-    yield "- It knows the scanners, populations and diseases of its training set and no others."
-    yield "- `prima probe predict` says how unlike the training set each study is; heed it."
+    yield "- It was fitted on the scanners, populations and diseases of its training set and on no others."
+    yield "- `prima probe predict` flags studies that are unlike the training set; do not use their predictions."
     if document.training.age_range:
         yield "- Outside the ages above its numbers are extrapolations."
     if document.recipe.estimator == "knn":
         yield "- A nearest-neighbour probe holds its training studies' features: share it as you would share those."
     for warning in evaluation.warnings if evaluation else ():
+        if warning == document.training.source.caveat:  # stated at the top
+            continue
         yield f"- {warning[0].upper()}{warning[1:]}."
 
 

@@ -16,6 +16,7 @@ from prima_features.probes.persistence.layout import (
     FORMAT_VERSION,
     MAX_DOCUMENT_BYTES,
     MODEL_FILES,
+    upgraded,
 )
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.steps.bias import BiasCorrection
@@ -72,8 +73,11 @@ def read_document(folder: Path) -> Document:
             "run pip install --upgrade prima-features"
         )
     try:
+        values = upgraded(values)
         document = TypeAdapter(Document).validate_python(values)
-    except ValidationError as error:
+    except (TypeError, ValueError) as error:
+        if not isinstance(error, ValidationError):
+            raise UsageError(f"{path} is not a whole probe: its training set has no source") from error
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"{path} is not a whole probe ({where}: {first['msg']})") from error

@@ -1,11 +1,30 @@
 """The probe directory's files, and the version of its format.
 
-Format version 1. A reader refuses newer versions; whoever changes what a key means raises the version and writes
+Format version 2. A reader refuses newer versions; whoever changes what a key means raises the version and writes
 the rule that reads the older one here.
+
+Version 2 added `encoder` and `caveat` to the source of the features, and to the arrays the limits of `TrainingRange`
+on both sides; probes of version 1 only flag studies that are too far from the training set (`TrainingRange.restore`).
 """
 
+from typing import Any
+
 FORMAT = "prima-probe"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+
+def upgraded(document: dict[str, Any]) -> dict[str, Any]:
+    """A document of version 1 as one of version 2; others as they are."""
+    if document.get("format_version") != 1:
+        return document
+    from prima_features.probes.feature_matrix import FeatureSource
+
+    training = dict(document.get("training") or {})
+    source = dict(training.get("source") or {})
+    known = FeatureSource(str(source.get("model", "")), model_sha256=str(source.get("model_sha256", "")))
+    source |= {"encoder": "prima" if source.get("model") else "", "caveat": known.caveat}
+    return document | {"format_version": FORMAT_VERSION, "training": training | {"source": source}}
+
 
 DOCUMENT = "probe.json"
 """Everything but arrays, with the checksums of the files that hold those."""

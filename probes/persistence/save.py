@@ -70,7 +70,10 @@ def write_evaluation(folder: Path, evaluation: Evaluation | None, report: Report
     """Write metrics.json, predictions.tsv and report.html, as far as they are given, to a folder that is new."""
     if evaluation is not None:
         (folder / METRICS).write_bytes(json_bytes(evaluation.metrics_json()))
-        evaluation.predictions.to_csv(folder / PREDICTIONS, sep="\t", index=False, na_rep="n/a")
+        table = evaluation.predictions
+        if evaluation.caveat:
+            table = table.assign(caveat=evaluation.caveat)
+        table.to_csv(folder / PREDICTIONS, sep="\t", index=False, na_rep="n/a")
     if report is not None:
         from prima_features.probes.report import write_report
 

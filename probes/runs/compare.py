@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,14 @@ def compare(first: Path, second: Path) -> Comparison:
             f"{first} and {second} were not evaluated on the same folds: fit both on the same file and labels, "
             "with the same task, scheme and seed"
         )
-    return corrected_t_test(
+    found = corrected_t_test(
         one["metric"],
         _numbers(one["values"]),
         _numbers(other["values"]),
         np.array(one["n_train"]),
         np.array(one["n_test"]),
     )
+    return replace(found, caveat=_caveat(first) or _caveat(second))
 
 
 def _folds(folder: Path) -> dict[str, Any]:
@@ -44,6 +46,10 @@ def _folds(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not {"digest", "metric", "values", "n_train", "n_test"} <= set(found):
         raise UsageError(f"{path} holds no results by fold: only cross-validated probes can be compared")
     return found
+
+
+def _caveat(folder: Path) -> str:
+    return str(read_json(folder / METRICS, MAX_DOCUMENT_BYTES).get("caveat", ""))
 
 
 def _numbers(values: list[float | None]) -> np.ndarray:

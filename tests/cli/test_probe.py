@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from prima_features.cli.main import main
 from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.weights.caveats import caveat_of
 
 QUICK = ["--bootstrap", "50", "--no-learning-curve", "--no-site-check", "--folds", "3", "--inner-folds", "2"]
 Capture = pytest.CaptureFixture[str]
@@ -285,3 +287,36 @@ def test_paths_are_kept_out_of_what_is_shared(cohort: MakeCohort, tmp_path: Path
     assert fit("brain-age", cohort("a"), tmp_path / "probe") == 0
     for path in (tmp_path / "probe").iterdir():
         assert str(tmp_path).encode() not in path.read_bytes(), path.name
+
+
+def test_the_models_caveat_is_in_all_that_a_probe_writes_and_prints(
+    cohort: MakeCohort, tmp_path: Path, capsys: Capture
+) -> None:
+    caveat = caveat_of("prima-synth")
+    folder, probe, other = cohort("a"), tmp_path / "probe", tmp_path / "other"
+    with h5py.File(folder / "out.h5", "a") as file:
+        file.attrs.update({"model": "prima-synth", "caveat": caveat})
+    labels = ["--labels", folder / "participants.tsv", "--target-column", "diagnosis"]
+    assert fit("autism", folder, probe, "--target-column", "diagnosis") == 0
+    assert caveat in capsys.readouterr().err
+    assert run("probe", "evaluate", probe, folder / "out.h5", *labels, "--output", other) == 0
+    assert caveat in capsys.readouterr().err
+    assert run("probe", "predict", probe, folder / "out.h5", tmp_path / "p.tsv") == 0
+    assert caveat in capsys.readouterr().err
+    assert run("probe", "compare", probe, probe) == 0
+    assert caveat in capsys.readouterr().err
+
+    assert json.loads((probe / "probe.json").read_text())["training"]["source"]["caveat"] == caveat
+    assert f"**{caveat}**" in (probe / "README.md").read_text()
+    for made in (probe, other):
+        metrics = json.loads((made / "metrics.json").read_text())
+        assert metrics["caveat"] == caveat and caveat in metrics["warnings"]
+        report = (made / "report.html").read_text()
+        assert report.index(caveat) < report.index('<section id="result">')
+        methods = report[report.index('<section id="methods">') :]
+        assert "synthetic images and reports that the same package generates" in methods and caveat in methods
+    for table in (tmp_path / "p.tsv", probe / "predictions.tsv", other / "predictions.tsv"):
+        assert set(pd.read_csv(table, sep="\t")["caveat"]) == {caveat}, table
+    # Such a table can be read as labels.
+    asked = ["--labels", tmp_path / "p.tsv", "--id-column", "study", "--target-column", "predicted"]
+    assert run("probe", "fit", "autism", folder / "out.h5", *asked, "--dry-run") == 0

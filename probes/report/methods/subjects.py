@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from prima_features.probes.feature_matrix import FeatureSource
 from prima_features.probes.report.content import ReportContent
 from prima_features.probes.report.digits import count, decimals_for, number
 from prima_features.probes.report.methods.references import Citations
 from prima_features.probes.report.words import listed
 from prima_features.probes.report.words import target as named
 from prima_features.probes.training import TrainingSet
+from prima_features.weights.caveats import bundled_as
 
 
 def features(content: ReportContent, cite: Citations) -> str:
@@ -16,18 +18,40 @@ def features(content: ReportContent, cite: Citations) -> str:
         return ""
     source, width = content.training.source, count(content.training.n_features, "number")
     if not source.model:
-        return f"Features were {width} a study."
+        return f"Features were {width} per study."
     identity = [f"revision {source.model_revision}"] if source.model_revision else []
     identity += [f"SHA-256 {source.model_sha256}"] if source.model_sha256 else []
     named_by = f" ({', '.join(identity)})" if identity else ""
-    model = f"the Prima model {source.model}{named_by} {cite('prima')}"
+    model = f"the model {source.model}{named_by}"
     if source.level == "study":
-        return f"Features were the study embeddings of {model}, {width} a study; the model was not trained further."
-    named = f" whose name matches the pattern {source.series!r}" if source.series else ""
-    return (
-        f"Features were the means over each study's series{named} of the series embeddings of {model}, {width} a "
-        "study; the model was not trained further."
+        features = f"Features were the study embeddings of {model}, {width} per study."
+    else:
+        named = f" whose name matches the pattern {source.series!r}" if source.series else ""
+        features = (
+            f"Features were the means over each study's series{named} of the series embeddings of {model}, {width} "
+            "per study."
+        )
+    return f"{features} The model was not trained further. {_origin(source, cite)} {source.caveat}".rstrip()
+
+
+def _origin(source: FeatureSource, cite: Citations) -> str:
+    """What is known of where the model comes from, and nothing more."""
+    match bundled_as(source.model, source.model_sha256):
+        case "prima-synth":
+            return (
+                f"It is part of the prima-features package: a small network of the Prima architecture {cite('prima')}, "
+                "trained on synthetic images and reports that the same package generates. Its weights are not those of "
+                "the cited paper."
+            )
+        case "prima-untrained":
+            return (
+                f"It is part of the prima-features package: a small network of the Prima architecture {cite('prima')} "
+                "with random weights. Its weights are not those of the cited paper."
+            )
+    architecture = (
+        f"It has the Prima architecture {cite('prima')}. " if source.encoder in ("", "prima") else ""
     )
+    return f"{architecture}Who trained its weights, and on what data, is not recorded in the embeddings file."
 
 
 def subjects(content: ReportContent) -> str:

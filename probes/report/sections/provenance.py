@@ -81,6 +81,7 @@ def _source(content: ReportContent) -> Table | None:
         "Model": source.model,
         "Revision": source.model_revision,
         "SHA-256": source.model_sha256,
+        "Caveat": source.caveat,
         "Level": source.level if source.model else "",
         "Series pattern": source.series,
         "Features": f"{content.training.n_features:,}",

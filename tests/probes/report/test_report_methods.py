@@ -173,13 +173,13 @@ def test_pooled_series_are_told_with_their_pattern(memory: ReportContent) -> Non
     made = replace(memory, training=replace(memory.training, source=source))
     text = methods_text(made)
     assert "the means over each study's series whose name matches the pattern 't1'" in text
-    assert "the Prima model prima (revision v1, SHA-256 cdcd" in text
+    assert "the model prima (revision v1, SHA-256 cdcd" in text
 
 
 def test_features_of_an_unnamed_model_are_not_called_primas(memory: ReportContent) -> None:
     made = replace(memory, training=replace(memory.training, source=FeatureSource()))
     text = methods_text(made)
-    assert "Features were 32 numbers a study." in text
+    assert "Features were 32 numbers per study." in text
     assert "Lyu" not in text
 
 
