@@ -15,6 +15,9 @@ from prima_features.pretraining.run import read_stage
 from .conftest import clip_settings, loop_of
 
 PATIENT_WEIGHT = 0.03
+OPTIMISER = "[optimiser]\nlr = 1e-3\nweight_decay = 1e-2\neps = 1e-3\n"
+"""With Adam's usual eps of 1e-8, the step of a weight whose gradient and decay nearly cancel depends on the rounding
+of the processor's kernels."""
 
 
 def written_out(prima: nn.Module, tower: nn.Module, batch: StudyBatch) -> Tensor:
@@ -39,9 +42,7 @@ def test_a_step_is_adam_on_clip_and_patient_discrimination(
     bids: Path, reports: Path, tokenizer_model: Path, tmp_path: Path
 ) -> None:
     text = clip_settings(bids, reports, tokenizer_model, steps=1)
-    (tmp_path / "c.toml").write_text(
-        text.replace("warmup = 2", "warmup = 0") + "[optimiser]\nlr = 1e-3\nweight_decay = 1e-2\n"
-    )
+    (tmp_path / "c.toml").write_text(text.replace("warmup = 2", "warmup = 0") + OPTIMISER)
     settings = read_stage("clip", tmp_path / "c.toml")
     accelerator = Accelerator(cpu=True)
     stage = build_stage(settings, Workplace(tmp_path, accelerator))
@@ -51,7 +52,7 @@ def test_a_step_is_adam_on_clip_and_patient_discrimination(
     loss = written_out(expected["prima"], expected["text"], batch)
     loss.backward()
     trained = [p for module in expected.values() for p in module.parameters() if p.requires_grad]
-    torch.optim.Adam(trained, lr=1e-3, weight_decay=1e-2).step()
+    torch.optim.Adam(trained, lr=1e-3, weight_decay=1e-2, eps=1e-3).step()
 
     loop = loop_of(stage, settings, accelerator, tmp_path)
     loop.run()

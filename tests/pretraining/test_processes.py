@@ -60,8 +60,11 @@ def names_settings(bids: Path, model: Path) -> str:
     return text + f"[tower]\ndepth = 1\nheads = 2\ndim_head = 8\nmlp_dim = 16\nout_dim = 8\n{QUIET}"
 
 
-OPTIMISER = "[optimiser]\nlr = 1e-2\neps = 0.1\n"
+OPTIMISER = "[optimiser]\nlr = {rate}\neps = 0.1\n"
 """Steps far larger than the agreement asked for, and in proportion to the gradient."""
+RATES = {"clip": 1e-3, "clip pairs": 1e-3}
+"""Learning rates (default: 1e-2). At larger ones the few subjects are learnt by heart within these steps, after which
+gradients are too small to compare."""
 
 
 def settings_of(
@@ -81,7 +84,7 @@ def settings_of(
         case _:
             label_table(bids, model, folder)
             text = heads_settings(model)
-    return text.replace("[data]", f"{OPTIMISER}[data]")
+    return text.replace("[data]", f"{OPTIMISER.format(rate=RATES.get(stage, 1e-2))}[data]")
 
 
 def label_table(bids: Path, model: Path, folder: Path) -> None:
@@ -139,8 +142,12 @@ def test_two_processes_train_as_one_does(stage: str, both: Path) -> None:
         measured(two, "gradient_norm"), measured(one, "gradient_norm"), rtol=1e-4, atol=atol
     )
     assert ("pair_accuracy" in validation(one)) == (stage == "clip pairs")
+    assert validation(two).keys() == validation(one).keys()
     for name, value in validation(one).items():
-        assert validation(two)[name] == pytest.approx(value, abs=1e-5)
+        if (
+            name != "pair_accuracy"
+        ):  # the rounding of the kernels decides which of two close vectors is nearer
+            assert validation(two)[name] == pytest.approx(value, abs=1e-5)
     for file in one.glob("*.safetensors"):
         expected = load_file(file)
         for name, tensor in load_file(two / file.name).items():
