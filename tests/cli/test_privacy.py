@@ -1,6 +1,7 @@
 """Nothing that identifies a patient leaves a DICOM run but through OUTPUT.ids.tsv."""
 
 import csv
+import hashlib
 import json
 import shutil
 import socket
@@ -101,7 +102,9 @@ def test_pseudonyms_stay_the_same_for_one_output_and_differ_between_two(
 def test_patient_ids_are_kept_when_asked_for(cohort: tuple[Path, set[str]], tmp_path: Path) -> None:
     prima("embed", cohort[0], "out.h5", "--keep-patient-id", cwd=tmp_path)
     file = read_embeddings(tmp_path / "out.h5")
-    assert file.studies["subject"].tolist() == ["MRN47118"]
+    assert file.studies["subject"].tolist() == [
+        "MRN47118" + hashlib.sha256(PATIENT_ID.encode()).hexdigest()[:8]
+    ]
     for name in ("out.h5", "out.report.html", "out.run.json"):
         assert not seen(cohort[1] - {PATIENT_ID}, (tmp_path / name).read_bytes())
 

@@ -24,7 +24,7 @@ def choose_volumes(volumes: Sequence[Volume], options: DicomOptions) -> list[lis
         return _reject_time_series(volumes) or [[volumes[0]]]
     if options.time_series == "first":
         return [[volumes[0]]]
-    return [[volume for volume in volumes if len(volume) == len(volumes[0])]]
+    return [list(volumes)]
 
 
 def _reject_time_series(volumes: Sequence[Volume]) -> Rejection | None:

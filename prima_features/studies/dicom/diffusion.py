@@ -22,6 +22,10 @@ class PrivateElement:
         """Where the creator's name stands: block 0x10 of the group, as scanners write it."""
         return (self.tag >> 16 << 16) | 0x0010
 
+    def text(self, data: "Dataset | None") -> str:
+        """Its text, or an empty string if it is missing or somebody else's."""
+        return values.text(data, self.tag) if values.text(data, self.creator_tag) == self.creator else ""
+
     def number(self, data: "Dataset | None") -> float | None:
         """Its first number, or None where it is missing or somebody else's."""
         return values.number(data, self.tag) if values.text(data, self.creator_tag) == self.creator else None

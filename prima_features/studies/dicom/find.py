@@ -2,10 +2,11 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from prima_features.studies.dicom.header import Header
+from prima_features.studies.dicom.identity import Visit, Visits, find_visits, warn_of_identities
 from prima_features.studies.dicom.index import read_index
 from prima_features.studies.dicom.options import DicomOptions
 from prima_features.studies.dicom.read import quiet_pydicom
@@ -21,9 +22,9 @@ def find_dicom(
 ) -> Found:
     """Find the series in a tree of DICOM files, by their content.
 
-    Files are grouped by StudyInstanceUID and SeriesInstanceUID and split where orientation, matrix, echo or
-    kind differ; slices are sorted by position. Neither the names of files and folders nor instance numbers
-    play a part.
+    Files are grouped by StudyInstanceUID and patient, then by acquisition. Slices whose positions tile one
+    volume are one series, whatever else their headers say; where several images lie in each place, echo, kind,
+    b-value and time separate them. The names of files and folders play no part.
 
     Args:
         root: a folder; or one file, which stands for its whole series: the files beside it with the same
@@ -44,13 +45,39 @@ def find_dicom(
     with quiet_pydicom():
         index = read_index(root)
         ordered = sorted(index.headers, key=_order)
-        groups = _groups(ordered, lambda header: header.study_uid)
-        found = [_find_study(headers, options, pseudonyms) for headers in groups]
+        studies = [find_visits(headers) for headers in _groups(ordered, lambda header: header.study_uid)]
+        found = [
+            _find_study(visit, options, pseudonyms) for study in studies for visit in _in_order(study.visits)
+        ]
     return Found(
         format="dicom",
         studies=tuple(study for study, _ in found if study.series),
-        left_out=(*index.left_out, *(item for _, left_out in found for item in left_out)),
+        left_out=(
+            *index.left_out,
+            *_undecided(studies),
+            *(item for _, left_out in found for item in left_out),
+        ),
+        warnings=warn_of_identities(
+            index.headers,
+            n_shared=sum(study.n_patients > 1 for study in studies),
+            n_dates=sum(any(visit.date for visit in study.visits) for study in studies),
+        ),
     )
+
+
+def _in_order(visits: Sequence[Visit]) -> list[Visit]:
+    return sorted(visits, key=lambda visit: (visit.patient_id, visit.date, visit.person))
+
+
+def _undecided(studies: Sequence[Visits]) -> Iterator[LeftOut]:
+    if number := sum(len(study.undecided) for study in studies):
+        yield LeftOut(
+            study="",
+            what=f"{number} DICOM {'file' if number == 1 else 'files'} without a patient",
+            reason="several patients share the StudyInstanceUID, and these files do not say whose they are",
+            hint="anonymise again with one PatientID per patient, or give each patient's folder by itself",
+            defect=True,
+        )
 
 
 def _groups(headers: Sequence[Header], key: Callable[[Header], str]) -> list[list[Header]]:
@@ -60,12 +87,15 @@ def _groups(headers: Sequence[Header], key: Callable[[Header], str]) -> list[lis
     return list(groups.values())
 
 
-def _find_study(
-    headers: Sequence[Header], options: DicomOptions, pseudonyms: Pseudonyms
-) -> tuple[Study, list[LeftOut]]:
-    first = headers[0]
-    subject = pseudonyms.subject(first.patient_id or first.study_uid)
-    session = pseudonyms.session(first.study_uid)
+def _find_study(visit: Visit, options: DicomOptions, pseudonyms: Pseudonyms) -> tuple[Study, list[LeftOut]]:
+    headers = visit.headers
+    study_uid = headers[0].study_uid
+    subject = (
+        pseudonyms.subject(visit.patient_id, visit.person)
+        if visit.patient_id
+        else pseudonyms.unknown_subject(study_uid, visit.person)
+    )
+    session = pseudonyms.session(study_uid, visit.date)
     name = f"sub-{subject}_ses-{session}"
     series: list[Series] = []
     left_out: list[LeftOut] = []
@@ -81,8 +111,8 @@ def _find_study(
         description=next(iter(descriptions), DEFAULT_DESCRIPTION),
         series=tuple(series),
         identity=Identity(
-            patient_id=first.patient_id,
-            study_uid=first.study_uid,
+            patient_id=visit.patient_id,
+            study_uid=study_uid,
             folder=os.path.commonpath([header.file.parent for header in headers]),
         ),
     )

@@ -62,16 +62,45 @@ def depth(position: Vector, orientation: Vector) -> float:
     return sign * sum(p * q for p, q in zip(position, normal, strict=True))
 
 
-def by_depth(slices: Sequence[T], depth_of: Callable[[T], float]) -> list[list[T]]:
-    """Slices grouped by where they lie, in ascending order."""
+def by_depth(
+    slices: Sequence[T], depth_of: Callable[[T], float], tolerance: float = _SAME_DEPTH
+) -> list[list[T]]:
+    """Slices grouped by where they lie, in ascending order; neighbours within `tolerance` mm share a place."""
     groups: list[list[T]] = []
     last = float("-inf")
-    for item in sorted(slices, key=depth_of):
-        if depth_of(item) - last > _SAME_DEPTH:
+    for where, i in sorted((depth_of(item), i) for i, item in enumerate(slices)):
+        if where - last > tolerance:
             groups.append([])
-        groups[-1].append(item)
-        last = depth_of(item)
+        groups[-1].append(slices[i])
+        last = where
     return groups
+
+
+def places(slices: Sequence[T], depth_of: Callable[[T], float], tolerance: float) -> list[list[T]]:
+    """Slices grouped by place as `by_depth` does, where repeats of a place may differ by rounding.
+
+    Args:
+        slices: of one orientation.
+        depth_of: their depths in mm.
+        tolerance: fraction of the largest distance between neighbours that repeats may differ by, if their places
+            are then evenly spaced and otherwise are not.
+    """
+    exact = by_depth(slices, depth_of)
+    firsts = [depth_of(place[0]) for place in exact]
+    gaps = [after - before for before, after in pairwise(firsts)]
+    if not gaps or min(gaps) > tolerance * max(gaps):
+        return exact
+    joined = by_depth(slices, depth_of, tolerance * max(gaps))
+    return joined if is_even([depth_of(place[0]) for place in joined], 2 * tolerance) else exact
+
+
+def is_even(depths: Sequence[float], tolerance: float) -> bool:
+    """Whether ascending depths are evenly spaced within a fraction of their median distance."""
+    gaps = [after - before for before, after in pairwise(depths)]
+    if not gaps:
+        return True
+    usual = median(gaps)
+    return all(abs(gap - usual) <= tolerance * usual for gap in gaps)
 
 
 def spacing_defect(positions: Sequence[Vector], orientation: Vector, tolerance: float) -> str:

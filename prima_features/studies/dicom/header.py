@@ -8,6 +8,18 @@ from prima_features.studies.dicom.geometry import Vector
 
 
 @dataclass(frozen=True, slots=True)
+class GeImage:
+    """What GE writes into private elements."""
+
+    pulse_sequence: str
+    """Name of the pulse sequence (0019,109C), in lower case."""
+    is_magnitude: bool | None
+    """Of a B0 map's two images, by (0043,1030): 0 marks the field map, 2 the magnitude. None if not written."""
+    polarity: int | None
+    """Of the sequence `epi_pepolar` (0019,10B3): 0 forward, 1 reversed, 2 and 3 alternating."""
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """One slice, or one volume of a multi-frame file or mosaic. Missing values are "", () or None."""
 
@@ -17,7 +29,12 @@ class Header:
     study_uid: str
     series_uid: str
     patient_id: str
+    patient_name: str
+    birth_date: str
+    sex: str
     study_date: str
+    frame_of_reference: str
+    """FrameOfReferenceUID: positions can be compared within one only."""
     modality: str
     study_description: str
     description: str
@@ -43,13 +60,25 @@ class Header:
     n_frames: int
     pixel_spacing: Vector
     """Between rows, between columns; mm."""
+    thickness: float | None
+    """SliceThickness, mm."""
+    slice_spacing: float | None
+    """SpacingBetweenSlices, mm."""
     orientation: Vector
     position: Vector
     """Centre of the first voxel."""
     echo_time: float | None
     """ms."""
     echo_number: int | None
+    repetition_time: float | None
+    """ms."""
+    inversion_time: float | None
+    """ms."""
+    flip_angle: float | None
+    """Degrees."""
     b_value: float | None
     """s/mm2."""
+    ge: GeImage | None = None
+    """What GE's private elements say; None for other manufacturers."""
     block: Block | None = None
     """The volume it stands for, None for a slice."""

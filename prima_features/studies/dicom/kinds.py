@@ -1,6 +1,7 @@
 """What an image shows, told from its headers: localizer, phase, diffusion, function or perfusion."""
 
 import re
+from functools import lru_cache
 
 from prima_features.studies.dicom.header import Header
 
@@ -17,9 +18,16 @@ _FUNCTION_NAME = re.compile(
 _DIFFUSION_NAME = re.compile(r"(?<![a-z])(dwi|dti|diff(usion)?|e?adc|tracew?)(?![a-z])|ep2d_diff|ep_b\d")
 _DIFFUSION_MAP_NAME = re.compile(r"(?<![a-z])(e?adc|tracew?|fa)(?![a-z])")
 
+_ECHO_PLANAR = re.compile(r"(?<![a-z])ep(?![a-z])|\*?ep(fid|se)|epi")
 _FUNCTION_TYPES = {"FMRI", "BOLD", "ASL", "PERFUSION", "RCBF", "RCBV", "CBF", "CBV", "MTT", "TTP", "TMAX"}
 _DIFFUSION_MAP_TYPES = {"ADC", "EADC", "FA", "TRACE", "TRACEW"}
-_PHASE_TYPES = {"P", "PHASE", "PHASE MAP", "PHASEMAP", "VELOCITY MAP", "B0 MAP", "I", "IMAGINARY"}
+_PHASE_TYPES = {"PHASE", "PHASE MAP", "PHASE_MAP", "PHASEMAP", "VELOCITY MAP", "VELOCITY_MAP", "IMAGINARY"}
+_FIELD_MAP_TYPES = {"B0 MAP", "B0_MAP", "B0MAP", "FIELD MAP", "FIELD_MAP", "FIELDMAP", "FIELDMAPHZ"}
+_COMPONENT = re.compile(r"(?:SW_)?([MPRI])(?:_[A-Z0-9]+)?")
+"""Words of ImageType for a component; Philips adds the kind of sequence (`P_FFE`) and `SW_` for weighted ones."""
+_COMPONENTS = {"M": "MAGNITUDE", "P": "PHASE", "R": "REAL", "I": "IMAGINARY"}
+_DIRECT_MAP = re.compile(r"(?<![a-z])(3d)?b0[ _-]?(map|rf)(?![a-z])")
+"""GE's sequences that save a field map in Hz and its magnitude as two volumes of one series."""
 
 
 def is_localizer(header: Header) -> bool:
@@ -27,18 +35,50 @@ def is_localizer(header: Header) -> bool:
     return "LOCALIZER" in header.image_type or bool(_LOCALIZER_NAME.search(_name(header)))
 
 
+def component(header: Header) -> str:
+    """FIELD_MAP, PHASE, IMAGINARY, REAL or MAGNITUDE, by all that a file says; empty if it says nothing.
+
+    Where elements disagree, what is no magnitude counts.
+    """
+    if header.ge and header.ge.is_magnitude is False and is_direct_map(header):
+        return "FIELD_MAP"
+    return _component(header.image_type, header.component)
+
+
+@lru_cache(maxsize=1024)
+def _component(image_type: tuple[str, ...], written: str) -> str:
+    found = {_COMPONENTS[match[1]] for match in map(_COMPONENT.fullmatch, image_type) if match}
+    found |= {written} & set(_COMPONENTS.values())
+    if _PHASE_TYPES & set(image_type):
+        found.add("IMAGINARY" if "IMAGINARY" in image_type else "PHASE")
+    if _FIELD_MAP_TYPES & set(image_type):
+        found.add("FIELD_MAP")
+    return next(filter(found.__contains__, ("FIELD_MAP", "PHASE", "IMAGINARY", "REAL", "MAGNITUDE")), "")
+
+
 def is_phase(header: Header) -> bool:
     """Whether it shows the phase of the signal, its imaginary part, or a map made from them.
 
     The real part counts as an image: inversion recovery is read from it.
     """
-    return header.component in ("PHASE", "IMAGINARY") or bool(_PHASE_TYPES & set(header.image_type))
+    return component(header) in ("PHASE", "IMAGINARY")
+
+
+def is_direct_map(header: Header) -> bool:
+    """Whether it is of one of GE's sequences that save a field map and its magnitude as one series."""
+    sequence = header.ge.pulse_sequence if header.ge else ""
+    return bool(_DIRECT_MAP.search(f"{_name(header)} {sequence}"))
 
 
 def is_function(header: Header) -> bool:
     """Whether it shows brain function or perfusion: BOLD, ASL, contrast passage, or a map of them."""
     types = set(header.image_type) | {header.contrast}
     return bool(_FUNCTION_TYPES & types or _FUNCTION_NAME.search(_name(header)))
+
+
+def is_echo_planar(header: Header) -> bool:
+    """Whether it was acquired by echo-planar imaging."""
+    return bool(_ECHO_PLANAR.search(header.sequence.lower()))
 
 
 def is_diffusion(header: Header) -> bool:

@@ -13,7 +13,7 @@ from prima_features.studies.dicom import diffusion, frames, mosaic, values
 from prima_features.studies.dicom.files import Kind, sniff_stream
 from prima_features.studies.dicom.frames import Block, Frame
 from prima_features.studies.dicom.geometry import is_orientation
-from prima_features.studies.dicom.header import Header
+from prima_features.studies.dicom.header import GeImage, Header
 from prima_features.studies.dicom.unusable import Unusable
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from pydicom.tag import BaseTag
 
 _GE_COMPONENT = diffusion.PrivateElement(0x0043102F, "GEMS_PARM_01")
-_GE_COMPONENTS = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
+_GE_SEQUENCE = diffusion.PrivateElement(0x0019109C, "GEMS_ACQU_01")
+_GE_POLARITY = diffusion.PrivateElement(0x001910B3, "GEMS_ACQU_01")
+_GE_MAP = diffusion.PrivateElement(0x00431030, "GEMS_PARM_01")
+_GE_COMPONENTS: dict[float | None, str] = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
 _DIRECTORY = "1.2.840.10008.1.3.10"
 """MediaStorageSOPClassUID of a DICOMDIR, which lists files and holds no image."""
 _TAGS: list[values.Tag] = [
@@ -30,8 +33,11 @@ _TAGS: list[values.Tag] = [
     *("AcquisitionNumber", "TemporalPositionIdentifier", "AcquisitionTime", "ContentTime", "TriggerTime"),
     *("ImageType", "ComplexImageComponent", "AcquisitionContrast", "ScanningSequence", "SequenceName"),
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing", "Manufacturer"),
-    *("ImageOrientationPatient", "ImagePositionPatient", "EchoTime", "EchoNumbers"),
-    *(_GE_COMPONENT.creator_tag, _GE_COMPONENT.tag),
+    *("ImageOrientationPatient", "ImagePositionPatient", "EchoTime", "EchoNumbers", "FrameOfReferenceUID"),
+    *("PatientName", "PatientBirthDate", "PatientSex", "SliceThickness", "SpacingBetweenSlices"),
+    *("RepetitionTime", "InversionTime", "FlipAngle"),
+    *(_GE_COMPONENT.creator_tag, _GE_COMPONENT.tag, _GE_MAP.tag),
+    *(_GE_SEQUENCE.creator_tag, _GE_SEQUENCE.tag, _GE_POLARITY.tag),
     *(*diffusion.TAGS, *frames.TAGS, *mosaic.TAGS),
 ]
 """Elements that are read. Nothing else of a file is looked at."""
@@ -116,7 +122,7 @@ def _header(file: Path, data: "Dataset") -> Header:
         return values.whole(data, tag)
 
     orientation = values.numbers(data, "ImageOrientationPatient", 6)
-    ge_component = _GE_COMPONENTS.get(int(_GE_COMPONENT.number(data) or 0), "")
+    ge_component = _GE_COMPONENTS.get(_GE_COMPONENT.number(data), "")
     return Header(
         file=file,
         sop_class=text("SOPClassUID"),
@@ -124,7 +130,11 @@ def _header(file: Path, data: "Dataset") -> Header:
         study_uid=text("StudyInstanceUID"),
         series_uid=text("SeriesInstanceUID"),
         patient_id=text("PatientID"),
+        patient_name=text("PatientName"),
+        birth_date=text("PatientBirthDate"),
+        sex=text("PatientSex"),
         study_date=text("StudyDate"),
+        frame_of_reference=text("FrameOfReferenceUID"),
         modality=text("Modality").upper(),
         study_description=text("StudyDescription"),
         description=text("SeriesDescription"),
@@ -143,9 +153,25 @@ def _header(file: Path, data: "Dataset") -> Header:
         is_colour=(whole("SamplesPerPixel") or 1) > 1 or text("PhotometricInterpretation") == "PALETTE COLOR",
         n_frames=whole("NumberOfFrames") or 1,
         pixel_spacing=values.numbers(data, "PixelSpacing", 2),
+        thickness=values.number(data, "SliceThickness"),
+        slice_spacing=values.number(data, "SpacingBetweenSlices"),
         orientation=orientation if is_orientation(orientation) else (),
         position=values.numbers(data, "ImagePositionPatient", 3),
         echo_time=values.number(data, "EchoTime"),
         echo_number=whole("EchoNumbers"),
+        repetition_time=values.number(data, "RepetitionTime"),
+        inversion_time=values.number(data, "InversionTime"),
+        flip_angle=values.number(data, "FlipAngle"),
         b_value=diffusion.b_value(data),
+        ge=_ge_image(data),
     )
+
+
+def _ge_image(data: "Dataset") -> GeImage | None:
+    pulse_sequence = _GE_SEQUENCE.text(data).lower()
+    flag = _GE_MAP.number(data)
+    if not pulse_sequence and flag is None:
+        return None
+    polarity = _GE_POLARITY.number(data) if "epi_pepolar" in pulse_sequence else None
+    is_magnitude = {0: False, 2: True}.get(-1 if flag is None else int(flag))
+    return GeImage(pulse_sequence, is_magnitude, None if polarity is None else int(polarity))

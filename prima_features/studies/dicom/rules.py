@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prima_features.studies.dicom.header import Header
-from prima_features.studies.dicom.kinds import is_localizer, is_phase
+from prima_features.studies.dicom.kinds import component, is_direct_map, is_localizer, is_phase
 from prima_features.studies.dicom.values import printable
 
 
@@ -49,9 +49,23 @@ def reject_object(header: Header, modality: str) -> Rejection | None:
 
 
 def reject_kind(header: Header) -> Rejection | None:
-    """Leave out localizers and phase images."""
+    """Leave out localizers, phase images and field maps."""
     if is_localizer(header):
         return Rejection("it is a localizer")
+    if component(header) == "FIELD_MAP":
+        return Rejection("it is a field map, not an anatomical image")
+    if is_direct_map(header) and not (header.ge and header.ge.is_magnitude):
+        return Rejection(
+            "it is a field map or the magnitude of one, and its headers do not say which",
+            hint="export the series again with private elements",
+            defect=True,
+        )
+    if header.ge and header.ge.polarity:
+        return Rejection(
+            "its sequence (epi_pepolar) reverses the phase encoding and stores the reversed volumes upside down",
+            hint="convert the series to BIDS with dcm2niix and embed that",
+            defect=True,
+        )
     if is_phase(header):
         return Rejection("it shows phase, not magnitude")
     return None

@@ -52,24 +52,30 @@ def _outcomes(headers: Sequence[Header], options: DicomOptions, label: str) -> I
     if is_three_plane(images):
         yield label, Rejection("its slices lie in three or more orientations, as a localizer's do")
         return
-    parts = split(images)
+    parts = split(images, options.slice_tolerance)
     for part in parts:
         yield from _part_outcomes(part, options, ", ".join(filter(None, [label, describe(part, parts)])))
 
 
 def _part_outcomes(part: Part, options: DicomOptions, what: str) -> Iterator[Outcome]:
-    if rejection := reject_kind(part[0]) or reject_geometry(part):
+    if rejection := reject_kind(part.images[0]) or reject_geometry(part.images) or part.rejection:
         yield what, rejection
         return
-    volumes = find_volumes(part)
+    volumes = find_volumes(part.images, options.slice_tolerance)
     if isinstance(volumes, Rejection):
         yield what, volumes
         return
-    yield from _copies(len(part) - sum(map(len, volumes)), what)
-    chosen = choose_volumes(volumes, options)
+    yield from _copies(volumes.n_copies, what)
+    chosen = choose_volumes(volumes.complete, options)
     if isinstance(chosen, Rejection):
         yield what, chosen
         return
+    if count := volumes.n_incomplete:
+        volumes_lack = "1 volume lacks" if count == 1 else f"{count} volumes lack"
+        yield (
+            what,
+            Rejection(f"{volumes_lack} slices and is not used", "export the series again", defect=True),
+        )
     for averaged in chosen:
         yield what, reject_stack(averaged[0], options) or to_image(averaged)
 

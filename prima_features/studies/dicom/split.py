@@ -1,36 +1,200 @@
-"""Splitting a series where its images cannot be slices of one volume."""
+"""Splitting an acquisition into parts: by geometry first, then by contrast where images fill the same places."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 
-from prima_features.studies.dicom.geometry import orientations, plane, same_orientation
+from prima_features.studies.dicom.contrast import by_contrast, by_sequence, differences
+from prima_features.studies.dicom.geometry import (
+    Vector,
+    depth,
+    is_even,
+    orientations,
+    places,
+    plane,
+    same_orientation,
+)
 from prima_features.studies.dicom.header import Header
+from prima_features.studies.dicom.kinds import is_diffusion
+from prima_features.studies.dicom.rules import Rejection
 
-Part = list[Header]
-"""Images of one orientation, matrix, pixel size, echo and kind; at least one."""
+_SAME_SIZE = 0.005
+"""Pixel sizes that differ by a smaller fraction are one: 0.4883 mm is also written 0.488."""
+_SAME_BLOCK = 10.0
+"""mm. Volumes of multi-frame files that start farther apart are different images; prospective motion correction
+moves them by less."""
+_SAME_THICKNESS = 0.1
+_FEW_KINDS = 3
 
 
-def split(series: Sequence[Header]) -> list[Part]:
-    """Parts of a series, in the order of their first instance numbers."""
-    known = orientations(header.orientation for header in series)
-    parts: dict[object, Part] = defaultdict(list)
-    for header in series:
+@dataclass(frozen=True)
+class Part:
+    """Images of one geometry and contrast: one volume, or several that fill the same places."""
+
+    images: list[Header]
+    """At least one."""
+    rejection: Rejection | None = None
+    """Why the images cannot be told from those of other parts."""
+
+
+def split(images: Sequence[Header], tolerance: float) -> list[Part]:
+    """Parts of an acquisition, in the order of their first instance numbers.
+
+    Args:
+        images: of one acquisition.
+        tolerance: for the distance of slices, as a fraction of it.
+    """
+    parts = [part for group in _by_geometry(images) for part in _by_contrast(group, tolerance)]
+    return sorted(parts, key=lambda part: min(map(acquisition_order, part.images)))
+
+
+def _by_geometry(images: Sequence[Header]) -> list[list[Header]]:
+    """Images grouped by orientation, matrix and pixel size, within tolerances."""
+    known = orientations(header.orientation for header in images)
+    sizes = _pixel_sizes(images)
+    groups: dict[object, list[Header]] = defaultdict(list)
+    for header in images:
         turned = next(i for i, one in enumerate(known) if same_orientation(one, header.orientation))
-        parts[turned, *_grouping(header)].append(header)
-    return sorted(parts.values(), key=lambda part: min(map(acquisition_order, part)))
+        n_slices = header.block.n_slices if header.block else 0
+        key = (
+            header.block is None,
+            n_slices,
+            header.rows,
+            header.columns,
+            turned,
+            sizes[header.pixel_spacing],
+        )
+        groups[key].append(header)
+    return [part for group in groups.values() for part in (_apart(group) if group[0].block else [group])]
 
 
-def _grouping(header: Header) -> tuple[object, ...]:
-    return (
-        header.block is None,
-        header.rows,
-        header.columns,
-        tuple(round(size, 3) for size in header.pixel_spacing),
-        header.echo_number,
-        None if header.echo_time is None else round(header.echo_time, 2),
-        header.image_type,
-        header.component,
+def _pixel_sizes(images: Sequence[Header]) -> dict[tuple[float, ...], int]:
+    """A number for each pixel size, one for all that differ by rounding. If there is one size, missing ones are it."""
+    firsts: list[tuple[float, ...]] = []
+    numbers: dict[tuple[float, ...], int] = {}
+    for size in dict.fromkeys(header.pixel_spacing for header in images if header.pixel_spacing):
+        same = (i for i, first in enumerate(firsts) if _alike(size, first))
+        numbers[size] = next(same, len(firsts))
+        if numbers[size] == len(firsts):
+            firsts.append(size)
+    numbers[()] = 0 if len(firsts) == 1 else -1
+    return numbers
+
+
+def _alike(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    return all(abs(p - q) <= _SAME_SIZE * max(abs(p), abs(q)) for p, q in zip(a, b, strict=True))
+
+
+def _apart(blocks: Sequence[Header]) -> list[list[Header]]:
+    """Volumes of multi-frame files grouped by where they lie."""
+    if not all(header.block and header.block.in_order for header in blocks):
+        return [list(blocks)]
+    groups: list[tuple[Vector, list[Header]]] = []
+    for header in blocks:
+        centre = _centre(header)
+        near = (
+            group
+            for other, group in groups
+            if all(abs(p - q) <= _SAME_BLOCK for p, q in zip(other, centre, strict=False))
+        )
+        if group := next(near, None):
+            group.append(header)
+        else:
+            groups.append((centre, [header]))
+    return [group for _, group in groups]
+
+
+def _centre(header: Header) -> Vector:
+    positions = header.block.positions if header.block else ()
+    return tuple(map(fmean, zip(*positions, strict=True))) if positions else header.position
+
+
+def _by_contrast(images: list[Header], tolerance: float) -> list[Part]:
+    groups = by_contrast(images)
+    if images[0].block or not all(header.orientation and header.position for header in images):
+        return [Part(group) for group in groups]
+    groups = [image for group in groups for image in _separate_images(group, tolerance)]
+    return _judge(groups, tolerance) if len(groups) > 1 else [Part(groups[0])]
+
+
+def _separate_images(images: list[Header], tolerance: float) -> list[list[Header]]:
+    """Images apart that differ in ImageType or timing, if one of them fills every place once; else all together."""
+    n_places = _count_places(images, tolerance)
+    if n_places == len(images) or any(map(is_diffusion, images)):
+        return [images]
+    for kinds in (_by_type(images), by_sequence(images)):
+        if 1 < len(kinds) <= _FEW_KINDS:
+            counts = [_count_places(kind, tolerance) for kind in kinds]
+            if n_places in counts and counts == list(map(len, kinds)):
+                return kinds
+    return [images]
+
+
+def _count_places(images: Sequence[Header], tolerance: float) -> int:
+    return len(places(images, depth_in(images), tolerance))
+
+
+def depth_in(images: Sequence[Header]) -> Callable[[Header], float]:
+    """Depth by the first image's orientation: the others may differ by rounding, which moves far corners."""
+    orientation = images[0].orientation
+    return lambda header: depth(header.position, orientation)
+
+
+def _by_type(images: Sequence[Header]) -> list[list[Header]]:
+    groups: dict[tuple[str, ...], list[Header]] = defaultdict(list)
+    for header in images:
+        groups[header.image_type].append(header)
+    return list(groups.values())
+
+
+def _judge(groups: Sequence[list[Header]], tolerance: float) -> list[Part]:
+    """Groups of one geometry that differ in contrast, each with the reason if it is no volume of its own.
+
+    Every group has to fill the places that the others fill, or places elsewhere. Groups that only together fill the
+    places of one volume are a mixture: files of one were lost or overwritten by the other's.
+    """
+    every = [header for group in groups for header in group]
+    where = depth_in(every)
+    found = places(every, where, tolerance)
+    place_of = {id(header): i for i, place in enumerate(found) for header in place}
+    filled = [frozenset(place_of[id(header)] for header in group) for group in groups]
+    largest = {one for one in filled if not any(one < other for other in filled)}
+    depths = [where(found[i][0]) for i in sorted(frozenset().union(*largest))]
+    together = len(largest) > 1 and is_even(depths, tolerance)
+    parts = []
+    for group, one in zip(groups, filled, strict=True):
+        crossing = any(one & other and not one <= other and not other <= one for other in filled)
+        holder = next(
+            (
+                i
+                for i, other in enumerate(filled)
+                if one < other and not _differ_in_thickness(group, groups[i])
+            ),
+            None,
+        )
+        rejection = None
+        if crossing or (together and one in largest):
+            rejection = _mixed(groups, len(one), len(found))
+        elif holder is not None:
+            rejection = _mixed([groups[holder], group], len(one), len(filled[holder]))
+        parts.append(Part(group, rejection))
+    return parts
+
+
+def _mixed(groups: Sequence[list[Header]], count: int, n_places: int) -> Rejection:
+    what = differences(groups)
+    return Rejection(
+        f"it has {count} of the {n_places} slices of its volume, and the others differ from them"
+        + (f" ({what})" if what else ""),
+        hint="export the series again: files are missing, or were overwritten by those of another image",
+        defect=True,
     )
+
+
+def _differ_in_thickness(a: Sequence[Header], b: Sequence[Header]) -> bool:
+    p, q = a[0].thickness or 0, b[0].thickness or 0
+    return abs(p - q) > _SAME_THICKNESS * max(p, q) and min(p, q) > 0
 
 
 def acquisition_order(header: Header) -> tuple[int | str, ...]:
@@ -60,9 +224,10 @@ _DIFFERENCES: tuple[Callable[[Header], str], ...] = (
 
 
 def describe(part: Part, parts: Sequence[Part]) -> str:
-    """What tells a part of a series from the others, e.g. `part 2, echo time 80 ms`; empty for one part."""
+    """What distinguishes a part of a series from the others, e.g. `part 2, echo time 80 ms`; empty for one part."""
     if len(parts) == 1:
         return ""
-    telling = [show(part[0]) for show in _DIFFERENCES if len({show(other[0]) for other in parts}) > 1]
+    first = part.images[0]
+    telling = [show(first) for show in _DIFFERENCES if len({show(other.images[0]) for other in parts}) > 1]
     number = 1 + next(i for i, other in enumerate(parts) if other is part)
     return ", ".join([f"part {number}", *filter(None, telling)])

@@ -1,32 +1,81 @@
-"""The volumes that a part of a series holds: slices of the same place are repeats."""
+"""The volumes that a part of a series holds: images in the same place are repeats."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
-from prima_features.studies.dicom.copies import have_same_pixels
-from prima_features.studies.dicom.geometry import by_depth, count_from, depth
+from prima_features.studies.dicom.contrast import by_sequence, differences
+from prima_features.studies.dicom.copies import are_copies, distinct
+from prima_features.studies.dicom.geometry import count_from, places
 from prima_features.studies.dicom.header import Header
+from prima_features.studies.dicom.kinds import is_diffusion, is_echo_planar, is_function
 from prima_features.studies.dicom.rules import Rejection
-from prima_features.studies.dicom.split import Part, acquisition_order
+from prima_features.studies.dicom.split import acquisition_order, depth_in
 
 Volume = tuple[Header, ...]
 """Slices in ascending order (`geometry.depth`), or one block of a multi-frame file."""
 
+_SAME_PLACE = 1.0
+"""mm that repeats of a slice may be shifted sideways, unless the volumes are a time series."""
 
-def find_volumes(part: Part) -> list[Volume] | Rejection:
-    """Volumes of a part by ascending b-value, then in the order acquired.
 
-    Classic files do not say which volume a slice belongs to, but the first repeats of all places are the
-    first volume. A volume can lack slices where the acquisition was broken off.
+@dataclass(frozen=True)
+class Volumes:
+    """What a part consists of."""
+
+    complete: list[Volume]
+    """Volumes without missing slices compared with the others, by ascending b-value, then in the order acquired."""
+    n_copies: int = 0
+    """Files that repeat a slice with the same pixels."""
+    n_incomplete: int = 0
+    """Volumes that lack slices, other than a last one that was broken off."""
+
+
+def find_volumes(images: Sequence[Header], tolerance: float) -> Volumes | Rejection:
+    """Volumes of a part, or why its images cannot be separated into volumes.
+
+    Classic files do not say which volume a slice belongs to. What separates them is the first of time, acquisition
+    number, series and instance number by which each volume has one image in every place.
+
+    Args:
+        images: of one geometry and contrast.
+        tolerance: for the distance of slices, as a fraction of it.
     """
-    if part[0].block:
-        return [(header,) for header in sorted(part, key=lambda one: (b_group(one), acquisition_order(one)))]
+    if images[0].block:
+        return Volumes(
+            [(header,) for header in sorted(images, key=lambda one: (b_group(one), acquisition_order(one)))]
+        )
+    by_b: dict[int, list[Header]] = defaultdict(list)
+    for header in images:
+        by_b[b_group(header)].append(header)
+    found = places(images, depth_in(images), tolerance)
+    place_of = {id(header): i for i, place in enumerate(found) for header in place}
+    if len(by_b) > 1 and not any(
+        len({place_of[id(header)] for header in one}) == len(found) for one in by_b.values()
+    ):
+        return Rejection(
+            f"no b-value has all of its {len(found)} slices",
+            hint="export the whole series again",
+            defect=True,
+        )
     volumes: list[Volume] = []
-    for b in sorted(set(map(b_group, part))):
-        repeats = _find_repeats([header for header in part if b_group(header) == b])
+    n_copies = n_incomplete = 0
+    for b in sorted(by_b):
+        repeats = _find_repeats(by_b[b], place_of, len(found))
         if isinstance(repeats, Rejection):
             return repeats
-        volumes += repeats
-    return volumes
+        complete = [volume for volume in repeats.complete if len(volume) == len(found)]
+        n_incomplete += repeats.n_incomplete + len(repeats.complete) - len(complete)
+        n_copies += repeats.n_copies
+        if not volumes and not complete:
+            return Rejection(
+                f"its volume of the lowest b-value has {len(repeats.complete[0])} of {len(found)} slices",
+                hint="export the whole series again",
+                defect=True,
+            )
+        volumes += complete
+    return _mixture(volumes) or Volumes(volumes, n_copies, n_incomplete)
 
 
 def b_group(header: Header) -> int:
@@ -34,20 +83,155 @@ def b_group(header: Header) -> int:
     return 10 * round((header.b_value or 0) / 10)
 
 
-def _find_repeats(slices: Sequence[Header]) -> list[Volume] | Rejection:
-    orientation = slices[0].orientation
-    places = by_depth(slices, lambda header: depth(header.position, orientation))
-    repeated = [place for place in places if len(place) > 1]
-    if all(map(have_same_pixels, repeated)):
-        return [tuple(place[0] for place in places)]
-    if len(repeated) < len(places) / 2:
-        number = 1 + places.index(repeated[0])
+def _find_repeats(images: list[Header], place_of: dict[int, int], n_places: int) -> Volumes | Rejection:
+    """Volumes of one b-value."""
+
+    def place(header: Header) -> int:
+        return place_of[id(header)]
+
+    by_place: dict[int, list[Header]] = defaultdict(list)
+    for header in images:
+        by_place[place(header)].append(header)
+    repeated = [by_place[i] for i in sorted(by_place) if len(by_place[i]) > 1]
+    if not repeated:
+        return Volumes([_stack(images, place)])
+    if all(map(are_copies, repeated)):
+        return Volumes([tuple(by_place[i][0] for i in sorted(by_place))], len(images) - len(by_place))
+    if separated := _separate(images, place):
+        complete = [_stack(one, place) for one in separated if len(one) == len(by_place)]
+        cut_short = len(separated[-1]) < len(by_place)
+        return Volumes(complete, n_incomplete=len(separated) - len(complete) - cut_short)
+    once = {i: distinct(sharing) for i, sharing in by_place.items()}
+    if all(len(sharing) == 1 for sharing in once.values()):
+        return Volumes([tuple(once[i][0] for i in sorted(once))], len(images) - len(once))
+    number = 1 + min(i for i, sharing in once.items() if len(sharing) > 1)
+    return Rejection(
+        f"{len(once[number - 1])} files with different pixels lie in the place of slice {number}, counted from the "
+        f"{count_from(images[0].orientation)}, and their headers do not say which files belong together",
+        hint="export the series again, or remove the files that do not belong to it",
+        defect=True,
+    )
+
+
+Place = Callable[[Header], int]
+
+
+def _stack(images: Sequence[Header], place: Place) -> Volume:
+    return tuple(sorted(images, key=place))
+
+
+_MARKS: tuple[Callable[[Header], Hashable], ...] = (
+    lambda header: header.temporal_position,
+    lambda header: header.acquisition,
+    lambda header: (header.temporal_position, header.acquisition),
+    lambda header: header.series_uid,
+    lambda header: header.time,
+)
+"""What can be the same in all slices of a volume and differ between volumes."""
+_ORDERS: tuple[Callable[[Header], tuple[int | str, ...]], ...] = (
+    lambda header: (header.temporal_position or 0, header.acquisition or 0, header.instance_number or 0),
+    lambda header: (header.instance_number or 0,),
+    lambda header: (header.time,),
+)
+"""What can rise from one volume to the next."""
+
+
+def _separate(images: list[Header], place: Place) -> list[list[Header]]:
+    """Images by volume in the order acquired, or an empty list if nothing separates them.
+
+    At least half of the volumes have an image in every place.
+    """
+    n_places = len(set(map(place, images)))
+    candidates = chain(
+        (_by_mark(images, mark) for mark in _MARKS),
+        (_in_runs(images, place, order) for order in _ORDERS),
+        [_place_by_place(images, place)],
+    )
+    best: list[list[Header]] = []
+    n_best = 0.0
+    for volumes in candidates:
+        if len(volumes) < 2 or any(len(set(map(place, one))) < len(one) for one in volumes):
+            continue
+        share = sum(len(one) == n_places for one in volumes) / len(volumes)
+        if share > n_best and 2 * len(volumes[-1]) >= n_places:
+            best, n_best = volumes, share
+        if share == 1:
+            break
+    return best if n_best >= 0.5 else []
+
+
+def _by_mark(images: Sequence[Header], mark: Callable[[Header], Hashable]) -> list[list[Header]]:
+    groups: dict[Hashable, list[Header]] = defaultdict(list)
+    for header in images:
+        groups[mark(header)].append(header)
+    return sorted(groups.values(), key=lambda group: min(map(acquisition_order, group)))
+
+
+def _in_runs(
+    images: Sequence[Header], place: Place, order: Callable[[Header], tuple[int | str, ...]]
+) -> list[list[Header]]:
+    """Images in order, cut where a place comes again. Empty unless all volumes visit the places in one order."""
+    ordered = sorted(images, key=order)
+    runs: list[list[Header]] = []
+    seen: set[int] = set()
+    for before, header in zip([None, *ordered], ordered, strict=False):
+        if before is None or place(header) in seen:
+            if before is not None and order(before) == order(header):
+                return []
+            runs.append([])
+            seen.clear()
+        runs[-1].append(header)
+        seen.add(place(header))
+    # Slices of equal order, such as those acquired at one time, have no sequence of their own.
+    visits = [
+        [place(header) for header in sorted(run, key=lambda header: (order(header), place(header)))]
+        for run in runs
+    ]
+    if any(visit != visits[0][: len(visit)] for visit in visits):
+        return []
+    # A run that lacks slices can start in the volume before: only a steady sequence shows that it does not.
+    steady = visits[0] in (sorted(visits[0]), sorted(visits[0], reverse=True))
+    return runs if steady or len(runs[-1]) == len(runs[0]) else []
+
+
+def _place_by_place(images: Sequence[Header], place: Place) -> list[list[Header]]:
+    """All repeats of a place are numbered before those of the next, as Philips does."""
+    ordered = sorted(images, key=lambda header: header.instance_number or 0)
+    if len({header.instance_number for header in images}) < len(images):
+        return []
+    by_place: dict[int, list[Header]] = {}
+    for before, header in zip([None, *ordered], ordered, strict=False):
+        if place(header) in by_place and before is not None and place(before) != place(header):
+            return []
+        by_place.setdefault(place(header), []).append(header)
+    repeats = list(by_place.values())
+    if len(set(map(len, repeats))) > 1:
+        return []
+    return [list(volume) for volume in zip(*repeats, strict=True)]
+
+
+def _mixture(volumes: Sequence[Volume]) -> Rejection | None:
+    """Why volumes, though complete, are of several scans."""
+    first = volumes[0]
+    kinds = by_sequence(first)
+    if len(kinds) > 1:
+        what = differences(kinds)
         return Rejection(
-            f"{len(repeated[0])} files with different pixels lie in the place of slice {number}, "
-            f"counted from the {count_from(orientation)}",
-            hint="export the series again, or remove the files that do not belong to it",
+            f"its slices were not acquired alike{f' ({what})' if what else ''}",
+            hint="export the series again: it may have lost files to those of another image",
             defect=True,
         )
-    ordered = [sorted(place, key=acquisition_order) for place in places]
-    longest = max(map(len, ordered))
-    return [tuple(place[k] for place in ordered if k < len(place)) for k in range(longest)]
+    moving = is_function(first[0]) or is_diffusion(first[0]) or is_echo_planar(first[0])
+    if not moving and any(
+        _shift(a, b) > _SAME_PLACE for other in volumes[1:] for a, b in zip(first, other, strict=True)
+    ):
+        return Rejection(
+            "its slices belong to several stacks that are shifted sideways against each other",
+            hint="export each scan as a series of its own",
+            defect=True,
+        )
+    return None
+
+
+def _shift(a: Header, b: Header) -> float:
+    return max(abs(p - q) for p, q in zip(a.position, b.position, strict=True))

@@ -96,3 +96,132 @@ def _shift(file: Path, to: float) -> None:
     data = pydicom.dcmread(file)
     data.ImagePositionPatient[2] = to
     data.save_as(file)
+
+
+def write_two(
+    tmp_path: Path, write_stack: WriteStack, one: dict[str, object], other: dict[str, object]
+) -> None:
+    """Two patients whose files share all UIDs."""
+    for i, person in enumerate((one, other)):
+        for k in range(5):
+            own = {
+                "SOPInstanceUID": f"1.2.3.{k}",
+                "value": 100 * (i + 1),
+                "ImagePositionPatient": [0, 0, 3 * k],
+            }
+            write_stack(tmp_path / f"patient {i}", 1, **own, **person)
+
+
+DIFFERENT: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "PatientID": ({"PatientID": "A1"}, {"PatientID": "A2"}),
+    "PatientID and name": ({"PatientName": "Doe^Jane"}, {"PatientID": "B", "PatientName": "Roe^Mary"}),
+    "name": ({"PatientName": "Doe^Jane"}, {"PatientName": "Roe^Mary"}),
+    "birth date": ({"PatientBirthDate": "19700102"}, {"PatientBirthDate": "19700103"}),
+    "sex": ({"PatientSex": "M"}, {"PatientSex": "F"}),
+    "one without PatientID": ({"PatientID": None, "PatientName": "Roe^Mary"}, {}),
+}
+ALIKE: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "case and separators": ({"PatientName": "DOE^JANE^^"}, {"PatientName": "Doe, Jane"}),
+    "order": ({"PatientName": "Jane Doe"}, {}),
+    "accents": (
+        {"PatientName": "Müller^Zoë", "SpecificCharacterSet": "ISO_IR 100"},
+        {"PatientName": "MULLER^ZOE"},
+    ),
+    "padding": ({"PatientID": "MRN-4711 "}, {}),
+    "missing": ({"PatientName": None, "PatientID": None}, {"PatientBirthDate": "19700102"}),
+    "year of birth": ({"PatientBirthDate": "1970"}, {"PatientBirthDate": "19700102"}),
+    "unknown sex": ({"PatientSex": "O"}, {"PatientSex": "F"}),
+}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_patients_that_share_all_uids_are_studies_of_their_own(
+    tmp_path: Path, write_stack: WriteStack, case: str, keep: bool
+) -> None:
+    write_two(tmp_path, write_stack, *DIFFERENT[case])
+    found = find_dicom(tmp_path, pseudonyms=Pseudonyms(keep_patient_id=keep))
+    one, other = found.studies
+    assert one.id != other.id
+    assert one.subject != other.subject
+    for study in found.studies:
+        (series,) = study.series
+        assert len({file.parent for file in series.files}) == 1
+        assert len(series.files) == 5
+    assert not found.left_out
+    assert "shared by several patients" in found.warnings[0]
+    assert not [secret for secret in (*SECRETS, "Roe") if secret in repr(found.warnings)]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DA")
+@pytest.mark.parametrize("case", ALIKE)
+def test_spellings_of_one_patient_are_one_study(tmp_path: Path, write_stack: WriteStack, case: str) -> None:
+    one, other = ALIKE[case]
+    write_stack(tmp_path, 5, **one)
+    write_stack(tmp_path, 5, SeriesInstanceUID="1.2.9.1", SeriesNumber=8, **other)
+    (study,) = find_dicom(tmp_path).studies
+    assert len(study.series) == 2
+    assert study.identity is not None
+    assert study.identity.patient_id == "MRN-4711"
+
+
+def test_files_of_nobody_among_two_patients_are_a_defect_unless_their_series_is_one_s(
+    tmp_path: Path, write_stack: WriteStack
+) -> None:
+    write_stack(tmp_path, 4, PatientID="A")
+    place(write_stack(tmp_path, 1, PatientID=None, PatientName=None), [12])
+    write_stack(tmp_path, 5, PatientID="B", SeriesInstanceUID="1.2.9.1")
+    write_stack(tmp_path, 6, PatientID=None, PatientName=None, SeriesInstanceUID="1.2.9.2")
+    found = find_dicom(tmp_path)
+    assert [len(study.series[0].files) for study in found.studies] == [5, 5]
+    (left_out,) = found.left_out
+    assert left_out.what == "6 DICOM files without a patient"
+    assert left_out.defect
+
+
+def test_visits_that_share_a_study_uid_are_studies_by_date(tmp_path: Path, write_stack: WriteStack) -> None:
+    write_stack(tmp_path, 5, StudyDate="20200101")
+    write_stack(tmp_path, 5, StudyDate="20200102", SeriesInstanceUID="1.2.9.1")  # past midnight
+    assert len(find_dicom(tmp_path).studies) == 1
+    write_stack(tmp_path, 5, StudyDate="20210101", SeriesInstanceUID="1.2.9.2")
+    found = find_dicom(tmp_path)
+    assert len({study.id for study in found.studies}) == 3
+    assert len({study.subject for study in found.studies}) == 1
+    assert "several dates" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("people", "warned"),
+    [
+        ([{"PatientBirthDate": "1970010" + day} for day in "12"], True),
+        ([{"PatientSex": sex} for sex in "MF"], True),
+        ([{"PatientName": name} for name in ("Doe", "Roe", "Poe")], True),
+        ([{"PatientName": name} for name in ("Doe^Jane", "Roe^Jane")], False),
+        ([{"PatientBirthDate": "19700102"}, {"PatientBirthDate": None}], False),
+    ],
+)
+def test_one_patient_id_for_several_people_is_warned_of(
+    tmp_path: Path, write_stack: WriteStack, people: list[dict[str, object]], warned: bool
+) -> None:
+    for i, person in enumerate(people):
+        uids = {"StudyInstanceUID": f"1.2.{i}", "SeriesInstanceUID": f"1.2.{i}.1"}
+        write_stack(tmp_path, 5, PatientID="ANONYMOUS", **uids, **person)
+    found = find_dicom(tmp_path)
+    assert len(found.studies) == len(people)
+    assert bool(found.warnings) == warned
+    assert "ANONYMOUS" not in repr(found.warnings)
+
+
+def test_patient_ids_that_are_kept_never_become_one() -> None:
+    ids = ["A1", "A-1", "A 1", "a1", "Müller", "Möller", "李雷", "韩梅", "--", "\udce9"]
+    pseudonyms = Pseudonyms(keep_patient_id=True)
+    subjects = [pseudonyms.subject(patient_id) for patient_id in ids]
+    assert subjects[0] == "A1"
+    assert len(set(subjects)) == len(ids)
+    assert all(subject.isascii() and subject.isalnum() for subject in subjects)
+    assert subjects == [Pseudonyms(keep_patient_id=True).subject(patient_id) for patient_id in ids]
+
+
+def place(files: list[Path], places: list[float]) -> None:
+    for file, to in zip(files, places, strict=True):
+        _shift(file, to)

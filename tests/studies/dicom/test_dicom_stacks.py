@@ -39,35 +39,66 @@ def place(files: list[Path], places: list[float], axis: int = 2) -> None:
         data.save_as(file)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"EchoTime": 80},
-        {"EchoNumbers": 2},
-        {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]},
-        {"Rows": 10},
-        {"PixelSpacing": [2, 2]},
-        {"ImageType": ["DERIVED", "PRIMARY", "M", "ND"]},
-    ],
-    ids=lambda other: next(iter(other)),
-)
-def test_a_series_is_split_where_slices_cannot_make_one_volume(
+def write_second(tmp_path: Path, write_stack: WriteStack, other: dict[str, object], count: int) -> None:
+    """A second image, in the places of the first slices of a series of six; it may be turned."""
+    write_stack(tmp_path, 6, EchoTime=20, EchoNumbers=1)
+    for i in range(count):
+        position = [3 * i, 0, 0] if "ImageOrientationPatient" in other else [0, 0, 3 * i]
+        own = {"EchoTime": 20, "EchoNumbers": 1, "ImagePositionPatient": position, "value": 200 + i} | other
+        write_stack(tmp_path, 1, first=7 + i, **own)
+
+
+GEOMETRIES: list[dict[str, object]] = [
+    {"ImageOrientationPatient": [0, 1, 0, 0, 0, -1]},
+    {"Rows": 10},
+    {"PixelSpacing": [2, 2]},
+]
+CONTRASTS: list[dict[str, object]] = [
+    {"EchoTime": 80},
+    {"EchoTime": 20.5},
+    {"EchoNumbers": 2},
+    {"ImageType": ["DERIVED", "PRIMARY", "M", "ND"]},
+    {"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "WATER"]},
+    {"ComplexImageComponent": "REAL"},
+    {"FlipAngle": 20},
+    {"InversionTime": 900},
+]
+
+
+def by_keyword(other: dict[str, object]) -> str:
+    return "-".join(map(str, other.items()))
+
+
+@pytest.mark.parametrize("other", GEOMETRIES, ids=by_keyword)
+def test_images_of_another_geometry_are_another_series(
     tmp_path: Path, write_stack: WriteStack, other: dict[str, object]
 ) -> None:
-    write_stack(tmp_path, 6, EchoTime=20, EchoNumbers=1)
-    second = [
-        file
-        for i in range(5)
-        for file in write_stack(
-            tmp_path,
-            1,
-            first=7 + i,
-            **{"EchoTime": 20, "EchoNumbers": 1, "ImagePositionPatient": [3 * i, 0, 3 * i]} | other,
-        )
-    ]
-    if "ImageOrientationPatient" not in other:
-        place(second, [0] * 5, axis=0)
+    write_second(tmp_path, write_stack, other, 5)
     assert sizes(find_dicom(tmp_path)) == [[6], [5]]
+
+
+@pytest.mark.parametrize("other", CONTRASTS, ids=by_keyword)
+def test_images_that_fill_the_same_places_are_split_by_contrast(
+    tmp_path: Path, write_stack: WriteStack, other: dict[str, object]
+) -> None:
+    write_second(tmp_path, write_stack, {"FlipAngle": 8, "InversionTime": 1100} | other, 6)
+    for file in tmp_path.glob("IM000[0-5]"):
+        data = pydicom.dcmread(file)
+        data.FlipAngle, data.InversionTime = 8, 1100
+        data.save_as(file)
+    assert sizes(find_dicom(tmp_path)) == [[6], [6]]
+
+
+@pytest.mark.parametrize("other", CONTRASTS[:6], ids=by_keyword)
+def test_an_image_that_lacks_places_of_another_is_a_defect(
+    tmp_path: Path, write_stack: WriteStack, other: dict[str, object]
+) -> None:
+    write_second(tmp_path, write_stack, other, 5)
+    found = find_dicom(tmp_path)
+    assert sizes(found) == [[6]]
+    (left_out,) = found.left_out
+    assert left_out.reason.startswith("it has 5 of the 6 slices of its volume")
+    assert left_out.defect
 
 
 def test_a_part_that_is_left_out_says_which_it_is(tmp_path: Path, write_stack: WriteStack) -> None:

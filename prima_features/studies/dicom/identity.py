@@ -1,0 +1,213 @@
+"""Which files belong to one patient: StudyInstanceUIDs are not trusted, because anonymisers repeat them."""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date
+from functools import lru_cache
+from typing import NamedTuple
+
+from prima_features.studies.dicom.header import Header
+
+
+class Person(NamedTuple):
+    """What a file says of its patient, in a comparable form. Missing values are empty."""
+
+    patient_id: str
+    name: frozenset[str]
+    """Words of PatientName in any order, without case, accents and separators."""
+    birth_date: str
+    """Digits only."""
+    sex: str
+    """M or F; other codes do not distinguish people."""
+
+    def may_be(self, other: "Person") -> bool:
+        """Whether nothing written contradicts that both are one patient."""
+        return (
+            (not self.patient_id or not other.patient_id or self.patient_id == other.patient_id)
+            and (self.name <= other.name or other.name <= self.name)
+            and _starts_alike(self.birth_date, other.birth_date)
+            and (not self.sex or not other.sex or self.sex == other.sex)
+        )
+
+    def joined(self, other: "Person") -> "Person":
+        """The fuller of each field."""
+        return Person(
+            self.patient_id or other.patient_id,
+            self.name | other.name,
+            max(self.birth_date, other.birth_date, key=len),
+            self.sex or other.sex,
+        )
+
+    @property
+    def key(self) -> str:
+        """Text that distinguishes the patient from others with the same PatientID."""
+        return "\0".join(("^".join(sorted(self.name)), self.birth_date, self.sex))
+
+
+class Visit(NamedTuple):
+    """The files of one patient under one StudyInstanceUID, of one date."""
+
+    headers: list[Header]
+    patient_id: str
+    person: str = ""
+    """Distinguishes patients that share the StudyInstanceUID and the PatientID; else empty."""
+    date: str = ""
+    """StudyDate, if the StudyInstanceUID stands for visits on several dates; else empty."""
+
+
+class Visits(NamedTuple):
+    """The files under one StudyInstanceUID."""
+
+    visits: list[Visit]
+    undecided: list[Header]
+    """Files that could belong to more than one of the patients."""
+    n_patients: int
+
+
+def find_visits(headers: Sequence[Header]) -> Visits:
+    """Split the files of one StudyInstanceUID by patient and, if whole series differ in it, by StudyDate.
+
+    PatientIDs have to agree to the letter. If they agree, names, birth dates and sexes may differ in spelling
+    (case, accents, separators, order and number of words, a birth date cut to its year) or be missing.
+    """
+    by_person: dict[Person, list[Header]] = defaultdict(list)
+    for header in headers:
+        by_person[person_of(header)].append(header)
+    if len(by_person) == 1:
+        person, found = next(iter(by_person.items()))
+        return Visits(_by_date(found, person.patient_id, ""), [], 1)
+    patients: list[tuple[Person, list[Header]]] = []
+    unclear: list[tuple[Person, list[Header]]] = []
+    for person, found in sorted(by_person.items(), key=lambda one: (-_known(one[0]), one[0].key)):
+        fits = [i for i, (other, _) in enumerate(patients) if person.may_be(other)]
+        if len(fits) == 1:
+            known, theirs = patients[fits[0]]
+            patients[fits[0]] = (known.joined(person), theirs + found)
+        elif fits:
+            unclear.append((person, found))
+        else:
+            patients.append((person, list(found)))
+    undecided = _assign_by_series(patients, unclear)
+    ids = [person.patient_id for person, _ in patients]
+    visits = [
+        visit
+        for person, theirs in patients
+        for visit in _by_date(
+            theirs, person.patient_id, person.key if ids.count(person.patient_id) > 1 else ""
+        )
+    ]
+    return Visits(visits, undecided, len(patients))
+
+
+def _assign_by_series(
+    patients: Sequence[tuple[Person, list[Header]]], unclear: Iterable[tuple[Person, list[Header]]]
+) -> list[Header]:
+    """Give files that name no patient to the one patient of their series. Returns those of no or several."""
+    owners: dict[str, set[int]] = defaultdict(set)
+    for i, (_, theirs) in enumerate(patients):
+        for header in theirs:
+            owners[header.series_uid].add(i)
+    undecided: list[Header] = []
+    for person, found in unclear:
+        for header in found:
+            fits = [i for i in owners[header.series_uid] if person.may_be(patients[i][0])]
+            (patients[fits[0]][1] if len(fits) == 1 else undecided).append(header)
+    return undecided
+
+
+def _by_date(headers: list[Header], patient_id: str, person: str) -> list[Visit]:
+    dates: dict[str, set[str]] = defaultdict(set)
+    for header in headers:
+        dates[header.series_uid].update({header.study_date} - {""})
+    if not all(len(one) == 1 for one in dates.values()) or _are_one_night(set().union(*dates.values())):
+        return [Visit(headers, patient_id, person)]
+    by_date: dict[str, list[Header]] = defaultdict(list)
+    for header in headers:
+        by_date[next(iter(dates[header.series_uid]))].append(header)
+    return [Visit(by_date[date], patient_id, person, date) for date in sorted(by_date)]
+
+
+def _are_one_night(dates: set[str]) -> bool:
+    """Whether all is one date, or an examination went on past midnight."""
+    if len(dates) == 1:
+        return True
+    try:
+        days = sorted(date(int(text[:4]), int(text[4:6]), int(text[6:8])) for text in dates)
+    except ValueError:
+        return False
+    return (days[-1] - days[0]).days <= 1
+
+
+def warn_of_identities(headers: Iterable[Header], n_shared: int, n_dates: int) -> tuple[str, ...]:
+    """What is suspicious about the patients of a source as a whole. Names nobody.
+
+    Args:
+        headers: of the whole source.
+        n_shared: number of StudyInstanceUIDs that several patients share.
+        n_dates: number of StudyInstanceUIDs that were split by date.
+    """
+    people: dict[str, set[Person]] = defaultdict(set)
+    for header in headers:
+        people[header.patient_id].add(person_of(header))
+    several = sum(_are_several(known) for patient_id, known in people.items() if patient_id)
+    warnings = []
+    if n_shared:
+        warnings.append(
+            f"{_count(n_shared, 'StudyInstanceUID is', 'StudyInstanceUIDs are')} shared by several patients; each "
+            f"patient's files are a study of their own: check how the files were anonymised"
+        )
+    if n_dates:
+        warnings.append(
+            f"{_count(n_dates, 'StudyInstanceUID covers', 'StudyInstanceUIDs cover')} several dates; each date is a "
+            f"study of its own: check how the files were anonymised"
+        )
+    if several:
+        warnings.append(
+            f"{_count(several, 'PatientID is', 'PatientIDs are')} used with different names, birth dates or sexes, so "
+            f"that one subject may be several people: check the PatientIDs before splitting by subject"
+        )
+    return tuple(warnings)
+
+
+def _are_several(people: set[Person]) -> bool:
+    """Whether birth dates or sexes contradict each other, or there are more names than a marriage explains."""
+    known = {person._replace(name=frozenset()) for person in people}
+    if any(not one.may_be(other) for one in known for other in known):
+        return True
+    names: list[frozenset[str]] = []
+    for name in (person.name for person in people):
+        if name and not any(name <= other or other <= name for other in names):
+            names.append(name)
+    return len(names) > 2
+
+
+def _count(number: int, one: str, several: str) -> str:
+    return f"{number} {one if number == 1 else several}"
+
+
+def person_of(header: Header) -> Person:
+    """The patient of a file."""
+    return _person(header.patient_id, header.patient_name, header.birth_date, header.sex)
+
+
+@lru_cache(maxsize=4096)
+def _person(patient_id: str, name: str, birth_date: str, sex: str) -> Person:
+    plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
+    words = frozenset(word for word in re.split(r"[\W_]+", plain.casefold()) if word)
+    sex = sex.strip().upper()[:1]
+    return Person(
+        patient_id.strip(" \0"),
+        words,
+        "".join(filter(str.isdigit, birth_date)),
+        sex if sex in ("M", "F") else "",
+    )
+
+
+def _starts_alike(a: str, b: str) -> bool:
+    return a.startswith(b) or b.startswith(a)
+
+
+def _known(person: Person) -> int:
+    return sum(map(bool, person))
