@@ -36,11 +36,14 @@ class DicomSlices:
 
 @dataclass(frozen=True)
 class DicomFrames:
-    """Enhanced multi-frame files or mosaics, which dcm2niix unpacks."""
+    """Enhanced multi-frame files or mosaics."""
 
     files: tuple[Path, ...] = field(repr=False)
     volumes: tuple[int, ...] = (0,)
-    """Volumes of dcm2niix's output, ordered as it orders them, that are averaged into one image."""
+    """Volumes that are averaged into one image, numbered as dcm2niix orders them."""
+    frames: tuple[tuple[int, ...], ...] = ()
+    """Frames of each of these volumes, numbered from 0 as stored, ascending in LPS: all in one file, or one volume
+    per file. Empty for mosaics and for frames that the file does not describe, which dcm2niix unpacks."""
 
 
 Image = NiftiImage | DicomSlices | DicomFrames

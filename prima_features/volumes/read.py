@@ -10,7 +10,7 @@ from prima_features.preprocessing import PLANES, Preprocessing
 from prima_features.studies.dicom.geometry import slice_axis as dicom_slice_axis
 from prima_features.studies.dicom.read import read_headers
 from prima_features.studies.study import DicomFrames, DicomSlices, NiftiImage, Series
-from prima_features.volumes.dicom import read_slices, temporary_folder, unpack_frames
+from prima_features.volumes.dicom import read_frames, read_slices, temporary_folder, unpack_frames
 from prima_features.volumes.limits import SizeLimits
 from prima_features.volumes.nifti import SliceAxis, nifti_slice_axis, read_nifti
 from prima_features.volumes.resample import resample_in_plane, to_lps
@@ -82,7 +82,10 @@ def _read_image(series: Series, limits: SizeLimits, options: ReadOptions) -> Acq
                 return read_nifti(series.image, options.slice_axis, limits)
             case DicomSlices(stacks):
                 limits.check((len(stacks[0]), 1, 1), slice_axis=0)
-                return Acquired(read_slices(series.image))
+                return read_slices(series.image)
+            case DicomFrames(frames=frames) if frames:
+                limits.check((len(frames[0]), 1, 1), slice_axis=0)
+                return read_frames(series.image)
             case DicomFrames(volumes=volumes):
                 with temporary_folder() as folder:
                     unpacked = NiftiImage(unpack_frames(series.image, folder), volumes)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from prima_features.studies.dicom.frames import Block
 from prima_features.studies.dicom.geometry import depth, spacing_defect
 from prima_features.studies.dicom.kinds import is_diffusion, is_diffusion_map, is_function
 from prima_features.studies.dicom.options import DicomOptions
@@ -57,9 +58,15 @@ def to_image(volumes: Sequence[Volume]) -> DicomSlices | DicomFrames:
     """What the reader is given of volumes that are averaged."""
     if volumes[0][0].block is None:
         return DicomSlices(tuple(tuple(header.file for header in volume) for volume in volumes))
-    blocks = [(header.file, header.block.index) for (header,) in volumes if header.block]
+    blocks = [(header.file, header.block) for (header,) in volumes if header.block]
     first = blocks[0][0]
-    within = tuple(index for file, index in blocks if file == first)
+    within = [block for file, block in blocks if file == first]
     if len(within) > 1 or len(blocks) == 1:
-        return DicomFrames((first,), within)
-    return DicomFrames(tuple(file for file, _ in blocks), tuple(range(len(blocks))))
+        return DicomFrames((first,), tuple(block.index for block in within), _frames(within))
+    files = tuple(file for file, _ in blocks)
+    return DicomFrames(files, tuple(range(len(blocks))), _frames([block for _, block in blocks]))
+
+
+def _frames(blocks: Sequence[Block]) -> tuple[tuple[int, ...], ...]:
+    """Frames of each volume, empty unless all of them are known."""
+    return tuple(block.frames for block in blocks) if all(block.frames for block in blocks) else ()

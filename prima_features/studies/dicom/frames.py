@@ -41,6 +41,8 @@ class Frame:
     component: str
     index: tuple[float, ...]
     """DimensionIndexValues."""
+    number: int = 0
+    """Its place in the file, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ class Block:
     """None where a mosaic does not say."""
     positions: tuple[Vector, ...] = ()
     """Of its slices as stored; () where they are not written, as in mosaics."""
+    frames: tuple[int, ...] = ()
+    """Numbers of its frames in the file, from 0, in ascending order (`geometry.depth`); () where the file does not
+    describe them."""
     in_order: bool = True
     """False where dcm2niix would mix up the slices."""
     n_orientations: int = 1
@@ -63,8 +68,7 @@ class Block:
 def read_frames(data: "Dataset") -> list[tuple[Frame, Block]]:
     """Volumes of a multi-frame file, each with its first frame. Empty where frames are not described."""
     shared = next(iter(values.items(data, "SharedFunctionalGroupsSequence")), None)
-    groups = values.items(data, "PerFrameFunctionalGroupsSequence")
-    frames = [_frame(group, shared) for group in groups]
+    frames = describe_frames(data)
     if values.text(data, "Manufacturer").lower().startswith(_SORTED_MAKERS):
         step = 1 if _position_is_last(data) else -1
         frames.sort(key=lambda frame: frame.index[::step])
@@ -74,12 +78,29 @@ def read_frames(data: "Dataset") -> list[tuple[Frame, Block]]:
     return [volume for _, alike in groupby(frames, key=_kind) for volume in _volumes(list(alike))]
 
 
+def describe_frames(data: "Dataset") -> list[Frame]:
+    """Frames of a multi-frame file as stored. Empty where they are not described."""
+    shared = next(iter(values.items(data, "SharedFunctionalGroupsSequence")), None)
+    groups = values.items(data, "PerFrameFunctionalGroupsSequence")
+    return [_frame(group, shared, number) for number, group in enumerate(groups)]
+
+
+def pixel_spacing(data: "Dataset", number: int) -> Vector:
+    """Distances between rows and between columns, mm, of one frame; () where they are not written."""
+    groups = values.items(data, "PerFrameFunctionalGroupsSequence")[number : number + 1]
+    for holder in (*groups, *values.items(data, "SharedFunctionalGroupsSequence")):
+        for item in values.items(holder, "PixelMeasuresSequence"):
+            if spacing := values.numbers(item, "PixelSpacing", 2):
+                return spacing
+    return values.numbers(data, "PixelSpacing", 2)
+
+
 def _position_is_last(data: "Dataset") -> bool:
     dimensions = values.items(data, "DimensionIndexSequence")
     return bool(dimensions) and values.whole(dimensions[-1], "DimensionIndexPointer") == _IN_STACK_POSITION
 
 
-def _frame(group: "Dataset", shared: "Dataset | None") -> Frame:
+def _frame(group: "Dataset", shared: "Dataset | None", number: int) -> Frame:
     def macro(keyword: str) -> "Dataset | None":
         """A functional group: the frame's own, or the one that all frames share (PS3.3 C.7.6.16)."""
         return next(iter(values.items(group, keyword) or values.items(shared, keyword)), None)
@@ -94,6 +115,7 @@ def _frame(group: "Dataset", shared: "Dataset | None") -> Frame:
         image_type=values.words(kind, "FrameType"),
         component=values.text(kind, "ComplexImageComponent"),
         index=values.numbers(macro("FrameContentSequence"), "DimensionIndexValues"),
+        number=number,
     )
 
 
@@ -117,6 +139,7 @@ def _block(index: int, frames: list[Frame], n_echoes: int) -> Block:
         index=index,
         n_slices=len(frames),
         positions=tuple(frame.position for frame in frames) if placed else (),
+        frames=tuple(frame.number for frame in sorted(frames, key=_depth_in(frames))) if placed else (),
         in_order=not placed or _is_run(frames),
         n_orientations=len(orientations(frame.orientation for frame in frames)),
         n_echoes=n_echoes,
