@@ -3,6 +3,7 @@
 Every number comes from here: from the bytes of the file if they are not compressed, otherwise from what GDCM decodes.
 """
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ _TAGS: tuple[values.Tag, ...] = (
     *(0x60000102 + (group << 16) for group in range(0, 32, 2)),
 )
 _EXPORT = "export the series again"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,17 @@ class StoredPixels:
     """Transfer syntax UID; see `NATIVE`."""
     overlays: bool
     """Whether bits above the value may hold an overlay."""
+    described: bool
+    """Whether functional groups describe the frames, as in enhanced files."""
     frames: tuple[bytes, ...] = field(repr=False)
     """Of the frames asked for: native samples (little-endian), or one compressed stream each."""
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether every decoder must give the same values."""
+        from pydicom.uid import UID
+
+        return self.syntax == _RLE or "Lossless" in UID(self.syntax).name
 
     @property
     def is_native(self) -> bool:
@@ -132,7 +144,7 @@ def read_stored(file: Path, numbers: Sequence[int] | None = None) -> tuple[Store
                 syntax = "1.2.840.10008.1.2.1"
             else:
                 length, swap = _find_pixels(stream, *data.original_encoding)
-        except OSError:
+        except (OSError, SeriesError):
             raise
         except values.malformed() as error:
             raise SeriesError("the header of a file cannot be read", hint=_EXPORT) from error
@@ -151,7 +163,9 @@ def read_stored(file: Path, numbers: Sequence[int] | None = None) -> tuple[Store
             frames = _streams(source, length, n_frames, numbers, syntax)
         scales = _scales(data, n_frames)
         overlays = any(0x60000102 + (group << 16) in data for group in range(0, 32, 2))
-        return StoredPixels(layout, tuple(scales[i] for i in numbers), syntax, overlays, frames), data
+        described = bool(values.items(data, "PerFrameFunctionalGroupsSequence"))
+        chosen = tuple(scales[number] for number in numbers)
+        return StoredPixels(layout, chosen, syntax, overlays, described, frames), data
 
 
 def unpack(frame: bytes, layout: Layout) -> tuple[np.ndarray, bool]:
@@ -171,31 +185,43 @@ def unpack(frame: bytes, layout: Layout) -> tuple[np.ndarray, bool]:
     return kept, bool(((kept != plain) & (native >> layout.stored != 0)).any())
 
 
-def decode_streams(pixels: StoredPixels) -> np.ndarray:
-    """Values (frames, rows, columns) of compressed frames, by GDCM from a copy that has no header but the layout.
+def decode_by_gdcm(pixels: StoredPixels) -> np.ndarray:
+    """Values (frames, rows, columns) by GDCM, from a copy that has no header but the layout.
 
     Raises:
-        SeriesError: GDCM cannot decode them.
+        RuntimeError: GDCM cannot decode them.
+        SeriesError: it decodes them to something else than the header declares.
     """
     with tempfile.TemporaryDirectory(prefix="prima-") as folder:
         file = Path(folder) / "frames.dcm"
         bare_data_set(pixels).save_as(file, enforce_file_format=True)
-        try:
-            decoded = sitk.GetArrayFromImage(sitk.ReadImage(str(file), imageIO="GDCMImageIO"))
-        except RuntimeError as error:
-            raise SeriesError(
-                "its pixel data cannot be decoded",
-                hint="a file may be damaged or use an unsupported compression; export the series again",
-            ) from error
+        decoded = sitk.GetArrayFromImage(sitk.ReadImage(str(file), imageIO="GDCMImageIO"))
     layout = pixels.layout
     expected = (len(pixels.frames), layout.rows, layout.columns)
     if decoded.size != np.prod(expected) or decoded.dtype.itemsize > layout.allocated // 8:
         raise SeriesError(
-            f"its compressed pixel data decodes to {decoded.shape} samples of {decoded.dtype}, its header "
-            f"declares {expected} of {layout.dtype}",
+            f"its compressed pixel data decodes to {_times(decoded.shape)} samples of {decoded.dtype}, its header "
+            f"declares {_times(expected)} of {layout.dtype}",
             hint=_EXPORT,
         )
     return decoded.reshape(expected).astype(layout.dtype, copy=False)
+
+
+def decode_by_pydicom(pixels: StoredPixels) -> np.ndarray | None:
+    """The same by pydicom and the packages it finds, or None if none of them takes this kind of pixel data."""
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import UID
+
+    with quiet_pydicom():
+        try:
+            decoder = get_decoder(UID(pixels.syntax))
+            if not decoder.is_available:
+                return None
+            decoded, _ = decoder.as_array(bare_data_set(pixels), raw=True)
+        except Exception:  # each of its plugins raises what it likes
+            logger.debug("pydicom has no decoder for this kind of pixel data", exc_info=True)
+            return None
+    return decoded.reshape(len(pixels.frames), pixels.layout.rows, pixels.layout.columns)
 
 
 def bare_data_set(pixels: StoredPixels) -> "Dataset":
@@ -424,3 +450,7 @@ def _by_offsets(
 def _is_complete(stream: bytes) -> bool:
     """Whether a JPEG, JPEG-LS or JPEG 2000 stream ends with its end marker, but for padding."""
     return stream[-64:].rstrip(b"\0").endswith(b"\xff\xd9")
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
