@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
@@ -24,7 +24,9 @@ from prima_features.embedding.layout import (
     WORDS,
 )
 from prima_features.embedding.records import flags_of
+from prima_features.embedding.validate import check, plain_attribute
 from prima_features.errors import UsageError
+from prima_features.safe_files import load_json
 from prima_features.weights.caveats import caveat_of, warn_of
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ class Embeddings:
         self.path = Path(path)
         if not self.path.is_file():
             raise UsageError(f"{self.path} does not exist or is not a file")
+        self._checked: tuple[int, ...] = ()
         with self.open() as file:
             self.attributes: dict[str, Any] = {
                 key: value.item() if isinstance(value, np.generic) else value
@@ -55,13 +58,6 @@ class Embeddings:
             if not self.attributes.get("caveat"):
                 self.attributes["caveat"] = caveat_of(
                     str(self.attributes.get("model", "")), str(self.attributes.get("model_sha256", ""))
-                )
-            if self.attributes.get("format") != FORMAT:
-                raise UsageError(f"{self.path} is an HDF5 file, but not one of embeddings ({FORMAT})")
-            if (version := int(self.attributes["format_version"])) > FORMAT_VERSION:
-                raise UsageError(
-                    f"{self.path} has format version {version}, and this release reads up to "
-                    f"{FORMAT_VERSION}; run pip install --upgrade prima-features"
                 )
             self.n_studies = int(file["study/id"].shape[0])
             self.n_series = int(file["series/name"].shape[0])
@@ -75,7 +71,15 @@ class Embeddings:
     @property
     def preprocessing(self) -> dict[str, Any]:
         """How the scans were prepared."""
-        return json.loads(self.attributes["preprocessing"])
+        try:
+            values = load_json(self.attributes["preprocessing"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"{self.path} does not say how the scans were prepared: it is damaged"
+            ) from error
+        if not isinstance(values, dict):
+            raise UsageError(f"{self.path} does not say how the scans were prepared: it is damaged")
+        return values
 
     @cached_property
     def studies(self) -> pd.DataFrame:
@@ -179,23 +183,46 @@ class Embeddings:
         """
         try:
             return dataset[rows]
-        except OSError as error:
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"{self.path} is damaged: some of it cannot be read; copy it again or make it anew"
             ) from error
 
     def open(self) -> h5py.File:
-        """The HDF5 file itself, for reading.
+        """The HDF5 file itself, for reading; checked (see `validate`) when it is opened first, and if it was replaced.
 
         Raises:
-            UsageError: it is not HDF5.
+            UsageError: it is not HDF5, not an embeddings file, or of a newer release.
         """
         try:
             # No lock: many network disks refuse HDF5's, or keep those of dead processes. None is needed, since a
             # file that has its name is never written to again, only replaced as a whole.
-            return h5py.File(self.path, "r", locking=False)
-        except OSError as error:
+            file = h5py.File(self.path, "r", locking=False)
+        except (OSError, RuntimeError) as error:
             raise UsageError(f"{self.path} cannot be opened as HDF5: it is not an embeddings file") from error
+        try:
+            state = os.fstat(file.id.get_vfd_handle())
+            identity = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+            if identity != self._checked:
+                self._check_format(file)
+                check(self.path, file)
+                self._checked = identity
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _check_format(self, file: h5py.File) -> None:
+        kind, version = (plain_attribute(file, name) for name in ("format", "format_version"))
+        if not isinstance(kind, str) or kind != FORMAT:
+            raise UsageError(f"{self.path} is an HDF5 file, but not one of embeddings ({FORMAT})")
+        if not isinstance(version, int | np.integer) or version < 1:
+            raise UsageError(f"{self.path} has no format version of embeddings: the file is damaged")
+        if version > FORMAT_VERSION:
+            raise UsageError(
+                f"{self.path} has format version {version}, and this release reads up to "
+                f"{FORMAT_VERSION}; run pip install --upgrade prima-features"
+            )
 
     def __repr__(self) -> str:
         return f"Embeddings({str(self.path)!r}: {self.n_studies} studies, {self.n_series} series)"

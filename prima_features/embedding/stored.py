@@ -24,8 +24,9 @@ from prima_features.embedding.records import (
     TokenLevel,
     flags_of,
 )
+from prima_features.embedding.validate import ascending
 from prima_features.embedding.write import Provenance
-from prima_features.errors import OutputError
+from prima_features.errors import OutputError, UsageError
 
 _STUDY_TEXTS = ("id", "subject", "session", "description", "source")
 _NOT_OF_A_RUN = ("find", "merge")
@@ -195,7 +196,12 @@ class StoredStudies:
 
     @cached_property
     def _token_series(self) -> np.ndarray:
-        return self._file.array("token/series")
+        rows = self._file.array("token/series")
+        if not ascending(rows, self._file.n_series):
+            raise UsageError(
+                f"{self.path} is damaged: /token/series names series that are not in /series, or in another order"
+            )
+        return rows
 
     @cached_property
     def _failures(self) -> dict[str, list[Failure]]:

@@ -1,0 +1,318 @@
+"""Embeddings files of strangers: whatever HDF5 can do beyond plain tables is refused, and no other file is read."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, TokenLevel
+from prima_features.embedding.stored import StoredStudies
+from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.errors import UsageError
+
+PROVENANCE = Provenance("tiny", "local", "ab12", {"matrix": 256}, "prima embed in out.h5")
+
+
+def study(number: int) -> EmbeddedStudy:
+    random = np.random.default_rng(number)
+    tokens = TokenLevel(np.ones((3, 256), np.float16), np.ones((3, 3), np.int16))
+    texts = {"name": "T1w", "plane": "axial", "source": "a.nii", "n_tokens": 3}
+    sizes = {"shape": (24, 256, 256), "spacing": (5.0, 1.0, 1.0)}
+    series = tuple(
+        EmbeddedSeries(**texts, **sizes, embedding=random.normal(size=8).astype(np.float32), tokens=tokens)
+        for _ in range(2)
+    )
+    vectors = {name: random.normal(size=8).astype(np.float32) for name in ("embedding", "clip")}
+    return EmbeddedStudy(
+        id=f"sub-{number}",
+        subject=f"{number}",
+        session="",
+        description="MRI BRAIN",
+        source="",
+        series=series,
+        failures=(),
+        **vectors,
+    )
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sound") / "out.h5"
+    write_embeddings(path, map(study, range(3)), PROVENANCE)
+    return path
+
+
+@pytest.fixture
+def copy(sound: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(sound, tmp_path / "out.h5"))
+
+
+def replace(name: str, make: Callable[[h5py.Group, str], object]) -> Callable[[h5py.File], object]:
+    """Put something else where a column or table was."""
+
+    def edit(file: h5py.File) -> object:
+        group, _, last = name.rpartition("/")
+        del file[name]
+        return make(file[group or "/"], last)
+
+    return edit
+
+
+def declared(shape: tuple[int, ...], dtype: str = "f4", **how: object) -> Callable[[h5py.Group, str], object]:
+    return lambda group, name: group.create_dataset(name, shape, dtype, **how)
+
+
+def virtual(group: h5py.Group, name: str) -> None:
+    layout = h5py.VirtualLayout((3, 8), "f4")
+    layout[:] = h5py.VirtualSource("secret.h5", "data", (3, 8))
+    group.create_virtual_dataset(name, layout)
+
+
+def external(group: h5py.Group, name: str) -> None:
+    group.create_dataset(name, (3, 8), "f4", external=[("secret.bin", 0, 96)])
+
+
+def one_text_often(group: h5py.Group, name: str) -> None:
+    """A million rows that all name one text of 4 MB; the bytes of a row are its length and place."""
+    texts = group.create_dataset(name, (4,), h5py.string_dtype(), chunks=(4,), maxshape=(None,))
+    texts[:] = "x" * (4 << 20)
+    group.file.flush()
+    _, raw = texts.id.read_direct_chunk((0,))
+    many = group.create_dataset(name + "2", (100_000,), h5py.string_dtype(), chunks=(100_000,))
+    many.id.write_direct_chunk((0,), bytes(raw[:16]) * 100_000)
+    del group[name]
+    group.move(name + "2", name)
+
+
+def one_text_often_compressed(group: h5py.Group, name: str) -> None:
+    texts = group.create_dataset(name, (4,), h5py.string_dtype(), chunks=(4,))
+    texts[:] = "x" * (4 << 20)
+    group.file.flush()
+    _, raw = texts.id.read_direct_chunk((0,))
+    many = group.create_dataset(
+        name + "2", (100_000,), h5py.string_dtype(), chunks=(100_000,), compression="gzip"
+    )
+    many.id.write_direct_chunk((0,), zlib.compress(bytes(raw[:16]) * 100_000))
+    del group[name]
+    group.move(name + "2", name)
+
+
+def compressed(rows: int) -> Callable[[h5py.Group, str], object]:
+    """Zeros by the gigabyte in a few kilobytes: every chunk is written, and deflated a thousandfold."""
+
+    def make(group: h5py.Group, name: str) -> None:
+        data = group.create_dataset(name, (rows, 8), "f4", chunks=(1 << 20, 8), compression="gzip")
+        packed = zlib.compress(bytes(1 << 25), 9)
+        for first in range(0, rows, 1 << 20):
+            data.id.write_direct_chunk((first, 0), packed)
+
+    return make
+
+
+def references(group: h5py.Group, name: str) -> None:
+    group.create_dataset(name, data=[group.ref] * 3, dtype=h5py.ref_dtype)
+
+
+def scale_offset(group: h5py.Group, name: str) -> None:
+    group.create_dataset(name, data=np.ones(3, "i4"), chunks=(3,), scaleoffset=0)
+
+
+FILES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
+    "a column behind an external link": (
+        replace("study/embedding", lambda g, n: g.__setitem__(n, h5py.ExternalLink("secret.h5", "/data"))),
+        "link to another place",
+    ),
+    "a table behind an external link": (
+        replace("token", lambda g, n: g.__setitem__(n, h5py.ExternalLink("secret.h5", "/"))),
+        "link to another place",
+    ),
+    "a column behind a soft link": (
+        replace("study/clip", lambda g, n: g.__setitem__(n, h5py.SoftLink("/series/embedding"))),
+        "link to another place",
+    ),
+    "an unknown entry behind an external link": (
+        lambda f: f.__setitem__("extra", h5py.ExternalLink("secret.h5", "/data")),
+        "link to another place",
+    ),
+    "an unknown column behind a soft link": (
+        lambda f: f["study"].__setitem__("extra", h5py.SoftLink("/")),
+        "link to another place",
+    ),
+    "a virtual dataset": (replace("study/embedding", virtual), "in another place"),
+    "a column whose numbers are in another file": (replace("study/embedding", external), "in another place"),
+    "a group in a circle": (replace("study/id", lambda g, n: g.__setitem__(n, g.file["/"])), "not a column"),
+    "a table that is the root": (
+        lambda f: (f.__delitem__("failure"), f.__setitem__("failure", f["/"])),
+        "has no /failure/stage",
+    ),
+    "a table that is a column": (replace("failure", declared((3,))), "not a table"),
+    "a column that is a type": (
+        replace("study/id", lambda g, n: g.__setitem__(n, np.dtype("f4"))),
+        "not a column",
+    ),
+    "object references": (replace("study/n_series", references), "not a column of numbers"),
+    "a compound type": (replace("study/n_series", declared((3,), "i4,f4")), "not a column of numbers"),  # type: ignore[arg-type]
+    "an enumeration": (
+        replace("study/n_series", lambda g, n: g.create_dataset(n, data=[True, True, False])),
+        "not a column of numbers",
+    ),
+    "lists of numbers as texts": (
+        replace("study/id", lambda g, n: g.create_dataset(n, (3,), h5py.vlen_dtype("u1"))),
+        "not a column of texts",
+    ),
+    "texts as numbers": (replace("study/n_series", declared((3,), h5py.string_dtype())), "column of numbers"),
+    "numbers as texts": (replace("study/id", declared((3,))), "not a column of texts"),
+    "floats as counts": (
+        replace("study/n_series", lambda g, n: g.create_dataset(n, data=[2.0, 2.0, 2.0])),
+        "not a column of numbers",
+    ),
+    "a vector as one number": (
+        replace("study/embedding", lambda g, n: g.create_dataset(n, data=np.ones(3, "f4"))),
+        "2 dimensions",
+    ),
+    "a scalar": (replace("study/id", lambda g, n: g.create_dataset(n, data="x")), "1 dimensions"),
+    "a column of nothing": (
+        replace("study/clip", lambda g, n: g.create_dataset(n, data=h5py.Empty("f4"))),
+        "dimensions",
+    ),
+    "shapes of four numbers": (
+        replace("series/shape", lambda g, n: g.create_dataset(n, data=np.ones((6, 4), "i4"))),
+        "3 numbers",
+    ),
+    "columns of different length": (
+        replace("study/embedding", lambda g, n: g.create_dataset(n, data=np.ones((2, 8), "f4"))),
+        "differ in length",
+    ),
+    "a petabyte that is not there": (
+        replace("study/embedding", declared((3, 1 << 48), chunks=(1, 8))),
+        "declares more",
+    ),
+    "contiguous numbers that are not there": (
+        replace("study/embedding", declared((3, 1 << 30))),
+        "declares more",
+    ),
+    "two billion rows": (lambda f: f["study/id"].resize(1 << 31, 0), "declares more"),
+    "a huge chunk": (
+        replace("study/embedding", declared((3, 8), chunks=(1 << 26, 8), maxshape=(None, 8))),
+        "too large",
+    ),
+    "gigabytes of deflated zeros": (replace("study/embedding", compressed(1 << 26)), "declares more"),
+    "an unusual filter": (replace("study/n_series", scale_offset), "compressed in a way"),
+    "one long text in each of many rows": (replace("failure/error", one_text_often), "longer than the file"),
+    "the same compressed": (replace("failure/error", one_text_often_compressed), "longer than the file"),
+    "a series of no study": (lambda f: f["series/study"].__setitem__(5, 3), "not in /study"),
+    "a series of study -1": (lambda f: f["series/study"].__setitem__(0, -1), "not in /study"),
+    "series out of order": (lambda f: f["series/study"].__setitem__(0, 2), "another order"),
+    "counts that disagree": (lambda f: f["study/n_series"].__setitem__(0, 7), "disagrees"),
+    "a missing column": (lambda f: f.__delitem__("study/subject"), "no /study/subject"),
+    "a missing table": (lambda f: f.__delitem__("series"), "no table /series"),
+    "an attribute that is a table": (
+        lambda f: f.attrs.__setitem__("model", np.zeros(8000, "f8")),
+        "attribute model",
+    ),
+    "an attribute that is a reference": (
+        lambda f: f.attrs.create("model", f.ref, dtype=h5py.ref_dtype),
+        "attribute model",
+    ),
+    "many attributes": (
+        lambda f: [f["/"].attrs.__setitem__(f"a{i}", i) for i in range(1001)],
+        "more than 1000 attributes",
+    ),
+    "many entries": (
+        lambda f: [f["study"].create_group(f"g{i}") for i in range(1001)],
+        "more than 1000 entries",
+    ),
+    "version 0": (lambda f: f.attrs.__setitem__("format_version", 0), "no format version"),
+    "a version that is text": (lambda f: f.attrs.__setitem__("format_version", "1"), "no format version"),
+    "a version that is no number": (
+        lambda f: f.attrs.__setitem__("format_version", np.nan),
+        "no format version",
+    ),
+    "a version beyond": (lambda f: f.attrs.__setitem__("format_version", 1 << 60), "up to"),
+    "a format that is a table": (
+        lambda f: f.attrs.__setitem__("format", [b"x"] * 9),
+        "not one of embeddings",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FILES)
+def test_a_file_that_no_release_writes_is_refused_in_one_sentence(
+    case: str, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit, message = FILES[case]
+    with h5py.File(copy.parent / "secret.h5", "w") as secret:
+        secret["data"] = np.full((3, 8), 7, "f4")
+    (copy.parent / "secret.bin").write_bytes(bytes(96))
+    monkeypatch.chdir(copy.parent)
+    with h5py.File(copy, "a", libver="latest") as file:
+        edit(file)
+    started, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UsageError, match=message) as told:
+        read_embeddings(copy)
+    assert "\n" not in str(told.value)
+    assert time.process_time() - started < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
+
+
+def test_a_file_that_h5repack_compressed_is_read(copy: Path) -> None:
+    with h5py.File(copy, "a") as file:
+        for table in ("study", "series", "failure"):
+            for name in file[table]:
+                values, dtype = file[table][name][()], file[table][name].dtype
+                how = {"compression": "gzip", "shuffle": True, "fletcher32": dtype.kind != "O"}
+                del file[table][name]
+                file[table].create_dataset(
+                    name,
+                    data=values,
+                    dtype=dtype,
+                    chunks=(2, *values.shape[1:]),
+                    maxshape=(None, *values.shape[1:]),
+                    **how,
+                )
+    with StoredStudies(copy) as stored:
+        assert stored.get("sub-1").embedding.tolist() == study(1).embedding.tolist()
+        assert len(stored.get("sub-2").series) == 2
+
+
+def test_a_file_that_was_replaced_is_checked_again(copy: Path, sound: Path) -> None:
+    file = read_embeddings(copy)
+    with h5py.File(copy, "a") as changed:
+        changed["extra"] = h5py.SoftLink("/study")
+    with pytest.raises(UsageError, match="link to another place"):
+        file.array("study/embedding")
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("[" * 100_000, "how the scans"),
+        ('{"a": NaN}', "how the scans"),
+        ("[]", "how the scans"),
+        (3, "how the"),
+    ],
+)
+def test_preprocessing_that_is_no_plain_json_is_refused(value: object, message: str, copy: Path) -> None:
+    with h5py.File(copy, "a", libver="latest") as file:
+        file.attrs["preprocessing"] = value
+    with pytest.raises(UsageError, match=message):
+        _ = read_embeddings(copy).preprocessing
+
+
+def test_text_that_is_not_utf8_and_tokens_out_of_order_are_refused(copy: Path) -> None:
+    with h5py.File(copy, "a") as file:
+        file["token/series"][0] = 5
+        file["study/subject"][0] = b"M\xfcller"
+    with StoredStudies(copy) as stored, pytest.raises(UsageError, match="token/series names series"):
+        _ = stored._token_series
+    with pytest.raises(UsageError, match="damaged"):
+        _ = read_embeddings(copy).studies
