@@ -26,12 +26,15 @@ from prima_features.embedding.records import (
     flags_of,
 )
 from prima_features.errors import OutputError
+from prima_features.preprocessing import PLANES
+from prima_features.safe_files import MIB, load_json, open_regular
 from prima_features.studies.study import Study
 
 logger = logging.getLogger(__name__)
 
-_MOST_HEADER = 100_000_000
-"""Bytes; safetensors' own limit. What claims more is damaged."""
+_MOST_HEADER = 64 * MIB
+"""Bytes. What claims more is damaged: a series takes some hundred."""
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
 def settings_hash(settings: dict[str, Any]) -> str:
@@ -124,9 +127,9 @@ class Parts:
     def head(self, study_id: str) -> Head | None:
         """What the study's part says of itself, or None where there is none or it is damaged."""
         try:
-            with self._path(study_id).open("rb") as file:
+            with open_regular(self._path(study_id)) as file:
                 metadata = _read_metadata(file)
-            record = json.loads(metadata["study"])
+            record = _read_record(metadata)
             series = record.get("series", ())
             flags = [
                 flag
@@ -138,14 +141,14 @@ class Parts:
             return None
         except OSError as error:
             raise self._unreadable(error) from error
-        except (ValueError, KeyError):
+        except _DAMAGE:
             logger.warning("The part of %s is damaged; the study is embedded again.", study_id)
             return None
 
     def load(self, study_id: str, expected: str) -> Result | None:
         """The study's part, or None where there is none, it is damaged, or its input hash is not as expected."""
         try:
-            with self._path(study_id).open("rb") as file:
+            with open_regular(self._path(study_id)) as file:
                 metadata = _read_metadata(file)
                 if metadata["input_hash"] != expected:
                     return None
@@ -153,12 +156,12 @@ class Parts:
                 tensors = load(file.read())
             if metadata.pop("content_hash") != _content_hash(tensors, metadata):
                 raise ValueError("the content is not that of the hash")
-            return _assemble(tensors, json.loads(metadata["study"]), expected)
+            return _assemble(tensors, _read_record(metadata), expected)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._unreadable(error) from error
-        except (ValueError, KeyError, SafetensorError):
+        except (*_DAMAGE, SafetensorError):
             logger.warning("The part of %s is damaged; the study is embedded again.", study_id)
             return None
 
@@ -190,12 +193,22 @@ def _read_metadata(file: BinaryIO) -> dict[str, str]:
     length = int.from_bytes(file.read(8), "little")
     if not 0 < length < _MOST_HEADER:
         raise ValueError(f"a header of {length} bytes")
-    header = json.loads(file.read(length))
+    header = load_json(file.read(length))
     metadata = header.pop("__metadata__")
+    if not all(isinstance(text, str) for text in metadata.values()):
+        raise ValueError("metadata that is no text")
     end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
     if file.seek(0, 2) != 8 + length + end:
         raise ValueError("cut off")
     return metadata
+
+
+def _read_record(metadata: dict[str, str]) -> dict[str, Any]:
+    """What a part says of its study, beside the vectors; a spacing may be NaN."""
+    record = load_json(metadata["study"], finite=False)
+    if not isinstance(record, dict) or not isinstance(record["id"], str):
+        raise ValueError("no record of a study")
+    return record
 
 
 def _content_hash(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:
@@ -236,8 +249,43 @@ def _assemble(tensors: dict[str, np.ndarray], record: dict[str, Any], input_hash
         values |= {name: tuple(values[name]) for name in ("shape", "spacing", "flags")}
         series.append(EmbeddedSeries(**values, embedding=tensors[f"series.{i}.embedding"], tokens=tokens))
     record |= {"failures": failures, "input_hash": input_hash}
-    return EmbeddedStudy(**record, embedding=tensors["embedding"], clip=tensors["clip"], series=tuple(series))
+    study = EmbeddedStudy(
+        **record, embedding=tensors["embedding"], clip=tensors["clip"], series=tuple(series)
+    )
+    _check(study)
+    return study
+
+
+def _check(study: EmbeddedStudy) -> None:
+    """Raise ValueError where a column of the embeddings file could not take what a part holds."""
+    vectors = [study.embedding, study.clip, *(series.embedding for series in study.series)]
+    texts = [study.id, study.subject, study.session, study.description, study.source]
+    for series in study.series:
+        texts += [series.name, series.source, series.slice_axis_known_by, *series.flags]
+        if series.plane not in PLANES:
+            raise ValueError("plane of a series")
+        if len(series.shape) != 3 or len(series.spacing) != 3 or not 0 <= series.n_tokens < 1 << 31:
+            raise ValueError("sizes of a series")
+        if not all(isinstance(n, int) and 0 < n < 1 << 31 for n in series.shape):
+            raise ValueError("shape of a series")
+        if not all(isinstance(length, float | int) for length in series.spacing):
+            raise ValueError("spacing of a series")
+        if (tokens := series.tokens) is not None and (
+            tokens.embedding.ndim != 2 or tokens.coord.shape != (len(tokens.embedding), 3)
+        ):
+            raise ValueError("tokens of a series")
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("texts")
+    if not study.series or any(vector.ndim != 1 or vector.dtype.kind != "f" for vector in vectors):
+        raise ValueError("vectors")
 
 
 def _failures(record: dict[str, Any]) -> tuple[Failure, ...]:
-    return tuple(Failure(**failure) for failure in record["failures"])
+    failures = tuple(Failure(**failure) for failure in record["failures"])
+    if not all(
+        isinstance(text, str)
+        for one in failures
+        for text in (one.study, one.series, one.stage, one.error, one.hint)
+    ):
+        raise ValueError("texts of a failure")
+    return failures

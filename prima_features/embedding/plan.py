@@ -6,12 +6,16 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from prima_features.embedding.disk import replacing
 from prima_features.embedding.records import Failure
 from prima_features.embedding.write import Provenance, VectorType
 from prima_features.errors import OutputError
+from prima_features.safe_files import MIB, load_json, read_text
+
+_MOST_BYTES = 64 * MIB
+"""Of a plan: some 500,000 studies."""
 
 Rows = Literal["all", "sound", "none"]
 
@@ -69,17 +73,23 @@ def read_plan(folder: Path) -> Plan | None:
         OutputError: it cannot be read.
     """
     try:
-        values: dict[str, Any] = json.loads(_path(folder).read_text(encoding="utf-8"))
+        values: dict[str, Any] = load_json(read_text(_path(folder), _MOST_BYTES))
         values["provenance"] = Provenance(**values["provenance"])
         values["studies"] = tuple(values["studies"])
         values["left_out"] = tuple(Failure(**failure) for failure in values["left_out"])
-        return Plan(**values)
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError):
+        plan = Plan(**values)
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, AttributeError):
         return None
     except OSError as error:
         raise OutputError(
             f"{folder} cannot be read ({error.strerror}); check the disk and run the same command again"
         ) from error
+    # Ids become names of files: one with a separator would lead out of the folder.
+    sound = all(
+        isinstance(one, str) and "/" not in one and "\\" not in one and "\0" not in one
+        for one in plan.studies
+    )
+    return plan if sound and plan.dtype in get_args(VectorType) and plan.rows in get_args(Rows) else None
 
 
 def _path(folder: Path) -> Path:

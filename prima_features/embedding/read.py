@@ -163,7 +163,10 @@ class Embeddings:
                 if kind == VECTOR:
                     continue
                 if table == "series" and name in VERSION_1 and self.attributes["format_version"] == 1:
-                    values[name] = VERSION_1[name](values["plane"])
+                    try:
+                        values[name] = VERSION_1[name](values["plane"])
+                    except ValueError as error:
+                        raise UsageError(f"{self.path} is damaged: a plane of /series is unknown") from error
                     continue
                 dataset = file[table][name]
                 if kind in (TEXT, WORDS):

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -29,6 +30,7 @@ from prima_features.embedding.reasons import Reason, grouped, key
 from prima_features.embedding.records import Failure
 from prima_features.embedding.stages import StageTimes
 from prima_features.errors import PrimaError, StoppedError
+from prima_features.safe_files import MIB, load_json, read_text
 
 FORMAT, FORMAT_VERSION = "prima-run", 1
 Ended = Literal["running", "finished", "stopped", "failed"]
@@ -38,6 +40,8 @@ _PAUSE = 60.0
 """Seconds between two times that the record is saved on the way."""
 _SUFFIX = ".run"
 _MOST_RECORDS = 1000
+_MOST_FILES = 10_000
+_MOST_BYTES = 64 * MIB
 
 
 def run_path(output: Path) -> Path:
@@ -141,10 +145,12 @@ def new_record(kind: Literal["embed", "merge"]) -> Record:
 def records_in(folder: Path, settings: str) -> list[Record]:
     """The records that processes have left in a parts folder, of runs with these settings, in order of time."""
     found = []
-    for path in folder.glob(f"*{_SUFFIX}"):
+    for path in islice(folder.glob(f"*{_SUFFIX}"), _MOST_FILES):
         with suppress(OSError, ValueError):
-            found.append(json.loads(path.read_text(encoding="utf-8")))
-    return _in_time(record for record in found if record.get("settings_hash") == settings)
+            found.append(load_json(read_text(path, _MOST_BYTES)))
+    return _in_time(
+        record for record in found if _is_record(record) and record.get("settings_hash") == settings
+    )
 
 
 def earlier_records(output: Path, settings: str) -> list[Record]:
@@ -156,11 +162,61 @@ def earlier_records(output: Path, settings: str) -> list[Record]:
 def read_run_file(output: Path) -> Record | None:
     """An output's `run.json`; None where there is none that can be read."""
     try:
-        document = json.loads(run_path(output).read_text(encoding="utf-8"))
+        document = load_json(read_text(run_path(output), _MOST_BYTES))
     except (OSError, ValueError):
         return None
     known = isinstance(document, dict) and document.get("format") == FORMAT
-    return document if known and document.get("format_version") == FORMAT_VERSION else None
+    if not known or document.get("format_version") != FORMAT_VERSION or not _is_total(document.get("total")):
+        return None
+    runs, left_out = document.get("runs"), document.get("left_out")
+    if not isinstance(runs, list) or not isinstance(left_out, list):
+        return None
+    return document if all(map(_is_record, runs)) and all(map(_is_reason, left_out)) else None
+
+
+def _is_record(record: Any) -> bool:
+    """Whether it is the record of a run as this package writes it."""
+    return (
+        _is_total(record, stages=record.get("kind") == "embed" if isinstance(record, dict) else True)
+        and record.get("kind") in ("embed", "merge")
+        and all(isinstance(record.get(name), str) for name in ("id", "started", "ended", "settings_hash"))
+        and isinstance(record.get("shard", ""), str)
+        and all(_are(str | int | float, record.get(name, {})) for name in ("versions", "machine"))
+        and _are_options(record.get("options", {}))
+        and ("per_minute" not in record or "studies" in record["per_minute"])
+        and _are(int | float, record.get("per_minute", {}))
+        and (record["kind"] == "merge" or "embedded" in record["counts"])
+    )
+
+
+def _is_total(total: Any, stages: bool = True) -> bool:
+    if not isinstance(total, dict) or not _are(int | float, {"seconds": total.get("seconds")}):
+        return False
+    memory = [total.get(name) or 0 for name in ("peak_memory_bytes", "peak_gpu_memory_bytes")]
+    return (
+        _are(int | float, dict(enumerate(memory)))
+        and _are(int | float, total.get("counts"))
+        and (not stages or _are(int | float, total.get("stages")))
+    )
+
+
+def _are_options(options: Any) -> bool:
+    if not isinstance(options, dict):
+        return False
+    devices = options.get("devices", [])
+    return isinstance(devices, list) and all(isinstance(one, str) for one in devices)
+
+
+def _is_reason(reason: Any) -> bool:
+    return (
+        isinstance(reason, dict)
+        and all(isinstance(reason.get(name), str) for name in ("stage", "reason", "hint"))
+        and isinstance(reason.get("by_design"), bool)
+    )
+
+
+def _are(kind: Any, values: Any) -> bool:
+    return isinstance(values, dict) and all(isinstance(value, kind) for value in values.values())
 
 
 def by_design(document: Record | None) -> dict[tuple[str, ...], bool]:

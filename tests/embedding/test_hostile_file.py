@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import os
 import resource
 import shutil
 import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save
 
+from prima_features.embedding.parts import Parts, _content_hash
+from prima_features.embedding.plan import read_plan
 from prima_features.embedding.read import read_embeddings
 from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, TokenLevel
+from prima_features.embedding.run_record import read_run_file
 from prima_features.embedding.stored import StoredStudies
 from prima_features.embedding.write import Provenance, write_embeddings
 from prima_features.errors import UsageError
@@ -316,3 +325,86 @@ def test_text_that_is_not_utf8_and_tokens_out_of_order_are_refused(copy: Path) -
         _ = stored._token_series
     with pytest.raises(UsageError, match="damaged"):
         _ = read_embeddings(copy).studies
+
+
+RUN_FILES = {
+    "deep": "[" * 100_000,
+    "no object": "[1]",
+    "runs that are no list": '{"format": "prima-run", "format_version": 1, "runs": 3}',
+    "runs that are no records": '{"format": "prima-run", "format_version": 1, "runs": [[]], "left_out": []}',
+    "no total": '{"format": "prima-run", "format_version": 1, "runs": [], "left_out": []}',
+    "a reason that is none": (
+        '{"format": "prima-run", "format_version": 1, "runs": [], "left_out": [{}], '
+        '"total": {"seconds": 1, "counts": {}, "stages": {}}}'
+    ),
+    "numbers that are text": (
+        '{"format": "prima-run", "format_version": 1, "runs": [], "left_out": [], '
+        '"total": {"seconds": "1", "counts": {}, "stages": {}}}'
+    ),
+    "a time that is infinite": (
+        '{"format": "prima-run", "format_version": 1, "runs": [], "left_out": [], '
+        '"total": {"seconds": 1e999, "counts": {}, "stages": {}}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RUN_FILES)
+def test_a_run_file_of_another_kind_is_passed_over(case: str, copy: Path) -> None:
+    path = copy.with_name("out.run.json")
+    path.write_text(RUN_FILES[case])
+    assert read_run_file(copy) is None
+    path.unlink()
+    os.mkfifo(path)
+    assert read_run_file(copy) is None
+
+
+def test_parts_and_plans_that_no_release_writes_are_damaged_and_nothing_else(tmp_path: Path) -> None:
+    parts = Parts(tmp_path / "parts")
+    parts.create()
+    one = dataclasses.replace(study(1), input_hash="a:b")
+    parts.save(one)
+    assert parts.load("sub-1", "a:b") is not None
+    path = parts.folder / "sub-1.safetensors"
+    tensors, metadata = load_file(path), _metadata(path)
+    edits: dict[str, Callable[[dict[str, Any]], object]] = {
+        "an unknown field": lambda record: record.update(hook=1),
+        "an unknown field of a failure": lambda record: record.update(failures=[{"hook": 1}]),
+        "failures that are numbers": lambda record: record.update(failures=[7]),
+        "a text that is a number": lambda record: record.update(subject=7),
+        "an id that is a list": lambda record: record.update(id=[]),
+        "no series": lambda record: record.update(series=[]),
+        "series that are text": lambda record: record.update(series="abc"),
+        "more series": lambda record: record["series"].append(record["series"][0]),
+        "a shape of four": lambda record: record["series"][0].update(shape=[1, 2, 3, 4]),
+        "a count of tokens below 0": lambda record: record["series"][0].update(n_tokens=-1),
+    }
+    for case, edit in edits.items():
+        record = json.loads(metadata["study"])
+        edit(record)
+        _write_part(path, tensors, metadata | {"study": json.dumps(record)})
+        assert parts.load("sub-1", "a:b") is None, case
+    for text in ("[" * 100_000, "7", '{"id": "sub-1"}', ""):
+        _write_part(path, tensors, metadata | {"study": text})
+        assert parts.load("sub-1", "a:b") is None
+        assert parts.head("sub-1") is None
+    for content in (b"\xff" * 8, (1 << 62).to_bytes(8, "little"), (2).to_bytes(8, "little") + b"[]", b""):
+        path.write_bytes(content)
+        assert parts.load("sub-1", "a:b") is parts.head("sub-1") is None
+    path.unlink()
+    os.mkfifo(path)
+    assert parts.load("sub-1", "a:b") is parts.head("sub-1") is None
+    for studies in (["../../sub-1"], ["a\0b"], [7], "abc"):
+        plan = {"provenance": dataclasses.asdict(PROVENANCE), "settings": "a", "dtype": "float32"}
+        (parts.folder / "plan.json").write_text(json.dumps(plan | {"studies": studies, "left_out": []}))
+        assert (read_plan(parts.folder) is None) == (studies != "abc")
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    with safe_open(path, framework="numpy") as file:
+        return dict(file.metadata())
+
+
+def _write_part(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """As an attacker would: with the hash of what is written."""
+    metadata = {name: text for name, text in metadata.items() if name != "content_hash"}
+    path.write_bytes(save(tensors, metadata | {"content_hash": _content_hash(tensors, metadata)}))

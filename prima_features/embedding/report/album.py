@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,11 @@ from prima_features.embedding.parts import Parts
 from prima_features.embedding.picture import Picture
 from prima_features.embedding.records import EmbeddedStudy
 from prima_features.errors import PrimaError
+from prima_features.safe_files import MIB, load_json, read_bytes
 
 MOST_BYTES = 16 << 20
 """Of pictures in one page: some 1,300 studies of five series. More would make it slow to open."""
+_MOST_PAGE = 256 * MIB
 BLOCK = "pictures"
 """Id of the page's element that holds them."""
 _OPENING, _CLOSING = f'<script type="application/json" id="{BLOCK}">'.encode(), b"</script>"
@@ -98,9 +99,9 @@ def _decoded(stored: list[Any] | None) -> Picture | None:
 def _stored_in(page: Path) -> dict[str, Any]:
     """The pictures of a page; none where there is no page, or one that is no page of ours."""
     try:
-        content = page.read_bytes()
+        content = read_bytes(page, _MOST_PAGE)
         start = content.index(_OPENING) + len(_OPENING)
-        stored = json.loads(content[start : content.index(_CLOSING, start)])
+        stored = load_json(content[start : content.index(_CLOSING, start)])
         return {study: one for study, one in stored.items() if all(map(_is_sound, _series_of(one)))}
     except (OSError, ValueError, AttributeError, TypeError, KeyError):
         return {}
