@@ -15,7 +15,7 @@ from prima_features.cli.console import count, out, table
 if TYPE_CHECKING:
     from prima_features.embedding.read import Embeddings
     from prima_features.studies import FindOptions, Found
-    from prima_features.volumes.nifti import SliceAxis
+    from prima_features.volumes.nifti_geometry import SliceAxis
 
 logger = logging.getLogger(__name__)
 
@@ -89,12 +89,14 @@ def _show_studies(found: Found, slice_axis: SliceAxis | None) -> None:
     shown = table("study", "series", "files", "plane", "slice axis known by", "flags", "source")
     for study in found.studies:
         for series in study.series:
+            plane, known_by, flags = read_slice_axis(series, slice_axis)
             shown.add_row(
                 escape(study.id),
                 escape(series.stored_name),
                 str(len(series.files)),
-                *read_slice_axis(series, slice_axis),
-                escape(", ".join(series.flags)),
+                plane,
+                known_by,
+                escape(", ".join(flags)),
                 escape(series.source),
             )
     if found.studies:

@@ -123,5 +123,5 @@ Result = EmbeddedStudy | FailedStudy
 
 def flags_of(flags: str, slice_axis_known_by: str) -> tuple[str, ...]:
     """The flags of one series as a run counts them, from its columns `flags` and `slice_axis_known_by`."""
-    guessed = (GUESSED,) if slice_axis_known_by == "guess" else ()
+    guessed = (GUESSED,) if slice_axis_known_by.startswith("guess") else ()
     return (*guessed, *filter(None, flags.split(",")))

@@ -1,42 +1,49 @@
 """Reading NIfTI. The public pipeline reads DICOM only, so this defines what a NIfTI file's slices are."""
 
+import io
+import logging
 import zlib
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
-from isal import igzip
+from isal import igzip, isal_zlib
 from nibabel.volumeutils import apply_read_scaling
 
 from prima_features.errors import SeriesError
 from prima_features.studies.study import NiftiImage
 from prima_features.volumes.limits import SizeLimits
-from prima_features.volumes.volume import GUESS, Acquired
-
-SliceAxis = Literal["L", "P", "S"]
-
-DISPLAYED = ("PIL", "LIP", "LPS")
-"""Directions of (columns, rows, slices) for slices stacked along L, P and S: in plane those of a DICOM slice
-as displayed, so that a scan read as NIfTI is resampled from the same corner as read as DICOM."""
-
-_ANISOTROPY = 1.2
-_PIECE = 1 << 18
-_HEADER_SIZES = {348: nib.Nifti1Image, 540: nib.Nifti2Image}
-_HEADER_ERRORS = (
-    nib.spatialimages.HeaderDataError,
-    nib.wrapstruct.WrapStructError,
-    nib.filebasedimages.ImageFileError,
-    ValueError,
+from prima_features.volumes.nifti_geometry import (
+    Geometry,
+    SliceAxis,
+    find_slice_axis,
+    in_plane_order,
+    read_geometry,
 )
+from prima_features.volumes.volume import Acquired
+
+_PIECE = 1 << 18
+_HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+_PIXDIM = {348: ("f4", 80), 540: ("f8", 112)}
+"""Type and offset of pixdim[1:4] in a header of each size."""
+_HEADER_ERRORS = (nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError, ValueError)
+_BAD_STREAM = (EOFError, zlib.error, isal_zlib.error, igzip.BadGzipFile)
+_MOST_EXTENSION = 1 << 26
+"""Bytes before the voxels. Header extensions of real files have a few thousand."""
+_QUIET = logging.Logger("nifti headers")
+_QUIET.disabled = True
 
 
 def read_nifti(
     source: NiftiImage, slice_axis: SliceAxis | None = None, limits: SizeLimits = SizeLimits()
 ) -> Acquired:
     """One volume in SimpleITK's terms: in-plane axes first, as displayed, then the slices, ascending in LPS.
+
+    Bytes after the end of a gzip stream are ignored.
 
     Args:
         source: a .nii or .nii.gz file, NIfTI-1 or NIfTI-2, and which of its volumes to average.
@@ -54,22 +61,28 @@ def read_nifti(
         raise SeriesError(
             "the file is empty", hint="fetch it again: an empty file is often a failed download"
         )
-    try:
-        with ExitStack() as stack:
-            image = _open(source.path, stack)
-            _check_header(image)
-            axis, known_by = find_slice_axis(image, slice_axis, source.orientation)
-            limits.check(image.shape[:3], axis)
-            values = _load(image, source.volumes)
-    except (EOFError, zlib.error, igzip.BadGzipFile) as error:
-        raise SeriesError(
-            "its compressed data is damaged or ends too early", hint="the file is truncated: copy it again"
-        ) from error
-    return Acquired(_displayed(values, image.affine, axis), known_by)
+    with ExitStack() as stack:
+        try:
+            image, axis, known_by, values = _read_from(
+                _stream(source.path, stack), source, slice_axis, limits
+            )
+        except _BAD_STREAM as error:
+            try:
+                stream = _without_trailing_bytes(source.path)
+                image, axis, known_by, values = _read_from(stream, source, slice_axis, limits)
+            except _BAD_STREAM:
+                raise SeriesError(
+                    "its compressed data is damaged or ends too early",
+                    hint="the file is truncated: copy it again",
+                ) from error
+    order = in_plane_order(image.geometry, axis, known_by, source.orientation)
+    return Acquired(_displayed(values, image.geometry.affine, order), known_by, image.geometry.flags)
 
 
-def nifti_slice_axis(source: NiftiImage, wanted: SliceAxis | None = None) -> tuple[int, str]:
-    """The axis of (z, y, x) that the slices are stacked along, and how it is known, from the header alone.
+def read_nifti_slices(
+    source: NiftiImage, wanted: SliceAxis | None = None
+) -> tuple[int, str, tuple[str, ...]]:
+    """The axis of (z, y, x) that the slices are stacked along, how it is known, and flags, from the header alone.
 
     Raises:
         SeriesError: the header cannot be read.
@@ -77,64 +90,99 @@ def nifti_slice_axis(source: NiftiImage, wanted: SliceAxis | None = None) -> tup
     """
     try:
         with ExitStack() as stack:
-            image = _open(source.path, stack)
-            _check_header(image)
-            axis, known_by = find_slice_axis(image, wanted, source.orientation)
-    except (EOFError, zlib.error, igzip.BadGzipFile) as error:
+            geometry = _open(_stream(source.path, stack)).geometry
+    except _BAD_STREAM as error:
         raise SeriesError("its header cannot be read") from error
-    return 2 - int(nib.io_orientation(image.affine)[axis, 0]), known_by
+    axis, known_by = find_slice_axis(geometry, wanted, source.orientation)
+    return 2 - int(nib.io_orientation(geometry.affine)[axis, 0]), known_by, geometry.flags
 
 
-def find_slice_axis(
-    image: nib.Nifti1Image, wanted: SliceAxis | None = None, orientation: tuple[float, ...] = ()
-) -> tuple[int, str]:
-    """Index (0, 1, 2) of the voxel axis that the slices are stacked along, and how it is known (`KNOWN_BY`).
+@dataclass(frozen=True)
+class _Opened:
+    """A file whose header has been read and checked, with its voxels still on disk."""
 
-    The first of these that is known: the axis nearest to the direction `wanted`; the axis nearest to the
-    normal of the acquired slices, where a sidecar tells their `orientation` (`NiftiImage.orientation`); the
-    header's `slice` dim_info; the axis whose voxels are at least 1.2 times as long as those of both others;
-    the third.
-
-    dcm2niix turns 3-D acquisitions to RAS and leaves dim_info as it was before, naming the third axis. So a
-    dim_info that names the third axis yields to voxel sizes that speak for another.
-    """
-    if wanted is not None:
-        return int(np.flatnonzero(nib.io_orientation(image.affine)[:, 0] == "LPS".index(wanted))[0]), "option"
-    sizes = nib.affines.voxel_sizes(image.affine)
-    if len(orientation) == 6:
-        normal = np.diag([-1, -1, 1]) @ np.cross(orientation[:3], orientation[3:])
-        return int(np.argmax(np.abs(normal @ image.affine[:3, :3] / sizes))), "sidecar"
-    named = image.header.get_dim_info()[2]
-    if named in (0, 1):
-        return int(named), "header"
-    longest = int(np.argmax(sizes))
-    if sizes[longest] >= _ANISOTROPY * np.delete(sizes, longest).max():
-        return longest, "voxel-size"
-    return 2, GUESS
+    file: BinaryIO
+    geometry: Geometry
+    shape: tuple[int, ...]
+    """Three lengths or more; a singleton axis past the fourth is kept."""
+    dtype: np.dtype[Any]
+    offset: int
+    """Of the first voxel, bytes."""
+    slope: float
+    intercept: float
 
 
-def _open(path: Path, stack: ExitStack) -> nib.Nifti1Image:
-    """The image with its header read and its voxels still on disk."""
+def _stream(path: Path, stack: ExitStack) -> BinaryIO:
+    """The file's content, inflated if it is compressed, whatever its name ends in."""
     file: Any = stack.enter_context(path.open("rb"))
     gzipped = file.read(2) == b"\x1f\x8b"
     file.seek(0)
-    if gzipped:
-        file = stack.enter_context(igzip.open(file, "rb"))
+    return stack.enter_context(igzip.open(file, "rb")) if gzipped else file
+
+
+def _without_trailing_bytes(path: Path) -> BinaryIO:
+    """The content of a .nii.gz file up to the end of its last complete gzip member, whose checksum is verified.
+
+    Raises:
+        EOFError, isal_zlib.error: not even the first member is complete and sound.
+    """
+    content = path.read_bytes()
+    end, rest = 0, content
+    while rest.startswith(b"\x1f\x8b"):
+        member = isal_zlib.decompressobj(wbits=31)
+        try:
+            piece = memoryview(rest)
+            while len(piece) and not member.eof:
+                member.decompress(piece[:_PIECE])
+                piece = piece[_PIECE:]
+        except isal_zlib.error:
+            if not end:
+                raise
+            break  # what follows only looks like another member
+        if not member.eof:
+            break
+        rest = rest[len(rest) - len(piece) - len(member.unused_data) :]
+        end = len(content) - len(rest)
+    if not end:
+        raise EOFError
+    return igzip.open(io.BytesIO(content[:end]), "rb")
+
+
+def _read_from(
+    stream: BinaryIO, source: NiftiImage, slice_axis: SliceAxis | None, limits: SizeLimits
+) -> tuple[_Opened, int, str, np.ndarray]:
+    image = _open(stream)
+    axis, known_by = find_slice_axis(image.geometry, slice_axis, source.orientation)
+    limits.check(image.geometry.shape, axis)
+    return image, axis, known_by, _load(image, source.volumes)
+
+
+def _open(file: BinaryIO) -> _Opened:
+    """Read and check the header. Header extensions are not read."""
     start = file.read(4)
-    file.seek(0)
-    sizes = (int.from_bytes(start, "little"), int.from_bytes(start, "big"))
-    kind = next((_HEADER_SIZES[size] for size in sizes if size in _HEADER_SIZES), None)
-    if kind is None:
+    for order in ("<", ">"):
+        size = int.from_bytes(start, "little" if order == "<" else "big")
+        if size in _HEADERS:
+            break
+    else:
         raise SeriesError("its content is not NIfTI", hint="convert the file to NIfTI, or leave it out")
-    holder = nib.FileHolder(fileobj=file)
+    block = start + file.read(size - 4)
+    kind, place = _PIXDIM[size]
     try:
-        return kind.from_file_map({"header": holder, "image": holder})
+        header = _HEADERS[size](block, order, check=False)
+        header.check_fix(_QUIET, error_level=40)
+        shape, dtype = header.get_data_shape(), header.get_data_dtype()
+        slope, intercept = header.get_slope_inter()
+        offset = int(header.get_data_offset()) or size + 4  # some writers leave it 0
     except _HEADER_ERRORS as error:
         raise SeriesError(f"its NIfTI header cannot be read: {error}") from error
+    shape = tuple(int(n) for n in shape[:3]) + tuple(max(int(n), 1) for n in shape[3:])
+    _check_header(shape, dtype, offset)
+    geometry = read_geometry(header, np.frombuffer(block, np.dtype(order + kind), 3, place))
+    return _Opened(file, geometry, shape, dtype, offset, 1.0 if slope is None else slope, intercept or 0.0)
 
 
-def _check_header(image: nib.Nifti1Image) -> None:
-    shape, dtype = image.shape, image.get_data_dtype()
+def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> None:
     if len(shape) < 3 or min(shape[:3]) < 2:
         raise SeriesError(f"the image is 2-D or 1-D ({_times(shape)}), not a volume")
     if np.prod(shape[4:]) > 1:
@@ -144,14 +192,13 @@ def _check_header(image: nib.Nifti1Image) -> None:
     if dtype.kind not in "iuf":
         kind = "complex" if dtype.kind == "c" else "colour (RGB)"
         raise SeriesError(f"its voxels are {kind}, not plain numbers", hint="embed the magnitude image")
-    if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-9:
+    if not 0 <= offset <= _MOST_EXTENSION:
         raise SeriesError(
-            "its affine is singular: the header does not say how the voxels lie in the head",
-            hint="convert the scan from DICOM again",
+            f"its header states {offset} bytes before the voxels", hint="the header is damaged: copy it again"
         )
 
 
-def _load(image: nib.Nifti1Image, volumes: tuple[int, ...]) -> np.ndarray:
+def _load(image: _Opened, volumes: tuple[int, ...]) -> np.ndarray:
     if len(image.shape) == 3:
         values = _read(image, ())
     elif max(volumes) >= image.shape[3]:
@@ -166,20 +213,18 @@ def _load(image: nib.Nifti1Image, volumes: tuple[int, ...]) -> np.ndarray:
     return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-def _read(image: nib.Nifti1Image, volume: tuple[int, ...]) -> np.ndarray:
-    """What `image.dataobj` gives for one volume, in two thirds of the time."""
+def _read(image: _Opened, volume: tuple[int, ...]) -> np.ndarray:
+    """What nibabel gives for one volume, in two thirds of the time."""
     last = volume + (0,) * (len(image.shape) - 3 - len(volume))
     number = int(np.ravel_multi_index(last, image.shape[3:], order="F")) if last else 0
-    stored: Any = image.dataobj
-    file: Any = image.file_map["image"].fileobj
-    values = np.empty(image.shape[:3], stored.dtype, order="F")
+    values = np.empty(image.shape[:3], image.dtype, order="F")
     try:
-        _fill(values, file, stored.offset + number * values.nbytes)
+        _fill(values, image.file, image.offset + number * values.nbytes)
     except OSError as error:
         if isinstance(error, igzip.BadGzipFile):
             raise
         raise _cut_short() from error
-    return apply_read_scaling(values, np.float64(stored.slope), np.float64(stored.inter))
+    return apply_read_scaling(values, np.float64(image.slope), np.float64(image.intercept))
 
 
 def _fill(values: np.ndarray, file: BinaryIO, offset: int) -> None:
@@ -193,16 +238,16 @@ def _fill(values: np.ndarray, file: BinaryIO, offset: int) -> None:
 
 
 def _cut_short() -> SeriesError:
-    return SeriesError("its voxels end before the header says", hint="the file is truncated: copy it again")
+    return SeriesError(
+        "the file holds fewer voxels than its header declares: its voxels end before the header says",
+        hint="the file is truncated: copy it again",
+    )
 
 
-def _displayed(values: np.ndarray, affine: np.ndarray, slice_axis: int) -> sitk.Image:
-    """Permute and flip to `DISPLAYED` and hand over to SimpleITK with the geometry."""
-    now = nib.io_orientation(affine)
-    target = nib.orientations.axcodes2ornt(DISPLAYED[int(now[slice_axis, 0])])
-    change = nib.orientations.ornt_transform(now, target)
-    turned = nib.apply_orientation(values, change)
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine @ nib.orientations.inv_ornt_aff(change, values.shape)
+def _displayed(values: np.ndarray, affine: np.ndarray, order: np.ndarray) -> sitk.Image:
+    """Permute and flip to `in_plane_order` and hand over to SimpleITK with the geometry."""
+    turned = nib.apply_orientation(values, order)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine @ nib.orientations.inv_ornt_aff(order, values.shape)
     image = sitk.GetImageFromArray(_contiguous(turned.T))
     image.SetSpacing(np.linalg.norm(lps[:3, :3], axis=0).tolist())
     image.SetDirection(_nearest_rotation(lps[:3, :3]).ravel().tolist())

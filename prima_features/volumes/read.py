@@ -12,7 +12,8 @@ from prima_features.studies.dicom.read import read_headers
 from prima_features.studies.study import DicomFrames, DicomSlices, NiftiImage, Series
 from prima_features.volumes.dicom import read_frames, read_slices, temporary_folder, unpack_frames
 from prima_features.volumes.limits import SizeLimits
-from prima_features.volumes.nifti import SliceAxis, nifti_slice_axis, read_nifti
+from prima_features.volumes.nifti import read_nifti, read_nifti_slices
+from prima_features.volumes.nifti_geometry import SliceAxis
 from prima_features.volumes.resample import resample_in_plane, to_lps
 from prima_features.volumes.volume import Acquired, Volume
 
@@ -48,20 +49,20 @@ def read_volume(
     )
 
 
-def read_slice_axis(series: Series, wanted: SliceAxis | None = None) -> tuple[str, str]:
-    """The plane of a series' slices and how the slice axis is known, from headers alone (`volume.KNOWN_BY`).
+def read_slice_axis(series: Series, wanted: SliceAxis | None = None) -> tuple[str, str, tuple[str, ...]]:
+    """The plane of a series' slices, how the slice axis is known (`volume.KNOWN_BY`), and flags, from headers alone.
 
     The plane is empty if the header cannot be read; such a series fails with its reason when it is embedded.
     """
     if isinstance(series.image, NiftiImage):
         try:
-            axis, known_by = nifti_slice_axis(series.image, wanted)
+            axis, known_by, flags = read_nifti_slices(series.image, wanted)
         except (SeriesError, OSError):
-            return "", ""
-        return PLANES[axis], known_by
+            return "", "", series.flags
+        return PLANES[axis], known_by, series.flags + flags
     headers = read_headers(series.files[0])
     orientation = headers[0].orientation if isinstance(headers, list) else ()
-    return (PLANES[2 - dicom_slice_axis(orientation)] if orientation else "", "acquisition")
+    return PLANES[2 - dicom_slice_axis(orientation)] if orientation else "", "acquisition", series.flags
 
 
 def check_values(values: np.ndarray) -> None:

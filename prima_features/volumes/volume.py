@@ -7,14 +7,15 @@ import SimpleITK as sitk
 
 from prima_features.preprocessing import PLANES
 
-GUESS = "guess"
+GUESS, GUESS_MATRIX = "guess", "guess-matrix"
 KNOWN_BY = {
     "acquisition": "DICOM: the slices, as acquired",
     "option": "--slice-axis",
     "sidecar": "ImageOrientationPatientDICOM in the JSON sidecar",
     "header": "the NIfTI header",
     "voxel-size": "the axis with the longest voxels",
-    GUESS: "assumed: nothing in the file identifies it",
+    GUESS_MATRIX: "guessed: the axis with the fewest samples of an isotropic image",
+    GUESS: "guessed: the third axis, since nothing in the file identifies it",
 }
 """How a slice axis can be determined."""
 

@@ -11,7 +11,7 @@ from prima_features.errors import SeriesError
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.tokens import cut
 from prima_features.volumes import ReadOptions, Volume, read_volume
-from prima_features.volumes.nifti import find_slice_axis
+from prima_features.volumes.nifti_geometry import Geometry, find_slice_axis
 
 
 def save(path: Path, values: np.ndarray, affine: np.ndarray | None = None, **header: object) -> Path:
@@ -81,28 +81,46 @@ def test_a_template_stored_six_ways_gives_the_same_tokens_along_one_axis(scans: 
         np.testing.assert_array_equal(cut(read(folder / f"{name}.nii.gz")).values, expected.values)
 
 
-@pytest.mark.parametrize(
-    ("sizes", "dim_info", "orientation", "axis"),
-    [
-        ((1.0, 1.0, 1.0), None, (), 2),
-        ((1.0, 1.0, 1.19), None, (), 2),
-        ((4.0, 1.0, 1.0), None, (), 0),
-        ((1.0, 4.0, 3.9), None, (), 2),
-        ((1.0, 1.0, 4.0), 1, (), 1),
-        # dcm2niix turns 3-D acquisitions and leaves dim_info naming the third axis.
-        ((1.0, 0.5, 0.5), 2, (), 0),
-        ((1.0, 1.0, 1.0), 2, (0, 1, 0, 0, 0, -1), 0),
-        ((1.0, 1.0, 1.0), None, (1, 0, 0, 0, 0, -1), 1),
-    ],
-)
-def test_the_slice_axis_is_the_first_thing_that_is_known(
-    sizes: tuple[float, ...], dim_info: int | None, orientation: tuple[float, ...], axis: int
-) -> None:
-    image = nib.Nifti1Image(np.zeros((8, 8, 8), np.int16), np.diag([*sizes, 1.0]))
-    image.header.set_dim_info(slice=dim_info)
-    assert find_slice_axis(image, orientation=orientation)[0] == axis
-    for wanted, expected in (("L", 0), ("P", 1), ("S", 2)):
-        assert find_slice_axis(image, wanted, orientation) == (expected, "option")
+SLICE_AXES = {
+    "nothing known": ((1, 1, 1), (64, 64, 64), "RAS", None, (), (2, "guess")),
+    "two axes of nearly one size": ((1, 4, 3.9), (64, 64, 64), "RAS", None, (), (2, "guess")),
+    "thick slices": ((4, 1, 1), (64, 64, 64), "RAS", None, (), (0, "voxel-size")),
+    "slices thicker by a tenth": ((1.1, 1, 1), (64, 64, 64), "RAS", 2, (), (0, "voxel-size")),
+    "slices thinner than pixels": ((1, 0.9, 1), (64, 64, 64), "RAS", 2, (), (1, "voxel-size")),
+    "three sizes": ((2.385, 2.39, 2.366), (64, 79, 67), "RAS", None, (), (2, "guess")),
+    "dim_info against voxel sizes": ((1, 1, 4), (64, 64, 64), "RAS", 1, (), (1, "header")),
+    # dcm2niix turns 3-D acquisitions, and leaves dim_info naming the third axis.
+    "turned by dcm2niix, thick": ((1, 0.5, 0.5), (64, 64, 64), "RAS", 2, (), (0, "voxel-size")),
+    "turned by dcm2niix, sagittal": ((1, 1, 1), (176, 256, 256), "RAS", 2, (), (0, "guess-matrix")),
+    "turned by dcm2niix, coronal": ((1, 1, 1), (256, 192, 256), "RAS", 2, (), (1, "guess-matrix")),
+    "turned by dcm2niix, axial": ((1, 1, 1), (256, 256, 176), "RAS", 2, (), (2, "header")),
+    "sagittal, rectangular field": ((1, 1, 1), (160, 240, 256), "RAS", None, (), (0, "guess-matrix")),
+    "a template": ((2, 2, 2), (91, 109, 91), "LAS", None, (), (2, "guess")),
+    "cropped to the brain": ((1, 1, 1), (124, 160, 140), "RAS", None, (), (2, "guess")),
+    "left by dcm2niix as acquired": ((1, 1, 1), (256, 256, 176), "PSR", 2, (), (2, "header")),
+    "stored as acquired, no dim_info": ((1, 1, 1), (176, 256, 256), "PSR", None, (), (2, "guess")),
+    "a sidecar": ((1, 1, 1), (64, 64, 64), "RAS", 2, (0, 1, 0, 0, 0, -1), (0, "sidecar")),
+    "another sidecar": ((1, 1, 4), (64, 64, 64), "RAS", 2, (1, 0, 0, 0, 0, -1), (1, "sidecar")),
+    "a sidecar of zeros": ((1, 1, 4), (64, 64, 64), "RAS", None, (0.0,) * 6, (2, "voxel-size")),
+    "a sidecar of slices oblique to the voxels": (
+        (1, 1, 1), (64, 64, 64), "RAS", None, (1, 0, 0, 0, 0.6, 0.8), (1, "guess"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLICE_AXES)
+def test_the_slice_axis_is_the_first_thing_that_is_known(name: str) -> None:
+    sizes, shape, codes, slice_dim, orientation, expected = SLICE_AXES[name]
+    turn = nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(codes), shape)
+    geometry = Geometry(shape, np.linalg.inv(turn) @ np.diag([1.0, 1, 1, 1]), slice_dim)
+    affine = np.eye(4)
+    affine[:3, :3] = geometry.affine[:3, :3] * np.array(sizes)
+    geometry = Geometry(shape, affine, slice_dim)
+    assert geometry.codes == tuple(codes)
+    assert find_slice_axis(geometry, None, orientation) == expected
+    for wanted, code in (("L", "LR"), ("P", "AP"), ("S", "SI")):
+        axis = next(i for i, direction in enumerate(codes) if direction in code)
+        assert find_slice_axis(geometry, wanted, orientation) == (axis, "option")
 
 
 def test_the_b0_volumes_are_averaged(tmp_path: Path) -> None:
@@ -127,7 +145,120 @@ def test_big_endian_nifti2_and_scaled_voxels_read_alike(tmp_path: Path, scan: Pa
     assert read(tmp_path / "scaled.nii").values.dtype == np.float64
 
 
+AFFINE = np.array([[-2.0, 0, 0, 95], [0, -2, 0, 111], [0, 0, 5, -58], [0, 0, 0, 1]])
+
+
+def edited(**fields: object) -> bytes:
+    """A NIfTI file with both forms of `AFFINE`, and then some header fields changed."""
+    image = nib.Nifti1Image(brain(), AFFINE)
+    image.set_qform(AFFINE, 1)
+    image.set_sform(AFFINE, 1)
+    content = bytearray(image.to_bytes())
+    header = nib.Nifti1Header(bytes(content[:348]))
+    for name, value in fields.items():
+        header[name] = value
+    content[:348] = header.structarr.tobytes()
+    return bytes(content)
+
+
+NO_SFORM = dict.fromkeys(("srow_x", "srow_y", "srow_z"), (0, 0, 0, 0))
+PIXDIM = np.array([-1, 2, 2, 5, 0, 0, 0, 0])
+MIRRORED = {"srow_x": (2, 0, 0, -95)}
+SAME_VOLUME = {
+    "a sform of zeros": (NO_SFORM, ("sform-unusable",)),
+    "a sform of NaN": ({"srow_y": (np.nan,) * 4}, ("sform-unusable",)),
+    "no sform": ({"sform_code": 0, **NO_SFORM}, ()),
+    "no qform": ({"qform_code": 0, "quatern_d": 0.4, "quatern_c": 0}, ()),
+    "a damaged qform": ({"quatern_b": np.nan}, ()),
+    "a qform with left and right swapped": ({"pixdim": -PIXDIM * [1, -1, -1, -1, 1, 1, 1, 1]}, None),
+    "voxel sizes of 0 next to a sform": ({"pixdim": 0 * PIXDIM}, ()),
+    "negative voxel sizes": ({"pixdim": -np.abs(PIXDIM), "qform_code": 0}, ()),
+    "a slope of 0": ({"scl_slope": 0, "scl_inter": 5}, ()),
+    "a slope of NaN": ({"scl_slope": np.nan, "scl_inter": np.nan}, ()),
+    "a slope of infinity": ({"scl_slope": np.inf, "scl_inter": 0}, ()),
+    "a fifth dimension of 1": ({"dim": [5, 40, 50, 12, 1, 1, 1, 1]}, ()),
+    "a fourth dimension of 0": ({"dim": [4, 40, 50, 12, 0, 1, 1, 1]}, ()),
+    "no offset of the voxels": ({"vox_offset": 0}, ()),
+}
+
+
+@pytest.mark.parametrize("name", SAME_VOLUME)
+def test_odd_headers_give_the_same_volume(tmp_path: Path, name: str) -> None:
+    fields, flags = SAME_VOLUME[name]
+    (tmp_path / "reference.nii").write_bytes(edited())
+    (tmp_path / "odd.nii").write_bytes(edited(**fields))
+    expected, found = read(tmp_path / "reference.nii"), read(tmp_path / "odd.nii")
+    np.testing.assert_array_equal(found.values, expected.values)
+    assert found.values.dtype == expected.values.dtype
+    assert found.spacing == pytest.approx(expected.spacing)
+    assert expected.flags == ()
+    if flags is not None:
+        assert found.flags == flags
+
+
+DOUBTFUL = {
+    "both codes 0": ({"sform_code": 0, "qform_code": 0}, "orientation-unknown"),
+    "a mirrored qform": ({"quatern_c": 0, "quatern_d": 0, "quatern_b": 0}, "sform-qform-differ"),
+    "a mirrored sform": (MIRRORED, "sform-qform-differ"),
+    "other voxel sizes in the qform": ({"pixdim": PIXDIM * [1, 1, 1, 2, 1, 1, 1, 1]}, "sform-qform-differ"),
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_a_doubtful_orientation_is_flagged(tmp_path: Path, name: str) -> None:
+    fields, flag = DOUBTFUL[name]
+    (tmp_path / "odd.nii").write_bytes(edited(**fields))
+    assert read(tmp_path / "odd.nii").flags == (flag,)
+
+
+def test_metres_and_micrometres_are_voxel_sizes_too(tmp_path: Path, scan: Path) -> None:
+    for unit, factor in (("meter", 1e-3), ("micron", 1e3)):
+        affine = np.diag([2 * factor, 2 * factor, 5 * factor, 1])
+        image = nib.Nifti1Image(brain(), affine)
+        image.header.set_xyzt_units(unit)
+        nib.save(image, tmp_path / f"{unit}.nii")
+        volume = read(tmp_path / f"{unit}.nii")
+        assert volume.spacing == pytest.approx(read(scan).spacing, rel=1e-6)
+        np.testing.assert_array_equal(volume.values, read(scan).values)
+
+
+@pytest.mark.parametrize("rest", [b"garbage after", bytes(512), b"\x1f\x8b\x08 no member", b"\x1f\x8b"])
+def test_bytes_after_the_gzip_stream_are_ignored(tmp_path: Path, scan: Path, rest: bytes) -> None:
+    padded = tmp_path / "padded.nii.gz"
+    padded.write_bytes(scan.read_bytes() + rest)
+    np.testing.assert_array_equal(read(padded).values, read(scan).values)
+    whole = gzip.decompress(scan.read_bytes())
+    members = tmp_path / "members.nii.gz"
+    members.write_bytes(
+        b"".join(gzip.compress(whole[i : i + 20_000]) for i in range(0, len(whole), 20_000)) + rest
+    )
+    np.testing.assert_array_equal(read(members).values, read(scan).values)
+
+
 REFUSED = {
+    "no_sizes.nii": (
+        lambda path, whole: path.write_bytes(edited(sform_code=0, pixdim=0 * PIXDIM)),
+        "voxel size of 0",
+    ),
+    "bad_qform.nii": (
+        lambda path, whole: path.write_bytes(edited(sform_code=0, quatern_b=3.0)),
+        "qform is damaged",
+    ),
+    "bad_intercept.nii": (
+        lambda path, whole: path.write_bytes(edited(scl_slope=1, scl_inter=np.inf)),
+        "invalid intercept",
+    ),
+    "far_offset.nii": (
+        lambda path, whole: path.write_bytes(edited(vox_offset=2e9)),
+        "2000000000 bytes before",
+    ),
+    "cut_member.nii.gz": (
+        lambda path, whole: path.write_bytes(
+            gzip.compress(gzip.decompress(whole)[:5000])
+            + gzip.compress(gzip.decompress(whole)[5000:])[:-2000]
+        ),
+        "fewer voxels",
+    ),
     "empty.nii.gz": (lambda path, whole: path.write_bytes(b""), "empty"),
     "truncated.nii.gz": (lambda path, whole: path.write_bytes(whole[: len(whole) // 2]), "ends too early"),
     "truncated.nii": (lambda path, whole: path.write_bytes(gzip.decompress(whole)[:5000]), "end before"),

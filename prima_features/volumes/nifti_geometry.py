@@ -1,0 +1,221 @@
+"""What a NIfTI header says about geometry: the affine, the slice axis, and the directions within a slice.
+
+Source: the NIfTI-1 header (nifti1.h, methods 1 to 3) and dcm2niix's output, which most NIfTI files come from.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import nibabel as nib
+import numpy as np
+
+from prima_features.errors import SeriesError
+from prima_features.volumes.volume import GUESS, GUESS_MATRIX
+
+SliceAxis = Literal["L", "P", "S"]
+
+DISPLAYED = ("PIL", "LIP", "LPS")
+"""Directions of (columns, rows, slices) for slices stacked along L, P and S: in plane those of a DICOM slice
+as displayed, so that a scan read as NIfTI is resampled from the same corner as read as DICOM."""
+
+_ANISOTROPY = 1.2
+_SAME_SIZE, _OTHER_SIZE = 0.001, 0.01
+"""Voxel sizes that differ by less are equal; by more, different. PixelSpacing has equal numbers, slice spacing not."""
+_SLAB = 0.8
+"""A slice axis guessed by the matrix has at most this many times the samples of either other axis."""
+_ALIGNED = 0.9
+"""Cosine between the acquired slices' normal and a voxel axis, below which the image has been resampled."""
+_OBLIQUE = 0.85
+"""Cosine between the direction down a slice and the nearest anatomical one, below which that one is ambiguous."""
+_MILLIMETRES = {1: 1000.0, 3: 0.001}
+"""Length of a unit, by its NIfTI code; any other is millimetres."""
+_PLAUSIBLE = (0.05, 50.0)
+"""Voxel sizes of a head scan, mm."""
+_HINT = "convert the scan from DICOM again"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How the voxels of a NIfTI file lie in the patient."""
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    """(4, 4), voxel indices to mm in RAS."""
+    slice_dim: int | None
+    """The axis that dim_info names as the slice axis."""
+    flags: tuple[str, ...] = ()
+    """`orientation-unknown`: both codes are 0, so left and right are a convention. `sform-qform-differ`: the two name
+    other axes or voxel sizes; the sform is used. `sform-unusable`: it is singular; the qform is used."""
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(3,) voxel sizes, mm."""
+        return nib.affines.voxel_sizes(self.affine)
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Direction of each voxel axis, such as R, A, S."""
+        return nib.aff2axcodes(self.affine)
+
+
+def read_geometry(header: Any, pixdim: np.ndarray) -> Geometry:
+    """The geometry in a header.
+
+    The sform is used if its code is above 0 and it is not singular, then the qform under the same conditions; if both
+    codes are 0, the voxel sizes alone, as the standard's method 1 says.
+
+    Args:
+        header: nibabel's NIfTI-1 or NIfTI-2 header.
+        pixdim: (3,) voxel sizes as stored; nibabel replaces zeros by ones.
+
+    Raises:
+        SeriesError: no usable affine.
+    """
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    sform = _checked(header.get_sform()) if codes[0] > 0 else None
+    sized = bool(np.isfinite(pixdim).all() and (pixdim != 0).all())
+    qform = _checked(_qform(header)) if codes[1] > 0 and sized else None
+    flags: tuple[str, ...] = ()
+    if sform is not None:
+        affine = sform
+        if qform is not None and _differ(sform, qform):
+            flags = ("sform-qform-differ",)
+    elif qform is not None:
+        affine = qform
+        flags = ("sform-unusable",) if codes[0] > 0 else ()
+    elif codes[0] > 0 and sized:
+        raise SeriesError("its affine is singular: the header does not say how the voxels lie", _HINT)
+    elif not sized:
+        raise SeriesError("its header states a voxel size of 0, NaN or infinity", _HINT)
+    elif codes[1] > 0:
+        raise SeriesError("its qform is damaged: the header does not say how the voxels lie", _HINT)
+    else:
+        affine, flags = header.get_base_affine(), ("orientation-unknown",)
+    slice_dim = header.get_dim_info()[2]
+    shape = tuple(int(n) for n in header.get_data_shape()[:3])
+    return Geometry((shape[0], shape[1], shape[2]), _in_mm(affine, header), slice_dim, flags)
+
+
+def find_slice_axis(
+    geometry: Geometry, wanted: SliceAxis | None = None, orientation: tuple[float, ...] = ()
+) -> tuple[int, str]:
+    """Index (0, 1, 2) of the voxel axis that the slices are stacked along, and how it is known (`volume.KNOWN_BY`).
+
+    The first of these that applies:
+
+    1. the axis nearest to the direction `wanted` (`option`);
+    2. the axis nearest to the normal of the acquired slices, if a sidecar has their `orientation` (`sidecar`);
+    3. dim_info, if it names the first or second axis, or the third of an image that is not stored in the order R, A, S
+       (`header`). dcm2niix turns 3-D acquisitions to R, A, S, and leaves dim_info naming the third axis as before;
+    4. the axis with voxels at least 1.2 times as long as both others, or with a size of its own, if the two others
+       are equal (`voxel-size`);
+    5. for nearly isotropic voxels with axes in the order x, y, z, the one axis clearly shorter than both others:
+       a slab is thinner than its slices are wide. If dim_info names the same one, it is known (`header`), otherwise
+       guessed (`guess-matrix`);
+    6. the third axis (`guess`).
+    """
+    nearest = nib.io_orientation(geometry.affine)[:, 0].astype(int)
+    if wanted is not None:
+        return int(np.flatnonzero(nearest == "LPS".index(wanted))[0]), "option"
+    sizes, named = geometry.sizes, geometry.slice_dim
+    if (normal := _normal(orientation)) is not None:
+        cosines = np.abs(normal @ (geometry.affine[:3, :3] / sizes))
+        axis = int(np.argmax(cosines))
+        return axis, "sidecar" if cosines[axis] >= _ALIGNED else GUESS
+    if named in (0, 1) or (named == 2 and geometry.codes != ("R", "A", "S")):
+        return int(named), "header"
+    if (axis_by_size := _axis_by_size(sizes)) is not None:
+        return axis_by_size, "voxel-size"
+    if nearest.tolist() == [0, 1, 2] and sizes.max() < _ANISOTROPY * sizes.min():
+        axis = int(np.argmin(geometry.shape))
+        others = np.delete(geometry.shape, axis)
+        if geometry.shape[axis] < others.min() and (
+            others[0] == others[1] or geometry.shape[axis] <= _SLAB * others.min()
+        ):
+            return axis, "header" if named == axis else GUESS_MATRIX
+    return 2, GUESS
+
+
+def in_plane_order(
+    geometry: Geometry, axis: int, known_by: str, orientation: tuple[float, ...]
+) -> np.ndarray:
+    """How to turn the voxel axes to (columns, rows, slices) as in DICOM: nibabel's (3, 2) array of axis and flip.
+
+    Resampling starts at a corner of the slice, so the directions have to be those of the DICOM slices: those in the
+    sidecar if it has them; those of the file, whose rows dcm2niix turns upside down, if dim_info says that it is stored
+    as acquired, or if the rows are so oblique that it cannot be seen how they would be displayed; otherwise those of a
+    slice as displayed (`DISPLAYED`). The three only differ for unusual directions, such as those of slices tilted by
+    more than 45 degrees.
+    """
+    lps = np.diag([-1.0, -1.0, 1.0]) @ geometry.affine[:3, :3] / geometry.sizes
+    change = np.empty((3, 2))
+    slices = lps[:, axis]
+    change[axis] = 2, np.sign(slices[np.argmax(np.abs(slices))])
+    first, second = (other for other in range(3) if other != axis)
+    if known_by == "sidecar":
+        row, column = np.array(orientation[:3]), np.array(orientation[3:])
+        if abs(row @ lps[:, first]) < abs(row @ lps[:, second]):
+            first, second = second, first
+        change[first] = 0, np.sign(row @ lps[:, first]) or 1
+        change[second] = 1, np.sign(column @ lps[:, second]) or 1
+        return change
+    as_acquired = axis == 2 and np.linalg.det(lps) < 0
+    if as_acquired and (
+        (known_by, geometry.slice_dim) == ("header", 2) or np.abs(lps[:, 1]).max() < _OBLIQUE
+    ):
+        change[0], change[1] = (0, 1), (1, -1)
+        return change
+    now = nib.io_orientation(geometry.affine)
+    target = nib.orientations.axcodes2ornt(DISPLAYED[int(now[axis, 0])])
+    return nib.orientations.ornt_transform(now, target)
+
+
+def _qform(header: Any) -> np.ndarray | None:
+    try:
+        return header.get_qform()
+    except (nib.spatialimages.HeaderDataError, ValueError):
+        return None
+
+
+def _checked(affine: np.ndarray | None) -> np.ndarray | None:
+    """The affine, or None if it is not finite, or its axes do not span space."""
+    if affine is None or not np.isfinite(affine).all():
+        return None
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if lengths.min() < 1e-6 or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-3:
+        return None
+    return affine
+
+
+def _differ(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two affines name other directions for the axes, or other voxel sizes."""
+    sizes = [nib.affines.voxel_sizes(affine) for affine in (one, other)]
+    return nib.aff2axcodes(one) != nib.aff2axcodes(other) or not np.allclose(*sizes, rtol=0.05)
+
+
+def _in_mm(affine: np.ndarray, header: Any) -> np.ndarray:
+    """The affine in mm, if it is in metres or micrometres; as it is, if that gives no voxel size of a head scan."""
+    factor = _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+    low, high = _PLAUSIBLE
+    sizes = factor * nib.affines.voxel_sizes(affine)
+    return np.diag([factor] * 3 + [1.0]) @ affine if low < sizes.min() and sizes.max() < high else affine
+
+
+def _normal(orientation: tuple[float, ...]) -> np.ndarray | None:
+    """Normal of the slices in RAS; None if there is none, as where an anonymiser wrote zeros."""
+    if len(orientation) != 6:
+        return None
+    normal = np.diag([-1.0, -1.0, 1.0]) @ np.cross(orientation[:3], orientation[3:])
+    length = float(np.linalg.norm(normal))
+    return normal / length if length > 0.5 else None
+
+
+def _axis_by_size(sizes: np.ndarray) -> int | None:
+    longest = int(np.argmax(sizes))
+    if sizes[longest] >= _ANISOTROPY * np.delete(sizes, longest).max():
+        return longest
+    for axis in range(3):
+        one, other = np.delete(sizes, axis)
+        if abs(one - other) <= _SAME_SIZE * one and abs(sizes[axis] - one) > _OTHER_SIZE * one:
+            return axis
+    return None
