@@ -9,10 +9,10 @@ from prima_features.errors import UsageError
 
 
 def require(module: str, purpose: str) -> ModuleType:
-    """Import a package of the extra `probes`.
+    """Import a package that is not needed by all probes.
 
     Args:
-        module: e.g. `combatlearn`.
+        module: e.g. `xgboost`.
         purpose: what needs it, the sentence's subject.
 
     Raises:
@@ -22,4 +22,4 @@ def require(module: str, purpose: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
-        raise UsageError(f"{purpose} needs {package}: run pip install 'prima-features[probes]'") from error
+        raise UsageError(f"{purpose} needs {package}: run pip install {package}") from error

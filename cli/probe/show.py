@@ -48,9 +48,9 @@ def print_evaluation(evaluation: Evaluation) -> None:
         shown.add_row(name, *(str(found[name]) for found in columns))
     out.print(shown)
     if (site := evaluation.site_decodability) is not None:
+        after = "" if site.harmonized is None else f" before harmonisation and {site.harmonized} after it"
         out.print(
-            f"The site can be read from the embedding with balanced accuracy {site.balanced_accuracy}; "
-            f"chance is {site.chance:.3g}"
+            f"Site decodability: balanced accuracy {site.balanced_accuracy}{after}; chance is {site.chance:.3g}"
         )
     if (permutation := evaluation.permutation) is not None:
         out.print(

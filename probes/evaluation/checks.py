@@ -50,18 +50,40 @@ def check_harmonization(samples: Samples, recipe: Recipe, scheme: Scheme) -> tup
     """What speaks against ComBat on these samples, a sentence each."""
     if recipe.harmonize == "none":
         return ()
-    found = []
+    found = _not_separable(samples, recipe)
     if label_by_site(samples).association >= NOTABLE_ASSOCIATION:
         found.append(
-            "label and site go together, and ComBat then takes out signal or leaks it (Nieto, arXiv 2410.19643): "
-            "compare with the result without it"
+            "label and site are associated, and ComBat can then remove signal or leak it (Nieto, arXiv 2410.19643): "
+            "compare with the result without harmonisation"
         )
     if scheme.kind == "leave-site-out":
         found.append(
-            "ComBat knows nothing of a site that is left out: its features are tested as they are, on a probe of "
-            "harmonised ones"
+            "ComBat cannot harmonise a site that was left out: its unharmonised features meet a probe that was fitted "
+            "on harmonised ones"
         )
     return tuple(found)
+
+
+def _not_separable(samples: Samples, recipe: Recipe) -> list[str]:
+    """Covariates that ComBat cannot keep, as each site has one value of them."""
+    from prima_features.probes.steps.combat import separable
+
+    rows = samples.sites != ""
+    names = ("sex",) if samples.task.is_age else ("age", "sex")
+    given = samples.covariates(names)[rows]
+    known = np.isfinite(given).any(axis=0)
+    filled = np.where(np.isfinite(given), given, 0)
+    lost = [
+        name
+        for i, name in enumerate(names)
+        if known[i] and np.ptp(filled[:, i]) > 0 and not separable(filled[:, [i]], samples.sites[rows])[0]
+    ]
+    if not lost:
+        return []
+    what = " and ".join(lost)
+    return [
+        f"{what} cannot be separated from the site, so ComBat removes the effect of {what} with that of the site"
+    ]
 
 
 def _class_sizes(samples: Samples) -> list[str]:
@@ -110,12 +132,17 @@ def _sites(samples: Samples, scheme: Scheme) -> list[str]:
     association = label_by_site(samples).association
     if not association >= NOTABLE_ASSOCIATION:
         return []
-    measure = "Cramer's V" if samples.task.is_classification else "the part of the variance between sites is"
+    measure = (
+        "Cramer's V with Bergsma's bias correction"
+        if samples.task.is_classification
+        else "epsilon squared, the share of the variance between sites,"
+    )
     advice = (
         ""
         if scheme.kind == "leave-site-out"
-        else "; look at leave-site-out and at the baseline of the site alone"
+        else "; see --scheme leave-site-out and the baseline of the site alone"
     )
     return [
-        f"label and site go together ({measure} {association:.2f}): part of the result can be the site's{advice}"
+        f"label and site are associated ({measure} {association:.2f}): part of the result can come from the site"
+        f"{advice}"
     ]

@@ -78,7 +78,7 @@ def evaluate(
         over_baselines={
             name: {result.task.primary: difference(result, rival)} for name, rival in rivals.items()
         },
-        site_decodability=site_decodability(samples, plan.n_bootstrap, scheme.seed)
+        site_decodability=site_decodability(samples, plan.n_bootstrap, scheme.seed, recipe)
         if plan.site_check
         else None,
         permutation=permutation_test(samples, recipe, scheme, plan.n_permutations) if permuted else None,

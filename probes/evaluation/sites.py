@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,10 +26,13 @@ class SiteDecodability:
     """How well the site can be read from the embedding, by logistic regression in grouped cross-validation."""
 
     balanced_accuracy: Estimate
+    """From the features as they are."""
     chance: float
     """1 over the number of sites."""
     sites: tuple[str, ...]
     """With at least 10 subjects; the others are left out."""
+    harmonized: Estimate | None = None
+    """Balanced accuracy after harmonisation fitted in the same folds; None if the probe does not harmonise."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -37,14 +40,24 @@ class SiteDecodability:
             "balanced_accuracy": self.balanced_accuracy.to_dict(),
             "chance": self.chance,
             "n_sites": len(self.sites),
+            "harmonized": self.harmonized.to_dict() if self.harmonized else None,
         }
 
 
-def site_decodability(given: Samples, n_resamples: int = 1000, seed: int = 0) -> SiteDecodability | None:
-    """Read the site from the features; None where fewer than two sites have 10 subjects.
+def site_decodability(
+    given: Samples, n_resamples: int = 1000, seed: int = 0, recipe: Recipe | None = None
+) -> SiteDecodability | None:
+    """Read the site from the features; None if fewer than two sites have 10 subjects.
 
     Uses the sites' rows whatever their labels, and five folds grouped by subject. A subject scanned at several
     sites is kept on one side.
+
+    Args:
+        given: studies with their sites.
+        n_resamples: for the intervals.
+        seed: of folds and resamples.
+        recipe: the probe's. If it harmonises, the site is also read from features harmonised as in the probe,
+            fitted on each training fold alone.
     """
     sites, groups = given.sites, given.groups
     names = [
@@ -57,10 +70,22 @@ def site_decodability(given: Samples, n_resamples: int = 1000, seed: int = 0) ->
     rows = np.flatnonzero(np.isin(sites, names))
     task = Task("site", "the site of the scan", tuple(names))
     frame = given.frame.iloc[rows].assign(target=sites[rows])
+    if given.task.is_age:  # whose effect the probe's harmonisation does not keep
+        frame = frame.assign(age=np.nan)
     asked = samples(given.X[rows], frame.reset_index(drop=True), task)
-    predicted = cross_validate(asked, _READER, draw(asked, Scheme(inner_folds=3, seed=seed)))
-    found = scored(asked, predicted, n_resamples, seed).estimates()
-    return SiteDecodability(found["balanced_accuracy"], 1 / len(names), tuple(names))
+    splits = draw(asked, Scheme(inner_folds=3, seed=seed))
+
+    def accuracy(reader: Recipe) -> Estimate:
+        predicted = cross_validate(asked, reader, splits)
+        return scored(asked, predicted, n_resamples, seed).estimates()["balanced_accuracy"]
+
+    harmonizes = recipe is not None and recipe.harmonize != "none"
+    return SiteDecodability(
+        accuracy(_READER),
+        1 / len(names),
+        tuple(names),
+        accuracy(replace(_READER, harmonize=recipe.harmonize)) if recipe and harmonizes else None,
+    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,15 @@ import numpy as np
 from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.report.content import ReportContent
 from prima_features.probes.report.digits import count, number, with_interval, with_unit
-from prima_features.probes.report.words import baseline, capital, decimals, in_sentence, listed, target
+from prima_features.probes.report.words import (
+    baseline,
+    capital,
+    class_name,
+    decimals,
+    in_sentence,
+    listed,
+    target,
+)
 
 RESEARCH_ONLY = "For research use only: not a medical device, and not for decisions about any person."
 
@@ -35,25 +43,24 @@ def beside_baseline(content: ReportContent) -> str:
     difference = found.over_baselines[best][primary]
     has = f"{in_sentence(primary)} {with_unit(number(known[best].value, digits), unit)}"
     text = (
-        f"Without the image, the best baseline ({baseline(best, found.task).lower()}) has {has}; probe minus baseline "
+        f"The best baseline without the image ({baseline(best, found.task).lower()}) has {has}; probe minus baseline "
         f"is {with_interval(difference, digits, unit)}"
     )
     return text + _verdict(difference, lower_is_better=primary == "mae")
 
 
 def association(found: Evaluation) -> str:
-    """How far label and site go together, in a sentence; empty where it is not defined."""
+    """The association of label and site in a sentence; empty if it is not defined."""
     value = found.label_by_site.association
     if not np.isfinite(value):
         return ""
     measure = (
-        "Cram\u00e9r's V"
+        "Cram\u00e9r's V with Bergsma's bias correction"
         if found.task.is_classification
-        else "epsilon squared, the part of its variance between sites"
+        else "epsilon squared, the share of its variance between sites"
     )
     return (
-        f"The association of label and site is {value:.2f} ({measure}), 0 being none and 1 a label that the site "
-        "gives."
+        f"The association of label and site is {value:.2f} ({measure}; 0: none, 1: the site gives the label)."
     )
 
 
@@ -64,13 +71,21 @@ def decodability(found: Evaluation) -> str:
         return ""
     balanced = one.balanced_accuracy
     text = (
-        f"The site could be read from the features with a balanced accuracy of {with_interval(balanced, 3)} among "
-        f"{len(one.sites)} sites, where chance is {one.chance:.3f}"
+        f"A classifier identified the site from the features with a balanced accuracy of {with_interval(balanced, 3)} "
+        f"({len(one.sites)} sites, chance {one.chance:.3f}){_against_chance(balanced, one.chance)}."
     )
+    if one.harmonized is None:
+        return text
+    return (
+        f"{text} After harmonisation, fitted in the same folds, the balanced accuracy was "
+        f"{with_interval(one.harmonized, 3)}{_against_chance(one.harmonized, one.chance)}."
+    )
+
+
+def _against_chance(balanced: Estimate, chance: float) -> str:
     if not np.isfinite(balanced.ci_low):
-        return f"{text}."
-    above = balanced.ci_low > one.chance
-    return text + (": the features tell sites apart." if above else ": not shown to be better than chance.")
+        return ""
+    return ", above chance" if balanced.ci_low > chance else ", not shown to be above chance"
 
 
 def _verdict(difference: Estimate, *, lower_is_better: bool) -> str:
@@ -78,7 +93,7 @@ def _verdict(difference: Estimate, *, lower_is_better: bool) -> str:
     if not np.isfinite(difference.ci_low):
         return "."
     if difference.ci_low <= 0 <= difference.ci_high:
-        return ", an interval that holds 0: the probe is not shown to be better."
+        return ". The interval includes 0: the probe is not shown to be better."
     better = (difference.ci_high < 0) == lower_is_better
     return f": the probe is {'better' if better else 'worse'}."
 
@@ -92,13 +107,10 @@ def _what(content: ReportContent) -> str:
         found.metrics[primary], decimals(primary, found), task.unit if primary == "mae" else ""
     )
     if task.kind == "multiclass":
-        return (
-            f"The classes {listed(task.classes)} were told apart with an AUROC of {result}, the mean of each against "
-            "the rest,"
-        )
+        return f"{capital(listed(map(class_name, task.classes)))}: mean one-vs-rest AUROC {result}"
     if task.kind == "binary":
-        return f"{capital(task.positive)} was told from {task.classes[0]} with an AUROC of {result}"
-    return f"{capital(target(task))} was predicted with a {in_sentence(primary)} of {result}"
+        return f"{capital(class_name(task.positive))} vs {class_name(task.classes[0])}: AUROC {result}"
+    return f"{capital(target(task))}: {in_sentence(primary)} {result}"
 
 
 def _where(content: ReportContent) -> str:
@@ -117,5 +129,7 @@ def _where(content: ReportContent) -> str:
     if found.splits is None:
         return f"in another cohort, {subjects}"
     if found.splits.scheme.kind == "leave-site-out":
-        return f"in {subjects}, each predicted by a probe of the other sites"
-    return f"in {subjects}, each predicted by a probe fitted on others"
+        return f"in {subjects}, each site predicted by a probe that was fitted on the other sites"
+    if len(found.splits.folds) == 1:
+        return f"in {subjects} of the test set"
+    return f"in {subjects}, out-of-fold predictions"

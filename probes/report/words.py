@@ -44,6 +44,7 @@ VARIABLES = {
     "field_strength": "Field strength",
 }
 _BASELINE_PARTS = {"age": "age", "sex": "sex", "icv": "intracranial volume", "site": "site"}
+_ABBREVIATIONS = {"ad", "cn", "mci", "hc", "nc", "asd", "td"}
 _SEXES = {"F": "female", "M": "male"}
 
 
@@ -112,6 +113,11 @@ def sentence(text: str) -> str:
 def printable(text: str) -> str:
     """Without line breaks and control characters, which tables can hold and SVG cannot."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def class_name(name: str) -> str:
+    """A class inside a sentence: abbreviations such as `ad` and `mci` in capitals, others as they are."""
+    return name.upper() if name in _ABBREVIATIONS else name
 
 
 def shortened(text: str, most: int) -> str:

@@ -1,31 +1,41 @@
-"""ComBat harmonisation of sites, fitted inside training folds by combatlearn."""
+"""ComBat harmonisation of sites, fitted inside training folds.
+
+The parametric empirical-Bayes method of Johnson et al. (2007, 10.1093/biostatistics/kxj037), with covariates as in
+Fortin et al. (2018, 10.1016/j.neuroimage.2017.11.024). Features are standardised by a linear model of site and
+covariates. Each site then has a shift and a scale per feature, which are shrunk towards the site's own mean over
+features: shifts have a normal prior, variances an inverse gamma prior, both fitted by moments over the features within
+the site.
+"""
 
 from __future__ import annotations
 
 import logging
-import warnings
 from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
 from prima_features.errors import UsageError
-from prima_features.probes.optional import require
 from prima_features.probes.steps.adjust import means
 
 UnseenSites = Literal["keep", "error"]
 MIN_ROWS = 3
-"""A site with fewer training rows has no variance worth the name, and counts as unseen."""
+"""A site with fewer training rows has no usable variance, and counts as unseen."""
+_CONSTANT = 1e-12
+"""Residual variance of a feature, relative to its mean square, below which it counts as constant."""
+_CONVERGED, _MOST_STEPS = 1e-4, 1000
+_LEAST_SPREAD = 1e-9
+"""Relative variance over features that a prior is given at least."""
 
 _log = logging.getLogger(__name__)
 
 
 class ComBat(BaseEstimator):
-    """Shifts and scales each site's features to the common ones (Johnson 2007; covariates as Fortin 2018).
+    """Shifts and scales each site's features to the common ones.
 
-    Once fitted ComBat is, for a site s and covariates c, X -> slope_s * X + (1 - slope_s) * (c @ effect) +
-    offset_s. These three are read off combatlearn's transform, so that nothing of that package has to be
-    stored, and so that rows transformed together cannot change each other.
+    Once fitted ComBat is, for a site s and covariates c, X -> slope_s * X + (1 - slope_s) * (c @ effect) + offset_s.
+    Rows transformed together do not change each other. Numbers are those of the package neuroCombat, except that
+    features which are constant given site and covariates stay as they are and take no part in the priors.
 
     Args:
         unseen: rows of sites that were not in training, or without a site, are left as they are (`keep`; the
@@ -38,13 +48,14 @@ class ComBat(BaseEstimator):
         self.unseen = unseen
 
     def fit(self, X: np.ndarray, sites: np.ndarray | None, covariates: np.ndarray | None) -> ComBat:
-        """Fit a shift and scale a site.
+        """Fit a shift and a scale per site.
 
         Args:
             X: (N, D) features.
             sites: (N,) text, empty where unknown.
             covariates: (N, C) numbers whose effect on the features is kept; missing ones count as the mean.
-                Never the target, or what is only known with it: the probe could read it from the result.
+                Never the target, or what is only known with it: the probe could read it from the result. A
+                covariate that is constant within every site cannot be separated from the site and is not kept.
 
         Raises:
             UsageError: fewer than two sites have at least `MIN_ROWS` rows.
@@ -59,7 +70,8 @@ class ComBat(BaseEstimator):
             covariates = np.empty((len(X), 0))
         self.mean_ = means(covariates)
         known = np.isin(sites, self.sites_)
-        self._read_off(X[known].astype(np.float64), sites[known], self._fill(covariates[known]))
+        site = np.searchsorted(self.sites_, sites[known])
+        self._fit(X[known].astype(np.float64), site, self._fill(covariates[known]))
         return self
 
     def transform(self, X: np.ndarray, sites: np.ndarray | None, covariates: np.ndarray | None) -> np.ndarray:
@@ -90,26 +102,26 @@ class ComBat(BaseEstimator):
     def _fill(self, covariates: np.ndarray) -> np.ndarray:
         return np.nan_to_num(covariates - self.mean_)
 
-    def _read_off(self, X: np.ndarray, sites: np.ndarray, covariates: np.ndarray) -> None:
-        """Fit combatlearn's model and take its three parts from what it makes of zeros, ones and unit covariates."""
-        core = require("combatlearn.core", "harmonisation with ComBat")
-        model = core.ComBatModel(method="fortin")
-        # Numbers, not categories: combatlearn encodes categories by those of the rows at hand, so that a test
-        # set of one sex would be taken for the other.
-        given = {"continuous_covariates": covariates} if covariates.shape[1] else {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            model.fit(X, batch=sites, **given)
-        n_covariates, n_sites = covariates.shape[1], len(self.sites_)
-        unit = np.vstack([np.zeros((2, n_covariates)), np.eye(n_covariates)])
-        rows = np.zeros((len(unit), X.shape[1]))
-        rows[1] = 1
-        given = {"continuous_covariates": np.tile(unit, (n_sites, 1))} if n_covariates else {}
-        out = model.transform(np.tile(rows, (n_sites, 1)), batch=np.repeat(self.sites_, len(unit)), **given)
-        out = out.to_numpy().reshape(n_sites, len(unit), -1)
-        self.offset_ = out[:, 0]
-        self.slope_ = out[:, 1] - out[:, 0]
-        self.effect_ = _common_effect(out[:, 2:] - out[:, :1], 1 - self.slope_)
+    def _fit(self, X: np.ndarray, site: np.ndarray, covariates: np.ndarray) -> None:
+        """Set `effect_` (C, D), `slope_` and `offset_` (S, D) from X (n, D), site codes (n,) and covariates (n, C)."""
+        indicator = (site[:, None] == np.arange(len(self.sites_))).astype(np.float64)
+        counts = indicator.sum(axis=0)
+        effect = np.zeros((covariates.shape[1], X.shape[1]))
+        kept = separable(covariates, site)
+        design = np.hstack([indicator, covariates[:, kept]])
+        weights = np.linalg.lstsq(design, X, rcond=None)[0]
+        effect[kept] = weights[len(counts) :]
+        common = counts / len(X) @ weights[: len(counts)]
+        variance = ((X - design @ weights) ** 2).mean(axis=0)
+        varies = variance > _CONSTANT * (X**2).mean(axis=0)
+        deviation = np.sqrt(np.where(varies, variance, 1))
+        standard = (X - common - covariates @ effect) / deviation
+        shift, scale = np.zeros((len(counts), X.shape[1])), np.ones((len(counts), X.shape[1]))
+        if varies.any():
+            for i in range(len(counts)):
+                shift[i, varies], scale[i, varies] = _shrunk(standard[site == i][:, varies])
+        self.effect_, self.slope_ = effect, 1 / np.sqrt(scale)
+        self.offset_ = (1 - self.slope_) * common - shift * deviation * self.slope_
 
     def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What was fitted: a document and arrays."""
@@ -125,11 +137,50 @@ class ComBat(BaseEstimator):
         return self
 
 
-def _common_effect(scaled: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    """(C, D) effect of the covariates, from (S, C, D) effects that are each `factor` (S, D) times it.
+def separable(covariates: np.ndarray, site: np.ndarray) -> np.ndarray:
+    """(C,) whether the effect of each covariate can be separated from those of the sites and earlier covariates.
 
-    A site whose scale is the common one (factor near 0) says nothing: least squares weighs it by its factor.
+    Args:
+        covariates: (n, C) numbers, none missing.
+        site: (n,) site of each row; any type.
     """
-    weight = (factor**2).sum(axis=0)
-    total = (factor[:, None] * scaled).sum(axis=0)
-    return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
+    _, code = np.unique(site, return_inverse=True)
+    counts = np.bincount(code)
+    kept: list[np.ndarray] = []
+    found = np.zeros(covariates.shape[1], dtype=bool)
+    for i, column in enumerate(covariates.T.astype(np.float64)):
+        within = column - (np.bincount(code, weights=column) / counts)[code]
+        for other in kept:
+            within = within - (within @ other) * other
+        length = np.linalg.norm(within)
+        found[i] = length > 1e-8 * np.linalg.norm(column)
+        if found[i]:
+            kept.append(within / length)
+    return found
+
+
+def _shrunk(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A site's shift and variance of each feature, shrunk towards its means over features; values (n, D) standardised.
+
+    With a single feature there is nothing to shrink them towards.
+    """
+    n, n_features = values.shape
+    mean, variance = values.mean(axis=0), values.var(axis=0, ddof=1)
+    variance = np.where(variance == 0, 1, variance)
+    if n_features == 1:
+        return mean, variance
+    centre, spread = mean.mean(), max(mean.var(ddof=1), _LEAST_SPREAD)
+    m = variance.mean()
+    s2 = max(variance.var(ddof=1), _LEAST_SPREAD * m**2)
+    a, b = (2 * s2 + m**2) / s2, (m * s2 + m**3) / s2
+    shift, scale = mean, variance
+    for _ in range(_MOST_STEPS):
+        new_shift = (n * spread * mean + scale * centre) / (n * spread + scale)
+        new_scale = (0.5 * ((values - new_shift) ** 2).sum(axis=0) + b) / (n / 2 + a - 1)
+        # Relative to signed shifts, as neuroCombat ends: the last digits are to be the same.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            changes = (np.abs(new_shift - shift) / shift).max(), (np.abs(new_scale - scale) / scale).max()
+        shift, scale = new_shift, new_scale
+        if not max(changes) > _CONVERGED:
+            break
+    return shift, scale

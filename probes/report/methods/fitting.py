@@ -29,8 +29,9 @@ def _adjustment(content: ReportContent, cite: Citations) -> str:
             "error": "no site was without training data",
         }[recipe.unseen_sites]
         return (
-            f"Features were harmonised between sites with ComBat {cite('combat', 'combat-mri')}, keeping the effects "
-            f"of {kept}; sites with fewer than {MIN_ROWS} training studies counted as unseen, and {unseen}."
+            f"Features were harmonised between sites with ComBat {cite('combat', 'combat-mri')} with parametric "
+            f"empirical-Bayes priors over the features within each site, keeping the effects of {kept}; sites with "
+            f"fewer than {MIN_ROWS} training studies counted as unseen, and {unseen}."
         )
     if recipe.confounds:
         names = listed(_COVARIATES[name] for name in recipe.confounds)

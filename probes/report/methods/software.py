@@ -15,7 +15,6 @@ def versions(content: ReportContent) -> dict[str, str]:
     recipe = content.evaluation.recipe
     names = ["scikit-learn", "numpy"]
     names += ["xgboost"] if recipe.estimator == "xgboost" else []
-    names += ["combatlearn"] if recipe.harmonize == "combat" else []
     found = {"prima-features": __version__} | {name: _version(name) for name in names}
     return found | {"Python": platform.python_version()}
 

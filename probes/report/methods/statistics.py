@@ -106,15 +106,16 @@ def _sites(content: ReportContent, cite: Citations) -> str:
     said = []
     if np.isfinite(found.label_by_site.association):
         said.append(
-            f"The association of class and site is Cram\u00e9r's V, corrected for bias {cite('cramer')}."
+            f"The association of class and site is Cram\u00e9r's V with Bergsma's bias correction {cite('cramer')}."
             if found.task.classes
-            else f"The association of target and site is the part of the variance between sites {cite('epsilon')}."
+            else "The association of target and site is epsilon squared, the share of the target's variance between "
+            f"sites {cite('epsilon')}."
         )
     if found.site_decodability is not None:
         said.append(
-            "How well the site can be read from the features was measured by logistic regression in 5-fold "
-            f"cross-validation grouped in the same way, among {len(found.site_decodability.sites)} sites with "
-            f"{MIN_GROUPS} subjects or more."
+            "Site decodability was measured by logistic regression in 5-fold cross-validation, grouped in the same "
+            f"way, among {len(found.site_decodability.sites)} sites with {MIN_GROUPS} subjects or more"
+            + (", before and after harmonisation." if found.site_decodability.harmonized else ".")
         )
     return " ".join(said)
 

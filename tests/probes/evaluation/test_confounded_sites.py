@@ -8,7 +8,7 @@ import pytest
 from prima_features.errors import UsageError
 from prima_features.probes import Recipe
 from prima_features.probes.evaluation import Plan, Scheme, evaluate
-from prima_features.probes.evaluation.checks import check
+from prima_features.probes.evaluation.checks import check, check_harmonization
 from prima_features.probes.evaluation.sites import label_by_site, refuse_confounded, site_decodability
 
 SITES = ("berlin", "kyoto", "lagos", "lima")
@@ -33,7 +33,7 @@ def confounded(make_cohort, binary):
 def test_the_reader_is_told_and_leave_site_out_shows_the_fall(confounded, logistic):
     plan = Plan(NESTED, n_bootstrap=200)
     nested = evaluate(confounded, logistic, plan)
-    assert any("label and site go together" in sentence for sentence in nested.warnings)
+    assert any("label and site are associated" in sentence for sentence in nested.warnings)
     assert nested.label_by_site.association > 0.5
     assert nested.metrics["auroc"].value > 0.75
     assert nested.baselines["site"]["auroc"].value > 0.75
@@ -62,7 +62,7 @@ def test_a_label_that_equals_the_site_is_refused_unless_allowed(make_cohort, bin
         evaluate(samples, logistic)
     allowed = evaluate(samples, logistic, Plan(NESTED, n_bootstrap=0, allow_confounded=True))
     assert allowed.label_by_site.association == pytest.approx(1)
-    assert any("label and site go together" in sentence for sentence in allowed.warnings)
+    assert any("label and site are associated" in sentence for sentence in allowed.warnings)
 
 
 def test_so_is_one_that_equals_whether_the_site_is_known(make_cohort, binary):
@@ -119,6 +119,25 @@ def test_sites_are_read_from_the_embedding_where_they_left_a_trace(make_cohort, 
         assert found.balanced_accuracy.ci_low <= 1 / 3 <= found.balanced_accuracy.ci_high
 
 
+def test_sites_are_read_before_and_after_harmonisation(make_cohort, number):
+    cohort = make_cohort(number, 200, sites=SITES[:3], site_shift=1.5).samples
+    found = site_decodability(cohort, 200, recipe=Recipe(harmonize="combat"))
+    assert found.balanced_accuracy.value > 0.95
+    assert found.harmonized.value < 0.5 and found.to_dict()["harmonized"]["ci_low"] < 0.4
+    assert site_decodability(cohort, 0, recipe=Recipe()).harmonized is None
+
+
+def test_a_covariate_that_the_site_gives_is_named(make_cohort, binary):
+    cohort = make_cohort(binary, 120, sites=SITES[:3])
+    by_site = cohort.known(sex=cohort.frame["site"].map({SITES[0]: "F", SITES[1]: "M", SITES[2]: "M"}))
+    recipe = Recipe("logistic", {"C": (1e-2,)}, harmonize="combat", inner_folds=2)
+    found = check_harmonization(by_site.samples, recipe, NESTED)
+    assert found == (
+        "sex cannot be separated from the site, so ComBat removes the effect of sex with that of the site",
+    )
+    assert check_harmonization(cohort.samples, recipe, NESTED) == ()
+
+
 def test_a_small_site_counts_as_much_as_a_large_one(make_cohort, number):
     cohort = make_cohort(number, 330, signal=0.0)
     site = np.repeat(["large", "middle", "small"], [270, 40, 20])
@@ -138,12 +157,12 @@ def test_sites_of_few_people_are_not_read(make_cohort, number):
 def test_harmonising_a_confounded_or_a_left_out_site_is_said(confounded):
     recipe = Recipe("logistic", {"C": (1e-2,)}, harmonize="combat", inner_folds=2)
     found = evaluate(confounded, recipe, Plan(LEFT_OUT, n_bootstrap=0, site_check=False)).warnings
-    assert any("ComBat then takes out signal or leaks it" in sentence for sentence in found)
-    assert any("ComBat knows nothing of a site that is left out" in sentence for sentence in found)
+    assert any("ComBat can then remove signal or leak it" in sentence for sentence in found)
+    assert any("ComBat cannot harmonise a site that was left out" in sentence for sentence in found)
 
 
 def test_the_document_of_metrics_has_the_sites_in_it(confounded, logistic):
     document = evaluate(confounded, logistic, Plan(NESTED, n_bootstrap=50)).metrics_json()
     text = json.loads(json.dumps(document, allow_nan=False))
-    assert set(text["site_decodability"]) == {"balanced_accuracy", "chance", "n_sites"}
+    assert set(text["site_decodability"]) == {"balanced_accuracy", "chance", "n_sites", "harmonized"}
     assert set(text["label_by_site"]["table"]) == set(SITES)

@@ -33,22 +33,22 @@ def test_nothing_is_concluded_without_an_interval(autism: ReportContent) -> None
     text = beside_baseline(with_difference(autism, Estimate(0.1)))
     assert text.endswith("probe minus baseline is 0.100.")
     site = replace(autism.evaluation.site_decodability, balanced_accuracy=Estimate(0.9))
-    assert decodability(replace(autism.evaluation, site_decodability=site)).endswith("chance is 0.333.")
+    assert "(3 sites, chance 0.333). After harmonisation" in decodability(
+        replace(autism.evaluation, site_decodability=site)
+    )
 
 
 def test_sites_that_cannot_be_read_are_said_to_be_so(autism: ReportContent) -> None:
     site = replace(autism.evaluation.site_decodability, balanced_accuracy=Estimate(0.4, 0.3, 0.5))
     text = decodability(replace(autism.evaluation, site_decodability=site))
-    assert text.endswith("not shown to be better than chance.")
+    assert "(3 sites, chance 0.333), not shown to be above chance. After harmonisation" in text
 
 
 def test_the_first_sentence_says_where_it_was_measured(
     left_out_site: ReportContent, other_cohort: ReportContent, brain_age: ReportContent
 ) -> None:
     assert main_result(left_out_site).endswith(
-        "in 150 subjects (75 control, 75 stroke), each predicted by a probe of the other sites."
+        "in 150 subjects (75 control, 75 stroke), each site predicted by a probe that was fitted on the other sites."
     )
     assert main_result(other_cohort).endswith("in another cohort, 60 subjects (30 wildtype, 30 mutant).")
-    assert main_result(brain_age).endswith(
-        "in 110 subjects aged 20 to 80 years, each predicted by a probe fitted on others."
-    )
+    assert main_result(brain_age).endswith("in 110 subjects aged 20 to 80 years, out-of-fold predictions.")
