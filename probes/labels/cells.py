@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prima_features.errors import UsageError
 from prima_features.probes.labels.records import LabelRequest
 from prima_features.probes.labels.targets import ANY, LabelTask
-from prima_features.probes.labels.values import code, is_missing, number
+from prima_features.probes.labels.values import code, is_missing, is_top_coded, may_be_thousands, number
 
 MISSING = "the label is missing"
 NO_CLASS = "the label is in none of the classes"
@@ -44,6 +46,30 @@ class LabelColumn:
     cells: Sequence[str]
     missing: Collection[str]
     """The table's own codes of missing values."""
+    spellings: Mapping[str, str] = field(default_factory=dict)
+    """Code of a value to that of the same value in another spelling."""
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, name: str, cells: Sequence[str], missing: Collection[str]) -> LabelColumn:
+        """The column without what stands for a missing value, and with one spelling of each value.
+
+        A value such as -9 or 999 far outside the others counts as missing. Columns of yes and no, true and false, or
+        of sexes, in which several spellings are mixed, are brought to the first of each.
+        """
+        values = Counter(code(cell) for cell in cells if not is_missing(cell, missing))
+        codes = sentinels(values)
+        warnings = [
+            f"{values[value]} cells of {name} read {value}, far outside the other values, and count as missing"
+            for value in codes
+        ]
+        kept = [value for value in values if value not in codes]
+        spellings = _spellings(kept)
+        if spellings:
+            warnings.append(
+                f"{name} mixes spellings ({', '.join(sorted(kept))}), which are brought to one for each value"
+            )
+        return cls(name, cells, {*missing, *codes}, spellings, tuple(warnings))
 
     def encode(self, encoder: Callable[[str], Label]) -> tuple[Label, ...]:
         """Each cell's label; a missing one has none."""
@@ -51,13 +77,62 @@ class LabelColumn:
             Label(None, MISSING) if is_missing(cell, self.missing) else encoder(cell) for cell in self.cells
         )
 
+    def code(self, text: str) -> str:
+        """The value's code, the same for all spellings of it."""
+        return self.spellings.get(code(text), code(text))
+
     def values(self) -> dict[str, str]:
         """The different values that are not missing: their code to the way they are written first."""
         known: dict[str, str] = {}
         for cell in self.cells:
             if not is_missing(cell, self.missing):
-                known.setdefault(code(cell), cell)
+                known.setdefault(self.code(cell), cell)
         return known
+
+
+def sentinels(values: Mapping[str, int]) -> tuple[str, ...]:
+    """Codes of missing values among a column's numbers, each with how often it occurs.
+
+    A candidate (all nines, sevens or eights, or a small negative whole number) counts if it is further from the other
+    values than they are from each other; a negative one if no other value is negative.
+    """
+    numbers = {value: parsed for value in values if (parsed := number(value)) is not None}
+    if len(numbers) < 0.9 * len(values):
+        return ()
+    candidates = [value for value in numbers if _SENTINEL.fullmatch(value)]
+    others = [parsed for value, parsed in numbers.items() if value not in candidates]
+    if len(others) < 2:
+        return ()
+    low, high = min(others), max(others)
+    return tuple(
+        value
+        for value in candidates
+        if _is_negative_code(numbers[value], low)
+        or not low - (high - low) <= numbers[value] <= high + (high - low)
+    )
+
+
+def _is_negative_code(value: float, low: float) -> bool:
+    # -1 next to 0 and 1 is a value of a scale.
+    return value < 0 <= low and (value != -1 or low > 0)
+
+
+_SENTINEL = re.compile(r"-?(9+|8{2,}|7{2,})|-[1478]")
+_SAME = (
+    ({"yes", "y", "true", "t", "1"}, {"no", "n", "false", "f", "0"}),
+    ({"female", "f", "w", "woman"}, {"male", "m", "man"}),
+)
+
+
+def _spellings(values: Collection[str]) -> dict[str, str]:
+    """Each value's code to that of the first value of the same meaning; empty if none is written in two ways."""
+    for pair in _SAME:
+        if len(values) > 2 and set(values) <= pair[0] | pair[1]:
+            first = {
+                i: next((value for value in values if value in words), "") for i, words in enumerate(pair)
+            }
+            return {value: first[int(value in pair[1])] for value in values}
+    return {}
 
 
 def by_positive(column: LabelColumn, positive: Sequence[str], task: LabelTask) -> Labels:
@@ -66,7 +141,7 @@ def by_positive(column: LabelColumn, positive: Sequence[str], task: LabelTask) -
     Raises:
         UsageError: a value named does not occur, or no other does.
     """
-    wanted, values = {code(value) for value in positive}, column.values()
+    wanted, values = {column.code(value) for value in positive}, column.values()
     others = [text for value, text in values.items() if value not in wanted]
     if not others or wanted - values.keys():
         raise UsageError(
@@ -76,7 +151,18 @@ def by_positive(column: LabelColumn, positive: Sequence[str], task: LabelTask) -
     names = task.classes
     if len(names) != 2:
         names = (others[0] if len(others) == 1 else "other", "+".join(values[v] for v in sorted(wanted)))
-    return Labels(column.encode(lambda cell: Label(names[code(cell) in wanted])), names)
+    rows = column.encode(lambda cell: Label(names[column.code(cell) in wanted]))
+    return Labels(rows, names, _merged(column, names[0], {v for v in values if v not in wanted}))
+
+
+def _merged(column: LabelColumn, name: str, values: Collection[str]) -> tuple[str, ...]:
+    """A sentence on what a class was made of, if of several values."""
+    counts = Counter(column.code(cell) for cell in column.cells)
+    shown = [f"{text} ({counts[value]})" for value, text in column.values().items() if value in values]
+    if len(shown) < 2:
+        return ()
+    more = f" and {len(shown) - 8} more" if len(shown) > 8 else ""
+    return (f"the class {name} is made of these values of {column.name}: {', '.join(shown[:8])}{more}",)
 
 
 def by_mapping(
@@ -85,12 +171,13 @@ def by_mapping(
     """Classes by a mapping of values; values that it lacks and classes not asked for are left out."""
 
     def encode(cell: str) -> Label:
-        fine = classes.get(code(cell), classes.get(ANY, ""))
+        fine = classes.get(code(cell), classes.get(column.code(cell), classes.get(ANY, "")))
         name = task.class_of(fine, asked)
         meaning = f", which is {fine}" if fine else ""
         return Label(name) if name else Label(None, NO_CLASS, f"it reads {cell!r}{meaning}")
 
-    return Labels(column.encode(encode), asked)
+    rest = {value for value in column.values() if value not in classes} if ANY in classes else set()
+    return Labels(column.encode(encode), asked, _merged(column, classes.get(ANY, ""), rest))
 
 
 def by_words(column: LabelColumn, task: LabelTask, asked: tuple[str, ...]) -> Labels:
@@ -109,24 +196,67 @@ def by_words(column: LabelColumn, task: LabelTask, asked: tuple[str, ...]) -> La
 
 
 def by_values(column: LabelColumn, request: LabelRequest) -> Labels:
-    """A custom target: a number where it is one, else a class for each value or each asked for."""
+    """A custom target: a number if most values are, else a class for each value or each asked for."""
     values = column.values()
-    numeric = all(number(text) is not None for text in values.values())
+    numbers = [value for value, text in values.items() if number(text) is not None]
     undecided = request.kind == "auto" and not request.classes
-    if request.kind == "number" or (undecided and numeric and len(values) > _MOST_CODES):
-        return Labels(column.encode(_as_number))
-    names = {code(name): name for name in request.classes} or values
+    is_measured = len(numbers) > _MOST_CODES and len(numbers) >= 0.8 * len(values)
+    if request.kind == "number" or (undecided and is_measured):
+        return _as_numbers(column)
+    names = {column.code(name): name for name in request.classes} or values
     rows = column.encode(
         lambda cell: (
-            Label(names[code(cell)]) if code(cell) in names else Label(None, NO_CLASS, f"it reads {cell!r}")
+            Label(names[column.code(cell)])
+            if column.code(cell) in names
+            else Label(None, NO_CLASS, f"it reads {cell!r}")
         )
     )
     told = f"{column.name} has {len(values)} different numbers and is taken as classes, not as a measurement"
     return Labels(
-        rows, request.classes or tuple(sorted(names.values())), (told,) if undecided and numeric else ()
+        rows,
+        request.classes or tuple(sorted(names.values())),
+        (told,) if undecided and len(numbers) == len(values) else (),
     )
 
 
-def _as_number(cell: str) -> Label:
-    value = number(cell)
-    return Label(value) if value is not None else Label(None, NO_NUMBER, f"it reads {cell!r}")
+def _as_numbers(column: LabelColumn) -> Labels:
+    """Numbers; a comma that can separate thousands as well as decimals (`1,303`) makes none."""
+    commas = [cell for cell in column.cells if "," in cell and number(cell) is not None]
+    unclear = bool(commas) and all(map(may_be_thousands, commas))
+
+    def encode(cell: str) -> Label:
+        value = number(cell)
+        if unclear and may_be_thousands(cell):
+            return Label(
+                None, NO_NUMBER, f"it reads {cell!r}, whose comma can be that of thousands or of decimals"
+            )
+        return Label(value) if value is not None else Label(None, NO_NUMBER, f"it reads {cell!r}")
+
+    warnings = []
+    if unclear:
+        warnings.append(
+            f"{len(commas)} cells of {column.name} are left out, whose comma can separate thousands or decimals "
+            f"(such as {commas[0]!r}): write them with a point, or without separator"
+        )
+    top = [cell for cell in column.cells if is_top_coded(cell)]
+    if top:
+        warnings.append(
+            f"{len(top)} cells of {column.name} are written like {top[0]} and read as that number"
+        )
+    warnings += _doubtful_extremes(column)
+    return Labels(column.encode(encode), warnings=tuple(warnings))
+
+
+def _doubtful_extremes(column: LabelColumn) -> list[str]:
+    """A sentence if an extreme value is a usual code of missing values, though not far from the others."""
+    counts = Counter(column.code(cell) for cell in column.cells if not is_missing(cell, column.missing))
+    numbers = {parsed: value for value in counts if (parsed := number(value)) is not None}
+    negative = [value for value in numbers if value < 0]
+    top, low = numbers[max(numbers)] if numbers else "", numbers[min(numbers)] if len(negative) == 1 else ""
+    usual = [top] if top in ("99", "999", "9999", "88", "888", "77", "777") and counts[top] > 1 else []
+    usual += [low] if _SENTINEL.fullmatch(low) else []
+    return [
+        f"{counts[value]} cells of {column.name} read {value}, its {'greatest' if value == top else 'only negative'} "
+        f"value: if that stands for a missing one, give --missing-values={value}"
+        for value in usual
+    ]

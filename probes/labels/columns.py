@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
@@ -12,7 +13,7 @@ from prima_features.probes.labels.cohorts import Cohort, IdColumn, Target, get
 from prima_features.probes.labels.cohorts.generic import GENERIC
 from prima_features.probes.labels.records import LabelRequest
 from prima_features.probes.labels.targets import LABEL_TASKS
-from prima_features.probes.labels.values import code
+from prima_features.probes.labels.values import code, tidy
 
 _NAMED = {
     "id_column": "",
@@ -32,12 +33,19 @@ _NAMED = {
 
 
 def find(columns: Iterable[str], name: str) -> str:
-    """The column of this name, ignoring case where that leaves one; empty where there is none."""
+    """The column of this name, else the only one that differs in case, or in case, spaces and hyphens; or empty."""
     columns = list(columns)
-    if name in columns:
+    if name in columns or not name:
         return name
-    near = [column for column in columns if column.casefold() == name.casefold()]
-    return near[0] if name and len(near) == 1 else ""
+    for form in (str.casefold, _squashed):
+        near = [column for column in columns if form(column) == form(name)]
+        if near:
+            return near[0] if len(near) == 1 else ""
+    return ""
+
+
+def _squashed(name: str) -> str:
+    return re.sub(r"[\s_-]+", "", tidy(name).casefold())
 
 
 def first(columns: Iterable[str], names: Iterable[str]) -> str:
@@ -87,6 +95,11 @@ def effective(request: LabelRequest) -> Cohort:
         known = [item.rules for item in cohort.ids if item.column == request.id_column]
         rules = known or [item.rules for item in cohort.ids]
         changes["ids"] = tuple(IdColumn(request.id_column, chain) for chain in dict.fromkeys(rules))
+    if request.missing_values:
+        changes["missing"] = (*cohort.missing, *map(code, request.missing_values))
+    if request.blank_labels == "missing":
+        targets = {task: tuple(replace(one, blank="") for one in own) for task, own in cohort.targets.items()}
+        cohort = replace(cohort, targets=targets)
     if request.control_column:
         changes["targets"] = {**cohort.targets, "health": (_control_target(request),)}
     return replace(cohort, **changes)
@@ -96,4 +109,4 @@ def _control_target(request: LabelRequest) -> Target:
     if request.control_values:
         classes = {code(value): "control" for value in request.control_values} | {"*": "patient"}
         return Target(request.control_column, classes)
-    return Target(request.control_column, LABEL_TASKS["health"].words)
+    return Target(request.control_column, {**LABEL_TASKS["health"].words, "*": "patient"})

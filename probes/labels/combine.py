@@ -1,4 +1,4 @@
-"""Adding one label table's columns to another's, by the subject's id and, where needed, the visit."""
+"""Adding one label table's columns to another's, by the subject's id and, if needed, the visit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.cohorts.generic import GENERIC as ANY_TABLE
 from prima_features.probes.labels.columns import find, first
-from prima_features.probes.labels.ids import GENERIC, normalise
+from prima_features.probes.labels.ids import GENERIC, normalise, written
+from prima_features.probes.labels.values import code, is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,19 +18,28 @@ if TYPE_CHECKING:
 _KEY = "__id"
 
 
-def combine(table: pd.DataFrame, other: pd.DataFrame, label: str, cohort: Cohort) -> pd.DataFrame:
-    """The table with the other's further columns; by the other's rows if only it has several a subject.
+def combine(
+    table: pd.DataFrame, other: pd.DataFrame, label: str, cohort: Cohort
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The table with the other's further columns; by the other's rows if only it has several per subject.
+
+    Returns:
+        the table, and a warning for each column that both have with different values.
 
     Raises:
-        UsageError: the tables share no id, or both have several rows a subject and no visit in common.
+        UsageError: the tables share no id, or both have several rows per subject and no visit in common.
             `label` names the other table.
     """
     table, other = _with_keys(table, other, label, cohort)
-    if other[_KEY].duplicated().any() and not table[_KEY].duplicated().any():
-        result = _add_columns(other, table, [_KEY], label, rest=True)
+    by_others = other[_KEY].duplicated().any() and not table[_KEY].duplicated().any()
+    keys = [_KEY] if by_others else [_KEY, *_shared_visit(table, other, cohort)]
+    used = label if by_others else "the first table"
+    contradictions = _contradictions(table, other, keys, label, used, cohort)
+    if by_others:
+        result = _add_columns(other, table, keys, label, rest=True)
     else:
-        result = _add_columns(table, other, [_KEY, *_shared_visit(table, other, cohort)], label)
-    return result.drop(columns=_KEY)
+        result = _add_columns(table, other, keys, label)
+    return result.drop(columns=_KEY), contradictions
 
 
 def id_column(table: pd.DataFrame, label: str, names: Sequence[str]) -> str:
@@ -57,17 +67,29 @@ def _with_keys(
         shared or id_column(table, "the first table", own),
         shared or id_column(other, label, names),
     )
-    keys = [
-        frame[find(frame.columns, column)].map(lambda text: normalise(text, GENERIC[0]))
-        for frame, column in zip((table, other), columns, strict=True)
-    ]
-    if not set(keys[0]) & set(keys[1]):
+    cells = [frame[find(frame.columns, name)] for frame, name in zip((table, other), columns, strict=True)]
+    rules = next((rules for rules in GENERIC if _is_shared(cells, rules)), None)
+    if rules is None:
+        keys = [[normalise(text, GENERIC[0]) for text in own.iloc[:3]] for own in cells]
         raise UsageError(
-            f"{label} and the first table of labels share no id: {columns[1]} holds "
-            f"{keys[1].iloc[:3].tolist()}, {columns[0]} holds {keys[0].iloc[:3].tolist()}; "
-            "leave one out, or join them by hand"
+            f"{label} and the first table of labels share no id: {columns[1]} holds {keys[1]}, "
+            f"{columns[0]} holds {keys[0]}; leave one out, or join them by hand"
         )
-    return table.assign(**{_KEY: keys[0]}), other.assign(**{_KEY: keys[1]})
+    keyed = [
+        # Rows without an id are nobody's: each gets a key of its own.
+        [normalise(text, rules) or f"\0{side}{i}" for i, text in enumerate(own)]
+        for side, own in enumerate(cells)
+    ]
+    return table.assign(**{_KEY: keyed[0]}), other.assign(**{_KEY: keyed[1]})
+
+
+def _is_shared(cells: Sequence[pd.Series], rules: tuple[str, ...]) -> bool:
+    """Whether the tables share an id under these rules, and no two ids of one table become the same."""
+    keys = [{normalise(text, rules): written(text) for text in own} for own in cells]
+    is_clear = all(
+        len({written(text) for text in own}) == len(one) for own, one in zip(cells, keys, strict=True)
+    )
+    return bool((keys[0].keys() & keys[1].keys()) - {""}) and (is_clear or rules == GENERIC[0])
 
 
 def _shared_visit(table: pd.DataFrame, other: pd.DataFrame, cohort: Cohort) -> list[str]:
@@ -75,6 +97,25 @@ def _shared_visit(table: pd.DataFrame, other: pd.DataFrame, cohort: Cohort) -> l
         return []
     names = (*cohort.visit, *cohort.session, cohort.day, cohort.date)
     return [name for name in names if name in table.columns and name in other.columns][:1]
+
+
+def _contradictions(
+    table: pd.DataFrame, other: pd.DataFrame, keys: list[str], label: str, used: str, cohort: Cohort
+) -> tuple[str, ...]:
+    ids = {item.column for item in (*cohort.ids, *ANY_TABLE.ids)}
+    common = [
+        name for name in other.columns if name in table.columns and name not in ids and name not in keys
+    ]
+    both = table[[*keys, *common]].merge(other[[*keys, *common]], on=keys, suffixes=("", "\0"))
+    warnings = []
+    for column in common:
+        pairs = zip(both[column], both[f"{column}\0"], strict=True)
+        n = sum(code(a) != code(b) and not is_missing(a) and not is_missing(b) for a, b in pairs)
+        if n:
+            warnings.append(
+                f"{label} and the first table disagree about {column} in {n} rows: the values of {used} count"
+            )
+    return tuple(warnings)
 
 
 def _add_columns(
@@ -86,7 +127,7 @@ def _add_columns(
     added = other[[*keys, *new]].drop_duplicates()
     if added[keys].duplicated().any():
         raise UsageError(
-            f"{label} has several rows a subject, and no column of visits that tells which of the "
+            f"{label} has several rows per subject, and no column of visits that says which of the "
             "first table's rows each belongs to: leave it out, or join the tables by hand"
         )
     merged = table.merge(added, on=keys, how="left")

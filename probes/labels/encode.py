@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prima_features.errors import UsageError
+from prima_features.probes.labels.ages import age
 from prima_features.probes.labels.cells import (
+    MISSING,
     Label,
     LabelColumn,
     Labels,
@@ -15,11 +18,11 @@ from prima_features.probes.labels.cells import (
     by_values,
     by_words,
 )
-from prima_features.probes.labels.cohorts import Cohort
+from prima_features.probes.labels.cohorts import Cohort, Target
 from prima_features.probes.labels.columns import find, first
 from prima_features.probes.labels.records import LabelRequest
 from prima_features.probes.labels.targets import LabelTask, label_task
-from prima_features.probes.labels.values import is_missing, number
+from prima_features.probes.labels.values import is_missing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,13 +35,42 @@ def encode(table: pd.DataFrame, request: LabelRequest, cohort: Cohort) -> Labels
         UsageError: neither the cohort nor the user says where the label is, or what its values mean.
     """
     task = label_task(request.task)
-    name, classes = _column(table, task, request.target_column, cohort)
-    if not name and not request.positive:
+    target = _target(table, task, request.target_column, cohort)
+    if target is None and request.positive:
+        raise UsageError("--positive names values of the label, so it needs the label's --target-column")
+    if target is None:
         constant = constant_label(request, cohort)
         return Labels((Label(constant),) * len(table), asked_classes(request))
-    if not name:
-        raise UsageError("--positive names values of the label, so it needs the label's --target-column")
-    column = LabelColumn(name, list(table[name]), cohort.missing)
+    column = LabelColumn.read(target.column, list(table[target.column]), cohort.missing)
+    found = _encoded(column, target.classes, task, request)
+    if target.blank and not request.positive:
+        found = _with_blanks(found, target, table, cohort, task.class_of(target.blank, found.classes))
+    return replace(found, warnings=(*column.warnings, *found.warnings))
+
+
+def _with_blanks(found: Labels, target: Target, table: pd.DataFrame, cohort: Cohort, name: str) -> Labels:
+    """The labels with the class that the cohort gives young subjects without a value."""
+    column = first(table.columns, cohort.age)
+    if not column or not name:
+        return found
+    years = [None if is_missing(cell, cohort.missing) else age(cell) for cell in table[column]]
+    is_blank = [
+        label.reason == MISSING and value is not None and value < target.blank_under
+        for label, value in zip(found.rows, years, strict=True)
+    ]
+    if not any(is_blank):
+        return found
+    rows = tuple(Label(name) if blank else label for label, blank in zip(found.rows, is_blank, strict=True))
+    told = (
+        f"{sum(is_blank)} rows of subjects under {target.blank_under:g} without a {target.column} are taken as {name} "
+        f"({target.blank_source or 'as the cohort file says'}); --blank-labels missing leaves them out"
+    )
+    return replace(found, rows=rows, warnings=(*found.warnings, told))
+
+
+def _encoded(
+    column: LabelColumn, classes: Mapping[str, str], task: LabelTask, request: LabelRequest
+) -> Labels:
     if request.positive:
         return by_positive(column, request.positive, task)
     if not task.classes:
@@ -57,7 +89,7 @@ def require_ages(table: pd.DataFrame, cohort: Cohort) -> None:
     names = tuple(filter(None, (*cohort.age, cohort.birth)))
     column = first(table.columns, cohort.age)
     said = [cell for cell in table[column] if not is_missing(cell, cohort.missing)] if column else []
-    if said and all(number(cell) is None for cell in said):
+    if said and all(age(cell) is None for cell in said):
         raise UsageError(f"{column} holds no ages but such as {said[0]!r}: name the column with --age-column")
     if not first(table.columns, names):
         expected = " or ".join(names) or "ages"
@@ -67,13 +99,17 @@ def require_ages(table: pd.DataFrame, cohort: Cohort) -> None:
         )
 
 
-def controls(table: pd.DataFrame, cohort: Cohort) -> tuple[Label, ...]:
-    """Whether each row is a control or a patient, where the cohort says so."""
+def controls(table: pd.DataFrame, cohort: Cohort) -> Labels:
+    """Whether each row is a control or a patient, if the cohort says so."""
     task = label_task("health")
-    name, classes = _column(table, task, "", cohort)
-    if not name:
-        return (Label(cohort.constant.get("health")),) * len(table)
-    return by_mapping(LabelColumn(name, list(table[name]), cohort.missing), classes, task, task.classes).rows
+    target = _target(table, task, "", cohort)
+    if target is None:
+        return Labels((Label(cohort.constant.get("health")),) * len(table))
+    column = LabelColumn.read(target.column, list(table[target.column]), cohort.missing)
+    found = by_mapping(column, target.classes, task, task.classes)
+    if target.blank:
+        found = _with_blanks(found, target, table, cohort, target.blank)
+    return replace(found, warnings=(*column.warnings, *found.warnings))
 
 
 def constant_label(request: LabelRequest, cohort: Cohort) -> str:
@@ -109,17 +145,16 @@ def asked_classes(request: LabelRequest) -> tuple[str, ...]:
     return request.classes or task.classes
 
 
-def _column(
-    table: pd.DataFrame, task: LabelTask, named: str, cohort: Cohort
-) -> tuple[str, Mapping[str, str]]:
-    """The column of the label and what its values mean; none where the cohort does not have one."""
+def _target(table: pd.DataFrame, task: LabelTask, named: str, cohort: Cohort) -> Target | None:
+    """The column of the label, as the table writes it, and what its values mean; None if the cohort has none."""
     targets = cohort.targets.get(task.name, ())
     if named:
-        known = (target.classes for target in targets if target.column == named)
-        return find(table.columns, named), next(known, {})
+        column = find(table.columns, named)
+        known = (target for target in targets if find([column], target.column))
+        return replace(next(known, Target("", {})), column=column)
     for target in targets:
         if column := find(table.columns, target.column):
-            return column, target.classes
+            return replace(target, column=column)
     if targets and task.name not in cohort.constant and task.name != "health":
         expected = " or ".join(target.column for target in targets)
         raise UsageError(
@@ -127,4 +162,4 @@ def _column(
             f"{', '.join(table.columns[:12])}; give the table that has it, "
             "or name another with --target-column"
         )
-    return "", {}
+    return None

@@ -28,23 +28,41 @@ def is_excel(content: bytes) -> bool:
     return content.startswith((_XLSX, _XLS))
 
 
-def excel_rows(path: Path, content: bytes) -> list[list[str]]:
-    """The first sheet's rows as text; rows without any are left out.
+def excel_rows(path: Path, content: bytes, sheet: str = "") -> tuple[list[list[str]], tuple[str, ...]]:
+    """A sheet's rows as text without empty ones, and warnings in a sentence each.
+
+    Args:
+        path: for messages.
+        content: the file's bytes.
+        sheet: the sheet's name; default is the first.
 
     Raises:
-        UsageError: the reader is not installed, the file is damaged, or the sheet is empty.
+        UsageError: the reader is not installed, the file is damaged, there is no such sheet, or it is empty.
     """
     new = content.startswith(_XLSX)
     reader = _reader("openpyxl" if new else "xlrd", path)
     own_errors = () if new else (reader.XLRDError, import_module("xlrd.compdoc").CompDocError)
     try:
-        rows = [[_text(cell) for cell in row] for row in (_new if new else _old)(reader, content)]
+        sheets = dict((_new if new else _old)(reader, content))
+        name = sheet or next(iter(sheets), "")
+        rows = [[_text(cell) for cell in row] for row in sheets.get(name, ())]
+        others = [other for other, cells in sheets.items() if other != name and any(map(any, cells))]
     except (*_DAMAGE, *own_errors) as error:
         raise UsageError(f"{path} is a damaged Excel file ({error}): save the table as CSV") from error
+    if name not in sheets:
+        raise UsageError(f"{path} has no sheet {sheet!r}: it has {', '.join(sheets)}")
     rows = [row for row in rows if any(row)]
     if not rows:
-        raise UsageError(f"the first sheet of {path} is empty: expected a table with a header")
-    return rows
+        raise UsageError(
+            f"the {'sheet ' + sheet if sheet else 'first sheet'} of {path} is empty: expected a table with a header"
+        )
+    if sheet or not others:
+        return rows, ()
+    told = (
+        f"{path.name} has several sheets: {name} was read, and {', '.join(others)} not "
+        f"(name another as {path.name}#{others[0]})"
+    )
+    return rows, (told,)
 
 
 def _reader(name: str, path: Path) -> Any:
@@ -57,16 +75,19 @@ def _reader(name: str, path: Path) -> Any:
         ) from error
 
 
-def _new(openpyxl: Any, content: bytes) -> Iterator[tuple[Any, ...]]:
+def _new(openpyxl: Any, content: bytes) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-    yield from book.worksheets[0].iter_rows(values_only=True)
+    for sheet in book.worksheets:
+        yield sheet.title, list(sheet.iter_rows(values_only=True))
 
 
-def _old(xlrd: Any, content: bytes) -> Iterator[list[Any]]:
+def _old(xlrd: Any, content: bytes) -> Iterator[tuple[str, list[list[Any]]]]:
     book = xlrd.open_workbook(file_contents=content, logfile=io.StringIO())
-    sheet = book.sheet_by_index(0)
-    for row in range(sheet.nrows):
-        yield [_old_cell(xlrd, book, cell) for cell in sheet.row(row)]
+    for sheet in book.sheets():
+        yield (
+            sheet.name,
+            [[_old_cell(xlrd, book, cell) for cell in sheet.row(row)] for row in range(sheet.nrows)],
+        )
 
 
 def _old_cell(xlrd: Any, book: Any, cell: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prima_features.probes.labels.cohorts import Cohort
-from prima_features.probes.labels.groups import groups
+from prima_features.probes.labels.groups import groups, persons
 from prima_features.probes.labels.ids import pattern
 from prima_features.probes.labels.records import LabelRequest
 from prima_features.probes.labels.rows import LabelRow
@@ -22,6 +22,7 @@ COLUMNS = (
     "field_strength", "split", "control", "icv",
 )  # fmt: skip
 NO_STUDY = "no study has the label's id"
+NO_ID = "the row has no id"
 OTHER_ROW = "no scan is nearest to this visit"
 
 
@@ -32,27 +33,24 @@ def matched_frame(
     import pandas as pd
 
     matched = [(scan, choice, choice.row) for scan, choice in zip(scans, choices, strict=True) if choice.row]
-    names = groups([scan for scan, _, _ in matched], [row for _, _, row in matched], cohort)
+    found, rows = [scan for scan, _, _ in matched], [row for _, _, row in matched]
+    names = zip(persons(found, rows, cohort), groups(found, rows, cohort), strict=True)
     records = [
-        _record(scan, row, choice.days, name, request, cohort)
-        for (scan, choice, row), name in zip(matched, names, strict=True)
+        _record(scan, row, choice.days, request, cohort) | {"subject": subject, "group": group}
+        for (scan, choice, row), (subject, group) in zip(matched, names, strict=True)
     ]
     return pd.DataFrame(records, columns=list(COLUMNS))
 
 
-def _record(
-    scan: Scan, row: LabelRow, days: float, group: str, request: LabelRequest, cohort: Cohort
-) -> dict[str, Any]:
+def _record(scan: Scan, row: LabelRow, days: float, request: LabelRequest, cohort: Cohort) -> dict[str, Any]:
     person = row.person
     # The age in the table was true on the day of the label; the scan's is what the picture shows.
     age = person.age + days / DAYS_PER_YEAR
     return {
         "row": scan.row,
         "study": scan.id,
-        "subject": scan.subject,
         "session": scan.session,
         "target": age if request.task == "brain-age" else row.label.value,
-        "group": group,
         "site": person.site or _site_in_names(scan, cohort),
         "sex": person.sex,
         "age": age,
@@ -82,17 +80,21 @@ def unmatched_studies(scans: Sequence[Scan], choices: Sequence[Choice]) -> pd.Da
 def unmatched_labels(
     rows: Sequence[LabelRow], choices: Sequence[Choice], near: Collection[int]
 ) -> pd.DataFrame:
-    """Label rows that no study took: id, reason, detail. `near` are the rows whose id a study has."""
+    """Label rows that no study took: id, row (from 1), reason, detail. `near` are the rows whose id a study has."""
     import pandas as pd
 
     used = {row.number for choice in choices if choice.row is not None for row in choice.used}
-    lost = [(next(filter(None, row.ids), ""), *_why(row, near)) for row in rows if row.number not in used]
-    return pd.DataFrame(lost, columns=["id", "reason", "detail"])
+    lost = [
+        (next(filter(None, row.ids), ""), row.number + 1, *_why(row, near))
+        for row in rows
+        if row.number not in used
+    ]
+    return pd.DataFrame(lost, columns=["id", "row", "reason", "detail"])
 
 
 def _why(row: LabelRow, near: Collection[int]) -> tuple[str, str]:
     if row.number not in near:
-        return NO_STUDY, ""
+        return (NO_STUDY if any(row.ids) else NO_ID), ""
     if row.label.value is None:
         return row.label.reason, row.label.detail
     return OTHER_ROW, f"session {row.session}" if row.session else ""

@@ -1,20 +1,23 @@
 """Bringing ids to one form. A rule is a small text-to-text function named in a cohort's preset.
 
-`bare`            lower case without `sub-` and punctuation: `sub-IXI_002` becomes `ixi002`
+`bare`            lower case without `sub-`, punctuation and spaces: `sub-IXI_002` becomes `ixi002`
 `unpad`           numbers without leading zeros: `ixi002` becomes `ixi2`
 `match:REGEX`     the groups of the first match, ignoring case, joined by `-`; no match gives no id
 `number:FORMAT`   the first number in the text, printed in a form such as `IXI%03d`; no number gives no id
 
-Rules are applied in order, to the ids of both sides; ids are the same where the results are.
+Rules are applied in order, to the ids of both sides; ids are the same if the results are. All rules read an id in
+one Unicode form, so accents that a file system wrote as separate characters (NFD) make no difference.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 from prima_features.errors import UsageError
+from prima_features.probes.labels.values import tidy
 
 Rule = Callable[[str], str]
 
@@ -23,7 +26,8 @@ GENERIC: tuple[tuple[str, ...], ...] = (("bare",), ("bare", "unpad"))
 
 
 def normalise(text: str, rules: Iterable[str]) -> str:
-    """The id after all rules; empty where it is none of the ids that the rules are for."""
+    """The id after all rules; empty if it is none of the ids that the rules are for."""
+    text = unicodedata.normalize("NFKC", tidy(text))
     for name in rules:
         text = rule(name)(text)
     return text
@@ -66,14 +70,21 @@ def pattern(regex: str) -> re.Pattern[str]:
 
 def bare_session(text: str) -> str:
     """A session's label without `ses-`, case and leading zeros, so that `ses-01` and `1` are the same."""
-    return _unpad(_bare(re.sub(r"^ses-", "", text.strip(), flags=re.IGNORECASE)))
+    return _unpad(_bare(re.sub(r"^ses-", "", tidy(text), flags=re.IGNORECASE)))
 
 
-def _bare(text: str) -> str:
-    text = re.sub(r"^sub-", "", text.strip(), flags=re.IGNORECASE)
+@lru_cache(maxsize=65536)
+def written(text: str) -> str:
+    """An id as it is written, without `sub-` and upper case: ids that differ here may be two subjects."""
+    text = unicodedata.normalize("NFKC", tidy(text)).casefold()
+    text = unicodedata.normalize("NFC", re.sub(r"^sub-", "", text).strip())
     # A number that passed through a spreadsheet comes back as `12.0`.
-    text = re.sub(r"^(\d+)\.0$", r"\1", text)
-    return re.sub(r"[\W_]+", "", text).casefold()
+    return re.sub(r"^(\d+)\.0+$", r"\1", text)
+
+
+@lru_cache(maxsize=65536)
+def _bare(text: str) -> str:
+    return "".join(letter for letter in written(text) if unicodedata.category(letter)[0] in "LMN")
 
 
 def _unpad(text: str) -> str:

@@ -13,9 +13,16 @@ from prima_features.probes.labels.columns import effective
 from prima_features.probes.labels.encode import asked_classes, constant_label, controls, encode, require_ages
 from prima_features.probes.labels.explain import refuse_disagreement, refuse_empty
 from prima_features.probes.labels.frames import matched_frame, unmatched_labels, unmatched_studies
-from prima_features.probes.labels.matching import match
+from prima_features.probes.labels.matching import Match, match
 from prima_features.probes.labels.records import Joined, LabelRequest
-from prima_features.probes.labels.remarks import about_visits, remarks
+from prima_features.probes.labels.remarks import (
+    about_choices,
+    about_rows,
+    about_studies,
+    about_visits,
+    is_one_file,
+    remarks,
+)
 from prima_features.probes.labels.rows import LabelRow, Person, read_rows, with_age_as_target
 from prima_features.probes.labels.scan_dates import scan_dates
 from prima_features.probes.labels.scans import Scan, scans
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NO_ID = "no label has the study's id"
+AMBIGUOUS = "the study's id fits several subjects"
 
 
 def join(embeddings: Embeddings, request: LabelRequest) -> Joined:
@@ -45,41 +53,53 @@ def join(embeddings: Embeddings, request: LabelRequest) -> Joined:
     found = _scans(embeddings, request, cohort)
     if not request.labels:
         return _all_alike(found, request, cohort)
-    table = gather(request, cohort)
+    table, told = gather(request, cohort)
     rows, classes, warnings = _read(table, request, cohort)
-    matches = match(found, rows, cohort)
-    choices = [_choose(scan, own, request) for scan, own in zip(found, matches, strict=True)]
+    matches, more = match(found, rows, cohort)
+    choices = _choose_all(found, matches, rows, request)
     if cohort.duplicates == "refuse":
         refuse_disagreement(found, choices)
     refuse_empty(found, rows, choices, cohort, table)
-    near = {row.number for own in matches for row in own}
+    near = {row.number for own in matches for row in own.rows}
     lost = unmatched_labels(rows, choices, near)
-    return _joined(found, choices, classes, lost, warnings, request, cohort)
+    return _joined(found, choices, classes, lost, (*told, *warnings, *more), request, cohort)
 
 
 def describe(embeddings: Embeddings, request: LabelRequest) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """What tables say of each study beside a label: age, sex, site and the rest of `Joined.frame`.
 
     Returns:
-        a row for each study of the file, also for those that no table tells of; and warnings, a sentence each.
+        one row per study of the file, also for those that no table has; and warnings, a sentence each.
 
     Raises:
-        UsageError: a table or column is not there, or none tells of any study.
+        UsageError: a table or column is not there, or no table has any of the studies.
     """
     cohort = effective(request)
     found = _scans(embeddings, request, cohort)
     choices = [Choice(None)] * len(found)
     warnings: tuple[str, ...] = ()
     if request.labels:
-        table = gather(request, cohort)
+        table, told = gather(request, cohort)
         there = [Label("there")] * len(table)
-        rows, warnings = read_rows(table, cohort, there, controls(table, cohort))
-        matches = match(found, rows, cohort)
-        choices = [_choose(scan, own, request) for scan, own in zip(found, matches, strict=True)]
+        healthy = controls(table, cohort)
+        rows, warnings = read_rows(table, cohort, there, healthy.rows)
+        matches, more = match(found, rows, cohort)
+        choices = _choose_all(found, matches, rows, request)
         refuse_empty(found, rows, choices, cohort, table)
+        lost = unmatched_labels(rows, choices, {row.number for own in matches for row in own.rows})
+        without = about_studies(choices, "have no row in the tables")
+        warnings = (
+            *told,
+            *warnings,
+            *more,
+            *about_choices(choices),
+            *without,
+            *about_rows(lost, numbered=is_one_file(request)),
+        )
     unknown = Choice(LabelRow(-1, (), "", Time(), Label(None), Person()))
     choices = [choice if choice.row else unknown for choice in choices]
-    return matched_frame(found, choices, request, cohort).drop(columns="target"), warnings
+    frame = matched_frame(found, choices, request, cohort).drop(columns="target")
+    return frame.assign(subject=[scan.subject for scan in found]), warnings
 
 
 def _scans(embeddings: Embeddings, request: LabelRequest, cohort: Cohort) -> tuple[Scan, ...]:
@@ -97,20 +117,26 @@ def _read(
     visitless = about_visits(cohort, table)
     if request.task == "brain-age":
         require_ages(table, cohort)
-        rows, warnings = read_rows(table, cohort, [Label(None)] * len(table), healthy)
-        return with_age_as_target(rows), (), (*visitless, *warnings)
+        rows, warnings = read_rows(table, cohort, [Label(None)] * len(table), healthy.rows)
+        return with_age_as_target(rows), (), (*healthy.warnings, *visitless, *warnings)
     labels = encode(table, request, cohort)
-    rows, warnings = read_rows(table, cohort, labels.rows, healthy)
+    rows, warnings = read_rows(table, cohort, labels.rows, healthy.rows)
     return rows, labels.classes, (*labels.warnings, *visitless, *warnings)
 
 
-def _choose(scan: Scan, rows: Sequence[LabelRow], request: LabelRequest) -> Choice:
-    if not rows:
-        return Choice(None, NO_ID)
-    usable = [row for row in rows if row.label.value is not None]
-    if not usable:
-        return Choice(None, rows[0].label.reason, rows[0].label.detail)
-    return choose(usable, scan, request.max_days)
+def _choose_all(
+    found: Sequence[Scan], matches: Sequence[Match], rows: Sequence[LabelRow], request: LabelRequest
+) -> list[Choice]:
+    has_times = any(row.time.is_known for row in rows)
+
+    def of(scan: Scan, own: Match) -> Choice:
+        if own.rivals:
+            return Choice(None, AMBIGUOUS, f"{' or '.join(own.rivals[:5])}")
+        return (
+            choose(own.rows, scan, request.max_days, has_times=has_times) if own.rows else Choice(None, NO_ID)
+        )
+
+    return [of(scan, own) for scan, own in zip(found, matches, strict=True)]
 
 
 def _all_alike(found: Sequence[Scan], request: LabelRequest, cohort: Cohort) -> Joined:
@@ -138,7 +164,7 @@ def _joined(
         classes=classes,
         unmatched_studies=unmatched_studies(found, choices),
         unmatched_labels=lost,
-        warnings=(*warnings, *remarks(frame, choices, classes, cohort)),
+        warnings=(*warnings, *remarks(frame, choices, lost, classes, cohort, request)),
         cohort=cohort.name,
         task=request.task,
         request=request,

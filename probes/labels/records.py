@@ -45,6 +45,10 @@ class LabelRequest:
     """Values that make the positive class; every other value that is not missing makes the negative one."""
     classes: tuple[str, ...] = ()
     """Classes to tell apart, the positive one last; default are the task's. Cases of others are left out."""
+    missing_values: tuple[str, ...] = ()
+    """Codes of a missing value in any column but that of ids, beyond the usual ones (see `values.MISSING`)."""
+    blank_labels: Literal["preset", "missing"] = "preset"
+    """What a blank label means: what the preset says (of OASIS-1, that young adults are nondemented), or nothing."""
     kind: Literal["auto", "number", "class"] = "auto"
     """Of a custom target: `auto` takes a column of more than 10 different numbers as a number."""
     scan_dates: Path | None = None
@@ -58,8 +62,8 @@ class Joined:
     """Studies with their labels."""
 
     frame: pd.DataFrame
-    """A row a matched study: `row` (of `Embeddings.studies`), `study`, `subject`, `session`, `target` (a
-    number, or a name in `classes`), `group`, `site`, `sex` (`F`, `M` or empty), `age` (years at the scan),
+    """One row per matched study: `row` (of `Embeddings.studies`), `study`, `subject` (the same for all studies of a
+    person), `session`, `target` (a number, or a name in `classes`), `group`, `site`, `sex` (`F`, `M` or empty), `age` (years at the scan),
     `scanner`, `field_strength`, `split`, `control` (1 control, 0 patient), `icv` (as in the table). Absent
     texts are empty, absent numbers NaN."""
     classes: tuple[str, ...]
@@ -67,7 +71,7 @@ class Joined:
     unmatched_studies: pd.DataFrame
     """Studies without a label: `study`, `reason` (few different ones, to count), `detail`."""
     unmatched_labels: pd.DataFrame
-    """Labels that no study took: `id`, `reason`, `detail`."""
+    """Label rows that no study took: `id`, `row` (from 1, below the header), `reason`, `detail`."""
     warnings: tuple[str, ...] = ()
     """A sentence each."""
     cohort: str = ""

@@ -1,42 +1,86 @@
-"""What a join has to say beside its table: what was decided, and what a reader of results should know."""
+"""Warnings about a join: what was decided, what was left out, and what a reader of the results should know."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.columns import find
-from prima_features.probes.labels.visits import DISAGREE, TOO_FAR, Choice
+from prima_features.probes.labels.frames import NO_ID as NO_ROW_ID
+from prima_features.probes.labels.frames import NO_STUDY
+from prima_features.probes.labels.records import LabelRequest
+from prima_features.probes.labels.visits import NO_TIME, TOO_FAR, Choice
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_EXAMPLES = 8
 
 
 def remarks(
     frame: pd.DataFrame,
     choices: Sequence[Choice],
+    lost: pd.DataFrame,
     classes: Sequence[str],
     cohort: Cohort,
+    request: LabelRequest,
 ) -> tuple[str, ...]:
-    """Warnings about a join, a sentence each."""
+    """Warnings about a join, a sentence each; `lost` are the label rows that no study took."""
     return (
-        *_about_choices(choices),
+        *about_choices(choices),
+        *about_studies(choices, "are left out"),
+        *about_rows(lost, numbered=is_one_file(request)),
         *_about_classes(frame, classes, cohort),
         *(f"the preset {cohort.name} is unverified in {part}" for part in cohort.unverified),
     )
 
 
-def _about_choices(choices: Sequence[Choice]) -> Iterator[str]:
-    ties = sum(choice.tie for choice in choices)
-    if ties:
-        yield f"{ties} scans lie midway between two visits with different labels: the earlier one's was taken"
-    torn = sum(choice.reason == DISAGREE for choice in choices)
-    if torn:
-        yield f"{torn} studies are left out because the rows of their id disagree about the label"
-    far = sum(choice.reason == TOO_FAR for choice in choices)
-    if far:
-        yield f"{far} studies are left out because no label lies near enough in time (--max-days)"
+def is_one_file(request: LabelRequest) -> bool:
+    """Whether the labels are a single table, whose rows have numbers."""
+    return len(request.labels) == 1 and request.labels[0].is_file()
+
+
+def about_choices(choices: Sequence[Choice]) -> Iterator[str]:
+    """Sentences on scans that got a row, but not without doubt."""
+    doubts = (
+        ("tie", "scans are midway between two visits with different labels: the earlier one's was taken"),
+        ("passed", "scans take the label of another visit than the nearest, which has none"),
+        (
+            "undated",
+            "scans are of subjects with further label rows without a date, which were not considered",
+        ),
+        ("far", "scans take the label of their session, whose date is further away than --max-days"),
+    )
+    for name, sentence in doubts:
+        if n := sum(getattr(choice, name) for choice in choices):
+            yield f"{n} {sentence}"
+    for name, n in Counter(name for choice in choices for name in choice.contradictions).items():
+        yield f"{n} studies have label rows that disagree about {name.replace('_', ' ')}, which is left empty there"
+
+
+def about_studies(choices: Sequence[Choice], what: str) -> Iterator[str]:
+    """A sentence for each reason why studies have no row."""
+    reasons = Counter(choice.reason for choice in choices if choice.row is None)
+    for reason, n in reasons.most_common():
+        hint = {TOO_FAR: " (--max-days)", NO_TIME: " (--scan-dates)"}.get(reason, "")
+        yield f"{n} of {len(choices)} studies {what}: {reason}{hint}"
+
+
+def about_rows(lost: pd.DataFrame, *, numbered: bool) -> Iterator[str]:
+    """A sentence on the label rows that fit no study; with their numbers if those are of one file's rows.
+
+    They are not named: an id can be that of a patient.
+    """
+    for reason in (NO_STUDY, NO_ROW_ID):
+        own = lost[lost["reason"] == reason]
+        if len(own):
+            lines = ", ".join(map(str, own["row"].head(_EXAMPLES))) + (
+                ", ..." if len(own) > _EXAMPLES else ""
+            )
+            which = f" (rows {lines} below the header)" if numbered else ""
+            yield f"{len(own)} rows of the labels match no study{which}: {reason}"
 
 
 def about_visits(cohort: Cohort, table: pd.DataFrame) -> Iterator[str]:

@@ -12,6 +12,7 @@ from prima_features.probes.labels.ages import ages
 from prima_features.probes.labels.cells import MISSING, Label
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.columns import find, first
+from prima_features.probes.labels.subjects import subject_cells
 from prima_features.probes.labels.times import Time, label_times
 from prima_features.probes.labels.values import is_missing, number, sex
 
@@ -48,19 +49,24 @@ class LabelRow:
     time: Time
     label: Label
     person: Person
+    subject: str = ""
+    """What a further column says of whose scan the row is, if ids are of scans (see `groups`)."""
 
 
 def read_rows(
     table: pd.DataFrame, cohort: Cohort, labels: Sequence[Label], controls: Sequence[Label]
 ) -> tuple[tuple[LabelRow, ...], tuple[str, ...]]:
     """The table's rows with their encoded labels, and warnings in a sentence each."""
-    times = label_times(table, cohort)
+    times, undated = label_times(table, cohort)
     years, warnings = ages(table, cohort, times)
     people, more = _people(table, cohort, years, controls)
-    ids = zip(*(_cells(table, item.column) for item in cohort.ids), strict=True)
-    sessions = _cells(table, first(table.columns, cohort.session))
-    rows = tuple(map(LabelRow, count(), ids, sessions, times, labels, people))
-    return rows, (*warnings, *more)
+    ids = list(zip(*(_cells(table, item.column) for item in cohort.ids), strict=True))
+    sessions = [
+        "" if is_missing(cell) else cell for cell in _cells(table, first(table.columns, cohort.session))
+    ]
+    subjects, shared = subject_cells(table, ids, cohort)
+    rows = tuple(map(LabelRow, count(), ids, sessions, times, labels, people, subjects))
+    return rows, (*undated, *warnings, *more, *shared)
 
 
 def _people(
@@ -97,17 +103,21 @@ def with_age_as_target(rows: Iterable[LabelRow]) -> tuple[LabelRow, ...]:
 
 def agreed(rows: Sequence[LabelRow]) -> LabelRow:
     """One row for several of a subject whose labels agree; what else they disagree about is left empty."""
-    common: dict[str, Any] = {
-        name: _common([getattr(row.person, name) for row in rows], blank)
-        for name, blank in vars(Person()).items()
-    }
+    common: dict[str, Any] = {}
+    for name, blank in vars(Person()).items():
+        known = _known(rows, name)
+        common[name] = known.pop() if len(known) == 1 else blank
     return replace(rows[0], person=Person(**common))
 
 
-def _common(values: Sequence[float | str], blank: float | str) -> float | str:
-    """The value that all agree on who have one, else the blank."""
-    known = {value for value in values if value == value and value != ""}
-    return known.pop() if len(known) == 1 else blank
+def contradictions(rows: Sequence[LabelRow]) -> tuple[str, ...]:
+    """Fields of `Person` that rows of one subject and visit disagree about."""
+    return tuple(name for name in vars(Person()) if len(_known(rows, name)) > 1) if len(rows) > 1 else ()
+
+
+def _known(rows: Sequence[LabelRow], name: str) -> set[float | str]:
+    values = (getattr(row.person, name) for row in rows)
+    return {value for value in values if value == value and value != ""}
 
 
 def _cells(table: pd.DataFrame, column: str) -> list[str]:

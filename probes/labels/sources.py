@@ -11,7 +11,7 @@ from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.columns import check_named, first, named
 from prima_features.probes.labels.combine import combine, id_column
 from prima_features.probes.labels.records import LabelRequest
-from prima_features.probes.labels.tables import read_table
+from prima_features.probes.labels.tables import WARNINGS, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,8 +20,8 @@ Wanted = list[tuple[str, ...]]
 """Groups of column names: of each, one column is enough."""
 
 
-def gather(request: LabelRequest, cohort: Cohort) -> pd.DataFrame:
-    """One table of text from all that is given.
+def gather(request: LabelRequest, cohort: Cohort) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """One table of text from all that is given, and warnings in a sentence each.
 
     The first table is the main one. The others add columns that it lacks, by id, and by visit or session
     where they have several rows a subject. A folder's tables are read until all needed columns are found.
@@ -30,11 +30,23 @@ def gather(request: LabelRequest, cohort: Cohort) -> pd.DataFrame:
         UsageError: a path is missing, a folder holds no table, or a column of ids or a named one is absent.
     """
     (main, table), *others = _tables(request, cohort)
+    warnings = list(table.attrs.get(WARNINGS, ()))
     id_column(table, main, [item.column for item in cohort.ids])
     for label, other in others:
-        table = combine(table, other, label, cohort)
+        table, told = combine(table, other, label, cohort)
+        warnings += [*other.attrs.get(WARNINGS, ()), *told]
+    for folder in (path for path in request.labels if path.is_dir()):
+        warnings += _about_versions(folder, cohort)
     check_named(table.columns, request)
-    return table
+    return table, tuple(warnings)
+
+
+def _about_versions(folder: Path, cohort: Cohort) -> Iterator[str]:
+    """A sentence if a folder has several files of the cohort's main table: versions may differ."""
+    found = sorted(folder.glob(cohort.files[0])) if cohort.files else []
+    if len(found) > 1:
+        others = ", ".join(path.name for path in found[1:])
+        yield f"{folder.name} has several main tables: {found[0].name} was read first, and {others} only adds to it"
 
 
 def _wanted(request: LabelRequest, cohort: Cohort) -> Wanted:
@@ -95,9 +107,12 @@ def subject_sessions(paths: Iterable[Path]) -> pd.DataFrame:
     """The `sub-X_sessions.tsv` of a BIDS dataset as one table, with the subject in `participant_id`."""
     import pandas as pd
 
-    tables = []
+    tables, warnings = [], []
     for path in paths:
         table = read_table(path)
+        warnings += table.attrs.pop(WARNINGS, ())
         table["participant_id"] = path.parent.name
         tables.append(table)
-    return pd.concat(tables, ignore_index=True).fillna("")
+    made = pd.concat(tables, ignore_index=True).fillna("")
+    made.attrs[WARNINGS] = tuple(warnings)
+    return made

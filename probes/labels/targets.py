@@ -34,7 +34,10 @@ def _words(classes: Mapping[str, str]) -> dict[str, str]:
     return {word: name for name, words in classes.items() for word in words.split("|")}
 
 
-_CONTROL = "control|controls|hc|healthy|healthy control|td|typically developing|normal|0"
+_CONTROL = (
+    "control|controls|ctrl|ctl|hc|healthy|healthy control|healthy controls|healthy volunteer|td|tdc|"
+    "typically developing|normal|0"
+)
 
 LABEL_TASKS: dict[str, LabelTask] = {
     task.name: task

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 DAYS_PER_MONTH = 30.4375
 DAYS_PER_YEAR = 365.25
 _SLASHED = ("%m/%d/%Y", "%d/%m/%Y")
+_CLEAR = ("%d.%m.%Y", "%Y/%m/%d", "%d-%b-%Y", "%d%b%Y")
+"""Formats with one reading only; those with names of months are those of SAS and SPSS."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,46 @@ class Time:
         return self != Time()
 
 
-def label_times(table: pd.DataFrame, cohort: Cohort) -> list[Time]:
-    """When each row's label was taken, by the cohort's columns of dates, days and visit codes."""
-    dates = _cells(table, find(table.columns, cohort.date))
+def label_times(table: pd.DataFrame, cohort: Cohort) -> tuple[list[Time], tuple[str, ...]]:
+    """When each row's label was taken, by the cohort's columns of dates, days and visit codes; and warnings.
+
+    Raises:
+        UsageError: no cell of the column of dates is understood, or its dates have two readings.
+    """
+    column = find(table.columns, cohort.date)
+    dates = _cells(table, column)
     formats = date_formats(dates, cohort.date_format)
     days = _cells(table, find(table.columns, cohort.day))
     visits = _cells(table, first(table.columns, cohort.visit))
+    warnings: tuple[str, ...] = ()
     if _are_days(dates):
         dates, days = [""] * len(table), dates
-    return [
-        Time(to_ordinal(cell, formats), number(day), visit_days(visit))
+    else:
+        warnings = _unread(column, dates, formats)
+    times = [
+        Time(
+            to_ordinal(cell, formats),
+            None if is_missing(day, cohort.missing) else number(day),
+            visit_days(visit),
+        )
         for cell, day, visit in zip(dates, days, visits, strict=True)
     ]
+    return times, warnings
+
+
+def _unread(column: str, cells: Sequence[str], formats: Sequence[str]) -> tuple[str, ...]:
+    said = [cell for cell in cells if not is_missing(cell)]
+    unread = [cell for cell in said if to_ordinal(cell, formats) is None]
+    if not unread:
+        return ()
+    if len(unread) == len(said):
+        raise UsageError(
+            f"{column} has no dates that are understood, but such as {unread[0]!r}: give --date-format, or write "
+            "them as in 2006-04-18"
+        )
+    return (
+        f"{len(unread)} cells of {column} are no dates (such as {unread[0]!r}), and their rows count as undated",
+    )
 
 
 def _cells(table: pd.DataFrame, column: str) -> list[str]:
@@ -81,17 +111,19 @@ def visit_days(text: str) -> float | None:
 
 
 def to_ordinal(text: str, formats: Sequence[str] = ()) -> float | None:
-    """A date in days, ISO 8601 or one of the formats; the time of day does not count. None if it is none."""
-    with suppress(ValueError):
-        return date.fromisoformat(re.split(r"[T ]", text.strip())[0]).toordinal()
+    """A date in days, in one of the formats or ISO 8601; the time of day does not count. None if it is none."""
+    text = text.strip()
     for form in formats:
-        with suppress(ValueError):
-            return datetime.strptime(text.strip(), form).toordinal()
+        for part in dict.fromkeys((text, re.split(r"[T ]", text)[0])):
+            with suppress(ValueError):
+                return datetime.strptime(part, form).toordinal()
+    with suppress(ValueError):
+        return date.fromisoformat(re.split(r"[T ]", text)[0]).toordinal()
     return None
 
 
 def date_formats(cells: Sequence[str], given: str = "") -> tuple[str, ...]:
-    """How the dates of a column are written where it is not ISO 8601: as given, else month or day first.
+    """How the dates of a column are written if not in ISO 8601: as given, else the month or the day first.
 
     Raises:
         UsageError: both would fit, with different results.
@@ -105,4 +137,4 @@ def date_formats(cells: Sequence[str], given: str = "") -> tuple[str, ...]:
             f"dates such as {slashed[0]} can have the month or the day first: "
             "say which with --date-format, %m/%d/%Y or %d/%m/%Y"
         )
-    return tuple(fitting[:1])
+    return (*fitting[:1], *_CLEAR)

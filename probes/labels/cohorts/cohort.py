@@ -30,6 +30,12 @@ class Target:
     column: str
     classes: Mapping[str, str]
     """Value, as `values.code` writes it, to the task's finest class; `*` for every other value."""
+    blank: str = ""
+    """Class of subjects without a value who are younger than `blank_under` at the scan; empty: no class."""
+    blank_under: float = 0.0
+    """Years."""
+    blank_source: str = ""
+    """Where the cohort says so."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class Cohort:
         for task in (*self.targets, *self.constant):
             label_task(task)
         for task, target in ((task, target) for task, columns in self.targets.items() for target in columns):
-            self._check_classes(task, target.classes.values())
+            self._check_classes(task, filter(None, (*target.classes.values(), target.blank)))
         for task, name_of_class in self.constant.items():
             self._check_classes(task, [name_of_class])
 

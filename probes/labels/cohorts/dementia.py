@@ -11,19 +11,57 @@ _CDR_NOTE = (
     "--target-column with --positive 0.5 --positive 1 --positive 2 counts very mild dementia as dementia"
 )
 
+_YOUNG = {
+    "blank_under": 60.0,
+    "blank_source": "Marcus et al. 2007, 10.1162/jocn.2007.19.9.1498: 316 of 416 subjects are nondemented, all those "
+    "under 60 among them, most of whom had no CDR",
+}
+
 OASIS1 = Cohort(
     name="oasis1",
     title="OASIS-1, cross-sectional",
     files=("oasis_cross-sectional*",),
     ids=(IdColumn("ID", (r"match:oas(?:is)?1_?(\d{4})[-_]?(mr2)?", "bare")),),
     person=(r"match:^(\d{4})",),
-    targets={"dementia": (Target("CDR", _CDR),), "health": (Target("CDR", _CDR_HEALTH),)},
+    targets={
+        "dementia": (Target("CDR", _CDR, blank="cn", **_YOUNG),),
+        "health": (Target("CDR", _CDR_HEALTH, blank="control", **_YOUNG),),
+    },
     age=("Age",),
     sex=("M/F",),
+    icv="eTIV",
     notes=(
         _CDR_NOTE,
-        "a blank CDR is unknown, not 0: most subjects under 60 have none",
+        "subjects under 60 without a CDR are nondemented (Marcus et al. 2007, 10.1162/jocn.2007.19.9.1498); a blank CDR "
+        "at 60 or older is unknown; --blank-labels missing leaves out both",
         "MR2 is a second scan of a subject within weeks: a row of its own, and the same person",
+    ),
+)
+
+OASIS2 = Cohort(
+    name="oasis2",
+    title="OASIS-2, longitudinal",
+    files=("oasis_longitudinal*",),
+    ids=(
+        IdColumn("MRI ID", (r"match:oas(?:is)?2_?(\d{4})[-_]?(?:ses[-_]?)?(?:mr)?[-_]?0*(\d{1,2})(?!\d)",)),
+    ),
+    person=(r"match:^(\d{4})",),
+    targets={
+        "dementia": (
+            Target("CDR", _CDR),
+            Target("Group", {"nondemented": "cn", "demented": "ad"}),
+        ),
+        "health": (Target("CDR", _CDR_HEALTH),),
+    },
+    age=("Age",),
+    sex=("M/F",),
+    icv="eTIV",
+    notes=(
+        _CDR_NOTE,
+        "each row is a scan (MRI ID) with the CDR and age of its visit: 373 scans of 150 persons, who stay on one side of "
+        "every split (Marcus et al. 2010, 10.1162/jocn.2009.21407)",
+        "--target-column Group takes the group of the person; Converted is in no class, since it changes between visits",
+        "Demented in Group includes CDR 0.5",
     ),
 )
 
@@ -117,4 +155,4 @@ AIBL = Cohort(
     unverified=("which of the tables hold EXAMDATE",),
 )
 
-COHORTS = (OASIS1, OASIS3, ADNI, AIBL)
+COHORTS = (OASIS1, OASIS2, OASIS3, ADNI, AIBL)

@@ -70,8 +70,11 @@ def _targets(value: dict[str, list[dict[str, Any]]]) -> dict[str, tuple[Target, 
     return {task: tuple(_target(**column) for column in columns) for task, columns in value.items()}
 
 
-def _target(column: str, classes: dict[str, str]) -> Target:
-    return Target(column, {code(value): name for value, name in classes.items()})
+def _target(
+    column: str, classes: dict[str, str], blank: str = "", blank_under: float = 0.0, blank_source: str = ""
+) -> Target:
+    given = {code(value): name for value, name in classes.items()}
+    return Target(column, given, blank, float(blank_under), blank_source)
 
 
 def _ids(value: list[dict[str, Any]]) -> tuple[IdColumn, ...]:
