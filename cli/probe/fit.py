@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.markup import escape
@@ -14,9 +14,6 @@ from prima_features.cli.arguments import split_values
 from prima_features.cli.console import out
 from prima_features.cli.probe.label_options import with_labels
 from prima_features.cli.probe.shown_command import shown_command
-
-if TYPE_CHECKING:
-    from prima_features.probes.runs import Sources
 
 _MODEL = "The probe"
 _EVALUATION = "How it is evaluated"
@@ -52,7 +49,8 @@ def fit(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Show which labels match and which not, and why; fit and write nothing."
+            "--dry-run",
+            help="Run all checks; show who trains, who is only predicted, and who is left out and why. Write nothing.",
         ),
     ] = False,
     overwrite: Annotated[
@@ -182,13 +180,10 @@ def fit(
     name = tasks.get(task, variant=variant or "").name
     request = replace(request, task=name, classes=split_values(classes), kind=kind)
     sources = runs.Sources(embeddings, request, "series" if series else level, series)
-    if dry_run:
-        _dry_run(sources)
-        return
-    if output is None:
+    if output is None and not dry_run:
         raise typer.BadParameter("name the folder to make, such as probe-dir", param_hint="--output")
 
-    from prima_features.cli.probe.show import print_evaluation, print_warnings, steps
+    from prima_features.cli.probe.show import print_evaluation, print_plan, print_warnings, steps
     from prima_features.probes.evaluation import Plan, Scheme
     from prima_features.probes.recipe import Recipe
 
@@ -211,20 +206,17 @@ def fit(
         site_check,
     )
     options = runs.FitOptions(recipe, plan, learning_curve, overwrite, shown_command(context.obj))
+    if output is None or dry_run:
+        with steps() as on_step:
+            planned = runs.rehearse(sources, output, options, on_step)
+        print_warnings(planned.warnings)
+        print_plan(planned)
+        return
     with steps() as on_step:
         result = runs.fit(sources, output, options, on_step)
     print_warnings(result.evaluation.warnings)
     print_evaluation(result.evaluation)
     out.print(f"Probe: {escape(str(output))}; report: {escape(str(output / 'report.html'))}")
-
-
-def _dry_run(sources: Sources) -> None:
-    from prima_features.cli.probe.show import print_join, print_warnings
-    from prima_features.probes.runs import read
-
-    data = read(sources)
-    print_warnings(data.warnings)
-    print_join(data.joined, data.join)
 
 
 def _named_value(text: str) -> tuple[str, Any]:

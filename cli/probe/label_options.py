@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -58,6 +58,20 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         "--control-values",
         "Values of --control-column that mean a control.",
         **_VALUES,
+    ),
+    "missing_values": _option(
+        list[str] | None,
+        None,
+        "--missing-values",
+        "Codes of missing values beyond the usual ones, such as 99; write a negative one as --missing-values=-1.",
+        **_VALUES,
+    ),
+    "blank_labels": _option(
+        Literal["preset", "missing"],
+        "preset",
+        "--blank-labels",
+        "What a blank label means: what the cohort's preset says (OASIS-1: subjects under 60 are nondemented), or "
+        "nothing.",
     ),
     "date_format": _option(
         str, "", "--date-format", "Of --date-column where it is not ISO 8601, such as %d/%m/%Y."
@@ -118,6 +132,7 @@ def with_labels(*left_out: str) -> Callable[[Callable[..., None]], Callable[...,
 def _request(said: dict[str, Any]) -> LabelRequest:
     from prima_features.probes.labels import LabelRequest
 
-    several = {name: split_values(said[name]) for name in ("positive", "control_values") if name in said}
+    lists = ("positive", "control_values", "missing_values")
+    several = {name: split_values(said[name]) for name in lists if name in said}
     # Not split at commas as the others are: a path may hold one.
     return LabelRequest(**said | several | {"labels": tuple(said["labels"] or ())})

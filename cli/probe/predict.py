@@ -21,6 +21,7 @@ from prima_features.cli.probe.label_options import with_labels
     "field_strength_column",
     "control_column",
     "control_values",
+    "blank_labels",
 )
 def predict(
     request: Any,
@@ -34,8 +35,9 @@ def predict(
 ) -> None:
     """Predict every study of an embeddings file with a saved probe.
 
-    Tables given with --labels tell ages (for the brain-age gap), sexes and sites (for harmonisation); no target
-    is read from them. Studies that are unlike the training set are marked in the column unlike_training.
+    Tables given with --labels add ages (for the brain-age gap), sexes and sites (for harmonisation); no target is
+    read from them, and rows that match no study are reported. Studies that are unlike the training set are marked
+    in the column unlike_training.
     """
     from prima_features.cli.probe.show import print_warnings
     from prima_features.probes import runs

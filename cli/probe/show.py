@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from prima_features.probes.evaluation import Evaluation
     from prima_features.probes.labels import Joined, JoinSummary
+    from prima_features.probes.runs import FitPlan
 
 _EXAMPLES = 3
 
@@ -62,8 +63,24 @@ def print_evaluation(evaluation: Evaluation) -> None:
         out.print(corrected if gap.method != "none" else "")
 
 
+def print_plan(plan: FitPlan) -> None:
+    """What `--dry-run` shows: who trains, who is only predicted, who is left out and why, and the labels by site."""
+    frame, trains = plan.data.frame, plan.trains
+    print_join(plan.data.joined, plan.data.join)
+    classes = plan.data.task.classes
+    shown = ", ".join(f"{name} {int((frame['target'][trains] == name).sum())}" for name in classes)
+    subjects = count(frame["subject"][trains].nunique(), "subject")
+    out.print(
+        f"[bold]{count(int(trains.sum()), 'study')} of {subjects} would train[/] and count in the metrics"
+        + (f": {escape(shown)}" if shown else "")
+    )
+    if (~trains).any():
+        out.print(f"{count(int((~trains).sum()), 'study')} would only be predicted: not of known controls")
+    out.print("All checks of the fit have passed; nothing was written.")
+
+
 def print_join(joined: Joined, summary: JoinSummary) -> None:
-    """What `--dry-run` shows: what matched, what not and why, and the labels by site."""
+    """What matched, what did not and why, and the labels by site."""
     matched = f"{summary.n_matched} of {count(summary.n_studies, 'study')} have a label"
     out.print(f"[bold]{matched}[/], of {summary.n_groups} subjects or families")
     _print_lost("study", summary.study_reasons, joined.unmatched_studies, "study")

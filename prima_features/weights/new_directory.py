@@ -21,7 +21,7 @@ def new_directory(output: Path, overwrite: bool = False) -> Iterator[Path]:
         OutputError: the disk is full or does not let itself be written to.
     """
     output = output.absolute()
-    _check(output, overwrite)
+    check_new_directory(output, overwrite)
     try:
         with tempfile.TemporaryDirectory(
             dir=output.parent, prefix=f".{output.name}.", suffix=".partial", ignore_cleanup_errors=True
@@ -40,7 +40,12 @@ def new_directory(output: Path, overwrite: bool = False) -> Iterator[Path]:
         ) from error
 
 
-def _check(output: Path, overwrite: bool) -> None:
+def check_new_directory(output: Path, overwrite: bool = False) -> None:
+    """Refuse a directory that `new_directory` would refuse, before the work that fills it.
+
+    Raises:
+        UsageError: see `new_directory`.
+    """
     if not output.parent.is_dir():
         raise UsageError(f"{output.parent} is not a folder: make it first, or write elsewhere")
     if output.exists() and not output.is_dir():

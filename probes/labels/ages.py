@@ -101,7 +101,8 @@ def _years(column: str, cells: Sequence[str]) -> tuple[list[float], tuple[str, .
     others = [value for value in known if value != 99]
     if nines > 1 and unit == "y" and (not others or max(others) < 90):
         warnings.append(
-            f"{nines} ages in {column} are 99, far above the others: if that means a missing age, give --missing-values=99"
+            f"{nines} ages in {column} are 99, far above the others: if that means a missing age, give "
+            "--missing-values=99"
         )
     years = [nan if value is None or is_bad else value for value, is_bad in zip(read, bad, strict=True)]
     return years, tuple(warnings)

@@ -139,8 +139,8 @@ def _refuse_rival(cohort: Cohort, used: int, by_column: dict[int, tuple[Match, .
         )
         if differ and sum(map(_is_found, other)) > sum(map(_is_found, own)):
             raise UsageError(
-                f"the columns {cohort.ids[used].column} and {cohort.ids[column].column} both contain ids of the studies, "
-                "in different rows: name the right one with --id-column"
+                f"the columns {cohort.ids[used].column} and {cohort.ids[column].column} both contain ids of the "
+                "studies, in different rows: name the right one with --id-column"
             )
 
 

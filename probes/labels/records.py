@@ -63,9 +63,9 @@ class Joined:
 
     frame: pd.DataFrame
     """One row per matched study: `row` (of `Embeddings.studies`), `study`, `subject` (the same for all studies of a
-    person), `session`, `target` (a number, or a name in `classes`), `group`, `site`, `sex` (`F`, `M` or empty), `age` (years at the scan),
-    `scanner`, `field_strength`, `split`, `control` (1 control, 0 patient), `icv` (as in the table). Absent
-    texts are empty, absent numbers NaN."""
+    person), `session`, `target` (a number, or a name in `classes`), `group`, `site`, `sex` (`F`, `M` or empty),
+    `age` (years at the scan), `scanner`, `field_strength`, `split`, `control` (1 control, 0 patient), `icv` (as in
+    the table). Absent texts are empty, absent numbers NaN."""
     classes: tuple[str, ...]
     """The positive one last; empty where the target is a number."""
     unmatched_studies: pd.DataFrame

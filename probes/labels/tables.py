@@ -106,7 +106,8 @@ def _rows(path: Path, text: str, separator: str) -> Iterator[list[str]]:
             for cell in row:
                 if width > 2 and any(line.count(separator) >= width - 1 for line in cell.split("\n")[1:]):
                     raise UsageError(
-                        f"{path} has whole rows inside a quoted cell that ends in line {reader.line_num}: check the quotes"
+                        f"{path} has whole rows inside a quoted cell that ends in line {reader.line_num}: "
+                        "check the quotes"
                     )
             yield [" ".join(cell.split("\n")) for cell in row]
     except csv.Error as error:

@@ -1,25 +1,39 @@
-"""Fitting a probe: evaluated first, then fitted on everybody, and written with its report."""
+"""Fitting a probe: checked, evaluated, fitted on everybody, and written with its report; or checked only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from prima_features.probes.evaluation import Evaluation, LearningPoint, Plan, learning_curve
+from prima_features.probes.evaluation import (
+    Evaluation,
+    LearningPoint,
+    Plan,
+    Splits,
+    draw,
+    evaluate,
+    learning_curve,
+)
+from prima_features.probes.evaluation.checks import check, check_harmonization
 from prima_features.probes.persistence import Extras
 from prima_features.probes.probe import Probe
-from prima_features.probes.recipe import Recipe
+from prima_features.probes.recipe import Recipe, fit_recipe
 from prima_features.probes.report import ReportContent, feature_map
 from prima_features.probes.runs.sources import Data, Sources, read
-from prima_features.probes.samples import samples
+from prima_features.probes.samples import Samples, samples
+from prima_features.weights.new_directory import check_new_directory
+
+if TYPE_CHECKING:
+    import numpy as np
 
 OnStep = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a probe is fitted, and what is made beside it."""
+    """How a probe is fitted and evaluated."""
 
     recipe: Recipe = field(default_factory=Recipe)
     plan: Plan = field(default_factory=Plan)
@@ -37,6 +51,23 @@ class FitResult:
     probe: Probe
     evaluation: Evaluation
     folder: Path
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """Everything that a fit needs, checked, before anything is computed."""
+
+    data: Data
+    probe: Probe
+    given: Samples
+    splits: Splits
+    warnings: tuple[str, ...]
+    """A sentence each: of the join, and of what makes results mislead."""
+
+    @property
+    def trains(self) -> np.ndarray:
+        """(N,) which studies of `data.frame` train and count in the metrics; the others are only predicted."""
+        return self.given.eligible
 
 
 def fit(
@@ -59,10 +90,10 @@ def fit(
     """
     options = options or FitOptions()
     on_step("reading embeddings and labels")
-    data = read(sources)
-    probe = Probe(data.task, options.recipe)
+    plan = _plan(sources, output, options)
+    data, probe = plan.data, plan.probe
     on_step(f"evaluating on {len(data.frame)} studies")
-    evaluation = probe.cross_validate(data.features, data.frame, options.plan)
+    evaluation = probe.cross_validate(data.features, data.frame, options.plan, plan.splits)
     evaluation = replace(evaluation, warnings=(*data.warnings, *evaluation.warnings))
     curve = _curve(data, options.recipe, evaluation, on_step) if options.learning_curve else ()
     on_step("fitting on all studies")
@@ -79,6 +110,52 @@ def fit(
     )
     probe.save(output, Extras(evaluation, report, options.command, options.overwrite))
     return FitResult(probe, evaluation, output)
+
+
+def rehearse(
+    sources: Sources,
+    output: Path | None = None,
+    options: FitOptions | None = None,
+    on_step: OnStep = lambda step: None,
+) -> FitPlan:
+    """Run all checks of `fit` and write nothing.
+
+    Besides the checks that come first, the whole evaluation is run on the first few features with one setting of a
+    linear estimator, and one fold with the estimator asked for: what a fold's subjects, sites or covariates do not
+    allow is found, in a small part of the time.
+
+    Raises:
+        UsageError: as `fit`.
+        OutputError: as `fit`, as far as that can be known.
+    """
+    options = options or FitOptions()
+    on_step("reading embeddings and labels")
+    plan = _plan(sources, output, options)
+    on_step(f"checking the evaluation on {len(plan.data.frame)} studies")
+    few = replace(plan.given, X=plan.given.X[:, :_REHEARSED_FEATURES])
+    single: dict[str, Any] = {"C": (1.0,), "components": None} if few.task.classes else {"alphas": (1.0,)}
+    quick = replace(options.recipe, estimator="", options=single)
+    asked = replace(options.plan, n_bootstrap=0, n_permutations=min(options.plan.n_permutations, 1))
+    evaluate(few, quick, asked, plan.splits)
+    first = plan.splits.folds[0]
+    fit_recipe(options.recipe, few, first.train, first.inner)
+    return plan
+
+
+_REHEARSED_FEATURES = 8
+
+
+def _plan(sources: Sources, output: Path | None, options: FitOptions) -> FitPlan:
+    if output is not None:
+        check_new_directory(output, options.overwrite)
+    data = read(sources)
+    probe = Probe(data.task, options.recipe)
+    given = samples(data.features.X, data.frame, data.task)
+    scheme = options.plan.scheme
+    found = check(given, scheme, allow_confounded=options.plan.allow_confounded)
+    splits = draw(given, scheme)
+    more = check_harmonization(given, options.recipe, scheme)
+    return FitPlan(data, probe, given, splits, (*data.warnings, *found, *more))
 
 
 def _curve(data: Data, recipe: Recipe, evaluation: Evaluation, on_step: OnStep) -> tuple[LearningPoint, ...]:

@@ -32,8 +32,8 @@ OASIS1 = Cohort(
     icv="eTIV",
     notes=(
         _CDR_NOTE,
-        "subjects under 60 without a CDR are nondemented (Marcus et al. 2007, 10.1162/jocn.2007.19.9.1498); a blank CDR "
-        "at 60 or older is unknown; --blank-labels missing leaves out both",
+        "subjects under 60 without a CDR are nondemented (Marcus et al. 2007, 10.1162/jocn.2007.19.9.1498); a blank "
+        "CDR at 60 or older is unknown; --blank-labels missing leaves out both",
         "MR2 is a second scan of a subject within weeks: a row of its own, and the same person",
     ),
 )
@@ -58,9 +58,9 @@ OASIS2 = Cohort(
     icv="eTIV",
     notes=(
         _CDR_NOTE,
-        "each row is a scan (MRI ID) with the CDR and age of its visit: 373 scans of 150 persons, who stay on one side of "
-        "every split (Marcus et al. 2010, 10.1162/jocn.2009.21407)",
-        "--target-column Group takes the group of the person; Converted is in no class, since it changes between visits",
+        "each row is a scan (MRI ID) with the CDR and age of its visit: 373 scans of 150 persons, who stay on one side "
+        "of every split (Marcus et al. 2010, 10.1162/jocn.2009.21407)",
+        "--target-column Group takes the person's group; Converted is in no class, since it changes between visits",
         "Demented in Group includes CDR 0.5",
     ),
 )
