@@ -206,15 +206,21 @@ def fit(
         site_check,
     )
     options = runs.FitOptions(recipe, plan, learning_curve, overwrite, shown_command(context.obj))
+    shown: list[str] = []
+
+    def show(warnings: tuple[str, ...]) -> None:
+        print_warnings(warning for warning in warnings if warning not in shown)
+        shown.extend(warnings)
+
     if output is None or dry_run:
         with steps() as on_step:
-            planned = runs.rehearse(sources, output, options, on_step)
-        print_warnings(planned.warnings)
-        print_plan(planned)
+            plan_made = runs.rehearse(sources, output, options, on_step, show)
+        show(plan_made.warnings)
+        print_plan(plan_made)
         return
     with steps() as on_step:
-        result = runs.fit(sources, output, options, on_step)
-    print_warnings(result.evaluation.warnings)
+        result = runs.fit(sources, output, options, on_step, show)
+    show(result.evaluation.warnings)
     print_evaluation(result.evaluation)
     out.print(f"Probe: {escape(str(output))}; report: {escape(str(output / 'report.html'))}")
 

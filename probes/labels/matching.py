@@ -82,8 +82,9 @@ def match(
         return (Match(),) * len(scans), ()
     _refuse_rival(cohort, used, by_column)
     passed = [cohort.ids[i].column for i in columns if i < used]
-    warnings = ()
+    warnings: tuple[str, ...] = ()
     if passed:
+        _refuse_row_numbers(cohort, used, passed, rows)
         warnings = (
             f"ids are taken from the column {cohort.ids[used].column}: {' and '.join(passed)} has none of the studies' "
             "(--id-column names another)",
@@ -141,6 +142,17 @@ def _refuse_rival(cohort: Cohort, used: int, by_column: dict[int, tuple[Match, .
             raise UsageError(
                 f"the columns {cohort.ids[used].column} and {cohort.ids[column].column} both contain ids of the "
                 "studies, in different rows: name the right one with --id-column"
+            )
+
+
+def _refuse_row_numbers(cohort: Cohort, used: int, passed: Sequence[str], rows: Sequence[LabelRow]) -> None:
+    cells = [row.ids[used] for row in rows]
+    if all(cell.isdecimal() for cell in cells) and len(cells) > 2:
+        first = int(cells[0])
+        if [int(cell) for cell in cells] == list(range(first, first + len(cells))):
+            raise UsageError(
+                f"the column {cohort.ids[used].column} numbers the rows, and {' and '.join(passed)} has none of the "
+                f"studies' ids: if the numbers are ids, give --id-column {cohort.ids[used].column}"
             )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 OnStep = Callable[[str], None]
+OnWarnings = Callable[[tuple[str, ...]], None]
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def fit(
     output: Path,
     options: FitOptions | None = None,
     on_step: OnStep = lambda step: None,
+    on_warnings: OnWarnings = lambda warnings: None,
 ) -> FitResult:
     """Fit a probe on an embeddings file's studies and write its directory.
 
@@ -82,7 +84,8 @@ def fit(
         sources: the studies and their labels.
         output: the directory to make.
         options: how.
-        on_step: is told what is done next.
+        on_step: is called with what is done next.
+        on_warnings: is called with the warnings of the join, which explain a later refusal.
 
     Raises:
         UsageError: the labels, the recipe or the plan do not fit; see `sources.read` and `Probe.cross_validate`.
@@ -90,7 +93,7 @@ def fit(
     """
     options = options or FitOptions()
     on_step("reading embeddings and labels")
-    plan = _plan(sources, output, options)
+    plan = _plan(sources, output, options, on_warnings)
     data, probe = plan.data, plan.probe
     on_step(f"evaluating on {len(data.frame)} studies")
     evaluation = probe.cross_validate(data.features, data.frame, options.plan, plan.splits)
@@ -117,6 +120,7 @@ def rehearse(
     output: Path | None = None,
     options: FitOptions | None = None,
     on_step: OnStep = lambda step: None,
+    on_warnings: OnWarnings = lambda warnings: None,
 ) -> FitPlan:
     """Run all checks of `fit` and write nothing.
 
@@ -130,7 +134,7 @@ def rehearse(
     """
     options = options or FitOptions()
     on_step("reading embeddings and labels")
-    plan = _plan(sources, output, options)
+    plan = _plan(sources, output, options, on_warnings)
     on_step(f"checking the evaluation on {len(plan.data.frame)} studies")
     few = replace(plan.given, X=plan.given.X[:, :_REHEARSED_FEATURES])
     single: dict[str, Any] = {"C": (1.0,), "components": None} if few.task.classes else {"alphas": (1.0,)}
@@ -145,10 +149,13 @@ def rehearse(
 _REHEARSED_FEATURES = 8
 
 
-def _plan(sources: Sources, output: Path | None, options: FitOptions) -> FitPlan:
+def _plan(
+    sources: Sources, output: Path | None, options: FitOptions, on_warnings: OnWarnings
+) -> FitPlan:
     if output is not None:
         check_new_directory(output, options.overwrite)
     data = read(sources)
+    on_warnings(data.warnings)
     probe = Probe(data.task, options.recipe)
     given = samples(data.features.X, data.frame, data.task)
     scheme = options.plan.scheme
