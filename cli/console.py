@@ -38,8 +38,9 @@ _MOST_ROWS = 30
 
 
 def count(n: int, noun: str) -> str:
-    """`1 study`, `2 studies`."""
-    return f"{n} {noun if n == 1 else noun.removesuffix('y') + 'ies'}"
+    """`1 study`, `2 studies`, `2 subjects`."""
+    several = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{n} {noun if n == 1 else several}"
 
 
 def print_error(sentence: str) -> None:

@@ -128,10 +128,8 @@ def _spellings(values: Collection[str]) -> dict[str, str]:
     """Each value's code to that of the first value of the same meaning; empty if none is written in two ways."""
     for pair in _SAME:
         if len(values) > 2 and set(values) <= pair[0] | pair[1]:
-            first = {
-                i: next((value for value in values if value in words), "") for i, words in enumerate(pair)
-            }
-            return {value: first[int(value in pair[1])] for value in values}
+            first = [next((value for value in values if value in words), "") for words in pair]
+            return {word: name for words, name in zip(pair, first, strict=True) if name for word in words}
     return {}
 
 

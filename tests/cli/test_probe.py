@@ -112,7 +112,10 @@ def test_a_saved_probe_is_evaluated_on_another_cohort_and_predicts_it(
 ) -> None:
     trained, other = cohort("a"), cohort("b", seed=1)
     assert fit("autism", trained, tmp_path / "probe", "--target-column", "diagnosis") == 0
-    labels = ["--labels", other / "participants.tsv"]
+    table = other / "participants.tsv"
+    table.write_text(table.read_text() + "sub-zz\t50\tF\tGuys\tcontrol\t1\n")
+    lost = "1 rows of the labels match no study (rows 61 below the header)"
+    labels = ["--labels", table]
     asked = [
         tmp_path / "probe",
         other / "out.h5",
@@ -126,12 +129,15 @@ def test_a_saved_probe_is_evaluated_on_another_cohort_and_predicts_it(
     metrics = json.loads((tmp_path / "other" / "metrics.json").read_text())
     assert metrics["metrics"]["auroc"]["value"] > 0.8
     assert (tmp_path / "other" / "report.html").exists()
-    assert run("probe", "predict", tmp_path / "probe", other / "out.h5", tmp_path / "p.tsv") == 0
+    assert lost in " ".join(capsys.readouterr().err.split())
+    assert run("probe", "predict", tmp_path / "probe", other / "out.h5", tmp_path / "p.tsv", *labels) == 0
     predictions = pd.read_csv(tmp_path / "p.tsv", sep="\t")
     expected = pd.read_csv(tmp_path / "other" / "predictions.tsv", sep="\t")
     np.testing.assert_allclose(predictions["prediction"], expected["prediction"])
     assert {"predicted", "unlike_training"} <= set(predictions)
-    assert "60 studies predicted" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "60 studies predicted" in told.out
+    assert lost in " ".join(told.err.split()), "and predict says so too"
 
 
 def test_the_gap_needs_ages_and_only_those(cohort: MakeCohort, tmp_path: Path) -> None:
@@ -257,6 +263,65 @@ def test_wrong_use_gets_one_sentence_and_writes_nothing(
     assert message in told
     assert "Traceback" not in told and told.count("Error:") == 1
     assert {path.name for path in folder.iterdir()} == {"out.h5", "participants.tsv"}
+    if case != "no output":
+        assert run("probe", "fit", task, "out.h5", *more, "--dry-run") == 2
+        assert capsys.readouterr().err == told, "a dry run finds what the fit refuses"
+
+
+REFUSED = {
+    "a class of four": ("score > 50", [], "class few has 4 subjects"),
+    "one site for each class": ("site = diagnosis", [], "each site holds one class"),
+    "folds without a site": ("", ["--harmonize", "combat", "--site-column", "diagnosis2"], "no column"),
+    "a confound that nobody has": ("age = n/a", ["--confounds", "age"], "known of no training subject"),
+    "one site": ("site = A", ["--scheme", "leave-site-out"], "needs two sites"),
+    "a folder that is not empty": ("", ["--output", "."], "already holds something"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_dry_run_refuses_what_the_fit_refuses(
+    case: str, cohort: MakeCohort, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = cohort("a", n=40)
+    monkeypatch.chdir(folder)
+    change, more, message = REFUSED[case]
+    table = pd.read_csv("participants.tsv", sep="\t")
+    if change == "score > 50":
+        table["diagnosis"] = np.where(np.arange(40) < 4, "few", "many")
+    elif change:
+        name, _, value = change.partition(" = ")
+        table[name] = table.get(value, value)
+    table.to_csv("participants.tsv", sep="\t", index=False)
+    asked = [
+        "probe",
+        "fit",
+        "custom",
+        "out.h5",
+        "--labels",
+        "participants.tsv",
+        "--target-column",
+        "diagnosis",
+    ]
+    asked += [*QUICK, "--output", "probe", *more]
+    errors = []
+    for dry_run in ([], ["--dry-run"]):
+        assert run(*asked, *dry_run) == 2
+        errors.append(capsys.readouterr().err.split("Error:")[1])
+    assert errors[0] == errors[1]
+    assert message in " ".join(errors[0].split())
+    assert not Path("probe").exists()
+
+
+def test_a_dry_run_says_who_trains_and_who_is_only_predicted(
+    cohort: MakeCohort, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = cohort("a")
+    assert fit("brain-age", folder, tmp_path / "probe", "--control-column", "diagnosis", "--dry-run") == 0
+    told = [" ".join(text.split()) for text in capsys.readouterr()]
+    assert "30 studies of 30 subjects would train and count in the metrics" in told[0]
+    assert "30 studies would only be predicted: not of known controls" in told[0]
+    assert "30 studies are not of known controls" in told[1]
+    assert not (tmp_path / "probe").exists()
 
 
 def test_a_probe_refuses_embeddings_of_another_model(

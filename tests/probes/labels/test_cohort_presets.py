@@ -1,6 +1,7 @@
 """Every preset on a small made-up table in its cohort's format, quirks included."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -167,14 +168,67 @@ def test_oasis1_leaves_cdr_half_out_of_two_classes_and_makes_it_mci_of_three(
     labels = table("oasis_cross-sectional.csv", _OASIS1)
     found = studies("OAS1_0001_MR1", "OAS1_0003_MR1", "OAS1_0031_MR1", "OAS1_0004_MR1", "OAS1_0001_MR2")
     two = join(found, LabelRequest((labels,), task="dementia", cohort="oasis1"))
-    assert two.frame["target"].tolist() == ["cn", "ad", "cn"]
-    assert two.unmatched_studies["detail"].tolist()[0] == "it reads '0.5', which is mci"
-    assert two.unmatched_studies["reason"].tolist()[1] == "the label is missing", "a blank CDR is unknown"
-    assert two.frame["group"].tolist()[0] == two.frame["group"].tolist()[2], "MR1 and MR2 are one person"
+    assert two.frame["target"].tolist() == ["cn", "ad", "cn", "cn"]
+    assert two.unmatched_studies["detail"].tolist() == ["it reads '0.5', which is mci"]
+    for column in ("group", "subject"):
+        names = two.frame[column].tolist()
+        assert names[0] == names[3] != names[1], "MR1 and MR2 are one person"
     three = join(
         found, LabelRequest((labels,), task="dementia", cohort="oasis1", classes=("cn", "mci", "ad"))
     )
-    assert three.frame["target"].tolist() == ["cn", "mci", "ad", "cn"]
+    assert three.frame["target"].tolist() == ["cn", "mci", "ad", "cn", "cn"]
+
+
+def test_a_blank_cdr_of_oasis1_means_nondemented_under_60_only_and_can_be_left_out(
+    studies: Studies, table: Table
+) -> None:
+    lines = [*_OASIS1, "OAS1_0005_MR1,M,R,61,,,,,1588"]
+    labels = table("oasis_cross-sectional.csv", lines)
+    found = studies("OAS1_0001_MR1", "OAS1_0004_MR1", "OAS1_0005_MR1")
+    request = LabelRequest((labels,), task="dementia", cohort="oasis1")
+    joined = join(found, request)
+    assert joined.frame["study"].tolist() == ["OAS1_0001_MR1", "OAS1_0004_MR1"]
+    assert joined.unmatched_studies["reason"].tolist() == ["the label is missing"]
+    assert any(
+        "1 rows of subjects under 60 without a CDR are taken as cn (Marcus" in w for w in joined.warnings
+    )
+    ages = join(found, replace(request, task="brain-age"))
+    np.testing.assert_array_equal(ages.frame["control"], [1, 1, np.nan])
+    without = join(found, replace(request, blank_labels="missing"))
+    assert without.frame["study"].tolist() == ["OAS1_0001_MR1"]
+    changed = table(
+        "mine.toml", ['base = "oasis1"', "[[targets.dementia]]", 'column = "CDR"', 'classes = {0 = "cn"}']
+    )
+    assert len(join(found, replace(request, cohort=changed)).frame) == 1
+
+
+def test_oasis2_takes_the_cdr_of_each_visit_and_keeps_persons_together(
+    studies: Studies, table: Table
+) -> None:
+    labels = table(
+        "oasis_longitudinal.csv",
+        [
+            "Subject ID,MRI ID,Group,Visit,MR Delay,M/F,Hand,Age,EDUC,SES,MMSE,CDR,eTIV,nWBV,ASF",
+            "OAS2_0001,OAS2_0001_MR1,Nondemented,1,0,M,R,87,14,2,27,0,1987,0.696,0.883",
+            "OAS2_0001,OAS2_0001_MR2,Nondemented,2,457,M,R,88,14,2,30,0,2004,0.681,0.876",
+            "OAS2_0018,OAS2_0018_MR1,Converted,1,0,F,R,87,14,1,30,0,1406,0.715,1.248",
+            "OAS2_0018,OAS2_0018_MR3,Converted,2,489,F,R,88,14,1,29,1,1398,0.713,1.255",
+            "OAS2_0002,OAS2_0002_MR1,Demented,1,0,M,R,75,12,,23,0.5,1678,0.736,1.046",
+        ],
+    )
+    found = studies(
+        "OAS2_0001_MR1", "sub-OAS20001_ses-MR2", "OAS2_0018_MR1", "sub-OAS20018_ses-03", "OAS2_0002_MR1"
+    )
+    request = LabelRequest((labels,), task="dementia", cohort="oasis2")
+    joined = join(found, request)
+    assert joined.frame["target"].tolist() == ["cn", "cn", "cn", "ad"]
+    assert joined.frame["age"].tolist() == [87, 88, 87, 88]
+    assert joined.frame["icv"].tolist() == [1987, 2004, 1406, 1398]
+    assert joined.frame["subject"].nunique() == joined.frame["group"].nunique() == 2
+    assert joined.unmatched_studies["detail"].tolist() == ["it reads '0.5', which is mci"]
+    by_group = join(found, replace(request, target_column="Group"))
+    assert by_group.frame["target"].tolist() == ["cn", "cn", "ad"]
+    assert set(by_group.unmatched_studies["detail"]) == {"it reads 'Converted'"}
 
 
 def test_positive_values_turn_very_mild_dementia_into_dementia(studies: Studies, table: Table) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from prima_features.embedding.read import Embeddings
 from prima_features.errors import UsageError
-from prima_features.probes.labels import LabelRequest, join
+from prima_features.probes.labels import LabelRequest, describe, join
 from prima_features.probes.labels.frames import COLUMNS
 
 Studies = Callable[..., Embeddings]
@@ -207,3 +207,146 @@ def test_a_request_without_a_label_says_what_to_name(studies: Studies, table: Ta
 def test_an_embeddings_file_without_studies_is_refused(studies: Studies, table: Table) -> None:
     with pytest.raises(UsageError, match="holds no studies"):
         join(studies(), LabelRequest((table("a.csv", ["id,x", "1,a"]),), target_column="x"))
+
+
+@pytest.mark.parametrize(
+    ("names", "rows", "matched"),
+    [
+        (["sub-001", "sub-01"], ["1,a"], []),
+        (["sub-001", "sub-01"], ["01,a"], ["sub-01"]),
+        (["sub-111"], ["1-11,a", "11-1,b"], []),
+        (["sub-111"], ["1-11,a", "11-1,a"], ["sub-111"]),
+        (["sub-A1"], ["A1,a", "A-1,b"], []),
+        (["sub-50"], ["50.0,a"], ["sub-50"]),
+        (["sub-0050"], ["50.00,a"], ["sub-0050"]),
+    ],
+)
+def test_an_id_that_fits_several_subjects_gives_no_label(
+    studies: Studies, table: Table, names: list[str], rows: list[str], matched: list[str]
+) -> None:
+    labels = table("a.csv", ["id,x", "other,a", *rows])
+    joined = join(studies("sub-other", *names), LabelRequest((labels,), target_column="x"))
+    assert joined.frame["study"].tolist() == ["sub-other", *matched]
+    is_said = any("fits several subjects" in warning for warning in joined.warnings)
+    assert is_said == (len(matched) < len(names))
+
+
+def test_a_patient_id_that_is_spelled_out_decides_between_ids_that_are_nearly_the_same(
+    studies: Studies, table: Table
+) -> None:
+    table("d.ids.tsv", ["study\tpatient_id\tstudy_instance_uid\tfolder\tkey", "sub-8f\t1-11\t1.2\ta\t00"])
+    labels = table("a.csv", ["id,x", "1-11,a", "11-1,b"])
+    joined = join(studies("sub-8f", name="d.h5"), LabelRequest((labels,), target_column="x"))
+    assert joined.frame["target"].tolist() == ["a"]
+
+
+def test_without_a_cohort_all_studies_are_matched_by_one_column(studies: Studies, table: Table) -> None:
+    found, target = studies("sub-1", "sub-2", "sub-3"), {"target_column": "x"}
+    both = table("a.csv", ["subject,id,x", "1,2,a", "9,1,b", "8,3,c"])
+    with pytest.raises(UsageError, match="subject and id both contain ids of the studies"):
+        join(found, LabelRequest((both,), **target))
+    named = join(found, LabelRequest((both,), **target, id_column="id"))
+    assert named.frame["target"].tolist() == ["b", "a", "c"]
+    later = join(found, LabelRequest((table("b.csv", ["subject,id,x", "P,3,a", "Q,1,b"]),), **target))
+    assert later.frame["target"].tolist() == ["b", "a"]
+    assert any("ids are taken from the column id" in warning for warning in later.warnings)
+    with pytest.raises(UsageError, match="the column id numbers the rows, and subject has none"):
+        join(found, LabelRequest((table("c.csv", ["subject,id,x", "P,1,a", "Q,2,b", "R,3,c"]),), **target))
+
+
+@pytest.mark.parametrize("column", ["Subject ID", "patient", "PTID", "src_subject_id"])
+def test_ids_of_scans_are_grouped_by_the_person_that_another_column_names(
+    studies: Studies, table: Table, column: str
+) -> None:
+    rows = [f"P{i},OAS2_{i:04d}_MR{k},{'ab'[i % 2]}" for i in range(4) for k in (1, 2)]
+    labels = table("a.csv", [f"{column},MRI ID,x", *rows])
+    found = studies(*(f"sub-OAS2{i:04d}MR{k}" for i in range(4) for k in (1, 2)))
+    joined = join(found, LabelRequest((labels,), target_column="x", id_column="MRI ID"))
+    assert joined.frame["target"].tolist() == ["a", "a", "b", "b"] * 2
+    assert joined.frame["subject"].tolist() == joined.frame["group"].tolist()
+    assert joined.frame["subject"].nunique() == 4
+    assert any(f"the column {column} says whose: 8 scans of 4 persons" in text for text in joined.warnings)
+
+
+def test_ids_that_differ_in_the_visits_number_only_are_of_one_person(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["scan,x", *(f"P{i}_V{k},{'ab'[i % 2]}" for i in range(4) for k in (1, 2))])
+    found = studies(*(f"sub-P{i}V{k}" for i in range(4) for k in (1, 2)))
+    joined = join(found, LabelRequest((labels,), target_column="x", id_column="scan"))
+    assert joined.frame["subject"].nunique() == joined.frame["group"].nunique() == 4
+
+
+def test_a_flag_or_a_site_is_no_column_of_persons(studies: Studies, table: Table) -> None:
+    labels = table(
+        "a.csv", ["scan,patient,x", *(f"NYU1_{i},{'yn'[i % 2]}{i % 2},{'ab'[i % 2]}" for i in range(48))]
+    )
+    found = studies(*(f"sub-NYU1{i}" for i in range(48)))
+    joined = join(found, LabelRequest((labels,), target_column="x", id_column="scan"))
+    assert joined.frame["group"].nunique() == 48
+
+
+def test_rows_and_studies_without_a_match_are_counted_without_their_ids(
+    studies: Studies, table: Table
+) -> None:
+    labels = table("a.csv", ["id,x,age", "DOE-1,a,30", "2,b,40", ",a,50", "DOE-4,b,60"])
+    found = studies("sub-2", "sub-3")
+    expected = {
+        "2 rows of the labels match no study (rows 1, 4 below the header): no study has the label's id",
+        "1 rows of the labels match no study (rows 3 below the header): the row has no id",
+    }
+    joined = join(found, LabelRequest((labels,), target_column="x"))
+    assert expected | {"1 of 2 studies are left out: no label has the study's id"} <= set(joined.warnings)
+    assert expected | {"1 of 2 studies have no row in the tables: no label has the study's id"} <= set(
+        describe(found, LabelRequest((labels,)))[1]
+    )
+
+
+def test_rows_that_agree_on_the_label_and_not_on_the_age_say_so(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,x,age,sex", "1,a,30,F", "1,a,31,F", "2,b,40,M"])
+    joined = join(studies("sub-1", "sub-2"), LabelRequest((labels,), target_column="x"))
+    assert "1 studies have label rows that disagree about age, which is left empty there" in joined.warnings
+
+
+def test_tables_that_disagree_about_a_common_column_say_whose_values_count(
+    studies: Studies, table: Table
+) -> None:
+    first = table("a.csv", ["id,x,age", "0051,a,30", "0052,b,n/a"])
+    second = table("b.csv", ["id,age,site", "51,31,A", "52,40,B"])
+    joined = join(studies("sub-0051", "sub-0052"), LabelRequest((first, second), target_column="x"))
+    assert joined.frame["site"].tolist() == ["A", "B"], "leading zeros that one table lost are no other ids"
+    assert "b.csv and the first table disagree about age in 1 rows: the values of the first table count" in (
+        joined.warnings
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "ages"),
+    [
+        ("age", ["030Y", "018M", "365 days"], [30, 1.5, 365 / 365.25]),
+        ("age_months", ["120", "240", "30 y"], [10, 20, 30]),
+        ("AgeInDays", ["3652.5", "7305", "n/a"], [10, 20, None]),
+        ("age", ["30", "-5", "999"], [30, None, None]),
+        ("age", ["30", "0", "45"], [30, None, 45]),
+        ("age", ["0", "0.5", "2"], [0, 0.5, 2]),
+    ],
+)
+def test_ages_are_years_whatever_their_unit_and_impossible_ones_are_missing(
+    studies: Studies, table: Table, column: str, cells: list[str], ages: list[float | None]
+) -> None:
+    labels = table("a.csv", [f"id,{column},x", *(f"{i},{cell},a" for i, cell in enumerate(cells))])
+    request = LabelRequest((labels,), target_column="x", age_column=column)
+    found = join(studies("sub-0", "sub-1", "sub-2"), request).frame["age"]
+    np.testing.assert_allclose(found, [np.nan if age is None else age for age in ages])
+
+
+def test_ages_that_are_no_years_are_refused(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,age", "1,360", "2,480"])
+    with pytest.raises(UsageError, match="age has ages such as 360, which are no years"):
+        join(studies("sub-1"), LabelRequest((labels,), task="brain-age"))
+
+
+@pytest.mark.parametrize("name", ["participant id", "Participant_ID", "PARTICIPANT-ID", "ParticipantID"])
+def test_names_of_columns_are_found_whatever_their_spaces_and_case(
+    studies: Studies, table: Table, name: str
+) -> None:
+    labels = table("a.csv", [f"{name},My  Label", "sub-1,a"])
+    assert len(join(studies("sub-1"), LabelRequest((labels,), target_column="my_label")).frame) == 1

@@ -95,3 +95,67 @@ def test_a_class_that_the_task_does_not_have_is_refused(joined: Joiner) -> None:
 def test_every_tasks_words_lead_to_its_classes() -> None:
     for task in LABEL_TASKS.values():
         assert {task.class_of(fine, task.classes) for fine in task.words.values()} >= set(task.classes)
+
+
+def test_spellings_of_yes_and_no_that_are_mixed_are_one_value_each(joined: Joiner) -> None:
+    result = joined("Yes", "TRUE", "1.0", "no", "0", "F")
+    assert result.frame["target"].tolist() == ["Yes", "Yes", "Yes", "no", "no", "no"]
+    assert any("x mixes spellings" in warning for warning in result.warnings)
+    assert joined("Yes", "1", "n", "0", positive=("true",)).frame["target"].tolist() == [
+        "Yes",
+        "Yes",
+        "n",
+        "n",
+    ]
+    assert joined("M", "f", "Female").frame["target"].tolist() == ["M", "f", "f"]
+    assert joined("yes", "no", "maybe").classes == ("maybe", "no", "yes"), "not all are words of one kind"
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        (["20", "30", "25.5", "999", "-9", "-99"], [20, 30, 25.5]),
+        (["0", "30", "15", "99", "99.0"], [0, 30, 15]),
+        (["-3", "4", "1", "-9"], [-3, 4, 1, -9]),
+        (["80", "120", "99"], [80, 120, 99]),
+        (["0", "1", "0.5", "-1"], [0, 1, 0.5, -1]),
+        (["2", "4", "-1"], [2, 4]),
+        (["99", "99"], [99, 99]),
+    ],
+)
+def test_codes_far_outside_the_other_numbers_are_missing(
+    joined: Joiner, values: list[str], kept: list[float]
+) -> None:
+    result = joined(*values, kind="number")
+    assert result.frame["target"].tolist() == kept
+    assert any("count as missing" in warning for warning in result.warnings) == (len(kept) < len(values))
+
+
+def test_codes_among_classes_are_missing_and_doubtful_ones_are_named(joined: Joiner) -> None:
+    assert joined("1", "2", "9", "2").classes == ("1", "2")
+    low = joined("0", "3", "2", "-1", kind="number")
+    assert any("1 cells of x read -1, its only negative value" in warning for warning in low.warnings)
+    high = joined("60", "99", "99", "20", kind="number")
+    assert any("2 cells of x read 99, its greatest value" in warning for warning in high.warnings)
+    given = joined("60", "99", "99", "20", kind="number", missing_values=("99.0",))
+    assert given.frame["target"].tolist() == [60, 20]
+
+
+def test_a_comma_that_may_separate_thousands_makes_no_number(joined: Joiner) -> None:
+    result = joined("1,303", "417", "2,001", kind="number")
+    assert result.frame["target"].tolist() == [417]
+    assert set(result.unmatched_studies["reason"]) == {"the label is not a number"}
+    assert joined("1,303", "41,7", kind="number").frame["target"].tolist() == [1.303, 41.7]
+    assert joined("0,303", "0,417", kind="number").frame["target"].tolist() == [0.303, 0.417]
+
+
+def test_a_few_texts_among_numbers_do_not_make_them_classes(joined: Joiner) -> None:
+    result = joined(*map(str, range(20, 40)), "high", "89+")
+    assert result.classes == ()
+    assert result.unmatched_studies["detail"].tolist() == ["it reads 'high'"]
+    assert any("written like 89+" in warning for warning in result.warnings)
+
+
+def test_what_a_class_of_several_values_is_made_of_is_said(joined: Joiner) -> None:
+    result = joined("AD", "CN", "FTD", "CN", task="dementia", positive=("AD",))
+    assert "the class cn is made of these values of x: CN (2), FTD (1)" in result.warnings

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.probes.labels.tables import read_table
+from prima_features.probes.labels.tables import WARNINGS, read_table
 
 Workbook = Callable[[Sequence[Sequence[str | float]]], bytes]
 
@@ -63,3 +63,19 @@ def test_an_empty_workbook_is_refused(tmp_path: Path, old_workbook: Workbook) ->
     path.write_bytes(old_workbook([]))
     with pytest.raises(UsageError, match=r"first sheet of .* is empty"):
         read_table(path)
+
+
+def test_the_first_sheet_is_read_with_a_warning_and_another_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "labels.xlsx"
+    with pd.ExcelWriter(path) as book:
+        pd.DataFrame({"id": [1], "age": [30]}).to_excel(book, sheet_name="baseline", index=False)
+        pd.DataFrame({"id": [1], "age": [33]}).to_excel(book, sheet_name="year 3", index=False)
+    table = read_table(path)
+    assert table["age"].tolist() == ["30"]
+    assert table.attrs[WARNINGS] == (
+        "labels.xlsx has several sheets: baseline was read, and year 3 not (name another as labels.xlsx#year 3)",
+    )
+    other = read_table(tmp_path / "labels.xlsx#year 3")
+    assert (other["age"].tolist(), other.attrs[WARNINGS]) == (["33"], ())
+    with pytest.raises(UsageError, match="has no sheet 'year 4': it has baseline, year 3"):
+        read_table(tmp_path / "labels.xlsx#year 4")

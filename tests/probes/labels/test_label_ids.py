@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 
 from prima_features.errors import UsageError
@@ -85,6 +87,14 @@ def test_bare_ids_lose_prefix_case_and_punctuation() -> None:
     assert normalise("12.0", ("bare",)) == "12"
     assert normalise("sub-007", ("bare", "unpad")) == "7"
     assert normalise("a10b0c", ("bare", "unpad")) == "a10b0c"
+
+
+def test_an_id_is_the_same_in_either_unicode_form_and_other_letters_are_another() -> None:
+    for rules in (("bare",), ("bare", "unpad"), ("match:(.*)",)):
+        composed, decomposed = (unicodedata.normalize(form, "sub-Müller01") for form in ("NFC", "NFD"))
+        assert normalise(composed, rules) == normalise(decomposed, rules) != normalise("sub-Muller01", rules)
+    assert normalise("कि", ("bare",)) != normalise("का", ("bare",)), "vowel signs are no punctuation"
+    assert normalise("\u200bsub\u2010\uff11\uff12 ", ("bare",)) == "12"
 
 
 def test_an_id_that_a_pattern_does_not_know_is_none() -> None:

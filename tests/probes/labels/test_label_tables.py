@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.probes.labels.tables import read_table
+from prima_features.probes.labels.tables import WARNINGS, read_table
 
 
 def _write(path: Path, content: str | bytes) -> Path:
@@ -39,6 +39,62 @@ def test_leading_zeros_and_na_words_survive(tmp_path: Path) -> None:
 
 def test_blank_lines_and_cells_left_off_at_a_rows_end_do_no_harm(tmp_path: Path) -> None:
     assert read_table(_write(tmp_path / "t.csv", "a,b\n\n1\n2,3,\n"))["b"].tolist() == ["", "3"]
+
+
+@pytest.mark.parametrize("ends", ["\r", "\r\n", "\n", "\r\r\n", "mixed"])
+def test_lines_may_end_in_any_way_also_inside_quotes(tmp_path: Path, ends: str) -> None:
+    lines = ["id,note,age", '1,"two\rlines",30', "2,,40", '3,"a, b",50']
+    text = "".join(
+        line + (("\r", "\n", "\r\n")[i % 3] if ends == "mixed" else ends) for i, line in enumerate(lines)
+    )
+    table = read_table(_write(tmp_path / "t.csv", text))
+    assert table.to_dict("list") == {
+        "id": ["1", "2", "3"],
+        "note": ["two lines", "", "a, b"],
+        "age": ["30", "40", "50"],
+    }
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_wide_encodings_are_recognised_with_and_without_mark(tmp_path: Path, encoding: str) -> None:
+    table = read_table(_write(tmp_path / "t.tsv", "id\tsite\na\tZürich\n".encode(encoding)))
+    assert table.to_dict("list") == {"id": ["a"], "site": ["Zürich"]}
+
+
+def test_text_that_is_not_utf8_is_read_with_a_warning(tmp_path: Path) -> None:
+    assert read_table(_write(tmp_path / "t.csv", "id,x\na,b\n")).attrs[WARNINGS] == ()
+    told = read_table(_write(tmp_path / "t.csv", "id,x\na,é\n".encode("cp1252"))).attrs[WARNINGS]
+    assert "t.csv is not UTF-8 and was read as Windows text" in told[0]
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.txt"])
+def test_the_separator_is_the_one_that_all_rows_agree_on(tmp_path: Path, name: str) -> None:
+    tabs = _write(tmp_path / name, "id\tage, years, months\tnote\n1\t30\tone; two\n2\t40\tthree, four\n")
+    assert read_table(tabs).columns.tolist() == ["id", "age, years, months", "note"]
+    bars = _write(tmp_path / name, "id|age|note\n1|30,5|a,b;c\n")
+    assert read_table(bars)["age"].tolist() == ["30,5"]
+    excel = _write(tmp_path / name, "sep=;\r\nid;age\r\n1;26,9\r\n")
+    assert read_table(excel)["age"].tolist() == ["26,9"]
+
+
+def test_a_quote_that_swallows_rows_is_refused(tmp_path: Path) -> None:
+    rows = ['1,"he said,30', "2,x,40", '3,and so",50', "4,y,60"]
+    with pytest.raises(UsageError, match="whole rows inside a quoted cell that ends in line 4"):
+        read_table(_write(tmp_path / "t.csv", "\n".join(["id,note,age", *rows])))
+    with pytest.raises(UsageError, match="cannot be read as a table"):
+        read_table(_write(tmp_path / "t.csv", "\n".join(["id,note,age", *rows[:2]])))
+
+
+def test_rows_with_too_few_cells_are_counted(tmp_path: Path) -> None:
+    told = read_table(_write(tmp_path / "t.csv", "a,b\n1\n2,3\n")).attrs[WARNINGS]
+    assert told == ("1 rows of t.csv have fewer cells than its header, and the last ones count as empty",)
+
+
+def test_invisible_characters_and_unicode_forms_make_no_other_cell_or_header(tmp_path: Path) -> None:
+    table = read_table(
+        _write(tmp_path / "t.csv", "\ufeff\ufeffid,age\u00a0 (years)\n\u200bMu\u0308\u2013\u00a01,30\n")
+    )
+    assert table.to_dict("list") == {"id": ["Mü- 1"], "age (years)": ["30"]}
 
 
 def test_a_row_with_more_cells_than_columns_is_refused(tmp_path: Path) -> None:

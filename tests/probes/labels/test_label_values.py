@@ -39,6 +39,13 @@ def test_the_usual_sentinels_are_missing(text: str) -> None:
     assert is_missing(text)
 
 
+def test_codes_keep_long_numbers_apart() -> None:
+    assert code("10000001") != code("10000002")
+    assert code("1\u00a0") == code("\uff11") == "1"
+    assert number("\u22123,5") == -3.5
+    assert number("1e999") is None
+
+
 def test_zero_is_missing_only_where_the_table_says_so() -> None:
     assert not is_missing("0")
     assert is_missing("0.0", extra=("0",))

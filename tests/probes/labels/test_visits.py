@@ -7,11 +7,16 @@ import pytest
 from prima_features.embedding.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.probes.labels import Joined, LabelRequest, join
-from prima_features.probes.labels.times import date_formats, to_ordinal, visit_days
+from prima_features.probes.labels.cells import MISSING, NO_CLASS, Label
+from prima_features.probes.labels.rows import LabelRow, Person
+from prima_features.probes.labels.scans import Scan
+from prima_features.probes.labels.times import Time, date_formats, to_ordinal, visit_days
+from prima_features.probes.labels.visits import choose
 
 Studies = Callable[..., Embeddings]
 Table = Callable[..., Path]
 
+_LABELS = {"a": Label("a"), "b": Label("b"), "c": Label(None, NO_CLASS, "c"), "-": Label(None, MISSING)}
 _VISITS = ["id,when,x,age", "1,2010-01-01,a,60", "1,2011-01-01,b,61", "2,2010-06-01,a,50"]
 
 
@@ -74,6 +79,65 @@ def test_a_visit_without_a_label_does_not_hide_its_neighbour(studies: Studies, t
     joined = _join(studies("sub-1"), labels, table("dates.csv", ["study,date", "sub-1,2010-01-11"]))
     assert joined.frame["target"].tolist() == ["b"]
     assert joined.unmatched_labels["reason"].tolist() == ["the label is missing"]
+    assert any("another visit than the nearest, which has none" in warning for warning in joined.warnings)
+
+
+def test_the_visit_is_chosen_before_it_counts_whether_its_label_is_of_a_class(
+    studies: Studies, table: Table
+) -> None:
+    labels = table("a.csv", ["id,when,x", "1,2010-01-01,CN", "1,2010-05-01,MCI", "2,2010-01-01,CN"])
+    dates = table("dates.csv", ["study,date", "sub-1,2010-04-26", "sub-2,2010-04-26"])
+    joined = _join(studies("sub-1", "sub-2"), labels, dates, task="dementia")
+    assert joined.frame["study"].tolist() == ["sub-2"]
+    assert joined.unmatched_studies["reason"].tolist() == ["the label is in none of the classes"]
+    assert joined.unmatched_studies["detail"].tolist() == ["it reads 'MCI', which is mci"]
+    three = _join(studies("sub-1", "sub-2"), labels, dates, task="dementia", classes=("cn", "mci", "ad"))
+    assert three.frame["target"].tolist() == ["mci", "cn"]
+
+
+def test_a_scan_has_the_label_of_the_nearest_visit_that_has_one_or_none() -> None:
+    """In 500 random histories, with ties and several rows per day; `c` is in no class."""
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        visits = [(int(rng.integers(40)), "abc-"[rng.integers(4)]) for _ in range(rng.integers(1, 7))]
+        day = int(rng.integers(40))
+        rows = [
+            LabelRow(i, ("1",), "", Time(day=float(when)), _LABELS[label], Person())
+            for i, (when, label) in enumerate(visits)
+        ]
+        chosen = choose(rows, Scan(0, "sub-1", "1", "", ("sub-1",), Time(day=float(day)), True), 15)
+        known = [((abs(day - when), when > day), label) for when, label in visits if label != "-"]
+        nearest = min((place for place, _ in known), default=(99, False))
+        read = {label for place, label in known if place == nearest}
+        expected = min(read) if nearest[0] <= 15 and len(read) == 1 and read != {"c"} else None
+        assert (chosen.row.label.value if chosen.row else None) == expected, (visits, day)
+
+
+def test_rows_of_a_table_with_dates_count_as_undated_without_one(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,when,x", "1,soon,a", "2,2010-01-01,b", "2,,a"])
+    dates = table("dates.csv", ["study,date", "sub-1,2015-01-01", "sub-2,2010-01-02"])
+    joined = _join(studies("sub-1", "sub-2"), labels, dates)
+    assert joined.frame["target"].tolist() == ["b"]
+    assert joined.unmatched_studies["reason"].tolist() == ["no label of the subject has a date"]
+    assert any("1 cells of when are no dates (such as 'soon')" in warning for warning in joined.warnings)
+    assert any("label rows without a date" in warning for warning in joined.warnings)
+    with pytest.raises(UsageError, match="when has no dates that are understood, but such as 'soon'"):
+        _join(studies("sub-1"), table("b.csv", ["id,when,x", "1,soon,a"]), dates)
+
+
+def test_a_label_of_the_session_far_from_the_scan_is_reported(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,session,when,x", "1,1,2010-01-01,a"])
+    dates = table("dates.csv", ["study,date", "sub-1_ses-1,2014-01-01"])
+    joined = _join(studies("sub-1_ses-1"), labels, dates)
+    assert joined.frame["target"].tolist() == ["a"]
+    assert any("further away than --max-days" in warning for warning in joined.warnings)
+
+
+def test_a_session_that_is_missing_in_the_table_names_none(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,session,x", "1,n/a,a"])
+    assert join(studies("sub-1_ses-1"), LabelRequest((labels,), target_column="x")).frame[
+        "target"
+    ].tolist() == ["a"]
 
 
 def test_days_since_entry_are_matched_to_the_day_in_the_session(studies: Studies, table: Table) -> None:
@@ -129,6 +193,8 @@ def test_dates_come_in_iso_and_either_slashed_order() -> None:
     assert first == to_ordinal("2006-11-02T10:00:00") == to_ordinal("20061102")
     assert first == to_ordinal("11/02/2006", date_formats(["11/02/2006", "05/13/2008"]))
     assert first == to_ordinal("02/11/2006", date_formats(["02/11/2006", "13/05/2008"]))
+    assert first == to_ordinal("2.11.2006", date_formats([])) == to_ordinal("02-NOV-2006", date_formats([]))
+    assert first == to_ordinal("20060211", date_formats([], "%Y%d%m")), "a format that is given comes first"
     assert to_ordinal("soon") is None
 
 
