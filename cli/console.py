@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +18,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
+
+from prima_features.files.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,13 +30,20 @@ if TYPE_CHECKING:
     from prima_features.embedding.run import StudyDone, Summary
 
 
-def _console(stream: TextIO) -> Console:
-    # Where nobody looks, in a pipe or a log, tables are as wide as their rows, so that each row is one line.
-    width = None if stream.isatty() else 10_000
-    return Console(stderr=stream is sys.stderr, width=width, highlight=False, soft_wrap=True)
+class _SafeConsole(Console):
+    """A console that escapes what is not printable in the texts it is given, so that no name controls a terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(printable(text, keep="\n"), **options)
 
 
-out, err = _console(sys.stdout), _console(sys.stderr)
+def _console(stream: TextIO | None, stderr: bool) -> Console:
+    # In a pipe or a log, tables are as wide as their rows, so that each row is one line.
+    width = None if stream is not None and stream.isatty() else 10_000
+    return _SafeConsole(stderr=stderr, width=width, highlight=False, emoji=False, soft_wrap=True)
+
+
+out, err = _console(sys.stdout, stderr=False), _console(sys.stderr, stderr=True)
 _MOST_ROWS = 30
 
 

@@ -29,7 +29,9 @@ from prima_features.cli import (
 from prima_features.cli.arguments import spread
 from prima_features.cli.bids_app import as_embed
 from prima_features.cli.console import err, print_error, print_failures
+from prima_features.cli.streams import standard_streams
 from prima_features.errors import NothingUsableError, PrimaError, StoppedError
+from prima_features.files.text import printable
 from prima_features.safe_files import safe_children
 from prima_features.weights.caveats import ModelCaveatWarning
 
@@ -80,6 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 all done; 1 internal error; 2 wrong use; 3 some studies failed, the rest is there; 4 nothing usable.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    with standard_streams() as streams:
+        code = _run(given)
+        if (lost := streams.lost()) is None:
+            return code
+        print_error(f"Not everything could be printed ({lost.strerror}); files are written as usual")
+        return code or 1
+
+
+def _run(given: list[str]) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     _configure_logging(debug)
@@ -120,10 +131,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
+class _Formatter(logging.Formatter):
+    """Escapes what is not printable."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep="\n")
+
+
 def _configure_logging(debug: bool) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])
     if not debug:
         # The Hub's client warns of each of its retries; what comes of them is told in one sentence.
         os.environ.setdefault("HF_HUB_VERBOSITY", "critical")

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from prima_features.cli.console import count, err, out, print_failures
 from prima_features.errors import NothingUsableError, UsageError
+from prima_features.files.text import printable
 
 if TYPE_CHECKING:
     from prima_features.reports.endpoint import EndpointConfig
@@ -207,11 +208,11 @@ def _show_prompts(reports: Sequence[Report], options: Options) -> None:
 
     for report in reports:
         try:
-            typer.echo(summary_prompt(report.text, options))
+            typer.echo(printable(summary_prompt(report.text, options), keep="\n"))
         except ReportError:
             continue
         if options.labels == "model":
-            typer.echo(labels_prompt(report.text))
+            typer.echo(printable(labels_prompt(report.text), keep="\n"))
         return
     raise UsageError("none of the reports has findings to ask about: check --report-column")
 
@@ -226,7 +227,7 @@ def _progress() -> Iterator[OnAnswer]:
     with Progress(*columns, console=err) as progress:
         task = progress.add_task("asking", total=None)
         yield lambda done, total, study, _: progress.update(
-            task, description=escape(study), completed=done, total=total
+            task, description=escape(printable(study)), completed=done, total=total
         )
 
 

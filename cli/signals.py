@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from prima_features.errors import StoppedError
@@ -29,9 +29,9 @@ def stopping_on_signals() -> Iterator[Callable[[], bool]]:
         if received:
             raise KeyboardInterrupt
         received.append(number)
-        os.write(
-            2, b"Stopping after the study in hand (once more: at once)\n"
-        )  # print may be what was interrupted
+        with suppress(OSError):  # a closed stream costs no run
+            # Not print, which may be what was interrupted.
+            os.write(2, b"Stopping after the study in hand (once more: at once)\n")
 
     if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
         yield lambda: False

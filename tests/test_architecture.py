@@ -12,6 +12,7 @@ import prima_features
 LAYERS = ["studies", "volumes", "tokens", "encoder", "embedding"]
 """Each may import what stands before it."""
 BESIDE = {
+    "files": {"files"},
     "weights": {"encoder", "weights", "model_cards"},
     "page": {"page"},
     "embedding": {*LAYERS, "weights", "page"},
@@ -21,11 +22,11 @@ BESIDE = {
     "pretraining": {*LAYERS, "weights", "reports", "synthetic", "pretraining"},
     "probes": {"embedding", "probes", "model_cards", "weights", "page"},
 }
-EVERYWHERE = {"errors", "preprocessing", "safe_files", "_version"}
+EVERYWHERE = {"errors", "files", "preprocessing", "safe_files", "_version"}
 PACKAGE = Path(prima_features.__file__).parent
 ROOM = {
     name: PACKAGE / name
-    for name in (*LAYERS, "page", "weights", "doctor", "reports", "synthetic", "pretraining")
+    for name in (*LAYERS, "files", "page", "weights", "doctor", "reports", "synthetic", "pretraining")
 }
 
 

@@ -56,6 +56,7 @@ from pathlib import Path
 from types import TracebackType
 
 from prima_features.embedding.disk import output_errors, replacing
+from prima_features.files.text import file_stem
 
 _POLL = 0.2
 """Seconds between two tries for a claim that is only ever held for moments."""
@@ -99,7 +100,7 @@ class Claims:
     def __init__(self, folder: Path, pace: Pace = Pace()):
         self._folder, self._pace = folder, pace
         self._me = Worker(socket.gethostname(), os.getpid(), _machine())
-        host = "".join(letter if letter.isalnum() else "-" for letter in self._me.host)
+        host = "".join(letter if letter.isalnum() else "-" for letter in self._me.host)[:64]
         self._file = folder / f"{host}.{self._me.pid}.{secrets.token_hex(4)}.worker"
         self._held: dict[str, Path] = {}
         self._seen = _StandingStill()
@@ -143,7 +144,7 @@ class Claims:
         """Claim something; False where a live process has it."""
         generation = 0
         while True:
-            path = self._folder / f"{name}.{generation}.claim"
+            path = self._folder / f"{file_stem(name)}.{generation}.claim"
             with output_errors(path):
                 if self._make(path):
                     self._held[name] = path

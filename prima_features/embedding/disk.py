@@ -11,6 +11,9 @@ from pathlib import Path
 
 from prima_features.errors import OutputError
 
+_SHOWN_NAME = 32
+"""Characters of a file's name in that of its temporary file, which must fit as well if the former just does."""
+
 
 @contextmanager
 def replacing(path: Path, scratch: Path | None = None) -> Iterator[Path]:
@@ -26,7 +29,7 @@ def replacing(path: Path, scratch: Path | None = None) -> Iterator[Path]:
     Raises:
         OutputError: for any error of the file system in the block, in one sentence.
     """
-    temporary = (scratch or path.parent) / f".{path.name}.{secrets.token_hex(4)}.tmp"
+    temporary = (scratch or path.parent) / f".{path.name[:_SHOWN_NAME]}.{secrets.token_hex(4)}.tmp"
     with output_errors(path):
         try:
             yield temporary

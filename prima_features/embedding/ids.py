@@ -1,11 +1,11 @@
-"""`OUTPUT.ids.tsv`: whom the pseudonyms of a DICOM run stand for. The one file that identifies patients."""
+"""`OUTPUT.ids.tsv`: which patients the pseudonyms of a DICOM run stand for. The only file that identifies patients."""
 
 from __future__ import annotations
 
 import csv
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
@@ -13,34 +13,59 @@ from typing import TextIO
 from prima_features.embedding.claims import Claims
 from prima_features.embedding.disk import replacing
 from prima_features.errors import UsageError
+from prima_features.files.text import bounded, from_cell, to_cell
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.study import Study
 
 _COLUMNS = ("study", "patient_id", "study_instance_uid", "folder", "key")
+_KEY_BYTES = 32
+
+Rows = dict[str, tuple[str, ...]]
+"""Rows of the table by study, cells in the order of the columns."""
 
 
 def ids_path(output: Path) -> Path:
-    """`OUTPUT.ids.tsv` beside `OUTPUT.h5`."""
+    """`OUTPUT.ids.tsv` for `OUTPUT.h5`."""
     return output.with_name(output.name.removesuffix(".h5") + ".ids.tsv")
 
 
 def load_pseudonyms(output: Path, keep_patient_id: bool = False) -> Pseudonyms:
-    """The pseudonyms of an earlier run to this output, so that resuming gives the same; else new ones.
+    """The pseudonyms of an earlier run to this output, or new ones if there was none.
 
     Raises:
-        UsageError: the file of that name is not one of ours, and must not be replaced.
+        UsageError: the file of that name was not written by this tool, is damaged, or has several keys.
     """
     path = ids_path(output)
     if not path.exists():
         return Pseudonyms(keep_patient_id=keep_patient_id)
+    keys = {row[-1] for row in read_ids(path).values()}
+    if len(keys) > 1:
+        raise UsageError(
+            f"{path} holds the keys of {len(keys)} runs, since prima merge wrote it; name another output, and merge "
+            "again"
+        )
+    return Pseudonyms(bytes.fromhex(keys.pop()), keep_patient_id)
+
+
+def read_ids(path: Path) -> Rows:
+    """The rows of a table of identities.
+
+    Raises:
+        UsageError: it was not written by this tool, has no rows, or holds a key that is not one.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            first = next(csv.DictReader(file, delimiter="\t"))
-        return Pseudonyms(bytes.fromhex(first["key"]), keep_patient_id)
-    except (OSError, ValueError, KeyError, StopIteration) as error:
+            header, *lines = csv.reader(file, delimiter="\t")
+        if tuple(header) != _COLUMNS or not lines or any(len(line) != len(_COLUMNS) for line in lines):
+            raise ValueError("other columns")
+        rows = {line[0]: tuple(map(from_cell, line)) for line in lines}
+    except (OSError, ValueError, csv.Error) as error:
         raise UsageError(
             f"{path} is not a table of identities that an earlier run wrote; move it or name another output"
         ) from error
+    for row in rows.values():
+        _key(row[-1], path)
+    return rows
 
 
 def agree_on_pseudonyms(folder: Path, keep_patient_id: bool = False) -> Pseudonyms:
@@ -50,14 +75,15 @@ def agree_on_pseudonyms(folder: Path, keep_patient_id: bool = False) -> Pseudony
         folder: where parts are kept. The key is in a file of its own there, for its owner only, until the end.
 
     Raises:
+        UsageError: the file with the key is damaged.
         OutputError: the folder cannot be written to.
     """
     path = _key_path(folder)
     with Claims(folder) as claims, claims.waiting_for("key"):
         if not path.exists():
             with replacing(path) as temporary, _open_private(temporary) as file:
-                file.write(secrets.token_hex(32))
-        return Pseudonyms(bytes.fromhex(path.read_text()), keep_patient_id)
+                file.write(secrets.token_hex(_KEY_BYTES))
+        return Pseudonyms(_key(path.read_text(errors="replace"), path), keep_patient_id)
 
 
 def forget_key(folder: Path) -> None:
@@ -68,28 +94,97 @@ def forget_key(folder: Path) -> None:
             folder.rmdir()
 
 
-def write_ids(
+def add_ids(
     output: Path, studies: Iterable[Study], pseudonyms: Pseudonyms, scratch: Path | None = None
-) -> None:
-    """Write the link from pseudonyms to patients, with the secret key, for its owner only (mode 0600).
+) -> Rows:
+    """Add the link from pseudonyms to patients, with the secret key, to `OUTPUT.ids.tsv` (mode 0600).
+
+    Rows of other studies stay: the output that is there may hold them until it is replaced.
 
     Args:
         scratch: folder of the temporary file (see `replacing`). One that is deleted in the end leaves no trace of
-            patients where this process is killed.
+            patients if this process is killed.
+
+    Returns:
+        The rows that were there.
+
+    Raises:
+        UsageError: the file of that name was not written by this tool.
+        OutputError: it cannot be written.
+    """
+    path = ids_path(output)
+    before = read_ids(path) if path.exists() else {}
+    key = pseudonyms.key.hex()
+    added = {
+        study.id: (study.id, who.patient_id, who.study_uid, who.folder, key)
+        for study in studies
+        if (who := study.identity) is not None
+    }
+    write_ids(output, before | added, scratch)
+    return before
+
+
+def keep_ids(output: Path, studies: Collection[str], scratch: Path | None = None) -> None:
+    """Drop the rows of studies that a complete output does not hold.
+
+    Raises:
+        UsageError, OutputError: as `add_ids`.
+    """
+    rows = read_ids(ids_path(output)) if ids_path(output).exists() else {}
+    kept = {study: row for study, row in rows.items() if study in studies}
+    if kept and len(kept) < len(rows):
+        write_ids(output, kept, scratch)
+
+
+def write_ids(output: Path, rows: Mapping[str, tuple[str, ...]], scratch: Path | None = None) -> None:
+    """Write the table for its owner only (mode 0600); without rows there is none.
 
     Raises:
         OutputError: it cannot be written.
     """
+    if not rows:
+        with suppress(OSError):
+            ids_path(output).unlink(missing_ok=True)
+        return
     with replacing(ids_path(output), scratch) as temporary, _open_private(temporary) as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(_COLUMNS)
-        for study in studies:
-            if (who := study.identity) is not None:
-                writer.writerow((study.id, who.patient_id, who.study_uid, who.folder, pseudonyms.key.hex()))
+        writer.writerows([to_cell(bounded(cell)) for cell in row] for row in rows.values())
+
+
+def merge_ids(output: Path, inputs: Iterable[Path], studies: Collection[str]) -> None:
+    """Write the table of a merged output: what is there, and the rows of its studies in the tables of the inputs.
+
+    Args:
+        inputs: embeddings files and folders of parts.
+        studies: ids of the studies in the merged output.
+
+    Raises:
+        UsageError: a table was not written by this tool.
+        OutputError: it cannot be written.
+    """
+    tables = [ids_path(path.with_name(path.name.removesuffix(".parts"))) for path in inputs]
+    rows = read_ids(ids_path(output)) if ids_path(output).exists() else {}
+    for path in dict.fromkeys(tables):
+        if path.exists() and path != ids_path(output):
+            rows |= {study: row for study, row in read_ids(path).items() if study in studies}
+    if rows:
+        write_ids(output, rows)
 
 
 def _key_path(folder: Path) -> Path:
     return folder / "key"
+
+
+def _key(text: str, path: Path) -> bytes:
+    """A key in hexadecimal digits. A short one could be guessed, and an empty one gives everybody's pseudonyms."""
+    with suppress(ValueError):
+        if len(key := bytes.fromhex(text)) == _KEY_BYTES:
+            return key
+    raise UsageError(
+        f"{path} holds a damaged key (expected {2 * _KEY_BYTES} hexadecimal digits); restore the file, or move it and "
+        "name another output"
+    )
 
 
 def _open_private(path: Path) -> TextIO:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from prima_features.embedding.beside import write_beside
+from prima_features.embedding.ids import keep_ids, merge_ids
 from prima_features.embedding.output import check_output
 from prima_features.embedding.parts import Head, Parts, settings_of
 from prima_features.embedding.plan import Plan, read_plan
@@ -196,8 +197,10 @@ def merge(
     rules = {reason: is_rule for source in sources for reason, is_rule in _rules(source).items()}
     dtype: VectorType = "float16" if any(source.dtype == "float16" for source in sources) else "float32"
     own.create()
+    merge_ids(output, paths, {*where, *missing})
     provenance = _provenance(sources)
     write_embeddings(output, _read(sources, where), provenance, left_out, dtype, scratch=own.folder)
+    keep_ids(output, {*where, *missing})
     counts = {"inputs": len(sources), "series": sum(head.n_series for head in heads)}
     merging = {"ended": "finished", "seconds": round(time.monotonic() - started, 2), "counts": counts}
     page = write_beside(

@@ -26,6 +26,7 @@ from prima_features.embedding.records import (
     flags_of,
 )
 from prima_features.errors import OutputError
+from prima_features.files.text import file_stem
 from prima_features.preprocessing import PLANES
 from prima_features.safe_files import MIB, load_json, open_regular
 from prima_features.studies.study import Study
@@ -175,7 +176,7 @@ class Parts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, study_id: str) -> Path:
-        return self.folder / f"{study_id}.safetensors"
+        return self.folder / f"{file_stem(study_id)}.safetensors"
 
     def _unreadable(self, error: OSError) -> OutputError:
         what = error.strerror or "input/output error"

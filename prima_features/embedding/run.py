@@ -21,9 +21,12 @@ from prima_features.embedding.disk import state_of
 from prima_features.embedding.engine import Engine, embed_studies
 from prima_features.embedding.engine_options import EngineOptions
 from prima_features.embedding.ids import (
+    Rows,
+    add_ids,
     agree_on_pseudonyms,
     forget_key,
     ids_path,
+    keep_ids,
     load_pseudonyms,
     write_ids,
 )
@@ -39,7 +42,8 @@ from prima_features.embedding.stored import StoredStudies
 from prima_features.embedding.work import Work, failed_fast
 from prima_features.embedding.write import Provenance, VectorType
 from prima_features.encoder.config import MODEL_TYPE
-from prima_features.errors import NothingUsableError
+from prima_features.errors import NothingUsableError, UsageError
+from prima_features.files.text import MODEL_CHARACTERS, bounded, model_text
 from prima_features.studies import FindOptions, Found, LeftOut, Pseudonyms, find, format_of
 from prima_features.volumes.read import READER_VERSION
 from prima_features.weights import DEFAULT_MODEL, PrimaModel
@@ -130,6 +134,9 @@ def embed(
     """
     started = time.monotonic()
     source, output = Path(source), Path(output)
+    command = bounded(command)
+    if description is not None:
+        description = _checked_description(description)
     check_output(output)
     parts = Parts.of(output)
     with _finding(source, output, find_options, keep_patient_id) as (found, pseudonyms):
@@ -155,6 +162,10 @@ def embed(
         on_study(StudyDone(study_id, head.n_series, head.failures, len(work.heads), len(share)))
 
     def tell_of_output(wrote: bool) -> None:
+        if wrote and pseudonyms is not None:
+            with claims.waiting_for("ids"):
+                add_ids(output, studies, pseudonyms, scratch=parts.folder)
+                keep_ids(output, plan.studies, scratch=parts.folder)
         if not (wrote or (is_stale(output, run_options.report) and not claims.others())):
             return
         journal.save("finished")
@@ -183,9 +194,10 @@ def embed(
         Journal(parts.folder, settings, facts) as journal,
     ):
         plan = agree(plan, share, run_options, parts, claims)
-        ids_were_there = ids_path(output).exists()
+        earlier_ids: Rows = {}
         if pseudonyms is not None:
-            write_ids(output, studies, pseudonyms, scratch=parts.folder)
+            with claims.waiting_for("ids"):
+                earlier_ids = add_ids(output, studies, pseudonyms, scratch=parts.folder)
         _warn_of_dropped(output, plan)
         work = Work(
             source,
@@ -208,7 +220,7 @@ def embed(
         shard=run_options.shard,
         n_studies=sum(head.n_series > 0 for head in heads),
         n_series=sum(head.n_series for head in heads),
-        n_kept=len(heads) - work.n_embedded,
+        n_kept=len(set(share) - work.embedded),
         failures=left_out + tuple(failure for head in heads for failure in head.failures),
         seconds=time.monotonic() - started,
         times=journal.times,
@@ -216,10 +228,24 @@ def embed(
         flags=dict(Counter(flag for head in heads for flag in head.flags).most_common()),
     )
     if not summary.n_studies and run_options.shard.is_all:
-        if pseudonyms is not None and not ids_were_there:
-            ids_path(output).unlink(missing_ok=True)
+        if pseudonyms is not None:
+            write_ids(output, earlier_ids)
         raise _nothing_usable(source, summary.failures)
     return summary
+
+
+def _checked_description(text: str) -> str:
+    """A description from the user, as the model reads it.
+
+    Raises:
+        UsageError: it is too long.
+    """
+    if len(text) > MODEL_CHARACTERS:
+        raise UsageError(
+            f"The study description has {len(text):,} characters, and the model reads at most {MODEL_CHARACTERS:,}: "
+            "shorten it"
+        )
+    return model_text(text)
 
 
 @contextmanager

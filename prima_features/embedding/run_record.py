@@ -30,6 +30,7 @@ from prima_features.embedding.reasons import Reason, grouped, key
 from prima_features.embedding.records import Failure
 from prima_features.embedding.stages import StageTimes
 from prima_features.errors import PrimaError, StoppedError
+from prima_features.files.text import printable_json
 from prima_features.safe_files import MIB, load_json, read_text
 
 FORMAT, FORMAT_VERSION = "prima-run", 1
@@ -105,7 +106,7 @@ class Journal:
         """
         self._saved = time.monotonic()
         with replacing(self._folder / (self._record["id"] + _SUFFIX)) as temporary:
-            temporary.write_text(json.dumps(self.record(ended)), encoding="utf-8")
+            temporary.write_text(json.dumps(printable_json(self.record(ended))), encoding="utf-8")
 
     def record(self, ended: Ended) -> Record:
         """The record as it is now."""
@@ -257,7 +258,9 @@ def write_run_file(output: Path, runs: Iterable[Record], failures: Sequence[Fail
         "runs": records,
     }
     with replacing(run_path(output)) as temporary:
-        temporary.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(printable_json(document), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
 
 
 _MODEL = {"name": "model", "revision": "model_revision", "sha256": "model_sha256"}

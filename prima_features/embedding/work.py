@@ -31,7 +31,7 @@ class Work:
 
     Attributes:
         heads: of the share's finished studies.
-        n_embedded: studies that this process has tried itself.
+        embedded: ids of the studies that this process has tried itself.
 
     Args:
         source: where the studies were found.
@@ -58,7 +58,7 @@ class Work:
         journal: Journal,
     ):
         self.heads: dict[str, Head] = {}
-        self.n_embedded = 0
+        self.embedded: set[str] = set()
         self._journal, self._times, self._wrote = journal, journal.times, False
         self._source, self._output, self._plan, self._options = source, output, plan, options
         self._studies = {study.id: study for study in studies}
@@ -145,7 +145,7 @@ class Work:
             raise failed_fast(next(failure for failure in head.failures if failure.defect))
         self._parts.save(result)
         self._claims.release(result.id)
-        self.n_embedded += 1
+        self.embedded.add(result.id)
         self._note(result.id, head, here=True)
 
     def _note(self, study_id: str, head: Head, here: bool) -> None:

@@ -28,6 +28,7 @@ from prima_features.embedding.layout import (
 )
 from prima_features.embedding.records import EmbeddedStudy, Failure, Result
 from prima_features.embedding.sink import Sink
+from prima_features.files.text import bounded, printable
 from prima_features.weights.caveats import caveat_of
 
 VectorType = Literal["float32", "float16"]
@@ -50,7 +51,7 @@ class Provenance:
 
     def attributes(self) -> dict[str, Any]:
         """As HDF5 attributes, with the format, this release's version and the time."""
-        return {
+        attributes = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "model": self.model,
@@ -62,6 +63,9 @@ class Provenance:
             "command": self.command,
             "encoder": self.encoder,
             "caveat": self.caveat or caveat_of(self.model, self.model_sha256),
+        }
+        return {
+            name: printable(value) if isinstance(value, str) else value for name, value in attributes.items()
         }
 
 
@@ -187,4 +191,8 @@ class _Table:
 def _columns(records: Sequence[object], table: dict[str, str]) -> dict[str, list[Any]]:
     """Records by column; a column that is no attribute of theirs is left to the caller."""
     known = [name for name in table if name != "study" or table is FAILURE]
-    return {name: [getattr(record, name) for record in records] for name in known}
+    columns = {name: [getattr(record, name) for record in records] for name in known}
+    return {
+        name: list(map(bounded, values)) if table[name] == TEXT else values
+        for name, values in columns.items()
+    }

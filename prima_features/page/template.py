@@ -18,6 +18,8 @@ def template(package: str, name: str) -> Template:
     """
     from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+    from prima_features.files.text import printable
+
     rooms = [files(package), files("prima_features.page")]
 
     def load(name: str) -> str | None:
@@ -27,6 +29,7 @@ def template(package: str, name: str) -> Template:
     return Environment(
         loader=FunctionLoader(load),
         autoescape=True,
+        finalize=lambda value: printable(value, keep="\n\t") if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -167,7 +167,7 @@ def write_summaries(path: Path, columns: Sequence[str], rows: Iterable[Sequence[
     Raises:
         OutputError: the folder cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:32]}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, delimiter="\t", lineterminator="\n").writerows([columns, *rows])

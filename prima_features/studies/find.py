@@ -16,6 +16,7 @@ from prima_features.studies.nifti import find_nifti
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.selection import Selection
 from prima_features.studies.study import Found
+from prima_features.studies.texts import tidy_texts
 
 Format = Literal["auto", SourceFormat]
 
@@ -45,7 +46,8 @@ def find(source: Path, options: FindOptions = FindOptions(), pseudonyms: Pseudon
         pseudonyms: names for DICOM's patients and studies; by default under a new random key.
 
     Returns:
-        Studies, perhaps none, with unique ids and at least one series each; what is left out, with reasons.
+        Studies, perhaps none, with unique ids and at least one series each; what is left out, with reasons. Names
+        and descriptions are escaped and cut to what the model reads (`texts.tidy_texts`).
 
     Raises:
         UsageError: the source does not exist, cannot be read, does not fit the format, or lacks a participant
@@ -54,14 +56,14 @@ def find(source: Path, options: FindOptions = FindOptions(), pseudonyms: Pseudon
     """
     format = format_of(source, options)
     if format == "bids":  # selects as it walks, so that one participant of thousands is found at once
-        return find_bids(source, options.bids, options.selection)
+        return tidy_texts(find_bids(source, options.bids, options.selection))
     if format == "dicom":
         found = find_dicom(source, options.dicom, pseudonyms)
     elif format == "nifti":
         found = find_nifti(source)
     else:
         found = find_manifest(source, options.dicom, pseudonyms)
-    return options.selection.apply(found)
+    return tidy_texts(options.selection.apply(found))
 
 
 def format_of(source: Path, options: FindOptions = FindOptions()) -> SourceFormat:

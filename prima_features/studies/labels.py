@@ -30,4 +30,4 @@ def safe_label(text: str) -> str:
 
 def digest(text: str) -> str:
     """Eight hexadecimal digits that stand for `text`."""
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]

@@ -18,6 +18,10 @@ class Pseudonyms:
     keep_patient_id: bool = False
     """Use the PatientID itself, made safe for file names, in place of its pseudonym."""
 
+    def __post_init__(self) -> None:
+        if len(self.key) < 16:  # an empty key gives the same pseudonyms to everybody
+            raise ValueError(f"a key of {len(self.key)} bytes, and at least 16 are needed")
+
     def subject(self, patient_id: str, person: str = "") -> str:
         """Name of a patient, without the `sub-`; letters and digits of ASCII only.
 

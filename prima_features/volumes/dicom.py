@@ -20,6 +20,7 @@ from prima_features.studies.dicom.frames import describe_frames, pixel_spacing
 from prima_features.studies.dicom.geometry import Vector
 from prima_features.studies.dicom.read import quiet_pydicom
 from prima_features.studies.study import DicomFrames, DicomSlices
+from prima_features.volumes.links import utf8_name
 from prima_features.volumes.stored import (
     Layout,
     Scale,
@@ -166,7 +167,8 @@ def _check_by_gdcm(files: Sequence[Path], slices: Sequence[StoredPixels], voxels
         if not one.is_native or one.described or _is_beyond_gdcm(one.layout):
             continue
         try:
-            other = sitk.GetArrayFromImage(sitk.ReadImage(str(files[number]), imageIO="GDCMImageIO"))
+            with utf8_name(files[number]) as name:
+                other = sitk.GetArrayFromImage(sitk.ReadImage(name, imageIO="GDCMImageIO"))
         except RuntimeError:  # it refuses some combinations of bits; the file's length has been checked
             continue
         _compare(voxels[number], other.reshape(voxels[number].shape), number, len(files))
@@ -256,8 +258,9 @@ def _set_geometry(volume: sitk.Image, first: _Place, last: _Place, file: Path | 
         try:
             if file is None:
                 raise RuntimeError("a frame of many")
-            reader.SetFileName(str(file))
-            reader.ReadImageInformation()
+            with utf8_name(file) as name:
+                reader.SetFileName(name)
+                reader.ReadImageInformation()
         except RuntimeError:  # some codecs decode to tell the size
             reader.SetFileName(str(_empty_slice(first, Path(folder) / "slice.dcm")))
             reader.ReadImageInformation()

@@ -24,7 +24,7 @@ def new_directory(output: Path, overwrite: bool = False) -> Iterator[Path]:
     check_new_directory(output, overwrite)
     try:
         with tempfile.TemporaryDirectory(
-            dir=output.parent, prefix=f".{output.name}.", suffix=".partial", ignore_cleanup_errors=True
+            dir=output.parent, prefix=f".{output.name[:32]}.", suffix=".partial", ignore_cleanup_errors=True
         ) as scratch:
             made = Path(scratch) / output.name
             made.mkdir()

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from prima_features.embedding.read import Embeddings
+from prima_features.files.text import from_cell
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.ids import bare_session, normalise, pattern
 from prima_features.probes.labels.tables import read_table
@@ -86,7 +87,7 @@ def _identities(embeddings: Path) -> dict[str, _Identity]:
     if not path.is_file():
         return {}
     rows = read_table(path).to_dict("records")
-    return {row["study"]: _Identity(row["patient_id"], row["folder"]) for row in rows}
+    return {row["study"]: _Identity(from_cell(row["patient_id"]), from_cell(row["folder"])) for row in rows}
 
 
 def _bare(text: str) -> str:

@@ -51,7 +51,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         OutputError: the folder cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name[:32]}.{os.getpid()}")
     try:
         temporary.write_bytes(content)
         temporary.replace(path)

@@ -32,6 +32,7 @@ from prima_features.embedding.report.arrangement import (
 from prima_features.embedding.report.course import course, settings
 from prima_features.embedding.run_record import by_design, read_run_file
 from prima_features.embedding.stored import StoredStudies
+from prima_features.files.text import printable_json
 from prima_features.page import count, template
 
 RESEARCH_ONLY = "For research use only: not a medical device."
@@ -75,7 +76,7 @@ def write_report(
     html = page(output, Album(parts, pages) if pictures else None)
     path = path or report_path(output)
     with replacing(path) as temporary:
-        temporary.write_bytes(html.encode("utf-8", errors="replace"))
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace", newline="")
     return path
 
 
@@ -225,5 +226,5 @@ def _data(
 
 def _json(value: Any) -> str:
     """JSON that can stand in a script element: no tag can begin in it."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(printable_json(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from prima_features.embedding.ids import load_pseudonyms, write_ids
+from prima_features.embedding.ids import add_ids, load_pseudonyms
 from prima_features.embedding.outage import check_disk, check_source
 from prima_features.embedding.records import Failure
 from prima_features.errors import SeriesError, UsageError
@@ -135,7 +135,7 @@ def find_scans(
     )
     if found.format == "dicom" and keep:
         folder.mkdir(parents=True, exist_ok=True)
-        write_ids(identities, found.studies, pseudonyms)
+        add_ids(identities, found.studies, pseudonyms)
     matched = {study.id: _report_of(study, reports or {}) for study in found.studies}
     if reports is not None and found.studies and not any(matched.values()):
         raise UsageError(_why_none(settings.source, found, reports))

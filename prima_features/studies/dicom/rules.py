@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.kinds import component, is_direct_map, is_localizer, is_phase
-from prima_features.studies.dicom.values import printable
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,108 @@ _OBJECTS = {
 }
 """Starts of the SOPClassUIDs (PS3.4 annex B.5) of what lies in a study beside images, longest first."""
 
+_MODALITIES = frozenset(
+    [
+        "AR",
+        "ASMT",
+        "AU",
+        "BDUS",
+        "BI",
+        "BMD",
+        "CFM",
+        "CR",
+        "CT",
+        "CTPROTOCOL",
+        "DG",
+        "DMS",
+        "DOC",
+        "DX",
+        "ECG",
+        "EEG",
+        "EMG",
+        "EOG",
+        "EPS",
+        "ES",
+        "FID",
+        "GM",
+        "HC",
+        "HD",
+        "IO",
+        "IOL",
+        "IVOCT",
+        "IVUS",
+        "KER",
+        "KO",
+        "LEN",
+        "LS",
+        "M3D",
+        "MG",
+        "MR",
+        "NM",
+        "OAM",
+        "OCT",
+        "OP",
+        "OPM",
+        "OPT",
+        "OPTBSV",
+        "OPTENF",
+        "OPV",
+        "OSS",
+        "OT",
+        "PA",
+        "PLAN",
+        "POS",
+        "PR",
+        "PT",
+        "PX",
+        "REG",
+        "RESP",
+        "RF",
+        "RG",
+        "RTDOSE",
+        "RTIMAGE",
+        "RTINTENT",
+        "RTPLAN",
+        "RTRAD",
+        "RTRECORD",
+        "RTSEGANN",
+        "RTSTRUCT",
+        "RWV",
+        "SEG",
+        "SM",
+        "SMR",
+        "SR",
+        "SRF",
+        "STAIN",
+        "TEXTUREMAP",
+        "TG",
+        "US",
+        "VA",
+        "XA",
+        "XAPROTOCOL",
+        "XC",
+        "AS",
+        "CD",
+        "CF",
+        "CP",
+        "CS",
+        "DD",
+        "DF",
+        "DM",
+        "DS",
+        "EC",
+        "FA",
+        "FS",
+        "LP",
+        "MA",
+        "MS",
+        "OPR",
+        "ST",
+        "VF",
+    ]
+)
+"""Defined terms of Modality (PS3.3 C.7.3.1.1.1), the retired ones in the last line."""
+
 
 def reject_object(header: Header, modality: str) -> Rejection | None:
     """Leave out what is no grey image of the modality asked for."""
@@ -38,9 +139,12 @@ def reject_object(header: Header, modality: str) -> Rejection | None:
         if header.sop_class.startswith(start):
             return Rejection(f"it is {name}, not an image")
     if header.modality != modality.upper():
-        found = printable(header.modality)
-        hint = f"--modality {found} embeds it" if found else ""
-        return Rejection(f"its modality is {found or 'unknown'}, not {modality}", hint)
+        if header.modality not in _MODALITIES:  # free text there may name a patient
+            what = "no DICOM modality code" if header.modality else "missing"
+            return Rejection(f"its modality is {what}, not {modality}")
+        return Rejection(
+            f"its modality is {header.modality}, not {modality}", f"--modality {header.modality} embeds it"
+        )
     if not header.rows:
         return Rejection("it holds no image")
     if header.is_colour:

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 
+from prima_features.files.text import bounded
 from prima_features.studies.dicom.choice import choose_volumes, reject_stack, to_image
 from prima_features.studies.dicom.copies import drop_same_instances
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.options import DicomOptions
 from prima_features.studies.dicom.rules import Rejection, reject_geometry, reject_kind, reject_object
 from prima_features.studies.dicom.split import Part, describe, is_three_plane, split
-from prima_features.studies.dicom.values import printable
 from prima_features.studies.dicom.volumes import find_volumes
 from prima_features.studies.names import NAMELESS, series_name
 from prima_features.studies.study import DicomFrames, DicomSlices, LeftOut, Series
+
+_SHOWN_CHARACTERS = 200
 
 Outcome = tuple[str, DicomSlices | DicomFrames | Rejection]
 """What something is, in words that name no patient, and what becomes of it."""
@@ -30,7 +32,7 @@ def find_series(
     first = min(headers, key=lambda header: (header.instance_number or 0, header.sop_uid))
     name = series_name(first.description, first.protocol) or f"{NAMELESS}{first.series_uid}"
     number = "without a number" if first.series_number is None else str(first.series_number)
-    description = printable(first.description or first.protocol)
+    description = bounded(first.description or first.protocol, _SHOWN_CHARACTERS)
     label = f"{number} {description}" if description else f"series {number}"
     series: list[Series] = []
     left_out: list[LeftOut] = []

@@ -84,11 +84,6 @@ def text(data: "Dataset | None", tag: Tag) -> str:
     return sys.intern(joined.rstrip(" \0"))  # thousands of slices repeat the same words
 
 
-def printable(string: str) -> str:
-    """Without control characters, which damaged headers hold and terminals obey."""
-    return "".join(filter(str.isprintable, string))
-
-
 def words(data: "Dataset | None", tag: Tag) -> tuple[str, ...]:
     """Several strings in upper case, such as ImageType."""
     joined = text(data, tag).upper()

@@ -1,0 +1,106 @@
+"""Standard output and error that cost no run: closed, broken, full or without an encoding for a name."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class _Stream(io.RawIOBase):
+    """Writes to a descriptor until that fails, and then to nowhere.
+
+    Attributes:
+        error: the first error, if any.
+    """
+
+    def __init__(self, descriptor: int):
+        super().__init__()
+        self._descriptor = descriptor
+        self.error: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, data: Buffer) -> int:
+        if self.error is None:
+            try:
+                return os.write(self._descriptor, data)
+            except BlockingIOError:
+                return 0
+            except OSError as error:
+                self.error = error
+        return memoryview(data).nbytes
+
+
+class Streams:
+    """What became of the standard streams."""
+
+    def __init__(self) -> None:
+        self._made: list[_Stream] = []
+
+    def lost(self) -> OSError | None:
+        """Why output was lost, if it was; not if nobody wanted it, since the reader of a pipe may end early."""
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        errors = (one.error for one in self._made if one.error is not None)
+        return next((error for error in errors if not isinstance(error, BrokenPipeError)), None)
+
+    def wrap(self, stream: TextIO) -> TextIO:
+        """A stream in its place that never fails: what its encoding lacks is escaped."""
+        raw = _Stream(stream.fileno())
+        self._made.append(raw)
+        return io.TextIOWrapper(
+            io.BufferedWriter(raw),
+            encoding=stream.encoding,
+            errors="backslashreplace",
+            line_buffering=True,
+        )
+
+
+@contextmanager
+def standard_streams() -> Iterator[Streams]:
+    """Replace standard output and error of the process for the block, unless something else already has.
+
+    Closed ones (`>&-`) are opened on the null device first: the next file to be opened would get their descriptor
+    and everything that is printed.
+    """
+    _open_closed_descriptors()
+    streams, before = Streams(), (sys.stdout, sys.stderr)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif stream is getattr(sys, f"__{name}__") and stream.fileno() in (1, 2):
+            with suppress(OSError):
+                stream.flush()
+            setattr(sys, name, streams.wrap(stream))
+    try:
+        yield streams
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        sys.stdout, sys.stderr = before
+
+
+def _open_closed_descriptors() -> None:
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
