@@ -11,7 +11,7 @@ from typing import Any
 from prima_features.errors import NothingUsableError
 from prima_features.studies.content import find_absence
 from prima_features.studies.labels import bare, digest, safe_label, study_id
-from prima_features.studies.sidecar import b0_volumes, is_phase, name_of, orientation_of, read_json
+from prima_features.studies.sidecar import b0_volumes, is_phase, name_of, orientation_of, read_json, scale_of
 from prima_features.studies.study import DEFAULT_DESCRIPTION, Found, LeftOut, NiftiImage, Series, Study
 from prima_features.studies.tree import walk
 
@@ -67,7 +67,7 @@ def make_series(path: Path, source: str, fields: Mapping[str, Any]) -> Series:
     """
     bvals = path.with_name(f"{stem_of(path.name)}.bval")
     volumes = b0_volumes(bvals) if bvals.is_file() else (0,)
-    image = NiftiImage(path, volumes, orientation_of(fields))
+    image = NiftiImage(path, volumes, orientation_of(fields), scale_of(fields))
     return Series(name_of(fields) or stem_of(path.name), image, source)
 
 

@@ -6,11 +6,13 @@ The fields are those of BIDS, and of dcm2niix, which writes them.
 import json
 import logging
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from prima_features.studies.names import series_name
+from prima_features.studies.study import SidecarScale
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,27 @@ def orientation_of(fields: Mapping[str, Any]) -> tuple[float, ...]:
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
         return ()
     return tuple(map(float, numbers))
+
+
+def scale_of(fields: Mapping[str, Any]) -> SidecarScale:
+    """What dcm2niix writes of the scale of Philips images; a field that is not a finite number counts as missing."""
+
+    def number(name: str) -> float:
+        value = fields.get(name)
+        is_number = isinstance(value, int | float) and abs(value) < sys.float_info.max
+        return float(value) if is_number else 0.0  # type: ignore[arg-type]
+
+    precise = fields.get("UsePhilipsFloatNotDisplayScaling")
+    manufacturer = fields.get("Manufacturer")
+    return SidecarScale(
+        manufacturer=manufacturer if isinstance(manufacturer, str) else "",
+        precise=bool(precise) if isinstance(precise, int) else None,
+        rescale_slope=number("PhilipsRescaleSlope"),
+        rescale_intercept=number("PhilipsRescaleIntercept"),
+        scale_slope=number("PhilipsScaleSlope"),
+        real_world_slope=number("PhilipsRWVSlope"),
+        real_world_intercept=number("PhilipsRWVIntercept"),
+    )
 
 
 def is_phase(fields: Mapping[str, Any]) -> bool:

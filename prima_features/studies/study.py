@@ -14,6 +14,33 @@ DEFAULT_DESCRIPTION = "MRI BRAIN"
 
 
 @dataclass(frozen=True)
+class SidecarScale:
+    """What a sidecar says of the scale of the voxels' values: fields that dcm2niix writes for Philips scans."""
+
+    manufacturer: str = ""
+    precise: bool | None = None
+    """UsePhilipsFloatNotDisplayScaling: whether values were divided by the scale slope. None if it is missing."""
+    rescale_slope: float = 0.0
+    """PhilipsRescaleSlope; 0 if it is missing."""
+    rescale_intercept: float = 0.0
+    scale_slope: float = 0.0
+    """PhilipsScaleSlope; 0 if it is missing."""
+    real_world_slope: float = 0.0
+    """PhilipsRWVSlope; 0 if it is missing."""
+    real_world_intercept: float = 0.0
+
+    @property
+    def is_philips(self) -> bool:
+        """Whether the scanner is a Philips one."""
+        return self.manufacturer.lower().startswith("philips")
+
+    @property
+    def has_slopes(self) -> bool:
+        """Whether display values can be computed, once it is known what was applied."""
+        return self.rescale_slope != 0 and self.scale_slope != 0
+
+
+@dataclass(frozen=True)
 class NiftiImage:
     """One NIfTI file."""
 
@@ -23,6 +50,7 @@ class NiftiImage:
     orientation: tuple[float, ...] = ()
     """Direction cosines of the acquired slices' rows and columns in LPS, six numbers as in DICOM's
     ImageOrientationPatient, where a sidecar tells them (dcm2niix's ImageOrientationPatientDICOM)."""
+    scale: SidecarScale = SidecarScale()
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from nibabel.volumeutils import apply_read_scaling
 
 from prima_features.errors import SeriesError
 from prima_features.studies.study import NiftiImage
+from prima_features.volumes.display import to_display
 from prima_features.volumes.limits import SizeLimits
 from prima_features.volumes.nifti_geometry import (
     Geometry,
@@ -76,7 +77,8 @@ def read_nifti(
                     hint="the file is truncated: copy it again",
                 ) from error
     order = in_plane_order(image.geometry, axis, known_by, source.orientation)
-    return Acquired(_displayed(values, image.geometry.affine, order), known_by, image.geometry.flags)
+    values, flags = to_display(values, source.scale, image.slope, image.intercept)
+    return Acquired(_displayed(values, image.geometry.affine, order), known_by, image.geometry.flags + flags)
 
 
 def read_nifti_slices(

@@ -1,25 +1,28 @@
-"""In-plane resampling and reorientation to LPS (the public Prima pipeline's, to the bit)."""
+"""In-plane resampling and reorientation to LPS: the public Prima pipeline's, to the bit, but for ties."""
 
 import numpy as np
 import SimpleITK as sitk
 
 from prima_features.volumes.volume import Volume
 
+_TIE = 1e-4
+"""Direction cosines that differ by less are equal: files round them differently."""
+
 
 def resample_in_plane(image: sitk.Image, matrix: int) -> sitk.Image:
     """Resample the first two axes linearly to `matrix` x `matrix`; the third, the slice axis, is untouched.
 
     The first sample's centre is the anchor: output sample i of an axis of n samples is read at i * n /
-    matrix. What lies more than half a voxel beyond the last centre takes SimpleITK's number for the pixel
-    type (int16: 2, uint16: 3, ...), which is what the public pipeline passes as its fill value. Integer
-    images are truncated toward zero.
+    matrix. Reads up to half a voxel beyond the last centre take the last sample. Reads beyond that take SimpleITK's
+    number for the pixel type (int16: 2, uint16: 3, ...), which is what the public pipeline passes as its fill value.
+    Integer images are truncated toward zero.
 
     The geometry is handed to SimpleITK as it is, since its rounding decides where a value that is whole
     up to 1e-13 is truncated to: with another geometry a few voxels in a thousand differ by one.
     """
     columns, rows, slices = image.GetSize()
     dx, dy, dz = image.GetSpacing()
-    return sitk.Resample(
+    resampled = sitk.Resample(
         image,
         (matrix, matrix, slices),
         sitk.Transform(),
@@ -30,6 +33,31 @@ def resample_in_plane(image: sitk.Image, matrix: int) -> sitk.Image:
         float(image.GetPixelID()),
         image.GetPixelID(),
     )
+    return _settle_borders(resampled, _border(columns, matrix), _border(rows, matrix))
+
+
+def _border(samples: int, matrix: int) -> int | None:
+    """The output sample that is read exactly half a voxel beyond the last centre, if there is one.
+
+    There is if `samples` is 64 or 128 (for a matrix of 256). SimpleITK's rounding would decide whether it is image or
+    fill, by geometry and by line.
+    """
+    twice = (2 * samples - 1) * matrix
+    return twice // (2 * samples) if twice % (2 * samples) == 0 else None
+
+
+def _settle_borders(image: sitk.Image, column: int | None, row: int | None) -> sitk.Image:
+    """Give such a column and row the last sample, which the one before is already."""
+    if column is None and row is None:
+        return image
+    values = sitk.GetArrayFromImage(image)
+    if column is not None:
+        values[:, :, column] = values[:, :, column - 1]
+    if row is not None:
+        values[:, row] = values[:, row - 1]
+    settled = sitk.GetImageFromArray(values)
+    settled.CopyInformation(image)
+    return settled
 
 
 def to_lps(image: sitk.Image) -> Volume:
@@ -38,11 +66,9 @@ def to_lps(image: sitk.Image) -> Volume:
     Args:
         image: 3-D, slices stacked along its third axis.
     """
-    orient = sitk.DICOMOrientImageFilter()
-    orient.SetDesiredCoordinateOrientation("LPS")
-    # How the axes lie is asked of SimpleITK with a corner of the image; numpy turns the voxels, which is quicker.
-    orient.Execute(image[:1, :1, :1])
-    x_y_z, flipped = orient.GetPermuteOrder(), orient.GetFlipAxes()
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    x_y_z = _nearest_axes(direction)
+    flipped = [direction[world, axis] < 0 for world, axis in enumerate(x_y_z)]
     values = sitk.GetArrayViewFromImage(image).transpose([2 - axis for axis in reversed(x_y_z)])
     values = np.flip(values, tuple(2 - axis for axis in range(3) if flipped[axis]))
     dx, dy, dz = (image.GetSpacing()[axis] for axis in x_y_z)
@@ -51,3 +77,18 @@ def to_lps(image: sitk.Image) -> Volume:
         spacing=(dz, dy, dx),
         slice_axis=2 - x_y_z.index(2),
     )
+
+
+def _nearest_axes(direction: np.ndarray) -> list[int]:
+    """The image axis that runs along each of x, y and z: the largest cosine first, as SimpleITK does.
+
+    Of cosines within `_TIE` the one of the last row and column is taken, so that a volume tilted by exactly 45 degrees
+    is turned alike however its cosines were rounded. SimpleITK breaks exact ties like this.
+    """
+    cosines = np.abs(direction)
+    order = [0, 0, 0]
+    for _ in range(3):
+        world, axis = np.argwhere(cosines >= cosines.max() - _TIE)[-1]
+        order[world] = int(axis)
+        cosines[world, :] = cosines[:, axis] = -1
+    return order

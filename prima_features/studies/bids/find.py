@@ -12,7 +12,7 @@ from prima_features.studies.bids.walk import walk_dataset
 from prima_features.studies.content import find_absence
 from prima_features.studies.labels import study_id
 from prima_features.studies.selection import Selection
-from prima_features.studies.sidecar import b0_volumes, is_phase, name_of, orientation_of
+from prima_features.studies.sidecar import b0_volumes, is_phase, name_of, orientation_of, scale_of
 from prima_features.studies.study import DEFAULT_DESCRIPTION, Found, LeftOut, NiftiImage, Series, Study
 
 _NAMING = ("acq", "ce", "rec", "dir", "run")
@@ -65,7 +65,7 @@ def _make_series(image: BidsImage, options: BidsOptions, inherited: Inherited) -
         return LeftOut(image.study, image.source, "its sidecar says that it is a phase image")
     bvals = inherited.bvals(image) if image.suffix == "dwi" else None
     volumes = b0_volumes(bvals) if bvals else (0,)
-    nifti = NiftiImage(image.path, volumes, orientation_of(fields))
+    nifti = NiftiImage(image.path, volumes, orientation_of(fields), scale_of(fields))
     return Series(name_of(fields) or _entity_name(image), nifti, image.source)
 
 
