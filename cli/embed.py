@@ -158,6 +158,8 @@ def embed(
     time_series: find.TimeSeries = "skip",
     slice_tolerance: find.SliceTolerance = 0.05,
     slice_axis: find.SliceAxis = None,
+    nan: find.Nan = "refuse",
+    max_subvolumes_action: find.MaxSubvolumesAction = "fail",
     keep_patient_id: find.KeepPatientId = False,
     no_report: find.NoReport = False,
     no_pictures: find.NoPictures = False,
@@ -212,7 +214,7 @@ def embed(
 
     run_options = RunOptions(parse_shard(shard), retry_failed, force, fail_fast, report=not no_report)
     engine_options = EngineOptions(
-        read=ReadOptions(slice_axis, min_slices),
+        read=ReadOptions(slice_axis, min_slices, nan, max_subvolumes_action),
         batch_size=batch_size,
         keep_tokens=level == "token",
         precision=precision,

@@ -82,6 +82,22 @@ SliceAxis = Annotated[
         rich_help_panel=_FIND,
     ),
 ]
+Nan = Annotated[
+    Literal["refuse", "zero"],
+    typer.Option(
+        "--nan",
+        help="Series with voxels that are NaN: refuse them, or read those voxels as 0.",
+        rich_help_panel=_FIND,
+    ),
+]
+MaxSubvolumesAction = Annotated[
+    Literal["fail", "resample"],
+    typer.Option(
+        "--max-subvolumes-action",
+        help="Series of more slices than a model takes: fail, or resample them to as many as it takes.",
+        rich_help_panel=_FIND,
+    ),
+]
 SliceTolerance = Annotated[
     float,
     typer.Option(

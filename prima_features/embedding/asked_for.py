@@ -37,6 +37,8 @@ def asked_for(
         "dtype": dtype,
         "slice_axis": engine.read.slice_axis,
         "min_slices": engine.read.min_slices,
+        "nan": engine.read.nan,
+        "max_subvolumes_action": engine.read.max_subvolumes_action,
         "devices": [_described(one) for one in computes.devices],
         "precision": str(computes.dtype).removeprefix("torch."),
         "workers": engine.n_workers,

@@ -7,6 +7,7 @@ sequences of many series are one ragged batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, Fail
 from prima_features.embedding.stages import StageTimes
 from prima_features.encoder import Prima, Ragged
 from prima_features.encoder.vectors import PLACE_DIM
+from prima_features.errors import SeriesError
 
 _SEQUENCE_TOKENS = 16384
 """Token vectors that go through the sequence ViT in one call: bounds its memory."""
@@ -27,8 +29,12 @@ class AbandonedError(BaseException):
     """Nobody wants the results any more. Not an `Exception`, which would be taken for a study's failure."""
 
 
+class NotFiniteError(SeriesError):
+    """A vector has NaN or infinity in it."""
+
+
 def _never() -> None:
-    """Give up never."""
+    """Never abort."""
 
 
 def encode_window(
@@ -70,8 +76,35 @@ def _encode_or_split(
             alone = (_encode_or_split(network, [one], times, keep_tokens, check) for one in studies)
             return [result for results in alone for result in results]
         only = studies[0]
+        if isinstance(error, NotFiniteError) and len(only.series) > 1:
+            sound = _sound_series(network, only, check)
+            if sound.series and len(sound.series) < len(only.series):
+                return _encode_or_split(network, [sound], times, keep_tokens, check)
         failure = failure_of(only.study.id, "", "encode", error)
         return [FailedStudy(only.study.id, (*only.failures, failure))]
+
+
+def _sound_series(network: Network, study: PreparedStudy, check: Callable[[], None]) -> PreparedStudy:
+    """The study without the series whose vectors are not finite. They are recorded as failures.
+
+    Each is encoded alone: NaN in one series can spread to others of its batch.
+    """
+    kept, failures = [], []
+    for one in study.series:
+        try:
+            for _ in _encode(network, [replace(study, series=(one,))], StageTimes(), True, check):
+                kept.append(one)
+        except NotFiniteError as error:
+            failures.append(failure_of(study.study.id, one.series.stored_name, "encode", error))
+    return replace(study, series=tuple(kept), failures=(*study.failures, *failures))
+
+
+def _check_finite(vectors: torch.Tensor, what: str) -> None:
+    if not torch.isfinite(vectors).all():
+        raise NotFiniteError(
+            f"its {what} contains NaN or infinity",
+            hint="its voxels may be too large or too uneven: rescale them; with --precision bf16, try fp32",
+        )
 
 
 @torch.inference_mode()
@@ -92,9 +125,12 @@ def _encode(
     with times.measure("transformers"), network.computing():
         tokens = [_token_vectors(model, one, latent) for one, latent in zip(series, latents, strict=True)]
         vectors = _encode_sequences(model, series, tokens)
+        _check_finite(vectors, "series vector")
         output = model.encode_study(
             Ragged.from_lengths(vectors, lengths), [study.study.description for study in studies]
         )
+        _check_finite(output.embedding, "study vector")
+        _check_finite(output.clip, "study vector")
         embedded = [
             _embedded_series(one, vector, sequence if keep_tokens else None)
             for one, vector, sequence in zip(series, _to_numpy(vectors), tokens, strict=True)
@@ -166,7 +202,10 @@ def _embedded_series(
     tokens = None
     if sequence is not None:
         latent = _to_numpy(sequence[:, :-PLACE_DIM])
-        tokens = TokenLevel(latent.astype(np.float16), cut.coord)
+        with np.errstate(over="ignore"):
+            half = latent.astype(np.float16)
+        _check_finite(torch.from_numpy(half), "token vectors in float16")
+        tokens = TokenLevel(half, cut.coord)
     return EmbeddedSeries(
         name=one.series.stored_name,
         plane=one.plane,

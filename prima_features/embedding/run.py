@@ -278,7 +278,11 @@ def _page(output: Path, options: RunOptions) -> Path | None:
 
 
 def _provenance(model: PrimaModel, options: EngineOptions, command: str) -> Provenance:
-    preprocessing = asdict(model.config.preprocessing) | {"slice_axis": options.read.slice_axis}
+    preprocessing = asdict(model.config.preprocessing) | {
+        "slice_axis": options.read.slice_axis,
+        "nan": options.read.nan,
+        "max_subvolumes_action": options.read.max_subvolumes_action,
+    }
     return Provenance(
         model.name, model.revision, model.sha256, preprocessing, command, MODEL_TYPE, model.caveat
     )

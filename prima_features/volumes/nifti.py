@@ -40,7 +40,10 @@ _QUIET.disabled = True
 
 
 def read_nifti(
-    source: NiftiImage, slice_axis: SliceAxis | None = None, limits: SizeLimits = SizeLimits()
+    source: NiftiImage,
+    slice_axis: SliceAxis | None = None,
+    limits: SizeLimits = SizeLimits(),
+    as_acquired: bool = False,
 ) -> Acquired:
     """One volume in SimpleITK's terms: in-plane axes first, as displayed, then the slices, ascending in LPS.
 
@@ -50,6 +53,7 @@ def read_nifti(
         source: a .nii or .nii.gz file, NIfTI-1 or NIfTI-2, and which of its volumes to average.
         slice_axis: take the axis nearest to this direction for the slice axis (see `find_slice_axis`).
         limits: sizes to refuse before any voxel is read.
+        as_acquired: the third axis is the slice axis, since dcm2niix has unpacked the file without turning it.
 
     Returns:
         A 3-D image. A single volume keeps its stored number type; a scaled or averaged one is floating point.
@@ -70,7 +74,7 @@ def read_nifti(
         except _BAD_STREAM as error:
             try:
                 stream = _without_trailing_bytes(source.path)
-                image, axis, known_by, values = _read_from(stream, source, slice_axis, limits)
+                image, axis, known_by, values = _read_from(stream, source, slice_axis, limits, as_acquired)
             except _BAD_STREAM:
                 raise SeriesError(
                     "its compressed data is damaged or ends too early",
@@ -151,10 +155,16 @@ def _without_trailing_bytes(path: Path) -> BinaryIO:
 
 
 def _read_from(
-    stream: BinaryIO, source: NiftiImage, slice_axis: SliceAxis | None, limits: SizeLimits
+    stream: BinaryIO,
+    source: NiftiImage,
+    slice_axis: SliceAxis | None,
+    limits: SizeLimits,
+    as_acquired: bool,
 ) -> tuple[_Opened, int, str, np.ndarray]:
     image = _open(stream)
-    axis, known_by = find_slice_axis(image.geometry, slice_axis, source.orientation)
+    axis, known_by = 2, "acquisition"
+    if not as_acquired:
+        axis, known_by = find_slice_axis(image.geometry, slice_axis, source.orientation)
     limits.check(image.geometry.shape, axis)
     return image, axis, known_by, _load(image, source.volumes)
 

@@ -159,10 +159,8 @@ def in_plane_order(
         change[first] = 0, np.sign(row @ lps[:, first]) or 1
         change[second] = 1, np.sign(column @ lps[:, second]) or 1
         return change
-    as_acquired = axis == 2 and np.linalg.det(lps) < 0
-    if as_acquired and (
-        (known_by, geometry.slice_dim) == ("header", 2) or np.abs(lps[:, 1]).max() < _OBLIQUE
-    ):
+    stated = known_by == "acquisition" or (known_by, geometry.slice_dim) == ("header", 2)
+    if axis == 2 and np.linalg.det(lps) < 0 and (stated or np.abs(lps[:, 1]).max() < _OBLIQUE):
         change[0], change[1] = (0, 1), (1, -1)
         return change
     now = nib.io_orientation(geometry.affine)

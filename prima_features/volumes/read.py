@@ -1,6 +1,7 @@
 """One series to one volume, whatever it is stored as."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,12 +15,15 @@ from prima_features.volumes.dicom import read_frames, read_slices, temporary_fol
 from prima_features.volumes.limits import SizeLimits
 from prima_features.volumes.nifti import read_nifti, read_nifti_slices
 from prima_features.volumes.nifti_geometry import SliceAxis
-from prima_features.volumes.resample import resample_in_plane, to_lps
+from prima_features.volumes.resample import resample_in_plane, resample_slices, to_lps
 from prima_features.volumes.volume import Acquired, Volume
 
 READER_VERSION = 2
 """Part of each study's settings hash. Raise it if a change to reading changes the numbers of any scan: studies that an
 earlier release embedded are then embedded again instead of being kept."""
+
+_LARGEST = 1e30
+"""Largest absolute value of a voxel. Sums of single-precision numbers overflow beyond about 1e36."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,12 @@ class ReadOptions:
     """What a user may choose about reading."""
 
     slice_axis: SliceAxis | None = None
-    """Direction of the slice axis of NIfTI images; None finds it (see `volumes.nifti.find_slice_axis`)."""
+    """Direction of the slice axis of NIfTI images; None finds it (see `nifti_geometry.find_slice_axis`)."""
     min_slices: int = 5
+    nan: Literal["refuse", "zero"] = "refuse"
+    """Voxels that are NaN: refuse the series, or replace them by 0."""
+    max_subvolumes_action: Literal["fail", "resample"] = "fail"
+    """A series of more slices than a model takes: fail, or resample it to as many as it takes."""
 
 
 def read_volume(
@@ -39,13 +47,20 @@ def read_volume(
     Raises:
         SeriesError: it cannot be read, is constant or not finite, or has a size out of limits.
     """
-    acquired = _read_image(series, SizeLimits(preprocessing, options.min_slices), options)
-    check_values(sitk.GetArrayViewFromImage(acquired.image))
-    volume = to_lps(resample_in_plane(acquired.image, preprocessing.matrix))
+    limits = SizeLimits(preprocessing, options.min_slices, options.max_subvolumes_action == "resample")
+    acquired = _read_image(series, limits, options)
+    image, flags = acquired.image, series.flags + acquired.flags
+    if options.nan == "zero" and has_nan(image):
+        image, flags = _without_nan(image), (*flags, "nan-replaced")
+    check_values(sitk.GetArrayViewFromImage(image))
+    image = resample_in_plane(image, preprocessing.matrix)
+    if image.GetSize()[2] > limits.most_slices:
+        image, flags = resample_slices(image, limits.most_slices), (*flags, "slices-resampled")
+    volume = to_lps(image)
     return replace(
         volume,
         slice_axis_known_by=acquired.slice_axis_known_by,
-        flags=tuple(dict.fromkeys(series.flags + acquired.flags)),
+        flags=tuple(dict.fromkeys(flags)),
     )
 
 
@@ -66,14 +81,37 @@ def read_slice_axis(series: Series, wanted: SliceAxis | None = None) -> tuple[st
 
 
 def check_values(values: np.ndarray) -> None:
-    """Raise `SeriesError` where the voxels hold no picture: not finite, or all the same."""
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
+    """Raise `SeriesError` if the voxels are not finite, too large, or all the same."""
+    low, high = values.min(), values.max()
+    if not (np.isfinite(low) and np.isfinite(high)):  # NaN, too, since it propagates
         share = 100 * (1 - np.isfinite(values).mean())
+        n_nan = np.isnan(values).sum()
+        if n_nan:
+            hint = "embed with --nan zero if they are background, or replace them in the file"
+        else:
+            hint = "replace them in the file"
+        raise SeriesError(f"{share:.2g}% of its voxels are NaN or infinite", hint=hint)
+    if max(abs(float(low)), abs(float(high))) > _LARGEST:
         raise SeriesError(
-            f"{share:.2g}% of its voxels are NaN or infinite", hint="replace them, for instance with 0"
+            f"its voxels reach {max(low, high, key=abs):.3g}, beyond what can be computed with",
+            hint="divide them by a constant",
         )
-    if values.min() == values.max():
-        raise SeriesError(f"all its voxels have the value {values.flat[0]}: there is no picture in it")
+    if low == high:
+        raise SeriesError(f"the image is constant: all its voxels have the value {values.flat[0]}")
+
+
+def has_nan(image: sitk.Image) -> bool:
+    """Whether any voxel is NaN."""
+    values = sitk.GetArrayViewFromImage(image)
+    return bool(values.dtype.kind == "f" and np.isnan(values.min()))
+
+
+def _without_nan(image: sitk.Image) -> sitk.Image:
+    values = sitk.GetArrayFromImage(image)
+    values[np.isnan(values)] = 0
+    filled = sitk.GetImageFromArray(values)
+    filled.CopyInformation(image)
+    return filled
 
 
 def _read_image(series: Series, limits: SizeLimits, options: ReadOptions) -> Acquired:
@@ -90,6 +128,6 @@ def _read_image(series: Series, limits: SizeLimits, options: ReadOptions) -> Acq
             case DicomFrames(volumes=volumes):
                 with temporary_folder() as folder:
                     unpacked = NiftiImage(unpack_frames(series.image, folder), volumes)
-                    return Acquired(read_nifti(unpacked, slice_axis=None, limits=limits).image)
+                    return read_nifti(unpacked, limits=limits, as_acquired=True)
     except OSError as error:
         raise SeriesError(f"the file cannot be read: {error.strerror or 'input/output error'}") from error

@@ -60,6 +60,23 @@ def _settle_borders(image: sitk.Image, column: int | None, row: int | None) -> s
     return settled
 
 
+def resample_slices(image: sitk.Image, n: int) -> sitk.Image:
+    """Resample the third axis linearly to `n` samples, as `resample_in_plane` does with the others."""
+    columns, rows, slices = image.GetSize()
+    dx, dy, dz = image.GetSpacing()
+    return sitk.Resample(
+        image,
+        (columns, rows, n),
+        sitk.Transform(),
+        sitk.sitkLinear,
+        image.GetOrigin(),
+        (dx, dy, dz * slices / n),
+        image.GetDirection(),
+        float(image.GetPixelID()),
+        image.GetPixelID(),
+    )
+
+
 def to_lps(image: sitk.Image) -> Volume:
     """Permute and flip axes, without resampling, so that they run to L, P and S most closely.
 
