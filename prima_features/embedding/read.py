@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_CHECKED_ROWS = 1024
+
+
 class Embeddings:
     """An embeddings file. Nothing is held open between reads, so that a cluster's disk keeps no lock.
 
@@ -182,14 +185,30 @@ class Embeddings:
         """Rows of a dataset of the opened file.
 
         Raises:
-            UsageError: the file is damaged.
+            UsageError: the file is damaged, or a vector in it contains NaN or infinity.
         """
         try:
-            return dataset[rows]
+            found = dataset[rows]
         except (OSError, RuntimeError, UnicodeDecodeError) as error:
             raise UsageError(
                 f"{self.path} is damaged: some of it cannot be read; copy it again or make it anew"
             ) from error
+        if isinstance(dataset, h5py.Dataset) and dataset.dtype.kind == "f" and not _is_finite(found):
+            raise UsageError(
+                f"{self.path} is damaged: {dataset.name} contains NaN or infinity; embed the scans again"
+            )
+        return found
+
+    def check_vectors(self) -> None:
+        """Read all vectors of studies and series once.
+
+        Raises:
+            UsageError: one of them contains NaN or infinity, or cannot be read.
+        """
+        for name in ("study/embedding", "study/clip", "series/embedding"):
+            if self.holds(name):
+                for _ in self.blocks(name, _CHECKED_ROWS):
+                    pass
 
     def open(self) -> h5py.File:
         """The HDF5 file itself, for reading; checked (see `validate`) when it is opened first, and if it was replaced.
@@ -231,12 +250,24 @@ class Embeddings:
         return f"Embeddings({str(self.path)!r}: {self.n_studies} studies, {self.n_series} series)"
 
 
+def _is_finite(values: np.ndarray) -> bool:
+    """Whether all numbers are. NaN and infinity propagate to the sum, whose own overflow is looked into."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(values.sum(dtype=np.float64)) or np.isfinite(values).all())
+
+
 def read_embeddings(path: str | Path) -> Embeddings:
     """Open an embeddings file made by `prima embed` (see `Embeddings`).
+
+    All vectors are read once, to check that they are finite.
+
+    Raises:
+        UsageError: it is no embeddings file, or damaged.
 
     Warns:
         ModelCaveatWarning: the file's model has a caveat, such as synthetic training data; once in a process.
     """
     file = Embeddings(path)
+    file.check_vectors()
     warn_of(file.caveat)
     return file

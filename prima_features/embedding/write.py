@@ -28,6 +28,7 @@ from prima_features.embedding.layout import (
 )
 from prima_features.embedding.records import EmbeddedStudy, Failure, Result
 from prima_features.embedding.sink import Sink
+from prima_features.errors import UsageError
 from prima_features.files.text import bounded, printable
 from prima_features.weights.caveats import caveat_of
 
@@ -88,6 +89,7 @@ def write_embeddings(
 
     Raises:
         OutputError: the disk is full or the folder cannot be written to.
+        UsageError: a vector is not finite in the stored number type.
     """
     with replacing(path, scratch) as temporary, Sink(temporary) as sink, h5py.File(sink, "w") as file:
         file.attrs.update(provenance.attributes())
@@ -169,7 +171,10 @@ class _Table:
             elif self._dtypes[name] == WORDS:
                 block = np.array([",".join(words) for words in values], dtype=object)
             else:
-                block = np.asarray(values, dtype=self._dtypes[name])
+                with np.errstate(over="ignore"):
+                    block = np.asarray(values, dtype=self._dtypes[name])
+                if name == "embedding" or name == "clip":
+                    _check_finite(block, values)
             dataset = self._group.get(name)
             if dataset is None:
                 dataset = self._create(name, block)
@@ -186,6 +191,15 @@ class _Table:
         return self._group.create_dataset(
             name, (0, *width), dtype, maxshape=(None, *width), chunks=(rows, *(max(1, n) for n in width))
         )
+
+
+def _check_finite(block: np.ndarray, values: Sequence[Any]) -> None:
+    """Raise unless all numbers of vectors are finite: the last line of defence before they are on disk."""
+    if np.isfinite(block).all():
+        return
+    if all(np.isfinite(vector).all() for vector in values):
+        raise UsageError("The vectors are too large for float16; run the same command with --dtype float32")
+    raise UsageError("A vector contains NaN or infinity; embed the study again")
 
 
 def _columns(records: Sequence[object], table: dict[str, str]) -> dict[str, list[Any]]:

@@ -69,7 +69,7 @@ def read_nifti(
     with ExitStack() as stack:
         try:
             image, axis, known_by, values = _read_from(
-                _stream(source.path, stack), source, slice_axis, limits
+                _stream(source.path, stack), source, slice_axis, limits, as_acquired
             )
         except _BAD_STREAM as error:
             try:

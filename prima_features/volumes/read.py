@@ -25,6 +25,9 @@ earlier release embedded are then embedded again instead of being kept."""
 _LARGEST = 1e30
 """Largest absolute value of a voxel. Sums of single-precision numbers overflow beyond about 1e36."""
 
+_UNEVEN = 1e6
+"""Ratio of the lowest to the highest value. Padding with -32768 next to low values gives some thousands."""
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -95,6 +98,11 @@ def check_values(values: np.ndarray) -> None:
         raise SeriesError(
             f"its voxels reach {max(low, high, key=abs):.3g}, beyond what can be computed with",
             hint="divide them by a constant",
+        )
+    if high > 0 and -float(low) > _UNEVEN * float(high):
+        raise SeriesError(
+            f"its voxels reach {low:.3g} below 0 and {high:.3g} above it, too uneven to divide by the maximum",
+            hint="replace the extreme values",
         )
     if low == high:
         raise SeriesError(f"the image is constant: all its voxels have the value {values.flat[0]}")

@@ -1,6 +1,7 @@
 """The batch loop: bad series and studies are recorded, and the rest goes on."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -74,6 +75,32 @@ def test_a_study_that_breaks_the_encoder_does_not_take_its_window_with_it(
     assert (failure.stage, failure.error) == ("encode", "unexpected RuntimeError")
     for found, expected in zip(results[::2], list(embed_studies(studies[::2], model)), strict=True):
         np.testing.assert_allclose(found.embedding, expected.embedding, rtol=1e-4, atol=1e-5)
+
+
+def test_a_series_whose_vector_is_not_finite_fails_and_the_others_are_embedded(
+    tmp_path: Path, model: PrimaModel
+) -> None:
+    broken = PrimaModel.from_pretrained("prima-untrained")
+    broken.names["sequence"].register_forward_hook(
+        lambda module, inputs, output: torch.where(
+            torch.tensor([[text == "T2w"] for text in inputs[0]]), torch.nan, output
+        )
+    )
+    good = scan(tmp_path / "good.nii")
+    t1w, t2w, flair = (Series(name, good) for name in ("T1w", "T2w", "FLAIR"))
+    studies = [
+        Study(f"sub-{i}", str(i), "", "MRI BRAIN", series)
+        for i, series in enumerate([(t1w,), (t1w, t2w, flair), (t2w,), (flair,)])
+    ]
+    results = list(embed_studies(studies, broken, EngineOptions(workers=0)))
+    assert [type(one) for one in results] == [EmbeddedStudy, EmbeddedStudy, FailedStudy, EmbeddedStudy]
+    assert [series.name for series in results[1].series] == ["T1w", "FLAIR"]
+    for result, name in ((results[1], "T2w"), (results[2], "")):
+        (failure,) = result.failures
+        assert (failure.series, failure.stage, failure.defect) == (name, "encode", True)
+        assert "NaN or infinity" in failure.error
+    (expected,) = embed_studies([replace(studies[1], series=(t1w, flair))], model, EngineOptions(workers=0))
+    np.testing.assert_allclose(results[1].embedding, expected.embedding, rtol=1e-4, atol=1e-5)
 
 
 def test_planes_are_mixed_in_one_window(tmp_path: Path, model: PrimaModel) -> None:

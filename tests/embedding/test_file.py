@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
+from prima_features.cli.main import main
 from prima_features.embedding.disk import replacing
 from prima_features.embedding.read import read_embeddings
 from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, Failure, TokenLevel
@@ -162,6 +163,33 @@ def test_a_file_of_format_version_1_is_read(tmp_path: Path) -> None:
         write_embeddings(again, [stored.get(one) for one in stored.heads], stored.provenance)
     assert read_embeddings(again).attributes["format_version"] == 2
     assert read_embeddings(again).series.equals(file.series)
+
+
+@pytest.mark.parametrize("name", ["study/embedding", "study/clip", "series/embedding"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_file_with_a_vector_that_is_not_finite_is_damaged(
+    tmp_path: Path, name: str, value: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "out.h5"
+    write_embeddings(path, [study(1)], PROVENANCE)
+    with h5py.File(path, "r+") as file:
+        file[name][-1, 1] = value
+    with pytest.raises(UsageError, match=f"damaged: /{name} contains NaN or infinity"):
+        read_embeddings(path)
+    for arguments in (["inspect", path], ["export", path, tmp_path / "out.csv"]):
+        assert main([str(argument) for argument in arguments]) == 2
+        assert "NaN or infinity" in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_no_vector_that_is_not_finite_is_written(tmp_path: Path) -> None:
+    large = replace(study(1), embedding=np.full(12, 1e5, np.float32))
+    with pytest.raises(UsageError, match=r"too large for float16; .* --dtype float32"):
+        write_embeddings(tmp_path / "out.h5", [large], PROVENANCE, dtype="float16")
+    broken = replace(study(1), embedding=np.full(12, np.nan, np.float32))
+    with pytest.raises(UsageError, match="NaN or infinity"):
+        write_embeddings(tmp_path / "out.h5", [broken], PROVENANCE)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("n", [256, 600])

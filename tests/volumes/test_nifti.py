@@ -235,6 +235,59 @@ def test_bytes_after_the_gzip_stream_are_ignored(tmp_path: Path, scan: Path, res
     np.testing.assert_array_equal(read(members).values, read(scan).values)
 
 
+def test_nan_is_read_as_0_if_asked_for(tmp_path: Path) -> None:
+    values = np.where(brain() > 450, brain(), np.nan).astype(np.float32)
+    path = save(tmp_path / "nan.nii", values)
+    with pytest.raises(SeriesError, match="NaN") as refused:
+        read(path)
+    assert "--nan zero" in refused.value.hint
+    options = ReadOptions(nan="zero")
+    volume = read_volume(Series("any", NiftiImage(path), flags=("x",)), options=options)
+    expected = read(save(tmp_path / "zero.nii", np.nan_to_num(values)))
+    np.testing.assert_array_equal(volume.values, expected.values)
+    assert volume.flags == ("x", "nan-replaced")
+    values[0, 0, 0] = np.inf
+    with pytest.raises(SeriesError, match="infinite"):
+        read_volume(Series("any", NiftiImage(save(path, values))), options=options)
+    all_nan = save(path, np.full_like(values, np.nan))
+    with pytest.raises(SeriesError, match="constant"):
+        read_volume(Series("any", NiftiImage(all_nan)), options=options)
+
+
+@pytest.mark.parametrize(("kind", "largest"), [("f4", 3e38), ("f8", 1e300), ("f8", -1e305)])
+def test_values_that_would_overflow_are_refused(tmp_path: Path, kind: str, largest: float) -> None:
+    values = brain().astype(kind)
+    values[5, 5, 5] = largest
+    with pytest.raises(SeriesError, match="beyond what can be computed"):
+        read(save(tmp_path / "large.nii", values))
+
+
+def test_values_too_uneven_to_divide_by_their_maximum_are_refused(tmp_path: Path) -> None:
+    values = np.random.default_rng(9).uniform(0, 1, (40, 50, 12)).astype(np.float32)
+    values[10:20] = -1e29
+    with pytest.raises(SeriesError, match="too uneven"):
+        read(save(tmp_path / "uneven.nii", values))
+    padded = np.where(brain() < 100, -32768, brain() // 20).astype(np.int16)
+    assert read(save(tmp_path / "padded.nii", padded)).values.min() < -30000
+
+
+def test_too_many_slices_are_resampled_if_asked_for(tmp_path: Path) -> None:
+    ramp = np.broadcast_to(np.arange(384, dtype=np.int16) * 2, (16, 16, 384))
+    path = save(tmp_path / "thin.nii", ramp, np.diag([1.0, 1.0, 0.67, 1.0]))
+    with pytest.raises(SeriesError, match="384 slices give 6144 subvolumes") as refused:
+        read(path, "S")
+    assert "--max-subvolumes-action resample" in refused.value.hint
+    options = ReadOptions("S", max_subvolumes_action="resample")
+    volume = read_volume(Series("any", NiftiImage(path)), options=options)
+    assert volume.values.shape == (312, 256, 256)
+    assert volume.spacing[0] == pytest.approx(0.67 * 384 / 312)
+    assert volume.flags == ("slices-resampled",)
+    np.testing.assert_array_equal(volume.values[:, 9, 9], np.floor(np.arange(312) * 384 / 312 * 2 + 1e-9))
+    assert len(cut(volume).row) > 0
+    thick = save(tmp_path / "thick.nii", ramp[..., ::2], np.diag([1.0, 1.0, 1.34, 1.0]))
+    assert read_volume(Series("any", NiftiImage(thick)), options=options).flags == ()
+
+
 REFUSED = {
     "no_sizes.nii": (
         lambda path, whole: path.write_bytes(edited(sform_code=0, pixdim=0 * PIXDIM)),
