@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from prima_features.studies.dicom.acquisitions import find_acquisitions
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.identity import Visit, Visits, find_visits, warn_of_identities
 from prima_features.studies.dicom.index import read_index
@@ -99,8 +100,9 @@ def _find_study(visit: Visit, options: DicomOptions, pseudonyms: Pseudonyms) -> 
     name = f"sub-{subject}_ses-{session}"
     series: list[Series] = []
     left_out: list[LeftOut] = []
-    for group in sorted(_groups(headers, lambda header: header.series_uid), key=_series_order):
-        found, rest = find_series(group, options, name)
+    acquisitions = find_acquisitions(headers, options.slice_tolerance)
+    for acquisition in sorted(acquisitions, key=lambda one: _series_order(one.headers)):
+        found, rest = find_series(acquisition, options, name)
         series += found
         left_out += rest
     descriptions = [header.study_description for header in headers if header.study_description]
@@ -127,4 +129,4 @@ def _order(header: Header) -> tuple[str | int, ...]:
 
 def _series_order(headers: Sequence[Header]) -> tuple[float, str]:
     number = headers[0].series_number
-    return float("inf") if number is None else number, headers[0].series_uid
+    return float("inf") if number is None else number, min(header.series_uid for header in headers)

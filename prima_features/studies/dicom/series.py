@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from prima_features.files.text import bounded
+from prima_features.studies.dicom.acquisitions import Acquisition
 from prima_features.studies.dicom.choice import choose_volumes, reject_stack, to_image
 from prima_features.studies.dicom.copies import drop_same_instances
 from prima_features.studies.dicom.header import Header
@@ -20,15 +21,16 @@ Outcome = tuple[str, DicomSlices | DicomFrames | Rejection]
 
 
 def find_series(
-    headers: Sequence[Header], options: DicomOptions, study: str
+    acquisition: Acquisition, options: DicomOptions, study: str
 ) -> tuple[list[Series], list[LeftOut]]:
-    """Images of one SeriesInstanceUID, all under the series' name, and what is left out of it.
+    """Images of one acquisition, all under the name of the series, and what is left out of it.
 
     Args:
-        headers: all with that UID.
+        acquisition: all its files.
         options: what is embedded.
         study: id of the study, for what is left out.
     """
+    headers = acquisition.headers
     first = min(headers, key=lambda header: (header.instance_number or 0, header.sop_uid))
     name = series_name(first.description, first.protocol) or f"{NAMELESS}{first.series_uid}"
     number = "without a number" if first.series_number is None else str(first.series_number)
@@ -36,7 +38,10 @@ def find_series(
     label = f"{number} {description}" if description else f"series {number}"
     series: list[Series] = []
     left_out: list[LeftOut] = []
-    for what, outcome in _outcomes(headers, options, label):
+    outcomes = (
+        [(label, acquisition.rejection)] if acquisition.rejection else _outcomes(headers, options, label)
+    )
+    for what, outcome in outcomes:
         if isinstance(outcome, Rejection):
             left_out.append(LeftOut(study, what, outcome.reason, outcome.hint, outcome.defect))
         else:

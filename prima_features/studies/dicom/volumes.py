@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from statistics import median
 
 from prima_features.studies.dicom.contrast import by_sequence, differences
 from prima_features.studies.dicom.copies import are_copies, distinct
@@ -16,6 +17,7 @@ from prima_features.studies.dicom.split import acquisition_order, depth_in
 Volume = tuple[Header, ...]
 """Slices in ascending order (`geometry.depth`), or one block of a multi-frame file."""
 
+_THICK = 1.5
 _SAME_PLACE = 1.0
 """mm that repeats of a slice may be shifted sideways, unless the volumes are a time series."""
 
@@ -46,6 +48,8 @@ def find_volumes(images: Sequence[Header], tolerance: float) -> Volumes | Reject
         return Volumes(
             [(header,) for header in sorted(images, key=lambda one: (b_group(one), acquisition_order(one)))]
         )
+    if rejection := _several_scans(images):
+        return rejection
     by_b: dict[int, list[Header]] = defaultdict(list)
     for header in images:
         by_b[b_group(header)].append(header)
@@ -210,6 +214,28 @@ def _place_by_place(images: Sequence[Header], place: Place) -> list[list[Header]
     return [list(volume) for volume in zip(*repeats, strict=True)]
 
 
+_SCANS: dict[str, Callable[[Header], str]] = {
+    "frames of reference": lambda header: header.frame_of_reference,
+    "dates": lambda header: header.study_date,
+}
+"""What is one for all files of a series (PS3.3 C.7.4.1), unless an anonymiser wrote another for each file."""
+_LEAST_STACK = 5
+_FEW_SCANS = 4
+
+
+def _several_scans(images: Sequence[Header]) -> Rejection | None:
+    """Why images that look like one series are of several scans, or of several patients."""
+    for what, mark in _SCANS.items():
+        scans = _by_mark([header for header in images if mark(header)], mark)
+        if 1 < len(scans) <= _FEW_SCANS and all(len(scan) >= _LEAST_STACK for scan in scans):
+            return Rejection(
+                f"its slices have {len(scans)} {what}, and may be of several scans or patients",
+                hint="export each scan as a series of its own",
+                defect=True,
+            )
+    return None
+
+
 def _mixture(volumes: Sequence[Volume]) -> Rejection | None:
     """Why volumes, though complete, are of several scans."""
     first = volumes[0]
@@ -222,11 +248,16 @@ def _mixture(volumes: Sequence[Volume]) -> Rejection | None:
             defect=True,
         )
     moving = is_function(first[0]) or is_diffusion(first[0]) or is_echo_planar(first[0])
-    if not moving and any(
-        _shift(a, b) > _SAME_PLACE for other in volumes[1:] for a, b in zip(first, other, strict=True)
-    ):
+    pairs = ((a, b) for other in volumes[1:] for a, b in zip(first, other, strict=True))
+    if not moving and any(_shift(a, b) > _SAME_PLACE for a, b in pairs):
         return Rejection(
             "its slices belong to several stacks that are shifted sideways against each other",
+            hint="export each scan as a series of its own",
+            defect=True,
+        )
+    if _is_two_stacks(first):
+        return Rejection(
+            "its slices could be one volume or two stacks that lie between or next to each other",
             hint="export each scan as a series of its own",
             defect=True,
         )
@@ -235,3 +266,46 @@ def _mixture(volumes: Sequence[Volume]) -> Rejection | None:
 
 def _shift(a: Header, b: Header) -> float:
     return max(abs(p - q) for p, q in zip(a.position, b.position, strict=True))
+
+
+def _is_two_stacks(volume: Volume) -> bool:
+    """Whether every other slice, or each half, is a stack by itself.
+
+    Slices of interleaved stacks are thicker than they are apart. (So are those of interpolated volumes, which no
+    number separates into two.)
+    """
+    if len(volume) < 2 * _LEAST_STACK:
+        return False
+    if _are_thick(volume) and any(_is_cut(volume, mark, volume[::2], volume[1::2]) for mark in _STACKS):
+        return True
+    half = (len(volume) + 1) // 2
+    repeats = {header.instance_number for header in volume[:half]} & {
+        header.instance_number for header in volume[half:]
+    }
+    return len(repeats) >= half - 1 and any(
+        _is_cut(volume, mark, volume[:half], volume[half:]) for mark in _STACKS[:2]
+    )
+
+
+_STACKS: tuple[Callable[[Header], tuple[int | str, ...]], ...] = (
+    lambda header: (header.acquisition or 0,),
+    lambda header: (header.series_uid,),
+    lambda header: (header.instance_number or 0,),
+    lambda header: (header.time,),
+)
+
+
+def _are_thick(volume: Volume) -> bool:
+    """Whether slices are said to be farther apart, or to be thicker, than they are apart."""
+    where = depth_in(volume)
+    gap = (where(volume[-1]) - where(volume[0])) / (len(volume) - 1)
+    said = [header.slice_spacing or header.thickness or 0 for header in volume]
+    return median(said) >= _THICK * gap
+
+
+def _is_cut(
+    volume: Volume, mark: Callable[[Header], tuple[int | str, ...]], one: Volume, other: Volume
+) -> bool:
+    """Whether a number is lower in all slices of one stack than in those of the other, or is repeated in both."""
+    a, b = [mark(header) for header in one], [mark(header) for header in other]
+    return max(a) < min(b) or max(b) < min(a) or (len(set(a)) == len(a) > 1 and a[: len(b)] == b)
