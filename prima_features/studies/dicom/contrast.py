@@ -5,8 +5,9 @@ Values that differ by rounding are one value, and a missing value agrees with al
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from prima_features.studies.dicom.frames import SAME_ECHO
+from prima_features.studies.dicom.geometry import alike
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.kinds import component
 
@@ -43,9 +44,7 @@ class _Number:
     show: str
 
 
-_ECHO = _Number(lambda header: header.echo_time or None, 0.05, 0.01, "echo time {:g} ms")
-"""Multi-echo sequences space their echoes by 0.5 ms and more. Scanners write echo times with three decimals,
-anonymisers and archives with fewer."""
+_ECHO = _Number(lambda header: header.echo_time or None, *SAME_ECHO, "echo time {:g} ms")
 _SEQUENCE = (
     _Number(lambda header: header.inversion_time or None, 5, 0.1, "inversion time {:g} ms"),
     _Number(lambda header: header.flip_angle or None, 0.5, 0.1, "flip angle {:g}"),
@@ -118,11 +117,7 @@ def _words(header: Header) -> frozenset[str]:
 def _clusters(images: Sequence[Header], number: _Number) -> list[float | None]:
     """For each image the first of the run of values that differ from its own by rounding only."""
     found = [number.read(header) for header in images]
-    known = sorted({value for value in found if value is not None})
-    first = dict(zip(known, known, strict=True))
-    for before, value in pairwise(known):
-        if value - before <= max(number.least, number.fraction * before):
-            first[value] = first[before]
+    first = alike((value for value in found if value is not None), number.least, number.fraction)
     return [None if value is None else first[value] for value in found]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from prima_features.studies.dicom import values
 from prima_features.studies.dicom.diffusion import b_value
-from prima_features.studies.dicom.geometry import Vector, by_depth, depth, is_orientation, orientations
+from prima_features.studies.dicom.geometry import Vector, alike, by_depth, depth, is_orientation, orientations
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -20,6 +20,9 @@ TAGS: tuple[values.Tag, ...] = (
 )
 """Elements that `read_frames` reads."""
 
+SAME_ECHO = (0.05, 0.01)
+"""Echo times that differ by less than this many ms, or this fraction, are one: scanners write three decimals,
+anonymisers and archives fewer, and multi-echo sequences space their echoes by 0.5 ms and more."""
 _IN_STACK_POSITION = 0x00209057
 _SORTED_MAKERS = ("philips", "canon", "bruker")
 """Makers whose frames dcm2niix sorts by DimensionIndexValues. It takes others' as they are stored; or, where
@@ -60,6 +63,8 @@ class Block:
     describe them."""
     in_order: bool = True
     """False where dcm2niix would mix up the slices."""
+    is_described: bool = True
+    """False for a mosaic without the private header that says in which direction its slices are stacked."""
     n_orientations: int = 1
     n_echoes: int = 1
     """In the whole file; dcm2niix makes an image of each."""
@@ -129,18 +134,22 @@ def _volumes(frames: list[Frame]) -> list[tuple[Frame, Block]]:
     if len(frames) % n_slices:
         n_slices = len(frames)
     runs = [frames[start : start + n_slices] for start in range(0, len(frames), n_slices)]
-    n_echoes = len({run[0].echo_time for run in runs})
-    return [(run[0], _block(index, run, n_echoes)) for index, run in enumerate(runs)]
+    echoes = alike((frame.echo_time for frame in frames if frame.echo_time), *SAME_ECHO)
+    n_echoes = len({echoes.get(run[0].echo_time or 0) for run in runs})
+    alike_within = all(
+        len({(frame.b_value or 0, echoes.get(frame.echo_time or 0)) for frame in run}) == 1 for run in runs
+    )
+    return [(run[0], _block(index, run, n_echoes, alike_within)) for index, run in enumerate(runs)]
 
 
-def _block(index: int, frames: list[Frame], n_echoes: int) -> Block:
+def _block(index: int, frames: list[Frame], n_echoes: int, alike_within: bool) -> Block:
     placed = _are_placed(frames)
     return Block(
         index=index,
         n_slices=len(frames),
         positions=tuple(frame.position for frame in frames) if placed else (),
         frames=tuple(frame.number for frame in sorted(frames, key=_depth_in(frames))) if placed else (),
-        in_order=not placed or _is_run(frames),
+        in_order=alike_within and (not placed or _is_run(frames)),
         n_orientations=len(orientations(frame.orientation for frame in frames)),
         n_echoes=n_echoes,
     )

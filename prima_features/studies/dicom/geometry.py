@@ -94,6 +94,22 @@ def places(slices: Sequence[T], depth_of: Callable[[T], float], tolerance: float
     return joined if is_even([depth_of(place[0]) for place in joined], 2 * tolerance) else exact
 
 
+def alike(numbers: Iterable[float], least: float, fraction: float) -> dict[float, float]:
+    """For each number the first of the run of numbers that differ from their neighbours by rounding only.
+
+    Args:
+        numbers: in any order.
+        least: differences up to this are rounding.
+        fraction: and differences up to this fraction of the smaller number.
+    """
+    known = sorted(set(numbers))
+    first = dict(zip(known, known, strict=True))
+    for before, number in pairwise(known):
+        if number - before <= max(least, fraction * before):
+            first[number] = first[before]
+    return first
+
+
 def is_even(depths: Sequence[float], tolerance: float) -> bool:
     """Whether ascending depths are evenly spaced within a fraction of their median distance."""
     gaps = [after - before for before, after in pairwise(depths)]

@@ -91,6 +91,12 @@ def reject_geometry(part: Sequence[Header]) -> Rejection | None:
         return Rejection("its slices lie in several orientations, as a localizer's do")
     if not blocks and not all(header.orientation and header.position for header in part):
         return Rejection("it does not say where its slices lie in the patient, as screenshots do not")
+    if not all(block.is_described for block in blocks):
+        return Rejection(
+            "it is a Siemens mosaic without its private header, which says in which direction the slices are stacked",
+            hint="export or anonymise again and keep the element group (0029,xxxx)",
+            defect=True,
+        )
     if any(block.n_echoes > 1 for block in blocks):
         return Rejection(
             "it holds several echoes in one file, which dcm2niix makes several images of",

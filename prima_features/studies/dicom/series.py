@@ -31,7 +31,9 @@ def find_series(
         study: id of the study, for what is left out.
     """
     headers = acquisition.headers
-    first = min(headers, key=lambda header: (header.instance_number or 0, header.sop_uid))
+    first = min(
+        headers, key=lambda header: (header.series_number or 0, header.instance_number or 0, header.sop_uid)
+    )
     name = series_name(first.description, first.protocol) or f"{NAMELESS}{first.series_uid}"
     number = "without a number" if first.series_number is None else str(first.series_number)
     description = bounded(first.description or first.protocol, _SHOWN_CHARACTERS)
