@@ -55,9 +55,10 @@ _SEQUENCE = re.compile(r"^\*?ep_b(\d+)")
 
 def b_value(data: "Dataset | None") -> float | None:
     """b-value in s/mm2, or None where none is written. Philips writes 0 for every image."""
-    written = [values.number(data, "DiffusionBValue"), *(element.number(data) for element in PRIVATE)]
-    for number, element in zip(written, (None, *PRIVATE), strict=True):
-        if number is not None:
+    if (number := values.number(data, "DiffusionBValue")) is not None:
+        return number
+    for element in PRIVATE:
+        if (number := element.number(data)) is not None:
             return number % _GE_OFFSET if element is GE else number
     for pattern, tag in ((_SEQUENCE, "SequenceName"), (_COMMENT, "ImageComments")):
         if found := pattern.search(values.text(data, tag)):

@@ -168,6 +168,9 @@ def _header(file: Path, data: "Dataset") -> Header:
 
 
 def _ge_image(data: "Dataset") -> GeImage | None:
+    manufacturer = values.text(data, "Manufacturer").upper()
+    if manufacturer and not manufacturer.startswith("GE"):
+        return None
     pulse_sequence = _GE_SEQUENCE.text(data).lower()
     flag = _GE_MAP.number(data)
     if not pulse_sequence and flag is None:

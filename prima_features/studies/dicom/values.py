@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-    from pydicom.dataelem import RawDataElement
     from pydicom.tag import BaseTag
 
 Tag: TypeAlias = str | int
@@ -48,7 +47,8 @@ def value(data: "Dataset | None", tag: Tag) -> Any:
         if stored.is_raw and stored.length <= _SHORT and not number.is_private:
             encodings = data.original_character_set or "iso8859"
             key = encodings if isinstance(encodings, str) else tuple(encodings)
-            return _converted(stored._replace(value_tell=0), key)
+            raw = (stored.tag, stored.VR, stored.value, stored.is_implicit_VR, stored.is_little_endian)
+            return _converted(*raw, key)
         return data[number].value
     except malformed():
         return None
@@ -63,16 +63,24 @@ def base_tag(tag: Tag) -> "BaseTag":
 
 
 @lru_cache(maxsize=4096)
-def _converted(stored: "RawDataElement", encodings: str | tuple[str, ...]) -> Any:
+def _converted(
+    tag: "BaseTag",
+    vr: str | None,
+    stored: bytes | None,
+    is_implicit: bool,
+    is_little_endian: bool,
+    encodings: str | tuple[str, ...],
+) -> Any:
     """Value of a public element. Thousands of slices repeat the same bytes, which are slow to make sense of.
 
     The bytes, their VR or its absence, and the character sets are what the value follows from; except for elements
     whose VR depends on PixelRepresentation, none of which is read.
     """
-    from pydicom.dataelem import convert_raw_data_element
+    from pydicom.dataelem import RawDataElement, convert_raw_data_element
 
+    raw = RawDataElement(tag, vr, len(stored or b""), stored, 0, is_implicit, is_little_endian)
     named = encodings if isinstance(encodings, str) else list(encodings)
-    return convert_raw_data_element(stored, encoding=named).value
+    return convert_raw_data_element(raw, encoding=named).value
 
 
 def text(data: "Dataset | None", tag: Tag) -> str:
