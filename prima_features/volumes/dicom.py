@@ -15,7 +15,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from prima_features.errors import SeriesError
+from prima_features.safe_files import UnsafeFileError
 from prima_features.studies.dicom import values
+from prima_features.studies.dicom.bounds import check_nesting
 from prima_features.studies.dicom.frames import describe_frames, pixel_spacing
 from prima_features.studies.dicom.geometry import Vector
 from prima_features.studies.dicom.read import quiet_pydicom
@@ -166,12 +168,20 @@ def _check_by_gdcm(files: Sequence[Path], slices: Sequence[StoredPixels], voxels
         # Compressed slices were compared as decoded. Not all of GDCM's rules for enhanced files are the standard's.
         if not one.is_native or one.described or _is_beyond_gdcm(one.layout):
             continue
+        _check_nesting(files[number])
         try:
             with utf8_name(files[number]) as name:
                 other = sitk.GetArrayFromImage(sitk.ReadImage(name, imageIO="GDCMImageIO"))
         except RuntimeError:  # it refuses some combinations of bits; the file's length has been checked
             continue
         _compare(voxels[number], other.reshape(voxels[number].shape), number, len(files))
+
+
+def _check_nesting(file: Path) -> None:
+    try:
+        check_nesting(file)
+    except UnsafeFileError as error:
+        raise SeriesError(f"a file of it {error}", hint="export the series again") from error
 
 
 def _is_beyond_gdcm(layout: Layout) -> bool:
@@ -258,6 +268,7 @@ def _set_geometry(volume: sitk.Image, first: _Place, last: _Place, file: Path | 
         try:
             if file is None:
                 raise RuntimeError("a frame of many")
+            _check_nesting(file)
             with utf8_name(file) as name:
                 reader.SetFileName(name)
                 reader.ReadImageInformation()

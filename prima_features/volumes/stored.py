@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -16,7 +15,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from prima_features.errors import SeriesError
+from prima_features.safe_files import UnsafeFileError
 from prima_features.studies.dicom import values
+from prima_features.studies.dicom.bounds import MOST_FRAMES, BoundedFile, read_data_set
 from prima_features.studies.dicom.read import quiet_pydicom
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 
 NATIVE = {"", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
 """Transfer syntaxes without compression. Files without a meta header have none."""
-_DEFLATED = "1.2.840.10008.1.2.1.99"
 _RLE = "1.2.840.10008.1.2.5"
 _PIXEL_DATA = 0x7FE00010
 _ITEM, _DELIMITER = 0xFFFEE000, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
+_MOST_PIXELS = 1 << 24
+"""Of one slice: 4096 x 4096. Compressed ones could claim gigabytes in a few bytes."""
+_MOST_VOXELS = 1 << 30
 _TAGS: tuple[values.Tag, ...] = (
     *("SOPClassUID", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept"),
@@ -130,29 +133,35 @@ def read_stored(file: Path, numbers: Sequence[int] | None = None) -> tuple[Store
         SeriesError: the header is contradictory, or the pixel data is shorter or longer than it declares.
         OSError: the file cannot be read.
     """
-    import pydicom
+    try:
+        return _read_stored(file, numbers)
+    except UnsafeFileError as error:
+        raise SeriesError(f"a file of it {error}", hint=_EXPORT) from error
 
-    with quiet_pydicom(), file.open("rb") as stream:
+
+def _read_stored(file: Path, numbers: Sequence[int] | None) -> tuple[StoredPixels, "Dataset"]:
+    with quiet_pydicom(), BoundedFile(file) as stream:
         try:
-            data = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_tags(), force=True)
+            data, source = read_data_set(stream, _tags(), force=True, pixels=True)
             syntax = values.text(data.file_meta, "TransferSyntaxUID")
-            source: BinaryIO = stream
-            if syntax == _DEFLATED:
-                stream.seek(0)
-                whole = pydicom.dcmread(stream, force=True)
-                source, length, swap = BytesIO(whole.PixelData), len(whole.PixelData), 0
-                syntax = "1.2.840.10008.1.2.1"
-            else:
-                length, swap = _find_pixels(stream, *data.original_encoding)
-        except (OSError, SeriesError):
+            length, swap = _find_pixels(source, *data.original_encoding)
+        except (SeriesError, UnsafeFileError):
             raise
         except values.malformed() as error:
+            if (
+                isinstance(error, OSError) and error.errno is not None
+            ):  # of the disk; pydicom raises some without
+                raise
             raise SeriesError("the header of a file cannot be read", hint=_EXPORT) from error
         layout = _layout(data)
         n_frames = values.whole(data, "NumberOfFrames") or 1
+        if n_frames > MOST_FRAMES:
+            raise SeriesError(f"its header claims {n_frames} frames, more than any scan has")
         numbers = range(n_frames) if numbers is None else numbers
         if max(numbers, default=0) >= n_frames:
             raise SeriesError(f"frame {max(numbers) + 1} is needed, and the file declares {n_frames}")
+        if layout.rows * layout.columns * len(numbers) > _MOST_VOXELS:
+            raise SeriesError("its header claims more voxels than any head scan has")
         start = source.tell()
         if syntax in NATIVE:
             if length == _UNDEFINED:
@@ -307,6 +316,8 @@ def _layout(data: "Dataset") -> Layout:
     rows, columns = whole("Rows", 0), whole("Columns", 0)
     if rows < 1 or columns < 1:
         raise SeriesError("a file of it contains no image", hint=_EXPORT)
+    if rows * columns > _MOST_PIXELS:
+        raise SeriesError(f"its header claims {rows} x {columns} pixels, more than any slice has")
     inverted = values.text(data, "PhotometricInterpretation").strip() == "MONOCHROME1"
     return Layout(rows, columns, allocated, stored, high, bool(whole("PixelRepresentation", 0)), inverted)
 
@@ -420,6 +431,8 @@ def _fragments(source: BinaryIO) -> list[tuple[int, int]]:
                 hint="a file is truncated: copy or export the series again",
             )
         found.append((end + 8, length))
+        if len(found) > MOST_FRAMES:
+            raise SeriesError("its compressed pixel data has more fragments than any scan", hint=_EXPORT)
         end += 8 + length
 
 

@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
+from prima_features.safe_files import UnsafeFileError
 from prima_features.studies.dicom import diffusion, frames, mosaic, values
+from prima_features.studies.dicom.bounds import MOST_FRAMES, BoundedFile, read_data_set
 from prima_features.studies.dicom.files import Kind, sniff_stream
 from prima_features.studies.dicom.frames import Block, Frame
 from prima_features.studies.dicom.geometry import is_orientation
@@ -46,7 +48,9 @@ _TAGS: list[values.Tag] = [
 def read_headers(file: Path) -> list[Header] | Unusable:
     """Headers of a file: one of a slice, several of a multi-frame file with several volumes."""
     try:
-        with file.open("rb") as stream:  # once: to open a file on a network disk takes longer than to read it
+        with BoundedFile(
+            file
+        ) as stream:  # once: to open a file on a network disk takes longer than to read it
             data = _read(stream, sniff_stream(stream))
     except OSError:
         return Unusable.UNREADABLE
@@ -58,15 +62,15 @@ def read_headers(file: Path) -> list[Header] | Unusable:
     return _volumes(header, data) if header.study_uid and header.series_uid else Unusable.NO_UIDS
 
 
-def _read(stream: BinaryIO, kind: Kind) -> "FileDataset | Unusable":
-    import pydicom
-
+def _read(stream: BoundedFile, kind: Kind) -> "FileDataset | Unusable":
     if kind in (Kind.GZIPPED, Kind.OTHER):
         return Unusable.GZIPPED if kind is Kind.GZIPPED else Unusable.NOT_DICOM
     try:
-        return pydicom.dcmread(
-            stream, stop_before_pixels=True, specific_tags=_tags(), force=kind is Kind.BARE
-        )
+        data, _ = read_data_set(stream, _tags(), force=kind is Kind.BARE)
+        frames_declared = values.whole(data, "NumberOfFrames") or 1
+        return data if frames_declared <= MOST_FRAMES else Unusable.OUT_OF_BOUNDS
+    except UnsafeFileError:
+        return Unusable.OUT_OF_BOUNDS
     except values.malformed():
         return Unusable.DAMAGED
 

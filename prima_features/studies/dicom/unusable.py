@@ -28,6 +28,12 @@ class Unusable(Enum):
         "the header cannot be read",
         "copy or export again",
     )
+    OUT_OF_BOUNDS = (
+        "DICOM file out of bounds",
+        "DICOM files out of bounds",
+        "the header is larger or nested deeper than that of any scan",
+        "leave it out, or export again",
+    )
     NO_UIDS = (
         "DICOM file without UIDs",
         "DICOM files without UIDs",
@@ -43,7 +49,7 @@ class Unusable(Enum):
         self.hint = hint
 
 
-_DEFECTS = (Unusable.UNREADABLE, Unusable.DAMAGED, Unusable.NO_UIDS)
+_DEFECTS = (Unusable.UNREADABLE, Unusable.DAMAGED, Unusable.OUT_OF_BOUNDS, Unusable.NO_UIDS)
 _SILENT = (Unusable.DIRECTORY,)
 """Part of every exported disc: nothing that a user would miss."""
 

@@ -20,6 +20,8 @@ Tag: TypeAlias = str | int
 
 T = TypeVar("T")
 
+LONGEST = 1 << 16
+"""Bytes of a value that is no sequence, at most. The longest texts of the standard have 10,240 characters."""
 _SHORT = 64
 """Bytes of values that are remembered, at most. Longer ones are seldom repeated."""
 
@@ -42,7 +44,7 @@ def value(data: "Dataset | None", tag: Tag) -> Any:
     number = base_tag(tag)
     try:
         stored: Any = data.get_item(number)
-        if stored is None:
+        if stored is None or (stored.is_raw and stored.length > LONGEST):
             return None
         if stored.is_raw and stored.length <= _SHORT and not number.is_private:
             encodings = data.original_character_set or "iso8859"

@@ -1,0 +1,211 @@
+"""Limits on one DICOM file, kept while libraries parse it: what exceeds them fails alone, in bounded memory and time.
+
+pydicom reads an element of any declared length, inflates a deflated file whole, and makes an object of each item of a
+sequence; GDCM follows nested sequences until the stack is used up, which ends the process.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+from prima_features.safe_files import MIB, UnsafeFileError, inflate
+from prima_features.studies.dicom import values
+
+if TYPE_CHECKING:
+    from pydicom import FileDataset
+    from pydicom.tag import BaseTag
+
+MOST_ITEMS = 500_000
+"""Items of all sequences in a header. A file of 12,000 described frames has about half as many."""
+MOST_FRAMES = 1_000_000
+_MOST_VALUE = 64 * MIB
+"""Bytes of one element that is read; the largest are the sequences that describe frames."""
+_HEADER = 16 * MIB
+"""Bytes of a deflated file that are inflated to read its header."""
+_MOST_PIXELS = 4096 * MIB
+_MOST_SLICE = 64 * MIB
+_DEPTH = 64
+_DEFLATED, _EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1\0\0\0"
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+"""Tag of an item, little-endian and big-endian."""
+_LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+"""Value representations whose length takes four bytes (PS3.5 section 7.1.2)."""
+_UNDEFINED = 0xFFFFFFFF
+
+
+class _DeflatedError(Exception):
+    """pydicom asks for the rest of the file, which it does to inflate it."""
+
+
+class BoundedFile(io.BufferedReader):
+    """A file that gives no more at a time than any element has, and counts the items of sequences."""
+
+    def __init__(self, file: Path):
+        super().__init__(io.FileIO(file))
+        self._n_items = 0
+        self.refusal: UnsafeFileError | None = None
+        """Why reading was refused: pydicom makes other errors of it."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of a file.
+
+        Raises:
+            UnsafeFileError: more is asked for than any element has, or there were too many items.
+        """
+        if size is None or size < 0:
+            raise _DeflatedError
+        if size > _MOST_VALUE:
+            self._refuse(f"declares an element of {size} bytes")
+        content = super().read(size)
+        if size == 8 and content.startswith(_ITEMS):
+            self._n_items += 1
+            if self._n_items > MOST_ITEMS:
+                self._refuse(f"has more than {MOST_ITEMS} items in its sequences")
+        return content
+
+    def _refuse(self, why: str) -> NoReturn:
+        self.refusal = UnsafeFileError(why)
+        raise self.refusal
+
+
+def read_data_set(
+    file: BoundedFile, tags: Sequence[BaseTag], force: bool, pixels: bool = False
+) -> tuple[FileDataset, BinaryIO]:
+    """Some elements of a file up to its pixel data, by pydicom.
+
+    Args:
+        file: at its start.
+        tags: the elements.
+        force: read a file without preamble.
+        pixels: inflate a deflated file whole, not only its header.
+
+    Returns:
+        The data set, and where the rest can be read: the file, or the inflated content.
+
+    Raises:
+        UnsafeFileError: a limit is exceeded.
+        Exception: what pydicom raises (`values.malformed`).
+    """
+    import pydicom
+
+    def read(source: BinaryIO) -> FileDataset:
+        try:
+            data = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(tags), force=force)
+        except Exception as error:
+            if file.refusal is not None:
+                raise file.refusal from error
+            raise
+        _check_elements(data)
+        return data
+
+    try:
+        return read(file), file
+    except _DeflatedError:
+        start = file.tell()
+    data = read(_inflated(file, start, _HEADER, whole=False))
+    if not pixels:
+        return data, file
+    source = _inflated(file, start, _declared(data) + _HEADER, whole=True)
+    return read(source), source
+
+
+def _inflated(file: BoundedFile, start: int, most: int, whole: bool) -> BinaryIO:
+    """A deflated file (PS3.5 annex A.5) as one that is not, at its start."""
+    file.seek(0)
+    content = io.BytesIO()
+    content.write(file.read(start).replace(_DEFLATED, _EXPLICIT))
+    # When only the beginning is needed, the stream is left when enough has come.
+    for piece in inflate(file, most if whole else 1 << 62):
+        content.write(piece)
+        if not whole and content.tell() > most:
+            break
+    content.seek(0)
+    return content
+
+
+def _declared(data: FileDataset) -> int:
+    """Bytes of the pixel data that the header declares."""
+    numbers = [values.whole(data, name) for name in ("Rows", "Columns", "BitsAllocated", "NumberOfFrames")]
+    rows, columns, bits, frames = (1 if number is None else max(number, 1) for number in numbers)
+    if (size := rows * columns * max(bits // 8, 1) * frames) > _MOST_PIXELS:
+        raise UnsafeFileError(f"declares {size} bytes of pixel data")
+    return size
+
+
+def _check_elements(data: FileDataset) -> None:
+    """Refuse elements that pydicom has not looked into yet, and that would take much when it does."""
+    stored: Any
+    for stored in data.values():  # as they are: iterating the data set itself would convert them
+        if not stored.is_raw or stored.value is None or stored.length <= values.LONGEST:
+            continue
+        if not stored.value.startswith(_ITEMS):
+            raise UnsafeFileError(f"has an element of {stored.length} bytes")
+        if max(map(stored.value.count, _ITEMS)) > MOST_ITEMS:
+            raise UnsafeFileError(f"has more than {MOST_ITEMS} items in its sequences")
+
+
+def check_nesting(file: Path) -> None:
+    """Refuse a file of one slice whose sequences nest deeper than GDCM's stack lasts. Quick where there are few items.
+
+    Raises:
+        UnsafeFileError: they do, or the file is larger than any slice.
+        OSError: it cannot be read.
+    """
+    with file.open("rb") as stream:
+        content = stream.read(_MOST_SLICE + 1)
+    if len(content) > _MOST_SLICE:
+        raise UnsafeFileError("is larger than any file of one slice")
+    if _DEFLATED in content[:4096]:
+        content = _inflated_content(content)
+    if max(map(content.count, _ITEMS)) > _DEPTH:
+        _walk(content)
+
+
+def _inflated_content(content: bytes) -> bytes:
+    # The meta header states its own length in its first element (PS3.10 section 7.1).
+    start = 144 + int.from_bytes(content[140:144], "little")
+    return content[:start].replace(_DEFLATED, _EXPLICIT) + b"".join(
+        inflate(io.BytesIO(content[start:]), _MOST_SLICE)
+    )
+
+
+def _walk(content: bytes) -> None:
+    """Follow the elements up to the pixel data, with a list in place of recursion."""
+    position = 132 if content[128:132] == b"DICM" else 0
+    syntax = content[position : position + 4096]
+    big = b"1.2.840.10008.1.2.2" in syntax
+    ends: list[float] = []
+    while position + 8 <= len(content):
+        while ends and position >= ends[-1]:
+            ends.pop()
+        # The meta header (group 2) is little-endian in any case.
+        order = "big" if big and content[position : position + 2] != b"\x02\x00" else "little"
+        group = int.from_bytes(content[position : position + 2], order)  # type: ignore[arg-type]
+        element = int.from_bytes(content[position + 2 : position + 4], order)  # type: ignore[arg-type]
+        kind = content[position + 4 : position + 6]
+        if group == 0xFFFE:
+            length, header = int.from_bytes(content[position + 4 : position + 8], order), 8  # type: ignore[arg-type]
+            position += header
+            if element == 0xE000:
+                ends.append(float("inf") if length == _UNDEFINED else position + length)
+            elif ends:
+                ends.pop()
+        else:
+            if kind.isalpha() and kind.isupper():
+                header = 12 if kind in _LONG else 8
+                field = content[position + header - (4 if header == 12 else 2) : position + header]
+            else:
+                header, field = 8, content[position + 4 : position + 8]
+            length = int.from_bytes(field, order)  # type: ignore[arg-type]
+            if group == 0x7FE0 and not ends:
+                return
+            position += header
+            if length == _UNDEFINED or content.startswith(_ITEMS, position):
+                ends.append(float("inf") if length == _UNDEFINED else position + length)
+            else:
+                position += length
+        if len(ends) > 2 * _DEPTH:
+            raise UnsafeFileError(f"nests sequences deeper than {_DEPTH} levels")

@@ -1,0 +1,185 @@
+"""DICOM files made to exhaust memory, time or the stack: the file alone fails, before anything is allocated."""
+
+from __future__ import annotations
+
+import io
+import resource
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from prima_features.errors import SeriesError
+from prima_features.safe_files import UnsafeFileError
+from prima_features.studies.dicom import bounds
+from prima_features.studies.dicom.bounds import check_nesting
+from prima_features.studies.dicom.read import quiet_pydicom, read_headers
+from prima_features.studies.dicom.unusable import Unusable
+from prima_features.volumes.stored import read_stored
+
+DEFLATED = "1.2.840.10008.1.2.1.99"
+ITEM = b"\xfe\xff\x00\xe0" + bytes(4)
+
+
+def slice_file(path: Path, body: bytes = b"", **elements: object) -> Path:
+    """A file of one slice; `body` stands between its ordinary header and its pixel data."""
+    data = Dataset()
+    data.file_meta = FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+    data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    data.StudyInstanceUID, data.SeriesInstanceUID = generate_uid(), generate_uid()
+    data.Modality, data.PatientID, data.SeriesDescription = "MR", "A", "T1"
+    data.ImagePositionPatient, data.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
+    data.Rows = data.Columns = 8
+    data.PixelSpacing, data.SamplesPerPixel, data.PhotometricInterpretation = [1, 1], 1, "MONOCHROME2"
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 12, 11, 0
+    for name, value in elements.items():
+        setattr(data, name, value)
+    data.PixelData = np.arange(64, dtype="<u2").tobytes()
+    whole = io.BytesIO()
+    data.save_as(whole, enforce_file_format=True)
+    at = whole.getvalue().rindex(b"\xe0\x7f\x10\x00OW")
+    path.write_bytes(whole.getvalue()[:at] + body + whole.getvalue()[at:])
+    return path
+
+
+def deflate(path: Path, more: int = 0) -> Path:
+    """The same file deflated, with `more` bytes of zeros at its end."""
+    content = path.read_bytes()
+    start = 144 + int.from_bytes(content[140:144], "little")
+    header = pydicom.filereader.read_file_meta_info(path)
+    header.TransferSyntaxUID = DEFLATED
+    meta = io.BytesIO()
+    pydicom.filewriter.write_file_meta_info(meta, header)
+    packer = zlib.compressobj(9, wbits=-15)
+    packed = packer.compress(content[start:])
+    packed += b"".join(packer.compress(bytes(1 << 20)) for _ in range(more >> 20)) + packer.flush()
+    path.write_bytes(bytes(128) + b"DICM" + meta.getvalue() + packed)
+    return path
+
+
+def nested(depth: int, sized: bool) -> bytes:
+    """Sequences in sequences, with their lengths stated or not."""
+    if not sized:
+        begin = struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, 0xFFFFFFFF) + ITEM[:4] + b"\xff" * 4
+        return begin * depth + (b"\xfe\xff\x0d\xe0" + bytes(4) + b"\xfe\xff\xdd\xe0" + bytes(4)) * depth
+    parts, length = [], 0
+    for _ in range(depth):
+        begin = struct.pack("<HH2sHI", 0x0040, 0xA730, b"SQ", 0, length + 8)
+        parts.append(begin + ITEM[:4] + struct.pack("<I", length))
+        length += 20
+    return b"".join(reversed(parts))
+
+
+def items(count: int, sized: bool) -> bytes:
+    """Empty items of the sequence that describes frames."""
+    length = len(ITEM) * count if sized else 0xFFFFFFFF
+    end = b"" if sized else b"\xfe\xff\xdd\xe0" + bytes(4)
+    return struct.pack("<HH2sHI", 0x5200, 0x9230, b"SQ", 0, length) + ITEM * count + end
+
+
+def text(length: int, there: int) -> bytes:
+    """A description that declares a length, and has so many bytes."""
+    return struct.pack("<HH2sHI", 0x0018, 0x9004, b"UT", 0, length) + b"x" * there
+
+
+def test_a_deflated_file_reads_like_the_plain_one(tmp_path: Path) -> None:
+    plain = slice_file(tmp_path / "a.dcm", nested(3, True))
+    packed = deflate(slice_file(tmp_path / "b.dcm", nested(3, False)))
+    for file in (plain, packed):
+        with quiet_pydicom():
+            (header,) = read_headers(file)
+        assert (header.rows, header.description) == (8, "T1")
+        stored, _ = read_stored(file)
+        assert np.frombuffer(stored.frames[0], "<u2").tolist() == list(range(64))
+        check_nesting(file)
+
+
+def test_a_deflated_file_inflates_no_further_than_its_header_declares(tmp_path: Path) -> None:
+    file = deflate(slice_file(tmp_path / "a.dcm"), more=256 << 20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with quiet_pydicom():
+        assert len(read_headers(file)) == 1  # type: ignore[arg-type]
+    with pytest.raises(SeriesError, match="inflates to more than"):
+        read_stored(file)
+    with pytest.raises(UnsafeFileError, match="inflates to more than"):
+        check_nesting(file)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000  # kB
+
+
+@pytest.mark.parametrize("sized", [False, True])
+def test_nested_sequences_never_reach_a_library_that_recurses(sized: bool, tmp_path: Path) -> None:
+    for file in (slice_file(tmp_path / "a.dcm", nested(15_000, sized)),):
+        with pytest.raises(UnsafeFileError, match="nests sequences"):
+            check_nesting(file)
+        with quiet_pydicom():
+            read = read_headers(file)
+        assert isinstance(read, list) if sized else read in (Unusable.DAMAGED, Unusable.OUT_OF_BOUNDS)
+        deflate(file)
+        with pytest.raises(UnsafeFileError, match="nests sequences"):
+            check_nesting(file)
+    check_nesting(slice_file(tmp_path / "b.dcm", nested(50, sized)))
+    check_nesting(slice_file(tmp_path / "c.dcm", nested(3, sized) * 100))  # many, but not deep
+
+
+@pytest.mark.parametrize("sized", [False, True])
+def test_many_items_are_refused(sized: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "MOST_ITEMS", 10_000)
+    file = slice_file(tmp_path / "a.dcm", items(10_001, sized))
+    with quiet_pydicom():
+        assert read_headers(file) is Unusable.OUT_OF_BOUNDS
+    with pytest.raises(SeriesError):
+        read_stored(file)
+    with quiet_pydicom():
+        assert isinstance(read_headers(slice_file(tmp_path / "b.dcm", items(9_000, sized))), list)
+
+
+ELEMENTS: dict[str, tuple[Callable[[], bytes], Unusable | None]] = {
+    "a long text": (lambda: text(1 << 20, 1 << 20), Unusable.OUT_OF_BOUNDS),
+    "a text of 4 GB that is not there": (lambda: text(0xFFFFFFF0, 10), Unusable.OUT_OF_BOUNDS),
+    "a text that ends with the file": (lambda: text(5000, 10), Unusable.DAMAGED),
+}
+
+
+@pytest.mark.parametrize("name", ["a long text", "a text of 4 GB that is not there"])
+def test_long_elements_are_refused(name: str, tmp_path: Path) -> None:
+    body, reason = ELEMENTS[name]
+    # Content Qualification (0018,9004) is not read: the element is given the tag of one that is.
+    file = slice_file(tmp_path / "a.dcm")
+    content = file.read_bytes()
+    at = content.index(b"\x08\x00\x3e\x10LO")
+    file.write_bytes(
+        content[:at] + body().replace(b"\x18\x00\x04\x90", b"\x08\x00\x3e\x10") + content[at + 10 :]
+    )
+    started = time.process_time()
+    with quiet_pydicom():
+        assert read_headers(file) is reason
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("elements", "message"),
+    [
+        ({"Rows": 65535, "Columns": 65535}, "claims 65535 x 65535 pixels"),
+        ({"NumberOfFrames": "999999999"}, "claims 999999999 frames"),
+    ],
+)
+def test_sizes_that_no_scan_has_are_refused(
+    elements: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    file = slice_file(tmp_path / "a.dcm", **elements)
+    with pytest.raises(SeriesError, match=message):
+        read_stored(file)
+    with pytest.raises(SeriesError, match=f"{message}|declares"):
+        read_stored(deflate(file))
+    if "NumberOfFrames" in elements:
+        with quiet_pydicom():
+            assert read_headers(file) is Unusable.OUT_OF_BOUNDS
