@@ -148,9 +148,11 @@ def _check_column(path: Path, dataset: h5py.Dataset, name: str, kind: str, size:
     if not text and (dataset.dtype.kind not in _kinds(kind) or dataset.dtype.itemsize > 8):
         _refuse(path, f"{name} is not a column of numbers of type {kind}")
     two = kind == VECTOR or name == "/token/embedding" or name.endswith(_TRIPLES)
-    if dataset.shape is None or len(dataset.shape) != 1 + two:
+    # A table without rows does not know the length of its vectors.
+    is_empty = dataset.shape == (0,)
+    if dataset.shape is None or (len(dataset.shape) != 1 + two and not is_empty):
         _refuse(path, f"{name} has not {1 + two} dimensions")
-    if name.endswith(_TRIPLES) and dataset.shape[1] != 3 and dataset.shape[0]:
+    if name.endswith(_TRIPLES) and dataset.shape[0] and dataset.shape[1] != 3:
         _refuse(path, f"{name} has not 3 numbers per row")
     stored = _check_storage(path, dataset, name, plan, size)
     if text and h5py.check_string_dtype(dataset.dtype).length is None:
