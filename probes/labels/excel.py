@@ -43,7 +43,7 @@ def excel_rows(path: Path, content: bytes, sheet: str = "") -> tuple[list[list[s
     reader = _reader("openpyxl" if new else "xlrd", path)
     own_errors = () if new else (reader.XLRDError, import_module("xlrd.compdoc").CompDocError)
     try:
-        sheets = dict((_new if new else _old)(reader, content))
+        sheets: dict[str, list[Any]] = dict(_new(reader, content) if new else _old(reader, content))
         name = sheet or next(iter(sheets), "")
         rows = [[_text(cell) for cell in row] for row in sheets.get(name, ())]
         others = [other for other, cells in sheets.items() if other != name and any(map(any, cells))]

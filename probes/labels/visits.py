@@ -60,8 +60,8 @@ def choose(rows: Sequence[LabelRow], scan: Scan, max_days: float, *, has_times: 
     if sessions:
         rows = [row for row in sessions if bare_session(row.session) == bare_session(scan.session)]
         if not rows:
-            known = ", ".join(sorted({row.session for row in sessions})[:5])
-            return Choice(None, NO_SESSION, f"the scan's is {scan.session or 'none'}, labels have {known}")
+            named = ", ".join(sorted({row.session for row in sessions})[:5])
+            return Choice(None, NO_SESSION, f"the scan's is {scan.session or 'none'}, labels have {named}")
     known = [row for row in rows if row.label.reason != MISSING]
     if not known:
         return Choice(None, MISSING, used=tuple(rows))

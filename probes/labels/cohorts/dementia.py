@@ -11,11 +11,10 @@ _CDR_NOTE = (
     "--target-column with --positive 0.5 --positive 1 --positive 2 counts very mild dementia as dementia"
 )
 
-_YOUNG = {
-    "blank_under": 60.0,
-    "blank_source": "Marcus et al. 2007, 10.1162/jocn.2007.19.9.1498: 316 of 416 subjects are nondemented, all those "
-    "under 60 among them, most of whom had no CDR",
-}
+_YOUNG = (
+    "Marcus et al. 2007, 10.1162/jocn.2007.19.9.1498: 316 of 416 subjects are nondemented, all those under 60 among "
+    "them, most of whom had no CDR"
+)
 
 OASIS1 = Cohort(
     name="oasis1",
@@ -24,8 +23,8 @@ OASIS1 = Cohort(
     ids=(IdColumn("ID", (r"match:oas(?:is)?1_?(\d{4})[-_]?(mr2)?", "bare")),),
     person=(r"match:^(\d{4})",),
     targets={
-        "dementia": (Target("CDR", _CDR, blank="cn", **_YOUNG),),
-        "health": (Target("CDR", _CDR_HEALTH, blank="control", **_YOUNG),),
+        "dementia": (Target("CDR", _CDR, blank="cn", blank_under=60, blank_source=_YOUNG),),
+        "health": (Target("CDR", _CDR_HEALTH, blank="control", blank_under=60, blank_source=_YOUNG),),
     },
     age=("Age",),
     sex=("M/F",),
