@@ -35,7 +35,9 @@ def export(
         Literal["parquet", "csv", "npz"] | None,
         typer.Option("--format", help="In place of what the ending of OUTPUT says."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it exists.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "--force", help="Replace OUTPUT if it exists.")
+    ] = False,
 ) -> None:
     """Write the vectors of an embeddings file as Parquet, CSV or NPZ, one row a study or series.
 

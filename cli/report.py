@@ -18,6 +18,9 @@ def report(
             "--output", help="Where to write the page (default: FILE.report.html).", show_default=False
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a page that this command did not write.")
+    ] = False,
     no_pictures: Annotated[
         bool, typer.Option("--no-pictures", help="Leave out the pictures of the scans, as before sharing.")
     ] = False,
@@ -27,6 +30,10 @@ def report(
     `prima embed` and `prima merge` write it themselves. Pictures are taken from the page that is there: a page that is
     deleted takes them with it, and they come back when the studies are embedded again.
     """
+    from prima_features.embedding.output import check_page, report_path
     from prima_features.embedding.report import write_report
+    from prima_features.embedding.run_record import run_path
+    from prima_features.files.targets import as_inputs
 
+    check_page(output or report_path(source), as_inputs(source, run_path(source)), force)
     print_report(write_report(source, pictures=not no_pictures, path=output))

@@ -123,6 +123,9 @@ def summarize(
             "--device", help="Where transformers computes: auto, cpu, cuda.", rich_help_panel=_MODEL
         ),
     ] = "auto",
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace OUT even if this command did not write it.")
+    ] = False,
     show_prompt: Annotated[
         bool,
         typer.Option(
@@ -168,7 +171,7 @@ def summarize(
 
         language_model = LocalModel(Path(model), str(pick_device(device)), max_tokens)
     with _progress() as on_answer:
-        summary = run(reports, output, options, language_model, on_answer)
+        summary = run(reports, output, options, language_model, on_answer, [table], force)
     _tell(summary)
 
 

@@ -15,7 +15,9 @@ app = typer.Typer(
 )
 
 _HubId = Annotated[str, typer.Argument(metavar="OWNER/NAME[@REVISION]", help="A model on the Hub.")]
-_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUTPUT if it holds something.")]
+_Overwrite = Annotated[
+    bool, typer.Option("--overwrite", "--force", help="Replace OUTPUT if it holds something.")
+]
 
 
 @app.command("list")

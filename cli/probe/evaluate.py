@@ -28,7 +28,7 @@ def evaluate(
         typer.Option("--output", metavar="DIR", help="Folder to make for metrics, predictions and a report."),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace DIR if it holds something.")
+        bool, typer.Option("--overwrite", "--force", help="Replace DIR if it holds something.")
     ] = False,
     bootstrap: Annotated[int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals.")] = 1000,
 ) -> None:

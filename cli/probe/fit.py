@@ -54,7 +54,7 @@ def fit(
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace DIR if it holds something.")
+        bool, typer.Option("--overwrite", "--force", help="Replace DIR if it holds something.")
     ] = False,
     estimator: Annotated[
         Literal["ridge", "logistic", "xgboost", "mlp", "knn"] | None,

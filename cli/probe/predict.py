@@ -32,6 +32,9 @@ def predict(
         Path, typer.Argument(metavar="FILE.h5", help="Embeddings by the model that the probe was fitted on.")
     ],
     output: Annotated[Path, typer.Argument(metavar="OUT.tsv", help="Table to write.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace OUT.tsv even if this command did not write it.")
+    ] = False,
 ) -> None:
     """Predict every study of an embeddings file with a saved probe.
 
@@ -42,7 +45,7 @@ def predict(
     from prima_features.cli.probe.show import print_warnings
     from prima_features.probes import runs
 
-    predicted = runs.predict(probe, embeddings, request, output)
+    predicted = runs.predict(probe, embeddings, request, output, force)
     print_warnings(predicted.warnings)
     out.print(f"[bold]{escape(str(output))}[/]: {count(len(predicted.table), 'study')} predicted")
     out.print("For research use only: not a medical device.")

@@ -44,13 +44,19 @@ def write_answer(directory: Path, answer: Answer) -> Path:
     """Record an answer in a model directory; returns the file.
 
     Raises:
+        UsageError: a file of that name is there that is no answer.
         OutputError: the directory cannot be written to.
     """
     from prima_features.embedding.disk import replacing
+    from prima_features.files.targets import Maker, check_file, starts_with
 
     # Five digits are far finer than any tolerance, and keep the package small.
     vectors = {name: np.vectorize(_five_digits)(values).tolist() for name, values in answer.vectors.items()}
     record = {"scan": VERSION, "model_sha256": answer.model_sha256} | vectors
+    check_file(
+        directory / ANSWER,
+        Maker("prima doctor", is_own=starts_with(b'{"scan"'), kind="a recorded answer", option=""),
+    )
     with replacing(directory / ANSWER) as temporary:
         temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
     return directory / ANSWER

@@ -10,6 +10,7 @@ from prima_features._version import __version__
 from prima_features.embedding.disk import output_errors, replacing
 from prima_features.embedding.parts import Parts
 from prima_features.errors import UsageError
+from prima_features.files.targets import same_file
 from prima_features.studies import Selection
 from prima_features.studies.labels import digest, safe_label
 
@@ -35,7 +36,7 @@ def participant_output(folder: Path, source: Path, selection: Selection = Select
         raise UsageError(f"{folder} names a file; a BIDS App writes to a folder, and names its files itself")
     if not source.is_dir():
         raise UsageError(f"{source} is not a folder; a BIDS App takes a BIDS dataset")
-    if folder.resolve() == source.resolve():
+    if same_file(folder, source):
         raise UsageError(
             f"{folder} is the dataset itself; name another folder, such as {source / 'derivatives' / 'prima'}"
         )
@@ -111,6 +112,10 @@ def _check_ours(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; a BIDS App writes to a folder")
     if not (folder / DESCRIPTION).exists():
+        if (folder / ".bidsignore").exists():
+            raise UsageError(
+                f"{folder} holds a .bidsignore that prima embed did not write; name another folder"
+            )
         return
     described = _read(folder / DESCRIPTION)
     generators = described.get("GeneratedBy")

@@ -165,7 +165,7 @@ def merge(
         OutputError: a part is damaged, or the disk is full or went away.
     """
     started, output = time.monotonic(), Path(output)
-    check_output(output)
+    check_output(output, report=report)
     own = Parts.of(output)
     paths = [_resolve(Path(path)) for path in inputs] or [own.folder]
     if not inputs and not own.folder.is_dir():

@@ -1,29 +1,62 @@
-"""What an output may be, checked before any work is done, and what its page is called."""
+"""What an output may be, checked before any work is done, and what its HTML report is called."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
+from prima_features.embedding.parts import Parts
 from prima_features.embedding.read import Embeddings
+from prima_features.embedding.run_record import run_path
 from prima_features.errors import UsageError
+from prima_features.files.targets import Maker, check_file, is_page, starts_with
 
 
 def report_path(output: Path) -> Path:
-    """`OUTPUT.report.html` beside `OUTPUT.h5`."""
+    """`OUTPUT.report.html` for `OUTPUT.h5`."""
     return output.with_name(output.name.removesuffix(".h5") + ".report.html")
 
 
-def check_output(output: Path) -> None:
-    """Raise `UsageError` where the output cannot be written, before any work is done."""
+def check_output(output: Path, inputs: Iterable[Path] = (), report: bool = True) -> None:
+    """Check that an embeddings file and the files next to it may be written, before any work is done.
+
+    Args:
+        inputs: files that are read, none of which is replaced.
+        report: whether an HTML report is written as well.
+
+    Raises:
+        UsageError: the output's folder is missing or read-only, or one of the files exists and is none that `prima
+            embed` or `prima merge` wrote.
+    """
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'embeddings.h5'}")
-    if not output.parent.is_dir():
-        raise UsageError(f"The folder {output.parent} does not exist; create it or name another")
+    maker = Maker("prima embed", tuple(inputs), _is_embeddings, "an embeddings file", "")
+    check_file(output, maker)
     if not os.access(output.parent, os.W_OK | os.X_OK):
         raise UsageError(f"The folder {output.parent} cannot be written to; choose another for {output.name}")
-    if output.exists():
-        try:
-            Embeddings(output)
-        except UsageError as error:
-            raise UsageError(f"{output} exists and is not an embeddings file; name another output") from error
+    check_file(run_path(output), Maker("prima embed", maker.inputs, _is_run_file, "the record of a run", ""))
+    if report:
+        check_page(report_path(output), maker.inputs)
+    Parts.of(output).check_folder()
+
+
+def check_page(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> None:
+    """Check that an HTML report may be written.
+
+    Raises:
+        UsageError: see `files.targets.check_file`.
+    """
+    check_file(
+        path,
+        Maker("prima report", tuple(inputs), is_page("embedding report"), "a page of prima report"),
+        force,
+    )
+
+
+def _is_embeddings(path: Path) -> bool:
+    Embeddings(path)
+    return True
+
+
+_is_run_file = starts_with(b'{\n "format": "prima-run"')

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
+import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
@@ -25,7 +26,7 @@ from prima_features.embedding.records import (
     TokenLevel,
     flags_of,
 )
-from prima_features.errors import OutputError
+from prima_features.errors import OutputError, UsageError
 from prima_features.files.text import file_stem
 from prima_features.preprocessing import PLANES
 from prima_features.safe_files import MIB, load_json, open_regular
@@ -117,6 +118,21 @@ class Parts:
         with output_errors(self.folder):
             self.folder.mkdir(exist_ok=True)
 
+    def check_folder(self) -> None:
+        """Check that the folder is one of parts, since it is deleted in the end.
+
+        Raises:
+            UsageError: it is a file, or holds something else.
+        """
+        if self.folder.is_dir():
+            strange = next((path for path in self.folder.iterdir() if not _is_ours(path)), None)
+            if strange is not None:
+                raise UsageError(
+                    f"{self.folder} holds {strange.name}, which is no part of a run; move it, or name another output"
+                )
+        elif os.path.lexists(self.folder):
+            raise UsageError(f"{self.folder} is a file; move it, or name another output")
+
     def save(self, result: Result) -> None:
         """Keep a finished study, in place of an earlier part of it."""
         tensors, record = _dismantle(result)
@@ -172,8 +188,12 @@ class Parts:
             self._path(study_id).unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Delete the folder with everything in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the folder, unless something else has been put there."""
+        with suppress(OSError):
+            for path in self.folder.iterdir():
+                if _is_ours(path):
+                    path.unlink(missing_ok=True)
+            self.folder.rmdir()
 
     def _path(self, study_id: str) -> Path:
         return self.folder / f"{file_stem(study_id)}.safetensors"
@@ -183,6 +203,16 @@ class Parts:
         return OutputError(
             f"{self.folder} cannot be read ({what}); check the disk and run the same command again"
         )
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file in a folder of parts was written by a run: parts, claims, records, the plan and the key."""
+    name = path.name
+    return not path.is_dir() and (
+        name in ("plan.json", "key")
+        or name.endswith((".safetensors", ".claim", ".worker", ".run"))
+        or (name.startswith(".") and (name.endswith(".tmp") or name.startswith(".nfs")))
+    )
 
 
 def _read_metadata(file: BinaryIO) -> dict[str, str]:

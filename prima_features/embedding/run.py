@@ -137,7 +137,7 @@ def embed(
     command = bounded(command)
     if description is not None:
         description = _checked_description(description)
-    check_output(output)
+    check_output(output, [source], run_options.report)
     parts = Parts.of(output)
     with _finding(source, output, find_options, keep_patient_id) as (found, pseudonyms):
         for warning in found.warnings:

@@ -69,13 +69,16 @@ def printable_json(value: Any) -> Any:
             return value
 
 
-def to_cell(text: str) -> str:
+def to_cell(text: str, keep: str = "") -> str:
     """A text as a cell of a CSV or TSV file that a spreadsheet does not run: see `from_cell`.
 
     A text that begins with `=`, `+`, `-` or `@` and is no number gets an apostrophe before it, and so does one that
     begins with an apostrophe and such a character, so that `from_cell` gives every text back.
+
+    Args:
+        keep: characters that `printable` keeps, such as line breaks where the file has quotes.
     """
-    text = printable(text)
+    text = printable(text, keep)
     if text.lstrip("'").startswith(_FORMULA) and not _is_number(text):
         return f"'{text}"
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +14,10 @@ from torch import Tensor, nn
 
 from prima_features.encoder import Prima
 from prima_features.encoder.config import HeadsConfig, TextConfig
+from prima_features.errors import UsageError
+from prima_features.files.targets import same_file
+from prima_features.pretraining.layout import TRAINING
+from prima_features.pretraining.settings import Training
 from prima_features.pretraining.vocabulary import Vocabulary
 from prima_features.weights import directory
 from prima_features.weights.new_directory import new_directory
@@ -26,6 +31,22 @@ _FILES = (
     directory.CONFIG,
 )
 """In the order they are put in place: what has a config.json is a model directory, so that comes last."""
+
+
+def check_output(settings: Training) -> None:
+    """Check that the output folder may hold the run and its model.
+
+    Raises:
+        UsageError: it is a file, the model that the run starts from, or holds a model that no run made there.
+    """
+    folder, started_from = settings.output, getattr(settings, "model", "")
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; output names the folder of the run")
+    if started_from and same_file(folder, Path(started_from)):
+        raise UsageError(f"{folder} is the model that the run starts from; name another output")
+    found = next((name for name in _FILES if (folder / name).exists()), None)
+    if found is not None and not (folder / TRAINING).is_dir():
+        raise UsageError(f"{folder} holds {found}, which prima pretrain did not write; name another output")
 
 
 def write_model(

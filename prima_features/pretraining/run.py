@@ -105,7 +105,10 @@ def pretrain(
         DivergedError: too many steps had no finite loss or gradient.
         OutputError: the disk is full.
     """
+    from prima_features.pretraining.export import check_output
+
     settings = read_stage(stage, path)
+    check_output(settings)
     folder = settings.output / TRAINING
     if fresh and not train:
         raise UsageError("--fresh drops what --export makes the model of: leave one of them out")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from prima_features.errors import OutputError
+from prima_features.files.targets import Maker, as_inputs, check_file
 
 
 def key_of(identity: str, prompt: str) -> str:
@@ -27,6 +29,14 @@ class Parts:
     def __init__(self, output: Path):
         self.path = output.with_name(output.name + ".parts.jsonl")
         self._file: BinaryIO | None = None
+
+    def check(self, inputs: Sequence[Path] = ()) -> None:
+        """Refuse to append to an input. Lines that are no answers are passed over, and stay.
+
+        Raises:
+            UsageError: see `files.targets.check_file`.
+        """
+        check_file(self.path, Maker("prima reports summarize", as_inputs(inputs), lambda path: True))
 
     def load(self) -> dict[str, str]:
         """Answers by key."""

@@ -30,6 +30,8 @@ def summarize(
     options: Options = Options(),
     model: LanguageModel | None = None,
     on_answer: OnAnswer = lambda *_: None,
+    inputs: Sequence[Path] = (),
+    force: bool = False,
 ) -> Summary:
     """Write a table with a row a report, in their order: study_id, summary, method, and with labels `LABEL_COLUMNS`.
 
@@ -42,6 +44,8 @@ def summarize(
         output: the table, replaced in one step; not written where every report fails.
         model: who summarises; the rules if None.
         on_answer: told of a model's progress.
+        inputs: files that the reports came from, which are never replaced.
+        force: replace an output that is no table of summaries.
 
     Raises:
         UsageError: the output cannot be, the labels need a model that is not there, or the model cannot be used.
@@ -49,7 +53,9 @@ def summarize(
     """
     if options.labels == "model" and model is None:
         raise UsageError("labels by a language model need one: give an endpoint or a local model")
-    check_output(output)
+    check_output(output, inputs, force)
+    if model is not None:
+        Parts(output).check(inputs)
     answers: _Answers = {}
     n_kept = 0
     if model is not None:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from prima_features.errors import OutputError, UsageError
+from prima_features.files.targets import Maker, as_inputs, check_file, starts_with
+from prima_features.files.text import from_cell, to_cell
 from prima_features.reports.records import Report
 
 ID_COLUMNS = (
@@ -106,9 +108,8 @@ def _text_rows(path: Path, content: bytes) -> list[list[str]]:
     text = _decode(path, content)
     header = next((line for line in text.splitlines() if line.strip()), "")
     try:
-        return list(
-            csv.reader(io.StringIO(text, newline=""), delimiter=max("\t,;", key=header.count), strict=True)
-        )
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=max("\t,;", key=header.count), strict=True)
+        return [list(map(from_cell, row)) for row in rows]
     except csv.Error as error:
         raise UsageError(f"{path} cannot be read as a table ({error}): check its quotes") from error
 
@@ -147,18 +148,16 @@ def _find(path: Path, header: Sequence[str], named: str, guesses: Sequence[str],
     raise UsageError(f"{path} has {what}; name one of its columns ({', '.join(header)}) with {option}")
 
 
-def check_output(path: Path) -> None:
-    """Refuse an output that cannot be written, or that would replace something other than a table of summaries.
+def check_output(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> None:
+    """Check that a table of summaries may be written.
 
     Raises:
-        UsageError: so it is.
+        UsageError: see `files.targets.check_file`.
     """
-    if not path.parent.is_dir():
-        raise UsageError(f"the folder {path.parent} does not exist; create it first")
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder: name a file to write, such as summaries.tsv")
-    if path.exists() and not path.read_bytes().startswith("\t".join(HEADER).encode()):
-        raise UsageError(f"{path} exists and is not a table of summaries: name another file")
+    is_own = starts_with("\t".join(HEADER).encode())
+    check_file(
+        path, Maker("prima reports summarize", as_inputs(inputs), is_own, "a table of summaries"), force
+    )
 
 
 def write_summaries(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -170,7 +169,8 @@ def write_summaries(path: Path, columns: Sequence[str], rows: Iterable[Sequence[
     temporary = path.with_name(f".{path.name[:32]}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, delimiter="\t", lineterminator="\n").writerows([columns, *rows])
+            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+            writer.writerows([to_cell(cell, keep="\n") for cell in row] for row in [columns, *rows])
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

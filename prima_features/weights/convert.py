@@ -11,6 +11,7 @@ from typing import NamedTuple
 from prima_features import model_cards
 from prima_features.encoder.config import PrimaConfig
 from prima_features.errors import UsageError
+from prima_features.files.targets import Maker, as_inputs, check_folder
 from prima_features.weights import directory
 from prima_features.weights.loading import network_shapes
 from prima_features.weights.new_directory import new_directory
@@ -52,6 +53,8 @@ def convert(full: Path, tokenizer: Path, output: Path, overwrite: bool = False) 
             holds something.
         OutputError: the directory could not be written.
     """
+    maker = Maker("prima weights convert", as_inputs(full, tokenizer), option="--overwrite")
+    check_folder(output, maker, overwrite)
     with TorchArchive(full) as full_archive, TorchArchive(tokenizer) as tokenizer_archive:
         with _naming(full):
             model = full_model(full_archive.root)
@@ -68,7 +71,7 @@ def convert(full: Path, tokenizer: Path, output: Path, overwrite: bool = False) 
         if problem := difference(expected, {name: source.tensor.shape for name, source in sources.items()}):
             raise UsageError(f"{full.name} and {tokenizer.name} do not hold Prima's tensors ({problem})")
         files = {directory.MODEL: sources} | _extra_files(model, full_archive)
-        with new_directory(output, overwrite) as made:
+        with new_directory(output, overwrite, maker) as made:
             _write(
                 made, config, files, {full: directory.sha256(full), tokenizer: directory.sha256(tokenizer)}
             )

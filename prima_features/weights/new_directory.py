@@ -7,21 +7,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prima_features.errors import OutputError, UsageError
+from prima_features.errors import OutputError
+from prima_features.files.targets import Maker, check_folder
+
+_MAKER = Maker("prima", option="--overwrite")
 
 
 @contextmanager
-def new_directory(output: Path, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary directory beside `output`, renamed to it at the end of the `with` block.
+def new_directory(output: Path, overwrite: bool = False, maker: Maker = _MAKER) -> Iterator[Path]:
+    """A temporary directory next to `output`, renamed to it at the end of the `with` block.
 
     After an error in the block the temporary directory is gone and `output` is as it was.
 
+    Args:
+        output: the directory to make.
+        overwrite: replace it if it holds something.
+        maker: the command and its inputs, which are never replaced.
+
     Raises:
-        UsageError: `output` is a file, holds something while `overwrite` is off, or lies in no folder.
-        OutputError: the disk is full or does not let itself be written to.
+        UsageError: see `files.targets.check_folder`, which may be called before the work that fills the directory.
+        OutputError: the disk is full or cannot be written to.
     """
     output = output.absolute()
-    check_new_directory(output, overwrite)
+    check_folder(output, maker, overwrite)
     try:
         with tempfile.TemporaryDirectory(
             dir=output.parent, prefix=f".{output.name[:32]}.", suffix=".partial", ignore_cleanup_errors=True
@@ -38,17 +46,3 @@ def new_directory(output: Path, overwrite: bool = False) -> Iterator[Path]:
         raise OutputError(
             f"{output} could not be written ({error.strerror or error}): nothing was kept"
         ) from error
-
-
-def check_new_directory(output: Path, overwrite: bool = False) -> None:
-    """Refuse a directory that `new_directory` would refuse, before the work that fills it.
-
-    Raises:
-        UsageError: see `new_directory`.
-    """
-    if not output.parent.is_dir():
-        raise UsageError(f"{output.parent} is not a folder: make it first, or write elsewhere")
-    if output.exists() and not output.is_dir():
-        raise UsageError(f"{output} is a file, where a new folder was to be made: give another name")
-    if output.is_dir() and any(output.iterdir()) and not overwrite:
-        raise UsageError(f"{output} already holds something: give another name, or --overwrite to replace it")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from prima_features.files.targets import as_inputs
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -55,6 +57,12 @@ class LabelRequest:
     """Table of scans' dates, by study or by subject and session."""
     max_days: float = 180.0
     """Most days between a scan and the visit that its label comes from."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files and folders that are read."""
+        cohort = self.cohort if isinstance(self.cohort, str | Path) else None
+        return as_inputs(self.labels, self.scan_dates, cohort or None)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prima_features.errors import UsageError
+from prima_features.files.text import from_cell
 from prima_features.probes.labels.excel import excel_rows, is_excel
 from prima_features.probes.labels.values import tidy
 
@@ -61,7 +62,7 @@ def read_table(path: Path) -> pd.DataFrame:
     twice = [name for name, times in Counter(header).items() if name and times > 1]
     if twice:
         raise UsageError(f"{path} has more than one column {twice[0]!r}: rename or remove one of them")
-    cells = [[tidy(cell) for cell in _fit(path, row, len(header))] for row in rows]
+    cells = [[from_cell(tidy(cell)) for cell in _fit(path, row, len(header))] for row in rows]
     short = sum(len(row) < len(header) for row in rows)
     if short:
         warnings += (

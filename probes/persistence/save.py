@@ -12,7 +12,7 @@ from prima_features._version import __version__
 from prima_features.errors import UsageError
 from prima_features.probes.persistence.card import card
 from prima_features.probes.persistence.document import Document, to_json
-from prima_features.probes.persistence.files import json_bytes
+from prima_features.probes.persistence.files import json_bytes, table_bytes
 from prima_features.probes.persistence.layout import (
     CARD,
     DOCUMENT,
@@ -73,7 +73,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation | None, report: Report
         table = evaluation.predictions
         if evaluation.caveat:
             table = table.assign(caveat=evaluation.caveat)
-        table.to_csv(folder / PREDICTIONS, sep="\t", index=False, na_rep="n/a")
+        (folder / PREDICTIONS).write_bytes(table_bytes(table))
     if report is not None:
         from prima_features.probes.report import write_report
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from prima_features.errors import UsageError
+from prima_features.files.targets import Maker, as_inputs, check_folder
 from prima_features.probes.evaluation import Evaluation
 from prima_features.probes.labels import LabelRequest
 from prima_features.probes.persistence.save import write_evaluation
@@ -40,6 +41,9 @@ def evaluate(
         UsageError: the probe, the embeddings or the labels do not fit together.
         OutputError: the directory cannot be written.
     """
+    maker = Maker("prima probe evaluate", as_inputs(name, embeddings, labels.files), option="--overwrite")
+    if output is not None:
+        check_folder(output, maker, overwrite)
     probe = Probe.load(name)
     assert probe.fitted is not None
     source = probe.fitted.training.source
@@ -60,7 +64,7 @@ def evaluate(
             command=command,
             n_bootstrap=n_bootstrap,
         )
-        with new_directory(output, overwrite) as made:
+        with new_directory(output, overwrite, maker) as made:
             write_evaluation(made, evaluation, report)
     return evaluation
 

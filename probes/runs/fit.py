@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prima_features.files.targets import Maker, as_inputs, check_folder
 from prima_features.probes.evaluation import (
     Evaluation,
     LearningPoint,
@@ -23,7 +24,6 @@ from prima_features.probes.recipe import Recipe, fit_recipe
 from prima_features.probes.report import ReportContent, feature_map
 from prima_features.probes.runs.sources import Data, Sources, read
 from prima_features.probes.samples import Samples, samples
-from prima_features.weights.new_directory import check_new_directory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -153,7 +153,10 @@ def _plan(
     sources: Sources, output: Path | None, options: FitOptions, on_warnings: OnWarnings
 ) -> FitPlan:
     if output is not None:
-        check_new_directory(output, options.overwrite)
+        maker = Maker(
+            "prima probe fit", as_inputs(sources.embeddings, sources.labels.files), option="--overwrite"
+        )
+        check_folder(output, maker, options.overwrite)
     data = read(sources)
     on_warnings(data.warnings)
     probe = Probe(data.task, options.recipe)

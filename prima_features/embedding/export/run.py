@@ -14,6 +14,7 @@ from prima_features.embedding.export.parquet import write_parquet
 from prima_features.embedding.export.table import Level, VectorTable, vector_table
 from prima_features.embedding.read import read_embeddings
 from prima_features.errors import UsageError
+from prima_features.files.targets import Maker, as_inputs, check_file
 
 Format = Literal["parquet", "csv", "npz"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -55,7 +56,7 @@ def export(
         level: `study`, `clip` or `series` (see `table.vector_table`).
         columns: columns to keep beside `id` and the vectors; none for all.
         format: in place of what the ending says.
-        overwrite: replace `output` where it exists.
+        overwrite: replace `output` if it exists; never the source.
 
     Raises:
         UsageError: the source is no embeddings file or lacks what is asked for, or the output cannot be.
@@ -63,7 +64,7 @@ def export(
     """
     output = Path(output)
     write = _WRITERS[format or _format_of(output)]
-    _check_output(output, overwrite)
+    check_file(output, Maker("prima export", as_inputs(source), option="--overwrite"), overwrite)
     table = vector_table(read_embeddings(source), level, columns)
     with replacing(output) as temporary:
         write(table, temporary)
@@ -79,12 +80,3 @@ def _format_of(output: Path) -> Format:
     raise UsageError(
         f"{output} does not say which format to write: end its name in {endings}, or use --format"
     )
-
-
-def _check_output(output: Path, overwrite: bool) -> None:
-    if not output.parent.is_dir():
-        raise UsageError(f"The folder {output.parent} does not exist; create it or name another")
-    if output.is_dir():
-        raise UsageError(f"{output} is a folder; name a file in it")
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output} exists already: name another file, or --overwrite to replace it")

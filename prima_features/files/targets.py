@@ -1,0 +1,158 @@
+"""What a command may write: no command replaces a file or folder that it did not make, and an input is never an output.
+
+`check_file`     before a file is written
+`check_folder`   before a folder is made or replaced
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from prima_features.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Maker:
+    """The command that writes an output."""
+
+    command: str
+    """As in messages, such as `prima export`."""
+    inputs: tuple[Path, ...] = ()
+    """Files and folders that it reads; those that do not exist are ignored."""
+    is_own: Callable[[Path], bool] = lambda path: False
+    """Whether an existing output was made by an earlier run of the command, by its content."""
+    kind: str = ""
+    """What `is_own` looks for, as in messages: `an embeddings file`."""
+    option: str = "--force"
+    """What the user gives to replace an output that is not recognised; empty if nothing is."""
+
+
+def check_file(output: Path, maker: Maker, force: bool = False) -> None:
+    """Check that a file may be written.
+
+    Args:
+        force: replace a file that the command did not make. An input is not replaced either way.
+
+    Raises:
+        UsageError: the output's folder does not exist; or the output is a folder or device, an input (also by another
+            name: a link, a hard link, other case), inside an input folder, or a file that another program made.
+    """
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; name a file in it")
+    if not output.parent.is_dir():
+        raise UsageError(f"The folder {output.parent} does not exist; create it or name another")
+    _refuse_inputs(output, maker)
+    if not os.path.lexists(output) or _is_dangling(output):
+        return
+    if not output.is_file():
+        raise UsageError(f"{output} is a device or pipe and not a file; name another output")
+    if _is_own(output, maker):
+        return
+    for folder in maker.inputs:
+        if folder.is_dir() and _is_inside(output, folder):
+            raise UsageError(f"{output} is a file in {folder}, which is an input; name another output")
+    if not force:
+        raise _not_ours(output, maker)
+
+
+def check_folder(output: Path, maker: Maker, force: bool = False) -> None:
+    """Check that a folder may be made, or replaced as a whole.
+
+    Args:
+        force: replace a folder that holds something.
+
+    Raises:
+        UsageError: the parent folder does not exist; or the output is a file, holds something while `force` is off, or
+            would take an input, the current folder or the home folder with it.
+    """
+    if not output.parent.is_dir():
+        raise UsageError(f"{output.parent} is not a folder; create it first, or name another output")
+    if os.path.lexists(output) and not output.is_dir():
+        raise UsageError(f"{output} is a file, and a new folder is made here; name another output")
+    _refuse_inputs(output, maker)
+    if not output.is_dir() or not any(output.iterdir()):
+        return
+    for one in (*maker.inputs, Path.cwd(), Path.home()):
+        if one.exists() and _is_inside(one, output):
+            what = "an input" if one in maker.inputs else "a folder that is not to be replaced"
+            raise UsageError(f"{output} contains {one}, {what}; name another output")
+    if not force and not _is_own(output, maker):
+        raise _not_ours(output, maker)
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file: by links, hard links, or names that the disk takes for the same."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _refuse_inputs(output: Path, maker: Maker) -> None:
+    for path in maker.inputs:
+        if same_file(output, path):
+            what = f"{maker.kind} to write" if maker.kind else "an output"
+            raise UsageError(f"{output} is an input of {maker.command}, not {what}; name another output")
+
+
+def _is_own(output: Path, maker: Maker) -> bool:
+    try:
+        return maker.is_own(output)
+    except (OSError, ValueError):
+        return False
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path is the folder or in it, compared by the files and not by the names."""
+    real = path.resolve()
+    return any(same_file(one, folder) for one in (real, *real.parents))
+
+
+def _is_dangling(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
+
+
+def _not_ours(output: Path, maker: Maker) -> UsageError:
+    if output.is_dir():
+        what = "already holds something"
+    else:
+        what = f"exists and is not {maker.kind}" if maker.kind else "exists already"
+    way = f", or give {maker.option} to replace it" if maker.option else ""
+    return UsageError(f"{output} {what}; name another output{way}")
+
+
+def starts_with(*beginnings: bytes) -> Callable[[Path], bool]:
+    """A test of whether a file begins with one of some bytes."""
+
+    def is_own(path: Path) -> bool:
+        with path.open("rb") as file:
+            return file.read(max(map(len, beginnings))).startswith(beginnings)
+
+    return is_own
+
+
+def is_page(*kinds: str) -> Callable[[Path], bool]:
+    """A test of whether a file is an HTML report of this tool whose title ends with one of some words."""
+
+    def is_own(path: Path) -> bool:
+        with path.open("rb") as file:
+            head = file.read(4096)
+        return b'content="prima-features"' in head and any(
+            f": {kind}</title>".encode() in head for kind in kinds
+        )
+
+    return is_own
+
+
+def as_inputs(*paths: str | Path | Iterable[Path] | None) -> tuple[Path, ...]:
+    """Inputs of a command as paths; None and names that are no paths are left out."""
+    found: list[Path] = []
+    for one in paths:
+        if isinstance(one, str | Path):
+            found.append(Path(one))
+        elif one is not None:
+            found.extend(map(Path, one))
+    return tuple(path for path in found if os.path.lexists(path))
