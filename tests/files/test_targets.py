@@ -35,7 +35,7 @@ def test_another_file_needs_force(tmp_path: Path) -> None:
     ):
         check_file(path, OURS)
     check_file(path, OURS, force=True)
-    with pytest.raises(UsageError, match="another output$"):
+    with pytest.raises(UsageError, match=r"another output$"):
         check_file(path, replace(OURS, option=""))
 
 
