@@ -101,7 +101,7 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_cohort() -> Callable[..., Cohort]:
     """See `planted`."""
     return planted
@@ -119,7 +119,7 @@ def triple() -> Task:
     return Task("made-up", "", ("cn", "mci", "ad"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def number() -> Task:
     """A number that is no age."""
     return Task("made-up", "")
@@ -131,7 +131,7 @@ def brain_age() -> Task:
     return Task("made-up", "", is_age=True, fit_on_controls=True)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def ridge() -> Recipe:
     """A quick recipe for numbers."""
     return RIDGE

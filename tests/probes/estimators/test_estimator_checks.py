@@ -14,18 +14,21 @@ from prima_features.probes.estimators import (
     XGBRegressorProbe,
 )
 
+# Small grids: the contract is the same, and each of the hundreds of checks fits several times.
+TREES = {"depths": (2,), "rounds": (20, 40), "n_jobs": 1, "inner_folds": 2}
+NETWORK = {"alphas": (0.1,), "hidden": (8,), "max_steps": 100, "inner_folds": 2}
 ESTIMATORS = (
-    KNNClassifierProbe,
-    KNNRegressorProbe,
-    LogisticProbe,
-    MLPClassifierProbe,
-    MLPRegressorProbe,
-    RidgeProbe,
-    XGBClassifierProbe,
-    XGBRegressorProbe,
+    KNNClassifierProbe(),
+    KNNRegressorProbe(),
+    LogisticProbe(),
+    MLPClassifierProbe(**NETWORK),
+    MLPRegressorProbe(**NETWORK),
+    RidgeProbe(),
+    XGBClassifierProbe(**TREES),
+    XGBRegressorProbe(**TREES),
 )
 
 
-@parametrize_with_checks([kind() for kind in ESTIMATORS])
+@parametrize_with_checks(list(ESTIMATORS))
 def test_scikit_learns_own_checks_pass(estimator: BaseEstimator, check: object) -> None:
     check(estimator)

@@ -35,15 +35,23 @@ def cross_validated(make_cohort, task, recipe, signal, seed, **options):
     return scored(cohort, cross_validate(cohort, recipe, draw(cohort, SCHEME)), 300).estimates()
 
 
+@pytest.fixture(scope="module")
+def signal_in_numbers(make_cohort, number, ridge):
+    """Estimates on many cohorts with the same signal, computed once."""
+    return [cross_validated(make_cohort, number, ridge, 0.7, seed) for seed in range(N_SEEDS)]
+
+
 def coverage(estimates, name, truth):
     """Part of the intervals that hold the truth."""
     return np.mean([one[name].ci_low <= truth <= one[name].ci_high for one in estimates])
 
 
-def test_intervals_hold_the_true_error_and_correlation_of_a_regression(make_cohort, number, ridge):
+def test_intervals_hold_the_true_error_and_correlation_of_a_regression(
+    make_cohort, number, ridge, signal_in_numbers
+):
     truth = true_performance(make_cohort, number, ridge, signal=0.7)
     assert truth["pearson_r"] > 0.4
-    found = [cross_validated(make_cohort, number, ridge, 0.7, seed) for seed in range(N_SEEDS)]
+    found = signal_in_numbers
     for name in ("mae", "pearson_r", "r2"):
         assert coverage(found, name, truth[name]) >= 0.9, name
 
@@ -56,8 +64,8 @@ def test_intervals_hold_the_true_auroc(make_cohort, binary):
         assert coverage(found, name, truth[name]) >= 0.9, name
 
 
-def test_intervals_are_no_wider_than_the_estimates_vary_by(make_cohort, number, ridge):
-    found = [cross_validated(make_cohort, number, ridge, 0.7, seed) for seed in range(N_SEEDS)]
+def test_intervals_are_no_wider_than_the_estimates_vary_by(signal_in_numbers):
+    found = signal_in_numbers
     spread = np.std([one["pearson_r"].value for one in found])
     half = np.mean([one["pearson_r"].ci_high - one["pearson_r"].ci_low for one in found]) / 2
     assert 1.6 * spread < half < 3.5 * spread
