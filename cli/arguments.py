@@ -5,13 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from prima_features.errors import UsageError
+
 if TYPE_CHECKING:
     from typer.core import TyperCommand, TyperGroup
 
 
-def split_values(values: Iterable[str] | None) -> tuple[str, ...]:
-    """`["01,02", "03"]` to `("01", "02", "03")`."""
-    return tuple(item for value in values or () for item in value.split(",") if item)
+def split_values(values: Iterable[str] | None, option: str = "") -> tuple[str, ...]:
+    """`["01,02", "03"]` to `("01", "02", "03")`, and None to none.
+
+    Args:
+        values: as given on the command line.
+        option: its name, for the error message.
+
+    Raises:
+        UsageError: one of the values is empty, as an unset shell variable makes it. It is not taken for "no selection".
+    """
+    items = [item.strip() for value in values or () for item in value.split(",")]
+    if "" in items:
+        raise UsageError(
+            f"{option or 'An option'} has an empty value: give one (an unset shell variable?) or leave the option out"
+        )
+    return tuple(items)
 
 
 def spread(arguments: Sequence[str], command: TyperCommand | TyperGroup) -> list[str]:
@@ -20,6 +35,9 @@ def spread(arguments: Sequence[str], command: TyperCommand | TyperGroup) -> list
     `--participant-label 01 02` becomes `--participant-label 01 --participant-label 02`. Values run up to the
     next option; where no positional argument would be left then, the last ones are taken for those:
     `--participant-label 01 02 SOURCE OUTPUT` works as well.
+
+    Raises:
+        UsageError: such an option has no value and another option follows, which would be taken for the value.
     """
     options = {
         name: option
@@ -39,6 +57,10 @@ def spread(arguments: Sequence[str], command: TyperCommand | TyperGroup) -> list
             break
         if option is not None and option.multiple:
             n_values = next((i for i, text in enumerate(rest) if text.startswith("-")), len(rest))
+            if rest and not n_values:
+                raise UsageError(
+                    f"{token} has no value: give one (an unset shell variable?) or leave the option out"
+                )
             pieces.append((token, rest[:n_values]))
         else:
             n_values = 0 if option is None or option.is_flag else 1  # type: ignore[attr-defined]

@@ -17,7 +17,11 @@ _FIND = "What to look for"
 
 Format = Annotated[
     Literal["auto", "bids", "dicom", "nifti", "manifest"],
-    typer.Option("--format", help="What the source is; found out by default.", rich_help_panel=_FIND),
+    typer.Option(
+        "--format",
+        help="Format of the source (default: detected; if there are several, the one with the most series).",
+        rich_help_panel=_FIND,
+    ),
 ]
 Participants = Annotated[
     list[str] | None,
@@ -70,7 +74,7 @@ TimeSeries = Annotated[
     Literal["skip", "first", "mean"],
     typer.Option(
         "--time-series",
-        help="What to do with BOLD, ASL and perfusion series in DICOM.",
+        help="How to treat BOLD, ASL and perfusion series in DICOM, and NIfTI files of several volumes.",
         rich_help_panel=_FIND,
     ),
 ]
@@ -152,9 +156,13 @@ def collect(
 
     return FindOptions(
         format=format,
-        selection=Selection(split_values(participants), split_values(sessions)),
+        selection=Selection(
+            split_values(participants, "--participant-label"), split_values(sessions, "--session-label")
+        ),
         bids=BidsOptions(
-            split_values(datatypes), split_values(suffixes), read_filters(filter_file) if filter_file else ()
+            split_values(datatypes, "--datatype"),
+            split_values(suffixes, "--suffix"),
+            read_filters(filter_file) if filter_file is not None else (),
         ),
         dicom=DicomOptions(modality, min_slices, time_series, slice_tolerance),
     )

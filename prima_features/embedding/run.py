@@ -254,18 +254,18 @@ def _finding(
 ) -> Iterator[tuple[Found, Pseudonyms | None]]:
     """What is found, and for DICOM the pseudonyms; a block that fails leaves no trace of new ones."""
     pseudonyms = load_pseudonyms(output, keep_patient_id)
-    options = replace(options, format=format_of(source, options))
-    if options.format != "dicom":
-        yield find(source, options), None
+    format = format_of(source, options)
+    if format != "dicom":
+        yield find(source, options, None, format), None
         return
     if ids_path(output).exists():
-        yield find(source, options, pseudonyms), pseudonyms
+        yield find(source, options, pseudonyms, format), pseudonyms
         return
     parts = Parts.of(output)
     parts.create()
     try:
         pseudonyms = agree_on_pseudonyms(parts.folder, keep_patient_id)
-        yield find(source, options, pseudonyms), pseudonyms
+        yield find(source, options, pseudonyms, format), pseudonyms
     except BaseException:
         forget_key(parts.folder)
         raise

@@ -1,4 +1,4 @@
-"""Whether the content of a file is here. Datasets are often cloned without their large files."""
+"""Whether the content of a file is available. Datasets are often cloned without their large files."""
 
 from pathlib import Path
 
@@ -12,12 +12,18 @@ _POINTERS = {
 
 _LONGEST_POINTER = 1024
 
+EMPTY = "the file is empty"
+
 
 def find_absence(path: Path, study: str, what: str) -> LeftOut | None:
-    """Why the file cannot be read, where it is missing, a broken link, a stand-in or forbidden; else None."""
+    """Why the file cannot be read: it is missing, empty, a broken link, a stand-in or forbidden; else None."""
     try:
-        start = b""
-        if path.stat().st_size <= _LONGEST_POINTER:
+        start, size = b"", path.stat().st_size
+        if size == 0:
+            return LeftOut(
+                study, what, EMPTY, "fetch it again: an empty file is often a failed download", defect=True
+            )
+        if size <= _LONGEST_POINTER:
             with path.open("rb") as file:
                 start = file.read(32)
     except FileNotFoundError:
@@ -26,7 +32,9 @@ def find_absence(path: Path, study: str, what: str) -> LeftOut | None:
         reason = "its content is not here: the file is a link to what has not been fetched"
         return LeftOut(study, what, reason, _POINTERS[b"/annex/objects/"], defect=True)
     except OSError as error:
-        return LeftOut(study, what, f"it cannot be read: {error.strerror}", defect=True)
+        return LeftOut(
+            study, what, f"it cannot be read: {error.strerror or 'input/output error'}", defect=True
+        )
     for prefix, hint in _POINTERS.items():
         if start.startswith(prefix):
             reason = "its content is not here: the file is a stand-in for what has not been fetched"

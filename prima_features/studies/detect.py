@@ -1,9 +1,10 @@
-"""Telling what a source is, by the first evidence met: quick on any tree."""
+"""Detecting the format of a source, without reading more than is needed."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -11,23 +12,23 @@ from typing import Literal
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies.bids.choice import DATATYPES
 from prima_features.studies.dicom.files import Kind, sniff
-from prima_features.studies.nifti import IMAGES
+from prima_features.studies.endings import ARCHIVES, HEADER_OF_PAIR, NIFTI, OTHER_IMAGES, FileKind, kind_of
 from prima_features.studies.tree import walk
 
 SourceFormat = Literal["bids", "dicom", "nifti", "manifest"]
 
 DESCRIPTION = "dataset_description.json"
 TABLES = (".csv", ".tsv")
-_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z")
 _SUBJECTS_LOOKED_AT = 50
 """Subjects without data are rare, and a DICOM tree of a thousand folders `sub-X` must not take long."""
 
 
 def detect(source: Path) -> SourceFormat:
-    """What is at `source`.
+    """The format of `source`.
 
-    A folder is a BIDS dataset where it holds dataset_description.json or folders `sub-X` with BIDS files in a
-    datatype's folder; else the first DICOM file, by its content, or .nii or .nii.gz, by its name, decides.
+    A folder is a BIDS dataset if it has dataset_description.json, or folders `sub-X` with BIDS files in a datatype's
+    folder. Otherwise DICOM files are recognised by their content, and images in NIfTI and similar formats by their
+    names. If there are both, the format with more series is taken; DICOM if there are as many.
 
     Raises:
         UsageError: it is part of a BIDS dataset, or holds several.
@@ -38,17 +39,59 @@ def detect(source: Path) -> SourceFormat:
     if is_bids(source):
         return "bids"
     _refuse_part_of_bids(source)
-    files = 0
+    seen, has_dicom = Counter[FileKind](), False
     for path in walk(source):
         if path.name == DESCRIPTION:
-            raise UsageError(f"{source} is no BIDS dataset, but holds one: give {path.parent}")
-        if path.name.lower().endswith(IMAGES):
-            return "nifti"
-        if _is_dicom(path):
-            return "dicom"
-        files += 1
-    what = f"none of its {files} files is DICOM or NIfTI" if files else "it is empty"
-    raise NothingUsableError(f"{source} holds no scans: {what}")
+            raise UsageError(f"{source} is not a BIDS dataset, but has one inside: give {path.parent}")
+        kind = kind_of(path.name)
+        if kind is FileKind.OTHER_IMAGE and _is_dicom(path):  # .img is an ending of DICOM files, too
+            kind, has_dicom = FileKind.UNKNOWN, True
+        seen[kind] += 1
+        # One DICOM file is enough to know that there are some: a tree may have a million.
+        if not has_dicom and kind is not FileKind.NIFTI:
+            has_dicom = _is_dicom(path)
+    n_images = seen[FileKind.NIFTI] + seen[FileKind.OTHER_IMAGE]
+    if n_images and has_dicom:
+        return "nifti" if n_images > _count_dicom_series(source) else "dicom"
+    if n_images or has_dicom:
+        return "nifti" if n_images else "dicom"
+    raise NothingUsableError(f"{source} holds no scans: {_why_no_scans(seen)}")
+
+
+def count_images(root: Path) -> Counter[str]:
+    """Numbers of files in a folder that are scans, or archives, in formats other than DICOM; by format."""
+    counts: Counter[str] = Counter()
+    for path in walk(root):
+        kind = kind_of(path.name)
+        if kind is FileKind.OTHER_IMAGE and _is_dicom(path):
+            continue
+        if kind in (FileKind.NIFTI, FileKind.OTHER_IMAGE, FileKind.UNREAD):
+            counts["NIfTI" if kind is FileKind.NIFTI else path.suffix.lower()] += 1
+        elif kind is FileKind.ARCHIVE and not _is_dicom(path):
+            counts["archive"] += 1
+    return counts
+
+
+def _count_dicom_series(root: Path) -> int:
+    from prima_features.studies.dicom.read import quiet_pydicom, read_headers
+
+    series: set[str] = set()
+    with quiet_pydicom():
+        for path in walk(root):
+            if kind_of(path.name) is not FileKind.NIFTI and isinstance(headers := read_headers(path), list):
+                series.update(header.series_uid for header in headers)
+    return len(series)
+
+
+def _why_no_scans(seen: Counter[FileKind]) -> str:
+    if not (files := seen.total()):
+        return "it is empty"
+    why = f"none of its {files} files is DICOM or NIfTI"
+    if n := seen[FileKind.ARCHIVE]:
+        why += f"; {n} {'is an archive' if n == 1 else 'are archives'} (such as .zip): unpack first"
+    if n := seen[FileKind.UNREAD]:
+        why += f"; {n} {'is an image' if n == 1 else 'are images'} in a format that is not read: convert to NIfTI"
+    return why
 
 
 def is_bids(folder: Path) -> bool:
@@ -83,16 +126,38 @@ def _refuse_part_of_bids(folder: Path) -> None:
 
 def _detect_file(file: Path) -> SourceFormat:
     name = file.name.lower()
-    if name.endswith(IMAGES):
+    if name.endswith(NIFTI):
         return "nifti"
     if name.endswith(TABLES):
         return "manifest"
+    if is_dicomdir(file):
+        raise NothingUsableError(
+            f"{file} lists the files of a disc and has no image: give its folder {file.parent}"
+        )
     if _is_dicom(file):
         return "dicom"
-    advice = "unpack it first" if name.endswith(_ARCHIVES) else "give one of these, or a folder"
+    if name.endswith(OTHER_IMAGES):
+        return "nifti"
+    advice = "give one of these, or a folder"
+    if name.endswith(ARCHIVES):
+        advice = "unpack it and give the folder"
+    elif name.endswith(HEADER_OF_PAIR):
+        advice = "give the .img file that it belongs to"
     raise NothingUsableError(
-        f"{file} is not NIfTI (.nii, .nii.gz), DICOM or a manifest (.csv, .tsv): {advice}"
+        f"{file} is not NIfTI (.nii, .nii.gz), DICOM or a manifest (.csv, .tsv), nor an image in another "
+        f"format that is read ({', '.join(OTHER_IMAGES)}): {advice}"
     )
+
+
+def is_dicomdir(file: Path) -> bool:
+    """Whether a file is the directory of a DICOM disc (PS3.10 section 8), by its name or its class."""
+    from prima_features.studies.dicom.read import quiet_pydicom, read_headers
+    from prima_features.studies.dicom.unusable import Unusable
+
+    if not _is_dicom(file):
+        return False
+    with quiet_pydicom():
+        return file.name.upper() == "DICOMDIR" or read_headers(file) is Unusable.DIRECTORY
 
 
 def _is_dicom(file: Path) -> bool:

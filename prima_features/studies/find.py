@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from prima_features.errors import UsageError
+from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies.bids import BidsOptions, find_bids
-from prima_features.studies.detect import SourceFormat, detect
+from prima_features.studies.detect import SourceFormat, count_images, detect, is_dicomdir
 from prima_features.studies.dicom import DicomOptions, find_dicom
 from prima_features.studies.manifest import find_manifest
 from prima_features.studies.nifti import find_nifti
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.selection import Selection
-from prima_features.studies.study import Found
+from prima_features.studies.study import Found, LeftOut
 from prima_features.studies.texts import tidy_texts
 
 Format = Literal["auto", SourceFormat]
@@ -37,33 +37,69 @@ class FindOptions:
             raise UsageError(f"The format is one of {', '.join(get_args(Format))}, not {self.format}")
 
 
-def find(source: Path, options: FindOptions = FindOptions(), pseudonyms: Pseudonyms | None = None) -> Found:
+def find(
+    source: Path,
+    options: FindOptions = FindOptions(),
+    pseudonyms: Pseudonyms | None = None,
+    detected: SourceFormat | None = None,
+) -> Found:
     """Find the studies of a BIDS dataset, a DICOM tree, loose NIfTI files or a manifest.
 
     Args:
         source: a folder or a file.
         options: what to look for.
         pseudonyms: names for DICOM's patients and studies; by default under a new random key.
+        detected: what `format_of` gave for this source and these options, if it was called before.
 
     Returns:
-        Studies, perhaps none, with unique ids and at least one series each; what is left out, with reasons. Names
-        and descriptions are escaped and cut to what the model reads (`texts.tidy_texts`).
+        Studies, perhaps none, with unique ids and at least one series each; what is left out, with reasons. Files of
+        another format than the one that is read are among those, as defects unless the user named the format.
+        Names and descriptions are escaped and cut to what the model reads (`texts.tidy_texts`).
 
     Raises:
         UsageError: the source does not exist, cannot be read, does not fit the format, or lacks a participant
             or session that was asked for.
         NothingUsableError: nothing in it is of a known format.
     """
-    format = format_of(source, options)
+    format = detected or format_of(source, options)
+    chosen = options.format != "auto"
     if format == "bids":  # selects as it walks, so that one participant of thousands is found at once
-        return tidy_texts(find_bids(source, options.bids, options.selection))
+        return tidy_texts(find_bids(source, options.bids, options.selection, options.dicom.time_series))
     if format == "dicom":
-        found = find_dicom(source, options.dicom, pseudonyms)
+        if source.is_file() and is_dicomdir(source):
+            raise NothingUsableError(
+                f"{source} lists the files of a disc and has no image: give its folder {source.parent}"
+            )
+        found = _with_other_images(find_dicom(source, options.dicom, pseudonyms), source, chosen)
     elif format == "nifti":
-        found = find_nifti(source)
+        found = find_nifti(source, options.dicom.time_series, chosen)
     else:
         found = find_manifest(source, options.dicom, pseudonyms)
     return tidy_texts(options.selection.apply(found))
+
+
+def _with_other_images(found: Found, source: Path, chosen: bool) -> Found:
+    """Add rows for images in a DICOM tree that are not DICOM, by number: their names can identify patients."""
+    if not source.is_dir() or not (counts := count_images(source)):
+        return found
+    reason = "the source is read as DICOM, and this is another format"
+    rows, scans = [], 0
+    for name, n in counts.items():
+        what = f"{n} {name} file{'s' * (n > 1)}"
+        if name == "archive":
+            rows.append(LeftOut("", what, "archives are not opened", "unpack it", defect=True))
+        else:
+            hint = "embed it on its own with --format nifti and another output"
+            rows.append(LeftOut("", what, reason, hint, defect=not chosen))
+            scans += n
+    warnings = found.warnings
+    if scans and not chosen:
+        n = sum(len(study.series) for study in found.studies)
+        warnings += (
+            f"The source has several formats: {n} DICOM series and {scans} images in NIfTI or similar formats. "
+            "It is read as DICOM, which has as many series or more; choose with --format",
+        )
+    return replace(found, left_out=(*found.left_out, *rows), warnings=warnings)
 
 
 def format_of(source: Path, options: FindOptions = FindOptions()) -> SourceFormat:

@@ -2,6 +2,10 @@
 
 import hashlib
 import re
+import unicodedata
+
+MAX_LABEL = 64
+"""Characters of a label that is derived from a name. Ids become file names, which most disks limit to 255 bytes."""
 
 
 def study_id(subject: str, session: str = "") -> str:
@@ -16,16 +20,24 @@ def split_id(study: str) -> tuple[str, str]:
 
 
 def bare(label: str, prefix: str) -> str:
-    """`sub-01` and ` 01 ` alike to `01`."""
-    return label.strip().removeprefix(prefix)
+    """`sub-01` and ` 01 ` alike to `01`, in composed Unicode characters (NFC)."""
+    return nfc(label).strip().removeprefix(prefix)
+
+
+def nfc(text: str) -> str:
+    """Text in Unicode's composed form: macOS and others spell one name in different code points."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def safe_label(text: str) -> str:
     """A label that BIDS allows, and every file system: letters and digits only.
 
-    Text without any of these, such as a name in Chinese characters, becomes a digest of itself.
+    Text without any of these, such as a name in Chinese characters, becomes a digest of itself. Composed and decomposed
+    spellings of one text (NFC and NFD) give one label. Labels longer than `MAX_LABEL` are cut, and end in a digest.
     """
-    return re.sub(r"[^a-zA-Z0-9]", "", text) or digest(text)
+    text = nfc(text)
+    label = re.sub(r"[^a-zA-Z0-9]", "", text) or digest(text)
+    return label if len(label) <= MAX_LABEL else label[: MAX_LABEL - 8] + digest(text)
 
 
 def digest(text: str) -> str:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from prima_features.errors import UsageError
 from prima_features.studies.content import find_absence
+from prima_features.studies.copies import find_copies, left_out_copy
 from prima_features.studies.dicom import DicomOptions, find_dicom
 from prima_features.studies.dicom.files import Kind, sniff
+from prima_features.studies.endings import NIFTI, OTHER_IMAGES
 from prima_features.studies.labels import safe_label, study_id
 from prima_features.studies.manifest_table import Row, read_rows
-from prima_features.studies.nifti import IMAGES, fields_beside, make_series
+from prima_features.studies.nifti import make_series
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.study import DEFAULT_DESCRIPTION, Found, LeftOut, Series, Study
 
@@ -33,8 +35,8 @@ def find_manifest(
 
     A path is a NIfTI file, a folder with DICOM, or one DICOM file, which stands for its series. All series of
     a DICOM folder are taken, under the row's series name where there is one; a folder with several DICOM
-    studies is left out. A NIfTI file is embedded even if its name says that it is a mask. Paths that are not
-    there are left out, with their rows.
+    studies is left out. An image is embedded even if its name or its voxels say that it is a mask. Paths that do not
+    exist are left out, with their rows.
 
     Args:
         table: a CSV or TSV file with the columns of `prima_features.studies.manifest_table.COLUMNS`.
@@ -70,7 +72,15 @@ def _make_study(
                 f"{table}, rows {first.number} and {row.number}: their subjects or sessions differ, but both "
                 f"come to {study}, since ids hold letters and digits only; rename one"
             )
-    contents = [_open_row(row, study, options, pseudonyms) for row in rows]
+    copies = find_copies([row.path for row in rows if _is_image(row.path)])
+    written = {row.path: row.written for row in rows}
+    contents = []
+    for row in rows:
+        if copy := copies.get(row.path):
+            what = f"row {row.number}: {row.written}"
+            contents.append(_Content(left_out=(left_out_copy(study, what, written[copy.of], copy.same),)))
+        else:
+            contents.append(_open_row(row, study, options, pseudonyms))
     scans_own = [content.description for content in contents if content.description]
     return Study(
         id=study,
@@ -94,21 +104,31 @@ def _description(table: Path, rows: Sequence[Row]) -> str:
 
 
 def _open_row(row: Row, study: str, options: DicomOptions, pseudonyms: Pseudonyms | None) -> _Content:
-    is_nifti = row.path.name.lower().endswith(IMAGES)
-    # Only the row is told where the path may be DICOM's, since that can name the patient.
-    what = f"row {row.number}: {row.written}" if is_nifti else f"row {row.number}"
+    is_image = _is_image(row.path)
+    # Only the row is named if the path may be DICOM's, since that can name the patient.
+    what = f"row {row.number}: {row.written}" if is_image else f"row {row.number}"
     if not row.path.is_dir() and (absence := find_absence(row.path, study, what)):
         return _Content(left_out=(absence,))
-    if is_nifti:
-        series = make_series(row.path, row.written, fields_beside(row.path))
-        return _Content((replace(series, name=row.series or series.name),))
+    if is_image:
+        made, _ = make_series(row.path, row.written, study, options.time_series)
+        if isinstance(made, LeftOut):
+            return _Content(left_out=(replace(made, what=what),))
+        return _Content((replace(made, name=row.series or made.name),))
     if row.path.is_file() and sniff(row.path) is Kind.OTHER:
         reason, hint = (
-            "the file is neither NIfTI (.nii, .nii.gz) nor DICOM",
+            f"the file is neither NIfTI (.nii, .nii.gz) nor DICOM, nor {' '.join(OTHER_IMAGES)}",
             "convert it, or take the row out",
         )
         return _Content(left_out=(LeftOut(study, what, reason, hint, defect=True),))
     return _open_dicom(row, study, find_dicom(row.path, options, pseudonyms))
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a file has the name of an image that is not DICOM; `.img` can be the ending of either."""
+    name = path.name.lower()
+    if name.endswith(".img") and path.is_file() and sniff(path) is not Kind.OTHER:
+        return False
+    return name.endswith((*NIFTI, *OTHER_IMAGES))
 
 
 def _open_dicom(row: Row, study: str, found: Found) -> _Content:

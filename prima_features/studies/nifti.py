@@ -1,96 +1,177 @@
-"""Loose NIfTI: one file, or a folder of them that is no BIDS dataset."""
+"""Loose images: one NIfTI file or another one that is read like it, or a folder of them that is no BIDS dataset."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prima_features.errors import NothingUsableError
 from prima_features.studies.content import find_absence
-from prima_features.studies.labels import bare, digest, safe_label, study_id
-from prima_features.studies.sidecar import b0_volumes, is_phase, name_of, orientation_of, read_json, scale_of
-from prima_features.studies.study import DEFAULT_DESCRIPTION, Found, LeftOut, NiftiImage, Series, Study
+from prima_features.studies.copies import find_copies, find_twins, left_out_copy
+from prima_features.studies.dicom.files import Kind, sniff
+from prima_features.studies.endings import FileKind, format_name, kind_of
+from prima_features.studies.labels import MAX_LABEL, bare, digest, safe_label, study_id
+from prima_features.studies.sidecar import (
+    HINT,
+    SidecarError,
+    b0_volumes,
+    name_of,
+    orientation_of,
+    other_part,
+    read_b_values,
+    read_json,
+    scale_of,
+)
+from prima_features.studies.study import (
+    DEFAULT_DESCRIPTION,
+    Found,
+    LeftOut,
+    NiftiImage,
+    OtherImage,
+    Series,
+    Study,
+    TimeSeries,
+)
 from prima_features.studies.tree import walk
 
-IMAGES = (".nii", ".nii.gz")
+if TYPE_CHECKING:
+    from prima_features.studies.voxels import Opened
 
 _NOT_IMAGES = re.compile(
     r"\w*(mask|msk|seg|segmentation|parcellation|roi|rois|masks)"
     r"|labels?|labelmap|lesions?|aparc|wmh|pve|annotations?|contours?|groundtruth"
 )
 """Words in a name that make it a mask, or a map of labels."""
+_PHASE = re.compile(r"[_-](ph|phase|imaginary|fieldmaphz)$", re.IGNORECASE)
+"""How dcm2niix ends the names of images that are not magnitude images."""
 _MASK = "its name says that it is a mask or a segmentation"
-_SCAN_HINT = "list it in a manifest if it is a scan all the same"
+_SHOWN = {
+    "mask": "its voxels have no more than three values: a mask, not an image",
+    "labels": "its voxels are labels of regions: a segmentation, not an image",
+    "fractions": "its voxels are fractions from 0 to 1, next to an image of the same grid: a tissue or probability map",
+}
+_SCAN_HINT = "list it in a manifest if it is a scan after all"
+_EMBED_HINT = "embed them on their own with --format {} and another output"
 
 
-def find_nifti(source: Path) -> Found:
-    """Studies of a NIfTI file, or of a folder.
+@dataclass
+class _Others:
+    """Files of a folder that are not images to read, by kind."""
+
+    dicom: int = 0
+    dicom_folders: set[Path] = field(default_factory=set)
+    unknown: Counter[str] = field(default_factory=Counter)
+    rows: list[LeftOut] = field(default_factory=list)
+
+
+def find_nifti(source: Path, time_series: TimeSeries = "skip", chosen: bool = True) -> Found:
+    """Studies of an image file, or of a folder of images that is no BIDS dataset.
 
     Each file at the top of the folder is a study; each subfolder is one, with all the files in and below it:
     where it holds several visits, list them in a manifest. Ids come from the file's or folder's name. A JSON
-    sidecar and a .bval file beside an image are used as in BIDS.
+    sidecar and a .bval file next to an image are used as in BIDS.
+
+    Besides .nii and .nii.gz, the formats of `prima_features.studies.endings.OTHER_IMAGES` are read. Masks,
+    segmentations and maps of tissue are recognised by name and by voxels. Of an image and its copy in one study one is
+    embedded. Everything else that may be a scan is left out with its reason.
 
     Args:
-        source: a .nii or .nii.gz file, or a folder.
+        source: an image file, or a folder.
+        time_series: what to do with files of several volumes that no gradient table belongs to.
+        chosen: whether the user named the format; if not, DICOM files in the folder count as defects.
 
     Raises:
-        NothingUsableError: the folder holds no NIfTI files.
+        NothingUsableError: there are no images.
     """
     root = source if source.is_dir() else source.parent
-    files = [source]
-    if source.is_dir():
-        files = [path for path in walk(source) if path.name.lower().endswith(IMAGES)]
+    others = _Others()
+    files = _list_images(source, others, chosen) if source.is_dir() else [source]
     if not files:
-        raise NothingUsableError(f"{source} holds no NIfTI files (.nii, .nii.gz)")
+        raise NothingUsableError(
+            f"{source} has no NIfTI files (.nii, .nii.gz) and no images of similar formats"
+        )
     members: dict[str, list[Path]] = {}
     for file in files:
         members.setdefault(file.relative_to(root).parts[0], []).append(file)
-    ids = _name_studies(list(members))
+    at_top = [paths[0] for name, paths in members.items() if (root / name) == paths[0]]
+    twins = find_twins(at_top)
+    ids = _name_studies([name for name in members if root / name not in twins])
+    ids |= {path.name: ids[copy.of.name] for path, copy in twins.items()}
     studies, left_out = [], []
     for name, paths in members.items():
-        made = [_judge(path, path.relative_to(root).as_posix(), study_id(ids[name])) for path in paths]
-        series = tuple(item for item in made if isinstance(item, Series))
-        left_out += [item for item in made if isinstance(item, LeftOut)]
+        study = study_id(ids[name])
+        copies = find_copies(paths) | twins
+        made: list[tuple[Series | LeftOut, Opened | None]] = []
+        for path in paths:
+            what = path.relative_to(root).as_posix()
+            if (copy := copies.get(path)) is not None:
+                made.append(
+                    (left_out_copy(study, what, copy.of.relative_to(root).as_posix(), copy.same), None)
+                )
+            else:
+                made.append(_judge(path, what, study, time_series))
+        items = _without_fractions(made, study)
+        series = tuple(item for item in items if isinstance(item, Series))
+        left_out += [item for item in items if isinstance(item, LeftOut)]
         if series:
-            studies.append(Study(study_id(ids[name]), _subject(name), "", DEFAULT_DESCRIPTION, series, name))
-    return Found("nifti", tuple(studies), tuple(left_out))
+            studies.append(Study(study, _subject(name), "", DEFAULT_DESCRIPTION, series, name))
+    return Found("nifti", tuple(studies), (*left_out, *others.rows), _warnings(others, studies, chosen))
 
 
-def make_series(path: Path, source: str, fields: Mapping[str, Any]) -> Series:
-    """The series of a NIfTI file, with the .bval file beside it.
+def make_series(
+    path: Path, source: str, study: str, time_series: TimeSeries = "skip", by_content: bool = False
+) -> tuple[Series | LeftOut, Opened | None]:
+    """The series of an image file, with its JSON sidecar and .bval file; or why it is left out.
 
     Args:
-        fields: those of its sidecar (`fields_beside`).
+        path: of a format that is read.
+        source: the path to show.
+        study: id of its study.
+        time_series: as in `find_nifti`.
+        by_content: leave masks and segmentations out that are recognised by their voxels.
+
+    Returns:
+        The series or the reason, and the opened file if its header could be read.
     """
-    bvals = path.with_name(f"{stem_of(path.name)}.bval")
-    volumes = b0_volumes(bvals) if bvals.is_file() else (0,)
-    image = NiftiImage(path, volumes, orientation_of(fields), scale_of(fields))
-    return Series(name_of(fields) or stem_of(path.name), image, source)
-
-
-def fields_beside(path: Path) -> dict[str, Any]:
-    """Fields of the JSON sidecar beside an image, none where there is no sidecar."""
-    sidecar = path.with_name(f"{stem_of(path.name)}.json")
-    return read_json(sidecar) if sidecar.is_file() else {}
+    if absence := find_absence(path, study, source):
+        return absence, None
+    try:
+        fields, table = _describing(path)
+        orientation = orientation_of(fields)
+    except SidecarError as error:
+        return LeftOut(study, source, f"its sidecar {error}", HINT, defect=True), None
+    if part := other_part(fields):
+        return LeftOut(study, source, f"its sidecar says that it is {part}", _SCAN_HINT), None
+    if not fields.get("ImageType") and by_content and _PHASE.search(_stem(path)):
+        return LeftOut(study, source, "its name says that it is a phase image", _SCAN_HINT), None
+    try:
+        image, opened = _open(path)
+    except OSError as error:
+        reason = f"it cannot be read: {error.strerror or 'input/output error'}"
+        return LeftOut(study, source, reason, "check permissions and the disk", defect=True), None
+    except ValueError as error:
+        return LeftOut(study, source, str(error), "copy it again or convert it to NIfTI", defect=True), None
+    if table and len(table) != opened.n_volumes:
+        reason = f"its .bval file has {len(table)} b-values, and the image {opened.n_volumes} volumes"
+        return LeftOut(study, source, reason, HINT, defect=True), opened
+    if not (volumes := _choose_volumes(opened.n_volumes, table, time_series)):
+        reason = f"it has {opened.n_volumes} volumes, such as a time series"
+        return LeftOut(study, source, reason, "embed it with --time-series first or mean"), opened
+    if by_content and (shown := _what_it_shows(opened)) in ("mask", "labels"):
+        return LeftOut(study, source, _SHOWN[shown], _SCAN_HINT), opened
+    image = replace(image, volumes=volumes, orientation=orientation, scale=scale_of(fields))
+    flags = ("orientation-unknown",) if isinstance(image, OtherImage) and _lacks_orientation(opened) else ()
+    return Series(name_of(fields) or _stem(path), image, source, flags), opened
 
 
 def stem_of(name: str) -> str:
-    """A file's name without `.nii` or `.nii.gz`."""
-    return re.sub(r"\.nii(\.gz)?$", "", name, flags=re.IGNORECASE)
-
-
-def _judge(path: Path, source: str, study: str) -> Series | LeftOut:
-    if is_mask(stem_of(path.name)):
-        return LeftOut(study, source, _MASK, _SCAN_HINT)
-    if absence := find_absence(path, study, source):
-        return absence
-    fields = fields_beside(path)
-    if is_phase(fields):
-        return LeftOut(study, source, "its sidecar says that it is a phase image", _SCAN_HINT)
-    return make_series(path, source, fields)
+    """A file's name without the ending of an image format, such as `.nii.gz`."""
+    return re.sub(r"\.(nii(\.gz)?|mg[zh]|img|hdr|nrrd|nhdr|mh[ad])$", "", name, flags=re.IGNORECASE)
 
 
 def is_mask(stem: str) -> bool:
@@ -99,15 +180,188 @@ def is_mask(stem: str) -> bool:
     return any(_NOT_IMAGES.fullmatch(word) for word in re.split(r"[^a-z0-9]+", words))
 
 
+def _list_images(source: Path, others: _Others, chosen: bool) -> list[Path]:
+    """Images to read below a folder; what else there is goes to `others`."""
+    images: list[Path] = []
+    unreadable: list[str] = []
+
+    def note(error: OSError) -> None:
+        unreadable.append(os.path.relpath(error.filename, source))
+
+    def leave_out(path: Path, reason: str, hint: str) -> None:
+        others.rows.append(LeftOut("", path.relative_to(source).as_posix(), reason, hint, defect=True))
+
+    for path in walk(source, note):
+        kind = kind_of(path.name)
+        if kind is FileKind.NIFTI or (kind is FileKind.OTHER_IMAGE and not _is_dicom(path, img_only=True)):
+            images.append(path)
+        elif _is_dicom(path):
+            if path.name.upper() != "DICOMDIR":
+                others.dicom += 1
+                others.dicom_folders.add(path.parent)
+        elif kind is FileKind.PAIR_HEADER:
+            if _partner(path, ".img") is None:
+                leave_out(
+                    path, "it is the header of a pair, and there is no .img of its name", "copy both files"
+                )
+        elif kind is FileKind.UNREAD:
+            leave_out(path, f"the format is not read ({format_name(path.name)})", "convert it to NIfTI")
+        elif kind is FileKind.ARCHIVE:
+            leave_out(path, "it is an archive, which is not opened", "unpack it")
+        elif kind is FileKind.UNKNOWN:
+            others.unknown[path.suffix.lower() or "without an ending"] += 1
+    for name in unreadable:
+        others.rows.append(
+            LeftOut("", Path(name).as_posix(), "the folder cannot be read", "check permissions", defect=True)
+        )
+    if others.dicom:
+        where = len(others.dicom_folders)
+        what = f"{others.dicom} DICOM file{'s' * (others.dicom > 1)} in {where} folder{'s' * (where > 1)}"
+        reason = "the source is read as NIfTI, and DICOM is another format"
+        others.rows.append(LeftOut("", what, reason, _EMBED_HINT.format("dicom"), defect=not chosen))
+    if others.unknown:
+        n = others.unknown.total()
+        endings = ", ".join(f"{ending} ({count})" for ending, count in others.unknown.most_common(5))
+        what = f"{n} other file{'s' * (n > 1)}: {endings}"
+        others.rows.append(LeftOut("", what, "no image format that is known by this name or content"))
+    return images
+
+
+def _warnings(others: _Others, studies: Sequence[Study], chosen: bool) -> tuple[str, ...]:
+    if not others.dicom or chosen:
+        return ()
+    n = sum(len(study.series) for study in studies)
+    return (
+        f"The source has several formats: {n} NIfTI series and {others.dicom} DICOM files in "
+        f"{len(others.dicom_folders)} folders. It is read as NIfTI, which has more series; choose with --format",
+    )
+
+
+def _judge(
+    path: Path, source: str, study: str, time_series: TimeSeries
+) -> tuple[Series | LeftOut, Opened | None]:
+    if is_mask(_stem(path)):
+        return LeftOut(study, source, _MASK, _SCAN_HINT), None
+    return make_series(path, source, study, time_series, by_content=True)
+
+
+def _without_fractions(
+    made: Sequence[tuple[Series | LeftOut, Opened | None]], study: str
+) -> list[Series | LeftOut]:
+    """Leave out maps of fractions that are on the grid of an image of the same study."""
+    opened = [(item, file) for item, file in made if isinstance(item, Series) and file is not None]
+    maps = {id(item) for item, file in opened if len(opened) > 1 and _what_it_shows(file) == "fractions"}
+    images = [file for item, file in opened if id(item) not in maps]
+    result: list[Series | LeftOut] = []
+    for item, file in made:
+        if isinstance(item, Series) and id(item) in maps and file and any(map(file.same_grid, images)):
+            result.append(LeftOut(study, item.source, _SHOWN["fractions"], _SCAN_HINT))
+        else:
+            result.append(item)
+    return result
+
+
+def _describing(path: Path) -> tuple[dict[str, Any], tuple[float, ...]]:
+    """Fields of the JSON sidecar next to an image, and b-values of its gradient table; empty if there is none.
+
+    Raises:
+        SidecarError: one is there and cannot be read.
+    """
+    sidecar, table = (path.with_name(f"{_stem(path)}.{ending}") for ending in ("json", "bval"))
+    try:
+        fields: dict[str, Any] = read_json(sidecar) if os.path.lexists(sidecar) else {}
+    except SidecarError as error:
+        raise SidecarError(f"{sidecar.name} {error}") from error
+    try:
+        return fields, read_b_values(table) if os.path.lexists(table) else ()
+    except SidecarError as error:
+        raise SidecarError(f"{table.name} {error}") from error
+
+
+def _choose_volumes(n: int, b_values: Sequence[float], time_series: TimeSeries) -> tuple[int, ...]:
+    """Which of a file's volumes are averaged; none if it is left out."""
+    if b_values:
+        return b0_volumes(tuple(b_values))
+    if n == 1 or time_series == "first":
+        return (0,)
+    return tuple(range(n)) if time_series == "mean" else ()
+
+
+def _open(path: Path) -> tuple[NiftiImage | OtherImage, Opened]:
+    from prima_features.studies.voxels import find_data_file, open_nifti, open_other
+
+    if kind_of(path.name) is FileKind.NIFTI:
+        return NiftiImage(path), open_nifti(path)
+    if path.suffix.lower() == ".img":
+        if (header := _partner(path, ".hdr")) is None:
+            raise ValueError("there is no .hdr file of its name")
+        image = OtherImage(header, path)
+    else:
+        data = find_data_file(path)
+        if data is not None and (absence := find_absence(data, "", "")):
+            raise ValueError(f"the file with its voxels cannot be used: {absence.reason}")
+        image = OtherImage(path, data)
+    return image, open_other(image)
+
+
+def _what_it_shows(opened: Opened) -> str:
+    from prima_features.studies.voxels import what_it_shows
+
+    return what_it_shows(opened)
+
+
+def _lacks_orientation(opened: Opened) -> bool:
+    """Whether a header does not say which side is left: Analyze 7.5, and NRRD or MetaImage without these fields."""
+    ending = opened.path.suffix.lower()
+    if ending == ".hdr":
+        return not type(opened.other).__name__.endswith("Pair")
+    fields = {
+        ".nrrd": b"\nspace:",
+        ".nhdr": b"\nspace:",
+        ".mha": b"TransformMatrix",
+        ".mhd": b"TransformMatrix",
+    }
+    if ending not in fields:
+        return False
+    with opened.path.open("rb") as file:
+        return fields[ending] not in file.read(4096)
+
+
+def _partner(path: Path, ending: str) -> Path | None:
+    """The other file of a pair of header and voxels, in either case of letters."""
+    names = (path.with_suffix(ending), path.with_suffix(ending.upper()))
+    return next((name for name in names if os.path.lexists(name)), None)
+
+
+def _is_dicom(path: Path, img_only: bool = False) -> bool:
+    if img_only and path.suffix.lower() != ".img":
+        return False
+    try:
+        return path.is_file() and sniff(path) is not Kind.OTHER
+    except OSError:
+        return False
+
+
+def _stem(path: Path) -> str:
+    return stem_of(path.name)
+
+
 def _subject(name: str) -> str:
     return bare(stem_of(name), "sub-")
 
 
 def _name_studies(names: Sequence[str]) -> dict[str, str]:
-    """Labels for files and folders: a name's letters and digits, and its digest where two would be alike."""
-    labels = {name: safe_label(_subject(name)) for name in names}
+    """Labels for files and folders: a name's letters and digits, and its digest if two would be alike."""
+    labels: Mapping[str, str] = {name: safe_label(_subject(name)) for name in names}
     # Compared without case: studies' ids are file names too, on disks that may ignore it.
     counts = Counter(label.lower() for label in labels.values())
-    return {
-        name: label if counts[label.lower()] == 1 else label + digest(name) for name, label in labels.items()
-    }
+    taken = {label.lower() for label in labels.values() if counts[label.lower()] == 1}
+    named = {}
+    for name, label in labels.items():
+        if counts[label.lower()] > 1:
+            label = label[: MAX_LABEL - 8] + digest(name)
+            while label.lower() in taken:
+                label = label[:-8] + digest(label)
+            taken.add(label.lower())
+        named[name] = label
+    return named

@@ -1,11 +1,11 @@
 """Which participants and sessions of a source are wanted."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from prima_features.errors import UsageError
-from prima_features.studies.labels import bare, split_id
+from prima_features.studies.labels import bare, nfc, split_id
 from prima_features.studies.study import Found, Study
 
 _EXAMPLES = 5
@@ -13,7 +13,13 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Selection:
-    """Labels with or without `sub-` and `ses-`; none given means all. Raises UsageError for an empty one."""
+    """Labels with or without `sub-` and `ses-`; none given means all.
+
+    Composed and decomposed Unicode spellings (NFC and NFD) of one label are the same label.
+
+    Raises:
+        UsageError: a label is empty.
+    """
 
     participants: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
@@ -46,9 +52,10 @@ class Selection:
         """
         if not found.studies:  # why nothing is usable is more than who is not there
             return found
-        missing = set(self.participants).difference(*map(_subject_names, found.studies))
+        names = set[str]().union(*map(_subject_names, found.studies))
+        missing = [label for label in self.participants if label not in names]
         # What stands in an error must not be a PatientID, so only subjects are offered.
-        _check("participant", sorted(missing), {study.subject for study in found.studies})
+        _check("participant", missing, {study.subject for study in found.studies})
         theirs = [s for s in found.studies if any(map(self.takes_participant, _subject_names(s)))]
         self.check_sessions({session for study in theirs for session in _session_names(study)})
         kept = [s for s in theirs if any(map(self.takes_session, _session_names(s)))]
@@ -70,32 +77,35 @@ class Selection:
 def _subject_names(study: Study) -> set[str]:
     """What a user may call the subject: as the source has it, as the id has it, or by PatientID."""
     patient = {study.identity.patient_id} if study.identity else set()
-    return {study.subject, split_id(study.id)[0]} | patient
+    return {nfc(study.subject), split_id(study.id)[0]} | patient
 
 
 def _session_names(study: Study) -> set[str]:
-    return {study.session, split_id(study.id)[1]}
+    return {nfc(study.session), split_id(study.id)[1]}
 
 
 def _bare_labels(labels: Iterable[str], prefix: str) -> tuple[str, ...]:
     stripped = tuple(bare(label, prefix) for label in labels)
     if "" in stripped:
-        raise UsageError(f"A selection holds an empty label; write for example {prefix}01 or 01")
+        raise UsageError(f"A selection has an empty label; write for example {prefix}01 or 01")
     return stripped
 
 
 def _check(kind: str, wanted: Iterable[str], there: Collection[str]) -> None:
-    for label in wanted:
-        if label in there:
-            continue
-        names = sorted(name for name in there if name)
-        if not names:
-            raise UsageError(f"There is no {kind} {label}: the source has no {kind}s")
-        near = [name for name in names if name.lstrip("0") == label.lstrip("0")]
-        near = near or get_close_matches(label, names, n=3)
-        if near:
-            raise UsageError(f"There is no {kind} {label}; did you mean {' or '.join(near)}?")
-        more = ", ..." if len(names) > _EXAMPLES else ""
-        raise UsageError(
-            f"There is no {kind} {label} among the {len(names)}: {', '.join(names[:_EXAMPLES])}{more}"
-        )
+    missing = [label for label in wanted if label not in there]
+    if not missing:
+        return
+    label = missing[0]
+    asked = f"There is no {kind} {label}" + (f" (nor {_listed(missing[1:])})" if missing[1:] else "")
+    names = sorted(name for name in there if name)
+    if not names:
+        raise UsageError(f"{asked}: the source has no {kind}s")
+    near = [name for name in names if name.lstrip("0") == label.lstrip("0")]
+    near = near or get_close_matches(label, names, n=3)
+    if near:
+        raise UsageError(f"{asked}; did you mean {' or '.join(near)}?")
+    raise UsageError(f"{asked} among the {len(names)}: {_listed(names)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_EXAMPLES]) + (", ..." if len(names) > _EXAMPLES else "")

@@ -1,11 +1,17 @@
-"""JSON sidecars and gradient tables: what is known of an image beside its voxels.
+"""JSON sidecars and gradient tables: what is known of an image besides its voxels.
 
 The fields are those of BIDS, and of dcm2niix, which writes them.
+
+A sidecar can say that an image is a phase image, how its slices lie, and what it is called. A file that exists and
+cannot be read is therefore an error of the images that it describes (`SidecarError`); it is never taken for absent.
 """
 
+import codecs
 import json
-import logging
 import math
+import os
+import re
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,22 +20,54 @@ from typing import Any
 from prima_features.studies.names import series_name
 from prima_features.studies.study import SidecarScale
 
-logger = logging.getLogger(__name__)
-
 B0_LIMIT = 50.0
 """Volumes with a b-value up to this, in s/mm2, count as b=0: scanners write 5 or so for spoiled zeros."""
+MAX_BYTES = 8 << 20
+"""Sidecars have a few kilobytes; a file of many megabytes is something else."""
+
+HINT = "repair the file, or convert the scan again; without the file, the image's header alone is used"
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*+")|,(?=\s*[}\]])', re.DOTALL)
+_OTHER_PARTS = {
+    **dict.fromkeys(("PHASE", "PHASE MAP", "PHASEMAP", "P", "SW_P"), "a phase image"),
+    **dict.fromkeys(("IMAGINARY", "I"), "the imaginary part of a complex image"),
+    **dict.fromkeys(("B0 MAP", "B0_MAP", "FIELD_MAP", "FIELDMAP", "FIELDMAPHZ"), "a field map"),
+    "VELOCITY MAP": "a velocity map",
+}
+"""Values of ImageType and ComplexImageComponent that say that an image is not a magnitude image."""
+
+
+class SidecarError(ValueError):
+    """A file that describes an image cannot be used. The message continues a sentence about that file."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Fields of a sidecar; none, with a warning, where it cannot be read. It must not cost the scan."""
+    """Fields of a sidecar.
+
+    UTF-8, UTF-16 and UTF-32 are recognised; other bytes are read as Windows-1252, a superset of Latin-1. Line breaks
+    inside texts and other control characters, commas before a closing bracket, NaN and Infinity are accepted.
+
+    Raises:
+        SidecarError: it is missing, is not a regular file, has more than `MAX_BYTES` bytes, or is not a JSON object.
+    """
+    text = _decode(_read(path))
     try:
-        fields = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        logger.warning("The sidecar %s is ignored, it cannot be read: %s", path, error)
-        return {}
+        fields = _parse(text)
+    except RecursionError as error:
+        raise SidecarError("is nested too deeply") from error
+    except ValueError as error:
+        # Not the parser's own message: it can quote the file.
+        where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise SidecarError(f"is not valid JSON{where}" if text.strip() else "is empty") from error
     if not isinstance(fields, dict):
-        logger.warning("The sidecar %s is ignored, it does not hold a JSON object", path)
-        return {}
+        raise SidecarError("does not contain a JSON object")
     return fields
 
 
@@ -39,16 +77,25 @@ def name_of(fields: Mapping[str, Any]) -> str:
 
 
 def orientation_of(fields: Mapping[str, Any]) -> tuple[float, ...]:
-    """Directions of the acquired slices' rows and columns: six numbers, or none.
+    """Directions of the acquired slices' rows and columns: six numbers, or none if the field is absent or zero.
 
     Source: ImageOrientationPatientDICOM, a copy of DICOM's ImageOrientationPatient (0020,0037).
+
+    Raises:
+        SidecarError: the field is not two perpendicular directions of length 1.
     """
-    numbers = fields.get("ImageOrientationPatientDICOM")
-    if not isinstance(numbers, list) or len(numbers) != 6:
+    values = fields.get("ImageOrientationPatientDICOM")
+    if values is None or values == []:
         return ()
-    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError, OverflowError):
+        numbers = ()
+    if len(numbers) == 6 and not any(numbers):  # as anonymisers leave it
         return ()
-    return tuple(map(float, numbers))
+    if len(numbers) != 6 or not all(map(math.isfinite, numbers)) or not _is_orientation(numbers):
+        raise SidecarError("has an ImageOrientationPatientDICOM that is not two perpendicular directions")
+    return numbers
 
 
 def scale_of(fields: Mapping[str, Any]) -> SidecarScale:
@@ -72,28 +119,97 @@ def scale_of(fields: Mapping[str, Any]) -> SidecarScale:
     )
 
 
-def is_phase(fields: Mapping[str, Any]) -> bool:
-    """Whether ImageType says that the image shows the phase of the signal."""
-    image_type = fields.get("ImageType")
-    return isinstance(image_type, list) and "PHASE" in image_type
+def other_part(fields: Mapping[str, Any]) -> str:
+    """What an image is if it is not a magnitude image, e.g. "a phase image"; or an empty string.
 
-
-def b0_volumes(bvals: Path) -> tuple[int, ...]:
-    """Indices of the b=0 volumes by a gradient table in FSL's format (.bval: numbers between spaces).
-
-    Where none is at or below `B0_LIMIT`, the first of those with the lowest b-value; the first volume, with a
-    warning, where the table cannot be read.
+    Source: ImageType (0008,0008), ComplexImageComponent (0008,9208).
     """
+    words = [*_words(fields.get("ImageType")), *_words(fields.get("ComplexImageComponent"))]
+    return next((_OTHER_PARTS[word] for word in words if word in _OTHER_PARTS), "")
+
+
+def read_b_values(path: Path) -> tuple[float, ...]:
+    """The b-values of a gradient table in FSL's format (.bval: numbers separated by spaces), s/mm2.
+
+    Raises:
+        SidecarError: it cannot be read, is empty, or has something other than numbers.
+    """
+    words = re.split(r"[\s,;]+", _decode(_read(path)).strip())
     try:
-        table = [float(word) for word in bvals.read_text(encoding="utf-8-sig").split()]
-    except (OSError, ValueError) as error:
-        logger.warning("The table %s is ignored, it cannot be read: %s", bvals, error)
-        return (0,)
-    numbers = [value if math.isfinite(value) else math.inf for value in table] or [0.0]
+        values = tuple(float(word) for word in words if word)
+    except ValueError as error:
+        raise SidecarError("has something other than numbers") from error
+    if not values:
+        raise SidecarError("is empty")
+    return values
+
+
+def b0_volumes(b_values: tuple[float, ...]) -> tuple[int, ...]:
+    """Indices of the b=0 volumes: all up to `B0_LIMIT`, or else the first of those with the lowest b-value."""
+    numbers = [value if math.isfinite(value) else math.inf for value in b_values]
     zeros = tuple(i for i, value in enumerate(numbers) if value <= B0_LIMIT)
     return zeros or (numbers.index(min(numbers)),)
 
 
+def _read(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise SidecarError("is not a regular file")
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise SidecarError("is a link to a file that is not there") from error
+        raise SidecarError("does not exist") from error
+    except OSError as error:
+        raise SidecarError(f"cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise SidecarError(f"has more than {MAX_BYTES >> 20} MiB")
+    return content
+
+
+def _decode(content: bytes) -> str:
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return content.decode(encoding, "replace")
+    if b"\0" in content[:4]:  # UTF-16 without a mark: the first characters of a sidecar are ASCII
+        return content.decode("utf-16-le" if content[1:2] == b"\0" else "utf-16-be", "replace")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text, strict=False)
+    except json.JSONDecodeError:
+        repaired = _TRAILING_COMMA.sub(lambda match: match[1] or "", text)
+        return json.loads(repaired, strict=False)
+    except ValueError:  # a whole number of more digits than Python converts
+        return json.loads(text, strict=False, parse_int=float)
+
+
+def _is_orientation(numbers: tuple[float, ...]) -> bool:
+    row, column = numbers[:3], numbers[3:]
+    lengths = [math.hypot(*row), math.hypot(*column)]
+    return (
+        all(abs(length - 1) < 0.05 for length in lengths)
+        and abs(sum(a * b for a, b in zip(row, column, strict=True))) < 0.05
+    )
+
+
+def _words(value: Any) -> list[str]:
+    """A list of words, also from DICOM's way to write one: words separated by backslashes."""
+    if isinstance(value, str):
+        value = re.split(r"[\\,]", value.strip("[]"))
+    words = value if isinstance(value, list) else []
+    return [word.strip(" '\"").upper() for word in words if isinstance(word, str)]
+
+
 def _text(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name, "")
-    return value if isinstance(value, str) else ""
+    value = fields.get(name)
+    if isinstance(value, list):
+        return " ".join(str(item) for item in value if isinstance(item, str | int | float))
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

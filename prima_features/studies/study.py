@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from prima_features.studies.names import is_named
 
 DEFAULT_DESCRIPTION = "MRI BRAIN"
+
+TimeSeries = Literal["skip", "first", "mean"]
+"""What to do with several volumes in one series: leave it out, use its first volume, or their mean."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,30 @@ class NiftiImage:
     """Volumes of a 4-D file that are averaged into one image (a diffusion series' b=0 volumes)."""
     orientation: tuple[float, ...] = ()
     """Direction cosines of the acquired slices' rows and columns in LPS, six numbers as in DICOM's
-    ImageOrientationPatient, where a sidecar tells them (dcm2niix's ImageOrientationPatientDICOM)."""
+    ImageOrientationPatient, if a sidecar has them (dcm2niix's ImageOrientationPatientDICOM)."""
+    scale: SidecarScale = SidecarScale()
+    time_series: TimeSeries = "first"
+    """What to do with a file of several volumes if `volumes` was not chosen by a gradient table."""
+
+
+@dataclass(frozen=True)
+class OtherImage:
+    """One volume in a format that is neither NIfTI in one file nor DICOM, such as .mgz, .hdr with .img, or .nrrd."""
+
+    path: Path = field(repr=False)
+    """The file to open: the header, if header and voxels are two files."""
+    data: Path | None = field(default=None, repr=False)
+    """The file with the voxels, if it is another one."""
+    volumes: tuple[int, ...] = (0,)
+    """As `NiftiImage.volumes`."""
+    orientation: tuple[float, ...] = ()
+    """As `NiftiImage.orientation`."""
     scale: SidecarScale = SidecarScale()
 
 
 @dataclass(frozen=True)
 class DicomSlices:
-    """Classic DICOM: one file a slice."""
+    """Classic DICOM: one file per slice."""
 
     stacks: tuple[tuple[Path, ...], ...] = field(repr=False)
     """Volumes that are averaged into one image, nearly always one. Each is sorted by position along the
@@ -74,7 +95,7 @@ class DicomFrames:
     per file. Empty for mosaics and for frames that the file does not describe, which dcm2niix unpacks."""
 
 
-Image = NiftiImage | DicomSlices | DicomFrames
+Image = NiftiImage | OtherImage | DicomSlices | DicomFrames
 
 
 @dataclass(frozen=True)
@@ -100,6 +121,8 @@ class Series:
         match self.image:
             case NiftiImage(path):
                 return (path,)
+            case OtherImage(path, data):
+                return (path,) if data is None else (path, data)
             case DicomSlices(stacks):
                 return tuple(path for stack in stacks for path in stack)
             case DicomFrames(files):

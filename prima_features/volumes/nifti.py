@@ -166,7 +166,7 @@ def _read_from(
     if not as_acquired:
         axis, known_by = find_slice_axis(image.geometry, slice_axis, source.orientation)
     limits.check(image.geometry.shape, axis)
-    return image, axis, known_by, _load(image, source.volumes)
+    return image, axis, known_by, _load(image, _volumes_to_read(image, source))
 
 
 def _open(file: BinaryIO) -> _Opened:
@@ -208,6 +208,17 @@ def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> 
         raise SeriesError(
             f"its header states {offset} bytes before the voxels", hint="the header is damaged: copy it again"
         )
+
+
+def _volumes_to_read(image: _Opened, source: NiftiImage) -> tuple[int, ...]:
+    """`source.volumes`, or what `source.time_series` says for a file of several volumes."""
+    if (n := int(np.prod(image.shape[3:]))) == 1 or source.time_series == "first":
+        return source.volumes
+    if source.time_series == "skip":
+        raise SeriesError(
+            f"it has {n} volumes, such as a time series", hint="embed it with --time-series first or mean"
+        )
+    return tuple(range(n))
 
 
 def _load(image: _Opened, volumes: tuple[int, ...]) -> np.ndarray:

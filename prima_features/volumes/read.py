@@ -10,11 +10,12 @@ from prima_features.errors import SeriesError
 from prima_features.preprocessing import PLANES, Preprocessing
 from prima_features.studies.dicom.geometry import slice_axis as dicom_slice_axis
 from prima_features.studies.dicom.read import read_headers
-from prima_features.studies.study import DicomFrames, DicomSlices, NiftiImage, Series
+from prima_features.studies.study import DicomFrames, DicomSlices, NiftiImage, OtherImage, Series
 from prima_features.volumes.dicom import read_frames, read_slices, temporary_folder, unpack_frames
 from prima_features.volumes.limits import SizeLimits
 from prima_features.volumes.nifti import read_nifti, read_nifti_slices
 from prima_features.volumes.nifti_geometry import SliceAxis
+from prima_features.volumes.other_formats import read_other_slices, to_nifti
 from prima_features.volumes.resample import resample_in_plane, resample_slices, to_lps
 from prima_features.volumes.volume import Acquired, Volume
 
@@ -72,9 +73,10 @@ def read_slice_axis(series: Series, wanted: SliceAxis | None = None) -> tuple[st
 
     The plane is empty if the header cannot be read; such a series fails with its reason when it is embedded.
     """
-    if isinstance(series.image, NiftiImage):
+    if isinstance(series.image, NiftiImage | OtherImage):
+        find = read_nifti_slices if isinstance(series.image, NiftiImage) else read_other_slices
         try:
-            axis, known_by, flags = read_nifti_slices(series.image, wanted)
+            axis, known_by, flags = find(series.image, wanted)  # type: ignore[arg-type]
         except (SeriesError, OSError):
             return "", "", series.flags
         return PLANES[axis], known_by, series.flags + flags
@@ -127,6 +129,9 @@ def _read_image(series: Series, limits: SizeLimits, options: ReadOptions) -> Acq
         match series.image:
             case NiftiImage():
                 return read_nifti(series.image, options.slice_axis, limits)
+            case OtherImage():
+                with temporary_folder() as folder:
+                    return read_nifti(to_nifti(series.image, folder), options.slice_axis, limits)
             case DicomSlices(stacks):
                 limits.check((len(stacks[0]), 1, 1), slice_axis=0)
                 return read_slices(series.image)

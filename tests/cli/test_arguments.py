@@ -5,6 +5,7 @@ import typer
 
 from prima_features.cli.arguments import split_values, spread
 from prima_features.cli.main import app
+from prima_features.errors import UsageError
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +54,31 @@ def test_other_options_keep_their_one_value(command: object) -> None:
 
 def test_an_option_without_a_value_is_left_for_the_parser_to_refuse(command: object) -> None:
     assert spread(["src", "out.h5", "--suffix"], command) == ["src", "out.h5", "--suffix"]
+
+
+@pytest.mark.parametrize("values", [[""], [","], ["01,"], ["01", ""], [" "], ["01,,02"]])
+def test_an_empty_value_is_an_error_and_not_everybody(values: list[str]) -> None:
+    with pytest.raises(UsageError, match="--participant-label has an empty value"):
+        split_values(values, "--participant-label")
+
+
+def test_no_values_and_spaces_around_them_are_fine() -> None:
+    assert split_values(None) == ()
+    assert split_values(["01, 02 "]) == ("01", "02")
+
+
+def test_an_option_whose_value_is_missing_does_not_take_the_next_option_for_it(command: object) -> None:
+    with pytest.raises(UsageError, match="--participant-label has no value"):
+        spread(["src", "out.h5", "--participant-label", "--suffix", "T1w"], command)
+
+
+@pytest.mark.parametrize(
+    "option", ["--participant-label", "--session-label", "--suffix", "--datatype", "--modality"]
+)
+def test_the_command_refuses_empty_selections(
+    option: str, capsys: pytest.CaptureFixture[str], tmp_path: object
+) -> None:
+    from prima_features.cli.main import main
+
+    assert main(["inspect", ".", option, ""]) == 2
+    assert "empty" in capsys.readouterr().err

@@ -23,7 +23,7 @@ def dataset(tmp_path: Path) -> Path:
     for name in (*DEFAULT, MAP, MNI, PHASE, BOLD):
         path = tmp_path / "sub-01" / f"{name}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.write_text(name)
     return tmp_path
 
 

@@ -19,10 +19,10 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def put(root: Path, *names: str, text: str = "") -> None:
+def put(root: Path, *names: str, text: str | None = None) -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
+        (root / name).write_text(name if text is None else text)
 
 
 def put_json(root: Path, name: str, **fields: object) -> None:
@@ -174,21 +174,43 @@ def test_sidecars_are_inherited_and_the_closest_prevails(dataset: Path) -> None:
     assert names == ["general-protocol-Protocol", "subject-protocol-Protocol", "image-protocol-Protocol"]
 
 
-@pytest.mark.parametrize("content", ["{broken", "[1]", '{"SeriesDescription": 3}'])
-def test_a_sidecar_that_cannot_be_used_does_not_cost_the_scan(dataset: Path, content: str) -> None:
+@pytest.mark.parametrize("sidecar", ["sub-01/anat/sub-01_T1w.json", "sub-01/sub-01_T1w.json", "T1w.json"])
+@pytest.mark.parametrize("content", ["{broken", "[1]", ""])
+def test_a_sidecar_that_cannot_be_read_is_a_failure_of_the_images_it_describes(
+    dataset: Path, sidecar: str, content: str
+) -> None:
+    put(dataset, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_FLAIR.nii.gz")
+    put(dataset, sidecar, text=content)
+    found = find_bids(dataset)
+    assert list(all_series(found)) == ["sub-01/anat/sub-01_FLAIR.nii.gz"]
+    (item,) = found.left_out
+    assert item.what == "sub-01/anat/sub-01_T1w.nii.gz"
+    assert item.defect
+    assert f"its sidecar {sidecar} " in item.reason
+
+
+def test_a_sidecar_whose_content_was_not_fetched_is_a_failure(dataset: Path) -> None:
     put(dataset, "sub-01/anat/sub-01_T1w.nii.gz")
-    put(dataset, "sub-01/anat/sub-01_T1w.json", text=content)
-    (dataset / "T1w.json").write_bytes(b"\xff\xfe\x00")
-    assert [series.name for series in all_series(find_bids(dataset)).values()] == ["T1w"]
+    (dataset / "T1w.json").symlink_to(".git/annex/objects/xx/yy")
+    (item,) = find_bids(dataset).left_out
+    assert "T1w.json is a link to a file that is not there" in item.reason
+
+
+def test_other_text_than_a_name_still_names_the_series(dataset: Path) -> None:
+    put(dataset, "sub-01/anat/sub-01_T1w.nii.gz")
+    put_json(dataset, "sub-01/anat/sub-01_T1w.json", SeriesDescription=3, ProtocolName=["a", "b"])
+    assert [series.name for series in all_series(find_bids(dataset)).values()] == ["3-a_b-Protocol"]
 
 
 def test_a_sidecar_tells_the_orientation_of_the_acquired_slices(dataset: Path) -> None:
     put(dataset, *(f"sub-01/anat/sub-01_acq-{i}_T1w.nii.gz" for i in "ab"))
     put_json(dataset, "sub-01/anat/sub-01_acq-a_T1w.json", ImageOrientationPatientDICOM=[0, 1, 0, 0, 0, -1])
     put_json(dataset, "sub-01/anat/sub-01_acq-b_T1w.json", ImageOrientationPatientDICOM=[0, 1, 0])
-    a, b = all_series(find_bids(dataset)).values()
+    found = find_bids(dataset)
+    (a,) = all_series(found).values()
     assert image(a).orientation == (0, 1, 0, 0, 0, -1)
-    assert image(b).orientation == ()
+    (item,) = found.left_out
+    assert "ImageOrientationPatientDICOM that is not two perpendicular directions" in item.reason
 
 
 def test_a_sidecar_that_says_phase_leaves_the_image_out(dataset: Path) -> None:
@@ -206,8 +228,7 @@ def test_a_sidecar_that_says_phase_leaves_the_image_out(dataset: Path) -> None:
         ("1000\n0\n", (1,)),
         ("2000 700 1000 700", (1,)),  # none is b=0
         ("nan 0", (1,)),
-        ("", (0,)),
-        ("b-values", (0,)),
+        ("0, 1000, 0", (0, 2)),
     ],
 )
 def test_diffusion_takes_its_b0_volumes(dataset: Path, table: str, volumes: tuple[int, ...]) -> None:
@@ -215,6 +236,15 @@ def test_diffusion_takes_its_b0_volumes(dataset: Path, table: str, volumes: tupl
     put(dataset, "sub-01/dwi/sub-01_dir-AP_dwi.bval", text=table)
     (series,) = all_series(find_bids(dataset)).values()
     assert image(series).volumes == volumes
+
+
+@pytest.mark.parametrize("table", ["", "b-values"])
+def test_a_gradient_table_that_cannot_be_read_is_a_failure(dataset: Path, table: str) -> None:
+    put(dataset, "sub-01/dwi/sub-01_dwi.nii.gz")
+    put(dataset, "sub-01/dwi/sub-01_dwi.bval", text=table)
+    (item,) = find_bids(dataset).left_out
+    assert item.defect
+    assert "its sidecar sub-01_dwi.bval" in item.reason
 
 
 def test_diffusion_without_a_table_takes_its_first_volume_and_tables_are_inherited(dataset: Path) -> None:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from images import put as put_images
 
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies import DicomOptions, FindOptions, Pseudonyms, Selection, find
@@ -14,8 +15,9 @@ from prima_features.studies.study import Found, Identity, LeftOut, Study
 
 def put(root: Path, *names: str, content: bytes = b"") -> None:
     for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content)
+        put_images(root, name)
+        if content:
+            (root / name).write_bytes(content)
 
 
 def put_dicom(root: Path, *names: str) -> None:
@@ -51,7 +53,7 @@ def test_one_file_is_known_by_its_name_or_its_content(tmp_path: Path) -> None:
         "manifest",
         "manifest",
     ]
-    with pytest.raises(NothingUsableError, match="unpack it first"):
+    with pytest.raises(NothingUsableError, match="unpack it and give the folder"):
         detect(tmp_path / "e.zip")
     with pytest.raises(NothingUsableError, match="is not NIfTI"):
         detect(tmp_path / "f.txt")
@@ -91,9 +93,122 @@ def test_part_of_a_bids_dataset_is_refused_with_the_right_command(tmp_path: Path
     assert find(tmp_path / part, FindOptions(format="nifti")).format == "nifti"
 
 
+def put_series(root: Path, folder: str, series: str, n: int = 3) -> None:
+    """Files with just the elements that tell series of DICOM apart."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+    for i in range(n):
+        data = Dataset()
+        data.file_meta = FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = MRImageStorage
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"{series}.{i}"
+        data.StudyInstanceUID, data.SeriesInstanceUID, data.Modality = "1.2", series, "MR"
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        data.save_as(root / folder / f"{series}.{i}", enforce_file_format=True)
+
+
+@pytest.mark.parametrize(
+    ("n_dicom", "n_nifti", "format"), [(2, 1, "dicom"), (1, 2, "nifti"), (2, 2, "dicom")]
+)
+@pytest.mark.parametrize("nested", [True, False])
+def test_of_two_formats_the_one_with_more_series_is_read_and_the_other_is_named(
+    tmp_path: Path, n_dicom: int, n_nifti: int, format: str, nested: bool
+) -> None:
+    for i in range(n_dicom):
+        put_series(tmp_path, f"z{i}" if nested else ".", f"1.2.{i + 1}")
+    put(tmp_path, *(f"{'a/' * nested}{i}.nii.gz" for i in range(n_nifti)))
+    found = find(tmp_path)
+    assert found.format == format
+    (warning,) = found.warnings
+    assert "several formats" in warning
+    assert "--format" in warning
+    rest = f"{n_nifti} NIfTI file" if format == "dicom" else f"{3 * n_dicom} DICOM files"
+    (row,) = [item for item in found.left_out if item.what.startswith(rest)]
+    assert row.defect
+    other = find(tmp_path, FindOptions(format="nifti" if format == "dicom" else "dicom"))
+    assert not other.warnings
+    assert not any(item.defect for item in other.left_out if "another format" in item.reason)
+    assert any("another format" in item.reason for item in other.left_out)
+
+
+def test_dicom_files_called_img_are_dicom(tmp_path: Path) -> None:
+    put_series(tmp_path, "a", "1.2.1")
+    for path in list((tmp_path / "a").iterdir()):
+        path.rename(path.with_name(path.name + ".img"))
+    assert detect(tmp_path) == "dicom"
+    assert not find(tmp_path).warnings
+
+
+def test_what_is_not_read_in_a_folder_is_listed(tmp_path: Path) -> None:
+    put(tmp_path, "p/T1.nii", "p/readme.md")
+    put(tmp_path, "p/T1.json", content=b"{}")
+    put(
+        tmp_path,
+        *("q/scan.PAR", "q/scan.REC", "r/x.zip", "r/y.tar.gz", "s/x.mnc", "t/x.hdr", "u/x.bin"),
+        content=b"x",
+    )
+    assert {item.what: item.defect for item in find(tmp_path).left_out if "x.bin" not in item.what} == {
+        "q/scan.PAR": True,
+        "q/scan.REC": True,
+        "r/x.zip": True,
+        "r/y.tar.gz": True,
+        "s/x.mnc": True,
+        "t/x.hdr": True,
+        "1 other file: .bin (1)": False,
+    }
+
+
+def test_a_folder_of_archives_and_a_dicomdir_say_what_to_do(tmp_path: Path) -> None:
+    put(tmp_path, "zips/a.zip", "zips/b.zip", content=b"PK")
+    with pytest.raises(NothingUsableError, match=r"2 are archives \(such as \.zip\): unpack first"):
+        find(tmp_path / "zips")
+    put_dicom(tmp_path, "disc/DICOMDIR")
+    for format in ("auto", "dicom"):
+        with pytest.raises(NothingUsableError, match=r"give its folder .*disc"):
+            find(tmp_path / "disc/DICOMDIR", FindOptions(format=format))  # type: ignore[arg-type]
+
+
+def test_composed_and_decomposed_spellings_of_a_name_give_one_id(tmp_path: Path) -> None:
+    composed, decomposed = "Mu\u0308ller", "M\u00fcller"
+    for name, other in ((composed, decomposed), (decomposed, composed)):
+        put(tmp_path, f"{name}.d/{name}/t1.nii")
+        (study,) = find(tmp_path / f"{name}.d", FindOptions(selection=Selection((other,)))).studies
+        assert study.id == "sub-Mller"
+
+
+def test_two_folders_never_share_an_id(tmp_path: Path) -> None:
+    long = "x" * 230
+    names = [
+        "Mu\u0308ller",
+        "M\u00fcller",
+        "Mller",
+        "MLLER",
+        "a b",
+        "a_b",
+        long + "1",
+        long + "2",
+        "M\udcfcller",
+    ]
+    put(tmp_path, *(f"{name}/t1.nii" for name in names), "new\nline/t1.nii", "esc\x1b[31m/t1.nii")
+    studies = find(tmp_path).studies
+    assert len({study.id.lower() for study in studies}) == len(names) + 2
+    assert max(len(study.id) for study in studies) < 100
+    assert all(study.id.removeprefix("sub-").isalnum() and study.id.isascii() for study in studies)
+
+
+def test_manifests_join_composed_and_decomposed_spellings(tmp_path: Path) -> None:
+    put(tmp_path, "a.nii", "b.nii")
+    table = "path,subject\na.nii,Mu\u0308ller\nb.nii,M\u00fcller\n"
+    put(tmp_path, "t.csv", content=table.encode())
+    (study,) = find(tmp_path / "t.csv").studies
+    assert len(study.series) == 2
+
+
 def test_a_folder_of_datasets_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "ds1/dataset_description.json", "ds1/sub-01/anat/sub-01_T1w.nii.gz")
-    with pytest.raises(UsageError, match=r"holds one: give .*ds1"):
+    with pytest.raises(UsageError, match=r"has one inside: give .*ds1"):
         find(tmp_path)
 
 
@@ -168,6 +283,8 @@ def test_a_label_that_is_not_there_is_an_error_with_examples(tmp_path: Path) -> 
         find(tmp_path, FindOptions(selection=Selection(("casse1",))))
     with pytest.raises(UsageError, match=r"no participant zz among the 8: case0, .*, case4, \.\.\."):
         find(tmp_path, FindOptions(selection=Selection(("case1", "zz"))))
+    with pytest.raises(UsageError, match=r"no participant zz \(nor yy, xx\) among"):
+        find(tmp_path, FindOptions(selection=Selection(("zz", "case1", "yy", "xx"))))
     with pytest.raises(UsageError, match="no session 1: the source has no sessions"):
         find(tmp_path, FindOptions(selection=Selection(sessions=("1",))))
     with pytest.raises(UsageError, match="empty label"):

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from images import put
 
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies.manifest import find_manifest
@@ -15,9 +16,7 @@ HEADER = "path\tsubject\tsession\tseries\tdescription\n"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("a.nii.gz", "b.nii.gz", "c.nii", "deep/été, 2.nii"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
+    put(tmp_path, "a.nii.gz", "b.nii.gz", "c.nii", "deep/été, 2.nii")
     return tmp_path
 
 
@@ -109,7 +108,7 @@ def test_paths_that_lead_nowhere_are_left_out_and_the_rest_goes_on(folder: Path)
 
 
 def test_a_listed_mask_is_embedded_because_it_was_asked_for(folder: Path) -> None:
-    (folder / "t1_mask.nii").touch()
+    put(folder, "t1_mask.nii")
     assert len(find_manifest(write(folder, HEADER + "t1_mask.nii\t1\n")).studies) == 1
 
 

@@ -3,16 +3,11 @@
 from pathlib import Path
 
 import pytest
+from images import nifti_bytes, put
 
 from prima_features.errors import NothingUsableError
 from prima_features.studies.nifti import find_nifti, is_mask
 from prima_features.studies.study import Found, NiftiImage
-
-
-def put(root: Path, *names: str, text: str = "") -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
 
 
 def contents(found: Found) -> dict[str, list[str]]:
@@ -87,7 +82,7 @@ def test_a_mask_is_left_out_with_a_reason(tmp_path: Path) -> None:
 
 
 def test_what_lies_beside_an_image_tells_its_name_orientation_and_b0_volumes(tmp_path: Path) -> None:
-    put(tmp_path, "5_dwi.nii.gz")
+    (tmp_path / "5_dwi.nii.gz").write_bytes(nifti_bytes(n_volumes=4))
     put(
         tmp_path,
         "5_dwi.json",
@@ -105,6 +100,62 @@ def test_a_phase_image_is_left_out(tmp_path: Path) -> None:
     assert "phase" in find_nifti(tmp_path).left_out[0].reason
 
 
+@pytest.mark.parametrize("name", ["gre_e2_ph", "T1_phase", "x_imaginary", "gre_fieldmaphz"])
+def test_without_a_sidecar_the_names_of_dcm2niix_say_phase(tmp_path: Path, name: str) -> None:
+    put(tmp_path, f"p/{name}.nii", "p/T1.nii")
+    (item,) = find_nifti(tmp_path).left_out
+    assert "phase image" in item.reason
+    put(tmp_path, f"p/{name}.json", text='{"ImageType": ["ORIGINAL", "PRIMARY", "M"]}')
+    assert len(find_nifti(tmp_path).studies[0].series) == 2
+
+
+def test_a_file_of_several_volumes_follows_the_rule_for_time_series(tmp_path: Path) -> None:
+    (tmp_path / "bold.nii").write_bytes(nifti_bytes(n_volumes=5))
+    (item,) = find_nifti(tmp_path).left_out
+    assert "5 volumes" in item.reason
+    assert "--time-series" in item.hint
+    assert not item.defect
+    (first,), (mean,) = (find_nifti(tmp_path, rule).studies[0].series for rule in ("first", "mean"))
+    assert first.image == NiftiImage(tmp_path / "bold.nii", (0,))
+    assert mean.image == NiftiImage(tmp_path / "bold.nii", (0, 1, 2, 3, 4))
+
+
+def test_a_gradient_table_of_another_number_of_volumes_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "dwi.nii").write_bytes(nifti_bytes(n_volumes=5))
+    put(tmp_path, "dwi.bval", text="0 0 1000")
+    (item,) = find_nifti(tmp_path).left_out
+    assert item.defect
+    assert "3 b-values, and the image 5 volumes" in item.reason
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"not an image", "not NIfTI"),
+        (b"\x1f\x8b\x08junk", "damaged"),
+        (b"\x5c\x01\0\0", "not NIfTI"),
+    ],
+)
+def test_files_that_are_no_images_are_found_before_they_are_read(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    put(tmp_path, "good.nii")
+    (tmp_path / "bad.nii.gz").write_bytes(content)
+    (item,) = find_nifti(tmp_path).left_out
+    assert reason in item.reason
+    assert item.defect
+
+
+def test_a_sidecar_that_cannot_be_read_is_a_failure_of_its_image(tmp_path: Path) -> None:
+    put(tmp_path, "p/T1.nii", "p/T2.nii")
+    put(tmp_path, "p/T1.json", text="{broken")
+    found = find_nifti(tmp_path)
+    assert contents(found) == {"sub-p": ["p/T2.nii"]}
+    assert "its sidecar T1.json is not valid JSON" in found.left_out[0].reason
+    assert found.left_out[0].defect
+
+
 def test_a_broken_link_is_a_defect(tmp_path: Path) -> None:
     (tmp_path / "t1.nii.gz").symlink_to("nowhere")
     found = find_nifti(tmp_path)
@@ -120,7 +171,7 @@ def test_folders_linked_in_a_circle_are_read_once(tmp_path: Path) -> None:
 
 def test_a_folder_without_nifti_is_nothing_usable(tmp_path: Path) -> None:
     put(tmp_path, "readme.txt")
-    with pytest.raises(NothingUsableError, match="holds no NIfTI files"):
+    with pytest.raises(NothingUsableError, match="has no NIfTI files"):
         find_nifti(tmp_path)
 
 
@@ -129,4 +180,10 @@ def test_real_scans_are_found_and_the_lesion_mask_is_not(scans: Path) -> None:
     names = {study.source: len(study.series) for study in found.studies}
     assert names["orientations"] == 6
     assert names["FLAIR.nii.gz"] == 1
-    assert [item.what for item in found.left_out] == ["FLAIR_lesion_mask.nii.gz"]
+    assert {item.what: item.reason.split(":")[0].split(",")[0] for item in found.left_out} == {
+        "FLAIR_lesion_mask.nii.gz": "its name says that it is a mask or a segmentation",
+        "nibabel_example4d.nii.gz": "it has 2 volumes",
+        "nibabel_example_nifti2.nii.gz": "it has 2 volumes",
+        "nibabel_functional.nii": "it has 20 volumes",
+    }
+    assert not any(item.defect for item in found.left_out)

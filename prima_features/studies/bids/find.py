@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from prima_features.errors import UsageError
@@ -9,18 +10,44 @@ from prima_features.studies.bids.image import BidsImage
 from prima_features.studies.bids.inherited import Inherited
 from prima_features.studies.bids.options import BidsOptions
 from prima_features.studies.bids.walk import walk_dataset
-from prima_features.studies.content import find_absence
+from prima_features.studies.content import EMPTY, find_absence
+from prima_features.studies.copies import find_copies, find_twins, left_out_copy
 from prima_features.studies.labels import study_id
 from prima_features.studies.selection import Selection
-from prima_features.studies.sidecar import b0_volumes, is_phase, name_of, orientation_of, scale_of
-from prima_features.studies.study import DEFAULT_DESCRIPTION, Found, LeftOut, NiftiImage, Series, Study
+from prima_features.studies.sidecar import (
+    HINT,
+    SidecarError,
+    b0_volumes,
+    name_of,
+    orientation_of,
+    other_part,
+    read_b_values,
+    scale_of,
+)
+from prima_features.studies.study import (
+    DEFAULT_DESCRIPTION,
+    Found,
+    LeftOut,
+    NiftiImage,
+    Series,
+    Study,
+    TimeSeries,
+)
+
+COPY = "copy"
+"""Flag of a series with the same content as another one of its study."""
 
 _NAMING = ("acq", "ce", "rec", "dir", "run")
 """Entities that describe an acquisition, and so stand in for a series' name."""
 
 
-def find_bids(root: Path, options: BidsOptions = BidsOptions(), selection: Selection = Selection()) -> Found:
-    """Studies of a BIDS dataset: one a subject, or a session where there are any, with its images by path.
+def find_bids(
+    root: Path,
+    options: BidsOptions = BidsOptions(),
+    selection: Selection = Selection(),
+    time_series: TimeSeries = "skip",
+) -> Found:
+    """Studies of a BIDS dataset: one per subject, or per session if there are any, with its images by path.
 
     No validator is run, and participants.tsv and dataset_description.json are not needed. Only the folders of
     the selected participants are read.
@@ -29,6 +56,8 @@ def find_bids(root: Path, options: BidsOptions = BidsOptions(), selection: Selec
         root: the dataset's folder, raw or derivative.
         options: which images.
         selection: which participants and sessions.
+        time_series: what to do with files of several volumes that no gradient table belongs to. Such files are
+            recognised when they are read.
 
     Raises:
         UsageError: `root` is a file, a participant or session that was asked for is not there, or a filter
@@ -39,34 +68,119 @@ def find_bids(root: Path, options: BidsOptions = BidsOptions(), selection: Selec
         raise UsageError(f"{root} is a file, and a BIDS dataset is a folder: give the one that holds sub-X")
     images, left_out = walk_dataset(root, selection)
     _check_filters(options, images)
-    inherited = Inherited(root)
-    studies: dict[tuple[str, str], list[Series]] = {}
-    for image in images:
-        made = _make_series(image, options, inherited)
-        if isinstance(made, LeftOut):
-            left_out.append(made)
+    finder = _Finder(Inherited(root), options, time_series)
+    made = [(image, finder.make_series(image)) for image in images]
+    warnings = _unmatched(options, images)
+    if _is_layout_only(made):
+        # As in the public BIDS examples: the layout is what there is to see.
+        made = [(image, finder.make_series(image, may_be_empty=True)) for image in images]
+        warnings += ("All images of the dataset are empty files: none can be embedded; fetch their content",)
+    studies: dict[tuple[str, str], list[tuple[BidsImage, Series]]] = {}
+    for image, item in made:
+        if isinstance(item, LeftOut):
+            left_out.append(item)
         else:
-            studies.setdefault((image.subject, image.session), []).append(made)
+            studies.setdefault((image.subject, image.session), []).append((image, item))
+    found = []
+    for labels, pairs in sorted(studies.items()):
+        series, copies = _without_copies(pairs)
+        left_out += copies
+        found.append(_make_study(*labels, series))
+    warnings += _copies_warning(found)
     return Found(
         format="bids",
-        studies=tuple(_make_study(*labels, series) for labels, series in sorted(studies.items())),
+        studies=tuple(found),
         left_out=tuple(sorted(left_out, key=lambda item: (item.study, item.what))),
+        warnings=warnings,
     )
 
 
-def _make_series(image: BidsImage, options: BidsOptions, inherited: Inherited) -> Series | LeftOut:
-    reason, hint = options.why_not(image)
-    if reason:
-        return LeftOut(image.study, image.source, reason, hint)
-    if absence := find_absence(image.path, image.study, image.source):
-        return absence
-    fields = inherited.fields(image)
-    if is_phase(fields) and "part" not in image.entities:
-        return LeftOut(image.study, image.source, "its sidecar says that it is a phase image")
-    bvals = inherited.bvals(image) if image.suffix == "dwi" else None
-    volumes = b0_volumes(bvals) if bvals else (0,)
-    nifti = NiftiImage(image.path, volumes, orientation_of(fields), scale_of(fields))
-    return Series(name_of(fields) or _entity_name(image), nifti, image.source)
+@dataclass(frozen=True)
+class _Finder:
+    """What is the same for all images of a dataset."""
+
+    inherited: Inherited
+    options: BidsOptions
+    time_series: TimeSeries
+
+    def make_series(self, image: BidsImage, may_be_empty: bool = False) -> Series | LeftOut:
+        reason, hint = self.options.why_not(image)
+        if reason:
+            return LeftOut(image.study, image.source, reason, hint)
+        absence = find_absence(image.path, image.study, image.source)
+        if absence and not (may_be_empty and absence.reason == EMPTY):
+            return absence
+        try:
+            fields = self.inherited.fields(image)
+            orientation = orientation_of(fields)
+            bvals = self.inherited.bvals(image) if image.suffix == "dwi" else None
+            b_values = _b_values(bvals) if bvals else ()
+        except SidecarError as error:
+            return LeftOut(image.study, image.source, f"its sidecar {error}", HINT, defect=True)
+        if "part" not in image.entities and (part := other_part(fields)):
+            return LeftOut(image.study, image.source, f"its sidecar says that it is {part}")
+        nifti = NiftiImage(image.path, (0,), orientation, scale_of(fields), self.time_series)
+        if b_values:
+            nifti = NiftiImage(image.path, b0_volumes(b_values), orientation, scale_of(fields))
+        return Series(name_of(fields) or _entity_name(image), nifti, image.source)
+
+
+def _b_values(path: Path) -> tuple[float, ...]:
+    try:
+        return read_b_values(path)
+    except SidecarError as error:
+        raise SidecarError(f"{path.name} {error}") from error
+
+
+def _is_layout_only(made: list[tuple[BidsImage, Series | LeftOut]]) -> bool:
+    """Whether all images of a dataset with several are empty files."""
+    if len(made) < 2 or any(isinstance(item, Series) for _, item in made):
+        return False
+    empty = any(isinstance(item, LeftOut) and item.reason == EMPTY for _, item in made)
+    return empty and all(image.path.is_file() and image.path.stat().st_size == 0 for image, _ in made)
+
+
+def _without_copies(pairs: list[tuple[BidsImage, Series]]) -> tuple[list[Series], list[LeftOut]]:
+    """A study's series, each image once, and rows for the copies."""
+    sources = {image.path: image.source for image, _ in pairs}
+    twins = find_twins(list(sources))
+    rows = [
+        left_out_copy(image.study, image.source, sources[twin.of], twin.same)
+        for image, _ in pairs
+        if (twin := twins.get(image.path))
+    ]
+    kept = [(image, item) for image, item in pairs if image.path not in twins]
+    # Other names of BIDS mean other acquisitions, so a copy is a doubt and not left out. Files that are the same only
+    # once they are inflated have other sizes; to look into each file would double the time that finding takes.
+    copies = find_copies([image.path for image, _ in kept], inflated=False)
+    return [
+        replace(item, flags=(*item.flags, COPY)) if image.path in copies else item for image, item in kept
+    ], rows
+
+
+def _copies_warning(studies: list[Study]) -> tuple[str, ...]:
+    copies = [series.source for study in studies for series in study.series if COPY in series.flags]
+    if not copies:
+        return ()
+    return (
+        f"{len(copies)} image{'s have' if len(copies) > 1 else ' has'} the same content as another image of the same "
+        f"study, such as {copies[0]}: remove or replace the copy",
+    )
+
+
+def _unmatched(options: BidsOptions, images: list[BidsImage]) -> tuple[str, ...]:
+    """A warning for each datatype and suffix that was asked for and that no image has."""
+    there = {"datatype": {image.datatype for image in images}, "suffix": {image.suffix for image in images}}
+    asked = {"datatype": options.datatypes, "suffix": options.suffixes}
+    warnings = []
+    for kind, names in asked.items():
+        for name in names:
+            if name not in there[kind]:
+                listed = ", ".join(sorted(filter(None, there[kind]))) or "none"
+                warnings.append(
+                    f"No image has the {kind} {name} that was asked for; those there are: {listed}"
+                )
+    return tuple(warnings)
 
 
 def _entity_name(image: BidsImage) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from prima_features.studies.bids.image import BidsImage
-from prima_features.studies.sidecar import read_json
+from prima_features.studies.sidecar import SidecarError, read_json
 
 _KINDS = (".json", ".bval")
 
@@ -26,13 +26,20 @@ class Inherited:
         self._root = root
         # One subject's folders at a time are in use, and the files at the top again and again.
         self._describing = lru_cache(maxsize=32)(_list_describing)
-        self._read_json = lru_cache(maxsize=32)(read_json)
+        self._read_json = lru_cache(maxsize=32)(_read_json)
 
     def fields(self, image: BidsImage) -> dict[str, Any]:
-        """Fields of all the JSON sidecars that hold for an image."""
+        """Fields of all the JSON sidecars that apply to an image.
+
+        Raises:
+            SidecarError: one of them cannot be read.
+        """
         fields: dict[str, Any] = {}
         for path in self._holding(image, ".json"):
-            fields |= self._read_json(path)
+            read = self._read_json(path)
+            if isinstance(read, SidecarError):
+                raise SidecarError(f"{path.relative_to(self._root).as_posix()} {read}")
+            fields |= read
         return fields
 
     def bvals(self, image: BidsImage) -> Path | None:
@@ -48,6 +55,14 @@ class Inherited:
             for path, entities in self._describing(folder)
             if entities.get("ext") == kind and _holds(entities, image.entities)
         ]
+
+
+def _read_json(path: Path) -> dict[str, Any] | SidecarError:
+    """Fields of a sidecar, or its error, so that either is remembered."""
+    try:
+        return read_json(path)
+    except SidecarError as error:
+        return error
 
 
 def _holds(sidecar: Mapping[str, str], image: Mapping[str, str]) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from prima_features.errors import UsageError
 from prima_features.studies.bids.choice import DATATYPES, ENTITIES, ENTITIES_AT_ALL, NOT_PICTURES, SUFFIXES
 from prima_features.studies.bids.filters import BidsFilter
 from prima_features.studies.bids.image import BidsImage
@@ -9,7 +10,11 @@ from prima_features.studies.bids.image import BidsImage
 
 @dataclass(frozen=True)
 class BidsOptions:
-    """Choices of the BIDS finder, over the defaults of `prima_features.studies.bids.choice`."""
+    """Choices of the BIDS finder, over the defaults of `prima_features.studies.bids.choice`.
+
+    Raises:
+        UsageError: a datatype or suffix is empty.
+    """
 
     datatypes: tuple[str, ...] = ()
     """Embed from these (`anat`, `func`, ...) and no others: the suffixes that are embedded by default, or all
@@ -18,6 +23,13 @@ class BidsOptions:
     """Embed these (`T1w`, `bold`, ...) and no others, from every datatype unless `datatypes` says."""
     filters: tuple[BidsFilter, ...] = ()
     """Queries that narrow the choice (`read_filters`)."""
+
+    def __post_init__(self) -> None:
+        for name, values in (("datatype", self.datatypes), ("suffix", self.suffixes)):
+            if any(not value.strip() for value in values):
+                raise UsageError(
+                    f"A {name} to embed is empty; name one, such as {'anat' if name == 'datatype' else 'T1w'}"
+                )
 
     def why_not(self, image: BidsImage) -> tuple[str, str]:
         """Why an image is left out and how to have it after all; two empty strings where it is embedded."""

@@ -1,0 +1,130 @@
+"""Copies of one image among the files of a study, such as `T1.nii` next to `T1.nii.gz`."""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+from prima_features.studies.content import find_absence
+from prima_features.studies.study import LeftOut
+
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Copy:
+    """An image that another one stands for."""
+
+    of: Path
+    """The image that is used."""
+    same: bool
+    """Whether their content is the same once it is inflated; if not, only the name is."""
+
+
+def find_twins(paths: Sequence[Path]) -> dict[Path, Copy]:
+    """Images to leave out because another one of `paths` has their name.
+
+    Of `T1.nii` and `T1.nii.gz` in one folder, the compressed one is used, unless it is empty or missing.
+    """
+    copies: dict[Path, Copy] = {}
+    by_name: dict[tuple[Path, str], list[Path]] = defaultdict(list)
+    for path in paths:
+        by_name[path.parent, path.name.lower().removesuffix(".gz")].append(path)
+    for twins in by_name.values():
+        if len(twins) > 1:
+            twins.sort(key=lambda path: (find_absence(path, "", "") is not None, not _is_gzip(path)))
+            used, *others = twins
+            copies |= {path: Copy(used, _same_content(path, used)) for path in others}
+    return copies
+
+
+def find_copies(paths: Sequence[Path], inflated: bool = True) -> dict[Path, Copy]:
+    """Images to leave out because another one of `paths` has their name (`find_twins`) or their content.
+
+    Of images with the same content and other names, the first one is used.
+
+    Args:
+        paths: images of one study, in order.
+        inflated: recognise files that are the same only once they are inflated, for which the end of each file is read.
+    """
+    copies = find_twins(paths)
+    by_size: dict[Hashable, list[Path]] = defaultdict(list)
+    for path in paths:
+        if path not in copies and (size := _size(path, inflated)) is not None:
+            by_size[size].append(path)
+    for group in by_size.values():
+        while len(group) > 1:
+            used, *group = group
+            same = [path for path in group if _may_be_same(path, used) and _same_content(path, used)]
+            copies |= {path: Copy(used, True) for path in same}
+            group = [path for path in group if path not in same]
+    # The image that is named must be one that is used.
+    return {
+        path: Copy(copies[copy.of].of, copy.same) if copy.of in copies else copy
+        for path, copy in copies.items()
+    }
+
+
+def left_out_copy(study: str, what: str, used: str, same: bool) -> LeftOut:
+    """The row of an image that another one of its study stands for."""
+    if same:
+        return LeftOut(study, what, f"the same image as {used}, which is embedded once")
+    reason = f"it has the name of {used} and other content; only that one is embedded"
+    return LeftOut(study, what, reason, "remove one of the two, or rename it", defect=True)
+
+
+def _size(path: Path, inflated: bool) -> Hashable | None:
+    """What two files with the same content have in common; None for empty files and those that cannot be read."""
+    try:
+        if not (size := path.stat().st_size):
+            return None
+        if not _is_gzip(path):
+            return size if inflated else (False, size)
+        return _trailer(path)[1] if inflated else (True, size)
+    except OSError:
+        return None
+
+
+def _may_be_same(a: Path, b: Path) -> bool:
+    """False if checksums say that two files differ, without inflating them."""
+    try:
+        return not (_is_gzip(a) and _is_gzip(b)) or _trailer(a) == _trailer(b)
+    except OSError:
+        return False
+
+
+def _trailer(path: Path) -> tuple[bytes, int]:
+    """CRC-32 and size modulo 2^32 of what a gzip file inflates to (RFC 1952, section 2.3.1)."""
+    with path.open("rb") as file:
+        file.seek(-8, 2)
+        end = file.read(8)
+    return end[:4], int.from_bytes(end[4:], "little")
+
+
+def _same_content(a: Path, b: Path) -> bool:
+    try:
+        return all(one == other for one, other in zip_longest(_content(a), _content(b)))
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+def _content(path: Path) -> Iterator[bytes]:
+    """The inflated file, in pieces of one size."""
+    from isal import igzip
+
+    with path.open("rb") as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        stream = igzip.open(file, "rb") if gzipped else file
+        while piece := stream.read(_PIECE):
+            while len(piece) < _PIECE and (more := stream.read(_PIECE - len(piece))):
+                piece += more
+            yield piece
+
+
+def _is_gzip(path: Path) -> bool:
+    return path.name.lower().endswith((".gz", ".mgz"))

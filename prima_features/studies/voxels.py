@@ -1,0 +1,323 @@
+"""A look into image files other than DICOM while a source is searched: grids, and what the voxels show.
+
+NIfTI headers are read from their first bytes only. Header extensions and voxels of unreasonable size are never read.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from prima_features.studies.study import OtherImage
+
+Shows = Literal["image", "mask", "labels", "fractions"]
+"""What voxels show: an image; two or three values; integer labels of regions; numbers from 0 to 1, many near either."""
+
+MAX_VOXELS = 2**30
+"""Voxels of one volume. A header that states more is damaged, or hostile."""
+
+_NIFTI = {348: "Nifti1Header", 540: "Nifti2Header"}
+_MAX_OFFSET = 1 << 20
+"""Bytes of header extensions before the voxels that are skipped here."""
+_SITK = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
+_DATA_FILE = {
+    ".nhdr": re.compile(rb"^data ?file:[ \t]*(.+?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE),
+    ".mhd": re.compile(rb"^[ \t]*ElementDataFile[ \t]*=[ \t]*(.+?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE),
+}
+_MAX_HEADER = 1 << 20
+
+# How label maps differ from images, measured on public scans, copies of them with 4 to 256 grey levels and an atlas: of
+# neighbouring voxels outside the background, 87 to 97 percent have the same label, but 2 to 33 percent the same grey
+# value (8 bits), at most 67 percent (8 levels). With fewer than 8 values there is no image of a head.
+_FEW_VALUES, _SAME_OF_FEW = 7, 0.5
+_MANY_VALUES, _SAME_OF_MANY = 2000, 0.8
+_SCAN_BYTES_PER_VOXEL = 1.5
+"""A .nii.gz file with more per voxel has the noise of a scan; label maps have 0.02 to 0.2, fractions up to 1."""
+_SAMPLE = 200_000
+_FEWEST_VOXELS = 4096
+"""Smaller volumes are no scans of heads, and say too little."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An image file whose header was read."""
+
+    shape: tuple[int, ...]
+    affine: np.ndarray = field(repr=False)
+    """(4, 4), voxel indices to mm in RAS."""
+    dtype: np.dtype[Any]
+    path: Path = field(repr=False)
+    offset: int = 0
+    """Of the voxels in a NIfTI file."""
+    scaling: tuple[float, float] = (1.0, 0.0)
+    """Slope and intercept."""
+    other: Any = field(default=None, repr=False)
+    """The image of a format other than NIfTI: nibabel's, whose `dataobj` is read on demand."""
+
+    @property
+    def n_volumes(self) -> int:
+        """Volumes of a file with more than three dimensions; 1 otherwise."""
+        n = 1
+        for length in self.shape[3:]:
+            n *= max(length, 1)
+        return n
+
+    def same_grid(self, other: Opened) -> bool:
+        """Whether two images have the same voxels in space."""
+        import numpy as np
+
+        return self.shape[:3] == other.shape[:3] and bool(np.allclose(self.affine, other.affine, atol=1e-3))
+
+    def first_volume(self) -> np.ndarray | None:
+        """The stored numbers of the first volume, or None if they are too many, damaged, or not plain numbers."""
+        import numpy as np
+
+        n = int(np.prod(self.shape[:3], dtype=object))
+        if len(self.shape) < 3 or not 0 < n <= MAX_VOXELS or self.dtype.kind not in "iuf":
+            return None
+        if self.other is not None:
+            # Only part of a file that is not compressed is read.
+            return np.asanyarray(self.other.dataobj[(..., *[0] * (len(self.shape) - 3))])
+        if not 0 <= self.offset <= _MAX_OFFSET:
+            return None
+        with _opened(self.path) as file:
+            file.read(self.offset)
+            content = file.read(n * self.dtype.itemsize)
+        if len(content) < n * self.dtype.itemsize:
+            return None
+        return np.frombuffer(content, self.dtype).reshape(self.shape[:3], order="F")
+
+
+def open_nifti(path: Path) -> Opened:
+    """Read the header of a NIfTI file, compressed or not.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not NIfTI, or its header is damaged.
+    """
+    import nibabel as nib
+    import numpy as np
+
+    try:
+        with _opened(path) as file:
+            start = file.read(540)
+    except (EOFError, zlib.error, _gzip_error()) as error:
+        raise ValueError("its compressed data is damaged") from error
+    sizes = (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
+    size = next((size for size in sizes if size in _NIFTI), None)
+    if size is None or len(start) < size:
+        raise ValueError("its content is not NIfTI")
+    try:
+        header = getattr(nib, _NIFTI[size])(start[:size], check=False)
+        shape = tuple(int(length) for length in header.get_data_shape())
+        dtype, offset = header.get_data_dtype(), int(header["vox_offset"])
+    except Exception as error:  # nibabel has no common base for what a header of random bytes raises
+        raise ValueError("its NIfTI header is damaged") from error
+    slope, intercept, affine = 1.0, 0.0, np.eye(4)
+    # Reading decides on damaged fields; here they only mean that less is known.
+    with suppress(Exception):
+        slope, intercept = header.get_slope_inter()
+    with suppress(Exception):
+        affine = header.get_best_affine()
+    return Opened(shape, affine, dtype, path, offset, (slope or 1.0, intercept or 0.0))
+
+
+def open_other(image: OtherImage) -> Opened:
+    """Read the header of an image in another format: .mgz, .mgh, .hdr with .img, .nrrd, .nhdr, .mha, .mhd.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: its content is not what its name says, or it is not one image of plain numbers.
+    """
+    import numpy as np
+
+    suffix = image.path.suffix.lower()
+    try:
+        opened = _open_itk(image.path, _SITK[suffix]) if suffix in _SITK else _open_nibabel(image.path)
+        shape = tuple(int(length) for length in opened.shape)
+        if len(shape) >= 3 and np.prod(shape[:3], dtype=object) > MAX_VOXELS:
+            raise ValueError("its header states more voxels than any head scan has")
+        dtype = opened.dataobj.dtype if suffix in _SITK else opened.get_data_dtype()
+        return Opened(shape, opened.affine, np.dtype(dtype), image.path, other=opened)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # as above
+        raise ValueError("its header cannot be read") from error
+
+
+def find_data_file(path: Path) -> Path | None:
+    """The file with the voxels that a detached header (.nhdr, .mhd) names, or None for other formats.
+
+    Raises:
+        OSError: the header cannot be read.
+        ValueError: it names no file, several, or one in another folder.
+    """
+    pattern = _DATA_FILE.get(path.suffix.lower())
+    if pattern is None:
+        return None
+    with path.open("rb") as file:
+        match = pattern.search(file.read(_MAX_HEADER))
+    name = match[1].decode("utf-8", "surrogateescape") if match else ""
+    if (
+        not name
+        or "/" in name
+        or "\\" in name
+        or "%" in name
+        or name.upper().startswith("LIST")
+        or name == "LOCAL"
+    ):
+        raise ValueError("its header does not name one file with voxels in its own folder")
+    return path.with_name(name)
+
+
+def what_it_shows(opened: Opened) -> Shows:
+    """What the voxels of the first volume show; "image" if they cannot be read, which reading will report.
+
+    A compressed NIfTI file with the size of a scan is not read.
+    """
+    import numpy as np
+
+    if opened.path.name.lower().endswith(".gz") and opened.other is None:
+        n = max(1, int(np.prod(opened.shape, dtype=object)))
+        if opened.path.stat().st_size / n > _SCAN_BYTES_PER_VOXEL:
+            return "image"
+    try:
+        values = opened.first_volume()
+    except Exception:  # damaged in some way: whoever reads the image says how
+        return "image"
+    return "image" if values is None or values.ndim != 3 else classify(values, opened.scaling)
+
+
+def classify(values: np.ndarray, scaling: tuple[float, float] = (1.0, 0.0)) -> Shows:
+    """What a volume of stored numbers shows.
+
+    Args:
+        values: (x, y, z).
+        scaling: slope and intercept; numbers from 0 to 1 are looked for after scaling, labels before.
+    """
+    import numpy as np
+
+    flat = values.ravel("K")
+    if flat.size < _FEWEST_VOXELS:
+        return "image"
+    sample = np.unique(flat[:: max(1, flat.size // _SAMPLE)])
+    if not np.isfinite(sample).all():
+        return "image"
+    # Most scans end here, without a look at every voxel.
+    labels = sample.size <= _MANY_VALUES and (sample == np.rint(sample)).all()
+    slope, intercept = scaling
+    low, high = sorted((float(sample[0]) * slope + intercept, float(sample[-1]) * slope + intercept))
+    fractions = low >= 0 and high <= 1.0001 and slope != 0
+    if sample.size > 3 and not labels and not fractions:
+        return "image"
+    unique, counts = np.unique(flat, return_counts=True)
+    if unique.size < 2 or not np.isfinite(unique).all():  # a constant image is an error of its own
+        return "image"
+    if unique.size <= 3:
+        return "mask"
+    if (
+        fractions
+        and slope * float(unique[-1]) + intercept <= 1.0001
+        and _are_fractions(unique, counts, scaling)
+    ):
+        return "fractions"
+    if (unique != np.rint(unique)).any() or unique.size > _MANY_VALUES:
+        return "image"
+    same = _share_of_equal_neighbours(values, unique[counts.argmax()])
+    return "labels" if same >= (_SAME_OF_FEW if unique.size <= _FEW_VALUES else _SAME_OF_MANY) else "image"
+
+
+def _are_fractions(unique: np.ndarray, counts: np.ndarray, scaling: tuple[float, float]) -> bool:
+    """Whether most voxels of a map from 0 to 1 are 0 and many of the others near 1; a normalised image has few."""
+    scaled = unique * scaling[0] + scaling[1]
+    zero = counts[scaled <= 1e-6].sum() / counts.sum()
+    full = counts[scaled >= 0.95].sum() / max(1, counts[scaled > 1e-6].sum())
+    return bool(zero >= 0.97 or (zero >= 0.2 and full >= 0.12))
+
+
+def _share_of_equal_neighbours(values: np.ndarray, background: Any) -> float:
+    """Share of voxels outside the background that equal their neighbour, along the axis where it is least."""
+    import numpy as np
+
+    shares = []
+    for axis in range(3):
+        if values.shape[axis] > 1:
+            one = np.take(values, range(1, values.shape[axis]), axis)
+            foreground = one != background
+            equal = (one == np.take(values, range(values.shape[axis] - 1), axis)) & foreground
+            shares.append(equal.sum() / max(1, foreground.sum()))
+    return float(min(shares, default=0.0))
+
+
+def _open_nibabel(path: Path) -> Any:
+    import nibabel as nib
+
+    try:
+        image: Any = nib.load(path)
+    except nib.filebasedimages.ImageFileError as error:
+        raise ValueError("its content is not what its name says") from error
+    if not isinstance(image, nib.MGHImage | nib.AnalyzeImage):
+        raise ValueError("its content is not what its name says")
+    return image
+
+
+def _open_itk(path: Path, library: str) -> Any:
+    """An image that SimpleITK reads, as nibabel's: its axes are (x, y, z), its affine is in RAS."""
+    import nibabel as nib
+    import numpy as np
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(library)
+    try:
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        if (n := reader.GetNumberOfComponents()) != 1:
+            raise ValueError(f"it has {n} numbers per voxel, not one")
+        if np.prod(reader.GetSize()[:3], dtype=object) > MAX_VOXELS:
+            raise ValueError("its header states more voxels than any head scan has")
+        image = reader.Execute()
+    except (RuntimeError, UnicodeError) as error:
+        raise ValueError("its content cannot be read by SimpleITK") from error
+    if image.GetDimension() == 4:
+        origin, spacing = np.array(image.GetOrigin()[:3]), np.array(image.GetSpacing()[:3])
+        direction = np.array(image.GetDirection()).reshape(4, 4)[:3, :3]
+    elif image.GetDimension() == 3:
+        origin, spacing = np.array(image.GetOrigin()), np.array(image.GetSpacing())
+        direction = np.array(image.GetDirection()).reshape(3, 3)
+    else:
+        raise ValueError(f"it has {image.GetDimension()} dimensions, not 3")
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = direction * spacing, origin
+    values = sitk.GetArrayFromImage(image).T
+    return nib.Nifti1Image(values, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine, dtype=values.dtype)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, inflated if it is compressed, whatever its name says."""
+    from isal import igzip
+
+    with path.open("rb", buffering=io.DEFAULT_BUFFER_SIZE) as file:
+        gzipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not gzipped:
+            yield file
+            return
+        with igzip.open(file, "rb") as inflated:
+            yield inflated
+
+
+def _gzip_error() -> type[Exception]:
+    from isal import igzip
+
+    return igzip.BadGzipFile
