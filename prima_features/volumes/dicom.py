@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 
@@ -317,8 +318,9 @@ def unpack_frames(image: DicomFrames, folder: Path) -> Path:
     """Convert multi-frame files or mosaics to one uncompressed NIfTI file in `folder`.
 
     Raises:
-        SeriesError: dcm2niix fails, or makes no image or several.
+        SeriesError: dcm2niix fails, makes no image or several, or changes values.
     """
+    stored = _total(image.files)
     inputs, outputs = folder / "in", folder / "out"
     inputs.mkdir()
     outputs.mkdir()
@@ -334,7 +336,50 @@ def unpack_frames(image: DicomFrames, folder: Path) -> Path:
             f"dcm2niix made {len(made)} images of it, not one",
             hint="convert the series to BIDS yourself and embed that",
         )
+    voxels = np.asarray(nib.Nifti1Image.from_filename(made[0]).dataobj)
+    _check_unpacked(voxels, stored)
     return made[0]
+
+
+@dataclass(frozen=True)
+class _Totals:
+    """What all voxels of some files amount to by their headers."""
+
+    voxels: int
+    total: float
+    top: float
+    blank: float
+    """Value of a voxel that is stored as 0."""
+
+
+def _total(files: Sequence[Path]) -> _Totals:
+    count, total, top, blank = 0, 0.0, -np.inf, 0.0
+    for file in files:
+        pixels, _ = read_stored(file)
+        slices = [
+            replace(pixels, scales=(scale,), frames=(frame,))
+            for scale, frame in zip(pixels.scales, pixels.frames, strict=True)
+        ]
+        values, _ = _combine(slices)
+        count += values.size
+        total += float(values.sum(dtype=np.float64))
+        top = max(top, float(values.max()))
+        blank = pixels.scales[0].intercept
+    return _Totals(count, total, top, blank)
+
+
+def _check_unpacked(voxels: np.ndarray, stored: _Totals) -> None:
+    """Compare the sum and the maximum of what dcm2niix made with those of the files.
+
+    The tiles of a mosaic that belong to no slice are stored as 0.
+    """
+    expected = stored.total - (stored.voxels - voxels.size) * stored.blank
+    differs = abs(float(voxels.sum(dtype=np.float64)) - expected) > 1e-5 * max(abs(expected), 1.0)
+    if differs or abs(float(voxels.max()) - stored.top) > 1e-5 * max(abs(stored.top), 1.0):
+        raise SeriesError(
+            "dcm2niix changes the values of its voxels",
+            hint="convert the series to BIDS yourself, check the values, and embed that",
+        )
 
 
 def _run_dcm2niix(arguments: list[str]) -> None:

@@ -1,14 +1,29 @@
 """The embedding benchmarks run, at small sizes, and their ways agree."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def suite(tmp_path: Path, study_a: Path) -> Path:
+    """A suite of one DICOM series and what dcm2niix makes of it."""
+    from dcm2niix import bin as dcm2niix
+
+    (tmp_path / "suite" / "Ref").mkdir(parents=True)
+    shutil.copytree(min(path for path in study_a.iterdir() if path.is_dir()), tmp_path / "suite" / "In")
+    command = [dcm2niix, "-z", "n", "-o", str(tmp_path / "suite" / "Ref"), str(tmp_path / "suite" / "In")]
+    subprocess.run(command, check=True, capture_output=True)
+    return tmp_path
 
 
 def run(script: str, *options: str) -> dict[str, Any]:
@@ -55,3 +70,17 @@ def test_finding_is_timed_on_trees_of_every_maker() -> None:
     bids, dicom = result["bids"]["full"], result["dicom"]["full"]
     assert (bids["files"], bids["studies"], bids["series"], bids["left_out"]) == (32, 8, 16, 0)
     assert (dicom["files"], dicom["studies"], dicom["series"], dicom["left_out"]) == (1600, 8, 40, 0)
+
+
+def test_a_public_suite_is_compared_voxel_by_voxel(suite: Path) -> None:
+    command = [sys.executable, str(FOLDER / "dcm_qa.py"), "--json", str(suite)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (row,) = json.loads(done.stdout)["series"]
+    assert (row["verdict"], row["voxels_differing"]) == ("equal", 0)
+    (path,) = (suite / "suite" / "Ref").glob("*.nii")
+    image = nib.load(path)
+    values = np.asanyarray(image.dataobj).copy()
+    values[50:60, 50:60, 5:9] += 300
+    nib.save(nib.Nifti1Image(values, image.affine, image.header), path)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, json.loads(done.stdout)["series"][0]["verdict"]) == (1, "differs")

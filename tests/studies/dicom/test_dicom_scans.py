@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import pydicom
 import pytest
 import SimpleITK as sitk
 
+from prima_features.errors import SeriesError
 from prima_features.studies.dicom import DicomOptions, find_dicom
 from prima_features.studies.study import DicomFrames, DicomSlices, Series
+from prima_features.volumes import read_volume
 from prima_features.volumes.dicom import read_slices
 
 SLICES, FRAMES = DicomSlices, DicomFrames
@@ -152,3 +155,21 @@ def test_the_golden_study_is_found_in_the_order_of_its_golden_files(golden: Path
         files = sorted((golden / "study_a" / one["folder"]).iterdir())
         downwards = one["folder"] == "001_t1_sag"  # its files run from left to right
         assert list(found.files) == (files[::-1] if downwards else files)
+
+
+def test_mosaics_that_dcm2niix_scales_wrongly_are_refused(scans: Path, tmp_path: Path) -> None:
+    for k, file in enumerate(sorted((scans / "dicom/05_siemens_mosaic_sag").iterdir())):
+        data = pydicom.dcmread(file)
+        data.RescaleSlope, data.RescaleIntercept = str(1 + k), "0"
+        data.save_as(tmp_path / f"{k}")
+    ((series,),) = (study.series for study in find_dicom(tmp_path, DicomOptions(time_series="mean")).studies)
+    with pytest.raises(SeriesError, match="dcm2niix changes the values"):
+        read_volume(series)
+
+
+def test_a_mosaic_cut_short_is_refused(scans: Path, tmp_path: Path) -> None:
+    file = min((scans / "dicom/05_siemens_mosaic_sag").iterdir())
+    (tmp_path / "cut").write_bytes(file.read_bytes()[:-1000])
+    ((series,),) = (study.series for study in find_dicom(tmp_path, DicomOptions(time_series="mean")).studies)
+    with pytest.raises(SeriesError, match="ends too early"):
+        read_volume(series)
