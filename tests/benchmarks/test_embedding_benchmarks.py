@@ -1,6 +1,7 @@
 """The embedding benchmarks run, at small sizes, and their ways agree."""
 
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -72,15 +73,18 @@ def test_finding_is_timed_on_trees_of_every_maker() -> None:
     assert (dicom["files"], dicom["studies"], dicom["series"], dicom["left_out"]) == (1600, 8, 40, 0)
 
 
-def test_a_public_suite_is_compared_voxel_by_voxel(suite: Path) -> None:
-    command = [sys.executable, str(FOLDER / "dcm_qa.py"), "--json", str(suite)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    (row,) = json.loads(done.stdout)["series"]
+def test_a_public_suite_is_compared_voxel_by_voxel(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = runpy.run_path(str(FOLDER / "dcm_qa.py"))["main"]
+    monkeypatch.setattr(sys, "argv", ["dcm_qa.py", "--json", str(suite)])
+    assert main() == 0
+    (row,) = json.loads(capsys.readouterr().out)["series"]
     assert (row["verdict"], row["voxels_differing"]) == ("equal", 0)
     (path,) = (suite / "suite" / "Ref").glob("*.nii")
     image = nib.load(path)
     values = np.asanyarray(image.dataobj).copy()
     values[50:60, 50:60, 5:9] += 300
     nib.save(nib.Nifti1Image(values, image.affine, image.header), path)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, json.loads(done.stdout)["series"][0]["verdict"]) == (1, "differs")
+    assert main() == 1
+    assert json.loads(capsys.readouterr().out)["series"][0]["verdict"] == "differs"
