@@ -1,9 +1,9 @@
 """Compare each series read from DICOM with its NIfTI: python benchmarks/dcm_qa.py FOLDER [--json].
 
 FOLDER is a checkout of one or more public suites (dcm_qa, dcm_qa_nih, dcm_qa_uih, ...): any folders below it that
-contain `In` with DICOM files and `Ref` with NIfTI files. Both are read as `prima embed` reads them, the first volume of a time
-series and the first of the lowest b-value, and compared voxel by voxel after resampling. A NIfTI file belongs to the
-DICOM series that it resembles most; names play no part.
+contain `In` with DICOM files and `Ref` with NIfTI files. Both are read as `prima embed` reads them, the first volume
+of a time series and the first of the lowest b-value, and compared voxel by voxel after resampling. A NIfTI file belongs
+to the DICOM series that it resembles most; names play no part.
 
     equal         voxels agree to 1 unit, which truncation to whole numbers explains, or to a thousandth of the range
     differs       they do not
