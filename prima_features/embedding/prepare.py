@@ -19,6 +19,7 @@ from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import Series, Study
 from prima_features.tokens import Subvolumes, cut
 from prima_features.volumes import ReadOptions, Volume, read_volume
+from prima_features.volumes.brain_check import check_brain
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +82,18 @@ def prepare_series(
         volume.spacing,
         drawn,
         volume.slice_axis_known_by,
-        volume.flags,
+        (*volume.flags, *_doubts(volume, kept, series.name, preprocessing)),
     )
+
+
+def _doubts(volume: Volume, kept: Subvolumes, name: str, preprocessing: Preprocessing) -> tuple[str, ...]:
+    """Flags of a series that does not look like a whole head. A check that fails costs no series."""
+    few = ("little-foreground",) if kept.threshold < preprocessing.start_percent else ()
+    try:
+        return few + check_brain(volume, name)
+    except Exception as error:
+        logger.debug("A series could not be checked", exc_info=error)
+        return few
 
 
 def _drawn(volume: Volume, kept: Subvolumes, preprocessing: Preprocessing) -> Picture | None:
