@@ -37,11 +37,11 @@ def check_output(output: Path, inputs: Iterable[Path] = (), report: bool = True)
         raise UsageError(f"The folder {output.parent} cannot be written to; choose another for {output.name}")
     check_file(run_path(output), Maker("prima embed", maker.inputs, _is_run_file, "the record of a run", ""))
     if report:
-        check_page(report_path(output), maker.inputs)
+        check_page(report_path(output), maker.inputs, option="")
     Parts.of(output).check_folder()
 
 
-def check_page(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> None:
+def check_page(path: Path, inputs: Iterable[Path] = (), force: bool = False, option: str = "--force") -> None:
     """Check that an HTML report may be written.
 
     Raises:
@@ -49,7 +49,7 @@ def check_page(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> 
     """
     check_file(
         path,
-        Maker("prima report", tuple(inputs), is_page("embedding report"), "a page of prima report"),
+        Maker("prima report", tuple(inputs), is_page("embedding report"), "a page of prima report", option),
         force,
     )
 

@@ -57,12 +57,12 @@ def model_text(text: str) -> str:
 
 
 def printable_json(value: Any) -> Any:
-    """A JSON document with all its texts `bounded`, keys too, so that every reader takes it as UTF-8."""
+    """A JSON document with all its texts `printable`, keys too, so that every reader takes it as UTF-8."""
     match value:
         case str():
-            return bounded(value)
+            return printable(value)
         case dict():
-            return {bounded(str(key)): printable_json(one) for key, one in value.items()}
+            return {printable(str(key)): printable_json(one) for key, one in value.items()}
         case list() | tuple():
             return [printable_json(one) for one in value]
         case _:
