@@ -35,8 +35,10 @@ def check_output(output: Path, inputs: Iterable[Path] = (), report: bool = True)
     check_file(output, maker)
     if not os.access(output.parent, os.W_OK | os.X_OK):
         raise UsageError(f"The folder {output.parent} cannot be written to; choose another for {output.name}")
-    check_file(run_path(output), Maker("prima embed", maker.inputs, _is_run_file, "the record of a run", ""))
-    if report:
+    record = run_path(output)
+    if not record.is_dir():  # which costs a warning and no run
+        check_file(record, Maker("prima embed", maker.inputs, _is_run_file, "the record of a run", ""))
+    if report and not report_path(output).is_dir():
         check_page(report_path(output), maker.inputs, option="")
     Parts.of(output).check_folder()
 
