@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.safe_pattern import SafePattern
 from prima_features.weights.caveats import caveat_of
 
 if TYPE_CHECKING:
@@ -108,10 +109,7 @@ def _study_vectors(embeddings: Embeddings) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _series_means(embeddings: Embeddings, pattern: str) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        wanted = re.compile(pattern, re.IGNORECASE)
-    except re.error as error:
-        raise UsageError(f"{pattern!r} is not a regular expression: {error}") from error
+    wanted = SafePattern(pattern, re.IGNORECASE)
     table = embeddings.series
     chosen = np.array([bool(wanted.search(name)) for name in table["name"]], dtype=bool)
     if not chosen.any():

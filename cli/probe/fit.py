@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ from prima_features.cli.arguments import split_values
 from prima_features.cli.console import out
 from prima_features.cli.probe.label_options import with_labels
 from prima_features.cli.probe.shown_command import shown_command
+from prima_features.safe_files import load_json
 
 _MODEL = "The probe"
 _EVALUATION = "How it is evaluated"
@@ -231,6 +231,6 @@ def _named_value(text: str) -> tuple[str, Any]:
     if not found or not name:
         raise typer.BadParameter(f"write NAME=VALUE, not {text!r}", param_hint="--option")
     try:
-        return name, json.loads(value)
+        return name, load_json(value)
     except ValueError:
         return name, value

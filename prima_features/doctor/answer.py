@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from prima_features.doctor.scan import VERSION
+from prima_features.safe_files import load_json, read_text
 from prima_features.weights.directory import ANSWER
 
 HOW_TO_RECORD = "on a machine that you trust, run prima doctor --model DIR --record-answer"
@@ -74,12 +75,12 @@ def read_answer(directory: Path) -> Answer | None:
     if not path.is_file():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = load_json(read_text(path))
         if record["scan"] != VERSION:
             return None
         vectors = {name: np.array(record[name], np.float32) for name in ("study", "clip", "series")}
         return Answer(record["model_sha256"], **vectors)
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise UsageError(f"{path} is damaged: {HOW_TO_RECORD}") from error
 
 

@@ -14,6 +14,7 @@ from prima_features.errors import OutputError, UsageError
 from prima_features.files.targets import Maker, as_inputs, check_file, starts_with
 from prima_features.files.text import from_cell, to_cell
 from prima_features.reports.records import Report
+from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, check_zip, read_bytes
 
 ID_COLUMNS = (
     "study_id", "study", "exam_id", "report_id", "note_id", "session_id", "participant_id", "subject_id", "id",
@@ -68,9 +69,12 @@ def read_rows(path: Path) -> list[list[str]]:
         UsageError: the table cannot be read, has no header, or has a row wider than it.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, TABLE_BYTES)
+        check_zip(content, 2 * TABLE_BYTES)
     except OSError as error:
         raise UsageError(f"the table {path} cannot be read: {error.strerror}") from error
+    except UnsafeFileError as error:
+        raise UsageError(f"the table {path} {error}") from error
     rows = _excel_rows(path, content) if content.startswith(_EXCEL) else _text_rows(path, content)
     rows = [row for row in rows if any(map(str.strip, row))]
     if not rows:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prima_features.errors import NothingUsableError, UsageError
+from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, read_bytes
 from prima_features.studies.labels import bare
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -75,9 +76,11 @@ def read_rows(table: Path) -> list[Row]:
 
 def _decode(table: Path) -> str:
     try:
-        content = table.read_bytes()
+        content = read_bytes(table, TABLE_BYTES)
     except OSError as error:
         raise UsageError(f"The manifest {table} cannot be read: {error.strerror}") from error
+    except UnsafeFileError as error:
+        raise UsageError(f"The manifest {table} {error}") from error
     marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
     for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from importlib import import_module
 from pathlib import Path
@@ -14,8 +14,10 @@ from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
 from prima_features.errors import UsageError
+from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, check_zip
 
 _XLSX, _XLS = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
+_MOST_CELLS = 20_000_000
 _DAMAGE = (
     BadZipFile, ParseError, zlib.error, struct.error, EOFError, KeyError, IndexError, ValueError,
     AssertionError, RuntimeError,
@@ -40,6 +42,10 @@ def excel_rows(path: Path, content: bytes, sheet: str = "") -> tuple[list[list[s
         UsageError: the reader is not installed, the file is damaged, there is no such sheet, or it is empty.
     """
     new = content.startswith(_XLSX)
+    try:
+        check_zip(content, 2 * TABLE_BYTES)
+    except UnsafeFileError as error:
+        raise UsageError(f"{path} {error}: save the table as CSV") from error
     reader = _reader("openpyxl" if new else "xlrd", path)
     own_errors = () if new else (reader.XLRDError, import_module("xlrd.compdoc").CompDocError)
     try:
@@ -78,7 +84,16 @@ def _reader(name: str, path: Path) -> Any:
 def _new(openpyxl: Any, content: bytes) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
     for sheet in book.worksheets:
-        yield sheet.title, list(sheet.iter_rows(values_only=True))
+        yield sheet.title, list(_bounded(sheet.iter_rows(values_only=True)))
+
+
+def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Rows as long as they are few: one cell at the end of a sheet makes billions of empty ones."""
+    count = 0
+    for row in rows:
+        if (count := count + len(row)) > _MOST_CELLS:
+            raise ValueError(f"more than {_MOST_CELLS} cells")
+        yield row
 
 
 def _old(xlrd: Any, content: bytes) -> Iterator[tuple[str, list[list[Any]]]]:

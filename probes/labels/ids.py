@@ -18,6 +18,7 @@ from functools import cache, lru_cache
 
 from prima_features.errors import UsageError
 from prima_features.probes.labels.values import tidy
+from prima_features.safe_pattern import SafePattern
 
 Rule = Callable[[str], str]
 
@@ -45,24 +46,22 @@ def rule(name: str) -> Rule:
         return _PLAIN[name]
     if kind == "match":
         return _match(argument)
-    if kind == "number" and re.fullmatch(r"[^%]*%0?\d*d[^%]*", argument):
-        return lambda text: argument % int(found[0]) if (found := re.search(r"\d+", text)) else ""
+    if kind == "number" and re.fullmatch(r"[^%]{0,100}%0?\d{0,2}d[^%]{0,100}", argument):
+        return lambda text: argument % int(found[0]) if (found := re.search(r"\d{1,99}", text)) else ""
     raise UsageError(
         f"{name!r} is no rule for ids: expected bare, unpad, match:REGEX or number:FORMAT "
         "(such as number:IXI%03d)"
     )
 
 
-def pattern(regex: str) -> re.Pattern[str]:
-    """A regular expression that ignores case.
+@cache
+def pattern(regex: str) -> SafePattern:
+    """A regular expression that ignores case; the same object each time, so that its time is bounded as a whole.
 
     Raises:
         UsageError: it is not one, or captures nothing.
     """
-    try:
-        compiled = re.compile(regex, re.IGNORECASE)
-    except re.error as error:
-        raise UsageError(f"{regex!r} is not a regular expression: {error}") from error
+    compiled = SafePattern(regex, re.IGNORECASE)
     if not compiled.groups:
         raise UsageError(f"the pattern {regex!r} captures nothing: put what is to be kept in parentheses")
     return compiled

@@ -16,6 +16,7 @@ from prima_features.errors import UsageError
 from prima_features.files.text import from_cell
 from prima_features.probes.labels.excel import excel_rows, is_excel
 from prima_features.probes.labels.values import tidy
+from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,10 @@ def read_table(path: Path) -> pd.DataFrame:
     path, sheet = _sheet_of(path)
     if not path.is_file():
         raise UsageError(f"the label table {path} does not exist or is not a file")
-    content = path.read_bytes()
+    try:
+        content = read_bytes(path, TABLE_BYTES)
+    except UnsafeFileError as error:
+        raise UsageError(f"the label table {path} {error}") from error
     if is_excel(content):
         (header, *rows), warnings = excel_rows(path, content, sheet)
     else:

@@ -39,7 +39,9 @@ def read_arrays(path: Path) -> Arrays:
             if other := {file.get_slice(name).get_dtype() for name in names}.difference(TYPES):
                 raise UsageError(f"{path} holds numbers of type {min(other)}: expected {', '.join(TYPES)}")
             arrays = {name: file.get_tensor(name) for name in names}
-    except SafetensorError as error:
+    except (SafetensorError, OSError, ValueError, OverflowError) as error:
+        if isinstance(error, UsageError):
+            raise
         raise UsageError(f"{path} is not a safetensors file: the probe is damaged") from error
     if bad := [name for name, values in arrays.items() if not np.isfinite(values).all()]:
         raise UsageError(f"{path} holds numbers that are not finite ({bad[0]}): the probe is damaged")

@@ -11,11 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 from prima_features.errors import UsageError
 from prima_features.probes.persistence.files import read_json
 from prima_features.probes.persistence.layout import (
+    ARRAYS,
     DOCUMENT,
     FORMAT,
     FORMAT_VERSION,
     MAX_DOCUMENT_BYTES,
     MODEL_FILES,
+    TREES,
     upgraded,
 )
 from prima_features.probes.recipe import Recipe
@@ -24,6 +26,9 @@ from prima_features.probes.steps.calibration import Calibration
 from prima_features.probes.steps.decision import Decision
 from prima_features.probes.tasks import Task
 from prima_features.probes.training import TrainingSet
+
+_MOST = 100_000_000
+"""Features or studies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +72,7 @@ def read_document(folder: Path) -> Document:
     if values.get("format") != FORMAT:
         raise UsageError(f"{path} does not describe a probe: expected a folder that prima probe fit made")
     version = values.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
+    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= FORMAT_VERSION:
         raise UsageError(
             f"{path} has format version {version!r}, and this release reads up to {FORMAT_VERSION}; "
             "run pip install --upgrade prima-features"
@@ -75,6 +80,8 @@ def read_document(folder: Path) -> Document:
     try:
         values = upgraded(values)
         document = TypeAdapter(Document).validate_python(values)
+    except (ArithmeticError, AttributeError, KeyError, RecursionError) as error:
+        raise UsageError(f"{path} is not a whole probe: it holds a value of another kind") from error
     except (TypeError, ValueError) as error:
         if not isinstance(error, ValidationError):
             raise UsageError(f"{path} is not a whole probe: its training set has no source") from error
@@ -82,6 +89,27 @@ def read_document(folder: Path) -> Document:
         where = ".".join(map(str, first["loc"]))
         raise UsageError(f"{path} is not a whole probe ({where}: {first['msg']})") from error
     # Reading ignores keys it does not know and turns "1" into 1; writing shows whether it had to.
-    if to_json(document) != values or not set(document.files) <= set(MODEL_FILES):
+    try:
+        same = to_json(document) == values
+    except ValueError:  # pydantic's, of what it cannot write
+        same = False
+    if not same or not set(document.files) <= set(MODEL_FILES):
         raise UsageError(f"{path} holds more, or other, than a probe of this release does: it is not read")
+    _check_numbers(path, document)
     return document
+
+
+def _check_numbers(path: Path, document: Document) -> None:
+    """Refuse counts that no training set has, and options that say how this machine is used."""
+    training = document.training
+    counts = (training.n_features, training.n_studies, training.n_subjects, document.recipe.inner_folds)
+    if not all(1 <= count <= _MOST for count in counts) or training.n_subjects > training.n_studies:
+        raise UsageError(f"{path} holds counts that no probe has: it is not read")
+    if "n_jobs" in document.recipe.options:
+        raise UsageError(f"{path} holds more, or other, than a probe of this release does: it is not read")
+    # An array of no probe may be missing here: its checksum would then not be looked at.
+    needed = {ARRAYS, TREES} if document.recipe.estimator_name(document.task) == "xgboost" else {ARRAYS}
+    if set(document.files) != needed:
+        raise UsageError(
+            f"{path} does not record the checksums of {' and '.join(sorted(needed))}: it is not read"
+        )

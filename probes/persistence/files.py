@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.text import to_cell
+from prima_features.safe_files import VALUES, UnsafeFileError, load_json, read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,17 +28,23 @@ def check_size(path: Path, limit: int) -> None:
         raise UsageError(f"{path} has {size} bytes, more than any probe has ({limit}): it is not read")
 
 
-def read_json(path: Path, limit: int) -> dict[str, Any]:
-    """A file's JSON object.
+def read_json(path: Path, limit: int, values: int = VALUES) -> dict[str, Any]:
+    """A file's JSON object, without NaN or infinite numbers.
+
+    Args:
+        path: the file.
+        limit: bytes that it may have.
+        values: items of all its lists and objects at most.
 
     Raises:
-        UsageError: as `check_size`, or it is not a JSON object.
+        UsageError: as `check_size`, or it is not a JSON object within the bounds of `safe_files.load_json`.
     """
     check_size(path, limit)
     try:
-        document = json.loads(path.read_bytes())
-    # Deep nesting runs out of stack, which is not a ValueError.
-    except (ValueError, RecursionError) as error:
+        document = load_json(read_bytes(path, limit), values=values)
+    except UnsafeFileError as error:
+        raise UsageError(f"{path} is not JSON that a probe has: it {error}") from error
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not JSON: the probe is damaged") from error
     if not isinstance(document, dict):
         raise UsageError(f"{path} holds no JSON object: the probe is damaged")

@@ -43,7 +43,8 @@ MODEL_FILES = (ARRAYS, TREES)
 SHARED = (DOCUMENT, *MODEL_FILES, METRICS, REPORT, CARD)
 """What may be published. Not `PREDICTIONS` and `SUBJECTS`: they tell of single persons."""
 
-MAX_DOCUMENT_BYTES = 64 << 20
+MAX_DOCUMENT_BYTES = 16 << 20
 MAX_TREES_BYTES = 256 << 20
+MAX_TREES_VALUES = 32 << 20
 MAX_ARRAYS_BYTES = 8 << 30
 """More than any probe of this package has: a larger file is not read."""

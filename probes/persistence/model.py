@@ -39,6 +39,9 @@ def restore(folder: Path, document: Document) -> Fitted:
     """
     arrays = read_arrays(folder / ARRAYS)
     try:
+        # Before anything of this width is made: a document can claim any.
+        if arrays["range.mean"].shape != (document.training.n_features,):
+            raise ValueError("width of the training range")
         fitted = FittedRecipe(
             document.recipe,
             _estimator(folder, document, arrays),
@@ -48,7 +51,7 @@ def restore(folder: Path, document: Document) -> Fitted:
         )
         found = Fitted(fitted, document.training, TrainingRange.restore(below("range", arrays)))
         _try(found, document)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{folder} holds arrays that do not fit together: the probe is damaged") from error

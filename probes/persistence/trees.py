@@ -13,7 +13,8 @@ from typing import Any
 
 from prima_features.errors import UsageError
 from prima_features.probes.persistence.files import read_json
-from prima_features.probes.persistence.layout import MAX_TREES_BYTES
+from prima_features.probes.persistence.layout import MAX_TREES_BYTES, MAX_TREES_VALUES
+from prima_features.safe_files import load_json
 
 _ROOT_PARENT = 2**31 - 1
 _NUMBERS = ("base_weights", "loss_changes", "split_conditions", "sum_hessian")
@@ -35,10 +36,10 @@ def read_trees(path: Path, n_features: int, n_classes: int) -> bytes:
     Raises:
         UsageError: it is not such a file, or its trees contradict the probe or themselves.
     """
-    document = read_json(path, MAX_TREES_BYTES)
+    document = read_json(path, MAX_TREES_BYTES, MAX_TREES_VALUES)
     try:
         return json.dumps(_checked(document, n_features, n_classes), allow_nan=False).encode()
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
         raise UsageError(f"{path} does not hold whole trees ({error}): the probe is damaged") from error
 
 
@@ -52,7 +53,7 @@ def _checked(document: dict[str, Any], n_features: int, n_classes: int) -> dict[
     for key, value in expected.items():
         _require(int(parameters[key]) == value, key)
     start = parameters["base_score"]
-    numbers = json.loads(start)
+    numbers = load_json(start)
     numbers = numbers if isinstance(numbers, list) else [numbers]
     _require(all(_is_number(value) for value in numbers) and len(numbers) in (1, n_columns), "base score")
     return {

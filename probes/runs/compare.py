@@ -40,11 +40,19 @@ def compare(first: Path, second: Path) -> Comparison:
     return replace(found, caveat=_caveat(first) or _caveat(second))
 
 
+_MOST_FOLDS = 100_000
+
+
 def _folds(folder: Path) -> dict[str, Any]:
     path = folder / METRICS
     found = read_json(path, MAX_DOCUMENT_BYTES).get("folds")
     if not isinstance(found, dict) or not {"digest", "metric", "values", "n_train", "n_test"} <= set(found):
         raise UsageError(f"{path} holds no results by fold: only cross-validated probes can be compared")
+    lists = [found[name] for name in ("values", "n_train", "n_test")]
+    if not all(isinstance(one, list) and len(one) == len(lists[0]) <= _MOST_FOLDS for one in lists) or any(
+        isinstance(value, bool) or not isinstance(value, int | float | None) for one in lists for value in one
+    ):
+        raise UsageError(f"{path} holds results by fold that are not lists of numbers: it is damaged")
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 import types
 import typing
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from prima_features.errors import UsageError
+from prima_features.safe_files import TOML_BYTES, UnsafeFileError, load_toml, read_text
 
 T = TypeVar("T")
 
@@ -27,10 +27,12 @@ def read_settings(cls: type[T], path: Path) -> T:
             odds with another. The message names the key.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = load_toml(read_text(path, TOML_BYTES))
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}): give a settings file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnsafeFileError as error:
+        raise UsageError(f"{path} {error}: give a settings file") from error
+    except ValueError as error:
         raise UsageError(f"{path} is not a TOML file: {error}") from error
     try:
         return from_table(cls, table, path.absolute().parent)

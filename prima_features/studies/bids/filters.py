@@ -1,6 +1,5 @@
 """Filter files as fMRIPrep and PyBIDS read them: `{"t1w": {"session": "02", "acquisition": null}}`."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prima_features.errors import UsageError
+from prima_features.safe_files import UnsafeFileError, load_json, read_text
 from prima_features.studies.labels import bare
 
 ABSENT = ""
@@ -54,9 +54,11 @@ def read_filters(path: Path) -> tuple[BidsFilter, ...]:
         UsageError: the file is not there, is not JSON, or names an entity that BIDS does not have.
     """
     try:
-        queries = json.loads(path.read_text(encoding="utf-8-sig"))
+        queries = load_json(read_text(path, encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"The filter file {path} cannot be read: {error.strerror}") from error
+    except UnsafeFileError as error:
+        raise UsageError(f"The filter file {path} {error}; it is not read") from error
     except ValueError as error:
         raise UsageError(f"The filter file {path} is not valid JSON: {error}") from error
     if not isinstance(queries, dict) or not queries:

@@ -12,7 +12,6 @@ classes = {0 = "cn", 1 = "mci", 2 = "ad"}
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts.cohort import Cohort, IdColumn, Target
 from prima_features.probes.labels.values import code
+from prima_features.safe_files import TOML_BYTES, UnsafeFileError, load_toml, read_text
 
 
 def read_cohort(path: Path, presets: Mapping[str, Cohort]) -> Cohort:
@@ -32,8 +32,10 @@ def read_cohort(path: Path, presets: Mapping[str, Cohort]) -> Cohort:
     if not path.is_file():
         raise UsageError(f"the cohort file {path} does not exist or is not a file")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = load_toml(read_text(path, TOML_BYTES))
+    except UnsafeFileError as error:
+        raise UsageError(f"{path} {error}: expected a cohort as TOML") from error
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from error
     base = content.pop("base", "")
     if base and base not in presets:

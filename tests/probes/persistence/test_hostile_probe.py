@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import random
 import subprocess
@@ -260,3 +261,79 @@ def test_files_changed_at_random_are_read_or_refused_and_never_crash(
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.split()) == 60
     assert "refused" in done.stdout
+
+
+COUNTS: dict[str, tuple[Callable[[Document], Any], str]] = {
+    "no checksums": (lambda document: document.update(files={}), "does not record the checksums"),
+    "a version of 0": (lambda document: document.update(format_version=0), "format version 0"),
+    "a version below 0": (lambda document: document.update(format_version=-7), "format version -7"),
+    "a version that is true": (lambda document: document.update(format_version=True), "format version True"),
+    "a trillion features": (
+        lambda document: document["training"].update(n_features=10**12),
+        "counts that no probe has",
+    ),
+    "ten million features": (
+        lambda document: document["training"].update(n_features=10**7),
+        "do not fit together",
+    ),
+    "studies below 0": (lambda document: document["training"].update(n_studies=-1), "counts that no probe"),
+    "a count of 300 digits": (
+        lambda document: document["training"].update(n_studies=10**300),
+        "counts that no probe has|not a whole probe",
+    ),
+    "threads": (
+        lambda document: document["recipe"].update(options={"n_jobs": 10**6}),
+        "holds more|no option",
+    ),
+    "a threshold that is infinite": (
+        lambda document: document["decision"].update(threshold=float("inf")),
+        "holds Infinity",
+    ),
+    "an age that is NaN": (
+        lambda document: document["training"].update(age_range=[float("nan"), 1.0]),
+        "holds NaN",
+    ),
+    "a task that nests": (lambda document: document.update(task=nested(100)), "nests deeper"),
+}
+
+
+def nested(depth: int) -> Any:
+    value: Any = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("case", COUNTS)
+def test_counts_versions_and_numbers_that_no_probe_has_are_refused(
+    case: str, saved: Saved, tamper: Tamper
+) -> None:
+    folder = saved("ridge, Cole")
+    edit, message = COUNTS[case]
+    path = folder / "probe.json"
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError, match=message) as told:
+        Probe.load(folder)
+    assert "\n" not in str(told.value)
+
+
+def test_checksums_cannot_be_left_out(saved: Saved) -> None:
+    folder = saved("xgboost, number")
+    path = folder / "probe.json"
+    document = json.loads(path.read_text())
+    for name in tuple(document["files"]):
+        fewer = {key: value for key, value in document["files"].items() if key != name}
+        path.write_text(json.dumps(document | {"files": fewer}))
+        with pytest.raises(UsageError, match="does not record the checksums"):
+            Probe.load(folder)
+
+
+@pytest.mark.parametrize("name", ["probe.json", "model.safetensors", "training_subjects.txt"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(name: str, saved: Saved) -> None:
+    folder = saved("ridge, Cole")
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(UsageError, match=r"is not a file|holds no probe\.json"):
+        Probe.load(folder)
