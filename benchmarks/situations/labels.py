@@ -32,7 +32,7 @@ def embeddings(box: Box, names: Sequence[str] = (), name: str = "e.h5") -> Path:
     for one in names or SUBJECTS:
         subject, _, session = one.partition("_ses-")
         vector = rng.normal(size=8).astype(np.float32)
-        studies.append(EmbeddedStudy(f"sub-{one}", subject, session, "MRI", "", vector, None, ()))
+        studies.append(EmbeddedStudy(f"sub-{one}", subject, session, "MRI", "", vector, vector[:2], ()))
     write_embeddings(box.folder / name, studies, Provenance("tiny", "1", "0" * 64, {}))
     return box.folder / name
 

@@ -42,7 +42,7 @@ def cohort(tmp_path: Path) -> MakeCohort:
                 description="MRI BRAIN",
                 source="",
                 embedding=vector,
-                clip=None,
+                clip=np.ones(2, np.float32),
                 series=tuple(_series(vector[:4] * (k + 1), kind) for k, kind in enumerate(("T1w", "FLAIR"))),
             )
             for label, vector in zip(labels, vectors, strict=True)
