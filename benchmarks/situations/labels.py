@@ -499,3 +499,106 @@ def _(box: Box) -> Outcome:
 
 def _second(subject: str) -> str:
     return "mci" if int(subject) % 8 == 0 else DX[subject]
+
+
+# ---- cohorts and codes ----
+
+
+@SITUATIONS("young adults of OASIS-1 have no CDR")
+def _(box: Box) -> Outcome:
+    names = [f"OAS1{s}MR1" for s in SUBJECTS]
+    table = [["ID", "M/F", "Age", "CDR"]]
+    cdr = {s: "" if AGES[s] < 50 else ("0", "0.5", "1")[int(s) % 3] for s in SUBJECTS}
+    table += [[f"OAS1_{s}_MR1", "F", AGES[s], cdr[s]] for s in SUBJECTS]
+    true = {f"OAS1{s}MR1": {"": "cn", "0": "cn", "0.5": "mci", "1": "ad"}[cdr[s]] for s in SUBJECTS}
+    read = labels(
+        file := embeddings(box, names), path := write(box, table, "t.csv", ","), task="dementia", cohort="oasis1",
+        classes=("cn", "mci", "ad"),
+    )  # fmt: skip
+    ran = box.prima("probe", "fit", "brain-age", file, "--labels", path, "--cohort", "oasis1", "--dry-run")
+    return verdict(ran, read, true, "Marcus et al. 2007")
+
+
+@SITUATIONS("scans of OASIS-2 are named by session, and converters change class")
+def _(box: Box) -> Outcome:
+    names = [f"OAS2{s}_ses-MR{k}" for s in SUBJECTS for k in (1, 2)]
+    table = [["Subject ID", "MRI ID", "Group", "Age", "CDR"]]
+    for s in SUBJECTS:
+        group = "Converted" if _later(s) else "Nondemented"
+        cdr = (0, _later(s))
+        table += [[f"OAS2_{s}", f"OAS2_{s}_MR{k}", group, AGES[s] + 40, cdr[k - 1]] for k in (1, 2)]
+    true = {name: "ad" if name.endswith("2") and _later(name[4:8]) else "cn" for name in names}
+    return _run(box, "dementia", [write(box, table, "t.csv", ",")], (), False, embeddings(box, names), true,
+                {"cohort": "oasis2"})  # fmt: skip
+
+
+def _later(subject: str) -> int:
+    return int(int(subject) % 4 == 0)
+
+
+@SITUATIONS("a column is_control has 1 for controls")
+def _(box: Box) -> Outcome:
+    table = rows(is_control=lambda s: int(s) % 2)
+    return age(box, write(box, table), control_column="is_control", words=["do not say who is a control"])
+
+
+@SITUATIONS("a column of healthy people is named as the label of a disease")
+def _(box: Box) -> Outcome:
+    table = rows(healthy=lambda s: int(DX[s] == "control"))
+    return _run(box, "autism", [write(box, table)], ["its name says control"], False, None, DX,
+                {"target_column": "healthy"})  # fmt: skip
+
+
+@SITUATIONS("two patients share the PatientID ANONYMOUS")
+def _(box: Box) -> Outcome:
+    pseudonyms = {s: f"{int(s) * 7919:012x}" for s in SUBJECTS}
+    file = embeddings(box, list(pseudonyms.values()))
+    patients = {s: "ANONYMOUS" if s in SUBJECTS[:2] else s for s in SUBJECTS}
+    table = [["study", "patient_id", "study_instance_uid", "folder", "key"]]
+    table += [[f"sub-{pseudonyms[s]}", patients[s], "1.2", "a", "00" * 32] for s in SUBJECTS]
+    write(box, table, "e.ids.tsv")
+    given = rows(participant_id=patients.__getitem__)
+    del given[2]
+    true = {pseudonyms[s]: DX[s] for s in SUBJECTS if s not in SUBJECTS[:2]}
+    return dx(box, write(box, given), file=file, true=true, words=["fits several subjects"])
+
+
+@SITUATIONS("digits of a pseudonym are those of an id of ABIDE")
+def _(box: Box) -> Outcome:
+    file = embeddings(box, [*(f"00500{s[2:]}" for s in SUBJECTS), "a50079bcdef0"])
+    table = [
+        ["SUB_ID", "DX_GROUP"],
+        *([f"500{s[2:]}", 1 + (DX[s] == "control")] for s in SUBJECTS),
+        [50079, 1],
+    ]
+    true = {f"00500{s[2:]}": DX[s] for s in SUBJECTS}
+    return _run(box, "autism", [write(box, table)], (), False, file, true, {"cohort": "abide1"})
+
+
+@SITUATIONS("a class is written 0.5, .5 and 0,5")
+def _(box: Box) -> Outcome:
+    half = ["0.5", ".5", "0,5", "0.50"]
+    table = rows(dx=lambda s: half[int(s) % 4] if DX[s] == "autism" else "0")
+    read = labels(file := embeddings(box), path := write(box, table), target_column="dx")
+    found = {s: "control" if value == "0" else "autism" for s, value in read.items()}
+    ran = box.prima("probe", "fit", "custom", file, "--labels", path, "--target-column", "dx",
+                    "--folds", 2, "--inner-folds", 2, "--dry-run")  # fmt: skip
+    return verdict(ran, found if len(set(read.values())) == 2 else {}, DX, "classes")
+
+
+@SITUATIONS("a table of ages for predict has ids of another study")
+def _(box: Box) -> Outcome:
+    file, table = embeddings(box), write(box, rows())
+    made = box.prima("probe", "fit", "brain-age", file, "--labels", table, "--output", box.folder / "probe",
+                     "--folds", 2, "--inner-folds", 2, "--bootstrap", 0, "--no-learning-curve")  # fmt: skip
+    other = rows(participant_id=lambda s: f"sub-{s}" if int(s) % 2 else f"X{s}")
+    ran = box.prima("probe", "predict", box.folder / "probe", file, box.folder / "p.tsv", "--labels",
+                    write(box, other, "other.tsv"))  # fmt: skip
+    if made.code or ran.code:
+        return Outcome("silently wrong", made.text + ran.text)
+    said = " ".join(ran.text.split())
+    good = (
+        "12 rows of the labels match no study (rows 1, 3, 5" in said
+        and "12 of 24 studies have no row" in said
+    )
+    return Outcome("named" if good else "silently wrong", "" if good else said)

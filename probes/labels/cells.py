@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from prima_features.errors import UsageError
 from prima_features.probes.labels.records import LabelRequest
@@ -190,7 +190,19 @@ def by_words(column: LabelColumn, task: LabelTask, asked: tuple[str, ...]) -> La
             f"{column.name} has values whose class is not clear for {task.name}, such as "
             f"{', '.join(unknown[:5])}: say which are positive with --positive, or name the cohort"
         )
-    return by_mapping(column, task.words, task, asked)
+    found = by_mapping(column, task.words, task, asked)
+    if not column.values() or not set(column.values()) <= {"0", "1"}:
+        return found
+    negative, positive = task.words["0"], task.words["1"]
+    if _words_of(column.name) & {word for word, name in task.words.items() if name == negative}:
+        raise UsageError(
+            f"{column.name} has 0 and 1, and its name says {negative}: say which value is {positive} with --positive"
+        )
+    return replace(found, warnings=(f"in {column.name} 0 is taken as {negative} and 1 as {positive}",))
+
+
+def _words_of(name: str) -> set[str]:
+    return set(re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())) - {""}
 
 
 def by_values(column: LabelColumn, request: LabelRequest) -> Labels:

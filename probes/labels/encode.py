@@ -99,13 +99,28 @@ def require_ages(table: pd.DataFrame, cohort: Cohort) -> None:
         )
 
 
-def controls(table: pd.DataFrame, cohort: Cohort) -> Labels:
-    """Whether each row is a control or a patient, if the cohort says so."""
+def controls(table: pd.DataFrame, request: LabelRequest, cohort: Cohort) -> Labels:
+    """Whether each row is a control or a patient, if the cohort or the user says so.
+
+    Raises:
+        UsageError: no value of the column that the user names means a control by itself.
+    """
     task = label_task("health")
     target = _target(table, task, "", cohort)
     if target is None:
         return Labels((Label(cohort.constant.get("health")),) * len(table))
     column = LabelColumn.read(target.column, list(table[target.column]), cohort.missing)
+    values = column.values()
+    if (
+        request.control_column
+        and not request.control_values
+        and values
+        and not (task.words.keys() - {"0"}) & values.keys()
+    ):
+        raise UsageError(
+            f"the values of {target.column} ({', '.join(sorted(values.values())[:5])}) do not say who is a control: "
+            "name those that mean one with --control-values"
+        )
     found = by_mapping(column, target.classes, task, task.classes)
     if target.blank:
         found = _with_blanks(found, target, table, cohort, target.blank)

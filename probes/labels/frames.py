@@ -66,7 +66,7 @@ def _site_in_names(scan: Scan, cohort: Cohort) -> str:
     if not cohort.site_pattern:
         return ""
     regex = pattern(cohort.site_pattern)
-    return next((found[1] for name in scan.names if (found := regex.search(name))), "")
+    return next((found[1] for name in (*scan.names, *scan.folders) if (found := regex.search(name))), "")
 
 
 def unmatched_studies(scans: Sequence[Scan], choices: Sequence[Choice]) -> pd.DataFrame:

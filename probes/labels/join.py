@@ -81,7 +81,7 @@ def describe(embeddings: Embeddings, request: LabelRequest) -> tuple[pd.DataFram
     if request.labels:
         table, told = gather(request, cohort)
         there = [Label("there")] * len(table)
-        healthy = controls(table, cohort)
+        healthy = controls(table, request, cohort)
         rows, warnings = read_rows(table, cohort, there, healthy.rows)
         matches, more = match(found, rows, cohort)
         choices = _choose_all(found, matches, rows, request)
@@ -113,7 +113,7 @@ def _scans(embeddings: Embeddings, request: LabelRequest, cohort: Cohort) -> tup
 def _read(
     table: pd.DataFrame, request: LabelRequest, cohort: Cohort
 ) -> tuple[tuple[LabelRow, ...], tuple[str, ...], tuple[str, ...]]:
-    healthy = controls(table, cohort)
+    healthy = controls(table, request, cohort)
     visitless = about_visits(cohort, table)
     if request.task == "brain-age":
         require_ages(table, cohort)

@@ -29,34 +29,56 @@ class _Index:
 
     column: int
     rules: tuple[str, ...]
-    is_generic: bool
+    is_own: bool
+    """These are rules of the cohort, which may be looked for in the folders on the way to a scan too."""
     rows: dict[str, list[LabelRow]]
-    subjects: dict[str, set[str]]
-    """Key to the subjects of the file that have it, as they are written."""
+    holders: dict[str, dict[str, set[str]]]
+    """Key to the names of studies that give it, as they are written, and to the subjects that have each."""
 
     def find(self, scan: Scan) -> Match | None:
-        for name in scan.names:
+        """The scan's rows; none if it has another id of this kind, or no match at all."""
+        return self._generic(scan) if self.rules in GENERIC else self._specific(scan)
+
+    def _generic(self, scan: Scan) -> Match | None:
+        for name in (*scan.names, *(scan.folders if self.is_own else ())):
             key = normalise(name, self.rules)
             if key and (rows := self.rows.get(key)):
-                return self._certain(scan, rows, key) if self.is_generic else Match(tuple(rows))
+                return self._certain(scan, rows, key)
         return None
 
     def _certain(self, scan: Scan, rows: list[LabelRow], key: str) -> Match:
         forms = {written(row.ids[self.column]) for row in rows}
-        subjects = self.subjects[key]
-        if len(forms) == 1 and len(subjects) == 1:
+        holders = self.holders.get(key, {})
+        subjects = set().union(*holders.values())
+        if len(forms) == 1 and len(subjects) <= 1:
             return Match(tuple(rows))
-        own = {written(name) for name in scan.names}
-        exact = [row for row in rows if written(row.ids[self.column]) in own]
+        same = forms & {written(name) for name in scan.names}
+        exact = [row for row in rows if written(row.ids[self.column]) in same]
         # A label of a BIDS folder cannot contain punctuation: `sub-A1` may have been `A-1`.
-        is_spelled_out = any(not name.isalnum() for name in own & forms) or not any(
-            not form.isalnum() for form in forms
-        )
-        if exact and is_spelled_out:
+        is_spelled_out = not all(map(str.isalnum, same)) or all(map(str.isalnum, forms))
+        if exact and is_spelled_out and len(set().union(*(holders.get(form, set()) for form in same))) == 1:
             return Match(tuple(exact))
         if len(subjects) == 1 and len({row.label for row in rows}) == 1:
             return Match(tuple(rows))
         return Match((), tuple(sorted(forms if len(forms) > 1 else subjects)))
+
+    def _specific(self, scan: Scan) -> Match | None:
+        """By rules that know the cohort's ids. A name that is one decides, whether the table has it or not."""
+        if not self.rows:
+            return None
+        names = scan.names[:1] if scan.is_dicom else scan.names
+        named = self._keys(() if scan.is_pseudonym else names)
+        found = [key for key in named if key in self.rows]
+        if named and not found:
+            return Match()
+        placed = self._keys(scan.folders)
+        found += [key for key in placed if key in self.rows and key not in found]
+        if len(found) > 1:
+            return Match((), tuple(found))
+        return Match(tuple(self.rows[found[0]])) if found else Match() if placed else None
+
+    def _keys(self, names: Iterable[str]) -> list[str]:
+        return list(dict.fromkeys(filter(None, (normalise(name, self.rules) for name in names))))
 
 
 def match(
@@ -75,7 +97,7 @@ def match(
         return found, _ambiguous(found)
     columns = [i for i in range(len(cohort.ids)) if any(row.ids[i] for row in rows)]
     by_column = {
-        i: _match(scans, [_index(scans, rows, i, rules, True) for rules in GENERIC]) for i in columns
+        i: _match(scans, [_index(scans, rows, i, rules, False) for rules in GENERIC]) for i in columns
     }
     used = next((i for i in columns if any(_is_found(one) for one in by_column[i])), None)
     if used is None:
@@ -103,21 +125,21 @@ def person(row: LabelRow, cohort: Cohort) -> str:
 def _chains(cohort: Cohort) -> list[tuple[int, tuple[str, ...], bool]]:
     own = [(column, item.rules) for column, item in enumerate(cohort.ids)]
     generic = [(column, rules) for rules in GENERIC for column in range(len(cohort.ids))]
-    return [(column, rules, rules in GENERIC) for column, rules in dict.fromkeys(own + generic)]
+    return [(*chain, chain in own) for chain in dict.fromkeys(own + generic)]
 
 
 def _index(
-    scans: Iterable[Scan], rows: Iterable[LabelRow], column: int, rules: tuple[str, ...], is_generic: bool
+    scans: Iterable[Scan], rows: Iterable[LabelRow], column: int, rules: tuple[str, ...], is_own: bool
 ) -> _Index:
     found: dict[str, list[LabelRow]] = defaultdict(list)
     for row in rows:
         if key := normalise(row.ids[column], rules):
             found[key].append(row)
-    subjects: dict[str, set[str]] = defaultdict(set)
-    for scan in scans if is_generic else ():
+    holders: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for scan in scans if rules in GENERIC else ():
         for name in scan.names:
-            subjects[normalise(name, rules)].add(written(scan.subject or scan.id))
-    return _Index(column, rules, is_generic, dict(found), dict(subjects))
+            holders[normalise(name, rules)][written(name)].add(written(scan.subject or scan.id))
+    return _Index(column, rules, is_own, dict(found), holders)
 
 
 def _match(scans: Iterable[Scan], indexes: Sequence[_Index]) -> tuple[Match, ...]:

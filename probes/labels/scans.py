@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from prima_features.embedding.read import Embeddings
+from prima_features.errors import UsageError
 from prima_features.files.text import from_cell
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.ids import bare_session, normalise, pattern
@@ -26,11 +27,22 @@ class Scan:
     subject: str
     session: str
     names: tuple[str, ...]
-    """Texts that an id may be found in, the likeliest first: id, subject, PatientID, and where a cohort has
-    patterns for its ids the parts of the path."""
+    """Texts that an id may be found in, the likeliest first: PatientID if it is known, id, subject."""
     time: Time
     is_traceable: bool
     """False for a study from DICOM whose pseudonym nothing links to a patient."""
+    folders: tuple[str, ...] = ()
+    """If a cohort has patterns for its ids: the parts of the path to the scan, the innermost first."""
+    is_dicom: bool = False
+    """Its PatientID is known: the first of `names`."""
+
+    @property
+    def is_pseudonym(self) -> bool:
+        """Whether the subject is a pseudonym in all likelihood, in which digits mean nothing."""
+        return not self.is_dicom and _PSEUDONYM.fullmatch(self.subject) is not None
+
+
+_PSEUDONYM = re.compile(r"(?=[0-9a-f]*[a-f])[0-9a-f]{12}")
 
 
 @dataclass(frozen=True)
@@ -51,17 +63,18 @@ def scans(embeddings: Embeddings, cohort: Cohort, dates: Mapping[tuple[str, str]
 def _scan(
     row: int, study: Any, identity: _Identity | None, cohort: Cohort, dates: Mapping[tuple[str, str], float]
 ) -> Scan:
-    names = [study.id, study.subject, *([identity.patient_id] if identity else [])]
-    if cohort.name:
-        # Only a cohort's own patterns can tell an id from the other folders on the way to a scan.
-        names += [*_parts(study.source), *(_parts(identity.folder) if identity else ())]
-    time = _time((study.session, *names), study.session, cohort)
+    is_dicom = identity is not None and bool(identity.patient_id)
+    names = (*([identity.patient_id] if identity and is_dicom else []), study.id, study.subject)
+    # Only a cohort's own patterns can tell an id from the other folders on the way to a scan.
+    paths = (study.source, identity.folder if identity else "") if cohort.name else ()
+    folders = tuple(part for path in paths for part in _parts(path))
+    time = _time((study.session, *names, *folders), study.session, cohort)
     subject = _bare(study.subject)
     keys = ((_bare(study.id), ""), (subject, bare_session(study.session)), (subject, ""))
     date = next((dates[key] for key in keys if key in dates), time.date)
     time = replace(time, date=date)
     known = bool(study.source or identity)
-    return Scan(row, study.id, study.subject, study.session, tuple(names), time, known)
+    return Scan(row, study.id, study.subject, study.session, names, time, known, folders, is_dicom)
 
 
 def _time(names: tuple[str, ...], session: str, cohort: Cohort) -> Time:
@@ -86,7 +99,12 @@ def _identities(embeddings: Path) -> dict[str, _Identity]:
     path = embeddings.with_name(embeddings.name.removesuffix(".h5") + ".ids.tsv")
     if not path.is_file():
         return {}
-    rows = read_table(path).to_dict("records")
+    table = read_table(path)
+    if missing := {"study", "patient_id", "folder"} - set(table.columns):
+        raise UsageError(
+            f"{path} has no column {min(missing)}: it is not the table of identities of this file; move it away"
+        )
+    rows = table.to_dict("records")
     return {row["study"]: _Identity(from_cell(row["patient_id"]), from_cell(row["folder"])) for row in rows}
 
 

@@ -18,7 +18,7 @@ MISSING = frozenset(
 )  # fmt: skip
 """Cells without a value, as `code` writes them. `none` is not here: it is a finding in many tables."""
 
-_NUMBER = re.compile(r">?\s*([+-]?\d+(?:[.,]\d+)?(?:[eE][+-]?\d+)?)\s*(\+?)")
+_NUMBER = re.compile(r">?\s*([+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][+-]?\d+)?)\s*(\+?)")
 _SEX = {"f": "F", "female": "F", "w": "F", "woman": "F", "m": "M", "male": "M", "man": "M"}
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d"), "-")
 

@@ -1,5 +1,9 @@
+import csv
+import io
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -350,3 +354,92 @@ def test_names_of_columns_are_found_whatever_their_spaces_and_case(
 ) -> None:
     labels = table("a.csv", [f"{name},My  Label", "sub-1,a"])
     assert len(join(studies("sub-1"), LabelRequest((labels,), target_column="my_label")).frame) == 1
+
+
+def test_a_patient_id_that_two_patients_share_gives_no_label(studies: Studies, table: Table) -> None:
+    rows = ("sub-8f\tANON\t1.2\ta\t00", "sub-9e\tANON\t1.3\tb\t00", "sub-7d\tP7\t1.4\tc\t00")
+    table("d.ids.tsv", ["study\tpatient_id\tstudy_instance_uid\tfolder\tkey", *rows])
+    labels = table("a.csv", ["id,x", "ANON,a", "P7,b"])
+    joined = join(
+        studies("sub-8f", "sub-9e", "sub-7d", name="d.h5"), LabelRequest((labels,), target_column="x")
+    )
+    assert joined.frame["study"].tolist() == ["sub-7d"]
+    assert any("2 studies are left out because their id fits several subjects" in w for w in joined.warnings)
+
+
+def test_a_table_of_identities_that_is_none_is_named(studies: Studies, table: Table) -> None:
+    table("d.ids.tsv", ["a\tb", "1\t2"])
+    with pytest.raises(UsageError, match=r"d\.ids\.tsv has no column folder"):
+        join(
+            studies("sub-1", name="d.h5"), LabelRequest((table("a.csv", ["id,x", "1,a"]),), target_column="x")
+        )
+
+
+@pytest.mark.parametrize(
+    ("cohort", "header", "rows", "study"),
+    [
+        (
+            "soop",
+            "participant_id,acuteischaemicstroke",
+            ["sub-9,1", "sub-2019,1"],
+            "sub-7<2019/sub-7/anat/x.nii.gz",
+        ),
+        ("abide1", "SUB_ID,DX_GROUP", ["50009,1", "50002,1"], "sub-a50002bcdef0"),
+        (
+            "upenn-gbm",
+            "ID,IDH1",
+            ["UPENN-GBM-00009_11,Mutated", "UPENN-GBM-00001_11,Mutated"],
+            "UPENN-GBM-00001_21",
+        ),
+    ],
+)
+def test_an_id_that_a_cohorts_table_lacks_is_not_looked_for_elsewhere(
+    studies: Studies, table: Table, cohort: str, header: str, rows: list[str], study: str
+) -> None:
+    task = {"soop": "stroke", "abide1": "autism", "upenn-gbm": "glioma-idh"}[cohort]
+    known = {"soop": "sub-9", "abide1": "sub-0050009", "upenn-gbm": "UPENN-GBM-00009_11"}[cohort]
+    labels = table("a.csv", [header, *rows])
+    joined = join(studies(known, study), LabelRequest((labels,), task=task, cohort=cohort))
+    assert joined.frame["study"].tolist() == [known]
+    assert joined.unmatched_studies["reason"].tolist() == ["no label has the study's id"]
+
+
+def test_a_table_gives_the_same_labels_however_it_was_written(studies: Studies, tmp_path: Path) -> None:
+    """60 tables of random encoding, separator, line end, quoting, order, spelling of ids and codes of age."""
+    rng = np.random.default_rng(0)
+    names = [f"{i:04d}é" if i % 3 else f"{i:04d}" for i in range(7, 15)]
+    true = {f"sub-{name}": 20.5 + 3 * i for i, name in enumerate(names)}
+    found = studies(*true)
+
+    def pick(*choices: Any) -> Any:
+        return choices[rng.integers(len(choices))]
+
+    for _ in range(60):
+        separator, end = pick(",", ";", "\t", "|"), pick("\n", "\r", "\r\n")
+        encoding = pick("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252")
+        spelled = pick(
+            str,
+            str.upper,
+            lambda s: s.removeprefix("sub-"),
+            lambda s: f" {s}\u00a0",
+            lambda s: s[4:].lstrip("0"),
+        )
+        form = "NFC" if encoding == "cp1252" else pick("NFC", "NFD")
+        note = pick("", f"a{separator}b", 'said "no"', f"two{end}lines", "\u00a0")
+        written_age = pick(str, lambda a: f"{a}".replace(".", ",")) if separator != "," else str
+        rows = [
+            [unicodedata.normalize(form, spelled(name)), written_age(age), note] for name, age in true.items()
+        ]
+        rng.shuffle(rows)
+        text = io.StringIO(newline="")
+        quoting = pick(csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        csv.writer(text, delimiter=separator, lineterminator=end, quoting=quoting).writerows(
+            [
+                [pick("participant_id", "Participant ID", " SUBJECT "), pick("age", "Age ", "AGE"), "note"],
+                *rows,
+            ]
+        )
+        path = tmp_path / f"t{pick('.csv', '.tsv', '.txt')}"
+        path.write_bytes(text.getvalue().encode(encoding))
+        joined = join(found, LabelRequest((path,), task="brain-age"))
+        assert dict(zip(joined.frame["study"], joined.frame["target"], strict=True)) == true, text.getvalue()

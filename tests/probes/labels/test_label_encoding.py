@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,34 @@ def test_a_few_texts_among_numbers_do_not_make_them_classes(joined: Joiner) -> N
 def test_what_a_class_of_several_values_is_made_of_is_said(joined: Joiner) -> None:
     result = joined("AD", "CN", "FTD", "CN", task="dementia", positive=("AD",))
     assert "the class cn is made of these values of x: CN (2), FTD (1)" in result.warnings
+
+
+def test_what_0_and_1_mean_is_said_and_refused_if_the_columns_name_speaks_against_it(
+    studies: Studies, table: Table
+) -> None:
+    def of(column: str) -> Joined:
+        labels = table("a.csv", [f"id,{column}", "1,0", "2,1"])
+        return join(
+            studies("sub-1", "sub-2"), LabelRequest((labels,), task="glioma-idh", target_column=column)
+        )
+
+    told = of("IDH")
+    assert told.frame["target"].tolist() == ["wildtype", "mutant"]
+    assert "in IDH 0 is taken as wildtype and 1 as mutant" in told.warnings
+    for column in ("IDH_wildtype", "IdhWt"):
+        with pytest.raises(UsageError, match=f"{column} has 0 and 1, and its name says wildtype"):
+            of(column)
+
+
+@pytest.mark.parametrize(
+    ("column", "values"), [("is_control", "10"), ("patient", "01"), ("dx", "12"), ("hc", "yn")]
+)
+def test_a_column_of_controls_without_a_word_needs_its_values(
+    studies: Studies, table: Table, column: str, values: str
+) -> None:
+    labels = table("a.csv", [f"id,age,{column}", f"1,30,{values[0]}", f"2,40,{values[1]}"])
+    request = LabelRequest((labels,), task="brain-age", control_column=column)
+    with pytest.raises(UsageError, match="do not say who is a control"):
+        join(studies("sub-1", "sub-2"), request)
+    named = replace(request, control_values=(values[0],))
+    assert join(studies("sub-1", "sub-2"), named).frame["control"].tolist() == [1, 0]

@@ -63,3 +63,9 @@ def test_sex_needs_a_code_only_where_words_do_not_say_it() -> None:
     assert sex("m", {}) == "M"
     assert sex("1", {}) == ""
     assert sex("1.0", {"1": "M", "2": "F"}) == "M"
+
+
+@pytest.mark.parametrize("text", [".5", "0.5", "0,50", "5e-1", "+.5"])
+def test_half_is_half_however_it_is_written(text: str) -> None:
+    assert code(text) == "0.5"
+    assert number(text) == 0.5
