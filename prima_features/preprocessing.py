@@ -36,6 +36,10 @@ class Preprocessing:
     """A series cut into more subvolumes than this, before filtering, is skipped."""
 
     def __post_init__(self) -> None:
+        sizes = {"matrix": 4096, "short_side": 1024, "long_side": 1024, "max_subvolumes": 1_000_000}
+        for name, most in sizes.items():
+            if not 1 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must lie in 1 to {most}, not {getattr(self, name)}")
         if self.matrix % self.long_side:
             raise ValueError(f"matrix {self.matrix} is not a multiple of long_side {self.long_side}")
         if not 0 <= self.start_percent <= 100:

@@ -14,6 +14,17 @@ MODEL_TYPE = "prima"
 NAME_SYMBOLS = "abcdefghijklmnopqrstuvwxyz_+-0123456789.*(),"
 
 
+LARGEST = {
+    "dim": 65536,
+    "depth": 512,
+    "heads": 1024,
+    "registers": 4096,
+    "vocab_size": 1 << 22,
+    "positions": 1 << 20,
+}
+"""Sizes at most, by name; `dim` for all others. A configuration may claim any, and layers are made one by one."""
+
+
 class Sizes:
     """Configurations whose whole numbers are sizes: none of them is 0 or less.
 
@@ -23,8 +34,16 @@ class Sizes:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if isinstance(value, int) and value < 1:
-                raise ValueError(f"{name} must be 1 or more, not {value}")
+            if isinstance(value, int):
+                check_size(name, value, 1, LARGEST.get(name, LARGEST["dim"]))
+
+
+def check_size(name: str, value: int, least: int, most: int) -> None:
+    """Raise ValueError unless a size lies within bounds."""
+    if value < least:
+        raise ValueError(f"{name} must be {least} or more, not {value}")
+    if value > most:
+        raise ValueError(f"{name} must be {most} or less, not {value}")
 
 
 @dataclass(frozen=True)
@@ -58,9 +77,14 @@ class TokenizerConfig:
     """Length of a code, which is the latent's channel count."""
 
     def __post_init__(self) -> None:
-        for name, least in (("res_layers", 0), ("codes", 1), ("code_dim", 1)):
-            if (value := getattr(self, name)) < least:
-                raise ValueError(f"{name} must be {least} or more, not {value}")
+        for name, least, most in (("res_layers", 0, 64), ("codes", 1, 1 << 24), ("code_dim", 1, 4096)):
+            check_size(name, getattr(self, name), least, most)
+        if not all(1 <= width <= LARGEST["dim"] for width in (*self.channels, *self.res_channels)):
+            raise ValueError(f"channels must be 1 to {LARGEST['dim']}")
+        if not all(0 <= value <= 64 for level in (*self.downsample, *self.upsample) for value in level):
+            raise ValueError("strides, kernels, dilations and paddings must be 0 to 64")
+        if len(self.channels) > 16:
+            raise ValueError(f"{len(self.channels)} levels are more than any tokenizer has")
         lengths = [len(self.channels), len(self.res_channels), len(self.downsample), len(self.upsample)]
         if len(set(lengths)) != 1:
             raise ValueError(
@@ -222,9 +246,22 @@ def _convert(wanted: Any, value: Any, where: str) -> Any:
             return None
         wanted = next(arg for arg in typing.get_args(wanted) if arg is not type(None))
     if is_dataclass(wanted):
-        return from_plain(typing.cast(type, wanted), value, where)
+        return from_plain(typing.cast(type, wanted), _of_kind(dict, value, where), where)
     if typing.get_origin(wanted) is tuple:
         inner = typing.get_args(wanted)
-        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
-        return tuple(_convert(kind, item, where) for kind, item in zip(kinds, value, strict=True))
-    return value
+        items = value if isinstance(value, tuple) else _of_kind(list, value, where)
+        kinds = [inner[0]] * len(items) if inner[-1] is Ellipsis else list(inner)
+        if len(kinds) != len(items):
+            raise ValueError(f"{where[:-1]} has {len(items)} values, not {len(kinds)}")
+        return tuple(_convert(kind, item, where) for kind, item in zip(kinds, items, strict=True))
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    return _of_kind(wanted, value, where) if wanted in (int, float, str, bool) else value
+
+
+def _of_kind(kind: type, value: Any, where: str) -> Any:
+    # True is an int to Python, and never what a number was meant to be.
+    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
+        return value
+    words = {dict: "an object", list: "a list", int: "a whole number", float: "a number", str: "a text"}
+    raise ValueError(f"{where[:-1]} must be {words.get(kind, 'true or false')}, not {str(value)[:40]!r}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prima_features._version import __version__
 from prima_features.encoder.config import MODEL_TYPE
+from prima_features.safe_files import SETTINGS_BYTES, read_bytes
 from prima_features.weights import bundled, directory
 
 
@@ -47,5 +48,8 @@ def _is_prima(snapshot: Path) -> bool:
     # Other models in the cache have a config.json too; only its words tell them apart.
     if not directory.is_model_directory(snapshot):
         return False
-    text = (snapshot / directory.CONFIG).read_text(encoding="utf-8", errors="replace")
+    try:
+        text = read_bytes(snapshot / directory.CONFIG, SETTINGS_BYTES).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return False
     return f'"model_type": "{MODEL_TYPE}"' in text

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prima_features.encoder.config import PrimaConfig
 from prima_features.errors import UsageError
+from prima_features.safe_files import SETTINGS_BYTES, UnsafeFileError, load_json, read_bytes, read_text
 
 CONFIG = "config.json"
 MODEL = "model.safetensors"
@@ -45,13 +46,15 @@ def read_config(directory: Path) -> PrimaConfig:
     """
     path = directory / CONFIG
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = load_json(read_text(path))
         if not isinstance(values, dict):
             raise ValueError("it holds no JSON object")
         return PrimaConfig.from_json(values)
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror}): give a model directory") from error
-    except (ValueError, TypeError) as error:
+    except UnsafeFileError as error:
+        raise UsageError(f"{path} is not a Prima model's configuration: it {error}") from error
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise UsageError(f"{path} is not a Prima model's configuration: {error}") from error
 
 
@@ -77,7 +80,11 @@ def read_checksums(directory: Path) -> dict[str, str]:
     path = directory / CHECKSUMS
     if not path.is_file():
         return {}
-    fields = [line.split() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+    try:
+        lines = read_bytes(path, SETTINGS_BYTES).decode("utf-8", "replace").splitlines()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read ({error}): download the model again") from error
+    fields = [line.split() for line in lines]
     if not all(len(field) == 2 and field[1].lstrip("*") in CHECKED for field in fields):
         raise UsageError(f"{path} is not a list of checksums of a model's files: download the model again")
     return {name.lstrip("*"): digest for digest, name in fields}

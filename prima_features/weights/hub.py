@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prima_features.errors import UsageError
 from prima_features.weights import directory
-from prima_features.weights.hub_client import talking
+from prima_features.weights.hub_client import talking as talking
 from prima_features.weights.new_directory import new_directory
 
 log = logging.getLogger(__name__)

@@ -1,11 +1,22 @@
-"""Talking to the Hub through its client: without telemetry, and with errors of one sentence."""
+"""Talking to the Hub through its client: without telemetry, errors in one sentence, answers not trusted.
+
+A proxy, a captive portal or a server under another's control can answer in the Hub's place. The user's token goes to
+the Hub's own address only, and what an answer names never becomes a path outside the cache.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
 
-from prima_features.errors import UsageError
+from prima_features.errors import PrimaError, UsageError
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TAG = re.compile(r"[\w.+=-]{1,200}")
+_CHECK = "log in to the network, or check the proxy and HF_ENDPOINT"
 
 
 @contextmanager
@@ -24,7 +35,10 @@ def talking(hub_id: str, revision: str | None) -> Iterator[None]:
     at = f"{hub_id}@{revision}" if revision else hub_id
     told_before, constants.HF_HUB_DISABLE_TELEMETRY = constants.HF_HUB_DISABLE_TELEMETRY, True
     try:
-        yield
+        with guarded():
+            yield
+    except PrimaError:
+        raise
     except errors.GatedRepoError as error:
         raise UsageError(f"{hub_id} is gated: accept its terms on the Hub and run `hf auth login`") from error
     except errors.RepositoryNotFoundError as error:
@@ -44,7 +58,115 @@ def talking(hub_id: str, revision: str | None) -> Iterator[None]:
         raise UsageError(f"{at} on the Hub lacks files of a Prima model: is it one?") from error
     # The HTTP library's own errors: which library it is depends on the client's version.
     except (errors.HTTPError, OSError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise UsageError(f"the Hub refused {at}, or cannot be reached ({first_line})") from error
+        raise UsageError(f"the Hub refused {at}, or cannot be reached ({_first_line(error)})") from error
+    # What the client raises when an answer is not the Hub's: no JSON, or JSON without what it looks for.
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
+        raise UsageError(
+            f"the answer about {at} is not the Hub's ({type(error).__name__}): {_CHECK}"
+        ) from error
     finally:
         constants.HF_HUB_DISABLE_TELEMETRY = told_before
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Around calls of the Hub client: check each request before it is sent and each answer before it is used."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    disabled, constants.HF_HUB_DISABLE_XET = (
+        constants.HF_HUB_DISABLE_XET,
+        True,
+    )  # another client, not checked here
+    session: Any = get_session()
+    try:
+        if not hasattr(session, "event_hooks"):
+            with _guarded_requests():
+                yield
+            return
+        hooks = session.event_hooks
+        session.event_hooks = {
+            "request": [*hooks.get("request", ()), _keep_token],
+            "response": [*hooks.get("response", ()), _check_answer],
+        }
+        try:
+            yield
+        finally:
+            session.event_hooks = hooks
+    finally:
+        constants.HF_HUB_DISABLE_XET = disabled
+
+
+@contextmanager
+def _guarded_requests() -> Iterator[None]:
+    """The same for releases of the client below 1.0, which use the library requests."""
+    import requests
+    from huggingface_hub import configure_http_backend  # type: ignore[attr-defined]
+
+    class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[name-defined,misc]
+        def send(self, request: Any, *args: Any, **options: Any) -> Any:
+            _keep_token(request)
+            answer = super().send(request, *args, **options)
+            _check_answer(answer)
+            return answer
+
+    def make() -> requests.Session:
+        session = requests.Session()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, Adapter())
+        return session
+
+    configure_http_backend(make)
+    try:
+        yield
+    finally:
+        configure_http_backend()
+
+
+def _keep_token(request: Any) -> None:
+    """Take the user's token out of a request that does not go to the Hub: a redirect, or the next page of a list."""
+    from huggingface_hub import constants
+
+    hub, asked = urlsplit(constants.ENDPOINT), urlsplit(str(request.url))
+    if (hub.scheme, hub.hostname, hub.port) != (asked.scheme, asked.hostname, asked.port):
+        for name in ("authorization", "cookie"):
+            if name in request.headers:
+                del request.headers[name]
+
+
+def _check_answer(answer: Any) -> None:
+    """Refuse a web page, and names of commits and files that could not be the Hub's.
+
+    Raises:
+        UsageError: it is one.
+    """
+    headers: Mapping[str, str] = answer.headers
+    address = urlsplit(str(answer.url))
+    commit = headers.get("x-repo-commit")
+    if (
+        answer.status_code == 200
+        and commit is None
+        and "text/html" in headers.get("content-type", "").lower()
+    ):
+        raise UsageError(f"{address.netloc} answers with a web page, not as the Hub does: {_CHECK}")
+    tags = (headers.get(name) for name in ("etag", "x-linked-etag"))
+    # Both become names of files in the cache.
+    if (commit is not None and not _COMMIT.fullmatch(commit)) or any(
+        not _TAG.fullmatch(tag.removeprefix("W/").strip('"')) for tag in tags if tag is not None
+    ):
+        raise UsageError(f"{address.netloc} names a commit or file as the Hub never does: {_CHECK}")
+    if answer.status_code == 200 and re.fullmatch(r"/api/models/[^/]+/[^/]+(/revision/.+)?", address.path):
+        _check_description(answer, address.netloc)
+
+
+def _check_description(answer: Any, host: str) -> None:
+    """Of a repository: its commit becomes the name of a folder."""
+    if callable(getattr(answer, "read", None)):
+        answer.read()
+    described = answer.json()
+    if not isinstance(described, dict) or not _COMMIT.fullmatch(str(described.get("sha"))):
+        raise UsageError(f"{host} describes no repository as the Hub does: {_CHECK}")
+
+
+def _first_line(error: Exception) -> str:
+    return "".join(filter(str.isprintable, str(error).partition("\n")[0]))[:200]
