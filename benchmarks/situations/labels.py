@@ -391,9 +391,7 @@ def _(box: Box) -> Outcome:
 def _(box: Box) -> Outcome:
     values = {s: float(400 + 170 * i) for i, s in enumerate(SUBJECTS)}
     table = rows(dx=lambda s: f"{values[s]:,.0f}")
-    return dx(
-        box, write(box, table), kind="number", true=values, words=["whose comma can separate thousands"]
-    )
+    return dx(box, write(box, table), kind="number", true=values, words=["can separate thousands"])
 
 
 @SITUATIONS("the negative class of --positive is made of three values")

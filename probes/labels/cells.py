@@ -230,23 +230,27 @@ def by_values(column: LabelColumn, request: LabelRequest) -> Labels:
 
 
 def _as_numbers(column: LabelColumn) -> Labels:
-    """Numbers; a comma that can separate thousands as well as decimals (`1,303`) makes none."""
+    """Numbers; a comma or point that can separate thousands as well as decimals (`1,303`) makes none.
+
+    A point does so only in columns with decimal commas.
+    """
     commas = [cell for cell in column.cells if "," in cell and number(cell) is not None]
-    unclear = bool(commas) and all(map(may_be_thousands, commas))
+    doubtful = "," if all(map(may_be_thousands, commas)) else "."
+    unclear = {cell for cell in column.cells if commas and doubtful in cell and may_be_thousands(cell)}
 
     def encode(cell: str) -> Label:
         value = number(cell)
-        if unclear and may_be_thousands(cell):
+        if cell in unclear:
             return Label(
-                None, NO_NUMBER, f"it reads {cell!r}, whose comma can be that of thousands or of decimals"
+                None, NO_NUMBER, f"it reads {cell!r}, which can have a separator of thousands or of decimals"
             )
         return Label(value) if value is not None else Label(None, NO_NUMBER, f"it reads {cell!r}")
 
     warnings = []
     if unclear:
         warnings.append(
-            f"{len(commas)} cells of {column.name} are left out, whose comma can separate thousands or decimals "
-            f"(such as {commas[0]!r}): write them with a point, or without separator"
+            f"{sum(cell in unclear for cell in column.cells)} cells of {column.name} are left out, whose {doubtful!r} "
+            f"can separate thousands or decimals (such as {min(unclear)!r}): write them with a point, or without separator"
         )
     top = [cell for cell in column.cells if is_top_coded(cell)]
     if top:

@@ -18,6 +18,7 @@ from prima_features.probes.labels.records import Joined, LabelRequest
 from prima_features.probes.labels.remarks import (
     about_choices,
     about_rows,
+    about_sessions,
     about_studies,
     about_visits,
     is_one_file,
@@ -93,6 +94,7 @@ def describe(embeddings: Embeddings, request: LabelRequest) -> tuple[pd.DataFram
             *warnings,
             *more,
             *about_choices(choices),
+            *about_sessions(found, choices),
             *without,
             *about_rows(lost, numbered=is_one_file(request)),
         )
@@ -104,7 +106,7 @@ def describe(embeddings: Embeddings, request: LabelRequest) -> tuple[pd.DataFram
 
 def _scans(embeddings: Embeddings, request: LabelRequest, cohort: Cohort) -> tuple[Scan, ...]:
     folders = tuple(path for path in request.labels if path.is_dir())
-    found = scans(embeddings, cohort, scan_dates(request.scan_dates, folders))
+    found = scans(embeddings, cohort, scan_dates(request.scan_dates, folders, request.date_format))
     if not found:
         raise UsageError("the embeddings file holds no studies: nothing can be labelled")
     return found
@@ -164,7 +166,7 @@ def _joined(
         classes=classes,
         unmatched_studies=unmatched_studies(found, choices),
         unmatched_labels=lost,
-        warnings=(*warnings, *remarks(frame, choices, lost, classes, cohort, request)),
+        warnings=(*warnings, *remarks(frame, found, choices, lost, classes, cohort, request)),
         cohort=cohort.name,
         task=request.task,
         request=request,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,9 @@ from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.columns import find
 from prima_features.probes.labels.frames import NO_ID as NO_ROW_ID
 from prima_features.probes.labels.frames import NO_STUDY
+from prima_features.probes.labels.ids import bare_session
 from prima_features.probes.labels.records import LabelRequest
+from prima_features.probes.labels.scans import Scan
 from prima_features.probes.labels.visits import NO_TIME, TOO_FAR, Choice
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ _EXAMPLES = 8
 
 def remarks(
     frame: pd.DataFrame,
+    scans: Sequence[Scan],
     choices: Sequence[Choice],
     lost: pd.DataFrame,
     classes: Sequence[str],
@@ -30,6 +33,7 @@ def remarks(
     """Warnings about a join, a sentence each; `lost` are the label rows that no study took."""
     return (
         *about_choices(choices),
+        *about_sessions(scans, choices),
         *about_studies(choices, "are left out"),
         *about_rows(lost, numbered=is_one_file(request)),
         *_about_classes(frame, classes, cohort),
@@ -58,6 +62,21 @@ def about_choices(choices: Sequence[Choice]) -> Iterator[str]:
             yield f"{n} {sentence}"
     for name, n in Counter(name for choice in choices for name in choice.contradictions).items():
         yield f"{n} studies have label rows that disagree about {name.replace('_', ' ')}, which is left empty there"
+
+
+def about_sessions(scans: Sequence[Scan], choices: Sequence[Choice]) -> Iterator[str]:
+    """A sentence if one label row without session or date is taken for scans of several sessions."""
+    sessions: dict[int, list[str]] = defaultdict(list)
+    for scan, choice in zip(scans, choices, strict=True):
+        row = choice.row
+        if row is not None and row.number >= 0 and not row.session and not row.time.is_known:
+            sessions[row.number].append(bare_session(scan.session))
+    shared = [own for own in sessions.values() if len(set(own)) > 1]
+    if shared:
+        yield (
+            f"{sum(map(len, shared))} scans of {len(shared)} subjects are of several sessions and share a label row each: its "
+            "label and age may be those of another visit (--session-column, or --date-column with --scan-dates)"
+        )
 
 
 def about_studies(choices: Sequence[Choice], what: str) -> Iterator[str]:

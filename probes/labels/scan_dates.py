@@ -19,25 +19,29 @@ _DATE_COLUMNS = ("acq_time", "scan_date", "date", "acquisition_date", "study_dat
 _STUDY_COLUMNS = ("study", "participant_id", "subject", "subject_id", "id")
 
 
-def scan_dates(table: Path | None, folders: tuple[Path, ...]) -> dict[tuple[str, str], float]:
+def scan_dates(
+    table: Path | None, folders: tuple[Path, ...], date_format: str = ""
+) -> dict[tuple[str, str], float]:
     """Scans' dates in days by (study or subject, session): from a table, else from a BIDS dataset's sessions.
+
+    `date_format` is used for a column whose dates have two readings.
 
     Raises:
         UsageError: the table has no column of studies or of dates, or several dates for a study.
     """
     if table is not None:
-        return _dates(read_table(table), str(table))
+        return _dates(read_table(table), str(table), date_format)
     dates: dict[tuple[str, str], float] = {}
     for folder in folders:
         nested = sorted(folder.glob("sub-*/sub-*_sessions.tsv"))
         sessions = [read_table(path) for path in (folder / "sessions.tsv",) if path.is_file()]
         for frame in sessions + ([subject_sessions(nested)] if nested else []):
             if "acq_time" in frame.columns:
-                dates |= _dates(frame, "sessions.tsv")
+                dates |= _dates(frame, "sessions.tsv", date_format)
     return dates
 
 
-def _dates(table: pd.DataFrame, label: str) -> dict[tuple[str, str], float]:
+def _dates(table: pd.DataFrame, label: str, date_format: str) -> dict[tuple[str, str], float]:
     who, when = first(table.columns, _STUDY_COLUMNS), first(table.columns, _DATE_COLUMNS)
     if not who or not when:
         raise UsageError(
@@ -46,7 +50,12 @@ def _dates(table: pd.DataFrame, label: str) -> dict[tuple[str, str], float]:
         )
     session = first(table.columns, ("session_id", "session", "ses"))
     sessions = table[session] if session else [""] * len(table)
-    formats = date_formats(list(table[when]))
+    try:
+        formats = date_formats(list(table[when]))
+    except UsageError:
+        if not date_format:
+            raise
+        formats = (date_format,)
     days = (to_ordinal(cell, formats) for cell in table[when])
     keys = zip(table[who].map(_bare), map(bare_session, sessions), strict=True)
     found: dict[tuple[str, str], float] = {}

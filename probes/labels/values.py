@@ -66,8 +66,8 @@ def is_top_coded(text: str) -> bool:
 
 
 def may_be_thousands(text: str) -> bool:
-    """Whether a comma in the number can separate thousands as well as decimals, as in `1,303`."""
-    return re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", tidy(text)) is not None
+    """Whether a comma or point in the number can separate thousands as well as decimals, as in `1,303`."""
+    return re.fullmatch(r"[+-]?[1-9]\d{0,2}[.,]\d{3}", tidy(text)) is not None
 
 
 def sex(text: str, codes: Mapping[str, str]) -> str:

@@ -147,6 +147,8 @@ def test_a_comma_that_may_separate_thousands_makes_no_number(joined: Joiner) -> 
     assert result.frame["target"].tolist() == [417]
     assert set(result.unmatched_studies["reason"]) == {"the label is not a number"}
     assert joined("1,303", "41,7", kind="number").frame["target"].tolist() == [1.303, 41.7]
+    assert joined("1.303", "41,7", "3.5", kind="number").frame["target"].tolist() == [41.7, 3.5]
+    assert joined("1.303", "41.7", kind="number").frame["target"].tolist() == [1.303, 41.7]
     assert joined("0,303", "0,417", kind="number").frame["target"].tolist() == [0.303, 0.417]
 
 

@@ -175,6 +175,11 @@ def test_dates_that_could_be_read_in_two_ways_are_refused_until_the_format_is_gi
         _join(studies("sub-1"), labels, dates)
     joined = _join(studies("sub-1"), labels, dates, date_format="%d/%m/%Y", max_days=0)
     assert joined.frame["target"].tolist() == ["a"]
+    scans = table("scans.csv", ["study,date", "sub-1,03/04/2010"])
+    joined = _join(studies("sub-1"), labels, scans, date_format="%d/%m/%Y", max_days=0)
+    assert joined.frame["target"].tolist() == ["a"], (
+        "the format is that of the scans' dates too, if they are unclear"
+    )
 
 
 def test_a_cohort_whose_visit_columns_are_missing_says_so(studies: Studies, table: Table) -> None:
