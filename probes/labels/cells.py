@@ -250,7 +250,8 @@ def _as_numbers(column: LabelColumn) -> Labels:
     if unclear:
         warnings.append(
             f"{sum(cell in unclear for cell in column.cells)} cells of {column.name} are left out, whose {doubtful!r} "
-            f"can separate thousands or decimals (such as {min(unclear)!r}): write them with a point, or without separator"
+            f"can separate thousands or decimals (such as {min(unclear)!r}): write them with a point, or "
+            "without separator"
         )
     top = [cell for cell in column.cells if is_top_coded(cell)]
     if top:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import Cohort
+from prima_features.probes.labels.columns import find
 from prima_features.probes.labels.ids import GENERIC, normalise
 from prima_features.probes.labels.rows import LabelRow
 from prima_features.probes.labels.scans import Scan
@@ -73,6 +74,15 @@ def _advice(scans: Sequence[Scan], cohort: Cohort, table: pd.DataFrame) -> str:
     best = max(shared, key=lambda column: shared[column], default="")
     if best and shared[best] > len(scans) // 2:
         return f"the column {best} holds the ids of {shared[best]} of them: try --id-column {best}"
+    cells = {cell for item in cohort.ids for cell in table.get(find(table.columns, item.column), ()) if cell}
+    for scan in scans[:_EXAMPLES]:
+        name = normalise(scan.subject, GENERIC[0])
+        longer = next((cell for cell in cells if name and name in normalise(cell, GENERIC[0])), "")
+        if longer:
+            return (
+                f"{longer} contains {scan.subject}: write the ids of the table as the studies', or describe them by a "
+                "file given as --cohort"
+            )
     if not any(scan.is_traceable for scan in scans):
         return "for studies from DICOM keep the .ids.tsv file beside the embeddings: it links their ids"
     return "check --cohort, --id-column and the columns that were named"

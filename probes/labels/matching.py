@@ -102,7 +102,7 @@ def match(
     used = next((i for i in columns if any(_is_found(one) for one in by_column[i])), None)
     if used is None:
         return (Match(),) * len(scans), ()
-    _refuse_rival(cohort, used, by_column)
+    rivals = _rivals(cohort, used, by_column, rows)
     passed = [cohort.ids[i].column for i in columns if i < used]
     warnings: tuple[str, ...] = ()
     if passed:
@@ -111,7 +111,7 @@ def match(
             f"ids are taken from the column {cohort.ids[used].column}: {' and '.join(passed)} has none of the studies' "
             "(--id-column names another)",
         )
-    return by_column[used], (*warnings, *_ambiguous(by_column[used]))
+    return by_column[used], (*warnings, *rivals, *_ambiguous(by_column[used]))
 
 
 def person(row: LabelRow, cohort: Cohort) -> str:
@@ -153,29 +153,38 @@ def _is_found(found: Match) -> bool:
     return bool(found.rows or found.rivals)
 
 
-def _refuse_rival(cohort: Cohort, used: int, by_column: dict[int, tuple[Match, ...]]) -> None:
-    own = by_column[used]
+def _rivals(
+    cohort: Cohort, used: int, by_column: dict[int, tuple[Match, ...]], rows: Sequence[LabelRow]
+) -> tuple[str, ...]:
+    """A sentence for each other column that gives studies other rows, unless it only numbers the rows."""
+    own, name, warnings = by_column[used], cohort.ids[used].column, []
     for column, other in by_column.items():
         differ = any(
             one.rows and two.rows and not {row.number for row in one.rows} & {row.number for row in two.rows}
             for one, two in zip(own, other, strict=True)
         )
-        if differ and sum(map(_is_found, other)) > sum(map(_is_found, own)):
-            raise UsageError(
-                f"the columns {cohort.ids[used].column} and {cohort.ids[column].column} both contain ids of the "
-                "studies, in different rows: name the right one with --id-column"
-            )
+        if not differ or _numbers_the_rows(rows, column):
+            continue
+        told = f"the columns {name} and {cohort.ids[column].column} both contain ids of the studies, in different rows"
+        if sum(map(_is_found, other)) > sum(map(_is_found, own)):
+            raise UsageError(f"{told}: name the right one with --id-column")
+        warnings.append(f"{told}: {name} is used (--id-column names another)")
+    return tuple(warnings)
+
+
+def _numbers_the_rows(rows: Sequence[LabelRow], column: int) -> bool:
+    cells = [row.ids[column] for row in rows]
+    return len(cells) > 2 and all(
+        cell.isdecimal() and int(cell) == int(cells[0]) + i for i, cell in enumerate(cells)
+    )
 
 
 def _refuse_row_numbers(cohort: Cohort, used: int, passed: Sequence[str], rows: Sequence[LabelRow]) -> None:
-    cells = [row.ids[used] for row in rows]
-    if all(cell.isdecimal() for cell in cells) and len(cells) > 2:
-        first = int(cells[0])
-        if [int(cell) for cell in cells] == list(range(first, first + len(cells))):
-            raise UsageError(
-                f"the column {cohort.ids[used].column} numbers the rows, and {' and '.join(passed)} has none of the "
-                f"studies' ids: if the numbers are ids, give --id-column {cohort.ids[used].column}"
-            )
+    if _numbers_the_rows(rows, used):
+        raise UsageError(
+            f"the column {cohort.ids[used].column} numbers the rows, and {' and '.join(passed)} has none of the "
+            f"studies' ids: if the numbers are ids, give --id-column {cohort.ids[used].column}"
+        )
 
 
 def _ambiguous(found: Iterable[Match]) -> tuple[str, ...]:

@@ -74,8 +74,8 @@ def about_sessions(scans: Sequence[Scan], choices: Sequence[Choice]) -> Iterator
     shared = [own for own in sessions.values() if len(set(own)) > 1]
     if shared:
         yield (
-            f"{sum(map(len, shared))} scans of {len(shared)} subjects are of several sessions and share a label row each: its "
-            "label and age may be those of another visit (--session-column, or --date-column with --scan-dates)"
+            f"{sum(map(len, shared))} scans of {len(shared)} subjects are of several sessions and share a label row: "
+            "its label and age may be those of another visit (--session-column, or --date-column with --scan-dates)"
         )
 
 

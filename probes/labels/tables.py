@@ -58,6 +58,8 @@ def read_table(path: Path) -> pd.DataFrame:
         content = read_bytes(path, TABLE_BYTES)
     except UnsafeFileError as error:
         raise UsageError(f"the label table {path} {error}") from error
+    if content.startswith(b"\x1f\x8b"):
+        raise UsageError(f"the label table {path} is compressed: unpack it first")
     if is_excel(content):
         (header, *rows), warnings = excel_rows(path, content, sheet)
     else:

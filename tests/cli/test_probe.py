@@ -274,7 +274,7 @@ REFUSED = {
     "folds without a site": ("", ["--harmonize", "combat", "--site-column", "diagnosis2"], "no column"),
     "a confound that nobody has": ("age = n/a", ["--confounds", "age"], "known of no training subject"),
     "one site": ("site = A", ["--scheme", "leave-site-out"], "needs two sites"),
-    "a folder that is not empty": ("", ["--output", "."], "already holds something"),
+    "a folder that is not empty": ("", ["--output", "."], "an input; name another output"),
 }
 
 

@@ -443,3 +443,23 @@ def test_a_table_gives_the_same_labels_however_it_was_written(studies: Studies, 
         path.write_bytes(text.getvalue().encode(encoding))
         joined = join(found, LabelRequest((path,), task="brain-age"))
         assert dict(zip(joined.frame["study"], joined.frame["target"], strict=True)) == true, text.getvalue()
+
+
+def test_two_columns_of_ids_that_contradict_each_other_are_reported(studies: Studies, table: Table) -> None:
+    found, request = studies("sub-1", "sub-2", "sub-4"), {"target_column": "x"}
+    labels = table("a.csv", ["participant_id,subject,x", "1,2,a", "2,4,b", "4,1,c"])
+    joined = join(found, LabelRequest((labels,), **request))
+    assert joined.frame["target"].tolist() == ["a", "b", "c"]
+    assert any("in different rows: participant_id is used" in warning for warning in joined.warnings)
+    numbered = table("b.csv", ["participant_id,id,x", "2,1,a", "1,2,b", "4,3,c"])
+    assert not any(
+        "different rows" in text for text in join(found, LabelRequest((numbered,), **request)).warnings
+    )
+
+
+def test_ids_with_a_prefix_are_refused_with_an_example(studies: Studies, table: Table) -> None:
+    labels = table("a.csv", ["id,x", "ABIDE_0051,a"])
+    with pytest.raises(
+        UsageError, match="ABIDE_0051 contains 0051: write the ids of the table as the studies'"
+    ):
+        join(studies("sub-0051"), LabelRequest((labels,), target_column="x"))
