@@ -529,4 +529,7 @@ def _tilted(degrees: float, sidecar: bool, turn: float = 0.0) -> Callable[[Box],
 for _degrees in (44, 45, 46, 58, -47, 135):
     SITUATIONS(f"slices tilted by {_degrees} degrees, DICOM against NIfTI")(_tilted(_degrees, sidecar=True))
 SITUATIONS("slices tilted by 50 degrees about two axes, DICOM against NIfTI")(_tilted(50, True, turn=30))
-SITUATIONS("slices tilted by 47 degrees whose sidecar has no orientation")(_tilted(47, sidecar=False))
+for _degrees in (47, 90):
+    SITUATIONS(f"slices tilted by {_degrees} degrees whose sidecar has no orientation")(
+        _tilted(_degrees, sidecar=False)
+    )

@@ -43,6 +43,8 @@ class Geometry:
     """(4, 4), voxel indices to mm in RAS."""
     slice_dim: int | None
     """The axis that dim_info names as the slice axis."""
+    by_dcm2niix: bool = False
+    """Whether the header's description is dcm2niix's, such as `TE=30;Time=103012.000`."""
     flags: tuple[str, ...] = ()
     """`orientation-unknown`: both codes are 0, so left and right are a convention. `sform-qform-differ`: the two name
     other axes or voxel sizes; the sform is used. `sform-unusable`: it is singular; the qform is used."""
@@ -93,7 +95,9 @@ def read_geometry(header: Any, pixdim: np.ndarray) -> Geometry:
         affine, flags = header.get_base_affine(), ("orientation-unknown",)
     slice_dim = header.get_dim_info()[2]
     shape = tuple(int(n) for n in header.get_data_shape()[:3])
-    return Geometry((shape[0], shape[1], shape[2]), _in_mm(affine, header), slice_dim, flags)
+    description = bytes(header["descrip"].tobytes())
+    by_dcm2niix = description.startswith(b"TE=") and b";Time=" in description
+    return Geometry((shape[0], shape[1], shape[2]), _in_mm(affine, header), slice_dim, by_dcm2niix, flags)
 
 
 def find_slice_axis(
@@ -142,9 +146,10 @@ def in_plane_order(
     """How to turn the voxel axes to (columns, rows, slices) as in DICOM: nibabel's (3, 2) array of axis and flip.
 
     Resampling starts at a corner of the slice, so the directions have to be those of the DICOM slices: those in the
-    sidecar if it has them; those of the file, whose rows dcm2niix turns upside down, if dim_info says that it is stored
-    as acquired, or if the rows are so oblique that it cannot be seen how they would be displayed; otherwise those of a
-    slice as displayed (`DISPLAYED`). The three only differ for unusual directions, such as those of slices tilted by
+    sidecar if it has them; those of the file, whose rows dcm2niix turns upside down, if dim_info or dcm2niix's own
+    description says that it is stored as acquired, or if the rows are so oblique that it cannot be seen how they
+    would be displayed; otherwise those of a slice as displayed (`DISPLAYED`). The three only differ for unusual
+    directions, such as those of slices tilted by
     more than 45 degrees.
     """
     lps = np.diag([-1.0, -1.0, 1.0]) @ geometry.affine[:3, :3] / geometry.sizes

@@ -11,7 +11,7 @@ from prima_features.errors import SeriesError
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.tokens import cut
 from prima_features.volumes import ReadOptions, Volume, read_volume
-from prima_features.volumes.nifti_geometry import Geometry, find_slice_axis
+from prima_features.volumes.nifti_geometry import Geometry, find_slice_axis, in_plane_order
 
 
 def save(path: Path, values: np.ndarray, affine: np.ndarray | None = None, **header: object) -> Path:
@@ -360,3 +360,11 @@ def test_a_header_that_claims_20000_slices_is_refused_before_anything_is_read(tm
     path.write_bytes(gzip.compress(header.binaryblock + b"\0" * 4))  # 42 GB are claimed, 4 bytes are there
     with pytest.raises(SeriesError, match="20000 slices give 320000 subvolumes"):
         read(path)
+
+
+@pytest.mark.parametrize("by_dcm2niix", [True, False])
+def test_rows_run_as_in_dicom_if_dcm2niix_wrote_the_file(by_dcm2niix: bool) -> None:
+    # Coronal slices whose rows are stored from the feet up: dcm2niix stores them from the head down.
+    affine = np.array([[-1.0, 0, 0, 0], [0, 0, 3, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+    geometry = Geometry((8, 8, 8), affine, None, by_dcm2niix)
+    assert in_plane_order(geometry, 2, "voxel-size", ())[1].tolist() == [1, -1 if by_dcm2niix else 1]
