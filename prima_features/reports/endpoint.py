@@ -7,26 +7,33 @@ import http.client
 import ipaddress
 import json
 import logging
-import re
+import math
+import socket
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 from prima_features.errors import UsageError
-from prima_features.reports.records import ReportError
+from prima_features.reports.records import ReportError, clean_text, one_line
+from prima_features.safe_files import load_json
 
 logger = logging.getLogger(__name__)
 
 _MOST_BYTES = 1 << 24
+_MOST_QUOTED = 160
 _LONGEST_WAIT_S = 600.0
 _RETRIED = {408, 425, 429}
-_THOUGHTS = re.compile(r"^.*</think>", re.DOTALL)
-"""What a reasoning model says before its answer."""
+_LONGEST_WAITS_S = 1800.0
+"""For all attempts at one question together."""
+_LONGEST_TIMEOUT_S = 86400.0
+_END_OF_THOUGHTS = "</think>"
+"""After what a reasoning model says before its answer."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class EndpointConfig:
     workers: int = 4
     """Requests at a time."""
     timeout_s: float = 120.0
+    """For one request, from its first byte to the last of the answer."""
     retries: int = 4
     """Further attempts after a 408, 425, 429 or 5xx, a dropped connection, a time-out, an answer that is no JSON."""
     backoff_s: float = 1.0
@@ -58,8 +66,14 @@ class EndpointConfig:
             raise UsageError("the endpoint's address holds a key or a query: give the key by --api-key-env")
         if not self.model:
             raise UsageError("an endpoint needs the name of a model on it: give --model")
-        if (self.rate is not None and self.rate <= 0) or min(self.workers, self.timeout_s) <= 0:
+        numbers = (1.0 if self.rate is None else self.rate, self.workers, self.timeout_s)
+        if not all(0 < number < math.inf for number in numbers):
             raise UsageError("rate, workers and time-out of an endpoint must be above 0")
+        if self.timeout_s > _LONGEST_TIMEOUT_S or not 0 <= self.backoff_s <= _LONGEST_WAIT_S:
+            raise UsageError(
+                f"the time-out of an endpoint must be {_LONGEST_TIMEOUT_S:g} s or less, and the wait before the second "
+                f"attempt {_LONGEST_WAIT_S:g} s or less"
+            )
 
     @property
     def address(self) -> SplitResult:
@@ -109,6 +123,8 @@ class Endpoint:
         self.workers = config.workers
         handlers: list[Any] = [
             _NoRedirects(),
+            _Watched(),
+            _WatchedSecure(),
             *([urllib.request.ProxyHandler({})] if config.is_local else []),
         ]
         self._opener = urllib.request.build_opener(*handlers)
@@ -122,6 +138,7 @@ class Endpoint:
             ReportError: the server refuses this prompt, answers nothing usable, or fails more often than `retries`.
             UsageError: there is no server, or it refuses the key or the model.
         """
+        waited = 0.0
         for attempt in range(self._config.retries + 1):
             self._wait_for_turn()
             try:
@@ -129,7 +146,12 @@ class Endpoint:
             except _TryAgainError as error:
                 last = error
             if attempt < self._config.retries:
-                wait = last.after if last.after is not None else self._config.backoff_s * 2**attempt
+                doubled = min(self._config.backoff_s * 2 ** min(attempt, 30), _LONGEST_WAIT_S)
+                wait = last.after if last.after is not None else doubled
+                if (waited := waited + wait) > _LONGEST_WAITS_S:
+                    raise ReportError(
+                        f"{last}, and asks to wait for longer than {_LONGEST_WAITS_S:g} s"
+                    ) from last
                 logger.debug("%s; asking again in %.1f s", last, wait)
                 self._sleep(wait)
         if last.unreachable:
@@ -160,25 +182,34 @@ class Endpoint:
         if config.api_key:
             headers["Authorization"] = f"Bearer {config.api_key}"
         request = urllib.request.Request(config.chat_url, json.dumps(body).encode(), headers)
-        try:
-            with self._opener.open(request, timeout=config.timeout_s) as response:
-                return bytes(response.read(_MOST_BYTES))
-        except urllib.error.HTTPError as error:
-            with error:
-                self._refuse(error)
-        except urllib.error.URLError as error:
-            raise self._not_sent(error.reason) from error
-        except TimeoutError as error:
-            raise self._late() from error
-        except (http.client.HTTPException, OSError) as error:
-            raise _TryAgainError("the server dropped the connection") from error
+        with _Deadline(config.timeout_s) as deadline:
+            request.deadline = deadline  # type: ignore[attr-defined]
+            try:
+                with self._opener.open(request, timeout=config.timeout_s) as response:
+                    content = bytes(response.read(_MOST_BYTES))
+                if deadline.is_over:  # what was cut off can look whole
+                    raise self._late()
+                return content
+            except urllib.error.HTTPError as error:
+                with error:
+                    self._refuse(error)
+            except urllib.error.URLError as error:
+                raise (self._late() if deadline.is_over else self._not_sent(error.reason)) from error
+            except TimeoutError as error:
+                raise self._late() from error
+            except (http.client.HTTPException, OSError, ValueError) as error:
+                if isinstance(error, UsageError | ReportError):
+                    raise
+                late = self._late() if deadline.is_over else None
+                raise late or _TryAgainError("the server dropped the connection") from error
 
     def _not_sent(self, reason: str | BaseException) -> _TryAgainError:
         if isinstance(reason, TimeoutError):
             return self._late()
         if isinstance(reason, ConnectionResetError | BrokenPipeError):
             return _TryAgainError("the server dropped the connection")
-        return _TryAgainError(str(getattr(reason, "strerror", None) or reason), unreachable=True)
+        why = one_line(str(getattr(reason, "strerror", None) or reason), _MOST_QUOTED)
+        return _TryAgainError(why, unreachable=True)
 
     def _late(self) -> _TryAgainError:
         return _TryAgainError(f"no answer within {self._config.timeout_s:g} s")
@@ -197,25 +228,82 @@ class Endpoint:
     def _message(self, error: urllib.error.HTTPError) -> str:
         """The server's reason, without the key if it repeats that."""
         try:
-            message = json.loads(error.read(_MOST_BYTES))["error"]["message"]
-        except (ValueError, TypeError, KeyError, OSError, http.client.HTTPException):
+            message = load_json(error.read(_MOST_BYTES))["error"]["message"]
+        except (ValueError, TypeError, KeyError, IndexError, OSError, http.client.HTTPException):
             return ""
-        message = " ".join(str(message).split())
+        if not isinstance(message, str):
+            return ""
+        # Without the key first: a piece of it could be left where the message is cut.
         if self._config.api_key:
             message = message.replace(self._config.api_key, "...")
-        return f" ({message[:160]})"
+        return f" ({one_line(message, _MOST_QUOTED)})"
 
     def _answer(self, content: bytes) -> str:
         try:
-            choice = json.loads(content)["choices"][0]
+            choice = load_json(content)["choices"][0]
             answer = choice["message"]["content"]
+            if not isinstance(answer, str | None):
+                raise TypeError("an answer that is no text")
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise _TryAgainError("the server's answer is not a chat completion in JSON") from error
         if choice.get("finish_reason") == "length":
             raise ReportError(
                 f"the answer is longer than {self._config.max_tokens} tokens: raise --max-tokens"
             )
-        return _THOUGHTS.sub("", str(answer or "")).strip()
+        return clean_text((answer or "").rpartition(_END_OF_THOUGHTS)[2]).strip()
+
+
+class _Deadline:
+    """Ends a request that takes longer in all: a time-out of the socket only bounds the time between two bytes."""
+
+    def __init__(self, seconds: float):
+        self.is_over = False
+        self._socket: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def watch(self, connected: socket.socket) -> None:
+        """End what comes over this socket in time. Whoever waits for it reads the end of the stream."""
+        self._socket = connected
+
+    def _end(self) -> None:
+        self.is_over = True
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+def _watching(make: Callable[..., http.client.HTTPConnection], request: Any) -> Callable[..., Any]:
+    def watched(*where: Any, **options: Any) -> http.client.HTTPConnection:
+        connection = make(*where, **options)
+        connect = connection.connect
+
+        def connect_and_watch() -> None:
+            connect()
+            # urllib takes the socket from the connection before it reads the answer.
+            request.deadline.watch(connection.sock)
+
+        connection.connect = connect_and_watch  # type: ignore[method-assign]
+        return connection
+
+    return watched
+
+
+class _Watched(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(_watching(http.client.HTTPConnection, req), req)  # type: ignore[arg-type]
+
+
+class _WatchedSecure(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> Any:
+        return self.do_open(_watching(http.client.HTTPSConnection, req), req)  # type: ignore[arg-type]
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -232,6 +320,12 @@ def _retry_after(value: str | None) -> float | None:
     except ValueError:
         try:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
+        except (
+            ValueError,
+            TypeError,
+            IndexError,
+            OverflowError,
+            OSError,
+        ):  # no date, or one beyond the calendar
             return None
     return min(max(seconds, 0.0), _LONGEST_WAIT_S) if seconds == seconds else None

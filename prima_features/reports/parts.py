@@ -12,6 +12,10 @@ from typing import BinaryIO
 
 from prima_features.errors import OutputError
 from prima_features.files.targets import Maker, as_inputs, check_file
+from prima_features.reports.records import clean_text
+from prima_features.safe_files import MIB, UnsafeFileError, load_json, read_bytes
+
+_MOST_BYTES = 1024 * MIB
 
 
 def key_of(identity: str, prompt: str) -> str:
@@ -43,17 +47,19 @@ class Parts:
         answers = {}
         for line in self._content().splitlines():
             try:
-                record = json.loads(line)
-                answers[str(record["key"])] = str(record["answer"])
+                record = load_json(line)
+                answers[str(record["key"])] = clean_text(str(record["answer"]))
             except (ValueError, TypeError, KeyError):
                 continue
         return answers
 
     def _content(self) -> bytes:
         try:
-            return self.path.read_bytes()
+            return read_bytes(self.path, _MOST_BYTES)
         except FileNotFoundError:
             return b""
+        except UnsafeFileError as error:
+            raise OutputError(f"{self.path} {error}: move it, or name another output") from error
         except OSError as error:
             raise OutputError(f"{self.path} cannot be read: {error.strerror}") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -10,6 +9,7 @@ from prima_features.reports.diagnoses import DIAGNOSES, Label
 from prima_features.reports.numbered import split_numbered
 from prima_features.reports.records import Options, ReportError
 from prima_features.reports.rules import report_statements
+from prima_features.safe_files import load_json
 
 _SUMMARY = """\
 Below is the text of a radiology report on an MRI study of the brain. Rewrite it as a short numbered list of findings.
@@ -94,7 +94,7 @@ def read_labels(answer: str, unmentioned: Label = 0) -> dict[str, Label]:
     labels: dict[str, Label] = {}
     for key, names in _lists(answer).items():
         for name in names:
-            if name not in DIAGNOSES:
+            if not isinstance(name, str) or name not in DIAGNOSES:
                 raise ReportError("the model's labels name something that is not among the diagnoses")
             if name in labels:
                 raise ReportError(f"the model's labels name {name} twice")
@@ -105,8 +105,8 @@ def read_labels(answer: str, unmentioned: Label = 0) -> dict[str, Label]:
 def _lists(answer: str) -> dict[str, list[Any]]:
     match = re.search(r"\{.*\}", answer, re.DOTALL)
     try:
-        document = json.loads(match[0]) if match else None
-    except (ValueError, RecursionError) as error:
+        document = load_json(match[0]) if match else None
+    except ValueError as error:
         raise ReportError("the model's labels are not JSON") from error
     if not isinstance(document, dict) or "present" not in document or document.keys() - _LISTS.keys():
         raise ReportError("the model's labels are not the JSON object asked for")

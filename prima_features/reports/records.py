@@ -76,3 +76,17 @@ class Summary:
     n_kept: int
     """Answers of a language model that were kept from an earlier run."""
     failures: tuple[FailedReport, ...]
+
+
+def clean_text(text: str) -> str:
+    """A language model's text without control characters and halves of surrogate pairs, lines kept.
+
+    Terminals obey control characters, and no file in UTF-8 takes half a pair.
+    """
+    kept = "".join(one if one.isprintable() or one == "\n" else " " for one in text)
+    return kept.encode("utf-8", "replace").decode()
+
+
+def one_line(text: str, most: int) -> str:
+    """A text as it may be part of a message: one line, without control characters, cut at `most` characters."""
+    return " ".join(clean_text(text[: 10 * most]).split())[:most]
