@@ -109,8 +109,9 @@ def find_slice_axis(
 
     1. the axis nearest to the direction `wanted` (`option`);
     2. the axis nearest to the normal of the acquired slices, if a sidecar has their `orientation` (`sidecar`);
-    3. dim_info, if it names the first or second axis, or the third of an image that is not stored in the order R, A, S
-       (`header`). dcm2niix turns 3-D acquisitions to R, A, S, and leaves dim_info naming the third axis as before;
+    3. dim_info, if it names the first or second axis; the third axis, if dim_info names it or dcm2niix wrote the file,
+       and it is not stored in the order R, A, S (`header`). dcm2niix turns 3-D acquisitions to R, A, S, and leaves
+       dim_info naming the third axis as before;
     4. the axis with voxels at least 1.2 times as long as both others, or with a size of its own, if the two others
        are equal (`voxel-size`);
     5. for nearly isotropic voxels with axes in the order x, y, z, the one axis clearly shorter than both others:
@@ -126,8 +127,10 @@ def find_slice_axis(
         cosines = np.abs(normal @ (geometry.affine[:3, :3] / sizes))
         axis = int(np.argmax(cosines))
         return axis, "sidecar" if cosines[axis] >= _ALIGNED else GUESS
-    if named in (0, 1) or (named == 2 and geometry.codes != ("R", "A", "S")):
+    if named in (0, 1):
         return int(named), "header"
+    if (named == 2 or geometry.by_dcm2niix) and geometry.codes != ("R", "A", "S"):
+        return 2, "header"
     if (axis_by_size := _axis_by_size(sizes)) is not None:
         return axis_by_size, "voxel-size"
     if nearest.tolist() == [0, 1, 2] and sizes.max() < _ANISOTROPY * sizes.min():
@@ -149,8 +152,7 @@ def in_plane_order(
     sidecar if it has them; those of the file, whose rows dcm2niix turns upside down, if dim_info or dcm2niix's own
     description says that it is stored as acquired, or if the rows are so oblique that it cannot be seen how they
     would be displayed; otherwise those of a slice as displayed (`DISPLAYED`). The three only differ for unusual
-    directions, such as those of slices tilted by
-    more than 45 degrees.
+    directions, such as those of slices tilted by more than 45 degrees.
     """
     lps = np.diag([-1.0, -1.0, 1.0]) @ geometry.affine[:3, :3] / geometry.sizes
     change = np.empty((3, 2))
@@ -164,7 +166,9 @@ def in_plane_order(
         change[first] = 0, np.sign(row @ lps[:, first]) or 1
         change[second] = 1, np.sign(column @ lps[:, second]) or 1
         return change
-    stated = known_by == "acquisition" or (known_by, geometry.slice_dim) == ("header", 2)
+    stated = (
+        known_by == "acquisition" or geometry.by_dcm2niix or (known_by, geometry.slice_dim) == ("header", 2)
+    )
     if axis == 2 and np.linalg.det(lps) < 0 and (stated or np.abs(lps[:, 1]).max() < _OBLIQUE):
         change[0], change[1] = (0, 1), (1, -1)
         return change

@@ -95,6 +95,8 @@ SLICE_AXES = {
     "turned by dcm2niix, coronal": ((1, 1, 1), (256, 192, 256), "RAS", 2, (), (1, "guess-matrix")),
     "turned by dcm2niix, axial": ((1, 1, 1), (256, 256, 176), "RAS", 2, (), (2, "header")),
     "sagittal, rectangular field": ((1, 1, 1), (160, 240, 256), "RAS", None, (), (0, "guess-matrix")),
+    "cubes are no puzzle if dcm2niix left them": ((1, 1, 1), (64, 64, 64), "PSR", None, "dcm2niix", (2, "header")),
+    "dcm2niix has turned a cube": ((1, 1, 1), (64, 64, 64), "RAS", None, "dcm2niix", (2, "guess")),
     "a template": ((2, 2, 2), (91, 109, 91), "LAS", None, (), (2, "guess")),
     "cropped to the brain": ((1, 1, 1), (124, 160, 140), "RAS", None, (), (2, "guess")),
     "left by dcm2niix as acquired": ((1, 1, 1), (256, 256, 176), "PSR", 2, (), (2, "header")),
@@ -115,7 +117,8 @@ def test_the_slice_axis_is_the_first_thing_that_is_known(name: str) -> None:
     geometry = Geometry(shape, np.linalg.inv(turn) @ np.diag([1.0, 1, 1, 1]), slice_dim)
     affine = np.eye(4)
     affine[:3, :3] = geometry.affine[:3, :3] * np.array(sizes)
-    geometry = Geometry(shape, affine, slice_dim)
+    by_dcm2niix, orientation = orientation == "dcm2niix", () if orientation == "dcm2niix" else orientation
+    geometry = Geometry(shape, affine, slice_dim, by_dcm2niix)
     assert geometry.codes == tuple(codes)
     assert find_slice_axis(geometry, None, orientation) == expected
     for wanted, code in (("L", "LR"), ("P", "AP"), ("S", "SI")):
