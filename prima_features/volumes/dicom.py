@@ -20,7 +20,7 @@ from prima_features.safe_files import UnsafeFileError
 from prima_features.studies.dicom import values
 from prima_features.studies.dicom.bounds import check_nesting
 from prima_features.studies.dicom.frames import describe_frames, pixel_spacing
-from prima_features.studies.dicom.geometry import Vector
+from prima_features.studies.dicom.geometry import Vector, is_orientation
 from prima_features.studies.dicom.read import quiet_pydicom
 from prima_features.studies.study import DicomFrames, DicomSlices
 from prima_features.volumes.links import utf8_name
@@ -276,7 +276,7 @@ def _set_geometry(volume: sitk.Image, first: _Place, last: _Place, file: Path | 
         except RuntimeError:  # some codecs decode to tell the size
             reader.SetFileName(str(_empty_slice(first, Path(folder) / "slice.dcm")))
             reader.ReadImageInformation()
-    spacing, direction = reader.GetSpacing(), np.reshape(reader.GetDirection(), (3, 3))
+    spacing, direction = reader.GetSpacing(), _stated_direction(reader, first)
     count = volume.GetSize()[2]
     if count > 1 and len(first.position) == len(last.position) == 3:
         shift = np.subtract(last.position, first.position)
@@ -287,6 +287,22 @@ def _set_geometry(volume: sitk.Image, first: _Place, last: _Place, file: Path | 
     volume.SetSpacing(spacing)
     volume.SetOrigin(reader.GetOrigin())
     volume.SetDirection(direction.ravel().tolist())
+
+
+def _stated_direction(reader: sitk.ImageFileReader, place: _Place) -> np.ndarray:
+    """(3, 3) direction cosines, in columns: SimpleITK's, if they are the header's.
+
+    GDCM replaces cosines that are not of unit length, such as those rounded to two digits, by an axial orientation.
+    """
+    direction = np.reshape(reader.GetDirection(), (3, 3))
+    if not is_orientation(place.orientation):
+        return direction
+    row, column = np.reshape(place.orientation, (2, 3))
+    row = row / np.linalg.norm(row)
+    column = column - (column @ row) * row
+    column /= np.linalg.norm(column)
+    stated = np.column_stack([row, column, np.cross(row, column)])
+    return direction if np.abs(direction[:, :2] - stated[:, :2]).max() < 0.01 else stated
 
 
 def _empty_slice(place: _Place, file: Path) -> Path:

@@ -428,3 +428,20 @@ def test_frames_of_one_file_equal_the_same_slices_in_files_of_their_own(
     np.testing.assert_array_equal(volume.values, expected.values)
     assert volume.spacing == expected.spacing
     assert volume.flags == (() if shared else (MIXED_SCALING,))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "plane"),
+    [((0.05, 0.99, 0.1, 0.02, 0.1, -0.99), "sagittal"), ((0.99, 0, 0.1, 0.1, 0, -0.99), "coronal")],
+)
+def test_cosines_that_are_not_of_unit_length_keep_the_orientation(
+    tmp_path: Path, orientation: tuple[float, ...], plane: str
+) -> None:
+    normal = np.cross(orientation[:3], orientation[3:])
+    stored = np.random.default_rng(0).integers(0, 900, (N_SLICES, ROWS, COLUMNS))
+    for i in range(N_SLICES):
+        place = [round(float(x), 4) for x in 3 * i * normal]
+        data = make_slice(stored[i], i, ImageOrientationPatient=list(orientation), ImagePositionPatient=place)
+        write(tmp_path / f"{i}.dcm", data)
+    (study,) = find_dicom(tmp_path).studies
+    assert read_volume(study.series[0]).plane == plane
