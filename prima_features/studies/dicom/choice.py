@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from prima_features.studies.dicom.frames import Block
 from prima_features.studies.dicom.geometry import depth, spacing_defect
+from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.kinds import is_diffusion, is_diffusion_map, is_function
 from prima_features.studies.dicom.options import DicomOptions
 from prima_features.studies.dicom.rules import Rejection
@@ -11,28 +12,35 @@ from prima_features.studies.dicom.volumes import Volume, b_group
 from prima_features.studies.study import DicomFrames, DicomSlices
 
 
-def choose_volumes(volumes: Sequence[Volume], options: DicomOptions) -> list[list[Volume]] | Rejection:
+def choose_volumes(
+    volumes: Sequence[Volume], n_acquired: int, options: DicomOptions
+) -> list[list[Volume]] | Rejection:
     """Volumes to embed, one list an image; volumes of one list are averaged.
 
     Diffusion keeps its first volume of the lowest b-value. Maps of it, such as the trace at several
     b-values, keep one volume each. Anything else with several volumes is a time series, and single volumes
     of function or perfusion (a reference scan, a map of blood flow) are treated alike.
+
+    Args:
+        volumes: complete ones, by ascending b-value, then in the order acquired.
+        n_acquired: number of volumes, including those that lack slices.
+        options: what is embedded.
     """
     if any(is_diffusion(volume[0]) for volume in volumes):
         firsts = {b_group(volume[0]): volume for volume in reversed(volumes)}
         return [[firsts[b]] for b in sorted(firsts)] if is_diffusion_map(volumes[0][0]) else [[volumes[0]]]
     if options.time_series == "skip":
-        return _reject_time_series(volumes) or [[volumes[0]]]
+        return _reject_time_series(volumes[0][0], n_acquired) or [[volumes[0]]]
     if options.time_series == "first":
         return [[volumes[0]]]
     return [list(volumes)]
 
 
-def _reject_time_series(volumes: Sequence[Volume]) -> Rejection | None:
+def _reject_time_series(first: Header, n_acquired: int) -> Rejection | None:
     hint = "--time-series first or mean embeds it"
-    if len(volumes) > 1:
-        return Rejection(f"it is a time series of {len(volumes)} volumes", hint)
-    if is_function(volumes[0][0]):
+    if n_acquired > 1:
+        return Rejection(f"it is a time series of {n_acquired} volumes", hint)
+    if is_function(first):
         return Rejection("it shows brain function or perfusion", hint)
     return None
 

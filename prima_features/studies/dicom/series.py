@@ -1,6 +1,7 @@
 """One series: its images that are embedded, and what of it is left out."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from prima_features.files.text import bounded
 from prima_features.studies.dicom.acquisitions import Acquisition
@@ -10,14 +11,27 @@ from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.options import DicomOptions
 from prima_features.studies.dicom.rules import Rejection, reject_geometry, reject_kind, reject_object
 from prima_features.studies.dicom.split import Part, describe, is_three_plane, split
-from prima_features.studies.dicom.volumes import find_volumes
+from prima_features.studies.dicom.volumes import Volume, find_volumes
 from prima_features.studies.names import NAMELESS, series_name
 from prima_features.studies.study import DicomFrames, DicomSlices, LeftOut, Series
 
 _SHOWN_CHARACTERS = 200
 
-Outcome = tuple[str, DicomSlices | DicomFrames | Rejection]
+Outcome = tuple[str, "Chosen | Rejection"]
 """What something is, in words that name no patient, and what becomes of it."""
+
+MIXED_IMAGE_TYPE = "mixed-image-type"
+"""Flag: ImageType differs between slices of one volume, as after an archive rewrote some of them."""
+JOINED_SERIES = "joined-series"
+"""Flag: slices of one volume have several SeriesInstanceUIDs."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An image that is embedded, and the doubts about it."""
+
+    image: DicomSlices | DicomFrames
+    flags: tuple[str, ...] = ()
 
 
 def find_series(
@@ -47,7 +61,7 @@ def find_series(
         if isinstance(outcome, Rejection):
             left_out.append(LeftOut(study, what, outcome.reason, outcome.hint, outcome.defect))
         else:
-            series.append(Series(name, outcome))
+            series.append(Series(name, outcome.image, flags=outcome.flags))
     return series, left_out
 
 
@@ -75,7 +89,7 @@ def _part_outcomes(part: Part, options: DicomOptions, what: str) -> Iterator[Out
         yield what, volumes
         return
     yield from _copies(volumes.n_copies, what)
-    chosen = choose_volumes(volumes.complete, options)
+    chosen = choose_volumes(volumes.complete, volumes.n_acquired, options)
     if isinstance(chosen, Rejection):
         yield what, chosen
         return
@@ -86,7 +100,15 @@ def _part_outcomes(part: Part, options: DicomOptions, what: str) -> Iterator[Out
             Rejection(f"{volumes_lack} slices and is not used", "export the series again", defect=True),
         )
     for averaged in chosen:
-        yield what, reject_stack(averaged[0], options) or to_image(averaged)
+        yield what, reject_stack(averaged[0], options) or Chosen(to_image(averaged), _flags(averaged[0]))
+
+
+def _flags(volume: Volume) -> tuple[str, ...]:
+    differ = {
+        MIXED_IMAGE_TYPE: len({header.image_type for header in volume}) > 1,
+        JOINED_SERIES: len({header.series_uid for header in volume}) > 1,
+    }
+    return tuple(flag for flag, true in differ.items() if true)
 
 
 def _copies(count: int, what: str) -> Iterator[Outcome]:

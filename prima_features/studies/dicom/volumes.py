@@ -32,6 +32,8 @@ class Volumes:
     """Files that repeat a slice with the same pixels."""
     n_incomplete: int = 0
     """Volumes that lack slices, other than a last one that was broken off."""
+    n_acquired: int = 0
+    """All volumes, also those that lack slices."""
 
 
 def find_volumes(images: Sequence[Header], tolerance: float) -> Volumes | Rejection:
@@ -45,9 +47,8 @@ def find_volumes(images: Sequence[Header], tolerance: float) -> Volumes | Reject
         tolerance: for the distance of slices, as a fraction of it.
     """
     if images[0].block:
-        return Volumes(
-            [(header,) for header in sorted(images, key=lambda one: (b_group(one), acquisition_order(one)))]
-        )
+        blocks = sorted(images, key=lambda one: (b_group(one), acquisition_order(one)))
+        return Volumes([(header,) for header in blocks], n_acquired=len(blocks))
     if rejection := _several_scans(images):
         return rejection
     by_b: dict[int, list[Header]] = defaultdict(list)
@@ -64,7 +65,7 @@ def find_volumes(images: Sequence[Header], tolerance: float) -> Volumes | Reject
             defect=True,
         )
     volumes: list[Volume] = []
-    n_copies = n_incomplete = 0
+    n_copies = n_incomplete = n_acquired = 0
     for b in sorted(by_b):
         repeats = _find_repeats(by_b[b], place_of, len(found))
         if isinstance(repeats, Rejection):
@@ -72,6 +73,7 @@ def find_volumes(images: Sequence[Header], tolerance: float) -> Volumes | Reject
         complete = [volume for volume in repeats.complete if len(volume) == len(found)]
         n_incomplete += repeats.n_incomplete + len(repeats.complete) - len(complete)
         n_copies += repeats.n_copies
+        n_acquired += repeats.n_acquired
         if not volumes and not complete:
             return Rejection(
                 f"its volume of the lowest b-value has {len(repeats.complete[0])} of {len(found)} slices",
@@ -79,7 +81,7 @@ def find_volumes(images: Sequence[Header], tolerance: float) -> Volumes | Reject
                 defect=True,
             )
         volumes += complete
-    return _mixture(volumes) or Volumes(volumes, n_copies, n_incomplete)
+    return _mixture(volumes) or Volumes(volumes, n_copies, n_incomplete, n_acquired)
 
 
 def b_group(header: Header) -> int:
@@ -98,16 +100,18 @@ def _find_repeats(images: list[Header], place_of: dict[int, int], n_places: int)
         by_place[place(header)].append(header)
     repeated = [by_place[i] for i in sorted(by_place) if len(by_place[i]) > 1]
     if not repeated:
-        return Volumes([_stack(images, place)])
+        return Volumes([_stack(images, place)], n_acquired=1)
     if all(map(are_copies, repeated)):
-        return Volumes([tuple(by_place[i][0] for i in sorted(by_place))], len(images) - len(by_place))
+        only = tuple(by_place[i][0] for i in sorted(by_place))
+        return Volumes([only], len(images) - len(by_place), n_acquired=1)
     if separated := _separate(images, place):
         complete = [_stack(one, place) for one in separated if len(one) == len(by_place)]
-        cut_short = len(separated[-1]) < len(by_place)
-        return Volumes(complete, n_incomplete=len(separated) - len(complete) - cut_short)
+        broken_off = _is_broken_off(separated[-1], complete[0], place)
+        n_incomplete = len(separated) - len(complete) - broken_off
+        return Volumes(complete, n_incomplete=n_incomplete, n_acquired=len(separated))
     once = {i: distinct(sharing) for i, sharing in by_place.items()}
     if all(len(sharing) == 1 for sharing in once.values()):
-        return Volumes([tuple(once[i][0] for i in sorted(once))], len(images) - len(once))
+        return Volumes([tuple(once[i][0] for i in sorted(once))], len(images) - len(once), n_acquired=1)
     number = 1 + min(i for i, sharing in once.items() if len(sharing) > 1)
     return Rejection(
         f"{len(once[number - 1])} files with different pixels lie in the place of slice {number}, counted from the "
@@ -122,6 +126,14 @@ Place = Callable[[Header], int]
 
 def _stack(images: Sequence[Header], place: Place) -> Volume:
     return tuple(sorted(images, key=place))
+
+
+def _is_broken_off(last: Sequence[Header], complete: Volume, place: Place) -> bool:
+    """Whether a volume has the slices that are acquired first, and lacks those that come after."""
+    ran, whole = (
+        [place(header) for header in sorted(one, key=acquisition_order)] for one in (last, complete)
+    )
+    return len(ran) < len(whole) and ran == whole[: len(ran)]
 
 
 _MARKS: tuple[Callable[[Header], Hashable], ...] = (
@@ -227,7 +239,7 @@ def _several_scans(images: Sequence[Header]) -> Rejection | None:
     """Why images that look like one series are of several scans, or of several patients."""
     for what, mark in _SCANS.items():
         scans = _by_mark([header for header in images if mark(header)], mark)
-        if 1 < len(scans) <= _FEW_SCANS and all(len(scan) >= _LEAST_STACK for scan in scans):
+        if 1 < len(scans) <= _FEW_SCANS and len(scans) < len(images):
             return Rejection(
                 f"its slices have {len(scans)} {what}, and may be of several scans or patients",
                 hint="export each scan as a series of its own",
@@ -283,11 +295,12 @@ def _is_two_stacks(volume: Volume) -> bool:
         header.instance_number for header in volume[half:]
     }
     return len(repeats) >= half - 1 and any(
-        _is_cut(volume, mark, volume[:half], volume[half:]) for mark in _STACKS[:2]
+        _is_cut(volume, mark, volume[:half], volume[half:]) for mark in _STACKS[:3]
     )
 
 
 _STACKS: tuple[Callable[[Header], tuple[int | str, ...]], ...] = (
+    lambda header: (header.temporal_position or 0,),
     lambda header: (header.acquisition or 0,),
     lambda header: (header.series_uid,),
     lambda header: (header.instance_number or 0,),

@@ -4,11 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from prima_features.studies.dicom import DicomOptions, find_dicom
+from prima_features.studies.dicom.options import TimeSeries
 
 WriteStack = Callable[..., list[Path]]
+
+GE = {"Manufacturer": "GE MEDICAL SYSTEMS", "ImageType": ["ORIGINAL", "PRIMARY", "OTHER"]}
 
 LEFT_OUT: dict[str, tuple[dict[str, object], str]] = {
     "CT": ({"Modality": "CT"}, "its modality is CT, not MR"),
@@ -52,6 +56,26 @@ LEFT_OUT: dict[str, tuple[dict[str, object], str]] = {
         "it shows phase, not magnitude",
     ),
     "phase by component": ({"ComplexImageComponent": "PHASE"}, "it shows phase, not magnitude"),
+    "Philips weighted phase": (
+        {"ImageType": ["ORIGINAL", "PRIMARY", "SW_P_FFE", "SW_P", "FFE"]},
+        "it shows phase, not magnitude",
+    ),
+    "Philips imaginary": (
+        {"ImageType": ["ORIGINAL", "PRIMARY", "I_FFE", "I", "FFE"]},
+        "it shows phase, not magnitude",
+    ),
+    "Philips field map": (
+        {"ImageType": ["ORIGINAL", "PRIMARY", "B0 MAP", "B0", "UNSPECIFIED"]},
+        "it is a field map, not an anatomical image",
+    ),
+    "Philips field map as real part": (
+        {"ImageType": ["ORIGINAL", "PRIMARY", "T1", "FIELD_MAP"], "ComplexImageComponent": "REAL"},
+        "it is a field map, not an anatomical image",
+    ),
+    "GE field map": (
+        {"SeriesDescription": "B0map", **GE, "private": [(0x0043, "GEMS_PARM_01", 0x30, "SS", 0)]},
+        "it is a field map, not an anatomical image",
+    ),
     "GE phase": ({"private": [(0x0043, "GEMS_PARM_01", 0x2F, "SS", 1)]}, "it shows phase, not magnitude"),
     "BOLD by name": ({"SeriesDescription": "rest_BOLD_SBRef"}, "it shows brain function or perfusion"),
     "perfusion map": (
@@ -76,6 +100,13 @@ STAY: dict[str, dict[str, object]] = {
     "examination named for perfusion": {"ProtocolName": "Brain with perfusion and fMRI, 3 plane loc"},
     "location in a word": {"SeriesDescription": "AX T2 BLOCK"},
     "reformat": {"ImageType": ["DERIVED", "SECONDARY", "MPR"]},
+    "Philips weighted magnitude": {"ImageType": ["ORIGINAL", "PRIMARY", "SW_M_FFE", "SW_M", "FFE"]},
+    "GE magnitude of a field map": {
+        **GE,
+        "SeriesDescription": "B0map",
+        "private": [(0x0043, "GEMS_PARM_01", 0x30, "SS", 2)],
+    },
+    "GE with the mark of field maps": {**GE, "private": [(0x0043, "GEMS_PARM_01", 0x30, "SS", 0)]},
     "magnitude by GE": {"private": [(0x0043, "GEMS_PARM_01", 0x2F, "SS", 0)]},
 }
 
@@ -140,3 +171,56 @@ def test_a_report_within_a_series_of_images_is_left_out_alone(
     found = find_dicom(tmp_path)
     assert [len(series.files) for series in found.studies[0].series] == [6]
     assert [item.reason for item in found.left_out] == ["it is a structured report, not an image"]
+
+
+@pytest.mark.parametrize("sequence", ["B0map", "3db0map", "B0rf"])
+@pytest.mark.parametrize("option", ["skip", "first", "mean"])
+def test_a_field_map_and_its_magnitude_in_one_series_give_the_magnitude(
+    tmp_path: Path, write_stack: WriteStack, sequence: str, option: TimeSeries
+) -> None:
+    for flag in (0, 2):
+        private = [
+            (0x0019, "GEMS_ACQU_01", 0x9C, "LO", sequence),
+            (0x0043, "GEMS_PARM_01", 0x30, "SS", flag),
+        ]
+        write_stack(tmp_path, 6, first=1 + 3 * flag, value=100 * (flag + 1), private=private, **GE)
+    found = find_dicom(tmp_path, DicomOptions(time_series=option))
+    (series,) = found.studies[0].series
+    assert {int(pydicom.dcmread(file).pixel_array.flat[0]) for file in series.files} == {300}
+    assert [item.reason for item in found.left_out] == ["it is a field map, not an anatomical image"]
+
+
+def test_a_field_map_that_cannot_be_told_from_its_magnitude_is_a_defect(
+    tmp_path: Path, write_stack: WriteStack
+) -> None:
+    for volume in range(2):
+        write_stack(tmp_path, 6, first=1 + 6 * volume, value=volume + 1, SeriesDescription="Ax B0 map", **GE)
+    found = find_dicom(tmp_path, DicomOptions(time_series="first"))
+    assert not found.studies
+    assert [item.defect for item in found.left_out] == [True]
+
+
+@pytest.mark.parametrize(("polarity", "stays"), [(0, True), (1, False), (2, False), (3, False)])
+def test_reversed_volumes_of_ge_are_a_defect(
+    tmp_path: Path, write_stack: WriteStack, polarity: int, stays: bool
+) -> None:
+    private = [
+        (0x0019, "GEMS_ACQU_01", 0x9C, "LO", "epi_pepolar"),
+        (0x0019, "GEMS_ACQU_01", 0xB3, "DS", float(polarity)),
+    ]
+    write_stack(tmp_path, 6, private=private, **GE)
+    found = find_dicom(tmp_path)
+    assert bool(found.studies) == stays
+    assert [item.defect for item in found.left_out] == [True] * (not stays)
+
+
+def test_a_mosaic_without_its_private_header_is_a_defect(scans: Path, tmp_path: Path) -> None:
+    (source, *_) = sorted((scans / "dicom/05_siemens_mosaic_sag").iterdir())
+    data = pydicom.dcmread(source)
+    for element in list(data):
+        if element.tag.group == 0x0029:
+            del data[element.tag]
+    data.save_as(tmp_path / "mosaic")
+    (left_out,) = find_dicom(tmp_path).left_out
+    assert "mosaic without its private header" in left_out.reason
+    assert left_out.defect
