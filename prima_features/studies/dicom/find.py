@@ -3,6 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from prima_features.studies.dicom.acquisitions import find_acquisitions
@@ -11,6 +12,7 @@ from prima_features.studies.dicom.identity import Visit, Visits, find_visits, wa
 from prima_features.studies.dicom.index import read_index
 from prima_features.studies.dicom.options import DicomOptions
 from prima_features.studies.dicom.read import quiet_pydicom
+from prima_features.studies.dicom.rules import Rejection
 from prima_features.studies.dicom.series import find_series
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.study import DEFAULT_DESCRIPTION, Found, Identity, LeftOut, Series, Study
@@ -48,7 +50,9 @@ def find_dicom(
         ordered = sorted(index.headers, key=_order)
         studies = [find_visits(headers) for headers in _groups(ordered, lambda header: header.study_uid)]
         found = [
-            _find_study(visit, options, pseudonyms) for study in studies for visit in _in_order(study.visits)
+            _find_study(visit, study.torn, options, pseudonyms)
+            for study in studies
+            for visit in _in_order(study.visits)
         ]
     return Found(
         format="dicom",
@@ -88,7 +92,16 @@ def _groups(headers: Sequence[Header], key: Callable[[Header], str]) -> list[lis
     return list(groups.values())
 
 
-def _find_study(visit: Visit, options: DicomOptions, pseudonyms: Pseudonyms) -> tuple[Study, list[LeftOut]]:
+_TORN = Rejection(
+    "its slices make up one volume, and name different patients",
+    hint="find out whose they are, and anonymise again with one PatientID per patient",
+    defect=True,
+)
+
+
+def _find_study(
+    visit: Visit, torn: frozenset[str], options: DicomOptions, pseudonyms: Pseudonyms
+) -> tuple[Study, list[LeftOut]]:
     headers = visit.headers
     study_uid = headers[0].study_uid
     subject = (
@@ -102,6 +115,8 @@ def _find_study(visit: Visit, options: DicomOptions, pseudonyms: Pseudonyms) -> 
     left_out: list[LeftOut] = []
     acquisitions = find_acquisitions(headers, options.slice_tolerance)
     for acquisition in sorted(acquisitions, key=lambda one: _series_order(one.headers)):
+        if any(header.series_uid in torn for header in acquisition.headers):
+            acquisition = replace(acquisition, rejection=_TORN)
         found, rest = find_series(acquisition, options, name)
         series += found
         left_out += rest

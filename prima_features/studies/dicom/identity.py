@@ -3,12 +3,17 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
+from prima_features.studies.dicom.geometry import by_depth, is_even, orientations
 from prima_features.studies.dicom.header import Header
+from prima_features.studies.dicom.split import depth_in
+
+_EVEN = 0.05
+"""Fraction of the distance of slices that it may stray by."""
 
 
 class Person(NamedTuple):
@@ -64,6 +69,8 @@ class Visits(NamedTuple):
     undecided: list[Header]
     """Files that could belong to more than one of the patients."""
     n_patients: int
+    torn: frozenset[str] = frozenset()
+    """SeriesInstanceUIDs of which only the slices of several patients together make up a volume."""
 
 
 def find_visits(headers: Sequence[Header]) -> Visits:
@@ -98,7 +105,27 @@ def find_visits(headers: Sequence[Header]) -> Visits:
             theirs, person.patient_id, person.key if ids.count(person.patient_id) > 1 else ""
         )
     ]
-    return Visits(visits, undecided, len(patients))
+    return Visits(visits, undecided, len(patients), frozenset(_torn([theirs for _, theirs in patients])))
+
+
+def _torn(patients: Sequence[Sequence[Header]]) -> Iterator[str]:
+    """SeriesInstanceUIDs whose slices fill different places for each patient, and one volume together."""
+    series: dict[str, list[list[Header]]] = defaultdict(list)
+    for theirs in patients:
+        by_uid: dict[str, list[Header]] = defaultdict(list)
+        for header in theirs:
+            if header.position and header.orientation and not header.block:
+                by_uid[header.series_uid].append(header)
+        for uid, found in by_uid.items():
+            series[uid].append(found)
+    for uid, parts in series.items():
+        images = [header for part in parts for header in part]
+        if len(parts) > 1 and len(orientations(header.orientation for header in images)) == 1:
+            where = depth_in(images)
+            filled = by_depth(images, where)
+            apart = all(len({*map(person_of, place)}) == 1 for place in filled)
+            if apart and is_even([where(place[0]) for place in filled], _EVEN):
+                yield uid
 
 
 def _assign_by_series(

@@ -305,6 +305,7 @@ _STACKS: tuple[Callable[[Header], tuple[int | str, ...]], ...] = (
     lambda header: (header.series_uid,),
     lambda header: (header.instance_number or 0,),
     lambda header: (header.time,),
+    lambda header: header.image_type,
 )
 
 

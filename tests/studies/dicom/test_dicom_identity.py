@@ -165,6 +165,21 @@ def test_spellings_of_one_patient_are_one_study(tmp_path: Path, write_stack: Wri
     assert study.identity.patient_id == "MRN-4711"
 
 
+@pytest.mark.parametrize("slices", [range(5), range(0, 10, 2)], ids=["a half", "every other"])
+def test_a_volume_whose_slices_name_two_patients_is_a_defect(
+    tmp_path: Path, write_stack: WriteStack, slices: range
+) -> None:
+    for i in range(10):
+        patient = "A" if i in slices else "B"
+        write_stack(tmp_path, 1, PatientID=patient, ImagePositionPatient=[0, 0, 3 * i])
+    found = find_dicom(tmp_path)
+    assert not found.studies
+    assert [item.reason for item in found.left_out] == [
+        "its slices make up one volume, and name different patients"
+    ] * 2
+    assert all(item.defect for item in found.left_out)
+
+
 def test_files_of_nobody_among_two_patients_are_a_defect_unless_their_series_is_one_s(
     tmp_path: Path, write_stack: WriteStack
 ) -> None:
