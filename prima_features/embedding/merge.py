@@ -122,7 +122,8 @@ class PlannedStudies:
     def _head(self, study_id: str) -> Head | None:
         head = self._parts.head(study_id)
         if head is not None and settings_of(head.input_hash) == self.plan.settings:
-            return head
+            # A scan that has changed since is not finished, and its row in the earlier output is older still.
+            return None if self._parts.changed(study_id) else head
         return self._kept(study_id)
 
     def _kept(self, study_id: str) -> Head | None:
@@ -286,6 +287,8 @@ def _whereabouts(sources: Sequence[Source]) -> dict[str, Source]:
                     f"{study_id} is in {first.path} and in {source.path}, made of different scans; leave one "
                     "of them out"
                 )
+            if head.n_series > first.heads[study_id].n_series:  # of one scan, the try that gave more
+                where[study_id] = source
     return _in_order(sources, where)
 
 

@@ -30,7 +30,7 @@ from prima_features.errors import OutputError, UsageError
 from prima_features.files.text import file_stem
 from prima_features.preprocessing import PLANES
 from prima_features.safe_files import MIB, load_json, open_regular
-from prima_features.studies.study import Study
+from prima_features.studies.study import NiftiImage, Study
 
 logger = logging.getLogger(__name__)
 
@@ -133,10 +133,20 @@ class Parts:
         elif os.path.lexists(self.folder):
             raise UsageError(f"{self.folder} is a file; move it, or name another output")
 
-    def save(self, result: Result) -> None:
-        """Keep a finished study, in place of an earlier part of it."""
+    def save(self, result: Result, study: Study | None = None) -> None:
+        """Keep a finished study, in place of an earlier part of it.
+
+        Args:
+            study: whose NIfTI files are recorded with their sizes and times, for `changed`. Paths of DICOM files, which
+                can carry names, are not.
+        """
         tensors, record = _dismantle(result)
-        metadata = {"input_hash": result.input_hash, "study": json.dumps(record)}
+        files = _states(study) if study is not None else []
+        metadata = {
+            "input_hash": result.input_hash,
+            "study": json.dumps(record),
+            "files": json.dumps(files),
+        }
         metadata["content_hash"] = _content_hash(tensors, metadata)
         with replacing(self._path(result.id)) as temporary:
             temporary.write_bytes(save(tensors, metadata))
@@ -146,7 +156,7 @@ class Parts:
         try:
             with open_regular(self._path(study_id)) as file:
                 metadata = _read_metadata(file)
-            record = _read_record(metadata)
+            record = _read_record(metadata, study_id)
             series = record.get("series", ())
             flags = [
                 flag
@@ -162,6 +172,18 @@ class Parts:
             logger.warning("The part of %s is damaged; the study is embedded again.", study_id)
             return None
 
+    def changed(self, study_id: str) -> bool:
+        """Whether a file that the study's part was made of has changed since, as far as can be seen from here.
+
+        A disk that is not mounted here tells nothing, and neither do parts of DICOM, which record no paths.
+        """
+        try:
+            with open_regular(self._path(study_id)) as file:
+                files = load_json(_read_metadata(file).get("files", "[]"))
+            return any(_differs(Path(path), size, time) for path, size, time in files)
+        except (OSError, *_DAMAGE):
+            return False
+
     def load(self, study_id: str, expected: str) -> Result | None:
         """The study's part, or None where there is none, it is damaged, or its input hash is not as expected."""
         try:
@@ -173,7 +195,7 @@ class Parts:
                 tensors = load(file.read())
             if metadata.pop("content_hash") != _content_hash(tensors, metadata):
                 raise ValueError("the content is not that of the hash")
-            return _assemble(tensors, _read_record(metadata), expected)
+            return _assemble(tensors, _read_record(metadata, study_id), expected)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -234,12 +256,34 @@ def _read_metadata(file: BinaryIO) -> dict[str, str]:
     return metadata
 
 
-def _read_record(metadata: dict[str, str]) -> dict[str, Any]:
-    """What a part says of its study, beside the vectors; a spacing may be NaN."""
+def _read_record(metadata: dict[str, str], study_id: str) -> dict[str, Any]:
+    """What a part says of its study, without the vectors; a spacing may be NaN.
+
+    Raises:
+        ValueError: it is no record, or that of another study, as in a file that was renamed or copied.
+    """
     record = load_json(metadata["study"], finite=False)
-    if not isinstance(record, dict) or not isinstance(record["id"], str):
-        raise ValueError("no record of a study")
+    if not isinstance(record, dict) or record["id"] != study_id:
+        raise ValueError("no record of this study")
     return record
+
+
+def _states(study: Study) -> list[tuple[str, int, int]]:
+    """Path, size and time of each NIfTI file of a study."""
+    files = [one.image.path for one in study.series if isinstance(one.image, NiftiImage)]
+    states = [(path.absolute(), path.stat()) for path in files if path.exists()]
+    return [(os.fsdecode(path), state.st_size, state.st_mtime_ns) for path, state in states]
+
+
+def _differs(path: Path, size: int, time: int) -> bool:
+    """Whether a file is another one than it was, or is gone from a folder that is there."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return path.parent.is_dir()
+    except OSError:
+        return False
+    return (state.st_size, state.st_mtime_ns) != (size, time)
 
 
 def _content_hash(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> str:

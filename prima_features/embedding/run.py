@@ -44,7 +44,7 @@ from prima_features.embedding.write import Provenance, VectorType
 from prima_features.encoder.config import MODEL_TYPE
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.files.text import MODEL_CHARACTERS, bounded, model_text
-from prima_features.studies import FindOptions, Found, LeftOut, Pseudonyms, find, format_of
+from prima_features.studies import FindOptions, Found, LeftOut, Pseudonyms, Study, find, format_of
 from prima_features.volumes.read import READER_VERSION
 from prima_features.weights import DEFAULT_MODEL, PrimaModel
 
@@ -150,9 +150,10 @@ def embed(
         if isinstance(model, str):
             model = PrimaModel.from_pretrained(model)
         parts.create()
-    studies = tuple(
-        replace(study, description=description) if description else study for study in found.studies
-    )
+    studies, doubled = _distinct(found.studies)
+    left_out += doubled
+    if description:
+        studies = tuple(replace(study, description=description) for study in studies)
     share = [study.id for study in run_options.shard.select(studies)]
     provenance = _provenance(model, engine_options, "" if found.format == "dicom" else command)
     settings, ids = _settings(model, provenance, engine_options), tuple(study.id for study in studies)
@@ -246,6 +247,21 @@ def _checked_description(text: str) -> str:
             "shorten it"
         )
     return model_text(text)
+
+
+def _distinct(studies: Sequence[Study]) -> tuple[tuple[Study, ...], tuple[Failure, ...]]:
+    """The first study of each id, and a failure for each further one: rows and parts go by ids."""
+    first: dict[str, Study] = {}
+    failures = []
+    for study in studies:
+        if first.setdefault(study.id, study) is not study:
+            reason = "another study of the source has the same id, and only the first is embedded"
+            failures.append(
+                Failure(
+                    study.id, study.source, "find", reason, "rename it, or embed it to an output of its own"
+                )
+            )
+    return tuple(first.values()), tuple(failures)
 
 
 @contextmanager

@@ -108,6 +108,8 @@ class StoredStudies:
         if self._file.holds("input/study"):
             names, values = self._file.array("input/study"), self._file.array("input/hash")
             hashes = {study.decode(): value.decode() for study, value in zip(names, values, strict=True)}
+            self._check_ids(len(names) == len(hashes) and n_series.keys() <= hashes.keys())
+        self._check_ids(len(n_series) == self._file.n_studies)
         return {
             study: Head(
                 value,
@@ -117,6 +119,13 @@ class StoredStudies:
             )
             for study, value in hashes.items()
         }
+
+    def _check_ids(self, sound: bool) -> None:
+        if not sound:
+            raise UsageError(
+                f"{self.path} is damaged: a study's id occurs twice, or is missing from one of its tables; copy the "
+                "file again, or embed its studies again"
+            )
 
     @cached_property
     def left_out(self) -> tuple[Failure, ...]:

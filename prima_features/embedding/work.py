@@ -143,7 +143,7 @@ class Work:
         head = Head(result.input_hash, result.n_series, result.failures, result.flags)
         if self._options.fail_fast and not head.sound:
             raise failed_fast(next(failure for failure in head.failures if failure.defect))
-        self._parts.save(result)
+        self._parts.save(result, self._studies[result.id])
         self._claims.release(result.id)
         self.embedded.add(result.id)
         self._note(result.id, head, here=True)

@@ -113,7 +113,12 @@ class _Tables:
         self.token: _Table | None = None
 
     def add(self, study: Result) -> None:
-        self.failure.extend(_columns(study.failures, FAILURE))
+        failures = study.failures
+        if not (study.n_series or failures):  # no study is lost without a word
+            failures = (
+                Failure(study.id, "", "encode", "nothing of it was embedded, and no reason is recorded"),
+            )
+        self.failure.extend(_columns(failures, FAILURE))
         self.input.extend({"study": [study.id], "hash": [study.input_hash]})
         if isinstance(study, EmbeddedStudy):
             self._add_vectors(study)

@@ -9,6 +9,7 @@ import pytest
 
 from prima_features.embedding.parts import Parts, input_hash
 from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, Failure, TokenLevel
+from prima_features.errors import UsageError
 from prima_features.studies.study import NiftiImage, Series, Study
 
 STUDY = EmbeddedStudy(
@@ -110,3 +111,45 @@ def test_the_hash_is_the_same_where_the_scans_are_mounted_elsewhere(tmp_path: Pa
         image = NiftiImage(folder / "scan.nii.gz")
         hashes.add(input_hash(Study("sub-01", "01", "", "MRI BRAIN", (Series("T1w", image),)), "a"))
     assert len(hashes) == 1
+
+
+def test_a_part_under_the_name_of_another_study_is_not_taken(parts: Parts) -> None:
+    parts.save(STUDY)
+    (path,) = parts.folder.glob("*.safetensors")
+    path.rename(path.with_name("sub-other.safetensors"))
+    assert parts.head("sub-other") is None and parts.load("sub-other", STUDY.input_hash) is None
+
+
+def test_ids_that_differ_in_case_only_or_are_long_have_parts_of_their_own(parts: Parts) -> None:
+    ids = ("sub-a1", "sub-A1", "sub-" + "x" * 240, "sub-" + "x" * 239 + "y")
+    for one in ids:
+        parts.save(replace(STUDY, id=one))
+    names = [path.name.lower() for path in parts.folder.glob("*.safetensors")]
+    assert len(set(names)) == 4
+    assert [parts.load(one, STUDY.input_hash).id for one in ids] == list(ids)
+
+
+def test_a_part_knows_when_its_scan_has_changed(parts: Parts, tmp_path: Path) -> None:
+    scan = tmp_path / "scans" / "t1.nii"
+    scan.parent.mkdir()
+    scan.write_bytes(b"1234")
+    study = Study(STUDY.id, "1", "", "", (Series("t1", NiftiImage(scan)),))
+    parts.save(STUDY, study)
+    assert not parts.changed(STUDY.id)
+    scan.write_bytes(b"12345")
+    assert parts.changed(STUDY.id)
+    parts.save(STUDY, study)
+    scan.unlink()
+    assert parts.changed(STUDY.id)
+    scan.parent.rmdir()  # a disk that is not mounted here tells nothing
+    assert not parts.changed(STUDY.id)
+
+
+def test_a_folder_of_parts_is_checked_and_emptied_of_its_own_only(parts: Parts) -> None:
+    parts.save(STUDY)
+    parts.check_folder()
+    (parts.folder / "mine.txt").write_text("kept")
+    with pytest.raises(UsageError, match=r"holds mine\.txt"):
+        parts.check_folder()
+    parts.remove()
+    assert [path.name for path in parts.folder.iterdir()] == ["mine.txt"]
