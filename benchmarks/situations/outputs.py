@@ -351,7 +351,7 @@ def _ascii(box: Box) -> Outcome:
     finally:
         for name in ("LC_ALL", "PYTHONIOENCODING", "PYTHONUTF8"):
             os.environ.pop(name, None)
-    sound = done.returncode == 0 and done.stdout.isascii() and b"\\xfc" in done.stdout
+    sound = done.returncode == 0 and done.stdout.isascii() and b"\\xc3\\xbc" in done.stdout
     return Outcome("right") if sound else Outcome("silently wrong", str(done))
 
 
