@@ -49,7 +49,7 @@ def codecs(setup: Setup) -> Iterator[Check]:
 
 
 def dcm2niix(setup: Setup) -> Iterator[Check]:
-    """dcm2niix, which unpacks multi-frame files and mosaics, on a compressed series."""
+    """dcm2niix, which unpacks mosaics, on a compressed series."""
     from dcm2niix import bin as program
 
     from prima_features.errors import SeriesError

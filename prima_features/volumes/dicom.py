@@ -106,6 +106,7 @@ def _read_stack(files: tuple[Path, ...]) -> Acquired:
             places.append(_place(data, 0))
     voxels, flags = _combine(slices)
     _check_by_gdcm(files, slices, voxels)
+    slices.clear()  # the bytes as stored are as large as the image
     volume = sitk.GetImageFromArray(voxels)
     _set_geometry(volume, places[0], places[-1], files[0])
     return Acquired(volume, flags=flags)
