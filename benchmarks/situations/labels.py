@@ -6,6 +6,7 @@ that the join gives are compared with the true ones: each must be right, or the 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -86,6 +87,9 @@ def verdict(
         return Outcome(
             "silently wrong", f"{wrong[0]} has {found[wrong[0]]!r}, not {true.get(wrong[0])!r}: {ran.text}"
         )
+    counts = re.search(r"(\d+) of (\d+) studies have a label", ran.text)
+    if counts and counts[1] != counts[2] and "are left out" not in " ".join(ran.text.split()):
+        return Outcome("silently wrong", f"studies are left out without a word: {ran.text}")
     if not wrong and len(found) == len(true) and ran.code == 0:
         return Outcome("right")
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -70,10 +71,10 @@ def _with_keys(
     cells = [frame[find(frame.columns, name)] for frame, name in zip((table, other), columns, strict=True)]
     rules = next((rules for rules in GENERIC if _is_shared(cells, rules)), None)
     if rules is None:
-        keys = [[normalise(text, GENERIC[0]) for text in own.iloc[:3]] for own in cells]
+        forms = [_form(next(filter(None, own), "")) for own in cells]
         raise UsageError(
-            f"{label} and the first table of labels share no id: {columns[1]} holds {keys[1]}, "
-            f"{columns[0]} holds {keys[0]}; leave one out, or join them by hand"
+            f"{label} and the first table of labels share no id: those of {columns[1]} are written like {forms[1]}, "
+            f"those of {columns[0]} like {forms[0]}; leave one out, or join them by hand"
         )
     keyed = [
         # Rows without an id are nobody's: each gets a key of its own.
@@ -81,6 +82,11 @@ def _with_keys(
         for side, own in enumerate(cells)
     ]
     return table.assign(**{_KEY: keyed[0]}), other.assign(**{_KEY: keyed[1]})
+
+
+def _form(text: str) -> str:
+    """How an id is written, without the id, which can be a patient's: `ABC_007` as `AAA_000`."""
+    return re.sub(r"[^\W\d_]", "A", re.sub(r"\d", "0", text)) or "nothing"
 
 
 def _is_shared(cells: Sequence[pd.Series], rules: tuple[str, ...]) -> bool:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.columns import find
+from prima_features.probes.labels.frames import row_name
 from prima_features.probes.labels.ids import GENERIC, normalise
 from prima_features.probes.labels.rows import LabelRow
-from prima_features.probes.labels.scans import Scan
+from prima_features.probes.labels.scans import Scan, is_private
 from prima_features.probes.labels.visits import DISAGREE, Choice
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def refuse_disagreement(scans: Sequence[Scan], choices: Sequence[Choice]) -> Non
     torn = [(scan, choice) for scan, choice in zip(scans, choices, strict=True) if choice.reason == DISAGREE]
     if torn:
         examples = "; ".join(
-            f"study {scan.id} has the label rows {_row_ids(choice.used)} with {choice.detail}"
+            f"study {scan.id} has the label rows {_row_ids(choice.used, is_private(scans))} with {choice.detail}"
             for scan, choice in torn[:_EXAMPLES]
         )
         raise UsageError(
@@ -55,7 +56,9 @@ def refuse_empty(
     reasons = Counter(choice.reason for choice in choices)
     reason, times = reasons.most_common(1)[0]
     studies = ", ".join(scan.id for scan in scans[:_EXAMPLES])
-    labels = _row_ids(rows[:_EXAMPLES]) or "no ids"
+    labels = (
+        "not shown, since they can be PatientIDs" if is_private(scans) else _row_ids(rows, False) or "no ids"
+    )
     detail = next(choice.detail for choice in choices if choice.reason == reason)
     raise UsageError(
         f"no study has a label: for {times} of {len(scans)} {reason}{f' ({detail})' if detail else ''}; "
@@ -75,7 +78,7 @@ def _advice(scans: Sequence[Scan], cohort: Cohort, table: pd.DataFrame) -> str:
     if best and shared[best] > len(scans) // 2:
         return f"the column {best} holds the ids of {shared[best]} of them: try --id-column {best}"
     cells = {cell for item in cohort.ids for cell in table.get(find(table.columns, item.column), ()) if cell}
-    for scan in scans[:_EXAMPLES]:
+    for scan in () if is_private(scans) else scans[:_EXAMPLES]:
         name = normalise(scan.subject, GENERIC[0])
         longer = next((cell for cell in cells if name and name in normalise(cell, GENERIC[0])), "")
         if longer:
@@ -88,5 +91,5 @@ def _advice(scans: Sequence[Scan], cohort: Cohort, table: pd.DataFrame) -> str:
     return "check --cohort, --id-column and the columns that were named"
 
 
-def _row_ids(rows: Sequence[LabelRow]) -> str:
-    return ", ".join(dict.fromkeys(next(filter(None, row.ids), "(no id)") for row in rows[:_EXAMPLES]))
+def _row_ids(rows: Sequence[LabelRow], private: bool) -> str:
+    return ", ".join(dict.fromkeys(row_name(row, private) or "(no id)" for row in rows[:_EXAMPLES]))

@@ -78,18 +78,28 @@ def unmatched_studies(scans: Sequence[Scan], choices: Sequence[Choice]) -> pd.Da
 
 
 def unmatched_labels(
-    rows: Sequence[LabelRow], choices: Sequence[Choice], near: Collection[int]
+    rows: Sequence[LabelRow], choices: Sequence[Choice], near: Collection[int], *, private: bool = False
 ) -> pd.DataFrame:
-    """Label rows that no study took: id, row (from 1), reason, detail. `near` are the rows whose id a study has."""
+    """Label rows that no study took: id, row (from 1), reason, detail.
+
+    Args:
+        rows: all label rows.
+        choices: of the studies.
+        near: the rows whose id a study has.
+        private: name rows by their number, since ids can be PatientIDs.
+    """
     import pandas as pd
 
     used = {row.number for choice in choices if choice.row is not None for row in choice.used}
     lost = [
-        (next(filter(None, row.ids), ""), row.number + 1, *_why(row, near))
-        for row in rows
-        if row.number not in used
+        (row_name(row, private), row.number + 1, *_why(row, near)) for row in rows if row.number not in used
     ]
     return pd.DataFrame(lost, columns=["id", "row", "reason", "detail"])
+
+
+def row_name(row: LabelRow, private: bool) -> str:
+    """A label row's id, or its number below the header if ids are private."""
+    return f"row {row.number + 1}" if private else next(filter(None, row.ids), "")
 
 
 def _why(row: LabelRow, near: Collection[int]) -> tuple[str, str]:

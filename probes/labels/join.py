@@ -26,7 +26,7 @@ from prima_features.probes.labels.remarks import (
 )
 from prima_features.probes.labels.rows import LabelRow, Person, read_rows, with_age_as_target
 from prima_features.probes.labels.scan_dates import scan_dates
-from prima_features.probes.labels.scans import Scan, scans
+from prima_features.probes.labels.scans import Scan, is_private, scans
 from prima_features.probes.labels.sources import gather
 from prima_features.probes.labels.targets import label_task
 from prima_features.probes.labels.times import Time
@@ -62,7 +62,7 @@ def join(embeddings: Embeddings, request: LabelRequest) -> Joined:
         refuse_disagreement(found, choices)
     refuse_empty(found, rows, choices, cohort, table)
     near = {row.number for own in matches for row in own.rows}
-    lost = unmatched_labels(rows, choices, near)
+    lost = unmatched_labels(rows, choices, near, private=is_private(found))
     return _joined(found, choices, classes, lost, (*told, *warnings, *more), request, cohort)
 
 
@@ -133,7 +133,7 @@ def _choose_all(
 
     def of(scan: Scan, own: Match) -> Choice:
         if own.rivals:
-            return Choice(None, AMBIGUOUS, f"{' or '.join(own.rivals[:5])}")
+            return Choice(None, AMBIGUOUS, "" if is_private(found) else " or ".join(own.rivals[:5]))
         return (
             choose(own.rows, scan, request.max_days, has_times=has_times) if own.rows else Choice(None, NO_ID)
         )

@@ -59,10 +59,11 @@ def _dates(table: pd.DataFrame, label: str, date_format: str) -> dict[tuple[str,
     days = (to_ordinal(cell, formats) for cell in table[when])
     keys = zip(table[who].map(_bare), map(bare_session, sessions), strict=True)
     found: dict[tuple[str, str], float] = {}
-    for key, day, cell in zip(keys, days, table[who], strict=True):
+    for number, (key, day) in enumerate(zip(keys, days, strict=True), 1):
         if day is not None and found.setdefault(key, day) != day:
             raise UsageError(
-                f"{label} has several dates for {cell}: give it a column session, or name studies"
+                f"{label} has several dates for the same scan (row {number} below the header, and one above it): give "
+                "it a column session, or name studies"
             )
     return found
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from prima_features.embedding.read import Embeddings
 from prima_features.errors import UsageError
-from prima_features.files.text import from_cell
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.ids import bare_session, normalise, pattern
 from prima_features.probes.labels.tables import read_table
@@ -40,6 +39,11 @@ class Scan:
     def is_pseudonym(self) -> bool:
         """Whether the subject is a pseudonym in all likelihood, in which digits mean nothing."""
         return not self.is_dicom and _PSEUDONYM.fullmatch(self.subject) is not None
+
+
+def is_private(scans: Iterable[Scan]) -> bool:
+    """Whether ids in label tables can be PatientIDs, which belong in no message."""
+    return any(scan.is_dicom or scan.is_pseudonym for scan in scans)
 
 
 _PSEUDONYM = re.compile(r"(?=[0-9a-f]*[a-f])[0-9a-f]{12}")
@@ -105,7 +109,7 @@ def _identities(embeddings: Path) -> dict[str, _Identity]:
             f"{path} has no column {min(missing)}: it is not the table of identities of this file; move it away"
         )
     rows = table.to_dict("records")
-    return {row["study"]: _Identity(from_cell(row["patient_id"]), from_cell(row["folder"])) for row in rows}
+    return {row["study"]: _Identity(row["patient_id"], row["folder"]) for row in rows}
 
 
 def _bare(text: str) -> str:

@@ -68,7 +68,9 @@ def read_table(path: Path) -> pd.DataFrame:
     twice = [name for name, times in Counter(header).items() if name and times > 1]
     if twice:
         raise UsageError(f"{path} has more than one column {twice[0]!r}: rename or remove one of them")
-    cells = [[from_cell(tidy(cell)) for cell in _fit(path, row, len(header))] for row in rows]
+    cells = [
+        [from_cell(tidy(cell)) for cell in _fit(path, i, row, len(header))] for i, row in enumerate(rows, 1)
+    ]
     short = sum(len(row) < len(header) for row in rows)
     if short:
         warnings += (
@@ -121,11 +123,11 @@ def _rows(path: Path, text: str, separator: str) -> Iterator[list[str]]:
         raise UsageError(f"{path} cannot be read as a table: line {reader.line_num}, {error}") from error
 
 
-def _fit(path: Path, row: list[str], width: int) -> list[str]:
+def _fit(path: Path, number: int, row: list[str], width: int) -> list[str]:
     """The row as wide as the header: cells left off at its end are empty, empty ones too many are dropped."""
     if any(map(str.strip, row[width:])):
         raise UsageError(
-            f"{path} has {len(row)} cells in the row that starts with {row[0]!r} and {width} columns: "
+            f"{path} has {len(row)} cells in row {number} below the header, and {width} columns: "
             "check its separators and quotes"
         )
     return row[:width] + [""] * (width - len(row))

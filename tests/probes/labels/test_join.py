@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -463,3 +464,21 @@ def test_ids_with_a_prefix_are_refused_with_an_example(studies: Studies, table: 
         UsageError, match="ABIDE_0051 contains 0051: write the ids of the table as the studies'"
     ):
         join(studies("sub-0051"), LabelRequest((labels,), target_column="x"))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [["DOE-17,a", "DOE-17,b"], ["DOE-99,a"], ["DOE-17,a", "DOE-99,b"], ["DOE-17,a", "DOE17,b", "P-2,a"]],
+)
+def test_no_patient_id_of_a_label_table_is_in_what_a_join_says(
+    studies: Studies, table: Table, rows: list[str]
+) -> None:
+    known = ["sub-8f\tDOE-17\t1.2\tscans/a\t00", "sub-9f\tP-2\t1.3\tscans/b\t00"]
+    table("d.ids.tsv", ["study\tpatient_id\tstudy_instance_uid\tfolder\tkey", *known])
+    found = studies("sub-8f", "sub-9f", name="d.h5")
+    try:
+        joined = join(found, LabelRequest((table("a.csv", ["id,x", *rows]),), target_column="x"))
+        said = f"{joined.warnings} {joined.unmatched_studies.to_csv()} {joined.unmatched_labels.to_csv()}"
+    except UsageError as error:
+        said = str(error)
+    assert not re.search(r"DOE|P-2|scans/", said, re.IGNORECASE)

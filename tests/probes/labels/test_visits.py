@@ -157,7 +157,7 @@ def test_labels_of_sessions_count_for_their_own_only(studies: Studies, table: Ta
 
 def test_several_dates_for_one_study_are_refused(studies: Studies, table: Table) -> None:
     dates = table("dates.csv", ["subject,date", "1,2010-01-01", "1,2011-01-01"])
-    with pytest.raises(UsageError, match="several dates for 1"):
+    with pytest.raises(UsageError, match="several dates for the same scan \\(row 2"):
         _join(studies("sub-1_ses-1"), table("a.csv", _VISITS), dates)
 
 
