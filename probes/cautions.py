@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,19 @@ if TYPE_CHECKING:
     from prima_features.probes.steps.familiar import TrainingRange
 
 UNLIKE_SHARE = 0.05
-"""A warning is given where more of the studies are unlike the training set; 1 in 100 is by chance."""
+"""A warning is given if more of the studies are unlike the training set; about 1 in 30 is by chance."""
+_COHORT = {
+    ("norm", "low"): "their vectors are shorter",
+    ("norm", "high"): "their vectors are longer",
+    ("norm", "narrow"): "their vectors hardly differ in length",
+    ("norm", "wide"): "their vectors differ more in length",
+    ("components", "low"): "their vectors are closer to the training mean",
+    ("components", "high"): "their vectors are farther from the training mean",
+    ("components", "narrow"): "their distances from the training mean hardly differ",
+    ("components", "wide"): "their distances from the training mean differ more",
+    ("residual", "high"): "their vectors point in directions that are rare in training",
+    ("prediction", "narrow"): "their predictions hardly differ from each other",
+}
 
 Flags = dict[str, np.ndarray]
 
@@ -38,21 +51,45 @@ def check_source(training: TrainingSet, source: FeatureSource, n_features: int) 
         raise UsageError(f"this probe reads {training.n_features} numbers a study, not {n_features}")
 
 
-def unlike_training(near: TrainingRange, training: TrainingSet, given: Samples) -> tuple[Flags, list[str]]:
-    """How unlike the training set studies are.
+def unlike_training(
+    near: TrainingRange, training: TrainingSet, given: Samples, raw: np.ndarray | None = None
+) -> tuple[Flags, list[str]]:
+    """How unlike the training set studies are, one by one and as a whole.
+
+    Args:
+        near: where the training set lies.
+        training: whom the probe was fitted on.
+        given: N studies.
+        raw: (N,) numbers or (N, K) probabilities that the probe predicts, before calibration, if they count too.
 
     Returns:
-        columns `distance` (see `TrainingRange`), `unlike_training` and, where ages are known in training,
-        `outside_age_range` (1 or 0), of (N,) each; and a sentence for each thing to know.
+        columns `distance` (see `TrainingRange`), `unlike_training` (1 or 0), `unlike_how` (such as `residual high`)
+        and, if ages are known in training, `outside_age_range` (1 or 0), of (N,) each; and a sentence for each thing
+        to know.
     """
-    distance = near.distance(given.X)
-    unlike = distance > 1
-    flags: Flags = {"distance": distance, "unlike_training": unlike.astype(int)}
+    from prima_features.probes.steps.familiar import scores_of
+
+    scores = None if raw is None else scores_of(raw)
+    departures = near.departures(given.X, scores)
+    distance = np.abs(departures).max(axis=1)
+    unlike, reasons = distance > 1, near.reasons(departures)
+    flags: Flags = {
+        "distance": distance,
+        "unlike_training": unlike.astype(int),
+        "unlike_how": np.array(reasons, dtype=object),
+    }
     found = []
     if unlike.mean() > UNLIKE_SHARE:
+        counts = Counter(reason for one in reasons if one for reason in one.split(", "))
+        how = ", ".join(f"{reason} in {n}" for reason, n in counts.most_common())
         found.append(
-            f"{int(unlike.sum())} of {len(unlike)} studies are less like the training set than 99 in 100 of its own: "
-            "another scanner, sequence or population? Their numbers may mean little"
+            f"{int(unlike.sum())} of {len(unlike)} studies are unlike the training set ({how}): another scanner, "
+            "sequence or population, or other preprocessing? Their predictions may mean little"
+        )
+    if differing := near.cohort(given.X, given.groups, scores):
+        found.append(
+            "as a whole these studies differ from the training set: "
+            + " and ".join(_COHORT[one.name, one.how] for one in differing)
         )
     if training.age_range is not None:
         low, high = training.age_range

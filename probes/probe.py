@@ -102,15 +102,17 @@ class Probe:
             frame: labels.
             cohort: its name, to warn where the probe is tested on a cohort that holds the same subjects.
         """
-        from prima_features.probes.steps.familiar import TrainingRange
+        from prima_features.probes.steps.familiar import TrainingRange, scores_of
 
         _warn(features)
         given = self._samples(features, frame)
         rows = np.flatnonzero(given.eligible)
+        recipe = fit_recipe(self.recipe, given, rows)
+        scores = scores_of(recipe.estimator.out_of_fold_)
         self.fitted = Fitted(
-            fit_recipe(self.recipe, given, rows),
+            recipe,
             TrainingSet.of(given, features.source, cohort),
-            TrainingRange.fit(given.X, rows, given.groups[rows], self.recipe.seed),
+            TrainingRange.fit(given.X, rows, given.groups[rows], self.recipe.seed, scores),
         )
         return self
 
@@ -129,7 +131,7 @@ class Probe:
         given = self._samples(features, frame)
         warnings = (
             *shared_subjects(fitted.training, given, cohort),
-            *unlike_training(fitted.range, fitted.training, given)[1],
+            *unlike_training(fitted.range, fitted.training, given, fitted.recipe.raw(given))[1],
         )
         typical = np.array(fitted.training.typical)
         found = evaluate_fitted(fitted.recipe, given, typical, n_bootstrap=n_bootstrap, warnings=warnings)
@@ -152,7 +154,8 @@ class Probe:
         features, frame = _aligned(features, frame)
         given = unlabelled(features.X, frame, self.task)
         table = add_outcome(given.frame[["study", "subject"]].copy(), given, fitted.recipe.predict(given))
-        flags, warnings = unlike_training(fitted.range, fitted.training, given)
+        raw = fitted.recipe.raw(given)
+        flags, warnings = unlike_training(fitted.range, fitted.training, given, raw)
         table = table.assign(**flags)
         if fitted.caveat:
             table, warnings = table.assign(caveat=fitted.caveat), [fitted.caveat, *warnings]

@@ -115,16 +115,21 @@ class FittedRecipe:
     decision: Decision = field(default_factory=Decision)
     correction: BiasCorrection = field(default_factory=BiasCorrection)
 
-    def predict(self, samples: Samples) -> Outcome:
-        """Predict studies; their targets are looked at only where they are ages that the correction uses."""
-        task, n = samples.task, len(samples)
+    def raw(self, samples: Samples) -> np.ndarray:
+        """(N,) numbers, or (N, K) probabilities before calibration."""
         where = {"sites": samples.sites, "covariates": self.recipe.covariates(samples)}
+        if samples.task.is_classification:
+            return self.estimator.predict_proba(samples.X, **where)
+        return self.estimator.predict(samples.X, **where)
+
+    def predict(self, samples: Samples) -> Outcome:
+        """Predict studies; their targets are only used if they are ages, by the bias correction."""
+        task, n = samples.task, len(samples)
+        value = self.raw(samples)
         if task.is_classification:
-            raw = self.estimator.predict_proba(samples.X, **where)
-            probability = self.calibration.apply(raw)
+            probability = self.calibration.apply(value)
             unknown = np.full(n, np.nan)
             return Outcome(unknown, probability, self.decision(probability), unknown)
-        value = self.estimator.predict(samples.X, **where)
         corrected = self.correction.apply(value, samples.age) if task.is_age else np.full(n, np.nan)
         return Outcome(value, np.empty((n, 0)), np.full(n, -1), corrected)
 

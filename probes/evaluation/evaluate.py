@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.probes.evaluation import bounds
 from prima_features.probes.evaluation.baselines import baselines
 from prima_features.probes.evaluation.by_fold import check_scale, fold_scores
 from prima_features.probes.evaluation.checks import check, check_harmonization
@@ -123,13 +124,16 @@ def assess(result: Scored, samples: Samples, rows: np.ndarray, recipe: Recipe) -
 
 
 def difference(first: Scored, second: Scored) -> Estimate:
-    """First minus second of the primary metric, with a paired bootstrap interval."""
+    """First minus second of the primary metric, with a paired bootstrap interval, extended near an AUROC of 1."""
     name = first.task.primary
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
         return {name: first.statistic(weights)[name] - second.statistic(weights)[name]}
 
-    return first.bootstrap.estimates(statistic)[name]
+    found = first.bootstrap.estimates(statistic)[name]
+    if not first.task.is_classification:
+        return found
+    return bounds.difference(found, first.estimates()[name], second.estimates()[name])
 
 
 def per_class(result: Scored) -> dict[str, Estimates]:
@@ -146,5 +150,8 @@ def per_class(result: Scored) -> dict[str, Estimates]:
             ]
             return {key: np.mean([one[key] for one in each], axis=0) for key in each[0]}
 
-        found[name] = result.bootstrap.estimates(statistic)
+        scores = [one.probability[:, code] for one in result.repeats]
+        found[name] = bounds.one_against_rest(
+            result.bootstrap.estimates(statistic), result.y == code, scores, result.bootstrap
+        )
     return found

@@ -48,5 +48,5 @@ def gap_report(scored: Scored, method: str) -> GapReport:
             "corrected_mean": np.mean([weighted.mean(gap, weights) for gap in corrected], axis=0),
         }
 
-    found = scored.bootstrap.estimates(statistic)
+    found = scored.bootstrap.estimates(statistic, ("raw_age_correlation", "corrected_age_correlation"))
     return GapReport(method, **found, age_range=(float(age.min()), float(age.max())))

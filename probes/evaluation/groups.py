@@ -1,7 +1,7 @@
 """Metrics by sex, age band, site, scanner and field strength, with the largest gap between two groups.
 
-The numbers are those of fairlearn's MetricFrame (`by_group` and `difference`); its own bootstrap resamples rows,
-where repeated scans need subjects resampled, so intervals come from the same resamples as those of the whole.
+The numbers are those of fairlearn's MetricFrame (`by_group` and `difference`). Its own bootstrap resamples rows, but
+repeated scans need subjects resampled: each level has a bootstrap of its own subjects.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prima_features.probes.evaluation import weighted
+from prima_features.probes.evaluation import bounds, weighted
 from prima_features.probes.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.scored import Scored
 
@@ -26,6 +26,11 @@ MIN_GROUPS = 10
 """Fewer subjects (of each class) than this say nothing about a level, and it is left out."""
 
 Statistics = dict[str, np.ndarray]
+_RATES = (("sensitivity", 1), ("specificity", 0))
+_MOST = dict.fromkeys(
+    ("auroc", "auprc", "prevalence", "balanced_accuracy", "brier", "sensitivity", "specificity"), 1.0
+) | {"pearson_r": 2.0}
+"""Largest difference that a metric can have between two levels, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class GroupMetrics:
     n: dict[str, int]
     """Rows of each level, also of those left out."""
     gaps: dict[str, Estimate] = field(default_factory=dict)
-    """Largest difference between two levels, by metric. Above 0 by chance alone, more so with more levels: read it
-    with its interval and those of the levels."""
+    """Largest difference between two levels, by metric. Its interval allows for the choice among all pairs of levels
+    (`bounds.largest_gap`) and starts at 0 unless two levels are shown to differ."""
     left_out: dict[str, str] = field(default_factory=dict)
     """Levels without metrics, and why."""
 
@@ -81,19 +86,13 @@ def by_variable(scored: Scored, values: np.ndarray, name: str) -> GroupMetrics:
     if not levels:
         return GroupMetrics(name, {}, n, {}, left_out)
 
-    def statistic(weights: np.ndarray) -> Statistics:
-        each = {level: _statistic(scored, values == level, weights) for level in levels}
-        flat = {f"{level}\t{key}": value for level, found in each.items() for key, value in found.items()}
-        gaps = {key: _gap([each[level][key] for level in levels]) for key in each[levels[0]]}
-        return flat | {f"\t{key}": value for key, value in gaps.items()}
-
-    found = scored.bootstrap.estimates(statistic)
-    by_level: dict[str, dict[str, Estimate]] = {level: {} for level in ["", *levels]}
-    for key, estimate in found.items():
-        level, _, metric = key.rpartition("\t")
-        by_level[level][metric] = estimate
-    gaps = by_level.pop("")
-    return GroupMetrics(name, by_level, n, gaps if len(levels) > 1 else {}, left_out)
+    by_level = {level: _estimates(scored.take(np.flatnonzero(values == level))) for level in levels}
+    gaps = {}
+    if len(levels) > 1:
+        for metric in by_level[levels[0]]:
+            each = [by_level[level][metric] for level in levels]
+            gaps[metric] = bounds.largest_gap(each, (0.0, _MOST.get(metric, np.inf)))
+    return GroupMetrics(name, by_level, n, gaps, left_out)
 
 
 def age_bands(age: np.ndarray) -> np.ndarray:
@@ -104,22 +103,24 @@ def age_bands(age: np.ndarray) -> np.ndarray:
     return np.where(known, names[band], "")
 
 
-def _statistic(scored: Scored, rows: np.ndarray, weights: np.ndarray) -> Statistics:
-    part = scored.take(np.flatnonzero(rows))
-    weights = weights[:, rows]
-    found = part.statistic(weights)
-    if scored.task.kind == "regression":
-        errors = [weighted.mean(one.value - part.y, weights) for one in part.repeats]
-        return found | {"mean_error": np.mean(errors, axis=0)}
-    if scored.task.kind == "binary":
-        for name, code in (("sensitivity", 1), ("specificity", 0)):
+def _estimates(part: Scored) -> dict[str, Estimate]:
+    """The metrics of one level, with those that only groups have."""
+    binary = part.task.kind == "binary"
+
+    def statistic(weights: np.ndarray) -> Statistics:
+        found = part.statistic(weights)
+        if not part.task.is_classification:
+            errors = [weighted.mean(one.value - part.y, weights) for one in part.repeats]
+            found["mean_error"] = np.mean(errors, axis=0)
+        for name, code in _RATES if binary else ():
             each = [weighted.mean_where(one.label == code, part.y == code, weights) for one in part.repeats]
             found[name] = np.mean(each, axis=0)
+        return found
+
+    found = part.bounded(part.bootstrap.estimates(statistic))
+    for name, code in _RATES if binary else ():
+        found[name] = bounds.rate(found[name], part.y == code, part.bootstrap)
     return found
-
-
-def _gap(values: list[np.ndarray]) -> np.ndarray:
-    return np.max(values, axis=0) - np.min(values, axis=0)
 
 
 def _too_few(scored: Scored, rows: np.ndarray) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from prima_features.probes.evaluation import bounds
 from prima_features.probes.evaluation.crossval import OutOfFold
 from prima_features.probes.evaluation.intervals import Bootstrap, Estimate
 from prima_features.probes.evaluation.metrics import scores
@@ -35,7 +36,17 @@ class Scored:
 
     def estimates(self) -> dict[str, Estimate]:
         """The task's metrics with their intervals."""
-        return self.bootstrap.estimates(self.statistic)
+        return self.bounded(self.bootstrap.estimates(self.statistic))
+
+    def bounded(self, found: dict[str, Estimate]) -> dict[str, Estimate]:
+        """Estimates of the task's metrics with intervals extended near the metrics' ends (`bounds`)."""
+        if not self.task.is_classification:
+            # Without width where every prediction is right: resampling says nothing then.
+            return {
+                name: one if one.ci_low < one.ci_high else Estimate(one.value) for name, one in found.items()
+            }
+        probability, labels = zip(*((one.probability, one.label) for one in self.repeats), strict=True)
+        return found | bounds.classification(found, self.y, probability, labels, self.bootstrap)
 
     def values(self) -> dict[str, float]:
         """The task's metrics alone."""

@@ -105,5 +105,7 @@ def _try(found: Fitted, document: Document) -> None:
     shapes = [(np.shape(getattr(one, name))) for one in (outcome, empty) for name in vars(empty)]
     if shapes[: len(shapes) // 2] != shapes[len(shapes) // 2 :]:
         raise ValueError("shapes of the predictions")
-    if np.shape(found.range.distance(given.X)) != (1,):
+    from prima_features.probes.steps.familiar import scores_of
+
+    if np.shape(found.range.distance(given.X, scores_of(found.recipe.raw(given)))) != (1,):
         raise ValueError("shape of the distances")

@@ -38,8 +38,7 @@ def number(value: float, decimals: int) -> str:
 
 
 def interval(estimate: Estimate, decimals: int) -> str:
-    """`4.10 to 5.06`, or nothing where there is no interval, or one without width: resamples that all agree, as on
-    a share that they keep fixed, say nothing of how sure a number is."""
+    """`4.10 to 5.06`, or nothing if there is no interval, or one without width: such a number is fixed by design."""
     # A comparison with NaN does not hold either.
     if not estimate.ci_low < estimate.ci_high:
         return ""

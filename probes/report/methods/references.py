@@ -124,6 +124,23 @@ REFERENCES = {
         "Rubin DB. The Bayesian bootstrap. The Annals of Statistics 1981;9:130\u2013134.",
         "10.1214/aos/1176345338",
     ),
+    "expanded": Reference(
+        "Hesterberg 2015",
+        "Hesterberg TC. What teachers should know about the bootstrap. The American Statistician 2015;69:371\u2013386.",
+        "10.1080/00031305.2015.1089789",
+    ),
+    "newcombe": Reference(
+        "Newcombe 2006",
+        "Newcombe RG. Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part 2. "
+        "Statistics in Medicine 2006;25:559\u2013573.",
+        "10.1002/sim.2324",
+    ),
+    "exact": Reference(
+        "Clopper and Pearson 1934",
+        "Clopper CJ, Pearson ES. The use of confidence or fiducial limits illustrated in the case of the binomial. "
+        "Biometrika 1934;26:404\u2013413.",
+        "10.1093/biomet/26.4.404",
+    ),
     "variance": Reference(
         "Nadeau and Bengio 2003",
         "Nadeau C, Bengio Y. Inference for the generalization error. Machine Learning 2003;52:239\u2013281.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.report.content import ReportContent
 from prima_features.probes.report.digits import brief, number, p_value
@@ -83,10 +85,11 @@ def _groups(found: Evaluation) -> str:
     said = [
         f"{VARIABLES[name].partition(',')[0].lower()} {_said(found, primary, one.gaps[primary])}"
         for name, one in found.groups.items()
-        if one.gaps
+        if one.gaps and np.isfinite(one.gaps[primary].ci_low)
     ]
     return (
-        f"The largest difference in {in_sentence(primary)} between levels was, by {listed(said)}."
+        f"The largest difference in {in_sentence(primary)} between levels was, by {listed(said)}; an interval that "
+        "starts at 0 does not show a difference."
         if said
         else ""
     )

@@ -43,9 +43,19 @@ def _intervals(content: ReportContent, cite: Citations) -> str:
     within = ", within classes" if content.evaluation.task.is_classification else ""
     number = f"{content.n_bootstrap:,} " if content.n_bootstrap else ""
     return (
-        f"Intervals are 95% percentile intervals of {number}resamples of the Bayesian bootstrap {cite('bootstrap')}: "
-        f"in each, every {whole} has a random weight for all its studies{within}. Nothing was fitted anew for "
-        f"them{_widened(content, cite)}."
+        f"Intervals (95%) are from {number}resamples of the Bayesian bootstrap {cite('bootstrap')}: "
+        f"in each, every {whole} has a random weight for all its studies{within}. Models were not refitted for "
+        f"them{_widened(content, cite)}. Percentiles were widened for small samples "
+        f"{cite('expanded')}; {_ends(content, cite)}."
+    )
+
+
+def _ends(content: ReportContent, cite: Citations) -> str:
+    if not content.evaluation.task.is_classification:
+        return "intervals of correlations are on Fisher's scale"
+    return (
+        f"intervals of AUROC include Newcombe's score interval {cite('newcombe')}, and those of balanced accuracy, "
+        f"sensitivity and specificity the exact binomial ones {cite('exact')}, also at perfect separation"
     )
 
 
@@ -55,8 +65,8 @@ def _widened(content: ReportContent, cite: Citations) -> str:
         return ""
     factor = 1 + scores.n_test.sum() / splits.n_repeats / scores.n_train.mean()
     return (
-        f"; since those who are tested in one fold train in others, the variance of the weights was raised by the "
-        f"factor 1 + n_tested / n_train = {factor:.2f} {cite('variance')}"
+        f"; since subjects tested in one fold train the models of the others, the variance of the weights was raised "
+        f"by the factor 1 + n_tested / n_train = {factor:.2f} {cite('variance')}"
     )
 
 
@@ -98,7 +108,10 @@ def _groups(content: ReportContent, cite: Citations) -> str:
         return ""
     names = listed(VARIABLES[name].partition(",")[0].lower() for name in groups)
     each = " of each class" if content.evaluation.task.classes else ""
-    return f"Metrics by {names} are given where a level has {MIN_GROUPS} subjects{each} or more."
+    return (
+        f"Metrics by {names} are given for levels with {MIN_GROUPS} subjects{each} or more. Intervals of the largest "
+        "difference between two levels are Bonferroni-corrected for the number of pairs."
+    )
 
 
 def _sites(content: ReportContent, cite: Citations) -> str:

@@ -81,8 +81,8 @@ def _gaps(content: ReportContent, shown: list[GroupMetrics]) -> Table:
         for one in pairs
     )
     caption = (
-        "Largest difference between two levels, with 95% intervals. It is above 0 by chance alone, more so with more "
-        "and smaller levels, and its interval too lies high, even above it: read it with those of the levels."
+        "Largest difference between two levels, with 95% intervals that allow for the choice among all pairs of "
+        "levels. An interval that starts at 0 does not show a difference."
     )
     head = ("Variable", *(metric(name, found.task.unit) for name in names))
     return Table(caption, head, rows)

@@ -49,7 +49,9 @@ def _metrics_table(found: Evaluation) -> Table:
 
 def _reading(found: Evaluation) -> str:
     task = found.task
-    parts = ["Intervals are from a bootstrap over subjects; none is shown where all resamples agree."]
+    parts = [
+        "Intervals are from a bootstrap over subjects. Numbers fixed by design, such as the prevalence, have none."
+    ]
     if found.baselines:
         parts.append(
             "Baselines do not see the image"
