@@ -82,7 +82,7 @@ def _lines(part: str, setting: str, found: list[tuple[dict, dict]]) -> Iterator[
 
 def _numbers(n: int, r: float, seed: int) -> tuple[dict, dict]:
     """Truth y of variance 1, prediction with correlation r and variance 1."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, n])  # not the bootstrap's own numbers
     y = rng.normal(size=n)
     value = r * y + np.sqrt(1 - r**2) * rng.normal(size=n)
     error = np.sqrt(2 - 2 * r)
@@ -101,7 +101,7 @@ def _classes(n: int, separation: float, seed: int) -> tuple[dict, dict]:
         y, outcome = _scores(1_000_000, separation, np.random.default_rng(12345))
         ones = np.ones((1, len(y)))
         _truths[separation] = {name: float(one[0]) for name, one in scores(CLASSES, y, outcome, ones).items()}
-    y, outcome = _scores(n, separation, np.random.default_rng(seed))
+    y, outcome = _scores(n, separation, np.random.default_rng([seed, n]))
     return _estimates(_samples(CLASSES, y), outcome, seed), _truths[separation]
 
 

@@ -12,9 +12,9 @@ from prima_features.probes.report.digits import brief, interval, number
 from prima_features.probes.report.methods.references import REFERENCES, Citations
 from prima_features.probes.report.words import decimals
 
-ALWAYS = {"prima", "bootstrap", "scikit-learn", "numpy"}
+ALWAYS = {"prima", "bootstrap", "expanded", "scikit-learn", "numpy"}
 FOLDS = {"variance"}
-CLASSES = {"slope", "cramer"}
+CLASSES = {"slope", "cramer", "newcombe", "exact"}
 CITED = {
     "brain_age": ALWAYS | FOLDS | {"nested", "ridge", "beheshti", "gap", "epsilon"},
     "autism": ALWAYS
@@ -88,7 +88,7 @@ SAID = {
     "given_split": (
         "80 studies trained and 40 studies tested",
         "corrected age = (predicted age − b) / a",
-        "percentile intervals of resamples",
+        "Intervals (95%) are from resamples",
         "fitted on the training set alone",
     ),
 }
