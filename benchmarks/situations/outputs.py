@@ -368,3 +368,69 @@ def _full(box: Box) -> Outcome:
     if done.returncode == 1 and b"could be printed" in done.stderr:
         return Outcome("named", "exit code 1")
     return Outcome("silently wrong", str(done))
+
+
+def _cohort(box: Box, studies: int = 40) -> tuple[Path, Path, Path]:
+    """Embeddings of a linear trait, the cohort's table, and a probe that was fitted on both."""
+    from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
+    from prima_features.embedding.write import Provenance, write_embeddings
+
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(studies, 6)).astype(np.float32)
+    ids = [f"sub-{i:02d}" for i in range(studies)]
+    series = EmbeddedSeries("t1", "axial", "", 1, (9, 9, 9), (1.0, 1.0, 1.0), vectors[0])
+    rows = [
+        EmbeddedStudy(one, one[4:], "", "", "", vector, vector, (series,), input_hash="a:b")
+        for one, vector in zip(ids, vectors, strict=True)
+    ]
+    file, table, probe = (box.folder / name for name in ("e.h5", "participants.tsv", "probe"))
+    write_embeddings(file, rows, Provenance("tiny", "local", "ab12", {}))
+    ages = 50 + 10 * vectors[:, 0]
+    lines = ["participant_id\tage", *(f"{one}\t{age:.1f}" for one, age in zip(ids, ages, strict=True))]
+    table.write_text("\n".join(lines) + "\n")
+    ran = box.prima(
+        *("probe", "fit", "brain-age", file, "--labels", table, "--output", probe, "--bootstrap", 10),
+        *("--folds", 3, "--inner-folds", 2, "--no-learning-curve"),
+    )
+    if not probe.is_dir():
+        raise RuntimeError(ran.text)
+    return file, table, probe
+
+
+@SITUATIONS("predictions over the cohort's table, its embeddings, or a file of the probe")
+def _predictions_over(box: Box) -> Outcome:
+    file, table, probe = _cohort(box)
+    os.link(table, box.folder / "other.tsv")
+    tries = (
+        (table, ()),
+        (file, ("--force",)),
+        (table, ("--labels", table, "--force")),
+        (box.folder / "other.tsv", ("--labels", table, "--force")),
+        (probe / "predictions.tsv", ()),
+        (probe / "metrics.json", ("--force",)),
+    )
+    for output, options in tries:
+        outcome = _unchanged(box, output, "probe", "predict", probe, file, output, *options)
+        if outcome.verdict == "silently wrong":
+            return outcome
+    for _ in range(2):  # its own output is replaced
+        if (ran := box.prima("probe", "predict", probe, file, box.folder / "new.tsv")).code != 0:
+            return Outcome("silently wrong", ran.text[-200:])
+    return outcome
+
+
+@SITUATIONS("a probe over the folder that holds its labels")
+def _probe_over(box: Box) -> Outcome:
+    file, table, _ = _cohort(box)
+    folder = box.folder / "study"
+    folder.mkdir()
+    shutil.move(table, folder / "table.tsv")
+    arguments = ("--labels", folder / "table.tsv", "--output", folder, "--overwrite")
+    return _unchanged(box, folder / "table.tsv", "probe", "fit", "brain-age", file, *arguments)
+
+
+@SITUATIONS("an evaluation over its own probe")
+def _evaluation_over(box: Box) -> Outcome:
+    file, table, probe = _cohort(box)
+    arguments = ("--labels", table, "--output", probe, "--overwrite")
+    return _unchanged(box, probe / "probe.json", "probe", "evaluate", probe, file, *arguments)
