@@ -11,6 +11,7 @@ from prima_features.embedding.disk import output_errors, replacing
 from prima_features.embedding.parts import Parts
 from prima_features.errors import UsageError
 from prima_features.files.targets import same_file
+from prima_features.files.text import printable_json
 from prima_features.studies import Selection
 from prima_features.studies.labels import digest, safe_label
 
@@ -92,7 +93,7 @@ def describe_derivative(folder: Path, source: Path, model: str) -> None:
     if isinstance(doi := raw.get("DatasetDOI"), str):
         described["SourceDatasets"][0]["DOI"] = doi
     for name, text in (
-        (DESCRIPTION, json.dumps(described, indent=2) + "\n"),
+        (DESCRIPTION, json.dumps(printable_json(described), indent=2) + "\n"),
         (".bidsignore", f"*{EMBEDDINGS[:-3]}.*\n"),
     ):
         with replacing(folder / name) as temporary:

@@ -35,6 +35,12 @@ def check_output(output: Path, inputs: Iterable[Path] = (), report: bool = True)
     check_file(output, maker)
     if not os.access(output.parent, os.W_OK | os.X_OK):
         raise UsageError(f"The folder {output.parent} cannot be written to; choose another for {output.name}")
+    twin = _twin(output)
+    if twin.is_file() and _holds_embeddings(twin):
+        raise UsageError(
+            f"{output} and {twin.name} would share {run_path(output).name} and the other files next to them; "
+            "name another output"
+        )
     record = run_path(output)
     if not record.is_dir():  # which costs a warning and no run
         check_file(record, Maker("prima embed", maker.inputs, _is_run_file, "the record of a run", ""))
@@ -59,6 +65,19 @@ def check_page(path: Path, inputs: Iterable[Path] = (), force: bool = False, opt
 def _is_embeddings(path: Path) -> bool:
     Embeddings(path)
     return True
+
+
+def _holds_embeddings(path: Path) -> bool:
+    try:
+        return _is_embeddings(path)
+    except UsageError:
+        return False
+
+
+def _twin(output: Path) -> Path:
+    """The output whose record, page and table of identities have the same names: `out` for `out.h5`, and back."""
+    name = output.name.removesuffix(".h5")
+    return output.with_name(name if output.name.endswith(".h5") and name else output.name + ".h5")
 
 
 _is_run_file = starts_with(b'{\n "format": "prima-run"')

@@ -12,6 +12,7 @@ from prima_features import model_cards
 from prima_features.encoder.config import PrimaConfig
 from prima_features.errors import UsageError
 from prima_features.files.targets import Maker, as_inputs, check_folder
+from prima_features.files.text import printable
 from prima_features.weights import directory
 from prima_features.weights.loading import network_shapes
 from prima_features.weights.new_directory import new_directory
@@ -93,7 +94,9 @@ def _write(
     files: Mapping[str, Mapping[str, _Source]],
     origins: Mapping[Path, str],
 ) -> None:
-    metadata = {"format": "pt"} | {f"sha256 of {path.name}": digest for path, digest in origins.items()}
+    metadata = {"format": "pt"} | {
+        f"sha256 of {printable(path.name)}": digest for path, digest in origins.items()
+    }
     for file, sources in files.items():
         log.info("writing %d tensors to %s", len(sources), file)
         tensors = {name: source.tensor for name, source in sources.items()}
@@ -113,7 +116,7 @@ def _reader(sources: Mapping[str, _Source]) -> Callable[[str], Iterator[bytes]]:
 
 
 def _card(origins: Mapping[Path, str]) -> str:
-    rows = "".join(f"| {path.name} | `{digest}` |\n" for path, digest in origins.items())
+    rows = "".join(f"| {printable(path.name)} | `{digest}` |\n" for path, digest in origins.items())
     return f"{model_cards.card('prima')}\n## Converted from\n\n| file | SHA-256 |\n|---|---|\n{rows}"
 
 

@@ -1,0 +1,78 @@
+"""Standard output and error cost no run, and no name controls a terminal."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from prima_features.cli.console import out, table
+from prima_features.embedding.output import check_output
+from prima_features.embedding.records import FailedStudy, Failure
+from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.errors import UsageError
+
+CLOSED = """
+import os, sys
+os.close(1); os.close(2); sys.stdout = sys.stderr = None
+from prima_features.cli.main import main
+code = main(["--version"])
+file = os.open(os.devnull, os.O_RDONLY)
+sys.exit(code if file > 2 else 9)  # what is opened next must not be standard output
+"""
+NAMES = """
+import sys
+sys.argv = ["prima"]
+from prima_features.cli.main import main
+sys.exit(main(["inspect", "nowhere/M\u00fcller"]))
+"""
+
+
+def python(
+    code: str, stdout: int = subprocess.PIPE, **environment: str
+) -> "subprocess.CompletedProcess[bytes]":
+    command = [sys.executable, "-c", code]
+    return subprocess.run(
+        command, stdout=stdout, stderr=subprocess.PIPE, check=False, env=os.environ | environment, cwd="/"
+    )
+
+
+def test_closed_streams_cost_no_run_and_no_file_takes_their_place() -> None:
+    assert python(CLOSED).returncode == 0
+
+
+def test_an_ascii_locale_escapes_what_it_lacks() -> None:
+    done = python(NAMES, PYTHONIOENCODING="ascii")
+    assert done.returncode == 2 and rb"nowhere/M\xfcller does not exist" in done.stderr
+
+
+def test_a_reader_that_has_ended_is_no_error_and_a_full_disk_is_one() -> None:
+    code = "import sys; from prima_features.cli.main import main; sys.exit(main(['--version']))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = python(code, stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+    if Path("/dev/full").exists():
+        full = os.open("/dev/full", os.O_WRONLY)
+        done = python(code, stdout=full)
+        os.close(full)
+        assert done.returncode == 1 and b"Not everything could be printed" in done.stderr
+
+
+def test_names_are_escaped_and_are_neither_markup_nor_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = table("series")
+    shown.add_row("T1\x1b]0;x\x07 :brain: \udcfc")
+    out.print(shown)
+    assert "T1\\x1b]0;x\\x07 :brain: \\xfc" in capsys.readouterr().out
+
+
+def test_outputs_that_would_share_their_companions_are_refused(tmp_path: Path) -> None:
+    failed = FailedStudy("sub-1", (Failure("sub-1", "", "read", "damaged"),))
+    write_embeddings(tmp_path / "out.h5", [failed], Provenance("tiny", "local", "ab", {}))
+    with pytest.raises(UsageError, match=r"would share out\.run\.json"):
+        check_output(tmp_path / "out")
+    check_output(tmp_path / "out.h5")
+    (tmp_path / "b").write_text("any other file")
+    check_output(tmp_path / "b.h5")
