@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
@@ -23,6 +24,19 @@ class Copy:
     """The image that is used."""
     same: bool
     """Whether their content is the same once it is inflated; if not, only the name is."""
+
+
+def may_have_copies(paths: Sequence[Path]) -> bool:
+    """False if a glance shows no copies: no two files have one size, and none is uncompressed next to others."""
+    sizes = set()
+    for path in map(os.fspath, paths):
+        if not path.lower().endswith(".gz"):
+            return True
+        try:
+            sizes.add(os.stat(path).st_size)  # noqa: PTH116
+        except OSError:
+            return True
+    return len(sizes) < len(paths)
 
 
 def find_twins(paths: Sequence[Path]) -> dict[Path, Copy]:

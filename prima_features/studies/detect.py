@@ -11,8 +11,8 @@ from typing import Literal
 
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies.bids.choice import DATATYPES
-from prima_features.studies.dicom.files import Kind, sniff
 from prima_features.studies.endings import ARCHIVES, HEADER_OF_PAIR, NIFTI, OTHER_IMAGES, FileKind, kind_of
+from prima_features.studies.survey import count_dicom_series, is_dicom, is_dicomdir
 from prima_features.studies.tree import walk
 
 SourceFormat = Literal["bids", "dicom", "nifti", "manifest"]
@@ -44,43 +44,18 @@ def detect(source: Path) -> SourceFormat:
         if path.name == DESCRIPTION:
             raise UsageError(f"{source} is not a BIDS dataset, but has one inside: give {path.parent}")
         kind = kind_of(path.name)
-        if kind is FileKind.OTHER_IMAGE and _is_dicom(path):  # .img is an ending of DICOM files, too
+        if kind is FileKind.OTHER_IMAGE and is_dicom(path):  # .img is an ending of DICOM files, too
             kind, has_dicom = FileKind.UNKNOWN, True
         seen[kind] += 1
         # One DICOM file is enough to know that there are some: a tree may have a million.
         if not has_dicom and kind is not FileKind.NIFTI:
-            has_dicom = _is_dicom(path)
+            has_dicom = is_dicom(path)
     n_images = seen[FileKind.NIFTI] + seen[FileKind.OTHER_IMAGE]
     if n_images and has_dicom:
-        return "nifti" if n_images > _count_dicom_series(source) else "dicom"
+        return "nifti" if n_images > count_dicom_series(source) else "dicom"
     if n_images or has_dicom:
         return "nifti" if n_images else "dicom"
     raise NothingUsableError(f"{source} holds no scans: {_why_no_scans(seen)}")
-
-
-def count_images(root: Path) -> Counter[str]:
-    """Numbers of files in a folder that are scans, or archives, in formats other than DICOM; by format."""
-    counts: Counter[str] = Counter()
-    for path in walk(root):
-        kind = kind_of(path.name)
-        if kind is FileKind.OTHER_IMAGE and _is_dicom(path):
-            continue
-        if kind in (FileKind.NIFTI, FileKind.OTHER_IMAGE, FileKind.UNREAD):
-            counts["NIfTI" if kind is FileKind.NIFTI else path.suffix.lower()] += 1
-        elif kind is FileKind.ARCHIVE and not _is_dicom(path):
-            counts["archive"] += 1
-    return counts
-
-
-def _count_dicom_series(root: Path) -> int:
-    from prima_features.studies.dicom.read import quiet_pydicom, read_headers
-
-    series: set[str] = set()
-    with quiet_pydicom():
-        for path in walk(root):
-            if kind_of(path.name) is not FileKind.NIFTI and isinstance(headers := read_headers(path), list):
-                series.update(header.series_uid for header in headers)
-    return len(series)
 
 
 def _why_no_scans(seen: Counter[FileKind]) -> str:
@@ -134,7 +109,7 @@ def _detect_file(file: Path) -> SourceFormat:
         raise NothingUsableError(
             f"{file} lists the files of a disc and has no image: give its folder {file.parent}"
         )
-    if _is_dicom(file):
+    if is_dicom(file):
         return "dicom"
     if name.endswith(OTHER_IMAGES):
         return "nifti"
@@ -147,21 +122,3 @@ def _detect_file(file: Path) -> SourceFormat:
         f"{file} is not NIfTI (.nii, .nii.gz), DICOM or a manifest (.csv, .tsv), nor an image in another "
         f"format that is read ({', '.join(OTHER_IMAGES)}): {advice}"
     )
-
-
-def is_dicomdir(file: Path) -> bool:
-    """Whether a file is the directory of a DICOM disc (PS3.10 section 8), by its name or its class."""
-    from prima_features.studies.dicom.read import quiet_pydicom, read_headers
-    from prima_features.studies.dicom.unusable import Unusable
-
-    if not _is_dicom(file):
-        return False
-    with quiet_pydicom():
-        return file.name.upper() == "DICOMDIR" or read_headers(file) is Unusable.DIRECTORY
-
-
-def _is_dicom(file: Path) -> bool:
-    try:
-        return file.is_file() and sniff(file) is not Kind.OTHER
-    except OSError:  # one unreadable file does not say what the rest is
-        return False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
 
 NIFTI = (".nii", ".nii.gz")
 OTHER_IMAGES = (".mgz", ".mgh", ".img", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -35,6 +34,8 @@ UNREAD = {
     ".npz": "NumPy",
 }
 """Formats of images that are not read, by ending."""
+
+_UNREAD = tuple(UNREAD)
 
 ARCHIVES = (
     *(
@@ -94,17 +95,20 @@ class FileKind(Enum):
 def kind_of(name: str) -> FileKind:
     """Kind of the file called `name`, in any case."""
     name = name.lower()
+    ending = name[name.rfind(".") :] if "." in name else ""
+    if ending in _NOT_IMAGES:  # first, because sidecars are many
+        return FileKind.NO_IMAGE
     if name.endswith(NIFTI):
         return FileKind.NIFTI
     if name.endswith(OTHER_IMAGES):
         return FileKind.OTHER_IMAGE
     if name.endswith(HEADER_OF_PAIR):
         return FileKind.PAIR_HEADER
-    if name.endswith(tuple(UNREAD)):
+    if name.endswith(_UNREAD):
         return FileKind.UNREAD
     if name.endswith(ARCHIVES):
         return FileKind.ARCHIVE
-    return FileKind.NO_IMAGE if Path(name).suffix in _NOT_IMAGES else FileKind.UNKNOWN
+    return FileKind.UNKNOWN
 
 
 def format_name(name: str) -> str:

@@ -9,13 +9,14 @@ from typing import Literal, get_args
 
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies.bids import BidsOptions, find_bids
-from prima_features.studies.detect import SourceFormat, count_images, detect, is_dicomdir
+from prima_features.studies.detect import SourceFormat, detect
 from prima_features.studies.dicom import DicomOptions, find_dicom
 from prima_features.studies.manifest import find_manifest
 from prima_features.studies.nifti import find_nifti
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.selection import Selection
 from prima_features.studies.study import Found, LeftOut
+from prima_features.studies.survey import ARCHIVE, count_scans, is_dicomdir
 from prima_features.studies.texts import tidy_texts
 
 Format = Literal["auto", SourceFormat]
@@ -80,13 +81,13 @@ def find(
 
 def _with_other_images(found: Found, source: Path, chosen: bool) -> Found:
     """Add rows for images in a DICOM tree that are not DICOM, by number: their names can identify patients."""
-    if not source.is_dir() or not (counts := count_images(source)):
+    if not source.is_dir() or not (counts := count_scans(source)):
         return found
     reason = "the source is read as DICOM, and this is another format"
     rows, scans = [], 0
     for name, n in counts.items():
         what = f"{n} {name} file{'s' * (n > 1)}"
-        if name == "archive":
+        if name == ARCHIVE:
             rows.append(LeftOut("", what, "archives are not opened", "unpack it", defect=True))
         else:
             hint = "embed it on its own with --format nifti and another output"

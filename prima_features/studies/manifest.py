@@ -10,13 +10,13 @@ from prima_features.errors import UsageError
 from prima_features.studies.content import find_absence
 from prima_features.studies.copies import find_copies, left_out_copy
 from prima_features.studies.dicom import DicomOptions, find_dicom
-from prima_features.studies.dicom.files import Kind, sniff
 from prima_features.studies.endings import NIFTI, OTHER_IMAGES
 from prima_features.studies.labels import safe_label, study_id
 from prima_features.studies.manifest_table import Row, read_rows
 from prima_features.studies.nifti import make_series
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.study import DEFAULT_DESCRIPTION, Found, LeftOut, Series, Study
+from prima_features.studies.survey import is_dicom
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _open_row(row: Row, study: str, options: DicomOptions, pseudonyms: Pseudonym
         if isinstance(made, LeftOut):
             return _Content(left_out=(replace(made, what=what),))
         return _Content((replace(made, name=row.series or made.name),))
-    if row.path.is_file() and sniff(row.path) is Kind.OTHER:
+    if row.path.is_file() and not is_dicom(row.path):
         reason, hint = (
             f"the file is neither NIfTI (.nii, .nii.gz) nor DICOM, nor {' '.join(OTHER_IMAGES)}",
             "convert it, or take the row out",
@@ -126,7 +126,7 @@ def _open_row(row: Row, study: str, options: DicomOptions, pseudonyms: Pseudonym
 def _is_image(path: Path) -> bool:
     """Whether a file has the name of an image that is not DICOM; `.img` can be the ending of either."""
     name = path.name.lower()
-    if name.endswith(".img") and path.is_file() and sniff(path) is not Kind.OTHER:
+    if name.endswith(".img") and is_dicom(path):
         return False
     return name.endswith((*NIFTI, *OTHER_IMAGES))
 

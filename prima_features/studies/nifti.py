@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from prima_features.errors import NothingUsableError
 from prima_features.studies.content import find_absence
 from prima_features.studies.copies import find_copies, find_twins, left_out_copy
-from prima_features.studies.dicom.files import Kind, sniff
 from prima_features.studies.endings import FileKind, format_name, kind_of
 from prima_features.studies.labels import MAX_LABEL, bare, digest, safe_label, study_id
 from prima_features.studies.sidecar import (
@@ -37,6 +36,7 @@ from prima_features.studies.study import (
     Study,
     TimeSeries,
 )
+from prima_features.studies.survey import is_dicom
 from prima_features.studies.tree import walk
 
 if TYPE_CHECKING:
@@ -193,9 +193,11 @@ def _list_images(source: Path, others: _Others, chosen: bool) -> list[Path]:
 
     for path in walk(source, note):
         kind = kind_of(path.name)
-        if kind is FileKind.NIFTI or (kind is FileKind.OTHER_IMAGE and not _is_dicom(path, img_only=True)):
+        # `.img` is an ending of DICOM files, too.
+        is_image = kind in (FileKind.NIFTI, FileKind.OTHER_IMAGE)
+        if is_image and not (path.suffix.lower() == ".img" and is_dicom(path)):
             images.append(path)
-        elif _is_dicom(path):
+        elif is_dicom(path):
             if path.name.upper() != "DICOMDIR":
                 others.dicom += 1
                 others.dicom_folders.add(path.parent)
@@ -331,15 +333,6 @@ def _partner(path: Path, ending: str) -> Path | None:
     """The other file of a pair of header and voxels, in either case of letters."""
     names = (path.with_suffix(ending), path.with_suffix(ending.upper()))
     return next((name for name in names if os.path.lexists(name)), None)
-
-
-def _is_dicom(path: Path, img_only: bool = False) -> bool:
-    if img_only and path.suffix.lower() != ".img":
-        return False
-    try:
-        return path.is_file() and sniff(path) is not Kind.OTHER
-    except OSError:
-        return False
 
 
 def _stem(path: Path) -> str:

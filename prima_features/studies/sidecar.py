@@ -154,18 +154,21 @@ def b0_volumes(b_values: tuple[float, ...]) -> tuple[int, ...]:
 def _read(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise SidecarError("is not a regular file")
-            content = file.read(MAX_BYTES + 1)
+            if status.st_size > MAX_BYTES:
+                raise SidecarError(f"has more than {MAX_BYTES >> 20} MiB")
+            content = os.read(descriptor, MAX_BYTES) if status.st_size else b""
+        finally:
+            os.close(descriptor)
     except FileNotFoundError as error:
         if path.is_symlink():
             raise SidecarError("is a link to a file that is not there") from error
         raise SidecarError("does not exist") from error
     except OSError as error:
         raise SidecarError(f"cannot be read: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise SidecarError(f"has more than {MAX_BYTES >> 20} MiB")
     return content
 
 

@@ -270,6 +270,56 @@ def test_a_link_to_content_that_was_not_fetched_is_a_defect_that_says_how_to_fet
         assert item.defect
 
 
+def test_scans_that_are_no_part_of_bids_are_named(dataset: Path) -> None:
+    put(dataset, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_T1w.json", "code/x.nii", text="{}")
+    put(dataset, "README", "CHANGES", "participants.tsv", "sub-01/sub-01_scans.tsv", "sub-01/anat/notes")
+    dicom = bytes(128).decode() + "DICM"
+    put(
+        dataset, *(f"sub-01/anat/IM{i}" for i in range(3)), "sub-01/dicom/a/b/IM1", "incoming/IM1", text=dicom
+    )
+    put(
+        dataset,
+        "sub-02.zip",
+        "sub-03.nii.gz",
+        "sub-01/anat/sub-01_T2w.PAR",
+        "raw/p1/t1.nii",
+        "sub-01/anat/x/a.mgz",
+    )
+    found = find_bids(dataset)
+    assert list(all_series(found)) == ["sub-01/anat/sub-01_T1w.nii.gz"]
+    assert {item.what: item.reason.rsplit(" it has ", 1)[-1] for item in found.left_out if item.defect} == {
+        "incoming": "1 DICOM file",
+        "raw": "1 NIfTI file",
+        "sub-01/anat": "the folder has 3 DICOM files, and BIDS has images as NIfTI",
+        "sub-01/anat/sub-01_T2w.PAR": "BIDS has images as .nii or .nii.gz, and this is .PAR",
+        "sub-01/anat/x": "1 .mgz file",
+        "sub-01/dicom/a": "1 DICOM file",
+        "sub-02.zip": "it is an archive, which is not opened",
+        "sub-03.nii.gz": "it lies in no subject's folder",
+    }
+    assert all(item.defect and item.hint for item in found.left_out)
+
+
+def test_empty_images_are_left_out_unless_the_dataset_is_but_a_layout(dataset: Path) -> None:
+    put(dataset, "sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz", text="")
+    found = find_bids(dataset)
+    assert len(found.studies) == 2
+    assert "All images of the dataset are empty files" in found.warnings[0]
+    put(dataset, "sub-03/anat/sub-03_T1w.nii.gz")
+    found = find_bids(dataset)
+    assert [study.id for study in found.studies] == ["sub-03"]
+    assert [(item.reason, item.defect) for item in found.left_out] == [("the file is empty", True)] * 2
+
+
+def test_a_suffix_or_datatype_that_no_image_has_is_a_warning(dataset: Path) -> None:
+    put(dataset, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_T2w.nii.gz")
+    found = find_bids(dataset, BidsOptions(suffixes=("T1w", "FLAIRR")))
+    assert len(found.studies) == 1
+    assert found.warnings == ("No image has the suffix FLAIRR that was asked for; those there are: T1w, T2w",)
+    with pytest.raises(UsageError, match="empty"):
+        BidsOptions(datatypes=("",))
+
+
 def test_links_between_folders_that_run_in_circles_end(dataset: Path) -> None:
     put(dataset, "sub-01/anat/sub-01_T1w.nii.gz")
     (dataset / "sub-01/anat/again").symlink_to(dataset)

@@ -65,7 +65,7 @@ def test_the_first_evidence_decides_however_large_the_tree(
     put_dicom(tmp_path, *(f"{i:02}/{j:02}" for i in range(20) for j in range(20)))
     looked_at = []
     monkeypatch.setattr(
-        "prima_features.studies.detect.sniff",
+        "prima_features.studies.survey.sniff",
         lambda file: looked_at.append(file) or dicom_files.sniff(file),
     )
     assert detect(tmp_path) == "dicom"

@@ -11,7 +11,7 @@ from prima_features.studies.bids.inherited import Inherited
 from prima_features.studies.bids.options import BidsOptions
 from prima_features.studies.bids.walk import walk_dataset
 from prima_features.studies.content import EMPTY, find_absence
-from prima_features.studies.copies import find_copies, find_twins, left_out_copy
+from prima_features.studies.copies import find_copies, find_twins, left_out_copy, may_have_copies
 from prima_features.studies.labels import study_id
 from prima_features.studies.selection import Selection
 from prima_features.studies.sidecar import (
@@ -142,6 +142,8 @@ def _is_layout_only(made: list[tuple[BidsImage, Series | LeftOut]]) -> bool:
 
 def _without_copies(pairs: list[tuple[BidsImage, Series]]) -> tuple[list[Series], list[LeftOut]]:
     """A study's series, each image once, and rows for the copies."""
+    if len(pairs) == 1 or not may_have_copies([image.path for image, _ in pairs]):
+        return [item for _, item in pairs], []
     sources = {image.path: image.source for image, _ in pairs}
     twins = find_twins(list(sources))
     rows = [

@@ -9,16 +9,22 @@ from pathlib import Path
 from prima_features.errors import NothingUsableError
 from prima_features.studies.bids.choice import DATATYPES, NOT_WALKED, SUFFIXES
 from prima_features.studies.bids.image import BidsImage, parse_image
+from prima_features.studies.endings import FileKind, kind_of
 from prima_features.studies.labels import study_id
 from prima_features.studies.selection import Selection
 from prima_features.studies.study import LeftOut
-
-IMAGES = (".nii", ".nii.gz")
-"""Endings of the images that BIDS allows for MRI."""
-_OTHER_IMAGES = (".mgz", ".mgh", ".nrrd", ".nhdr", ".mha", ".mhd", ".mnc", ".img", ".dcm")
+from prima_features.studies.survey import DICOM, count_scans, is_dicom, listed
 
 _FOLDER = re.compile(r"(sub|ses)-([a-zA-Z0-9+]+)")
 _BAD_LABEL = "its name is not one of BIDS: only letters and digits may follow sub- and ses-"
+_MOST_FILES = 5000
+"""Files looked at in a folder that is no part of BIDS."""
+_MOST_DICOM = 100
+"""Files of one folder whose content is looked at for DICOM."""
+_NO_SCANS = ("code", "stimuli", "phenotype", "logs", "figures", "xnat")
+"""Folders at the top of a dataset that are no place for scans."""
+_DICOM_HINT = "convert the scans to BIDS, or embed the folder with --format dicom and another output"
+_PLACE_HINT = "move the scans to the folders that BIDS has for them, or embed the folder with --format nifti"
 _BAD_LABEL_HINT = "rename the folder and its files, or list the images in a manifest"
 
 
@@ -44,10 +50,13 @@ class _Walk:
         self._sessions: set[str] = set()
 
     def run(self) -> None:
-        folders, _ = self._list("", self.root)
+        folders, files = self._list("", self.root)
         for folder in folders:
             if folder.name in NOT_WALKED:
                 self._leave_out("", folder, NOT_WALKED[folder.name])
+            elif not folder.name.startswith("sub-") and folder.name not in _NO_SCANS:
+                self._survey("", folder)
+        self._leave_out_files("", self.root, files, "it lies in no subject's folder")
         subjects = self._labelled("sub", folders)
         if not subjects:
             raise NothingUsableError(f"{self.root} holds no folders named sub-X, as a BIDS dataset does")
@@ -71,15 +80,7 @@ class _Walk:
         """Take the images of one visit; returns the folders in it, sessions among them."""
         study = study_id(subject, session)
         folders, files = self._list(study, folder)
-        for file in files:
-            if file.name.endswith((*IMAGES, *_OTHER_IMAGES)):
-                self._leave_out(
-                    study,
-                    file,
-                    "it lies in no datatype's folder, such as anat",
-                    "move it to the folder that BIDS has for it",
-                    defect=True,
-                )
+        self._leave_out_files(study, folder, files, "it lies in no datatype's folder, such as anat")
         for datatype in folders:
             if not datatype.name.startswith("ses-"):
                 self._walk_datatype(subject, session, datatype)
@@ -89,18 +90,69 @@ class _Walk:
         study = study_id(subject, session)
         folders, files = self._list(study, folder)
         before = len(self.images) + len(self.left_out)
+        others = []
         for file in files:
-            if file.name.endswith(IMAGES):
+            if kind_of(file.name) is FileKind.NIFTI:
                 self._take(subject, session, file)
-            elif file.name.endswith(_OTHER_IMAGES):
-                reason = f"BIDS has images as .nii or .nii.gz, and this is {file.suffix}"
-                self._leave_out(study, file, reason, "convert it to NIfTI", defect=True)
-        if folder.name in SUFFIXES:
+            else:
+                others.append(file)
+        if not DATATYPES.get(folder.name):  # files of other datatypes, such as EEG, have formats of their own
+            self._leave_out_files(study, folder, others, "")
             for nested in folders:
-                self._leave_out(study, nested, "a folder that BIDS does not have; it is not walked")
-        elif len(self.images) + len(self.left_out) == before and DATATYPES.get(folder.name):
+                self._survey(study, nested)
+        elif len(self.images) + len(self.left_out) == before:
             # EEG, microscopy and the like are not NIfTI; one row a folder says why nothing came of it.
             self._leave_out(study, folder, DATATYPES[folder.name])
+
+    def _leave_out_files(self, study: str, folder: Path, files: list[Path], place: str) -> None:
+        """Rows for files that are scans or archives in a place or a format that BIDS does not have.
+
+        Args:
+            place: why a NIfTI file, too, is in the wrong place.
+        """
+        unknown: list[Path] = []
+        for file in files:
+            kind = kind_of(file.name)
+            if kind in (FileKind.UNKNOWN, FileKind.ARCHIVE) or file.suffix.lower() == ".img":
+                unknown.append(file)
+            elif kind is FileKind.NIFTI:
+                self._leave_out(study, file, place, "move it to the folder that BIDS has for it", defect=True)
+            elif kind in (FileKind.OTHER_IMAGE, FileKind.UNREAD):
+                self._leave_out_format(study, file)
+        n_dicom = 0
+        for i, file in enumerate(unknown):
+            # A folder of slices is known by its first ones.
+            if n_dicom == i if i > _MOST_DICOM else is_dicom(file):
+                n_dicom += 1
+            elif kind_of(file.name) is FileKind.ARCHIVE:
+                self._leave_out(
+                    study, file, "it is an archive, which is not opened", "unpack it", defect=True
+                )
+            elif kind_of(file.name) is FileKind.OTHER_IMAGE:
+                self._leave_out_format(study, file)
+            elif file.suffix.lower() == ".dcm":
+                self._leave_out(study, file, "its content is not DICOM", "copy it again", defect=True)
+        if n_dicom:
+            reason = f"the folder has {n_dicom} DICOM file{'s' * (n_dicom > 1)}, and BIDS has images as NIfTI"
+            self._leave_out(study, folder, reason, _DICOM_HINT, defect=True)
+
+    def _leave_out_format(self, study: str, file: Path) -> None:
+        reason = f"BIDS has images as .nii or .nii.gz, and this is {file.suffix}"
+        self._leave_out(study, file, reason, "convert it to NIfTI", defect=True)
+
+    def _survey(self, study: str, folder: Path) -> None:
+        """A row for a folder that BIDS does not have: a defect if there are scans inside."""
+        if folder.is_symlink() and folder.resolve().is_relative_to(self.root.resolve()):
+            self._leave_out(study, folder, "a link to another place in the dataset")
+            return
+        counts = count_scans(folder, dicom=True, most=_MOST_FILES)
+        if counts:
+            reason = f"a folder that BIDS does not have; it has {listed(counts)}"
+            self._leave_out(
+                study, folder, reason, _DICOM_HINT if DICOM in counts else _PLACE_HINT, defect=True
+            )
+        elif folder.parent.name in SUFFIXES:
+            self._leave_out(study, folder, "a folder that BIDS does not have; it is not walked")
 
     def _take(self, subject: str, session: str, file: Path) -> None:
         image = parse_image(file, self._below(file), subject, session)
