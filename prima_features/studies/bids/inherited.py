@@ -26,6 +26,7 @@ class Inherited:
         self._root = root
         # One subject's folders at a time are in use, and the files at the top again and again.
         self._describing = lru_cache(maxsize=32)(_list_describing)
+        self._applicable = lru_cache(maxsize=4)(self._list_applicable)
         self._read_json = lru_cache(maxsize=32)(_read_json)
 
     def fields(self, image: BidsImage) -> dict[str, Any]:
@@ -48,13 +49,17 @@ class Inherited:
 
     def _holding(self, image: BidsImage, kind: str) -> list[Path]:
         """From the most general to the closest."""
-        folders = [self._root, *(self._root / up for up in reversed(Path(image.source).parents[:-1]))]
         return [
             path
-            for folder in folders
-            for path, entities in self._describing(folder)
+            for path, entities in self._applicable(image.source.rpartition("/")[0])
             if entities.get("ext") == kind and _holds(entities, image.entities)
         ]
+
+    def _list_applicable(self, folder: str) -> list[tuple[Path, dict[str, str]]]:
+        """Sidecars and tables in a folder and those above it, up to the dataset's, whose come first."""
+        names = folder.split("/") if folder else []
+        folders = [self._root, *(self._root.joinpath(*names[: i + 1]) for i in range(len(names)))]
+        return [pair for one in folders for pair in self._describing(one)]
 
 
 def _read_json(path: Path) -> dict[str, Any] | SidecarError:

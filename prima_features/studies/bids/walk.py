@@ -92,15 +92,17 @@ class _Walk:
         before = len(self.images) + len(self.left_out)
         others = []
         for file in files:
-            if kind_of(file.name) is FileKind.NIFTI:
+            if (kind := kind_of(file.name)) is FileKind.NIFTI:
                 self._take(subject, session, file)
-            else:
+            elif kind is not FileKind.NO_IMAGE:
                 others.append(file)
-        if not DATATYPES.get(folder.name):  # files of other datatypes, such as EEG, have formats of their own
+        if (others or folders) and not DATATYPES.get(
+            folder.name
+        ):  # files of other datatypes, such as EEG, have formats of their own
             self._leave_out_files(study, folder, others, "")
             for nested in folders:
                 self._survey(study, nested)
-        elif len(self.images) + len(self.left_out) == before:
+        if DATATYPES.get(folder.name) and len(self.images) + len(self.left_out) == before:
             # EEG, microscopy and the like are not NIfTI; one row a folder says why nothing came of it.
             self._leave_out(study, folder, DATATYPES[folder.name])
 
