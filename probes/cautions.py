@@ -15,8 +15,8 @@ from prima_features.probes.training import TrainingSet, subject_digest
 if TYPE_CHECKING:
     from prima_features.probes.steps.familiar import TrainingRange
 
-UNLIKE_SHARE = 0.05
-"""A warning is given if more of the studies are unlike the training set; about 1 in 30 is by chance."""
+UNLIKE_SHARE = 0.1
+"""A warning is given if more of the studies are unlike the training set; about 1 in 50 is by chance."""
 _COHORT = {
     ("norm", "low"): "their vectors are shorter",
     ("norm", "high"): "their vectors are longer",
@@ -89,7 +89,7 @@ def unlike_training(
     if differing := near.cohort(given.X, given.groups, scores):
         found.append(
             "as a whole these studies differ from the training set: "
-            + " and ".join(_COHORT[one.name, one.how] for one in differing)
+            + ", ".join(_COHORT[one.name, one.how] for one in differing)
         )
     if training.age_range is not None:
         low, high = training.age_range

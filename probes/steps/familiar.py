@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.stats import norm
 
 from prima_features.probes.folds import deal
 from prima_features.probes.linalg.rows import Rows
@@ -21,8 +22,8 @@ _FLOOR = 1e-6
 """Least length of standardised features whose logarithm is taken; what rounding leaves is below."""
 _LEAST_WIDTH = 0.05
 """Least distance between the middle of a statistic and its limits."""
-_Z_LIMIT = 2.326
-"""Standard deviations from the mean to a limit, for one in a hundred on that side."""
+_TAIL, _RESIDUAL_TAIL = 0.005, 0.0125
+"""Share of training studies beyond each limit; of the residual, which tells other kinds of scans best, on one side."""
 _NO_VARIANCE = 1e-9
 
 STATISTICS = ("norm", "components", "residual")
@@ -59,8 +60,7 @@ class TrainingRange:
     principal components; `residual`, its length outside the span of more components. A fourth is the `prediction`: the
     number, or the log odds of each class, which depends on the directions that the probe uses. Each is compared with
     those of training studies in folds without their group, on both sides: vectors that are scaled down or collapsed to
-    the mean are as unlike as those that are far away; only the residual has no low limit. Limits are those of about one
-    training study in a hundred on either side of a normal distribution, and no narrower than 97.5% of the studies.
+    the mean are as unlike as those that are far away; only the residual has no low limit.
     """
 
     reduction: Reduction
@@ -102,7 +102,8 @@ class TrainingRange:
             found[fold == k] = _statistics(reduction, n_leading, X[rows[fold == k]])
         if scores is not None:
             found = np.hstack([found, scores[drawn]])
-        limits = np.array([_limits(column) for column in found.T])
+        tails = [_RESIDUAL_TAIL if i == _RESIDUAL else _TAIL for i in range(found.shape[1])]
+        limits = np.array([_limits(column, tail) for column, tail in zip(found.T, tails, strict=True)])
         grid = np.quantile(found, _GRID, axis=0).T
         return cls(*_reduction(Rows(X, rows)), limits, grid, len(np.unique(groups)))
 
@@ -255,12 +256,15 @@ def _statistics(reduction: Reduction, n_leading: int, X: np.ndarray) -> np.ndarr
     return np.log(np.maximum(lengths, _FLOOR))
 
 
-def _limits(values: np.ndarray) -> tuple[float, float, float]:
-    """Low, middle and high of a statistic over training studies."""
-    middle, spread = float(np.median(values)), float(values.std())
-    low, high = np.quantile(values, [0.0125, 0.9875])
-    width_low = max(middle - low, middle - (values.mean() - _Z_LIMIT * spread), _LEAST_WIDTH)
-    width_high = max(high - middle, values.mean() + _Z_LIMIT * spread - middle, _LEAST_WIDTH)
+def _limits(values: np.ndarray, tail: float) -> tuple[float, float, float]:
+    """Low, middle and high of a statistic over training studies, with a share `tail` beyond on either side.
+
+    The wider of the quantiles and those of a normal distribution: the former alone vary much with few studies.
+    """
+    middle, reach = float(np.median(values)), float(norm.isf(tail) * values.std())
+    low, high = np.quantile(values, [tail, 1 - tail])
+    width_low = max(middle - low, middle - values.mean() + reach, _LEAST_WIDTH)
+    width_high = max(high - middle, values.mean() + reach - middle, _LEAST_WIDTH)
     return middle - float(width_low), middle, middle + float(width_high)
 
 
