@@ -161,14 +161,16 @@ def _join_across_numbers(series: list[_Series], tolerance: float) -> tuple[list[
     """Join series of one name and geometry, whose numbers differ or are missing, if they are certainly one run."""
     if not series[0][0].position or is_localizer(series[0][0]):
         return [], series
-    single = [one for one in series if len(one) == 1 and one[0].block is None]
-    if len(single) >= _LEAST_PIECES and _share_a_frame(single):
-        images = [header for one in single for header in one]
-        rest = [one for one in series if not any(one is other for other in single)]
-        return [Acquisition(images, _piece_defect(images, tolerance))], rest
+    filled = _filled(series, tolerance)
+    slabs = [one for one, where in zip(series, filled, strict=True) if len(where) == 1 and not one[0].block]
+    if len(slabs) >= _LEAST_PIECES and _share_a_frame(slabs):
+        images = [header for one in slabs for header in one]
+        rejection = _piece_defect(images, tolerance)
+        if not rejection or len(images) == len(slabs):
+            rest = [one for one in series if not any(one is other for other in slabs)]
+            return [Acquisition(images, rejection)], rest
     joined: list[Acquisition] = []
     alone: list[_Series] = []
-    filled = _filled(series, tolerance)
     for alike in _alike_in_contrast(series, filled):
         if len(alike) > 1 and _share_a_frame(alike) and _are_run(alike, _MANY_VOLUMES):
             joined.append(Acquisition([header for one in alike for header in one]))
@@ -180,7 +182,7 @@ def _join_across_numbers(series: list[_Series], tolerance: float) -> tuple[list[
 def _piece_defect(images: list[Header], tolerance: float) -> Rejection | None:
     found = places(images, depth_in(images), tolerance)
     depths = [depth_in(images)(place[0]) for place in found]
-    if len(found) == len(images) and is_even(depths, tolerance) and len(by_contrast(images)) == 1:
+    if len(found) >= _LEAST_PIECES and len(set(map(len, found))) == 1 and is_even(depths, tolerance):
         return None
     return Rejection(
         f"its {len(images)} slices have a SeriesInstanceUID each and do not make up one volume",
