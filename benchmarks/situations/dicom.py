@@ -318,7 +318,7 @@ SITUATIONS("two stacks lie side by side in one series")(
     )
 )
 SITUATIONS("two scans lie askew between each other in one series")(
-    partial(_two, fields(AcquisitionNumber=2), ("unevenly",), shift=3.3)
+    partial(_two, fields(AcquisitionNumber=2), ("unevenly", "two stacks"), shift=3.3)
 )
 
 
