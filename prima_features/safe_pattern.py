@@ -15,7 +15,7 @@ from typing import NoReturn
 from prima_features.errors import UsageError
 
 _MOST_CHARACTERS = 2000
-_SECONDS = 20.0
+_SECONDS = 5.0
 
 
 class SafePattern:
