@@ -34,6 +34,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_DECODER = json.JSONDecoder(strict=False)
 _TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*+")|,(?=\s*[}\]])', re.DOTALL)
 _OTHER_PARTS = {
     **dict.fromkeys(("PHASE", "PHASE MAP", "PHASEMAP", "P", "SW_P"), "a phase image"),
@@ -160,7 +161,7 @@ def _read(path: Path) -> bytes:
                 raise SidecarError("is not a regular file")
             if status.st_size > MAX_BYTES:
                 raise SidecarError(f"has more than {MAX_BYTES >> 20} MiB")
-            content = os.read(descriptor, MAX_BYTES) if status.st_size else b""
+            content = os.read(descriptor, status.st_size)
         finally:
             os.close(descriptor)
     except FileNotFoundError as error:
@@ -173,9 +174,10 @@ def _read(path: Path) -> bytes:
 
 
 def _decode(content: bytes) -> str:
-    for mark, encoding in _MARKS:
-        if content.startswith(mark):
-            return content.decode(encoding, "replace")
+    if not content.isascii():
+        for mark, encoding in _MARKS:
+            if content.startswith(mark):
+                return content.decode(encoding, "replace")
     if b"\0" in content[:4]:  # UTF-16 without a mark: the first characters of a sidecar are ASCII
         return content.decode("utf-16-le" if content[1:2] == b"\0" else "utf-16-be", "replace")
     try:
@@ -186,10 +188,9 @@ def _decode(content: bytes) -> str:
 
 def _parse(text: str) -> Any:
     try:
-        return json.loads(text, strict=False)
+        return _DECODER.decode(text)
     except json.JSONDecodeError:
-        repaired = _TRAILING_COMMA.sub(lambda match: match[1] or "", text)
-        return json.loads(repaired, strict=False)
+        return _DECODER.decode(_TRAILING_COMMA.sub(lambda match: match[1] or "", text))
     except ValueError:  # a whole number of more digits than Python converts
         return json.loads(text, strict=False, parse_int=float)
 

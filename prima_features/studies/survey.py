@@ -43,6 +43,8 @@ def count_scans(root: Path, dicom: bool = False, most: int | None = None) -> Cou
     counts: Counter[str] = Counter()
     for path in islice(walk(root), most):
         kind = kind_of(path.name)
+        if kind in (FileKind.UNKNOWN, FileKind.NO_IMAGE, FileKind.PAIR_HEADER) and not dicom:
+            continue
         # `.img` and `.gz` are endings of DICOM files, too.
         may_be_dicom = kind is FileKind.ARCHIVE or path.suffix.lower() == ".img" or dicom
         if kind is not FileKind.NIFTI and may_be_dicom and is_dicom(path):
