@@ -224,7 +224,7 @@ class StoredStudies:
     @cached_property
     def _flags(self) -> dict[str, list[str]]:
         """By study: the flags of its series."""
-        flags = defaultdict(list)
+        flags: defaultdict[str, list[str]] = defaultdict(list)
         columns = ("study", "flags", "slice_axis_known_by")
         for row, words, known_by in zip(*(self._series_columns[name] for name in columns), strict=True):
             if found := flags_of(words, known_by):

@@ -32,7 +32,8 @@ _HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _PIXDIM = {348: ("f4", 80), 540: ("f8", 112)}
 """Type and offset of pixdim[1:4] in a header of each size."""
 _HEADER_ERRORS = (nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError, ValueError)
-_BAD_STREAM = (EOFError, zlib.error, isal_zlib.error, igzip.BadGzipFile)
+_ISAL_ERROR: Any = isal_zlib.error  # its stub declares an instance
+_BAD_STREAM: tuple[type[Exception], ...] = (EOFError, zlib.error, _ISAL_ERROR, igzip.BadGzipFile)
 _MOST_EXTENSION = 1 << 26
 """Bytes before the voxels. Header extensions of real files have a few thousand."""
 _QUIET = logging.Logger("nifti headers")
@@ -141,7 +142,7 @@ def _without_trailing_bytes(path: Path) -> BinaryIO:
             while len(piece) and not member.eof:
                 member.decompress(piece[:_PIECE])
                 piece = piece[_PIECE:]
-        except isal_zlib.error:
+        except _ISAL_ERROR:
             if not end:
                 raise
             break  # what follows only looks like another member

@@ -196,8 +196,8 @@ def _checked(affine: np.ndarray | None) -> np.ndarray | None:
 
 def _differ(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether two affines name other directions for the axes, or other voxel sizes."""
-    sizes = [nib.affines.voxel_sizes(affine) for affine in (one, other)]
-    return nib.aff2axcodes(one) != nib.aff2axcodes(other) or not np.allclose(*sizes, rtol=0.05)
+    sizes, others = nib.affines.voxel_sizes(one), nib.affines.voxel_sizes(other)
+    return nib.aff2axcodes(one) != nib.aff2axcodes(other) or not np.allclose(sizes, others, rtol=0.05)
 
 
 def _in_mm(affine: np.ndarray, header: Any) -> np.ndarray:
