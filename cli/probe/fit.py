@@ -91,7 +91,9 @@ def fit(
     harmonize: Annotated[
         Literal["none", "combat"],
         typer.Option(
-            "--harmonize", help="Take site differences out, within the folds.", rich_help_panel=_MODEL
+            "--harmonize",
+            help="Harmonise sites with ComBat, fitted within the folds.",
+            rich_help_panel=_MODEL,
         ),
     ] = "none",
     unseen_sites: Annotated[
@@ -129,9 +131,14 @@ def fit(
     ] = 5,
     repeats: Annotated[
         int,
-        typer.Option("--repeats", min=1, help="Divisions of nested to average.", rich_help_panel=_EVALUATION),
+        typer.Option(
+            "--repeats",
+            min=1,
+            help="Repeats of nested cross-validation to average.",
+            rich_help_panel=_EVALUATION,
+        ),
     ] = 1,
-    seed: Annotated[int, typer.Option("--seed", help="Of all draws.", rich_help_panel=_EVALUATION)] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed.", rich_help_panel=_EVALUATION)] = 0,
     bootstrap: Annotated[
         int,
         typer.Option("--bootstrap", min=0, help="Resamples for the intervals.", rich_help_panel=_EVALUATION),
@@ -149,7 +156,7 @@ def fit(
         bool,
         typer.Option(
             "--site-check/--no-site-check",
-            help="Measure how well the site can be read from the embedding.",
+            help="Measure how well a classifier identifies the site from the embedding.",
             rich_help_panel=_EVALUATION,
         ),
     ] = True,
@@ -165,7 +172,7 @@ def fit(
         bool,
         typer.Option(
             "--allow-confounded",
-            help="Go on where each site holds one class, and the probe may learn the site.",
+            help="Continue although each site has a single class and the probe may learn the site.",
             rich_help_panel=_EVALUATION,
         ),
     ] = False,

@@ -40,7 +40,8 @@ def predict(
 
     Tables given with --labels add ages (for the brain-age gap), sexes and sites (for harmonisation); no target is
     read from them, and rows that match no study are reported. Studies that are unlike the training set are marked
-    in the column unlike_training.
+    in the columns unlike_training and unlike_how. If the model that made the embeddings has a caveat, such as
+    synthetic training data, the column caveat states it.
     """
     from prima_features.cli.probe.show import print_warnings
     from prima_features.probes import runs

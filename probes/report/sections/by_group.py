@@ -97,10 +97,10 @@ def _left_out(groups: dict[str, GroupMetrics]) -> Listing | Folded | None:
     if not reasons:
         return None
     if len(reasons) <= _FEW:
-        return Listing(tuple(f"{name} {which} is left out: {why}." for name, which, why in reasons))
+        return Listing(tuple(f"{name} {which} is not shown: {why}." for name, which, why in reasons))
     rows = tuple((Cell(which, name), Cell(why)) for name, which, why in reasons)
-    table = Table("Levels left out", ("Level", "Reason"), rows, text_columns=frozenset({0, 1}))
-    return Folded(f"{len(reasons)} levels are left out", table)
+    table = Table("Levels not shown", ("Level", "Reason"), rows, text_columns=frozenset({0, 1}))
+    return Folded(f"{len(reasons)} levels are not shown", table)
 
 
 def _all_metrics(content: ReportContent, shown: list[GroupMetrics]) -> Folded:

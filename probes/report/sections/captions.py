@@ -10,10 +10,10 @@ def repeats_note(content: ReportContent) -> str:
     splits = content.evaluation.splits
     if splits is None or splits.n_repeats == 1:
         return ""
-    return " Drawn from each study's mean over the repeats; the table gives the mean of the repeats' metrics."
+    return " Curves use each study's mean over the repeats; the table gives the mean of the repeats' metrics."
 
 
 def classes_note(content: ReportContent) -> str:
     """What to know of decided classes where there are several repeats; starts with a space, empty otherwise."""
     splits = content.evaluation.splits
-    return "" if splits is None or splits.n_repeats == 1 else " Classes are those of the first repeat."
+    return "" if splits is None or splits.n_repeats == 1 else " Classes are from the first repeat."

@@ -68,7 +68,7 @@ def _roc(content: ReportContent, scores: list[ClassScores]) -> Figure:
     caption = f"ROC curve{'' if found.task.positive else 's, each class against the rest'}."
     keys = [*_class_keys(content, scores, "auroc"), Key("chance", MUTED, "line", REFERENCE)]
     if found.task.positive:
-        caption += " The ring marks the classes as decided by the threshold chosen in training."
+        caption += " The ring marks the threshold chosen in training."
     picture = svg("roc", f"ROC curve of {listed(one.name for one in scores)}.", paint, SQUARE)
     return Figure(picture, caption + repeats_note(content), tuple(keys))
 
@@ -77,7 +77,7 @@ def _precision_recall(content: ReportContent, scores: list[ClassScores]) -> Figu
     def paint(canvas: Canvas) -> None:
         draw_precision_recall(canvas.add_subplot(), scores)
 
-    caption = "Precision and recall. Dashed: prevalence, which is what chance would give."
+    caption = "Precision-recall curve. Dashed: prevalence (chance level)."
     picture = svg("pr", f"Precision-recall curve of {listed(one.name for one in scores)}.", paint, SQUARE)
     keys = _class_keys(content, scores, "auprc")
     if content.evaluation.task.positive:
@@ -92,8 +92,8 @@ def _reliability(content: ReportContent, scores: list[ClassScores]) -> Figure:
         draw_histogram(lower, scores)
 
     caption = (
-        "Reliability: share that is of the class, by predicted probability, in bins of equal numbers with 95% Wilson "
-        "intervals; below, how many studies have each probability."
+        "Reliability: observed frequency of the class by predicted probability, in bins of equal size with 95% Wilson "
+        "intervals. Below: histogram of the predicted probabilities."
     )
     alt = f"Reliability curve and histogram of the probability of {listed(one.name for one in scores)}."
     keys = _class_keys(content, scores, "calibration_slope")
@@ -120,9 +120,7 @@ def _confusions(content: ReportContent) -> Table:
     table, classes = content.counted, content.evaluation.task.classes
     target, said = (table[name].to_numpy(dtype=str) for name in ("target", "predicted"))
     rows = tuple(_confusion_row(name, said[target == name], classes) for name in classes)
-    caption = "Who was taken for what: studies, and the share of each true class in per cent." + classes_note(
-        content
-    )
+    caption = "Confusion matrix: studies, and percentages of each true class." + classes_note(content)
     return Table(caption, ("True class", *(f"predicted {name}" for name in classes)), rows)
 
 

@@ -23,7 +23,7 @@ def people(content: ReportContent) -> Section | None:
     blocks: list[Block | None] = [_table(content), _not_counted(content)]
     if content.join is not None:
         blocks += _join(content.join)
-    return section("people", "Who was studied", blocks)
+    return section("people", "Subjects", blocks)
 
 
 def _table(content: ReportContent) -> Table:
@@ -38,9 +38,7 @@ def _table(content: ReportContent) -> Table:
         for label in _LABELS
         if any(own[label].text not in ("", "0") for own in columns.values())
     ]
-    return Table(
-        "Studies that count in the metrics; ages and sexes are counted by study", ("", *columns), tuple(rows)
-    )
+    return Table("Studies included in the metrics; ages and sexes are per study", ("", *columns), tuple(rows))
 
 
 def _described(table: pd.DataFrame, content: ReportContent) -> dict[str, Cell]:
@@ -88,9 +86,9 @@ def _not_counted(content: ReportContent) -> Prose | None:
     n = len(content.evaluation.predictions) - len(content.counted)
     if not n:
         return None
-    studies = count(n, "more study was", "more studies were")
+    studies = count(n, "further study was", "further studies were")
     return Prose(
-        f"{studies} predicted but do not count in the metrics, being of patients or of unknown status."
+        f"{studies} predicted but not included in the metrics: patients, or subjects of unknown status."
     )
 
 
@@ -102,7 +100,7 @@ def _join(join: JoinSummary) -> list[Block | None]:
     return [
         matched,
         _reasons("Studies without a label", "Studies", join.study_reasons),
-        _reasons("Label rows that no study took", "Rows", join.label_reasons),
+        _reasons("Label rows without a study", "Rows", join.label_reasons),
         Listing(tuple(sentence(text) for text in join.warnings)) if join.warnings else None,
     ]
 

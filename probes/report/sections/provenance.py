@@ -16,10 +16,8 @@ from prima_features.probes.report.words import decimals, metric
 
 def how(content: ReportContent) -> Section | None:
     """The texts for a paper."""
-    note = Prose(
-        "Sentences for a methods and a results section, filled in with this run's numbers. Select to copy."
-    )
-    return section("methods", "How it was done", [note, Verbatim(methods_text(content))])
+    note = Prose("Text for a methods and a results section, with the numbers of this run.")
+    return section("methods", "Methods and results text", [note, Verbatim(methods_text(content))])
 
 
 def provenance(content: ReportContent) -> Section | None:
@@ -41,7 +39,7 @@ def _chosen(found: Evaluation) -> Prose | None:
         return None
     counts = Counter(_parameters(one) for one in scores.parameters).most_common()
     said = "; ".join(f"{text} in {count(n, 'fold')}" for text, n in counts)
-    return Prose(f"Chosen by the inner loops: {said}.")
+    return Prose(f"Hyperparameters chosen by inner cross-validation: {said}.")
 
 
 def _folds(found: Evaluation) -> Folded | None:

@@ -54,7 +54,7 @@ def _reading(found: Evaluation) -> str:
     ]
     if found.baselines:
         parts.append(
-            "Baselines do not see the image"
+            "Baselines do not use the image"
             + (
                 " and were fitted in the same folds."
                 if found.splits
@@ -62,16 +62,16 @@ def _reading(found: Evaluation) -> str:
             )
         )
         parts.append(
-            f"The last row compares the {in_sentence(task.primary)} on the same resamples: "
-            + ("below 0" if task.primary == "mae" else "above 0")
-            + " the probe is better."
+            f"The last row is the difference in {in_sentence(task.primary)} on the same resamples; "
+            + ("negative" if task.primary == "mae" else "positive")
+            + " values favour the probe."
         )
     if task.kind == "multiclass":
         parts.append(
             "AUROC, AUPRC, prevalence, Brier score and calibration slope are means over the classes."
         )
     if found.gap is not None:
-        parts.append("All metrics are of predictions before any bias correction.")
+        parts.append("All metrics are computed before bias correction.")
     return " ".join(parts)
 
 

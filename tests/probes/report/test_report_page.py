@@ -136,8 +136,8 @@ def test_only_sections_that_have_something_appear(
         "Predictions",
         "By group",
         "Sites",
-        "Who was studied",
-        "How it was done",
+        "Subjects",
+        "Methods and results text",
         "Parameters and versions",
     ]
     assert "Sites" not in read(memory).headings
@@ -162,7 +162,7 @@ def test_an_external_cohort_stands_beside_the_training_set(other_cohort: ReportC
     seen = read(other_cohort)
     assert seen.headings[0] == "IDH in another cohort"
     assert seen.row("Studies") == ["Studies", "60", "30", "30", "120"]
-    assert "Chosen by the inner loops" not in seen.text
+    assert "Hyperparameters chosen by inner cross-validation" not in seen.text
 
 
 def test_every_left_out_site_has_its_number(left_out_site: ReportContent, read: Read) -> None:
@@ -180,7 +180,7 @@ def test_groups_gaps_and_levels_left_out_are_shown(brain_age: ReportContent, rea
     row = next(row for row in seen.rows if row and row[0] == "Sex 2 levels")
     gaps = found.groups["sex"].gaps
     assert row[1:] == [shown(gaps[name], digits) for name in ("mae", "mean_error")]
-    assert "Scanner Achieva is left out: " in seen.text
+    assert "Scanner Achieva is not shown: " in seen.text
     for level in found.groups["age_band"].levels.values():
         assert shown(level["mae"], digits).split()[0] in seen.text
 
