@@ -344,7 +344,7 @@ def test_studies_unlike_the_training_set_are_marked(
     with h5py.File(other / "out.h5", "r+") as file:
         file["study/embedding"][...] += 30
     assert run("probe", "predict", tmp_path / "probe", other / "out.h5", tmp_path / "p.tsv") == 0
-    assert "60 of 60 studies are less like the training set" in capsys.readouterr().err
+    assert "60 of 60 studies are unlike the training set" in capsys.readouterr().err
     assert pd.read_csv(tmp_path / "p.tsv", sep="\t")["unlike_training"].eq(1).all()
 
 
