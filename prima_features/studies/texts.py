@@ -36,10 +36,11 @@ def tidy_texts(found: Found) -> Found:
 
 
 def _tidy_study(study: Study) -> Study:
-    texts = {name: bounded(getattr(study, name)) for name in ("subject", "session", "source")}
     return replace(
         study,
-        **texts,
+        subject=bounded(study.subject),
+        session=bounded(study.session),
+        source=bounded(study.source),
         description=model_text(study.description),
         series=tuple(map(_tidy_series, study.series)),
     )
@@ -54,4 +55,4 @@ def _tidy_series(series: Series) -> Series:
 
 
 def _tidy_left_out(item: LeftOut) -> LeftOut:
-    return replace(item, **{name: bounded(getattr(item, name)) for name in ("what", "reason", "hint")})
+    return replace(item, what=bounded(item.what), reason=bounded(item.reason), hint=bounded(item.hint))
