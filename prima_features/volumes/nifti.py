@@ -34,6 +34,8 @@ _PIXDIM = {348: ("f4", 80), 540: ("f8", 112)}
 _HEADER_ERRORS = (nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError, ValueError)
 _ISAL_ERROR: Any = isal_zlib.error  # its stub declares an instance
 _BAD_STREAM: tuple[type[Exception], ...] = (EOFError, zlib.error, _ISAL_ERROR, igzip.BadGzipFile)
+_MOST_MEMBERS = 100_000
+"""Of a gzip file; those of block-compressed files have 64 kB each."""
 _MOST_EXTENSION = 1 << 26
 """Bytes before the voxels. Header extensions of real files have a few thousand."""
 _QUIET = logging.Logger("nifti headers")
@@ -134,11 +136,13 @@ def _without_trailing_bytes(path: Path) -> BinaryIO:
         EOFError, isal_zlib.error: not even the first member is complete and sound.
     """
     content = path.read_bytes()
-    end, rest = 0, content
-    while rest.startswith(b"\x1f\x8b"):
+    end, rest = 0, memoryview(content)
+    for _ in range(_MOST_MEMBERS):
+        if bytes(rest[:2]) != b"\x1f\x8b":
+            break
         member = isal_zlib.decompressobj(wbits=31)
         try:
-            piece = memoryview(rest)
+            piece = rest
             while len(piece) and not member.eof:
                 member.decompress(piece[:_PIECE])
                 piece = piece[_PIECE:]
@@ -230,8 +234,11 @@ def _load(image: _Opened, volumes: tuple[int, ...]) -> np.ndarray:
     elif len(volumes) == 1:
         values = _read(image, volumes)
     else:
-        values = np.stack([_read(image, (i,)) for i in volumes]).mean(axis=0, dtype=np.float64)
-        values = values.astype(np.float32)
+        # One at a time: a file can declare thousands, of a few compressed bytes each.
+        total = _read(image, volumes[:1]).astype(np.float64)
+        for number in volumes[1:]:
+            total += _read(image, (number,))
+        values = (total / len(volumes)).astype(np.float32)
     if values.dtype.itemsize > 8:  # extended precision, which SimpleITK does not have
         values = values.astype(np.float64)
     return values.astype(values.dtype.newbyteorder("="), copy=False)
