@@ -20,6 +20,7 @@ from prima_features.probes.labels.cohorts.toml_file import read_cohort
 from prima_features.probes.labels.tables import read_table
 from prima_features.reports.table import read_rows as read_report_rows
 from prima_features.studies.bids.filters import read_filters
+from prima_features.studies.find import format_of
 from prima_features.studies.manifest_table import read_rows
 
 READERS: dict[str, tuple[Callable[[Path], Any], str]] = {
@@ -97,3 +98,9 @@ def test_a_known_answer_that_is_none_is_refused(content: str, tmp_path: Path) ->
         assert read_answer(tmp_path) is None
     except UsageError as error:
         assert "\n" not in str(error)
+
+
+def test_a_pipe_or_device_is_no_source(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.nii.gz")
+    for source in (tmp_path / "a.nii.gz", Path("/dev/zero")):
+        assert "pipe or a device" in _refusal(format_of, source)

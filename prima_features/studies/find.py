@@ -115,6 +115,9 @@ def format_of(source: Path, options: FindOptions = FindOptions()) -> SourceForma
 
 
 def _check_readable(source: Path) -> None:
+    # Reading a pipe or a device waits, or never ends.
+    if source.exists() and not source.is_dir() and not source.is_file():
+        raise UsageError(f"{source} is a pipe or a device: give a folder or a file")
     try:
         if source.is_dir():
             os.scandir(source).close()
