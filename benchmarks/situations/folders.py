@@ -335,7 +335,7 @@ for _name, _content in BROKEN.items():
         shutil.copytree(box.folder / "clean", box.folder / "other")
         save(box.folder / "other/p1/T1.nii.gz", volume(1))
         (box.folder / "other/p1/T1.json").write_bytes(content)
-        return compared(box, "other", "clean", codes=(3,), said="sidecar T1.json")
+        return compared(box, "other", "clean", codes=(3,), said="its sidecar")
 
 
 @SITUATIONS("an inherited sidecar that cannot be read is a failure of all images it describes")

@@ -39,7 +39,7 @@ _MAX_HEADER = 1 << 20
 # neighbouring voxels outside the background, 87 to 97 percent have the same label, but 2 to 33 percent the same grey
 # value (8 bits), at most 67 percent (8 levels). With fewer than 8 values there is no image of a head.
 _FEW_VALUES, _SAME_OF_FEW = 7, 0.5
-_MANY_VALUES, _SAME_OF_MANY = 2000, 0.8
+_MANY_VALUES, _SAME_OF_MANY = 2000, 0.75
 _SCAN_BYTES_PER_VOXEL = 1.5
 """A .nii.gz file with more per voxel has the noise of a scan; label maps have 0.02 to 0.2, fractions up to 1."""
 _SAMPLE = 200_000
