@@ -91,7 +91,7 @@ def test_patterns_that_cannot_be_used_are_refused(embeddings, level, pattern, sa
 def test_vectors_that_are_not_finite_are_refused(embeddings, level, bad):
     with h5py.File(embeddings.path, "r+") as file:
         file[f"{level}/embedding"][1, 2] = bad
-    with pytest.raises(UsageError, match="not finite"):
+    with pytest.raises(UsageError, match="contains NaN or infinity"):
         features(Embeddings(embeddings.path), level)
 
 
