@@ -46,7 +46,12 @@ def value(data: "Dataset | None", tag: Tag) -> Any:
         stored: Any = data.get_item(number)
         if stored is None or (stored.is_raw and stored.length > LONGEST):
             return None
-        if stored.is_raw and stored.length <= _SHORT and not number.is_private:
+        # What a private element is without a VR depends on who else wrote into the data set.
+        if (
+            stored.is_raw
+            and stored.length <= _SHORT
+            and (stored.VR not in (None, "UN") or not number.is_private)
+        ):
             encodings = data.original_character_set or "iso8859"
             key = encodings if isinstance(encodings, str) else tuple(encodings)
             raw = (stored.tag, stored.VR, stored.value, stored.is_implicit_VR, stored.is_little_endian)
@@ -139,4 +144,6 @@ def _shared(read: tuple[T, ...]) -> tuple[T, ...]:
 
 
 def _is_several(found: object) -> bool:
+    if isinstance(found, str | int | float):  # first, because the test below is slow
+        return False
     return isinstance(found, Iterable) and not isinstance(found, str | bytes)
