@@ -72,6 +72,8 @@ class Block:
 
 def read_frames(data: "Dataset") -> list[tuple[Frame, Block]]:
     """Volumes of a multi-frame file, each with its first frame. Empty where frames are not described."""
+    if values.base_tag("PerFrameFunctionalGroupsSequence") not in data:
+        return []
     shared = next(iter(values.items(data, "SharedFunctionalGroupsSequence")), None)
     frames = describe_frames(data)
     if values.text(data, "Manufacturer").lower().startswith(_SORTED_MAKERS):

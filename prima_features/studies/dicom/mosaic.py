@@ -19,7 +19,7 @@ _SLICES = {
 TAGS: tuple[values.Tag, ...] = tuple(
     tag for element in _SLICES.values() for tag in (element.creator_tag, element.tag)
 )
-"""Elements that `read_mosaic` reads, beside ImageType."""
+"""Elements that `read_mosaic` reads."""
 
 
 _CSA = ("SIEMENS CSA HEADER", 0x10)
@@ -27,10 +27,10 @@ _CSA = ("SIEMENS CSA HEADER", 0x10)
 _CSA_BLOCKS = range(0x10, 0x14)
 
 
-def read_mosaic(data: "Dataset", file: Path) -> Block | None:
+def read_mosaic(data: "Dataset", image_type: tuple[str, ...], file: Path) -> Block | None:
     """The volume in a mosaic, or None if the file is none."""
     for kind, element in _SLICES.items():
-        if kind in values.words(data, "ImageType"):
+        if kind in image_type:
             n_slices = element.number(data)
             return Block(
                 n_slices=None if n_slices is None else int(n_slices),

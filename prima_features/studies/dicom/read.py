@@ -97,7 +97,7 @@ def quiet_pydicom() -> Iterator[None]:
 
 
 def _volumes(header: Header, data: "Dataset") -> list[Header]:
-    if block := mosaic.read_mosaic(data, header.file):
+    if block := mosaic.read_mosaic(data, header.image_type, header.file):
         return [replace(header, block=block)]
     volumes = frames.read_frames(data)
     if header.n_frames > 1 and not volumes:
