@@ -184,6 +184,8 @@ def test_a_mixture_of_two_volumes_is_two_or_a_failure(
 ) -> None:
     """No image has slices of both, and none lacks slices."""
     assume(not shift or "overwritten" not in lost)
+    # Nothing distinguishes these from the overlapping slices of one interpolated volume.
+    assume(other or shift != 1.5 or numbering in ("on", "again"))
     rng = random.Random(seed)
     one = headers_of("a", n_slices, PLANES[0], thickness=6.0 if shift else 3.0)
     two = headers_of("b", n_slices, PLANES[0], shift=shift, **{"thickness": 6.0 if shift else 3.0} | other)
