@@ -240,6 +240,66 @@ def _(box: Box) -> Outcome:
     return _nifti(box, gzip.compress(extended + bytes(1 << 26)), "bytes before the voxels")
 
 
+_NRRD = b"NRRD0004\ntype: short\ndimension: 3\nsizes: 48 48 10\nendian: little\nencoding: raw\n"
+_META = b"ObjectType = Image\nNDims = 3\nDimSize = 48 48 10\nElementType = MET_SHORT\n"
+HEADERS: dict[str, tuple[str, bytes]] = {
+    "an .nrrd file whose voxels are another folder's file": (
+        "a.nrrd",
+        _NRRD + b"data file: ../secret.raw\n\n",
+    ),
+    "an .nhdr file that hides the file of its voxels behind a key": (
+        "a.nhdr",
+        _NRRD + b"data file:=a.raw\ndata file: ../secret.raw\n",
+    ),
+    "an .nrrd file whose voxels are a pipe": ("a.nrrd", _NRRD + b"data file: pipe\n\n"),
+    "an .nrrd file whose voxels are text": (
+        "a.nrrd",
+        _NRRD.replace(b"raw", b"ascii") + b"\n" + bytes(range(256)) * 180,
+    ),
+    "an .nrrd file with a type of 5,000 letters": (
+        "a.nrrd",
+        _NRRD.replace(b"short", b"a" * 5000) + b"\n" + bytes(46080),
+    ),
+    "an .mha file whose voxels are another folder's file": (
+        "a.mha",
+        _META + b"ElementDataFile = ../secret.raw\n",
+    ),
+    "an .mha file with a list of files": ("a.mha", _META + b"ElementDataFile = LIST\n../secret.raw\n"),
+    "an .mhd file that states its voxels twice": (
+        "a.mhd",
+        _META + b"ElementDataFile : ../secret.raw\nElementDataFile = a.raw\n",
+    ),
+    "a gzip header whose file name has no end": (
+        "a.nii.gz",
+        b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 1_000_000,
+    ),
+}
+
+
+def _detached(name: str, content: bytes) -> Callable[[Box], Outcome]:
+    def situation(box: Box) -> Outcome:
+        folder = box.folder / "in"
+        folder.mkdir()
+        values = head(48, 48, 10).astype("<i2")
+        (box.folder / "secret.raw").write_bytes(values.tobytes("F"))
+        (folder / "a.raw").write_bytes(bytes(values.nbytes))
+        os.mkfifo(folder / "pipe")
+        nib.save(nib.Nifti1Image(values, np.diag([4.0, 4, 8, 1])), folder / "sound.nii")
+        (folder / name).write_bytes(content)
+        output = box.folder / "out.h5"
+        ran = box.prima("embed", folder, output, "--workers", 0, "--no-report", seconds=60, memory=MEMORY)
+        with h5py.File(output) as file:
+            if len(file["study/id"]) != 1:
+                return Outcome("silently wrong", "another file was read")
+        return named(ran, "header", "another file", "damaged", codes=(3,))
+
+    return situation
+
+
+for sentence, (file_name, file_content) in HEADERS.items():
+    SITUATIONS(sentence)(_detached(file_name, file_content))
+
+
 @SITUATIONS("a sidecar nested 100,000 deep")
 def _(box: Box) -> Outcome:
     folder = box.folder / "in"

@@ -122,7 +122,7 @@ def _trailer(path: Path) -> tuple[bytes, int]:
 def _same_content(a: Path, b: Path) -> bool:
     try:
         return all(one == other for one, other in zip_longest(_content(a), _content(b)))
-    except (OSError, EOFError, zlib.error):
+    except (OSError, EOFError, OverflowError, zlib.error):  # OverflowError: of an endless gzip header
         return False
 
 

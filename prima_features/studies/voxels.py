@@ -6,13 +6,14 @@ NIfTI headers are read from their first bytes only. Header extensions and voxels
 from __future__ import annotations
 
 import io
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from prima_features.studies.text_headers import read_data_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,11 +30,6 @@ _NIFTI = {348: "Nifti1Header", 540: "Nifti2Header"}
 _MAX_OFFSET = 1 << 20
 """Bytes of header extensions before the voxels that are skipped here."""
 _SITK = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
-_DATA_FILE = {
-    ".nhdr": re.compile(rb"^data ?file:[ \t]*(.+?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE),
-    ".mhd": re.compile(rb"^[ \t]*ElementDataFile[ \t]*=[ \t]*(.+?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE),
-}
-_MAX_HEADER = 1 << 20
 
 # How label maps differ from images, measured on public scans, copies of them with 4 to 256 grey levels and an atlas: of
 # neighbouring voxels outside the background, 87 to 97 percent have the same label, but 2 to 33 percent the same grey
@@ -110,7 +106,7 @@ def open_nifti(path: Path) -> Opened:
     try:
         with _opened(path) as file:
             start = file.read(540)
-    except (EOFError, zlib.error, _gzip_error()) as error:
+    except (EOFError, zlib.error, *_gzip_errors()) as error:
         raise ValueError("its compressed data is damaged") from error
     sizes = (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
     size = next((size for size in sizes if size in _NIFTI), None)
@@ -142,8 +138,11 @@ def open_other(image: OtherImage) -> Opened:
 
     suffix = image.path.suffix.lower()
     try:
-        opened = _open_itk(image.path, _SITK[suffix]) if suffix in _SITK else _open_nibabel(image.path)
+        with np.errstate(all="ignore"):
+            opened = _open_itk(image.path, _SITK[suffix]) if suffix in _SITK else _open_nibabel(image.path)
         shape = tuple(int(length) for length in opened.shape)
+        if min(shape, default=0) < 1 or not _is_invertible(opened.affine):
+            raise ValueError("its header states sizes or positions that no image has")
         if len(shape) >= 3 and np.prod(shape[:3], dtype=object) > MAX_VOXELS:
             raise ValueError("its header states more voxels than any head scan has")
         dtype = opened.dataobj.dtype if suffix in _SITK else opened.get_data_dtype()
@@ -155,26 +154,18 @@ def open_other(image: OtherImage) -> Opened:
 
 
 def find_data_file(path: Path) -> Path | None:
-    """The file with the voxels that a detached header (.nhdr, .mhd) names, or None for other formats.
+    """The file with the voxels that a detached header (.nhdr, .mhd) names; None if they are in the file itself.
 
     Raises:
         OSError: the header cannot be read.
-        ValueError: it names no file, several, or one in another folder.
+        ValueError: it is not read (see `text_headers`), or names no file, several, or one in another folder.
     """
-    pattern = _DATA_FILE.get(path.suffix.lower())
-    if pattern is None:
+    name = read_data_file(path)
+    if path.suffix.lower() not in (".nhdr", ".mhd"):
+        if name:
+            raise ValueError("its voxels are in another file, as in an .nhdr or .mhd file")
         return None
-    with path.open("rb") as file:
-        match = pattern.search(file.read(_MAX_HEADER))
-    name = match[1].decode("utf-8", "surrogateescape") if match else ""
-    if (
-        not name
-        or "/" in name
-        or "\\" in name
-        or "%" in name
-        or name.upper().startswith("LIST")
-        or name == "LOCAL"
-    ):
+    if not name or "/" in name or "\\" in name or "%" in name or name.upper().startswith("LIST"):
         raise ValueError("its header does not name one file with voxels in its own folder")
     return path.with_name(name)
 
@@ -258,6 +249,12 @@ def _share_of_equal_neighbours(values: np.ndarray, background: Any) -> float:
     return float(min(shares, default=0.0))
 
 
+def _is_invertible(affine: np.ndarray) -> bool:
+    import numpy as np
+
+    return bool(np.isfinite(affine).all() and np.linalg.matrix_rank(affine) == len(affine))
+
+
 def _open_nibabel(path: Path) -> Any:
     import nibabel as nib
 
@@ -276,6 +273,7 @@ def _open_itk(path: Path, library: str) -> Any:
     import numpy as np
     import SimpleITK as sitk
 
+    find_data_file(path)
     reader = sitk.ImageFileReader()
     reader.SetImageIO(library)
     try:
@@ -283,7 +281,7 @@ def _open_itk(path: Path, library: str) -> Any:
         reader.ReadImageInformation()
         if (n := reader.GetNumberOfComponents()) != 1:
             raise ValueError(f"it has {n} numbers per voxel, not one")
-        if np.prod(reader.GetSize()[:3], dtype=object) > MAX_VOXELS:
+        if np.prod(reader.GetSize(), dtype=object) > MAX_VOXELS:  # all volumes are read
             raise ValueError("its header states more voxels than any head scan has")
         image = reader.Execute()
     except (RuntimeError, UnicodeError) as error:
@@ -317,7 +315,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield inflated
 
 
-def _gzip_error() -> type[Exception]:
+def _gzip_errors() -> tuple[type[Exception], ...]:
     from isal import igzip
 
-    return igzip.BadGzipFile
+    return igzip.BadGzipFile, OverflowError  # OverflowError: of a header with an endless name or comment

@@ -33,7 +33,13 @@ _PIXDIM = {348: ("f4", 80), 540: ("f8", 112)}
 """Type and offset of pixdim[1:4] in a header of each size."""
 _HEADER_ERRORS = (nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError, ValueError)
 _ISAL_ERROR: Any = isal_zlib.error  # its stub declares an instance
-_BAD_STREAM: tuple[type[Exception], ...] = (EOFError, zlib.error, _ISAL_ERROR, igzip.BadGzipFile)
+_BAD_STREAM: tuple[type[Exception], ...] = (
+    EOFError,
+    zlib.error,
+    _ISAL_ERROR,
+    igzip.BadGzipFile,
+    OverflowError,  # of a gzip header with an endless name or comment
+)
 _MOST_MEMBERS = 100_000
 """Of a gzip file; those of block-compressed files have 64 kB each."""
 _MOST_EXTENSION = 1 << 26

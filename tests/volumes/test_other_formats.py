@@ -1,5 +1,6 @@
 """Formats other than NIfTI and DICOM: the same volume, whatever it is stored as."""
 
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,8 @@ import SimpleITK as sitk
 
 from prima_features.errors import SeriesError
 from prima_features.studies.nifti import find_nifti
-from prima_features.studies.study import NiftiImage, Series
+from prima_features.studies.study import NiftiImage, OtherImage, Series
+from prima_features.studies.voxels import open_other
 from prima_features.volumes import read_volume
 
 VALUES = np.random.default_rng(3).integers(0, 3000, (24, 20, 12)).astype(np.int16)
@@ -127,6 +129,81 @@ def test_a_detached_header_reads_no_file_of_another_folder(tmp_path: Path, data:
     found = find_nifti(tmp_path / "in")
     assert not found.studies
     assert found.left_out[0].defect
+
+
+NRRD = b"NRRD0004\ntype: short\ndimension: 3\nsizes: 24 20 12\nendian: little\nencoding: raw\n"
+META = b"ObjectType = Image\nNDims = 3\nDimSize = 24 20 12\nElementType = MET_SHORT\n"
+LONG = b"a" * 5000
+HOSTILE = {
+    "another file from .nrrd": ("x.nrrd", NRRD + b"data file: ../secret.raw\n\n"),
+    "another file in capital letters": ("x.nrrd", NRRD + b"DATA FILE: ../secret.raw\n\n"),
+    "another file after a carriage return": ("x.nrrd", NRRD + b"# a\rdata file: ../secret.raw\n\n"),
+    "another file after a key of that name": (
+        "x.nhdr",
+        NRRD + b"data file:=x.raw\ndata file: ../secret.raw\n",
+    ),
+    "another file from .mha": ("x.mha", META + b"ElementDataFile = ../secret.raw\n"),
+    "another file after a colon": (
+        "x.mhd",
+        META + b"ElementDataFile : ../secret.raw\nElementDataFile = x.raw\n",
+    ),
+    "another file after an empty value": (
+        "x.mha",
+        META + b"Comment =\nElementDataFile = LOCAL\nElementDataFile = ../secret.raw\n",
+    ),
+    "a list of files": ("x.mha", META + b"ElementDataFile = LIST\n../secret.raw\n"),
+    "numbers as text": ("x.nrrd", NRRD.replace(b"raw", b"ascii") + b"\n" + VALUES.tobytes()),
+    "a long word for a type": ("x.nrrd", NRRD.replace(b"short", LONG) + b"\n" + VALUES.tobytes()),
+    "a long word for a direction": (
+        "x.nrrd",
+        NRRD + b"space directions: " + LONG + b"\n\n" + VALUES.tobytes(),
+    ),
+    "sizes of too few axes": ("x.mha", META.replace(b"20 12", b"") + b"ElementDataFile = LOCAL\n"),
+    "a header without end": ("x.nrrd", NRRD + b"# a\n" * 300_000),
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=list(HOSTILE))
+def test_a_header_that_a_library_would_follow_or_crash_on_is_refused(
+    tmp_path: Path, content: tuple[str, bytes]
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret.raw").write_bytes(VALUES.tobytes())
+    (tmp_path / "in/x.raw").write_bytes(VALUES.tobytes())
+    name, header = content
+    (tmp_path / "in" / name).write_bytes(header)
+    found = find_nifti(tmp_path / "in")
+    assert not found.studies
+    assert found.left_out[0].defect
+    with pytest.raises(ValueError, match=r"header|its voxels are in another file"):
+        open_other(OtherImage(tmp_path / "in" / name))  # reading checks again
+
+
+@pytest.mark.parametrize(
+    "lines", ["spacings: 2 2 4", "# a comment", "my key:=its value", 'units: "mm" "mm" "mm"']
+)
+def test_sound_nrrd_headers_are_read(tmp_path: Path, lines: str) -> None:
+    for end in (b"\n", b"\r\n"):
+        header = (NRRD + lines.encode() + b"\n\n").replace(b"\n", end)
+        (tmp_path / "x.nrrd").write_bytes(header + VALUES.astype("<i2").tobytes("F"))
+        assert np.array_equal(open_other(OtherImage(tmp_path / "x.nrrd")).first_volume(), VALUES)
+
+
+def test_a_gzip_header_without_end_is_damage(tmp_path: Path) -> None:
+    (tmp_path / "x.nii.gz").write_bytes(b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 1_000_000)
+    assert "damaged" in find_nifti(tmp_path).left_out[0].reason
+    with pytest.raises(SeriesError, match="damaged"):
+        read_volume(Series("x", NiftiImage(tmp_path / "x.nii.gz")))
+
+
+@pytest.mark.parametrize("spacing", [np.nan, np.inf, 0])
+def test_mgh_with_impossible_spacing_is_a_defect(tmp_path: Path, spacing: float) -> None:
+    WRITERS["x.mgh"](tmp_path / "x.mgh")
+    content = bytearray((tmp_path / "x.mgh").read_bytes())
+    content[30:34] = struct.pack(">f", spacing)
+    (tmp_path / "x.mgh").write_bytes(content)
+    (item,) = find_nifti(tmp_path).left_out
+    assert "sizes or positions" in item.reason
 
 
 def test_several_numbers_per_voxel_are_refused(tmp_path: Path) -> None:
