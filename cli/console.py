@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from prima_features.files.text import printable
+from prima_features.wording import count as count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,12 +46,6 @@ def _console(stream: TextIO | None, stderr: bool) -> Console:
 
 out, err = _console(sys.stdout, stderr=False), _console(sys.stderr, stderr=True)
 _MOST_ROWS = 30
-
-
-def count(n: int, noun: str) -> str:
-    """`1 study`, `2 studies`, `2 subjects`."""
-    several = f"{noun.removesuffix('y')}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{n} {noun if n == 1 else several}"
 
 
 def print_error(sentence: str) -> None:
@@ -81,9 +76,9 @@ def print_failures(failures: Iterable[Failure]) -> None:
 
 
 def print_summary(summary: Summary) -> None:
-    """One line on what a run came to."""
+    """One line with the result of a run."""
     failed = len({failure.study for failure in summary.failures if failure.defect})
-    kept = f", {summary.n_kept} of them kept or from other processes" if summary.n_kept else ""
+    kept = f", {summary.n_kept} of them from an earlier run or another process" if summary.n_kept else ""
     problems = f"; problems in {count(failed, 'study')}" if failed else ""
     what = str(summary.output)
     if not summary.shard.is_all:

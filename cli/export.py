@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from prima_features.cli.arguments import split_values
 from prima_features.cli.console import out, print_caveat
+from prima_features.wording import count
 
 
 def export(
@@ -39,9 +40,9 @@ def export(
         bool, typer.Option("--overwrite", "--force", help="Replace OUTPUT if it exists.")
     ] = False,
 ) -> None:
-    """Write the vectors of an embeddings file as Parquet, CSV or NPZ, one row a study or series.
+    """Write the vectors of an embeddings file as Parquet, CSV or NPZ, one row per study or series.
 
-    Parquet holds them as one column of lists, `embedding`; CSV as `embedding_0`, `embedding_1` and so on; NPZ as
+    Parquet has them as one column of lists, `embedding`; CSV as `embedding_0`, `embedding_1` and so on; NPZ as
     one array. Each row has the study's id. If the model has a caveat, such as synthetic training data, the metadata of
     Parquet, the attributes of NPZ and a column of CSV state it. Spacings are in mm, shapes in voxels.
     """
@@ -49,7 +50,7 @@ def export(
 
     written = write(source, output, level, split_values(columns), format, overwrite)
     out.print(
-        f"[bold]{escape(str(output))}[/]: {written.n_rows} rows with vectors of {written.width} numbers; "
+        f"[bold]{escape(str(output))}[/]: {count(written.n_rows, 'row')} with vectors of {written.width} numbers; "
         f"columns {escape(', '.join(written.columns))}"
     )
     print_caveat(written.caveat)

@@ -102,7 +102,7 @@ def _show_studies(found: Found, slice_axis: SliceAxis | None) -> None:
     if found.studies:
         out.print(shown)
     if found.format == "dicom":
-        out.print("Pseudonyms are drawn anew for each output; --keep-patient-id shows PatientIDs.")
+        out.print("Each output has its own pseudonyms; --keep-patient-id shows PatientIDs.")
 
 
 def _show_left_out(found: Found) -> None:
@@ -134,7 +134,7 @@ def show_file(file: Embeddings) -> None:
     for name in ("study/embedding", "study/clip", "series/embedding"):
         facts.add_row(f"/{name}", file.describe(name))
     facts.add_row("tokens", "kept" if file.has_tokens else "not kept (prima embed --level token keeps them)")
-    facts.add_row("left out", f"{len(file.failures)} rows in /failure")
+    facts.add_row("left out", f"{count(len(file.failures), 'row')} in /failure")
     if file.caveat:
         facts.add_row("caveat", f"[bold]{escape(file.caveat)}[/]")
     facts.add_row(

@@ -25,7 +25,7 @@ def report(
         bool, typer.Option("--no-pictures", help="Leave out the pictures of the scans, as before sharing.")
     ] = False,
 ) -> None:
-    """Write the page of an embeddings file anew: counts, failures, pictures, a map, near-duplicates, outliers.
+    """Write the HTML report of an embeddings file again: counts, failures, pictures, a map, near-duplicates, outliers.
 
     `prima embed` and `prima merge` write it themselves. Pictures are taken from the page that is there: a page that is
     deleted takes them with it, and they come back when the studies are embedded again.

@@ -16,6 +16,7 @@ from prima_features.cli.arguments import split_values
 from prima_features.cli.console import err, out, table
 from prima_features.cli.signals import stopping_on_signals
 from prima_features.errors import UsageError
+from prima_features.wording import count
 
 if TYPE_CHECKING:
     from prima_features.synthetic.output.run import Made, OnStudy
@@ -68,18 +69,18 @@ def synth(
         made = make_cohort(output, options, workers, on_study, stopping)
     _print_made(made)
     series = sum(int(study.row["n_series"]) for study in made)
-    out.print(f"[bold]{escape(str(output))}[/]: {len(made)} synthetic studies with {series} series")
+    out.print(f"[bold]{escape(str(output))}[/]: {count(len(made), 'synthetic study')} with {series} series")
 
 
 def _print_made(made: Sequence[Made]) -> None:
-    """One row a diagnosis."""
+    """One row per diagnosis."""
     shown = table("diagnosis", "studies", "ages", "sites")
     rows = [study.row for study in made]
-    for diagnosis, count in Counter(row["diagnosis"] for row in rows).most_common():
+    for diagnosis, n in Counter(row["diagnosis"] for row in rows).most_common():
         these = [row for row in rows if row["diagnosis"] == diagnosis]
         ages = [float(row["age"]) for row in these]
         span = f"{min(ages):.0f} to {max(ages):.0f}" if len(ages) > 1 else f"{ages[0]:.0f}"
-        shown.add_row(diagnosis, str(count), span, ", ".join(sorted({row["site"] for row in these})))
+        shown.add_row(diagnosis, str(n), span, ", ".join(sorted({row["site"] for row in these})))
     out.print(shown)
 
 

@@ -11,6 +11,7 @@ from prima_features.errors import UsageError
 from prima_features.probes.feature_matrix import FeatureSource
 from prima_features.probes.samples import Samples
 from prima_features.probes.training import TrainingSet, subject_digest
+from prima_features.wording import count, verb
 
 if TYPE_CHECKING:
     from prima_features.probes.steps.familiar import TrainingRange
@@ -83,7 +84,7 @@ def unlike_training(
         counts = Counter(reason for one in reasons if one for reason in one.split(", "))
         how = ", ".join(f"{reason} in {n}" for reason, n in counts.most_common())
         found.append(
-            f"{int(unlike.sum())} of {len(unlike)} studies are unlike the training set ({how}): another scanner, "
+            f"{_part(unlike)} unlike the training set ({how}): another scanner, "
             "sequence or population, or other preprocessing? Their predictions may mean little"
         )
     if differing := near.cohort(given.X, given.groups, scores):
@@ -97,7 +98,7 @@ def unlike_training(
         flags["outside_age_range"] = outside.astype(int)
         if outside.any():
             found.append(
-                f"{int(outside.sum())} of {len(outside)} studies are of subjects outside the ages of the training "
+                f"{_part(outside)} of subjects outside the ages of the training "
                 f"set, {low:.0f} to {high:.0f} years"
             )
     return flags, found
@@ -113,9 +114,16 @@ def shared_subjects(training: TrainingSet, given: Samples, cohort: str) -> list[
     known = set(training.subject_digests)
     if shared := sum(subject_digest(name) in known for name in given.named_subjects):
         found.append(
-            f"{shared} subjects have ids that are in the training set too: are they the same people?"
+            f"{count(shared, 'subject')} {verb(shared, 'has an id', 'have ids')} that the training set has too: "
+            "check if they are the same people"
         )
     return found
+
+
+def _part(which: np.ndarray) -> str:
+    """`1 of 40 studies is`."""
+    n = int(which.sum())
+    return f"{n} of {count(len(which), 'study')} {verb(n, 'is', 'are')}"
 
 
 def _model(source: FeatureSource) -> str:

@@ -188,7 +188,7 @@ def _(box: Box) -> Outcome:
 def _(box: Box) -> Outcome:
     table = rows(site=lambda s: "A")
     table[5] = [table[5][0], f"{table[5][1]}{table[5][2]}", *table[5][3:]]
-    return dx(box, write(box, table), words=["fewer cells than its header"], all_named=True)
+    return dx(box, write(box, table), words=["fewer cells than the header"], all_named=True)
 
 
 @SITUATIONS("two columns have one name but for a no-break space")

@@ -61,7 +61,9 @@ def detect(source: Path) -> SourceFormat:
 def _why_no_scans(seen: Counter[FileKind]) -> str:
     if not (files := seen.total()):
         return "it is empty"
-    why = f"none of its {files} files is DICOM or NIfTI"
+    why = (
+        f"none of its {files} files is DICOM or NIfTI" if files > 1 else "its one file is not DICOM or NIfTI"
+    )
     if n := seen[FileKind.ARCHIVE]:
         why += f"; {n} {'is an archive' if n == 1 else 'are archives'} (such as .zip): unpack first"
     if n := seen[FileKind.UNREAD]:

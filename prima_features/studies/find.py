@@ -18,6 +18,7 @@ from prima_features.studies.selection import Selection
 from prima_features.studies.study import Found, LeftOut
 from prima_features.studies.survey import ARCHIVE, count_scans, is_dicomdir
 from prima_features.studies.texts import tidy_texts
+from prima_features.wording import count
 
 Format = Literal["auto", SourceFormat]
 
@@ -97,8 +98,8 @@ def _with_other_images(found: Found, source: Path, chosen: bool) -> Found:
     if scans and not chosen:
         n = sum(len(study.series) for study in found.studies)
         warnings += (
-            f"The source has several formats: {n} DICOM series and {scans} images in NIfTI or similar formats. "
-            "It is read as DICOM, which has as many series or more; choose with --format",
+            f"The source has several formats: {n} DICOM series and {count(scans, 'image')} in NIfTI or similar "
+            "formats. It is read as DICOM, which has as many series or more; choose with --format",
         )
     return replace(found, left_out=(*found.left_out, *rows), warnings=warnings)
 

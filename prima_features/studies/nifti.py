@@ -38,6 +38,7 @@ from prima_features.studies.study import (
 )
 from prima_features.studies.survey import is_dicom
 from prima_features.studies.tree import walk
+from prima_features.wording import count
 
 if TYPE_CHECKING:
     from prima_features.studies.voxels import Opened
@@ -234,8 +235,9 @@ def _warnings(others: _Others, studies: Sequence[Study], chosen: bool) -> tuple[
         return ()
     n = sum(len(study.series) for study in studies)
     return (
-        f"The source has several formats: {n} NIfTI series and {others.dicom} DICOM files in "
-        f"{len(others.dicom_folders)} folders. It is read as NIfTI, which has more series; choose with --format",
+        f"The source has several formats: {n} NIfTI series and {count(others.dicom, 'DICOM file')} in "
+        f"{count(len(others.dicom_folders), 'folder')}. It is read as NIfTI, which has more series; "
+        "choose with --format",
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from prima_features.errors import SeriesError
 from prima_features.preprocessing import Preprocessing
+from prima_features.wording import count
 
 MAX_VOXELS = 2**30
 """Voxels of one volume. The largest whole-head scans have about a tenth; a damaged header claims more."""
@@ -31,7 +32,7 @@ class SizeLimits:
         slices, most = shape[slice_axis], self.preprocessing.max_subvolumes
         if slices < self.min_slices:
             raise SeriesError(
-                f"it has {slices} slices, fewer than {self.min_slices}",
+                f"it has {count(slices, 'slice')}, fewer than {self.min_slices}",
                 hint="lower the limit with --min-slices if this is a volume all the same",
             )
         if (subvolumes := self.preprocessing.count_subvolumes(slices)) > most and not self.resample:

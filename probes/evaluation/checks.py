@@ -9,6 +9,7 @@ from prima_features.probes.evaluation.sites import label_by_site, refuse_confoun
 from prima_features.probes.evaluation.splits import Scheme
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples
+from prima_features.wording import count, verb
 
 MIN_PER_CLASS = 5
 FEW_PER_CLASS = 20
@@ -90,15 +91,17 @@ def _class_sizes(samples: Samples) -> list[str]:
     groups, y = samples.groups[samples.eligible], samples.y[samples.eligible]
     if not samples.task.is_classification:
         n = len(np.unique(groups))
-        return [f"only {n} subjects: expect wide intervals"] if n < FEW_SUBJECTS else []
+        return [f"only {count(n, 'subject')}: expect wide intervals"] if n < FEW_SUBJECTS else []
     counts = [len(np.unique(groups[y == code])) for code in range(len(samples.task.classes))]
     smallest = int(np.argmin(counts))
     name, n = samples.task.classes[smallest], counts[smallest]
     if n < MIN_PER_CLASS:
         raise UsageError(
-            f"class {name} has {n} subjects, and a probe needs {MIN_PER_CLASS} of each class at least"
+            f"class {name} has {count(n, 'subject')}, and a probe needs at least {MIN_PER_CLASS} of each class"
         )
-    return [f"class {name} has only {n} subjects: expect wide intervals"] if n < FEW_PER_CLASS else []
+    return (
+        [f"class {name} has only {count(n, 'subject')}: expect wide intervals"] if n < FEW_PER_CLASS else []
+    )
 
 
 def _controls(samples: Samples) -> list[str]:
@@ -111,7 +114,8 @@ def _controls(samples: Samples) -> list[str]:
     if not left_out:
         return []
     return [
-        f"{left_out} studies are not of known controls: they are predicted, but neither train nor count in the metrics"
+        f"{count(left_out, 'study')} {verb(left_out, 'is', 'are')} not of known controls: "
+        f"{verb(left_out, 'it is', 'they are')} predicted, but not used for training or metrics"
     ]
 
 
@@ -120,11 +124,13 @@ def _repeats(samples: Samples) -> list[str]:
     found = []
     if n_subjects < len(samples):
         found.append(
-            f"{len(samples)} studies are of {n_subjects} subjects: one's studies stay on one side of every split, "
-            "and intervals resample subjects"
+            f"{len(samples)} studies are of {count(n_subjects, 'subject')}: the studies of a subject "
+            "stay on one side of every split, and intervals resample subjects"
         )
     if n_groups < n_subjects:
-        found.append(f"{n_subjects} subjects are in {n_groups} groups, which stay on one side of every split")
+        found.append(
+            f"{n_subjects} subjects are in {count(n_groups, 'group')}, which stay on one side of every split"
+        )
     return found
 
 

@@ -10,6 +10,7 @@ from prima_features.errors import UsageError
 from prima_features.probes.evaluation.splits import Fold, Scheme, Splits
 from prima_features.probes.folds import deal, strata_of
 from prima_features.probes.samples import Samples
+from prima_features.wording import count
 
 TRAINING = ("train", "training", "val", "validation", "dev")
 """Values of a split column whose rows train; the inner loop makes its own validation sets of them."""
@@ -42,8 +43,9 @@ def _nested(samples: Samples, scheme: Scheme) -> _Sides:
     n_groups = len(np.unique(groups[samples.eligible]))
     if not 2 <= scheme.outer_folds <= n_groups or scheme.repeats < 1:
         raise UsageError(
-            f"{scheme.outer_folds} outer folds, {scheme.repeats} times, cannot be made of {n_groups} subjects or "
-            "groups that train: expected 2 or more folds, and no more than there are groups"
+            f"{scheme.outer_folds} outer folds with {count(scheme.repeats, 'repeat')} cannot be made of "
+            f"{count(n_groups, 'subject or group', 'subjects or groups')} to train on: use 2 or more folds, not more "
+            "than there are groups, and 1 or more repeats"
         )
     strata = _strata(samples, scheme.outer_folds)
     for repeat in range(scheme.repeats):

@@ -12,6 +12,7 @@ from prima_features.probes.labels.cohorts.generic import GENERIC as ANY_TABLE
 from prima_features.probes.labels.columns import find, first
 from prima_features.probes.labels.ids import GENERIC, normalise, written
 from prima_features.probes.labels.values import code, is_missing
+from prima_features.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,8 @@ def _contradictions(
         n = sum(code(a) != code(b) and not is_missing(a) and not is_missing(b) for a, b in pairs)
         if n:
             warnings.append(
-                f"{label} and the first table disagree about {column} in {n} rows: the values of {used} count"
+                f"{label} and the first table disagree about {column} in {count(n, 'row')}: "
+                f"the values of {used} are used"
             )
     return tuple(warnings)
 

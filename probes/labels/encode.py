@@ -23,6 +23,7 @@ from prima_features.probes.labels.columns import find, first
 from prima_features.probes.labels.records import LabelRequest
 from prima_features.probes.labels.targets import LabelTask, label_task
 from prima_features.probes.labels.values import is_missing
+from prima_features.wording import count, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +63,8 @@ def _with_blanks(found: Labels, target: Target, table: pd.DataFrame, cohort: Coh
         return found
     rows = tuple(Label(name) if blank else label for label, blank in zip(found.rows, is_blank, strict=True))
     told = (
-        f"{sum(is_blank)} rows of subjects under {target.blank_under:g} without a {target.column} are taken as {name} "
+        f"{count(sum(is_blank), 'row')} of subjects under {target.blank_under:g} without a {target.column} "
+        f"{verb(sum(is_blank), 'is', 'are')} taken as {name} "
         f"({target.blank_source or 'as the cohort file says'}); --blank-labels missing leaves them out"
     )
     return replace(found, rows=rows, warnings=(*found.warnings, told))

@@ -14,6 +14,7 @@ from prima_features.probes.labels.ids import GENERIC, normalise
 from prima_features.probes.labels.rows import LabelRow
 from prima_features.probes.labels.scans import Scan, is_private
 from prima_features.probes.labels.visits import DISAGREE, Choice
+from prima_features.wording import count, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +35,9 @@ def refuse_disagreement(scans: Sequence[Scan], choices: Sequence[Choice]) -> Non
             for scan, choice in torn[:_EXAMPLES]
         )
         raise UsageError(
-            f"{len(torn)} studies match several label rows that disagree ({examples}): name the column "
-            "that tells which row is for which scan (--session-column, --date-column), or leave one row each"
+            f"{count(len(torn), 'study')} {verb(len(torn), 'matches', 'match')} several label rows that "
+            f"disagree ({examples}): name the column "
+            "that shows which row belongs to which scan (--session-column, --date-column), or leave one row each"
         )
 
 

@@ -11,6 +11,7 @@ from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.ids import GENERIC, normalise, written
 from prima_features.probes.labels.rows import LabelRow
 from prima_features.probes.labels.scans import Scan
+from prima_features.wording import count, verb
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ def _ambiguous(found: Iterable[Match]) -> tuple[str, ...]:
     if not n:
         return ()
     return (
-        f"{n} studies are left out because their id fits several subjects: ids that differ only in punctuation or "
+        f"{count(n, 'study')} {verb(n, 'is left out because its', 'are left out because their')} id fits "
+        "several subjects: ids that differ only in punctuation or "
         "leading zeros (write the ids of the table as the studies')",
     )

@@ -14,6 +14,7 @@ from prima_features.probes.labels.ids import bare_session
 from prima_features.probes.labels.records import LabelRequest
 from prima_features.probes.labels.scans import Scan
 from prima_features.probes.labels.visits import NO_TIME, TOO_FAR, Choice
+from prima_features.wording import count, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,8 @@ def about_choices(choices: Sequence[Choice]) -> Iterator[str]:
         if n := sum(getattr(choice, name) for choice in choices):
             yield f"{n} {sentence}"
     for name, n in Counter(name for choice in choices for name in choice.contradictions).items():
-        yield f"{n} studies have label rows that disagree about {name.replace('_', ' ')}, which is left empty there"
+        have = f"{count(n, 'study')} {verb(n, 'has', 'have')}"
+        yield f"{have} label rows that disagree about {name.replace('_', ' ')}, which is left empty there"
 
 
 def about_sessions(scans: Sequence[Scan], choices: Sequence[Choice]) -> Iterator[str]:
@@ -74,8 +76,9 @@ def about_sessions(scans: Sequence[Scan], choices: Sequence[Choice]) -> Iterator
     shared = [own for own in sessions.values() if len(set(own)) > 1]
     if shared:
         yield (
-            f"{sum(map(len, shared))} scans of {len(shared)} subjects are of several sessions and share a label row: "
-            "its label and age may be those of another visit (--session-column, or --date-column with --scan-dates)"
+            f"{sum(map(len, shared))} scans of {count(len(shared), 'subject')} are of several sessions and share "
+            "a label row: its label and age may be those of another visit "
+            "(--session-column, or --date-column with --scan-dates)"
         )
 
 
@@ -84,7 +87,7 @@ def about_studies(choices: Sequence[Choice], what: str) -> Iterator[str]:
     reasons = Counter(choice.reason for choice in choices if choice.row is None)
     for reason, n in reasons.most_common():
         hint = {TOO_FAR: " (--max-days)", NO_TIME: " (--scan-dates)"}.get(reason, "")
-        yield f"{n} of {len(choices)} studies {what}: {reason}{hint}"
+        yield f"{n} of {count(len(choices), 'study')} {what}: {reason}{hint}"
 
 
 def about_rows(lost: pd.DataFrame, *, numbered: bool) -> Iterator[str]:
@@ -98,8 +101,9 @@ def about_rows(lost: pd.DataFrame, *, numbered: bool) -> Iterator[str]:
             lines = ", ".join(map(str, own["row"].head(_EXAMPLES))) + (
                 ", ..." if len(own) > _EXAMPLES else ""
             )
-            which = f" (rows {lines} below the header)" if numbered else ""
-            yield f"{len(own)} rows of the labels match no study{which}: {reason}"
+            which = f" ({verb(len(own), 'row', 'rows')} {lines} below the header)" if numbered else ""
+            matches = verb(len(own), "matches", "match")
+            yield f"{count(len(own), 'row')} of the labels {matches} no study{which}: {reason}"
 
 
 def about_visits(cohort: Cohort, table: pd.DataFrame) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.ids import normalise, written
 from prima_features.probes.labels.values import is_missing
+from prima_features.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,6 +78,6 @@ def _said(by: str, keys: Sequence[str], persons: Sequence[str]) -> str:
     found = _by_person(keys, persons)
     n_ids = len({key for own in found.values() for key in own})
     return (
-        f"ids are of scans, and {by} says whose: {n_ids} scans of {len(found)} persons, whose scans stay on one side "
-        "of every split"
+        f"ids are of scans, and {by} identifies the subject: {count(n_ids, 'scan')} of {count(len(found), 'subject')}, "
+        "whose scans stay on one side of every split"
     )

@@ -17,6 +17,7 @@ from prima_features.files.text import from_cell
 from prima_features.probes.labels.excel import excel_rows, is_excel
 from prima_features.probes.labels.values import tidy
 from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, read_bytes
+from prima_features.wording import count, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +75,8 @@ def read_table(path: Path) -> pd.DataFrame:
     short = sum(len(row) < len(header) for row in rows)
     if short:
         warnings += (
-            f"{short} rows of {path.name} have fewer cells than its header, and the last ones count as empty",
+            f"{count(short, 'row')} of {path.name} {verb(short, 'has', 'have')} fewer cells than the header; the "
+            "missing cells are taken as empty",
         )
     table = pd.DataFrame(cells, columns=header, dtype=object).drop(columns="", errors="ignore")
     table.attrs[WARNINGS] = warnings

@@ -24,6 +24,7 @@ from prima_features.probes.recipe import Recipe, fit_recipe
 from prima_features.probes.report import ReportContent, feature_map
 from prima_features.probes.runs.sources import Data, Sources, read
 from prima_features.probes.samples import Samples, samples
+from prima_features.wording import count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +96,7 @@ def fit(
     on_step("reading embeddings and labels")
     plan = _plan(sources, output, options, on_warnings)
     data, probe = plan.data, plan.probe
-    on_step(f"evaluating on {len(data.frame)} studies")
+    on_step(f"evaluating on {count(len(data.frame), 'study')}")
     evaluation = probe.cross_validate(data.features, data.frame, options.plan, plan.splits)
     evaluation = replace(evaluation, warnings=(*data.warnings, *evaluation.warnings))
     curve = _curve(data, options.recipe, evaluation, on_step) if options.learning_curve else ()
@@ -135,7 +136,7 @@ def rehearse(
     options = options or FitOptions()
     on_step("reading embeddings and labels")
     plan = _plan(sources, output, options, on_warnings)
-    on_step(f"checking the evaluation on {len(plan.data.frame)} studies")
+    on_step(f"checking the evaluation on {count(len(plan.data.frame), 'study')}")
     few = replace(plan.given, X=plan.given.X[:, :_REHEARSED_FEATURES])
     single: dict[str, Any] = {"C": (1.0,), "components": None} if few.task.classes else {"alphas": (1.0,)}
     quick = replace(options.recipe, estimator="", options=single)

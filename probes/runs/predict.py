@@ -11,6 +11,7 @@ from prima_features.probes.feature_matrix import features
 from prima_features.probes.labels import LabelRequest, describe
 from prima_features.probes.persistence.files import table_bytes, write_bytes
 from prima_features.probes.probe import Predictions, Probe
+from prima_features.wording import count, verb
 
 
 def predict(
@@ -45,7 +46,11 @@ def predict(
     found, known = features(file, source.level, source.series).aligned(frame)
     predicted = probe.predict(found, known)
     if missing := len(frame) - len(known):
-        warnings = (*warnings, f"{missing} studies have no series {source.series!r} and are not predicted")
+        warnings = (
+            *warnings,
+            f"{count(missing, 'study')} {verb(missing, 'has', 'have')} no series {source.series!r} and "
+            f"{verb(missing, 'is', 'are')} not predicted",
+        )
     predicted = replace(predicted, warnings=(*warnings, *predicted.warnings))
     if output is not None:
         content = table_bytes(predicted.table)

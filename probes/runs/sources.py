@@ -10,6 +10,7 @@ from prima_features.probes import tasks
 from prima_features.probes.feature_matrix import Features, Level, features
 from prima_features.probes.labels import Joined, JoinSummary, LabelRequest, join, summarize
 from prima_features.probes.tasks import Task
+from prima_features.wording import count, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +49,8 @@ class Data:
         """Of the join, and how many studies lack the series that were asked for."""
         missing = len(self.joined.frame) - len(self.frame)
         lacking = (
-            f"{missing} labelled studies have no series {self.features.source.series!r} and are left out"
+            f"{count(missing, 'labelled study')} {verb(missing, 'has', 'have')} no series "
+            f"{self.features.source.series!r} and {verb(missing, 'is', 'are')} left out"
         )
         return (*self.joined.warnings, *([lacking] if missing else []))
 

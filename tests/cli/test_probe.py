@@ -114,7 +114,7 @@ def test_a_saved_probe_is_evaluated_on_another_cohort_and_predicts_it(
     assert fit("autism", trained, tmp_path / "probe", "--target-column", "diagnosis") == 0
     table = other / "participants.tsv"
     table.write_text(table.read_text() + "sub-zz\t50\tF\tGuys\tcontrol\t1\n")
-    lost = "1 rows of the labels match no study (rows 61 below the header)"
+    lost = "1 row of the labels matches no study (row 61 below the header)"
     labels = ["--labels", table]
     asked = [
         tmp_path / "probe",

@@ -221,7 +221,7 @@ def test_a_source_that_is_not_there_or_empty_says_so(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(NothingUsableError, match="holds no scans: it is empty"):
         find(tmp_path / "empty")
-    with pytest.raises(NothingUsableError, match="none of its 1 files is DICOM or NIfTI"):
+    with pytest.raises(NothingUsableError, match="its one file is not DICOM or NIfTI"):
         find(tmp_path)
 
 

@@ -40,7 +40,7 @@ def test_participants_tsv_is_enough_where_it_has_the_column(studies: Studies, da
     assert joined.frame["age"].tolist() == [34, 34, 89]
     assert joined.frame["group"].tolist() == ["01", "01", "02"]
     assert any(
-        "2 scans of 1 subjects are of several sessions and share a label row" in w for w in joined.warnings
+        "2 scans of 1 subject are of several sessions and share a label row" in w for w in joined.warnings
     )
 
 

@@ -190,7 +190,7 @@ def test_a_blank_cdr_of_oasis1_means_nondemented_under_60_only_and_can_be_left_o
     assert joined.frame["study"].tolist() == ["OAS1_0001_MR1", "OAS1_0004_MR1"]
     assert joined.unmatched_studies["reason"].tolist() == ["the label is missing"]
     assert any(
-        "1 rows of subjects under 60 without a CDR are taken as cn (Marcus" in w for w in joined.warnings
+        "1 row of subjects under 60 without a CDR is taken as cn (Marcus" in w for w in joined.warnings
     )
     ages = join(found, replace(request, task="brain-age"))
     np.testing.assert_array_equal(ages.frame["control"], [1, 1, np.nan])

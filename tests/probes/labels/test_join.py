@@ -270,7 +270,10 @@ def test_ids_of_scans_are_grouped_by_the_person_that_another_column_names(
     assert joined.frame["target"].tolist() == ["a", "a", "b", "b"] * 2
     assert joined.frame["subject"].tolist() == joined.frame["group"].tolist()
     assert joined.frame["subject"].nunique() == 4
-    assert any(f"the column {column} says whose: 8 scans of 4 persons" in text for text in joined.warnings)
+    assert any(
+        f"the column {column} identifies the subject: 8 scans of 4 subjects" in text
+        for text in joined.warnings
+    )
 
 
 def test_ids_that_differ_in_the_visits_number_only_are_of_one_person(studies: Studies, table: Table) -> None:
@@ -296,7 +299,7 @@ def test_rows_and_studies_without_a_match_are_counted_without_their_ids(
     found = studies("sub-2", "sub-3")
     expected = {
         "2 rows of the labels match no study (rows 1, 4 below the header): no study has the label's id",
-        "1 rows of the labels match no study (rows 3 below the header): the row has no id",
+        "1 row of the labels matches no study (row 3 below the header): the row has no id",
     }
     joined = join(found, LabelRequest((labels,), target_column="x"))
     assert expected | {"1 of 2 studies are left out: no label has the study's id"} <= set(joined.warnings)
@@ -308,7 +311,7 @@ def test_rows_and_studies_without_a_match_are_counted_without_their_ids(
 def test_rows_that_agree_on_the_label_and_not_on_the_age_say_so(studies: Studies, table: Table) -> None:
     labels = table("a.csv", ["id,x,age,sex", "1,a,30,F", "1,a,31,F", "2,b,40,M"])
     joined = join(studies("sub-1", "sub-2"), LabelRequest((labels,), target_column="x"))
-    assert "1 studies have label rows that disagree about age, which is left empty there" in joined.warnings
+    assert "1 study has label rows that disagree about age, which is left empty there" in joined.warnings
 
 
 def test_tables_that_disagree_about_a_common_column_say_whose_values_count(
@@ -318,8 +321,9 @@ def test_tables_that_disagree_about_a_common_column_say_whose_values_count(
     second = table("b.csv", ["id,age,site", "51,31,A", "52,40,B"])
     joined = join(studies("sub-0051", "sub-0052"), LabelRequest((first, second), target_column="x"))
     assert joined.frame["site"].tolist() == ["A", "B"], "leading zeros that one table lost are no other ids"
-    assert "b.csv and the first table disagree about age in 1 rows: the values of the first table count" in (
-        joined.warnings
+    assert (
+        "b.csv and the first table disagree about age in 1 row: the values of the first table are used"
+        in (joined.warnings)
     )
 
 

@@ -87,7 +87,7 @@ def test_a_quote_that_swallows_rows_is_refused(tmp_path: Path) -> None:
 
 def test_rows_with_too_few_cells_are_counted(tmp_path: Path) -> None:
     told = read_table(_write(tmp_path / "t.csv", "a,b\n1\n2,3\n")).attrs[WARNINGS]
-    assert told == ("1 rows of t.csv have fewer cells than its header, and the last ones count as empty",)
+    assert told == ("1 row of t.csv has fewer cells than the header; the missing cells are taken as empty",)
 
 
 def test_invisible_characters_and_unicode_forms_make_no_other_cell_or_header(tmp_path: Path) -> None:

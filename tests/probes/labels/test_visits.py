@@ -70,7 +70,7 @@ def test_two_rows_of_one_day_must_agree(studies: Studies, table: Table) -> None:
     agree = table("a.csv", ["id,when,x", "1,2010-01-01,a", "1,2010-01-01,a"])
     assert _join(studies("sub-1"), agree, dates).frame["target"].tolist() == ["a"]
     differ = table("a.csv", ["id,when,x", "1,2010-01-01,a", "1,2010-01-01,b"])
-    with pytest.raises(UsageError, match="1 studies match several label rows that disagree"):
+    with pytest.raises(UsageError, match="1 study matches several label rows that disagree"):
         _join(studies("sub-1"), differ, dates)
 
 
