@@ -71,13 +71,14 @@ def embed(
         str,
         typer.Option(
             "--device",
-            help="auto, cpu, cuda, cuda:1, cuda:0,cuda:2; auto takes GPUs where there are any, and cuda all of them.",
+            help="auto, cpu, cuda, cuda:1 or cuda:0,cuda:2; auto: all GPUs if any are available, otherwise the CPU.",
         ),
     ] = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16"],
         typer.Option(
-            "--precision", help="What the network computes in; auto is bf16 on a GPU that has it, else fp32."
+            "--precision",
+            help="Number type of the network; auto is bf16 on GPUs that support it, otherwise fp32.",
         ),
     ] = "auto",
     workers: Annotated[
@@ -85,7 +86,7 @@ def embed(
         typer.Option(
             "--workers",
             min=0,
-            help="Processes that read scans meanwhile; 0 reads in the main one. Chosen by cores.",
+            help="Reader processes; 0 reads in the main process (default: by the number of cores).",
             show_default=False,
         ),
     ] = None,
@@ -100,7 +101,7 @@ def embed(
     ] = None,
     engine: Annotated[
         engines.Name,
-        typer.Option("--engine", help="Where it is done: on this machine, or on Ray.", rich_help_panel=_RUN),
+        typer.Option("--engine", help="Run on this machine or on a Ray cluster.", rich_help_panel=_RUN),
     ] = "local",
     ray_address: Annotated[
         str | None,
@@ -125,7 +126,7 @@ def embed(
         bool,
         typer.Option(
             "--retry-failed",
-            help="Try failed scans again although they have not changed.",
+            help="Try failed scans again even if they have not changed.",
             rich_help_panel=_RUN,
         ),
     ] = False,
@@ -141,7 +142,7 @@ def embed(
         Literal["participant", "group"] | None,
         typer.Option(
             "--analysis-level",
-            help="As a BIDS App, with a folder for the output: prima BIDS_DIR OUT_DIR participant is the same.",
+            help="Run as a BIDS App: OUTPUT is a folder. Same as prima BIDS_DIR OUT_DIR participant.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -166,8 +167,8 @@ def embed(
 ) -> None:
     """Embed every study of SOURCE into one HDF5 file.
 
-    Studies that cannot be read are listed with the reason, and the rest goes on. An interrupted run goes on
-    where it stopped when the same command is given again; the same command given twice at once shares the work.
+    Scans that cannot be read are listed with the reason, and the others are embedded. The same command resumes an
+    interrupted run; given several times at once, it shares the work. Flags mark doubtful series.
     """
     engines.check(engine, ray_address, workers)
     if analysis_level is not None:

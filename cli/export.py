@@ -34,7 +34,7 @@ def export(
     ] = None,
     format: Annotated[
         Literal["parquet", "csv", "npz"] | None,
-        typer.Option("--format", help="In place of what the ending of OUTPUT says."),
+        typer.Option("--format", help="File format (default: from the ending of OUTPUT)."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "--force", help="Replace OUTPUT if it exists.")

@@ -40,7 +40,7 @@ def inspect(
     slice_axis: find.SliceAxis = None,
     keep_patient_id: find.KeepPatientId = False,
 ) -> None:
-    """Show what would be embedded, what not and why; or what an embeddings file holds."""
+    """Show what would be embedded, what not and why; or what is in an embeddings file."""
     if _is_hdf5(source):
         from prima_features.embedding.read import read_embeddings
 
@@ -117,7 +117,7 @@ def _show_left_out(found: Found) -> None:
 
 
 def show_file(file: Embeddings) -> None:
-    """Print what an embeddings file holds and what made it."""
+    """Print what is in an embeddings file and what made it."""
     attributes = file.attributes
     out.print(f"[bold]{escape(str(file.path))}[/]: {count(file.n_studies, 'study')}, {file.n_series} series")
     facts = table("", "")

@@ -29,7 +29,7 @@ def merge(
     no_report: NoReport = False,
     no_pictures: NoPictures = False,
 ) -> None:
-    """Make one file of what the jobs of `prima embed --shard` made, or of several embeddings files.
+    """Combine the results of `prima embed --shard` jobs, or several embeddings files, in one file.
 
     All must have been made by the same model with the same options. OUTPUT.h5.parts is deleted once OUTPUT.h5 is
     complete; everything else is left as it is.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from prima_features.studies import FindOptions
     from prima_features.studies import Format as SourceFormat
 
-_FIND = "What to look for"
+_FIND = "Selecting and reading scans"
 
 Format = Annotated[
     Literal["auto", "bids", "dicom", "nifti", "manifest"],
@@ -106,7 +106,7 @@ SliceTolerance = Annotated[
     float,
     typer.Option(
         "--slice-tolerance",
-        help="How far DICOM slices' distances may stray from their median, as a fraction of it.",
+        help="Tolerance for distances between DICOM slices, as a fraction of their median.",
         rich_help_panel=_FIND,
     ),
 ]

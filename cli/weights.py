@@ -16,7 +16,7 @@ app = typer.Typer(
 
 _HubId = Annotated[str, typer.Argument(metavar="OWNER/NAME[@REVISION]", help="A model on the Hub.")]
 _Overwrite = Annotated[
-    bool, typer.Option("--overwrite", "--force", help="Replace OUTPUT if it holds something.")
+    bool, typer.Option("--overwrite", "--force", help="Replace OUTPUT if it is not empty.")
 ]
 
 
@@ -56,7 +56,7 @@ def convert(
         Path,
         typer.Option("--tokenizer", help="Its tokenizer, vqvae_model_step16799.pth.", show_default=False),
     ],
-    output: Annotated[Path, typer.Option("--output", help="Folder to make.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", help="Folder to write.", show_default=False)],
     overwrite: _Overwrite = False,
 ) -> None:
     """Make a model directory from the published files, without running any code in them."""

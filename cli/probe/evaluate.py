@@ -25,10 +25,10 @@ def evaluate(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="DIR", help="Folder to make for metrics, predictions and a report."),
+        typer.Option("--output", metavar="DIR", help="Folder for metrics, predictions and an HTML report."),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", "--force", help="Replace DIR if it holds something.")
+        bool, typer.Option("--overwrite", "--force", help="Replace DIR if it is not empty.")
     ] = False,
     bootstrap: Annotated[int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals.")] = 1000,
 ) -> None:

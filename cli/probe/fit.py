@@ -32,15 +32,16 @@ def fit(
     ],
     embeddings: Annotated[Path, typer.Argument(metavar="FILE.h5", help="File that prima embed made.")],
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="DIR", help="Folder to make.", show_default=False)
+        Path | None, typer.Option("--output", metavar="DIR", help="Folder to write.", show_default=False)
     ] = None,
     variant: Annotated[
-        Literal["presence", "grade", "idh"] | None, typer.Option("--variant", help="Of glioma.")
+        Literal["presence", "grade", "idh"] | None,
+        typer.Option("--variant", help="Variant of the task glioma."),
     ] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option(
-            "--classes", metavar="NAME...", help="Classes to tell apart, the positive one last: cn mci ad."
+            "--classes", metavar="NAME...", help="Classes to distinguish, the positive one last: cn mci ad."
         ),
     ] = None,
     kind: Annotated[
@@ -54,7 +55,7 @@ def fit(
         ),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", "--force", help="Replace DIR if it holds something.")
+        bool, typer.Option("--overwrite", "--force", help="Replace DIR if it is not empty.")
     ] = False,
     estimator: Annotated[
         Literal["ridge", "logistic", "xgboost", "mlp", "knn"] | None,
@@ -113,11 +114,13 @@ def fit(
     ] = None,
     calibration: Annotated[
         Literal["none", "platt", "isotonic"],
-        typer.Option("--calibration", help="Of probabilities.", rich_help_panel=_MODEL),
+        typer.Option("--calibration", help="Calibration of probabilities.", rich_help_panel=_MODEL),
     ] = "none",
     bias_correction: Annotated[
         Literal["none", "cole", "beheshti"],
-        typer.Option("--bias-correction", help="Of the brain-age gap.", rich_help_panel=_MODEL),
+        typer.Option(
+            "--bias-correction", help="Bias correction of the brain-age gap.", rich_help_panel=_MODEL
+        ),
     ] = "none",
     scheme: Annotated[
         Literal["nested", "leave-site-out", "split"],
@@ -177,7 +180,7 @@ def fit(
         ),
     ] = False,
 ) -> None:
-    """Fit a probe on labels and evaluate it as a reviewer would ask.
+    """Fit a probe on labels and evaluate it by nested cross-validation, next to baselines.
 
     The folder that it makes holds the probe, its numbers (metrics.json), each study's out-of-fold prediction
     (predictions.tsv), and a report to open in a browser.

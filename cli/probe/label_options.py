@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prima_features.probes.labels import LabelRequest
 
 _PANEL = "Where the labels are"
-_COLUMNS = "Columns of the label tables (found by themselves where a cohort is named)"
+_COLUMNS = "Columns of the label tables (found automatically with --cohort)"
 
 
 def _column(name: str, help: str) -> tuple[Any, str]:
@@ -74,7 +74,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         "nothing.",
     ),
     "date_format": _option(
-        str, "", "--date-format", "Of --date-column where it is not ISO 8601, such as %d/%m/%Y."
+        str, "", "--date-format", "Format of --date-column if not ISO 8601, such as %d/%m/%Y."
     ),
     "scan_dates": _option(
         Path | None, None, "--scan-dates", "Table of the scans' dates, by study or subject."

@@ -183,7 +183,7 @@ def _tiles(
             "in studies that are there",
         ),
         (f"{len(failures) - len(defects):,}", "left out by design", ""),
-        *((f"{n:,}", flag.replace("-", " "), "series; see Flags") for flag, n in file.flags.items()),
+        *((f"{n:,}", flag.replace("-", " "), "series; see Series") for flag, n in file.flags.items()),
     ]
     if document and (memory := document["total"]["peak_memory_bytes"]):
         tiles.append((f"{memory / 1e9:.1f} GB", "peak memory", "of all processes of a run"))
