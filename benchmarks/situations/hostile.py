@@ -407,7 +407,15 @@ def _bomb(group: h5py.Group, name: str) -> None:
         data.id.write_direct_chunk((first, 0), packed)
 
 
+def _inflating(group: h5py.Group, name: str) -> None:
+    data = group.create_dataset(name, (4, 8), "f4", chunks=(4, 8), compression="gzip")
+    deflater = zlib.compressobj(9, wbits=-15)
+    packed = deflater.compress(bytes(1 << 20)) + deflater.flush(zlib.Z_FULL_FLUSH)
+    data.id.write_direct_chunk((0, 0), b"\x78\xda" + packed * 4000)
+
+
 FILES: dict[str, Callable[[h5py.File], object]] = {
+    "vectors of 128 bytes whose only piece inflates to four gigabytes": _put("study/embedding", _inflating),
     "vectors behind an external link": _put(
         "study/embedding",
         lambda group, name: group.__setitem__(name, h5py.ExternalLink("secret.h5", "/data")),

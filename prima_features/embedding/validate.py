@@ -49,6 +49,10 @@ _FILTERS = (h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FL
 _MOST_RATIO = 50
 """How much smaller a compressed table may be stored than it is read; embeddings compress by a tenth."""
 _SMALL = 1 << 22
+_DEFLATE_RATIO, _LZF_RATIO = 1032, 88
+"""How much smaller these can store anything at most."""
+_MOST_INFLATED = 1 << 28
+"""Bytes that one piece may take, whatever it was made of."""
 
 
 def check(path: Path, file: h5py.File) -> None:
@@ -176,10 +180,34 @@ def _check_storage(path: Path, dataset: h5py.Dataset, name: str, plan: Any, size
         _refuse(path, f"{name} is stored in pieces that are too large")
     if (stored := int(dataset.id.get_storage_size())) > size:
         _refuse(path, f"{name} declares more than the file stores")
+    if filters:
+        _check_pieces(path, dataset, name, filters)
     declared = int(np.prod(dataset.shape, dtype=object)) * dataset.id.get_type().get_size()
     if declared > (max(_SMALL, _MOST_RATIO * stored) if filters and stored else stored):
         _refuse(path, f"{name} declares more than the file stores")
     return stored
+
+
+def _check_pieces(path: Path, dataset: h5py.Dataset, name: str, filters: list[int]) -> None:
+    """Refuse compressed pieces that inflate to more than the column's pieces hold: libhdf5 inflates them whole."""
+    if len(set(filters)) < len(filters) or {h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_DEFLATE} <= set(filters):
+        _refuse(path, f"{name} is compressed in a way that is not read")
+    held = int(np.prod(dataset.chunks, dtype=object)) * dataset.id.get_type().get_size()
+    pieces: list[Any] = []
+    dataset.id.chunk_iter(pieces.append)
+    for piece in pieces:
+        # Deflate and LZF make incompressible numbers larger by less than a twentieth.
+        too_much = piece.size > 1.05 * held + 1024
+        skipped = [piece.filter_mask & 1 << place for place in range(len(filters))]
+        kinds = {kind for kind, skip in zip(filters, skipped, strict=True) if not skip}
+        if h5py.h5z.FILTER_LZF in kinds:
+            too_much |= piece.size * _LZF_RATIO > _MOST_INFLATED
+        elif h5py.h5z.FILTER_DEFLATE in kinds and piece.size * _DEFLATE_RATIO > _MOST_INFLATED:
+            raw = dataset.id.read_direct_chunk(piece.chunk_offset)[1]
+            # Fletcher32's four bytes may have been added first.
+            too_much |= len(zlib.decompressobj().decompress(raw, held + 5)) > held + 4
+        if too_much:
+            _refuse(path, f"{name} inflates to more than it declares")
 
 
 def _text_bytes(path: Path, dataset: h5py.Dataset, name: str, size: int) -> int:

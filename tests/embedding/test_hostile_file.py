@@ -127,6 +127,25 @@ def compressed(rows: int) -> Callable[[h5py.Group, str], object]:
     return make
 
 
+def inflating(kind: str, n_filters: int = 1) -> Callable[[h5py.Group, str], object]:
+    """A column of an ordinary size whose only chunk inflates to 300 MB."""
+
+    def make(group: h5py.Group, name: str) -> None:
+        text = kind == "text"
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk((3,) if text else (3, 8))
+        for _ in range(n_filters):
+            plan.set_deflate(9)
+        stored = h5py.h5t.py_create(h5py.string_dtype() if text else np.dtype("f4"), logical=True)
+        space = h5py.h5s.create_simple((3,) if text else (3, 8))
+        h5py.h5d.create(group.id, name.encode(), stored, space, plan)
+        deflater = zlib.compressobj(9, wbits=-15)
+        packed = b"\x78\xda" + 300 * (deflater.compress(bytes(1 << 20)) + deflater.flush(zlib.Z_FULL_FLUSH))
+        group[name].id.write_direct_chunk((0,) if text else (0, 0), packed)
+
+    return make
+
+
 def references(group: h5py.Group, name: str) -> None:
     group.create_dataset(name, data=[group.ref] * 3, dtype=h5py.ref_dtype)
 
@@ -200,6 +219,18 @@ FILES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "columns of different length": (
         replace("study/embedding", lambda g, n: g.create_dataset(n, data=np.ones((2, 8), "f4"))),
         "differ in length",
+    ),
+    "a piece that inflates to more than it holds": (
+        replace("study/embedding", inflating("number")),
+        "inflates to more",
+    ),
+    "texts that inflate to more than they hold": (
+        replace("study/description", inflating("text")),
+        "inflates to more",
+    ),
+    "a piece that was deflated twice": (
+        replace("study/embedding", inflating("number", 2)),
+        "compressed in a way",
     ),
     "a petabyte that is not there": (
         replace("study/embedding", declared((3, 1 << 48), chunks=(1, 8))),
