@@ -298,12 +298,12 @@ def _watching(make: Callable[..., http.client.HTTPConnection], request: Any) -> 
 
 class _Watched(urllib.request.HTTPHandler):
     def http_open(self, req: urllib.request.Request) -> Any:
-        return self.do_open(_watching(http.client.HTTPConnection, req), req)  # type: ignore[arg-type]
+        return self.do_open(_watching(http.client.HTTPConnection, req), req)
 
 
 class _WatchedSecure(urllib.request.HTTPSHandler):
     def https_open(self, req: urllib.request.Request) -> Any:
-        return self.do_open(_watching(http.client.HTTPSConnection, req), req)  # type: ignore[arg-type]
+        return self.do_open(_watching(http.client.HTTPSConnection, req), req)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -106,7 +106,7 @@ def open_nifti(path: Path) -> Opened:
     try:
         with _opened(path) as file:
             start = file.read(540)
-    except (EOFError, zlib.error, *_gzip_errors()) as error:
+    except _compression_errors() as error:
         raise ValueError("its compressed data is damaged") from error
     sizes = (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
     size = next((size for size in sizes if size in _NIFTI), None)
@@ -315,7 +315,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield inflated
 
 
-def _gzip_errors() -> tuple[type[Exception], ...]:
+def _compression_errors() -> tuple[type[Exception], ...]:
     from isal import igzip
 
-    return igzip.BadGzipFile, OverflowError  # OverflowError: of a header with an endless name or comment
+    # OverflowError: of a gzip header with an endless name or comment.
+    return EOFError, zlib.error, igzip.BadGzipFile, OverflowError

@@ -59,7 +59,7 @@ def warn_of(caveat: str, stacklevel: int = 2) -> None:
 
 @cache
 def _by_checksum() -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for name, caveat in _CAVEATS.items():
         # Not by `weights.directory`, which imports torch.
         lines = (bundled.path(name) / "SHA256SUMS").read_text(encoding="utf-8").splitlines()

@@ -74,53 +74,19 @@ def guarded() -> Iterator[None]:
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 
-    disabled, constants.HF_HUB_DISABLE_XET = (
-        constants.HF_HUB_DISABLE_XET,
-        True,
-    )  # another client, not checked here
+    # Xet is another client, whose requests are not checked here.
+    disabled, constants.HF_HUB_DISABLE_XET = constants.HF_HUB_DISABLE_XET, True
     session: Any = get_session()
-    try:
-        if not hasattr(session, "event_hooks"):
-            with _guarded_requests():
-                yield
-            return
-        hooks = session.event_hooks
-        session.event_hooks = {
-            "request": [*hooks.get("request", ()), _keep_token],
-            "response": [*hooks.get("response", ()), _check_answer],
-        }
-        try:
-            yield
-        finally:
-            session.event_hooks = hooks
-    finally:
-        constants.HF_HUB_DISABLE_XET = disabled
-
-
-@contextmanager
-def _guarded_requests() -> Iterator[None]:
-    """The same for releases of the client below 1.0, which use the library requests."""
-    import requests
-    from huggingface_hub import configure_http_backend  # type: ignore[attr-defined]
-
-    class Adapter(requests.adapters.HTTPAdapter):  # type: ignore[name-defined,misc]
-        def send(self, request: Any, *args: Any, **options: Any) -> Any:
-            _keep_token(request)
-            answer = super().send(request, *args, **options)
-            _check_answer(answer)
-            return answer
-
-    def make() -> requests.Session:
-        session = requests.Session()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, Adapter())
-        return session
-
-    configure_http_backend(make)
+    hooks = session.event_hooks
+    session.event_hooks = {
+        "request": [*hooks.get("request", ()), _keep_token],
+        "response": [*hooks.get("response", ()), _check_answer],
+    }
     try:
         yield
     finally:
-        configure_http_backend()
+        session.event_hooks = hooks
+        constants.HF_HUB_DISABLE_XET = disabled
 
 
 def _keep_token(request: Any) -> None:

@@ -59,8 +59,10 @@ def json_bytes(document: dict[str, Any]) -> bytes:
 def table_bytes(table: pd.DataFrame) -> bytes:
     """A table as tab-separated UTF-8, with n/a for what is not known; no text starts a formula (`files.text`)."""
     texts = table.select_dtypes(exclude=["number", "bool"])
-    safe = {name: [to_cell(one) if isinstance(one, str) else one for one in texts[name]] for name in texts}
-    return table.assign(**safe).to_csv(sep="\t", index=False, na_rep="n/a").encode()
+    safe = table.copy()
+    for name in texts:
+        safe[name] = [to_cell(one) if isinstance(one, str) else one for one in texts[name]]
+    return safe.to_csv(sep="\t", index=False, na_rep="n/a").encode()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
