@@ -29,6 +29,27 @@ def split_values(values: Iterable[str] | None, option: str = "") -> tuple[str, .
     return tuple(items)
 
 
+def check_no_empty(arguments: Sequence[str]) -> None:
+    """Refuse an empty argument or option value, which `Path` would take for the current folder.
+
+    Raises:
+        UsageError: one is empty or blank.
+    """
+    before = ""
+    for text in arguments:
+        name, equals, value = text.partition("=")
+        if not text.startswith("--") or not equals:
+            name, value = before, text
+        if not value.strip():
+            if name.startswith("-"):
+                raise UsageError(
+                    f"{name} has an empty value: give one (an unset shell variable?) or leave the option out"
+                )
+            where = f"The argument after {name}" if name else "The first argument"
+            raise UsageError(f"{where} is empty: give a value (an unset shell variable?)")
+        before = text
+
+
 def spread(arguments: Sequence[str], command: TyperCommand | TyperGroup) -> list[str]:
     """Repeat each option that takes several values before each of them, as Click wants it.
 

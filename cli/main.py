@@ -26,7 +26,7 @@ from prima_features.cli import (
     synth,
     weights,
 )
-from prima_features.cli.arguments import spread
+from prima_features.cli.arguments import check_no_empty, spread
 from prima_features.cli.bids_app import as_embed
 from prima_features.cli.console import err, print_error, print_failures
 from prima_features.cli.streams import standard_streams
@@ -96,6 +96,7 @@ def _run(given: list[str]) -> int:
     _configure_logging(debug)
     command: Any = typer.main.get_command(app)
     try:
+        check_no_empty(given)
         with safe_children():
             result = command.main(
                 _spread_for(command, as_embed(given, command.commands)),

@@ -33,7 +33,10 @@ def report(
     from prima_features.embedding.output import check_page, report_path
     from prima_features.embedding.report import write_report
     from prima_features.embedding.run_record import run_path
+    from prima_features.errors import UsageError
     from prima_features.files.targets import as_inputs
 
+    if not source.is_file():
+        raise UsageError(f"{source} does not exist or is not a file")
     check_page(output or report_path(source), as_inputs(source, run_path(source)), force)
     print_report(write_report(source, pictures=not no_pictures, path=output))

@@ -14,6 +14,7 @@ from prima_features.embedding.claims import Claims
 from prima_features.embedding.disk import replacing
 from prima_features.errors import UsageError
 from prima_features.files.text import bounded, from_cell, to_cell
+from prima_features.studies.labels import split_id
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.study import Study
 
@@ -38,20 +39,42 @@ def load_pseudonyms(output: Path, keep_patient_id: bool = False) -> Pseudonyms:
     path = ids_path(output)
     if not path.exists():
         return Pseudonyms(keep_patient_id=keep_patient_id)
-    keys = {row[-1] for row in read_ids(path).values()}
+    rows = read_ids(path)
+    keys = {row[-1].lower() for row in rows.values()}
     if len(keys) > 1:
         raise UsageError(
             f"{path} holds the keys of {len(keys)} runs, since prima merge wrote it; name another output, and merge "
             "again"
         )
-    return Pseudonyms(bytes.fromhex(keys.pop()), keep_patient_id)
+    pseudonyms = Pseudonyms(bytes.fromhex(keys.pop()), keep_patient_id)
+    if not any(_is_of(row, pseudonyms) for row in rows.values()):
+        raise UsageError(
+            f"{path} holds a damaged key: it does not give the pseudonyms in the table; restore the file, or "
+            "move it and name another output"
+        )
+    return pseudonyms
+
+
+def _is_of(row: tuple[str, ...], pseudonyms: Pseudonyms) -> bool:
+    """Whether the key gives a row's pseudonyms.
+
+    Patients that share a PatientID, and visits that share a UID, have further text in theirs that the table does not
+    keep, so a row with a subject and a session of that kind proves nothing.
+    """
+    study, patient_id, study_uid = row[:3]
+    subject, session = split_id(study)
+    return session == pseudonyms.session(study_uid) or subject in (
+        pseudonyms.subject(patient_id),
+        pseudonyms.unknown_subject(study_uid),
+    )
 
 
 def read_ids(path: Path) -> Rows:
     """The rows of a table of identities.
 
     Raises:
-        UsageError: it was not written by this tool, has no rows, or holds a key that is not one.
+        UsageError: it was not written by this tool, has no rows or different ones of a study, or holds a key that is
+            not one.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -59,6 +82,8 @@ def read_ids(path: Path) -> Rows:
         if tuple(header) != _COLUMNS or not lines or any(len(line) != len(_COLUMNS) for line in lines):
             raise ValueError("other columns")
         rows = {line[0]: tuple(map(from_cell, line)) for line in lines}
+        if len(rows) < len(set(map(tuple, lines))):
+            raise ValueError("two rows of one study")
     except (OSError, ValueError, csv.Error) as error:
         raise UsageError(
             f"{path} is not a table of identities that an earlier run wrote; move it or name another output"
@@ -155,6 +180,8 @@ def write_ids(output: Path, rows: Mapping[str, tuple[str, ...]], scratch: Path |
 def merge_ids(output: Path, inputs: Iterable[Path], studies: Collection[str]) -> None:
     """Write the table of a merged output: what is there, and the rows of its studies in the tables of the inputs.
 
+    An input that is a link has its table next to the file that it leads to.
+
     Args:
         inputs: embeddings files and folders of parts.
         studies: ids of the studies in the merged output.
@@ -163,7 +190,11 @@ def merge_ids(output: Path, inputs: Iterable[Path], studies: Collection[str]) ->
         UsageError: a table was not written by this tool.
         OutputError: it cannot be written.
     """
-    tables = [ids_path(path.with_name(path.name.removesuffix(".parts"))) for path in inputs]
+    tables = [
+        ids_path(one.with_name(one.name.removesuffix(".parts")))
+        for path in inputs
+        for one in (path, path.resolve())
+    ]
     rows = read_ids(ids_path(output)) if ids_path(output).exists() else {}
     for path in dict.fromkeys(tables):
         if path.exists() and path != ids_path(output):
@@ -177,9 +208,9 @@ def _key_path(folder: Path) -> Path:
 
 
 def _key(text: str, path: Path) -> bytes:
-    """A key in hexadecimal digits. A short one could be guessed, and an empty one gives everybody's pseudonyms."""
+    """A key in hexadecimal digits. A short one, or one of zeros, could be guessed."""
     with suppress(ValueError):
-        if len(key := bytes.fromhex(text)) == _KEY_BYTES:
+        if len(key := bytes.fromhex(text)) == _KEY_BYTES and len(set(key)) >= _KEY_BYTES // 4:
             return key
     raise UsageError(
         f"{path} holds a damaged key (expected {2 * _KEY_BYTES} hexadecimal digits); restore the file, or move it and "

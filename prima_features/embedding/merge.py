@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -11,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from prima_features.embedding.beside import write_beside
-from prima_features.embedding.ids import keep_ids, merge_ids
+from prima_features.embedding.ids import ids_path, keep_ids, merge_ids, read_ids
 from prima_features.embedding.output import check_output
 from prima_features.embedding.parts import Head, Parts, settings_of
 from prima_features.embedding.plan import Plan, read_plan
@@ -28,6 +29,8 @@ from prima_features.embedding.run_record import (
 from prima_features.embedding.stored import StoredStudies
 from prima_features.embedding.write import Provenance, VectorType, write_embeddings
 from prima_features.errors import NothingUsableError, OutputError, UsageError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,7 @@ def merge(
     dtype: VectorType = "float16" if any(source.dtype == "float16" for source in sources) else "float32"
     own.create()
     merge_ids(output, paths, {*where, *missing})
+    _warn_of_unlinked(output, where)
     provenance = _provenance(sources)
     write_embeddings(output, _read(sources, where), provenance, left_out, dtype, scratch=own.folder)
     keep_ids(output, {*where, *missing})
@@ -220,6 +224,19 @@ def merge(
             own.folder.rmdir()
     n_studies = sum(head.n_series > 0 for head in heads)
     return Merged(output, n_studies, counts["series"], failures, page, provenance.caveat)
+
+
+def _warn_of_unlinked(output: Path, where: Mapping[str, Source]) -> None:
+    """Warn of DICOM studies whose table of identities is not next to their file."""
+    theirs = [one for one, source in where.items() if isinstance(source, StoredStudies) and source.is_dicom]
+    linked = read_ids(ids_path(output)) if theirs and ids_path(output).exists() else {}
+    if lost := [one for one in theirs if one not in linked]:
+        logger.warning(
+            "%d DICOM studies, such as %s, have no link to their patients in the merged output: the .ids.tsv of their "
+            "file is not next to it; put it there and merge again.",
+            len(lost),
+            lost[0],
+        )
 
 
 def _runs(sources: Sequence[Source], earlier: Path | None) -> list[Record]:
@@ -245,6 +262,8 @@ def _with_rule(failure: Failure, rules: Mapping[tuple[str, ...], bool]) -> Failu
 
 def _resolve(path: Path) -> Path:
     """A file or parts folder; the name of an output stands for its parts where it is not there."""
+    if not path.name:  # `.` and `/` have no parts next to them
+        raise UsageError(f"{path} is not a folder of parts or an embeddings file; name one")
     parts = Parts.of(path).folder
     if not path.exists() and parts.is_dir():
         return parts

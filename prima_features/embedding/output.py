@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from prima_features.embedding.ids import ids_path
 from prima_features.embedding.parts import Parts
 from prima_features.embedding.read import Embeddings
 from prima_features.embedding.run_record import run_path
@@ -16,6 +17,11 @@ from prima_features.files.targets import Maker, check_file, is_page, starts_with
 def report_path(output: Path) -> Path:
     """`OUTPUT.report.html` for `OUTPUT.h5`."""
     return output.with_name(output.name.removesuffix(".h5") + ".report.html")
+
+
+def files_next_to(path: Path) -> tuple[Path, ...]:
+    """The files that belong to an embeddings file: its record of runs, HTML report and table of identities."""
+    return (run_path(path), report_path(path), ids_path(path)) if path.name else ()
 
 
 def check_output(output: Path, inputs: Iterable[Path] = (), report: bool = True) -> None:

@@ -58,7 +58,7 @@ def input_hash(study: Study, settings: str) -> str:
         states = [path.stat() if path.exists() else None for path in series.files]
         sizes = [(state.st_size, state.st_mtime_ns) if state else None for state in states]
         files.append((series.name, asdict(series.image), sizes))
-    return f"{settings}:{_digest([study.id, study.description, files])[:32]}"
+    return f"{settings}:{_digest([study.id, study.subject, study.session, study.description, files])[:32]}"
 
 
 def settings_of(input_hash: str) -> str:
@@ -126,6 +126,9 @@ class Parts:
         """
         if self.folder.is_dir():
             strange = next((path for path in self.folder.iterdir() if not _is_ours(path)), None)
+            if strange is None and not (self.folder / "plan.json").exists():
+                # Without a plan, it may be a folder of the user's models.
+                strange = next((path for path in self.folder.iterdir() if not _looks_ours(path)), None)
             if strange is not None:
                 raise UsageError(
                     f"{self.folder} holds {strange.name}, which is no part of a run; move it, or name another output"
@@ -235,6 +238,19 @@ def _is_ours(path: Path) -> bool:
         or name.endswith((".safetensors", ".claim", ".worker", ".run"))
         or (name.startswith(".") and (name.endswith(".tmp") or name.startswith(".nfs")))
     )
+
+
+def _looks_ours(path: Path) -> bool:
+    """Whether a file with the name of a part or key has its content, as far as it can be read."""
+    if path.name == "key":
+        return len(path.read_bytes()[:65]) == 64
+    if path.suffix != ".safetensors":
+        return True
+    try:
+        with open_regular(path) as file:
+            return "input_hash" in _read_metadata(file)
+    except (OSError, *_DAMAGE):
+        return False
 
 
 def _read_metadata(file: BinaryIO) -> dict[str, str]:

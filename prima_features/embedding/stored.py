@@ -97,6 +97,11 @@ class StoredStudies:
         """Hash of what changes the numbers of all studies; empty where the file does not tell."""
         return next((settings_of(head.input_hash) for head in self.heads.values()), "")
 
+    @property
+    def is_dicom(self) -> bool:
+        """Whether the file was made of DICOM, for which no paths are stored."""
+        return self._file.n_series > 0 and not any(self._series_columns["source"])
+
     @cached_property
     def heads(self) -> dict[str, Head]:
         """Every study by its id, failed ones too, in the order of the file.

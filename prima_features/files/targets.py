@@ -13,6 +13,9 @@ from pathlib import Path
 
 from prima_features.errors import UsageError
 
+IDENTITIES = b"study\tpatient_id\tstudy_instance_uid\tfolder\tkey\n"
+"""How a table of identities (`OUTPUT.ids.tsv`) begins. It cannot be made again, so no command replaces it."""
+
 
 @dataclass(frozen=True)
 class Maker:
@@ -38,7 +41,8 @@ def check_file(output: Path, maker: Maker, force: bool = False) -> None:
 
     Raises:
         UsageError: the output's folder does not exist; or the output is a folder or device, an input (also by another
-            name: a link, a hard link, other case), inside an input folder, or a file that another program made.
+            name: a link, a hard link, other case), inside an input folder, a table of identities, or a file that
+            another program made.
     """
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name a file in it")
@@ -51,6 +55,10 @@ def check_file(output: Path, maker: Maker, force: bool = False) -> None:
         raise UsageError(f"{output} is a device or pipe and not a file; name another output")
     if _is_own(output, maker):
         return
+    if starts_with(IDENTITIES)(output):
+        raise UsageError(
+            f"{output} is the link from pseudonyms to patients of an embeddings file; name another output"
+        )
     for folder in maker.inputs:
         if folder.is_dir() and _is_inside(output, folder):
             raise UsageError(f"{output} is a file in {folder}, which is an input; name another output")

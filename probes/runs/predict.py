@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from prima_features.embedding.output import files_next_to
 from prima_features.embedding.read import read_embeddings
 from prima_features.files.targets import Maker, as_inputs, check_file, starts_with
 from prima_features.probes.feature_matrix import features
@@ -35,7 +36,7 @@ def predict(
         OutputError: the table cannot be written.
     """
     labels = labels or LabelRequest()
-    maker = Maker("prima probe predict", as_inputs(name, embeddings, labels.files))
+    maker = Maker("prima probe predict", as_inputs(name, embeddings, files_next_to(embeddings), labels.files))
     if output is not None:  # an input would be found too late
         check_file(output, maker, force=True)
     probe = Probe.load(name)
@@ -55,6 +56,8 @@ def predict(
     if output is not None:
         content = table_bytes(predicted.table)
         header = content.partition(b"\n")[0] + b"\n"
-        check_file(output, replace(maker, is_own=starts_with(header), kind="a table of such predictions"), force)
+        check_file(
+            output, replace(maker, is_own=starts_with(header), kind="a table of such predictions"), force
+        )
         write_bytes(output, content)
     return predicted

@@ -35,7 +35,7 @@ def test_a_bids_dataset_becomes_one_file(
     assert not list(tmp_path.glob("*.parts")) and not list(tmp_path.glob("*.ids.tsv"))
     printed = capsys.readouterr()
     assert "3 studies with 6 series" in printed.out
-    assert "made-up brains only" in " ".join(printed.out.split())
+    assert "trained on synthetic brains only" in " ".join(printed.out.split())
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_bad_scans_are_told_and_the_rest_is_there(
     assert file.studies["id"].tolist() == ["sub-01", "sub-02_ses-b"]
     assert sorted(file.failures["study"]) == ["sub-01", "sub-02_ses-a", "sub-02_ses-a"]
     printed = capsys.readouterr()
-    assert "sub-01 T1w: the file is empty" in printed.err
+    assert "sub-01 sub-01/anat/sub-01_T1w.nii.gz: the file is empty" in printed.err
     assert "problems in 2 studies" in printed.out
 
 
@@ -102,7 +102,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(bids: Path, tmp_path: Path)
     assert run("embed", bids, tmp_path / "whole.h5") == 0
     code = (
         "import os\nfrom prima_features.embedding.parts import Parts\nsave = Parts.save\n"
-        "def die(self, result):\n    save(self, result)\n    os._exit(9)\nParts.save = die\n"
+        "def die(self, *given):\n    save(self, *given)\n    os._exit(9)\nParts.save = die\n"
         "from prima_features.cli.main import main\nmain()"
     )
     output = tmp_path / "out.h5"
@@ -136,7 +136,7 @@ def test_inspect_shows_a_source_and_a_file(
     assert "3 studies with 6 series (bids)" in shown
     assert "sub-01/func/sub-01_task-rest_bold.nii.gz" in shown
     run("embed", bids, tmp_path / "out.h5")
-    assert "made-up brains only" in " ".join(capsys.readouterr().out.split())
+    assert "trained on synthetic brains only" in " ".join(capsys.readouterr().out.split())
     assert run("inspect", tmp_path / "out.h5") == 0
     shown = capsys.readouterr().out
     assert "3 studies, 6 series" in shown

@@ -12,6 +12,7 @@ from prima_features.embedding.export.csv import write_csv
 from prima_features.embedding.export.npz import write_npz
 from prima_features.embedding.export.parquet import write_parquet
 from prima_features.embedding.export.table import Level, VectorTable, vector_table
+from prima_features.embedding.output import files_next_to
 from prima_features.embedding.read import read_embeddings
 from prima_features.errors import UsageError
 from prima_features.files.targets import Maker, as_inputs, check_file
@@ -64,7 +65,8 @@ def export(
     """
     output = Path(output)
     write = _WRITERS[format or _format_of(output)]
-    check_file(output, Maker("prima export", as_inputs(source), option="--overwrite"), overwrite)
+    inputs = as_inputs(source, files_next_to(Path(source)))
+    check_file(output, Maker("prima export", inputs, option="--overwrite"), overwrite)
     table = vector_table(read_embeddings(source), level, columns)
     with replacing(output) as temporary:
         write(table, temporary)

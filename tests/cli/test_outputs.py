@@ -1,0 +1,134 @@
+"""What no command overwrites or deletes, and the link from pseudonyms to patients."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from prima_features.cli.main import main
+from prima_features.embedding.ids import ids_path, load_pseudonyms, read_ids, write_ids
+from prima_features.embedding.merge import merge
+from prima_features.embedding.output import check_output, report_path
+from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, Failure
+from prima_features.embedding.run_record import run_path
+from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.errors import UsageError
+from prima_features.studies import Pseudonyms
+
+KEY = bytes(range(32)).hex()
+
+
+def make(path: Path, *studies: str, n_series: int = 1, source: str = "a.nii", failed: bool = False) -> Path:
+    """An embeddings file of small vectors, all made with the same settings of the same scans."""
+    vector = np.arange(1, 5, dtype=np.float32)
+    series = EmbeddedSeries("t1", "axial", source, 1, (9, 9, 9), (1.0, 1.0, 1.0), vector)
+    rows = [
+        EmbeddedStudy(one, one[4:], "", "", "", vector, vector, (series,) * n_series, input_hash="a:b")
+        for one in studies
+    ]
+    failure = Failure(studies[0], "t2", "read", "the file is empty", "fetch it again")
+    rows = [replace(row, failures=(failure,)) for row in rows] if failed else rows
+    write_embeddings(path, rows, Provenance("tiny", "local", "ab12", {}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["embed", "", "out.h5"], "The argument after embed is empty"),
+        (["inspect", " "], "The argument after inspect is empty"),
+        (["embed", "scans", "out.h5", "--model", ""], "--model has an empty value"),
+        (["embed", "scans", "out.h5", "--study-description="], "--study-description has an empty value"),
+        (["merge", "out.h5", "a.h5", ""], "The argument after a.h5 is empty"),
+        (["merge", "out.h5", "."], "not a folder of parts"),
+        (["report", "."], "not a file"),
+        (["inspect", "/dev/null"], "a device, pipe or socket"),
+    ],
+)
+def test_empty_and_nameless_paths_are_usage_errors(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_files_next_to_an_embeddings_file_are_not_outputs(tmp_path: Path) -> None:
+    file = make(tmp_path / "e.h5", "sub-1")
+    for path in (run_path(file), report_path(file), ids_path(file)):
+        path.write_text("precious")
+        assert main(["export", str(file), str(path), "--format", "csv", "--force"]) == 2
+        assert path.read_text() == "precious"
+
+
+def test_no_command_replaces_a_table_of_identities(tmp_path: Path) -> None:
+    file, other = make(tmp_path / "e.h5", "sub-1"), tmp_path / "other.h5"
+    write_ids(other, {"sub-2": ("sub-2", "P2", "1.2", "/x", KEY)})
+    before = ids_path(other).read_bytes()
+    assert main(["export", str(file), str(ids_path(other)), "--format", "csv", "--force"]) == 2
+    assert main(["report", str(file), "--output", str(ids_path(other)), "--force"]) == 2
+    assert ids_path(other).read_bytes() == before
+
+
+def test_a_folder_of_models_is_not_taken_for_parts(tmp_path: Path) -> None:
+    model = tmp_path / "out.h5.parts" / "model.safetensors"
+    model.parent.mkdir()
+    save_file({"weight": np.ones(3)}, model)
+    with pytest.raises(UsageError, match=r"model\.safetensors, which is no part of a run"):
+        check_output(tmp_path / "out.h5")
+
+
+def test_a_key_that_does_not_give_the_pseudonyms_is_refused(tmp_path: Path) -> None:
+    pseudonyms, output = Pseudonyms(bytes.fromhex(KEY)), tmp_path / "e.h5"
+    study = f"sub-{pseudonyms.subject('P1')}_ses-{pseudonyms.session('1.2')}"
+    write_ids(output, {study: (study, "P1", "1.2", "/x", KEY)})
+    assert load_pseudonyms(output) == pseudonyms
+    for key in (KEY.replace("1f", "1e"), "00" * 32):
+        write_ids(output, {study: (study, "P1", "1.2", "/x", key)})
+        with pytest.raises(UsageError, match="damaged key"):
+            load_pseudonyms(output)
+
+
+def test_two_patients_under_one_pseudonym_are_refused(tmp_path: Path) -> None:
+    output = tmp_path / "e.h5"
+    write_ids(output, {"sub-1": ("sub-1", "P1", "1.2", "/x", KEY), "2": ("sub-1", "P2", "1.2", "/x", KEY)})
+    with pytest.raises(UsageError, match="not a table of identities"):
+        read_ids(ids_path(output))
+
+
+def test_a_merge_of_dicom_warns_if_the_link_to_patients_is_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = make(tmp_path / "e.h5", "sub-1", source="")
+    merge(tmp_path / "out.h5", [file], report=False)
+    assert "no link to their patients" in caplog.text
+    caplog.clear()
+    write_ids(file, {"sub-1": ("sub-1", "P1", "1.2", "/x", KEY)})
+    folder = tmp_path / "linked"
+    folder.mkdir()
+    (folder / "e.h5").symlink_to(file)
+    merge(folder / "out.h5", [folder / "e.h5"], report=False)
+    assert "sub-1" in read_ids(ids_path(folder / "out.h5")) and "no link" not in caplog.text
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_merge_keeps_the_try_with_more_series(tmp_path: Path, order: int) -> None:
+    files = [make(tmp_path / "a.h5", "sub-1", failed=True), make(tmp_path / "b.h5", "sub-1", n_series=2)]
+    merge(tmp_path / "out.h5", files[::order], report=False)
+    file = read_embeddings(tmp_path / "out.h5")
+    assert (file.n_studies, file.n_series, len(file.failures)) == (1, 2, 0)
+
+
+def test_a_merge_refuses_tables_that_disagree(tmp_path: Path) -> None:
+    for name, study in (("twice", b"sub-1"), ("foreign", b"sub-3")):
+        file = make(tmp_path / f"{name}.h5", "sub-1", "sub-2")
+        with h5py.File(file, "r+") as content:
+            content["input/study"][1] = study
+        with pytest.raises(
+            UsageError, match="a study's id occurs twice, or is missing from one of its tables"
+        ):
+            merge(tmp_path / "out.h5", [file])
+    assert not (tmp_path / "out.h5").exists()
