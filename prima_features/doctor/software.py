@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from prima_features.doctor.check import Check, Setup, failed, passed
+from prima_features.wording import count
 
 _DISTRIBUTION = "prima-features"
 
@@ -45,7 +46,9 @@ def torch(setup: Setup) -> Iterator[Check]:
     import torch
 
     built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU only"
-    yield passed("torch", f"{torch.__version__}, built for {built}; {torch.get_num_threads()} threads")
+    yield passed(
+        "torch", f"{torch.__version__}, built for {built}; {count(torch.get_num_threads(), 'thread')}"
+    )
 
 
 def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:

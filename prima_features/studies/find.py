@@ -99,8 +99,8 @@ def _with_other_images(found: Found, source: Path, chosen: bool) -> Found:
     if scans and not chosen:
         n = sum(len(study.series) for study in found.studies)
         warnings += (
-            f"The source has several formats: {n} DICOM series and {count(scans, 'image')} in NIfTI or similar "
-            "formats. It is read as DICOM, which has as many series or more; choose with --format",
+            f"The source has several formats: DICOM ({n} usable series) and {count(scans, 'image')} in "
+            "NIfTI or similar formats. It is read as DICOM, which has at least as many series; choose with --format",
         )
     return replace(found, left_out=(*found.left_out, *rows), warnings=warnings)
 
