@@ -205,6 +205,20 @@ def _(box: Box) -> Outcome:
     return _embed(box, "out of bounds")
 
 
+@SITUATIONS("RLE-compressed frames without segments")
+def _(box: Box) -> Outcome:
+    import pydicom
+    from pydicom.encaps import encapsulate
+
+    for path in _dicom(box.folder / "in" / "bad").glob("*.dcm"):
+        data = pydicom.dcmread(path)
+        data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.5"
+        data.PixelData = encapsulate([bytes(80)])
+        data["PixelData"].is_undefined_length = True
+        data.save_as(path)
+    return _embed(box, "damaged")
+
+
 # --- NIfTI ------------------------------------------------------------------------------------------------------------
 
 

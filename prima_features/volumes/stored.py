@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -410,7 +411,23 @@ def _streams(
         raise SeriesError(
             "its compressed pixel data ends too early", hint="a file is truncated: export the series again"
         )
+    if syntax == _RLE and not all(_is_sound_rle(frame) for frame in frames):
+        raise SeriesError("its RLE-compressed pixel data is damaged", hint=_EXPORT)
     return tuple(frames)
+
+
+def _is_sound_rle(stream: bytes) -> bool:
+    """Whether an RLE frame's header names 1, 2 or 4 segments of the stream, one per byte of a pixel (PS3.5 G.5).
+
+    GDCM ends the process with an arithmetic error on a header without segments.
+    """
+    if len(stream) < 64:
+        return False
+    n, *offsets = (int(number) for number in np.frombuffer(stream, "<u4", 16))
+    if n not in (1, 2, 4):
+        return False
+    used = [*offsets[:n], len(stream)]
+    return used[0] >= 64 and all(one < other for one, other in pairwise(used))
 
 
 def _fragments(source: BinaryIO) -> list[tuple[int, int]]:

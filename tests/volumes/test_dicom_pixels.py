@@ -26,6 +26,7 @@ from prima_features.studies.dicom import find_dicom
 from prima_features.studies.study import DicomSlices, Series
 from prima_features.volumes import read_volume
 from prima_features.volumes.dicom import MIXED_SCALING, UNUSED_BITS, read_slices
+from prima_features.volumes.stored import _is_sound_rle
 from prima_features.volumes.volume import Acquired
 
 MR_IMAGE, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
@@ -445,3 +446,15 @@ def test_cosines_that_are_not_of_unit_length_keep_the_orientation(
         write(tmp_path / f"{i}.dcm", data)
     (study,) = find_dicom(tmp_path).studies
     assert read_volume(study.series[0]).plane == plane
+
+
+@pytest.mark.parametrize(
+    "numbers", [[0], [15, 64], [3, 64, 70, 75], [2, 64, 64], [2, 70, 64], [1, 8], [1, 2**32 - 1], [2**32 - 1]]
+)
+def test_rle_headers_that_a_decoder_would_die_of_are_refused(numbers: list[int]) -> None:
+    header = np.zeros(16, "<u4")
+    header[: len(numbers)] = numbers
+    assert not _is_sound_rle(header.tobytes() + bytes(20))
+    header[:3] = 2, 64, 70
+    assert _is_sound_rle(header.tobytes() + bytes(20))
+    assert not _is_sound_rle(header.tobytes()[:40])
