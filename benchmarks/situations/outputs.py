@@ -330,6 +330,42 @@ def _changed_scan(box: Box) -> Outcome:
     return named(box.prima("merge", output), "are not finished")
 
 
+@SITUATIONS("two shards saw different sources")
+def _different_sources(box: Box) -> Outcome:
+    for seed, name in enumerate(("a", "b", "c")):
+        _write_nifti(box.folder / "scans" / name / "t1.nii", seed)
+    output = box.folder / "out.h5"
+    box.prima("embed", box.folder / "scans", output, *_QUICK, "--shard", "1/2")
+    shutil.move(box.folder / "scans" / "b", box.folder / "away")
+    for shard in ("1/2", "2/2"):
+        box.prima("embed", box.folder / "scans", output, *_QUICK, "--shard", shard)
+    return named(box.prima("merge", output), "not in the plan")
+
+
+@SITUATIONS("an unset variable in the place of the source")
+def _empty_source(box: Box) -> Outcome:
+    return named(box.prima("embed", "", box.folder / "out.h5", *_QUICK), "is empty", codes=(2,))
+
+
+@SITUATIONS("export over the link to the patients")
+def _export_over_ids(box: Box) -> Outcome:
+    _write_dicom(box.folder / "scans", "P1")
+    box.prima("embed", box.folder / "scans", box.folder / "e.h5", *_QUICK)
+    arguments = (box.folder / "e.h5", box.folder / "e.ids.tsv", "--format", "csv", "--force")
+    return _unchanged(box, box.folder / "e.ids.tsv", "export", *arguments)
+
+
+@SITUATIONS("the user's models in the place of the parts")
+def _models_as_parts(box: Box) -> Outcome:
+    from safetensors.numpy import save_file
+
+    _write_nifti(box.folder / "scans" / "a" / "t1.nii")
+    model = box.folder / "out.h5.parts" / "model.safetensors"
+    model.parent.mkdir()
+    save_file({"weight": np.ones(3)}, model)
+    return _unchanged(box, model, "embed", box.folder / "scans", box.folder / "out.h5", *_QUICK)
+
+
 def _program(box: Box, shell: str) -> subprocess.CompletedProcess[bytes]:
     """Run `prima inspect` and a shell's redirections in a process of its own."""
     source = _write_nifti(box.folder / "scans" / "M\u00fcller" / "t1.nii").parent.parent

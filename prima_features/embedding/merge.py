@@ -191,7 +191,11 @@ def merge(
             f"{len(missing)} of {len(where) + len(missing)} studies are not finished, such as {missing[0]}: run "
             "their shards (again), or use --incomplete to go without them"
         )
+    outside = {study_id for path in paths if path.is_dir() for study_id in Parts(path).outside(where)} - {
+        *missing
+    }
     left_out = _left_out(sources, where) + tuple(_unfinished(study_id) for study_id in missing)
+    left_out += tuple(map(_unplanned, sorted(outside)))
     heads = [source.heads[study_id] for study_id, source in where.items()]
     failures = left_out + tuple(failure for head in heads for failure in head.failures)
     if not any(head.n_series for head in heads):
@@ -217,7 +221,7 @@ def merge(
         report=report,
         pictures=pictures,
     )
-    if own.folder in paths and not missing:
+    if own.folder in paths and not missing and not outside:
         own.remove()
     elif own.folder not in paths:
         with suppress(OSError):  # it was made for the temporary file; others' parts may be in it
@@ -332,6 +336,13 @@ def _left_out(sources: Sequence[Source], where: Mapping[str, Source]) -> tuple[F
 
 def _unfinished(study_id: str) -> Failure:
     return Failure(study_id, "", "merge", "not embedded yet", "run its shard, and then prima merge")
+
+
+def _unplanned(study_id: str) -> Failure:
+    reason = "it has a part, but the last job did not find it in the source, so it is not in the plan"
+    return Failure(
+        study_id, "", "merge", reason, "run all shards again on the same source, and then prima merge"
+    )
 
 
 def _read(sources: Sequence[Source], where: Mapping[str, Source]) -> Iterator[Result]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
@@ -206,6 +207,16 @@ class Parts:
         except (*_DAMAGE, SafetensorError):
             logger.warning("The part of %s is damaged; the study is embedded again.", study_id)
             return None
+
+    def outside(self, studies: Iterable[str]) -> list[str]:
+        """Ids of the studies that have a part here and are not among these."""
+        known, found = set(studies), set[str]()
+        names = {self._path(study_id).name for study_id in known}
+        for path in self.folder.glob("*.safetensors"):
+            if path.name not in names:
+                with suppress(OSError, *_DAMAGE), open_regular(path) as file:
+                    found.add(str(load_json(_read_metadata(file)["study"], finite=False)["id"]))
+        return sorted(found - known)
 
     def discard(self, study_id: str) -> None:
         """Delete the study's part, if there is one."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -123,8 +122,8 @@ def _check_readable(source: Path) -> None:
     try:
         if source.is_dir():
             os.scandir(source).close()
-        elif not stat.S_ISREG(source.stat().st_mode):
-            raise UsageError(f"{source} is a device, pipe or socket: give a file or folder")
+        else:
+            source.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{source} does not exist: check the path") from error
     except OSError as error:

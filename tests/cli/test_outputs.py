@@ -12,6 +12,8 @@ from prima_features.cli.main import main
 from prima_features.embedding.ids import ids_path, load_pseudonyms, read_ids, write_ids
 from prima_features.embedding.merge import merge
 from prima_features.embedding.output import check_output, report_path
+from prima_features.embedding.parts import Parts
+from prima_features.embedding.plan import Plan
 from prima_features.embedding.read import read_embeddings
 from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, Failure
 from prima_features.embedding.run_record import run_path
@@ -46,7 +48,7 @@ def make(path: Path, *studies: str, n_series: int = 1, source: str = "a.nii", fa
         (["merge", "out.h5", "a.h5", ""], "The argument after a.h5 is empty"),
         (["merge", "out.h5", "."], "not a folder of parts"),
         (["report", "."], "not a file"),
-        (["inspect", "/dev/null"], "a device, pipe or socket"),
+        (["inspect", "/dev/null"], "a pipe or a device"),
     ],
 )
 def test_empty_and_nameless_paths_are_usage_errors(
@@ -120,6 +122,19 @@ def test_a_merge_keeps_the_try_with_more_series(tmp_path: Path, order: int) -> N
     merge(tmp_path / "out.h5", files[::order], report=False)
     file = read_embeddings(tmp_path / "out.h5")
     assert (file.n_studies, file.n_series, len(file.failures)) == (1, 2, 0)
+
+
+def test_a_part_that_the_plan_does_not_name_is_listed_and_kept(tmp_path: Path) -> None:
+    parts = Parts.of(tmp_path / "out.h5")
+    parts.create()
+    vector = np.arange(1, 5, dtype=np.float32)
+    series = EmbeddedSeries("t1", "axial", "a.nii", 1, (9, 9, 9), (1.0, 1.0, 1.0), vector)
+    for one in ("sub-1", "sub-2"):
+        parts.save(EmbeddedStudy(one, "", "", "", "", vector, vector, (series,), input_hash="a:b"))
+    Plan(Provenance("tiny", "local", "ab12", {}), "a", "float32", ("sub-1",), ()).write(parts.folder)
+    merged = merge(tmp_path / "out.h5", report=False)
+    assert [failure.study for failure in merged.failures] == ["sub-2"] and not merged.complete
+    assert parts.outside(["sub-1"]) == ["sub-2"]
 
 
 def test_a_merge_refuses_tables_that_disagree(tmp_path: Path) -> None:
