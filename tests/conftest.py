@@ -1,8 +1,14 @@
 """Where the tests' inputs are: golden files beside the checkout, small synthetic ones in tests/data."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # `make test` sets these for the workers; the commands that tests start use memory as they do for users.
+    for name in ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"):
+        os.environ.pop(name, None)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SHARED = REPOSITORY.parent / "shared"

@@ -116,8 +116,8 @@ def sample(values: torch.Tensor, shift: torch.Tensor, mode: str = "bilinear") ->
         torch.linspace(-1, 1, n, device=values.device).view([-1 if i == axis else 1 for i in range(3)])
         for axis, n in enumerate(shape)
     ]
-    # grid_sample names the last axis first.
-    grid = torch.stack([axes[i] + shift[i] * (2 / (shape[i] - 1)) for i in (2, 1, 0)], dim=-1)
+    # grid_sample names the last axis first. It reads a grid of any strides; writing one interleaved is slow.
+    grid = torch.stack([axes[i] + shift[i] * (2 / (shape[i] - 1)) for i in (2, 1, 0)]).movedim(0, -1)
     return F.grid_sample(values[None], grid[None], mode=mode, padding_mode="border", align_corners=True)[0]
 
 

@@ -4,11 +4,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from brains import brain
 from safetensors.torch import load_file
 
 from prima_features.cli.main import main
@@ -17,9 +19,19 @@ from prima_features.pretraining.build import Workplace, build_stage
 from prima_features.pretraining.objectives import Truth, clip_loss, mean_by_study
 from prima_features.pretraining.run import read_stage
 from prima_features.pretraining.settings import ClipTraining, read_settings
+from prima_features.pretraining.sources import synthetic
 from prima_features.pretraining.sources.synthetic import SyntheticStudies
 from prima_features.pretraining.tokenize import drawn, take
-from prima_features.synthetic import CONTENT, TRAITS, build_anatomy, draw_subject, measure, traits
+from prima_features.synthetic import (
+    CONTENT,
+    TRAITS,
+    Acquisition,
+    build_anatomy,
+    draw_acquisitions,
+    draw_subject,
+    measure,
+    traits,
+)
 from prima_features.tokens import Subvolumes
 
 from .conftest import QUIET, TEXT, clip_settings
@@ -86,10 +98,25 @@ def test_truth_is_learnt_from_a_share_of_the_tokens_and_chunks_change_nothing(
     assert all(len(wordings) == 3 and wordings[0] != wordings[1] for wordings in told)
 
 
-def test_two_studies_of_a_subject_make_a_pair(tokenizer_model: Path, write: Write, tmp_path: Path) -> None:
+@pytest.fixture
+def short_studies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Studies of their first two series of thick slices; a brain is built once for all its studies."""
+
+    def few(*arguments: Any, **options: Any) -> tuple[Acquisition, ...]:
+        scans = draw_acquisitions(*arguments, **options)
+        return tuple([scan for scan in scans if not scan.three_d][:2])
+
+    monkeypatch.setattr(synthetic, "draw_acquisitions", few)
+    monkeypatch.setattr(synthetic, "build_anatomy", lambda subject, device: brain(subject))
+
+
+def test_two_studies_of_a_subject_make_a_pair(
+    tokenizer_model: Path, short_studies: None, write: Write, tmp_path: Path
+) -> None:
     text = settings(tokenizer_model, "pairs", "pair_weight = 3").replace(
-        "synthetic = 3", "synthetic = 6\nsynthetic_visits = 2"
+        "synthetic = 3", "synthetic = 4\nsynthetic_visits = 2"
     )
+    text = text.replace("validation = 0.34", "validation = 0.5")
     text = text.replace("steps = 24", "steps = 2").replace("batch = 2", "batch = 4")
     plain = "drop_series = 0\ndrop_token = 0\nmove_threshold = 0\nshuffle_series = false"
     path = write(f"{text}\n[augmentation]\n{plain}\n")
@@ -105,7 +132,7 @@ def test_two_studies_of_a_subject_make_a_pair(tokenizer_model: Path, write: Writ
     assert all(line["validation"]["pair_accuracy"] in (0, 0.5, 1) for line in lines if "validation" in line)
 
     stage = build_stage(read_stage("clip", path), Workplace(tmp_path / "pairs", Accelerator(cpu=True)))
-    assert stage.counts["training studies"] == 8 and stage.counts["validation subjects"] == 2
+    assert stage.counts["training studies"] == 4 and stage.counts["validation subjects"] == 2
     (batch,) = stage.load(0)
     assert batch.traits is not None
     one, again, other, _ = batch.traits

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from brains import brain
 
 from prima_features.reports import findings
 from prima_features.synthetic import (
     Subject,
-    build_anatomy,
     draw_acquisitions,
     draw_subject,
     measure,
@@ -85,12 +85,13 @@ def test_nothing_is_found_where_a_lesion_is() -> None:
 
 @pytest.mark.parametrize("name", PAINTED)
 def test_it_lies_where_it_should_and_is_no_lesion(name: str) -> None:
-    subject = with_(name)
-    anatomy = build_anatomy(subject)
-    tissue = TISSUE.get(name, "mucosa")
-    parts = [part for part in anatomy.painted if part.tissue == tissue and part.lesion == BESIDE]
-    assert len(parts) == len(subject.incidental)
-    for part, lesion in zip(parts, subject.incidental, strict=True):
+    lesions = {each: with_(each).incidental for each in PAINTED}
+    anatomy = brain(replace(control(), incidental=sum(lesions.values(), ())))
+    painted = iter([part for part in anatomy.painted if part.lesion == BESIDE])
+    parts = {each: [[next(painted) for _ in lesion.layers] for lesion in lesions[each]] for each in PAINTED}
+    assert next(painted, None) is None
+    for layers, lesion in zip(parts[name], lesions[name], strict=True):
+        (part,) = [part for part in layers if part.tissue == TISSUE.get(name, "mucosa")]
         assert 0.1 < float(part.share.sum()) * anatomy.voxel_ml < 40
         axes = (torch.arange(box.start, box.stop) * anatomy.spacing for box in part.box)
         points = torch.stack(torch.meshgrid(*axes, indexing="ij")) + torch.tensor(anatomy.origin).view(
@@ -111,16 +112,14 @@ def test_swollen_mucosa_is_bright_on_t2_and_absent_from_adc_maps() -> None:
     scans = {scan.sequence: scan for scan in draw_acquisitions(3, 11, subject.site)}
     for sequence, bright in (("T2w", True), ("ADC", False)):
         scan = scans[sequence]
-        before, after = (
-            render_series(build_anatomy(who), scan).volume.astype(float) for who in (control(), subject)
-        )
+        before, after = (render_series(brain(who), scan).volume.astype(float) for who in (control(), subject))
         changed = np.abs(after - before) > 0.3 * np.percentile(before, 99)
         ml = changed.sum() * np.prod(scan.spacing) * scan.slice_distance / 1000
         assert (ml > 1) == bright, (sequence, ml)
 
 
 def test_one_ventricle_is_larger() -> None:
-    plain, changed = (build_anatomy(who) for who in (control(), with_("asymmetric ventricles")))
+    plain, changed = (brain(who) for who in (control(), with_("asymmetric ventricles")))
     larger = np.sign(with_("asymmetric ventricles").ventricle_asymmetry)
 
     def right_over_left(anatomy) -> float:

@@ -67,13 +67,13 @@ def load_atlas(device: str = "cpu") -> Atlas:
     tone, label = (_fit(part) for part in read(Path(__file__).with_name("colin27.xz")))
     _soften_neck(tone)
     _trim_fringe(tone, label)
-    coarse = {region: _coarse(label == region) for region in Region}
+    coarse = _coarse(label)
     tissue = np.isin(label, PARENCHYMA) & (tone >= 0.5)
     free = tissue | np.isin(label, (*VENTRICLES, Region.HEAD, Region.AIR))
     return Atlas(
         tone=torch.from_numpy(np.ascontiguousarray(tone)),
         label=torch.from_numpy(np.ascontiguousarray(label)),
-        depth=_tensor(np.where(tissue, nd.distance_transform_edt(free) * SPACING, 0)),
+        depth=_tensor(_depth(tissue, free)),
         horn_distance=_tensor(_near(label == Region.TEMPORAL_HORN, HORN_REACH)),
         skull_depth=_tensor(_skull_depth(coarse)),
         ventricle_distance=_tensor(_ventricle_distance(coarse)),
@@ -125,20 +125,38 @@ def _trim_fringe(tone: np.ndarray, label: np.ndarray) -> None:
     label[part][fringe] = Region.SUBARACHNOID
 
 
+def _depth(tissue: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Distance of tissue from what is not free, mm, computed in the box that holds both."""
+    box = _box(tissue | ~free)
+    depth = np.zeros(tissue.shape, np.float32)
+    depth[box] = np.where(tissue[box], nd.distance_transform_edt(free[box]) * SPACING, 0)
+    return depth
+
+
 def _near(mask: np.ndarray, reach: float) -> np.ndarray:
     """Distance from a region, mm, computed in a box around it."""
-    margin = int(reach / SPACING) + 1
-    box = tuple(
-        slice(max(int(line.min()) - margin, 0), int(line.max()) + margin + 1) for line in np.nonzero(mask)
-    )
+    box = _box(mask, int(reach / SPACING) + 1)
     distance = np.full(mask.shape, np.float32(1e3))
     distance[box] = nd.distance_transform_edt(~mask[box]) * SPACING
     return distance
 
 
-def _coarse(mask: np.ndarray) -> np.ndarray:
-    x, y, z = (n // COARSE for n in SHAPE)
-    return mask.reshape(x, COARSE, y, COARSE, z, COARSE).mean(axis=(1, 3, 5), dtype=np.float32)
+def _box(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...]:
+    """The smallest box that holds a mask, and a margin around it."""
+    lines = (mask.any(axis=axes).nonzero()[0] for axes in ((1, 2), (0, 2), (0, 1)))
+    return tuple(slice(max(int(line[0]) - margin, 0), int(line[-1]) + margin + 1) for line in lines)
+
+
+def _coarse(label: np.ndarray) -> dict[Region, np.ndarray]:
+    """Each region's share of the coarse voxels."""
+    shape = tuple(n // COARSE for n in label.shape)
+    place = np.arange(np.prod(shape), dtype=np.int32).reshape(shape) * len(Region)
+    for axis in range(3):
+        place = place.repeat(COARSE, axis=axis)
+    place += label
+    counts = np.bincount(place.ravel(), minlength=int(np.prod(shape)) * len(Region))
+    shares = counts.reshape(*shape, len(Region)).astype(np.float32) / np.float32(COARSE**3)
+    return {region: np.ascontiguousarray(shares[..., region]) for region in Region}
 
 
 def _to(atlas: Atlas, device: str) -> Atlas:
