@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -90,11 +91,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code or 1
 
 
+@cache
+def _command() -> Any:
+    """The whole command, which takes 0.1 s to put together."""
+    return typer.main.get_command(app)
+
+
 def _run(given: list[str]) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     _configure_logging(debug)
-    command: Any = typer.main.get_command(app)
+    command = _command()
     try:
         check_no_empty(given)
         with safe_children():

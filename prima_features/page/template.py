@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,9 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 
+@cache
 def template(package: str, name: str) -> Template:
-    """A room's template.
+    """A room's template, compiled once per process.
 
     Args:
         package: of the room, which has the file `name`; what that includes is looked for there and then here, where

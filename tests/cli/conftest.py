@@ -11,6 +11,13 @@ import pytest
 from prima_features.embedding.read import read_embeddings
 
 
+@pytest.fixture(autouse=True)
+def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands called in this process read scans in it, without --workers. Those started as processes of their own read
+    in further ones, each of which takes a second to start."""
+    monkeypatch.setattr("prima_features.embedding.engine_options.usable_cores", lambda: 0)
+
+
 @pytest.fixture
 def bids(tmp_path: Path) -> Path:
     """Two subjects, the second seen twice, with a T1w and a FLAIR each."""

@@ -12,6 +12,12 @@ def _made(folder: Path, *options: str) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`prima embed` reads scans in this process; starting others takes longer."""
+    monkeypatch.setattr("prima_features.embedding.engine_options.usable_cores", lambda: 0)
+
+
 @pytest.fixture(scope="session")
 def bids_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two studies as BIDS."""

@@ -172,7 +172,10 @@ def test_a_cohort_that_is_interrupted_has_tables_of_what_is_finished(workers: in
     folder = tmp_path / "out"
     command = [sys.executable, "-m", "prima_features.cli.main", "synth", str(folder), "--subjects", "40"]
     with subprocess.Popen(
-        [*command, "--workers", str(workers)], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*command, "--seed", "22", "--workers", str(workers)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("1/40 ")
