@@ -181,13 +181,8 @@ def test_killed_at_any_moment_it_leaves_a_checkpoint_that_loads(
     path = write(text.replace(TEXT, wide))
     checkpoints = tmp_path / "run" / "training" / "checkpoints"
     steps, chance = [], np.random.default_rng(0)
-    # Each child is a fork of a process that has imported what it needs, and done nothing else.
-    context = get_context("forkserver")
-    context.set_forkserver_preload(
-        ["prima_features.pretraining.run", "prima_features.pretraining.stages.clip"]
-    )
     for _ in range(4):
-        child = context.Process(target=pretrain, args=("clip", path))
+        child = get_context("spawn").Process(target=pretrain, args=("clip", path))
         child.start()
         before, patience = len(steps) and steps[-1], time.monotonic() + 60
         while time.monotonic() < patience and newest(checkpoints) <= before + 1:
