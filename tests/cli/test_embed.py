@@ -35,7 +35,7 @@ def test_a_bids_dataset_becomes_one_file(
     assert not list(tmp_path.glob("*.parts")) and not list(tmp_path.glob("*.ids.tsv"))
     printed = capsys.readouterr()
     assert "3 studies with 6 series" in printed.out
-    assert "trained on synthetic brains only" in " ".join(printed.out.split())
+    assert "trained on synthetic brains only" in " ".join(printed.err.split())
 
 
 @pytest.mark.parametrize(

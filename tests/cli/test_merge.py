@@ -40,7 +40,7 @@ def test_shards_and_a_merge_give_the_file_of_one_run(
     assert_same(output, tmp_path / "whole.h5")
     assert {entry.name for entry in tmp_path.glob("out*")} == {"out.h5", "out.report.html", "out.run.json"}
     assert run("embed", bids, output) == 3
-    assert "3 of them kept" in capsys.readouterr().out
+    assert "3 of them from an earlier run" in capsys.readouterr().out
 
 
 def test_jobs_with_folders_of_their_own_are_merged_too(bids: Path, tmp_path: Path, assert_same: Same) -> None:

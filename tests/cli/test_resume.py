@@ -63,7 +63,7 @@ def test_a_second_run_has_nothing_to_do_and_leaves_the_file_alone(
     before = output.stat()
     said(capsys)
     assert run("embed", bids, output) == 0
-    assert "3 studies with 6 series, 3 of them kept" in said(capsys)
+    assert "3 studies with 6 series, 3 of them from an earlier run" in said(capsys)
     assert (output.stat().st_ino, output.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert not (tmp_path / "out.h5.parts").exists()
 
@@ -79,7 +79,7 @@ def test_only_what_is_new_or_changed_is_embedded(
     shutil.copy(bids / T1W, bids / "sub-00" / "anat" / "sub-00_T1w.nii.gz")
     said(capsys)
     assert run("embed", bids, output) == 0
-    assert "4 studies with 7 series, 2 of them kept" in said(capsys)
+    assert "4 studies with 7 series, 2 of them from an earlier run" in said(capsys)
     assert run("embed", bids, tmp_path / "whole.h5") == 0
     assert_same(output, tmp_path / "whole.h5")
 
@@ -134,9 +134,9 @@ def test_what_failed_is_remembered_until_it_is_to_be_tried_again(
     put(sound)
     said(capsys)
     assert run("embed", bids, output) == 3
-    assert "3 studies with 5 series, 3 of them kept" in said(capsys)
+    assert "3 studies with 5 series, 3 of them from an earlier run" in said(capsys)
     assert run("embed", bids, output, "--retry-failed") == 0
-    assert "3 studies with 6 series, 2 of them kept" in said(capsys)
+    assert "3 studies with 6 series, 2 of them from an earlier run" in said(capsys)
     assert len(read_embeddings(output).failures) == 0
 
 
@@ -153,7 +153,7 @@ def test_fail_fast_stops_at_the_first_scan_that_fails_and_goes_on_when_it_is_men
     scan.write_bytes(sound)
     os.utime(scan, ns=(state.st_atime_ns, state.st_mtime_ns))
     assert run("embed", bids, output, "--fail-fast") == 0
-    assert "1 of them kept" in said(capsys)
+    assert "1 of them from an earlier run" in said(capsys)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -247,7 +247,7 @@ def test_a_scan_that_changes_while_it_is_read_is_not_passed_off_as_either_versio
     assert (failure.study, failure.error) == ("sub-01", "its files changed while they were read")
     assert read_embeddings(output).studies["id"].tolist() == ["sub-02_ses-a", "sub-02_ses-b"]
     assert run("embed", bids, output, "--retry-failed") == 0
-    assert "3 studies with 6 series, 2 of them kept" in said(capsys)
+    assert "3 studies with 6 series, 2 of them from an earlier run" in said(capsys)
 
 
 def test_a_damaged_part_is_made_again(bids: Path, tmp_path: Path, assert_same: Same) -> None:
@@ -272,7 +272,7 @@ def test_an_interrupted_force_goes_on_making_everything_anew(
     assert run("embed", bids, output, "--force", "--shard", "1/3") == 0
     said(capsys)
     assert run("embed", bids, output) == 0
-    assert "3 studies with 6 series, 1 of them kept" in said(capsys)
+    assert "3 studies with 6 series, 1 of them from an earlier run" in said(capsys)
 
 
 TMPFS = """
