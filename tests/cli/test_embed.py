@@ -136,7 +136,7 @@ def test_inspect_shows_a_source_and_a_file(
     assert "3 studies with 6 series (bids)" in shown
     assert "sub-01/func/sub-01_task-rest_bold.nii.gz" in shown
     run("embed", bids, tmp_path / "out.h5")
-    assert "trained on synthetic brains only" in " ".join(capsys.readouterr().out.split())
+    assert "trained on synthetic brains only" in " ".join(capsys.readouterr().err.split())
     assert run("inspect", tmp_path / "out.h5") == 0
     shown = capsys.readouterr().out
     assert "3 studies, 6 series" in shown
