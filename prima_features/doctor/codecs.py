@@ -38,7 +38,7 @@ def codecs(setup: Setup) -> Iterator[Check]:
         with temporary_folder() as folder:
             file = write_slice(folder / "slice.dcm", *frame)
             try:
-                values = _values(read_slices(DicomSlices(((file,),))).image)
+                values = _values(read_slices(DicomSlices(((file,),))))
             except SeriesError as error:
                 yield failed(name, str(error), _REINSTALL_SITK)
                 continue

@@ -53,7 +53,7 @@ UNUSED_BITS = "unused-bits-set"
 _DIFFERENT = "its voxel values differ from those of a second decoder"
 
 
-def read_slices(image: DicomSlices) -> Acquired:
+def acquire_slices(image: DicomSlices) -> Acquired:
     """The volume of one or more stacks of single-slice files, averaged where there are several.
 
     Returns:
@@ -67,11 +67,16 @@ def read_slices(image: DicomSlices) -> Acquired:
     return _mean([_read_stack(stack) for stack in image.stacks])
 
 
+def read_slices(image: DicomSlices) -> sitk.Image:
+    """The image of `acquire_slices`, without its flags."""
+    return acquire_slices(image).image
+
+
 def read_frames(image: DicomFrames) -> Acquired:
-    """The volume of frames whose places in the file are known (`DicomFrames.frames`), averaged like `read_slices`.
+    """The volume of frames whose places in the file are known (`DicomFrames.frames`), averaged like `acquire_slices`.
 
     Raises:
-        SeriesError: as `read_slices`.
+        SeriesError: as `acquire_slices`.
     """
     files = image.files if len(image.files) > 1 else image.files * len(image.frames)
     return _mean([_read_volume(file, frames) for file, frames in zip(files, image.frames, strict=True)])

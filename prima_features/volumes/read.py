@@ -11,7 +11,7 @@ from prima_features.preprocessing import PLANES, Preprocessing
 from prima_features.studies.dicom.geometry import slice_axis as dicom_slice_axis
 from prima_features.studies.dicom.read import read_headers
 from prima_features.studies.study import DicomFrames, DicomSlices, NiftiImage, OtherImage, Series
-from prima_features.volumes.dicom import read_frames, read_slices, temporary_folder, unpack_frames
+from prima_features.volumes.dicom import acquire_slices, read_frames, temporary_folder, unpack_frames
 from prima_features.volumes.limits import SizeLimits
 from prima_features.volumes.nifti import read_nifti, read_nifti_slices
 from prima_features.volumes.nifti_geometry import SliceAxis
@@ -134,7 +134,7 @@ def _read_image(series: Series, limits: SizeLimits, options: ReadOptions) -> Acq
                     return read_nifti(to_nifti(series.image, folder), options.slice_axis, limits)
             case DicomSlices(stacks):
                 limits.check((len(stacks[0]), 1, 1), slice_axis=0)
-                return read_slices(series.image)
+                return acquire_slices(series.image)
             case DicomFrames(frames=frames) if frames:
                 limits.check((len(frames[0]), 1, 1), slice_axis=0)
                 return read_frames(series.image)

@@ -25,7 +25,7 @@ from prima_features.errors import SeriesError
 from prima_features.studies.dicom import find_dicom
 from prima_features.studies.study import DicomSlices, Series
 from prima_features.volumes import read_volume
-from prima_features.volumes.dicom import MIXED_SCALING, UNUSED_BITS, read_slices
+from prima_features.volumes.dicom import MIXED_SCALING, UNUSED_BITS, acquire_slices
 from prima_features.volumes.stored import _is_sound_rle
 from prima_features.volumes.volume import Acquired
 
@@ -97,7 +97,7 @@ def write(path: Path, data: Dataset, syntax: str = ExplicitVRLittleEndian) -> Pa
 
 
 def read(folder: Path) -> Acquired:
-    return read_slices(DicomSlices((tuple(sorted(folder.iterdir())),)))
+    return acquire_slices(DicomSlices((tuple(sorted(folder.iterdir())),)))
 
 
 def voxels(acquired: Acquired) -> np.ndarray:
@@ -334,7 +334,9 @@ def test_compressed_pixels_that_end_early_are_refused(tmp_path: Path, syntax: st
         if k == 4 and cut == "in the file":
             file = tmp_path / "series" / f"{k}"
             file.write_bytes(file.read_bytes()[: -len(frame) // 2])
-    with pytest.raises(SeriesError, match="ends too early|cannot be decoded|RLE-compressed pixel data is damaged"):
+    with pytest.raises(
+        SeriesError, match=r"ends too early|cannot be decoded|RLE-compressed pixel data is damaged"
+    ):
         read(tmp_path / "series")
 
 

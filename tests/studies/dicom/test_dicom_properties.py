@@ -276,5 +276,5 @@ def test_names_folders_and_copies_change_no_bit(tmp_path: Path, seed: int, copie
     found = find_dicom(tmp_path / "untidy")
     ((one,), (clean,)) = (find_dicom(tmp_path / name).studies[0].series for name in ("untidy", "clean"))
     assert not [item for item in found.left_out if item.defect]
-    voxels = [sitk.GetArrayFromImage(read_slices(series.image).image) for series in (one, clean)]
+    voxels = [sitk.GetArrayFromImage(read_slices(series.image)) for series in (one, clean)]
     assert np.array_equal(*voxels)

@@ -136,7 +136,7 @@ def test_all_mosaics_of_a_time_series_are_averaged_when_asked_for(scans: Path) -
 def test_compressed_slices_are_read_alike_to_the_bit(scans: Path, compression: str) -> None:
     folders = [scans / SMALL / f"generic_compressed_{name}_001" for name in (compression, "rle")]
     read, expected = (
-        sitk.GetArrayFromImage(read_slices(series.image).image)
+        sitk.GetArrayFromImage(read_slices(series.image))
         for folder in folders
         for study in find_dicom(folder, DicomOptions(min_slices=4)).studies
         for series in study.series

@@ -162,7 +162,7 @@ def test_every_transfer_syntax_is_found_and_read(
         data = pydicom.dcmread(file)
         data.file_meta.TransferSyntaxUID = syntax
         data.save_as(file, implicit_vr=syntax == ImplicitVRLittleEndian, little_endian=True)
-    volume = sitk.GetArrayFromImage(read_slices(DicomSlices((only_stack(find_dicom(tmp_path)),))).image)
+    volume = sitk.GetArrayFromImage(read_slices(DicomSlices((only_stack(find_dicom(tmp_path)),))))
     assert volume[:, 0, 0].tolist() == [100, 101, 102, 103, 104]
 
 
