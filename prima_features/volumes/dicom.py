@@ -50,6 +50,11 @@ MIXED_SCALING = "mixed-scaling"
 UNUSED_BITS = "unused-bits-set"
 """Flag: bits outside BitsStored are set and no overlay explains them. They are dropped, as the standard has it."""
 
+PIXEL_SIZE_UNKNOWN = "pixel-size-unknown"
+"""Flag: PixelSpacing is missing or no size in mm. Vectors do not depend on it; the spacing is stored as 1 mm."""
+_LARGEST_PIXEL = 100.0
+"""mm. Larger values are damage."""
+
 _DIFFERENT = "its voxel values differ from those of a second decoder"
 
 
@@ -113,8 +118,8 @@ def _read_stack(files: tuple[Path, ...]) -> Acquired:
     _check_by_gdcm(files, slices, voxels)
     slices.clear()  # the bytes as stored are as large as the image
     volume = sitk.GetImageFromArray(voxels)
-    _set_geometry(volume, places[0], places[-1], files[0])
-    return Acquired(volume, flags=flags)
+    unknown = _set_geometry(volume, places[0], places[-1], files[0])
+    return Acquired(volume, flags=flags + unknown)
 
 
 def _read_volume(file: Path, frames: tuple[int, ...]) -> Acquired:
@@ -126,8 +131,8 @@ def _read_volume(file: Path, frames: tuple[int, ...]) -> Acquired:
     voxels, flags = _combine(slices)
     _check_raw_by_gdcm(slices, voxels)
     volume = sitk.GetImageFromArray(voxels)
-    _set_geometry(volume, _place(data, frames[0]), _place(data, frames[-1]))
-    return Acquired(volume, flags=flags)
+    unknown = _set_geometry(volume, _place(data, frames[0]), _place(data, frames[-1]))
+    return Acquired(volume, flags=flags + unknown)
 
 
 def _combine(slices: Sequence[StoredPixels]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -263,12 +268,20 @@ def _place(data: "Dataset", number: int) -> _Place:
         return _Place(position, orientation, pixel_spacing(data, number))
 
 
-def _set_geometry(volume: sitk.Image, first: _Place, last: _Place, file: Path | None = None) -> None:
+def _set_geometry(
+    volume: sitk.Image, first: _Place, last: _Place, file: Path | None = None
+) -> tuple[str, ...]:
     """SimpleITK's geometry of a series, to the bit, of which only the first and the last slice are looked at.
 
     Args:
         file: of the first slice, unless it is one of several frames.
+
+    Returns:
+        Flags.
     """
+    unknown = len(first.spacing) != 2 or not all(0 < size <= _LARGEST_PIXEL for size in first.spacing)
+    if unknown:  # SimpleITK would take 1 mm, or refuse the file
+        first, file = replace(first, spacing=(1.0, 1.0)), None
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     with tempfile.TemporaryDirectory(prefix="prima-") as folder:
@@ -293,6 +306,7 @@ def _set_geometry(volume: sitk.Image, first: _Place, last: _Place, file: Path | 
     volume.SetSpacing(spacing)
     volume.SetOrigin(reader.GetOrigin())
     volume.SetDirection(direction.ravel().tolist())
+    return (PIXEL_SIZE_UNKNOWN,) * unknown
 
 
 def _stated_direction(reader: sitk.ImageFileReader, place: _Place) -> np.ndarray:
@@ -313,7 +327,7 @@ def _stated_direction(reader: sitk.ImageFileReader, place: _Place) -> np.ndarray
 
 def _empty_slice(place: _Place, file: Path) -> Path:
     """A file that has the geometry and nothing else of a slice."""
-    if not (place.position and place.orientation and place.spacing) or min(place.spacing) <= 0:
+    if not (place.position and place.orientation):
         raise SeriesError(
             "it does not say where its slices lie in the patient", hint="export the series again"
         )

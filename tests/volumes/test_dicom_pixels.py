@@ -25,7 +25,7 @@ from prima_features.errors import SeriesError
 from prima_features.studies.dicom import find_dicom
 from prima_features.studies.study import DicomSlices, Series
 from prima_features.volumes import read_volume
-from prima_features.volumes.dicom import MIXED_SCALING, UNUSED_BITS, acquire_slices
+from prima_features.volumes.dicom import MIXED_SCALING, PIXEL_SIZE_UNKNOWN, UNUSED_BITS, acquire_slices
 from prima_features.volumes.stored import _is_sound_rle
 from prima_features.volumes.volume import Acquired
 
@@ -313,6 +313,23 @@ def test_bits_above_the_value_are_dropped_and_flagged_unless_they_are_an_overlay
     acquired = read(ordinary(edit))
     np.testing.assert_array_equal(voxels(acquired), expected)
     assert acquired.flags == (() if overlay else (UNUSED_BITS,))
+
+
+@pytest.mark.parametrize("size", [None, ["0", "0"], ["-2", "2"], ["2"], ["1e30", "1e30"], ["nan", "1"]])
+def test_a_pixel_size_that_is_none_changes_no_voxel_and_is_flagged(
+    ordinary: Callable[..., Path], size: list[str] | None
+) -> None:
+    def edit(data: Dataset, k: int) -> None:
+        if size is None:
+            del data.PixelSpacing
+        else:
+            data["PixelSpacing"]._value = size
+
+    sound = read(ordinary(lambda data, k: None, ExplicitVRLittleEndian))
+    flagged = read(ordinary(edit, ExplicitVRLittleEndian))
+    assert (sound.flags, flagged.flags) == ((), (PIXEL_SIZE_UNKNOWN,))
+    assert flagged.image.GetSpacing() == (1.0, 1.0, 3.0)
+    np.testing.assert_array_equal(voxels(flagged), voxels(sound))
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
