@@ -67,7 +67,7 @@ def _doubt(values: np.ndarray, scale: SidecarScale, slope: float, intercept: flo
     if scale.manufacturer and not scale.is_philips:
         return ()
     scaled = (slope, intercept) != (1.0, 0.0)
-    top = float(values.max() if values.dtype.kind in "iu" else np.nanmax(values)) if values.size else 0.0
+    top = float(np.fmax.reduce(values, axis=None, initial=0))  # NaN is ignored
     return (UNKNOWN,) if scaled or _UNIT <= top < _LOW else ()
 
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from prima_features.embedding.picture import SIDE, Picture, draw
 from prima_features.preprocessing import Preprocessing
+from prima_features.studies.study import NiftiImage, Series
 from prima_features.tokens import cut
 from prima_features.volumes import Volume
 
@@ -92,5 +94,7 @@ def test_a_picture_that_fails_takes_nothing_with_it(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(prepare, "draw", broken)
     monkeypatch.setattr(prepare, "read_volume", lambda *given: head(0, (0.0, 0.0, 0.0)))
-    made = prepare.prepare_series(object(), Preprocessing(), prepare.ReadOptions(), picture=True)
+    made = prepare.prepare_series(
+        Series("T1w", NiftiImage(Path("T1w.nii"))), Preprocessing(), prepare.ReadOptions(), picture=True
+    )
     assert made.picture is None and len(made.subvolumes)

@@ -177,8 +177,8 @@ def test_five_thousand_studies_are_usable(page: Page, make: Callable[..., Path])
     page.type('[data-table="series"] input', "")
     spent = page.run(
         "(() => { const began = performance.now();"
-        f" document.querySelector('{head('series', 4)}').click(); return performance.now() - began; }})()"
+        f" document.querySelector('{head('series', 5)}').click(); return performance.now() - began; }})()"
     )
-    tokens = [int(text) for text in cells(page, "series", 3)]
+    tokens = [int(text) for text in cells(page, "series", 4)]
     assert tokens == sorted(tokens, reverse=True)
     assert spent < 5000  # ms; some 50 where nothing else runs

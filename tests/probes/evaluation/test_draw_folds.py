@@ -76,7 +76,7 @@ def test_patients_and_controls_are_shared_out_apart(make_cohort, brain_age):
 
 def test_too_few_who_train_are_refused(make_cohort, brain_age):
     samples = make_cohort(brain_age, 50).known(control=(np.arange(50) < 4).astype(int)).samples
-    with pytest.raises(UsageError, match="4 subjects or groups that train"):
+    with pytest.raises(UsageError, match="4 subjects or groups to train on"):
         draw(samples, Scheme())
 
 
@@ -138,7 +138,7 @@ def test_a_given_split_with_a_subject_on_both_sides_is_refused(make_cohort, numb
         (Scheme("bootstrap"), "no scheme 'bootstrap'"),
         (Scheme(outer_folds=1), "1 outer folds"),
         (Scheme(outer_folds=61), "61 outer folds"),
-        (Scheme(repeats=0), "0 times"),
+        (Scheme(repeats=0), "0 repeats"),
         (Scheme(inner_folds=1), "inner loop needs 2"),
         (Scheme("leave-site-out"), "needs two sites"),
     ],
