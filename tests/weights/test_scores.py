@@ -39,8 +39,10 @@ def test_scores_of_several_studies_are_those_of_each_alone(golden: Path, golden_
     together = score_heads(golden_model, studies)
     for i, study in enumerate(studies):
         alone = score_heads(golden_model, study[None])
-        np.testing.assert_allclose(alone.diagnosis[0], together.diagnosis[i], rtol=0, atol=1e-6)
-        np.testing.assert_allclose(alone.priority[0], together.priority[i], rtol=0, atol=1e-6)
+        # Two parts in a million of the largest score: one study and three take different kernels.
+        for name in ("diagnosis", "priority"):
+            one, several = getattr(alone, name)[0], getattr(together, name)[i]
+            np.testing.assert_allclose(one, several, rtol=0, atol=2e-6 * np.abs(several).max())
     assert score_heads(golden_model, studies[:0]).referral.shape == (0, 3)
 
 
