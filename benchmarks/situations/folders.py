@@ -162,7 +162,6 @@ def _save_itk(path: Path, values: np.ndarray) -> None:
 OTHER_FORMATS: dict[str, Callable[[Path, np.ndarray], object]] = {
     ".mgh": lambda path, values: nib.save(nib.MGHImage(values.astype(np.int16), AFFINE), path),
     ".img": lambda path, values: nib.save(nib.Nifti1Pair(values, AFFINE), path),
-    ".hdr": _save_analyze,
     ".nhdr": _save_itk,
     ".mha": _save_itk,
     ".mhd": _save_itk,
@@ -176,6 +175,14 @@ for _ending, _write in OTHER_FORMATS.items():
         save(box.folder / "clean/p1/B.nii.gz", volume(2))
         write(box.folder / f"other/p1/B{ending}", volume(2))
         return compared(box, "other", "clean")
+
+
+@SITUATIONS("a scan is an Analyze 7.5 pair, which states no orientation")
+def _(box: Box) -> Outcome:
+    (box.folder / "p1").mkdir()
+    _save_analyze(box.folder / "p1/B.hdr", volume(2))
+    ran = box.prima("embed", box.folder / "p1", box.folder / "out.h5", *EMBED)
+    return named(ran, "orientation-unknown", codes=(0,))
 
 
 @SITUATIONS("PAR/REC, MINC, AFNI and archives lie in a folder of NIfTI")
