@@ -71,6 +71,8 @@ def _load_libraries() -> None:
     """Load what the commands load, and MKL at its first product: memory limits count what comes on top."""
     import torch
 
+    import prima_features.embedding.run  # noqa: F401
+
     torch.ones(2, 2) @ torch.ones(2, 2)
 
 

@@ -81,7 +81,6 @@ def fields(**values: Any) -> Edit:
 @cache
 def reference(kind: int) -> tuple[np.ndarray, ...]:
     """Series vectors and the study vector of a phantom in clean files."""
-    import prima_features.embedding.run  # noqa: F401 so that the forked processes need not import it
     from prima_features import read_embeddings
 
     box = Box(Path(mkdtemp(prefix="untidy-clean-")))
@@ -105,7 +104,6 @@ def embed(
 
     If other studies or series come out, the run has to say one of `words` with one of the exit codes.
     """
-    import prima_features.embedding.run  # noqa: F401 so that the forked processes need not import it
     from prima_features import read_embeddings
 
     ran = box.prima("embed", box.folder / "in", box.folder / "out.h5", *EMBED, *options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from prima_features.studies.content import find_absence
+from prima_features.studies.inflated import inflated, inflation_errors
 from prima_features.studies.study import LeftOut
 
 _PIECE = 1 << 20
@@ -120,20 +120,16 @@ def _trailer(path: Path) -> tuple[bytes, int]:
 
 
 def _same_content(a: Path, b: Path) -> bool:
+    unreadable = (OSError, *inflation_errors())
     try:
         return all(one == other for one, other in zip_longest(_content(a), _content(b)))
-    except (OSError, EOFError, OverflowError, zlib.error):  # OverflowError: of an endless gzip header
+    except unreadable:
         return False
 
 
 def _content(path: Path) -> Iterator[bytes]:
     """The inflated file, in pieces of one size."""
-    from isal import igzip
-
-    with path.open("rb") as file:
-        gzipped = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        stream = igzip.open(file, "rb") if gzipped else file
+    with inflated(path) as stream:
         while piece := stream.read(_PIECE):
             while len(piece) < _PIECE and (more := stream.read(_PIECE - len(piece))):
                 piece += more

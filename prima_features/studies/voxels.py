@@ -5,14 +5,12 @@ NIfTI headers are read from their first bytes only. Header extensions and voxels
 
 from __future__ import annotations
 
-import io
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from prima_features.studies.inflated import inflated, inflation_errors
 from prima_features.studies.text_headers import read_data_file
 
 if TYPE_CHECKING:
@@ -85,7 +83,7 @@ class Opened:
             return np.asanyarray(self.other.dataobj[(..., *[0] * (len(self.shape) - 3))])
         if not 0 <= self.offset <= _MAX_OFFSET:
             return None
-        with _opened(self.path) as file:
+        with inflated(self.path) as file:
             file.read(self.offset)
             content = file.read(n * self.dtype.itemsize)
         if len(content) < n * self.dtype.itemsize:
@@ -104,9 +102,9 @@ def open_nifti(path: Path) -> Opened:
     import numpy as np
 
     try:
-        with _opened(path) as file:
+        with inflated(path) as file:
             start = file.read(540)
-    except _compression_errors() as error:
+    except inflation_errors() as error:
         raise ValueError("its compressed data is damaged") from error
     sizes = (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
     size = next((size for size in sizes if size in _NIFTI), None)
@@ -298,25 +296,3 @@ def _open_itk(path: Path, library: str) -> Any:
     affine[:3, :3], affine[:3, 3] = direction * spacing, origin
     values = sitk.GetArrayFromImage(image).T
     return nib.Nifti1Image(values, np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine, dtype=values.dtype)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, inflated if it is compressed, whatever its name says."""
-    from isal import igzip
-
-    with path.open("rb", buffering=io.DEFAULT_BUFFER_SIZE) as file:
-        gzipped = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-        if not gzipped:
-            yield file
-            return
-        with igzip.open(file, "rb") as inflated:
-            yield inflated
-
-
-def _compression_errors() -> tuple[type[Exception], ...]:
-    from isal import igzip
-
-    # OverflowError: of a gzip header with an endless name or comment.
-    return EOFError, zlib.error, igzip.BadGzipFile, OverflowError

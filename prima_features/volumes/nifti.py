@@ -2,7 +2,6 @@
 
 import io
 import logging
-import zlib
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from isal import igzip, isal_zlib
 from nibabel.volumeutils import apply_read_scaling
 
 from prima_features.errors import SeriesError
+from prima_features.studies.inflated import inflated, inflation_errors
 from prima_features.studies.study import NiftiImage
 from prima_features.volumes.display import to_display
 from prima_features.volumes.limits import SizeLimits
@@ -33,13 +33,7 @@ _PIXDIM = {348: ("f4", 80), 540: ("f8", 112)}
 """Type and offset of pixdim[1:4] in a header of each size."""
 _HEADER_ERRORS = (nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError, ValueError)
 _ISAL_ERROR: Any = isal_zlib.error  # its stub declares an instance
-_BAD_STREAM: tuple[type[Exception], ...] = (
-    EOFError,
-    zlib.error,
-    _ISAL_ERROR,
-    igzip.BadGzipFile,
-    OverflowError,  # of a gzip header with an endless name or comment
-)
+_BAD_STREAM = inflation_errors()
 _MOST_MEMBERS = 100_000
 """Of a gzip file; those of block-compressed files have 64 kB each."""
 _MOST_EXTENSION = 1 << 26
@@ -78,7 +72,7 @@ def read_nifti(
     with ExitStack() as stack:
         try:
             image, axis, known_by, values = _read_from(
-                _stream(source.path, stack), source, slice_axis, limits, as_acquired
+                stack.enter_context(inflated(source.path)), source, slice_axis, limits, as_acquired
             )
         except _BAD_STREAM as error:
             try:
@@ -105,7 +99,7 @@ def read_nifti_slices(
     """
     try:
         with ExitStack() as stack:
-            geometry = _open(_stream(source.path, stack)).geometry
+            geometry = _open(stack.enter_context(inflated(source.path))).geometry
     except _BAD_STREAM as error:
         raise SeriesError("its header cannot be read") from error
     axis, known_by = find_slice_axis(geometry, wanted, source.orientation)
@@ -125,14 +119,6 @@ class _Opened:
     """Of the first voxel, bytes."""
     slope: float
     intercept: float
-
-
-def _stream(path: Path, stack: ExitStack) -> BinaryIO:
-    """The file's content, inflated if it is compressed, whatever its name ends in."""
-    file: Any = stack.enter_context(path.open("rb"))
-    gzipped = file.read(2) == b"\x1f\x8b"
-    file.seek(0)
-    return stack.enter_context(igzip.open(file, "rb")) if gzipped else file
 
 
 def _without_trailing_bytes(path: Path) -> BinaryIO:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from prima_features.studies.dicom.geometry import by_depth, is_even, orientations
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.split import depth_in
+from prima_features.wording import count
 
 _EVEN = 0.05
 """Fraction of the distance of slices that it may stray by."""
@@ -182,17 +183,17 @@ def warn_of_identities(headers: Iterable[Header], n_shared: int, n_dates: int) -
     warnings = []
     if n_shared:
         warnings.append(
-            f"{_count(n_shared, 'StudyInstanceUID is', 'StudyInstanceUIDs are')} shared by several patients; each "
+            f"{count(n_shared, 'StudyInstanceUID is', 'StudyInstanceUIDs are')} shared by several patients; each "
             f"patient's files are a study of their own: check how the files were anonymised"
         )
     if n_dates:
         warnings.append(
-            f"{_count(n_dates, 'StudyInstanceUID covers', 'StudyInstanceUIDs cover')} several dates; each date is a "
+            f"{count(n_dates, 'StudyInstanceUID covers', 'StudyInstanceUIDs cover')} several dates; each date is a "
             f"study of its own: check how the files were anonymised"
         )
     if several:
         warnings.append(
-            f"{_count(several, 'PatientID is', 'PatientIDs are')} used with different names, birth dates or sexes, so "
+            f"{count(several, 'PatientID is', 'PatientIDs are')} used with different names, birth dates or sexes, so "
             f"that one subject may be several people: check the PatientIDs before splitting by subject"
         )
     return tuple(warnings)
@@ -208,10 +209,6 @@ def _are_several(people: set[Person]) -> bool:
         if name and not any(name <= other or other <= name for other in names):
             names.append(name)
     return len(names) > 2
-
-
-def _count(number: int, one: str, several: str) -> str:
-    return f"{number} {one if number == 1 else several}"
 
 
 def person_of(header: Header) -> Person:
