@@ -120,7 +120,7 @@ def _trailer(path: Path) -> tuple[bytes, int]:
 
 
 def _same_content(a: Path, b: Path) -> bool:
-    unreadable = (OSError, *inflation_errors())
+    unreadable: tuple[type[Exception], ...] = (OSError, *inflation_errors())
     try:
         return all(one == other for one, other in zip_longest(_content(a), _content(b)))
     except unreadable:

@@ -143,7 +143,7 @@ def _near(mask: np.ndarray, reach: float) -> np.ndarray:
 
 def _box(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...]:
     """The smallest box that holds a mask, and a margin around it."""
-    lines = (mask.any(axis=axes).nonzero()[0] for axes in ((1, 2), (0, 2), (0, 1)))
+    lines = (np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
     return tuple(slice(max(int(line[0]) - margin, 0), int(line[-1]) + margin + 1) for line in lines)
 
 
