@@ -25,6 +25,7 @@ from prima_features.studies.sidecar import (
     read_b_values,
     read_json,
     scale_of,
+    with_ending,
 )
 from prima_features.studies.study import (
     DEFAULT_DESCRIPTION,
@@ -271,7 +272,7 @@ def _describing(path: Path) -> tuple[dict[str, Any], tuple[float, ...]]:
     Raises:
         SidecarError: one is there and cannot be read.
     """
-    sidecar, table = (path.with_name(f"{_stem(path)}.{ending}") for ending in ("json", "bval"))
+    sidecar, table = (with_ending(path.with_name(_stem(path)), ending) for ending in (".json", ".bval"))
     try:
         fields: dict[str, Any] = read_json(sidecar) if os.path.lexists(sidecar) else {}
     except SidecarError as error:

@@ -43,6 +43,21 @@ _OTHER_PARTS = {
     "VELOCITY MAP": "a velocity map",
 }
 """Values of ImageType and ComplexImageComponent that say that an image is not a magnitude image."""
+_OTHER_UNITS = {
+    **dict.fromkeys(("rad", "mrad", "milliradials", "degrees"), "a phase image"),
+    **dict.fromkeys(("hz", "rad/s", "t", "tesla"), "a field map"),
+    **dict.fromkeys(("cm/s", "m/s"), "a velocity map"),
+}
+_OTHER_MODALITIES = {
+    **{
+        "CT": "a CT image",
+        "NM": "a nuclear medicine image",
+        "US": "an ultrasound image",
+        "SEG": "a segmentation",
+    },
+    **dict.fromkeys(("PT", "PET"), "a PET image"),
+    **dict.fromkeys(("CR", "DX", "XA", "RF", "MG"), "an X-ray image"),
+}
 
 
 class SidecarError(ValueError):
@@ -121,12 +136,23 @@ def scale_of(fields: Mapping[str, Any]) -> SidecarScale:
 
 
 def other_part(fields: Mapping[str, Any]) -> str:
-    """What an image is if it is not a magnitude image, e.g. "a phase image"; or an empty string.
+    """What an image is if it is not a magnitude image of MRI, e.g. "a phase image"; or an empty string.
 
-    Source: ImageType (0008,0008), ComplexImageComponent (0008,9208).
+    Source: Modality (0008,0060), ImageType (0008,0008), ComplexImageComponent (0008,9208), and BIDS's Units.
     """
+    if other := _OTHER_MODALITIES.get(_text(fields, "Modality").strip().upper()):
+        return other
     words = [*_words(fields.get("ImageType")), *_words(fields.get("ComplexImageComponent"))]
-    return next((_OTHER_PARTS[word] for word in words if word in _OTHER_PARTS), "")
+    if other := next((_OTHER_PARTS[word] for word in words if word in _OTHER_PARTS), ""):
+        return other
+    return _OTHER_UNITS.get(_text(fields, "Units").strip().lower(), "")
+
+
+def with_ending(path: Path, ending: str) -> Path:
+    """A file that describes an image, such as its `.json`: in lower case, or in upper case if only that is there."""
+    upper = path.with_name(path.name + ending.upper())
+    lower = path.with_name(path.name + ending)
+    return upper if os.path.lexists(upper) and not os.path.lexists(lower) else lower
 
 
 def read_b_values(path: Path) -> tuple[float, ...]:

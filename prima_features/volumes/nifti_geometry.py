@@ -25,6 +25,8 @@ _SLAB = 0.8
 """A slice axis guessed by the matrix has at most this many times the samples of either other axis."""
 _ALIGNED = 0.9
 """Cosine between the acquired slices' normal and a voxel axis, below which the image has been resampled."""
+_SAME_COSINE = 0.01
+"""Direction cosines of sform and qform that differ by less are equal."""
 _OBLIQUE = 0.85
 """Cosine between the direction down a slice and the nearest anatomical one, below which that one is ambiguous."""
 _MILLIMETRES = {1: 1000.0, 3: 0.001}
@@ -195,9 +197,16 @@ def _checked(affine: np.ndarray | None) -> np.ndarray | None:
 
 
 def _differ(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two affines name other directions for the axes, or other voxel sizes."""
+    """Whether two affines name other directions for the axes, or other voxel sizes.
+
+    Axes tilted by 45 degrees have two nearest directions, and rounding decides between them: directions that agree do
+    not differ, whatever they are called.
+    """
     sizes, others = nib.affines.voxel_sizes(one), nib.affines.voxel_sizes(other)
-    return nib.aff2axcodes(one) != nib.aff2axcodes(other) or not np.allclose(sizes, others, rtol=0.05)
+    if not np.allclose(sizes, others, rtol=0.05):
+        return True
+    turned = np.abs(one[:3, :3] / sizes - other[:3, :3] / others).max() > _SAME_COSINE
+    return turned and nib.aff2axcodes(one) != nib.aff2axcodes(other)
 
 
 def _in_mm(affine: np.ndarray, header: Any) -> np.ndarray:

@@ -122,6 +122,7 @@ def test_a_datatype_that_is_not_nifti_is_left_out_in_one_row(dataset: Path) -> N
     ("name", "reason"),
     [
         ("sub-01_part-phase_T2starw", "phase of a complex image"),
+        ("sub-01_part-Phase_T2starw", "phase of a complex image"),
         ("sub-01_part-real_T2starw", "real part"),
         ("sub-01_part-imag_T2starw", "imaginary part"),
         ("sub-01_mod-T1w_defacemask", "mask"),
@@ -328,6 +329,14 @@ def test_links_between_folders_that_run_in_circles_end(dataset: Path) -> None:
     assert list(all_series(find_bids(dataset))) == ["sub-01/anat/sub-01_T1w.nii.gz"]
 
 
+def test_endings_in_upper_case_are_endings(dataset: Path) -> None:
+    put(dataset, "sub-01/anat/sub-01_T1w.NII.GZ", "sub-01/anat/sub-01_T2w.nii.gz")
+    (dataset / "sub-01/anat/sub-01_T1w.JSON").write_text('{"ImageType": ["ORIGINAL", "PRIMARY", "P"]}')
+    found = find_bids(dataset)
+    assert list(all_series(found)) == ["sub-01/anat/sub-01_T2w.nii.gz"]
+    assert "phase" in found.left_out[0].reason
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -336,6 +345,8 @@ def test_links_between_folders_that_run_in_circles_end(dataset: Path) -> None:
         ("sub-01/ses-a/anat/sub-01_ses-b_T1w.nii.gz", "its name says sub-01_ses-b"),
         ("sub-01/sub-01_T1w.nii.gz", "lies in no datatype's folder"),
         ("sub-01/anat/sub-01_T1w.mgz", "images as .nii or .nii.gz"),
+        ("sub-01/anat/sub-01_T1W.nii.gz", "BIDS has no T1W image"),
+        ("sub-01/ANAT/sub-01_T1w.nii.gz", "BIDS has no datatype ANAT"),
         ("sub-0_1/anat/sub-0_1_T1w.nii.gz", "only letters and digits"),
         ("sub-01/ses-0-1/anat/sub-01_ses-0-1_T1w.nii.gz", "only letters and digits"),
     ],

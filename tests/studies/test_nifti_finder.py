@@ -187,3 +187,11 @@ def test_real_scans_are_found_and_the_lesion_mask_is_not(scans: Path) -> None:
         "nibabel_functional.nii": "it has 20 volumes",
     }
     assert not any(item.defect for item in found.left_out)
+
+
+def test_a_sidecar_in_upper_case_is_a_sidecar(tmp_path: Path) -> None:
+    put(tmp_path, "A.NII", "B.NII")
+    (tmp_path / "A.JSON").write_text('{"Modality": "CT"}')
+    found = find_nifti(tmp_path)
+    assert contents(found) == {"sub-B": ["B.NII"]}
+    assert [item.reason for item in found.left_out] == ["its sidecar says that it is a CT image"]

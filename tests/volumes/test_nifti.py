@@ -214,6 +214,24 @@ def test_a_doubtful_orientation_is_flagged(tmp_path: Path, name: str) -> None:
     assert read(tmp_path / "odd.nii").flags == (flag,)
 
 
+@pytest.mark.parametrize("degrees", [45, -45, 135])
+@pytest.mark.parametrize("rounding", [-1e-6, 1e-6])
+def test_a_sform_and_a_qform_tilted_by_45_degrees_agree(
+    tmp_path: Path, degrees: float, rounding: float
+) -> None:
+    def tilted(angle: float) -> np.ndarray:
+        c, s = np.cos(angle), np.sin(angle)
+        affine = np.eye(4)
+        affine[:3, :3] = np.array([[-1, 0, 0], [0, c, -s], [0, s, c]]) @ np.diag([2, 2, 5])
+        return affine
+
+    image = nib.Nifti1Image(brain(), np.eye(4))
+    image.set_sform(tilted(np.radians(degrees) + rounding), 1)
+    image.set_qform(tilted(np.radians(degrees) - rounding), 1)
+    nib.save(image, tmp_path / "tilted.nii")
+    assert read(tmp_path / "tilted.nii").flags == ()
+
+
 def test_metres_and_micrometres_are_voxel_sizes_too(tmp_path: Path, scan: Path) -> None:
     for unit, factor in (("meter", 1e-3), ("micron", 1e3)):
         affine = np.diag([2 * factor, 2 * factor, 5 * factor, 1])

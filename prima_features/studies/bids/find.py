@@ -106,7 +106,9 @@ class _Finder:
     def make_series(self, image: BidsImage, may_be_empty: bool = False) -> Series | LeftOut:
         reason, hint = self.options.why_not(image)
         if reason:
-            return LeftOut(image.study, image.source, reason, hint)
+            defect = self.options.is_misspelled(image)
+            hint = "correct upper and lower case in its name or folder" if defect else hint
+            return LeftOut(image.study, image.source, reason, hint, defect)
         absence = find_absence(image.path, image.study, image.source)
         if absence and not (may_be_empty and absence.reason == EMPTY):
             return absence

@@ -52,7 +52,7 @@ class Inherited:
         return [
             path
             for path, entities in self._applicable(image.source.rpartition("/")[0])
-            if entities.get("ext") == kind and _holds(entities, image.entities)
+            if entities.get("ext", "").lower() == kind and _holds(entities, image.entities)
         ]
 
     def _list_applicable(self, folder: str) -> list[tuple[Path, dict[str, str]]]:
@@ -79,6 +79,6 @@ def _list_describing(folder: Path) -> list[tuple[Path, dict[str, str]]]:
     from bids2table import parse_bids_entities
 
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in entries if entry.name.endswith(_KINDS))
+        names = sorted(entry.name for entry in entries if entry.name.lower().endswith(_KINDS))
     described = [(folder / name, parse_bids_entities(name)) for name in names if not name.startswith(".")]
     return sorted(((path, e) for path, e in described if "suffix" in e), key=lambda pair: len(pair[1]))

@@ -35,6 +35,15 @@ class BidsOptions:
         """Why an image is left out and how to have it after all; two empty strings where it is embedded."""
         return self._by_datatype(image) or self._by_suffix(image) or self._by_entities(image) or ("", "")
 
+    def is_misspelled(self, image: BidsImage) -> bool:
+        """Whether BIDS has its datatype and suffix, and would embed it, if they were not written in another case."""
+        if self.datatypes or self.suffixes:
+            return False
+        suffixes = SUFFIXES.get(image.datatype.lower(), {})
+        right = {name.lower() for name, reason in suffixes.items() if not reason}
+        exact = image.datatype in SUFFIXES and image.suffix in suffixes
+        return image.suffix.lower() in right and not exact
+
     def _by_datatype(self, image: BidsImage) -> tuple[str, str] | None:
         datatype = image.datatype
         if self.datatypes:
@@ -66,7 +75,7 @@ class BidsOptions:
             return f"the filter file leaves it out{f' ({names})' if names else ''}", ""
         decided = frozenset().union(*(query.named for query in matched))
         for entity, value in image.entities.items():
-            reason = ENTITIES_AT_ALL.get(entity, "") or ENTITIES.get(entity, {}).get(value, "")
+            reason = ENTITIES_AT_ALL.get(entity, "") or ENTITIES.get(entity, {}).get(value.lower(), "")
             if reason and entity not in decided:
                 return reason, f"ask for {entity} {value} in a filter file to embed it"
         return None

@@ -39,10 +39,15 @@ def orientations(slices: Iterable[Vector]) -> list[Vector]:
     return found
 
 
+def normal(orientation: Vector) -> Vector:
+    """The direction across the slices: rows times columns."""
+    return _cross(orientation[:3], orientation[3:])
+
+
 def slice_axis(orientation: Vector) -> int:
     """0, 1 or 2: the axis of x, y, z that the normal of the slices follows most closely."""
-    normal = _cross(orientation[:3], orientation[3:])
-    return max(range(3), key=lambda axis: abs(normal[axis]))
+    across = normal(orientation)
+    return max(range(3), key=lambda axis: abs(across[axis]))
 
 
 def plane(orientation: Vector) -> str:
@@ -57,9 +62,9 @@ def count_from(orientation: Vector) -> str:
 
 def depth(position: Vector, orientation: Vector) -> float:
     """Distance along the slices' normal, turned so that the axis it follows most closely ascends."""
-    normal = _cross(orientation[:3], orientation[3:])
-    sign = 1.0 if normal[slice_axis(orientation)] > 0 else -1.0
-    return sign * sum(p * q for p, q in zip(position, normal, strict=True))
+    across = normal(orientation)
+    sign = 1.0 if across[slice_axis(orientation)] > 0 else -1.0
+    return sign * sum(p * q for p, q in zip(position, across, strict=True))
 
 
 def by_depth(

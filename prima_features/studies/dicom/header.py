@@ -45,10 +45,10 @@ class Header:
     acquisition: int | None
     temporal_position: int | None
     time: str
-    """When it was acquired: AcquisitionTime, ContentTime and TriggerTime as written."""
+    """When it was acquired: AcquisitionDateTime, AcquisitionTime, ContentTime and TriggerTime as written."""
     image_type: tuple[str, ...]
     component: str
-    """Of a complex image: MAGNITUDE, PHASE, REAL or IMAGINARY."""
+    """Of a complex image: MAGNITUDE, PHASE, REAL or IMAGINARY; or FIELD_MAP. By all elements but ImageType."""
     contrast: str
     """AcquisitionContrast."""
     sequence: str

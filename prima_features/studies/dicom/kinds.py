@@ -26,6 +26,9 @@ _FIELD_MAP_TYPES = {"B0 MAP", "B0_MAP", "B0MAP", "FIELD MAP", "FIELD_MAP", "FIEL
 _COMPONENT = re.compile(r"(?:SW_)?([MPRI])(?:_[A-Z0-9]+)?")
 """Words of ImageType for a component; Philips adds the kind of sequence (`P_FFE`) and `SW_` for weighted ones."""
 _COMPONENTS = {"M": "MAGNITUDE", "P": "PHASE", "R": "REAL", "I": "IMAGINARY"}
+_LEAST_FIRST = ("FIELD_MAP", "PHASE", "IMAGINARY", "REAL", "MAGNITUDE")
+_ANGLE = re.compile(r"(milli)?radi(an|al)s?|m?rad|deg(rees?)?|[cm]?m/s")
+"""RescaleType of phase images (`milliradials`: Philips) and velocity maps."""
 _DIRECT_MAP = re.compile(r"(?<![a-z])(3d)?b0[ _-]?(map|rf)(?![a-z])")
 """GE's sequences that save a field map in Hz and its magnitude as two volumes of one series."""
 
@@ -48,12 +51,25 @@ def component(header: Header) -> str:
 @lru_cache(maxsize=1024)
 def _component(image_type: tuple[str, ...], written: str) -> str:
     found = {_COMPONENTS[match[1]] for match in map(_COMPONENT.fullmatch, image_type) if match}
-    found |= {written} & set(_COMPONENTS.values())
+    found.add(written)
     if _PHASE_TYPES & set(image_type):
         found.add("IMAGINARY" if "IMAGINARY" in image_type else "PHASE")
     if _FIELD_MAP_TYPES & set(image_type):
         found.add("FIELD_MAP")
-    return next(filter(found.__contains__, ("FIELD_MAP", "PHASE", "IMAGINARY", "REAL", "MAGNITUDE")), "")
+    return least_magnitude(*found)
+
+
+def least_magnitude(*written: str) -> str:
+    """Of several components that files state the one that is least a magnitude; empty if they state none."""
+    return next(filter(written.__contains__, _LEAST_FIRST), "")
+
+
+def component_of_unit(unit: str) -> str:
+    """PHASE or FIELD_MAP if the unit of an image's values (RescaleType) is one of angles, velocities or frequencies."""
+    word = unit.strip().lower()
+    if _ANGLE.fullmatch(word):
+        return "PHASE"
+    return "FIELD_MAP" if word in ("hz", "hertz") else ""
 
 
 def is_phase(header: Header) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prima_features.safe_files import UnsafeFileError
-from prima_features.studies.dicom import diffusion, frames, mosaic, values
+from prima_features.studies.dicom import diffusion, frames, kinds, mosaic, values
 from prima_features.studies.dicom.bounds import MOST_FRAMES, BoundedFile, read_data_set
 from prima_features.studies.dicom.files import Kind, sniff_stream
 from prima_features.studies.dicom.frames import Block, Frame
@@ -27,6 +27,8 @@ _GE_SEQUENCE = diffusion.PrivateElement(0x0019109C, "GEMS_ACQU_01")
 _GE_POLARITY = diffusion.PrivateElement(0x001910B3, "GEMS_ACQU_01")
 _GE_MAP = diffusion.PrivateElement(0x00431030, "GEMS_PARM_01")
 _GE_COMPONENTS: dict[float | None, str] = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
+_PHILIPS_COMPONENT = diffusion.PrivateElement(0x20051011, "Philips MR Imaging DD 001")
+_PHILIPS_COMPONENTS = {"M": "MAGNITUDE", "P": "PHASE", "R": "REAL", "I": "IMAGINARY"}
 _DIRECTORY = "1.2.840.10008.1.3.10"
 """MediaStorageSOPClassUID of a DICOMDIR, which lists files and holds no image."""
 _TAGS: list[values.Tag] = [
@@ -37,7 +39,8 @@ _TAGS: list[values.Tag] = [
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing", "Manufacturer"),
     *("ImageOrientationPatient", "ImagePositionPatient", "EchoTime", "EchoNumbers", "FrameOfReferenceUID"),
     *("PatientName", "PatientBirthDate", "PatientSex", "SliceThickness", "SpacingBetweenSlices"),
-    *("RepetitionTime", "InversionTime", "FlipAngle"),
+    *("RepetitionTime", "InversionTime", "FlipAngle", "AcquisitionDateTime", "RescaleType"),
+    *(_PHILIPS_COMPONENT.creator_tag, _PHILIPS_COMPONENT.tag),
     *(_GE_COMPONENT.creator_tag, _GE_COMPONENT.tag, _GE_MAP.tag),
     *(_GE_SEQUENCE.creator_tag, _GE_SEQUENCE.tag, _GE_POLARITY.tag),
     *(*diffusion.TAGS, *frames.TAGS, *mosaic.TAGS),
@@ -126,7 +129,6 @@ def _header(file: Path, data: "Dataset") -> Header:
         return values.whole(data, tag)
 
     orientation = values.numbers(data, "ImageOrientationPatient", 6)
-    ge_component = _GE_COMPONENTS.get(_GE_COMPONENT.number(data), "")
     return Header(
         file=file,
         sop_class=text("SOPClassUID"),
@@ -147,9 +149,9 @@ def _header(file: Path, data: "Dataset") -> Header:
         instance_number=whole("InstanceNumber"),
         acquisition=whole("AcquisitionNumber"),
         temporal_position=whole("TemporalPositionIdentifier"),
-        time=" ".join(map(text, ("AcquisitionTime", "ContentTime", "TriggerTime"))),
+        time=" ".join(map(text, ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "TriggerTime"))),
         image_type=values.words(data, "ImageType"),
-        component=text("ComplexImageComponent").upper() or ge_component,
+        component=_component(data),
         contrast=text("AcquisitionContrast").upper(),
         sequence=f"{text('ScanningSequence')} {text('SequenceName')}",
         rows=whole("Rows") or 0,
@@ -168,6 +170,16 @@ def _header(file: Path, data: "Dataset") -> Header:
         flip_angle=values.number(data, "FlipAngle"),
         b_value=diffusion.b_value(data),
         ge=_ge_image(data),
+    )
+
+
+def _component(data: "Dataset") -> str:
+    """Part of a complex image by any element that says so; what is no magnitude counts where they disagree."""
+    return kinds.least_magnitude(
+        values.text(data, "ComplexImageComponent").upper(),
+        _GE_COMPONENTS.get(_GE_COMPONENT.number(data), ""),
+        _PHILIPS_COMPONENTS.get(_PHILIPS_COMPONENT.text(data).upper(), ""),
+        kinds.component_of_unit(values.text(data, "RescaleType")),
     )
 
 

@@ -1,22 +1,24 @@
 """Splitting an acquisition into parts: by geometry first, then by contrast where images fill the same places."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from itertools import chain, combinations, pairwise
+from statistics import fmean, median
 
 from prima_features.studies.dicom.contrast import by_contrast, by_sequence, differences
 from prima_features.studies.dicom.geometry import (
     Vector,
     depth,
     is_even,
+    normal,
     orientations,
     places,
     plane,
     same_orientation,
 )
 from prima_features.studies.dicom.header import Header
-from prima_features.studies.dicom.kinds import is_diffusion
+from prima_features.studies.dicom.kinds import component, is_diffusion
 from prima_features.studies.dicom.rules import Rejection
 
 _SAME_SIZE = 0.005
@@ -25,6 +27,8 @@ _SAME_BLOCK = 10.0
 """mm. Volumes of multi-frame files that start farther apart are different images; prospective motion correction
 moves them by less."""
 _SAME_THICKNESS = 0.1
+_PARALLEL = 0.9999
+"""Least cosine between the normals of parallel slices."""
 _FEW_KINDS = 3
 
 
@@ -45,8 +49,56 @@ def split(images: Sequence[Header], tolerance: float) -> list[Part]:
         images: of one acquisition.
         tolerance: for the distance of slices, as a fraction of it.
     """
-    parts = [part for group in _by_geometry(images) for part in _by_contrast(group, tolerance)]
+    groups = _by_geometry(images)
+    torn = _torn(groups, tolerance)
+    parts = [
+        Part(part.images, torn.get(i, part.rejection))
+        for i, group in enumerate(groups)
+        for part in _by_contrast(group, tolerance)
+    ]
     return sorted(parts, key=lambda part: min(map(acquisition_order, part.images)))
+
+
+def _torn(groups: Sequence[list[Header]], tolerance: float) -> dict[int, Rejection]:
+    """Groups of different geometry that are parallel and only together fill evenly spaced places, each once.
+
+    No acquisition does this: headers were edited, or files lost to another image. Each group by itself may be evenly
+    spaced, and would pass for a volume.
+    """
+    torn: dict[int, Rejection] = {}
+    for (i, one), (k, other) in combinations(enumerate(groups), 2):
+        if one[0].block or other[0].block or not _are_parallel(one[0], other[0]):
+            continue
+        if not all(header.position for header in chain(one, other)):
+            continue
+        where = depth_in(one)
+        depths = sorted(map(where, chain(one, other)))
+        gaps = [after - before for before, after in pairwise(depths)]
+        usual = median(gaps)
+        if usual > 0 and all(abs(gap - usual) <= tolerance * usual for gap in gaps):
+            rejection = Rejection(
+                f"its slices make up one volume, and differ in {_geometry_difference(one[0], other[0])}",
+                hint="export the series again: headers were edited, or files overwritten by those of another image",
+                defect=True,
+            )
+            torn |= {i: rejection, k: rejection}
+    return torn
+
+
+def _are_parallel(a: Header, b: Header) -> bool:
+    """Whether slices have one normal, in either direction."""
+    if not (a.orientation and b.orientation):
+        return False
+    cosine = sum(p * q for p, q in zip(normal(a.orientation), normal(b.orientation), strict=True))
+    return abs(cosine) > _PARALLEL
+
+
+def _geometry_difference(a: Header, b: Header) -> str:
+    if (a.rows, a.columns) != (b.rows, b.columns):
+        return f"size ({a.columns} x {a.rows} and {b.columns} x {b.rows} pixels)"
+    return (
+        "pixel size" if same_orientation(a.orientation, b.orientation) else "the direction of rows or columns"
+    )
 
 
 def _by_geometry(images: Sequence[Header]) -> list[list[Header]]:
@@ -119,11 +171,12 @@ def _by_contrast(images: list[Header], tolerance: float) -> list[Part]:
 
 
 def _separate_images(images: list[Header], tolerance: float) -> list[list[Header]]:
-    """Images apart that differ in ImageType or timing, if one of them fills every place once; else all together."""
+    """Images apart that differ in component, ImageType or timing, if one of them fills every place once; else all
+    together. A component that is missing differs from one that is stated."""
     n_places = _count_places(images, tolerance)
     if n_places == len(images) or any(map(is_diffusion, images)):
         return [images]
-    for kinds in (_by_type(images), by_sequence(images)):
+    for kinds in (_grouped(images, component), _grouped(images, _type), by_sequence(images)):
         if 1 < len(kinds) <= _FEW_KINDS:
             counts = [_count_places(kind, tolerance) for kind in kinds]
             if n_places in counts and counts == list(map(len, kinds)):
@@ -141,10 +194,14 @@ def depth_in(images: Sequence[Header]) -> Callable[[Header], float]:
     return lambda header: depth(header.position, orientation)
 
 
-def _by_type(images: Sequence[Header]) -> list[list[Header]]:
-    groups: dict[tuple[str, ...], list[Header]] = defaultdict(list)
+def _type(header: Header) -> tuple[str, ...]:
+    return header.image_type
+
+
+def _grouped(images: Sequence[Header], key: Callable[[Header], Hashable]) -> list[list[Header]]:
+    groups: dict[Hashable, list[Header]] = defaultdict(list)
     for header in images:
-        groups[header.image_type].append(header)
+        groups[key(header)].append(header)
     return list(groups.values())
 
 

@@ -77,6 +77,16 @@ LEFT_OUT: dict[str, tuple[dict[str, object], str]] = {
         "it is a field map, not an anatomical image",
     ),
     "GE phase": ({"private": [(0x0043, "GEMS_PARM_01", 0x2F, "SS", 1)]}, "it shows phase, not magnitude"),
+    "Philips phase": (
+        {
+            "private": [(0x2005, "Philips MR Imaging DD 001", 0x11, "CS", "P")],
+            "ImageType": ["ORIGINAL", "PRIMARY"],
+        },
+        "it shows phase, not magnitude",
+    ),
+    "phase by its unit": ({"RescaleType": "milliradials"}, "it shows phase, not magnitude"),
+    "velocity by its unit": ({"RescaleType": "cm/s"}, "it shows phase, not magnitude"),
+    "field map by its unit": ({"RescaleType": "Hz"}, "it is a field map, not an anatomical image"),
     "BOLD by name": ({"SeriesDescription": "rest_BOLD_SBRef"}, "it shows brain function or perfusion"),
     "perfusion map": (
         {"ImageType": ["DERIVED", "PRIMARY", "ASL", "RCBF"]},
@@ -107,6 +117,8 @@ STAY: dict[str, dict[str, object]] = {
         "private": [(0x0043, "GEMS_PARM_01", 0x30, "SS", 2)],
     },
     "GE with the mark of field maps": {**GE, "private": [(0x0043, "GEMS_PARM_01", 0x30, "SS", 0)]},
+    "values without a unit": {"RescaleType": "US"},
+    "ADC by its unit": {"RescaleType": "mm2/s"},
     "magnitude by GE": {"private": [(0x0043, "GEMS_PARM_01", 0x2F, "SS", 0)]},
 }
 

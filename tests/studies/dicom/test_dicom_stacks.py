@@ -101,6 +101,47 @@ def test_an_image_that_lacks_places_of_another_is_a_defect(
     assert left_out.defect
 
 
+EDITED: list[dict[str, object]] = [
+    {"ImageOrientationPatient": [-1, 0, 0, 0, -1, 0]},
+    {"ImageOrientationPatient": [-1, 0, 0, 0, 1, 0]},
+    {"ImageOrientationPatient": [0, 1, 0, 1, 0, 0]},
+    {"PixelSpacing": [0.97, 0.97]},
+    {"Rows": 7},
+]
+
+
+@pytest.mark.parametrize("other", EDITED, ids=by_keyword)
+@pytest.mark.parametrize("which", [range(6, 12), range(1, 12, 2), [11]], ids=["half", "every other", "one"])
+def test_slices_of_two_geometries_that_make_up_one_volume_are_a_defect(
+    tmp_path: Path, write_stack: WriteStack, other: dict[str, object], which: range | list[int]
+) -> None:
+    for i in range(12):
+        own = other if i in which else {}
+        write_stack(tmp_path, 1, first=i + 1, value=100 + i, ImagePositionPatient=[0, 0, 3 * i], **own)
+    found = find_dicom(tmp_path)
+    assert not found.studies
+    assert all("make up one volume, and differ in" in item.reason and item.defect for item in found.left_out)
+
+
+def test_a_phase_image_is_separated_from_one_that_does_not_say_what_it_is(
+    tmp_path: Path, write_stack: WriteStack
+) -> None:
+    for i, own in enumerate(({}, {"RescaleType": "rad"})):
+        write_stack(tmp_path, 6, first=1 + 6 * i, ImageType=["ORIGINAL", "PRIMARY"], value=1 + i, **own)
+    found = find_dicom(tmp_path)
+    assert sizes(found) == [[6]]
+    assert [item.reason for item in found.left_out] == ["it shows phase, not magnitude"]
+
+
+def test_volumes_that_only_acquisitiondatetime_separates_are_a_time_series(
+    tmp_path: Path, write_stack: WriteStack
+) -> None:
+    for volume in range(3):
+        time = f"202103041000{volume}0"
+        write_stack(tmp_path, 6, value=volume, InstanceNumber=None, AcquisitionDateTime=time)
+    assert only_left_out(find_dicom(tmp_path)).reason == "it is a time series of 3 volumes"
+
+
 def test_a_part_that_is_left_out_says_which_it_is(tmp_path: Path, write_stack: WriteStack) -> None:
     write_stack(tmp_path, 6, EchoTime=20)
     write_stack(tmp_path, 4, first=7, EchoTime=80)
