@@ -49,12 +49,10 @@ _OTHER_UNITS = {
     **dict.fromkeys(("cm/s", "m/s"), "a velocity map"),
 }
 _OTHER_MODALITIES = {
-    **{
-        "CT": "a CT image",
-        "NM": "a nuclear medicine image",
-        "US": "an ultrasound image",
-        "SEG": "a segmentation",
-    },
+    "CT": "a CT image",
+    "NM": "a nuclear medicine image",
+    "US": "an ultrasound image",
+    "SEG": "a segmentation",
     **dict.fromkeys(("PT", "PET"), "a PET image"),
     **dict.fromkeys(("CR", "DX", "XA", "RF", "MG"), "an X-ray image"),
 }

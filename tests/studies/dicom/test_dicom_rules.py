@@ -77,7 +77,7 @@ LEFT_OUT: dict[str, tuple[dict[str, object], str]] = {
         "it is a field map, not an anatomical image",
     ),
     "GE phase": ({"private": [(0x0043, "GEMS_PARM_01", 0x2F, "SS", 1)]}, "it shows phase, not magnitude"),
-    "Philips phase": (
+    "Philips phase by its private element": (
         {
             "private": [(0x2005, "Philips MR Imaging DD 001", 0x11, "CS", "P")],
             "ImageType": ["ORIGINAL", "PRIMARY"],
