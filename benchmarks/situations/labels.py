@@ -538,6 +538,39 @@ def _later(subject: str) -> int:
     return int(int(subject) % 4 == 0)
 
 
+@SITUATIONS("each session of a BIDS dataset has its own age")
+def _(box: Box) -> Outcome:
+    folder = box.folder / "ds"
+    folder.mkdir()
+    write(Box(folder), rows(), "participants.tsv")
+    for s in SUBJECTS:
+        (folder / f"sub-{s}").mkdir()
+        cells = [["session_id", "age"], *([f"ses-{k}", AGES[s] + 2 * k] for k in (0, 1))]
+        write(Box(folder / f"sub-{s}"), cells, f"sub-{s}_sessions.tsv")
+    file = embeddings(box, [f"{s}_ses-1" for s in SUBJECTS])
+    return age(box, folder, file=file, true={f"{s}_ses-1": a + 2 for s, a in AGES.items()})
+
+
+@SITUATIONS("participants.json says that 0 is the disease")
+def _(box: Box) -> Outcome:
+    (box.folder / "t.json").write_text('{"dx": {"Levels": {"0": "ASD", "1": "healthy control"}}}')
+    path = write(box, rows(dx=lambda s: int(DX[s] == "control")))
+    return _run(box, "autism", [path], (), False, None, DX, {"target_column": "dx"})
+
+
+@SITUATIONS("--classes and --control-values name values that the column does not have")
+def _(box: Box) -> Outcome:
+    first = dx(box, write(box, rows()), classes=("control", "autisme"), true={}, words=["no such value"])
+    table = write(box, rows(group=lambda s: "HC" if int(s) % 2 else "PT"))
+    second = age(box, table, control_column="group", control_values=("HCC",), words=["no such value"])
+    return first if first.verdict == "silently wrong" else second
+
+
+@SITUATIONS("a third diagnosis has no scans")
+def _(box: Box) -> Outcome:
+    return dx(box, write(box, [*rows(), *([f"X{i}", 30, "F", "other"] for i in range(9))]))
+
+
 @SITUATIONS("a column is_control has 1 for controls")
 def _(box: Box) -> Outcome:
     table = rows(is_control=lambda s: int(s) % 2)

@@ -49,9 +49,17 @@ class LabelColumn:
     spellings: Mapping[str, str] = field(default_factory=dict)
     """Code of a value to that of the same value in another spelling."""
     warnings: tuple[str, ...] = ()
+    levels: Mapping[str, str] = field(default_factory=dict)
+    """Code of a value to what the table's description says it means."""
 
     @classmethod
-    def read(cls, name: str, cells: Sequence[str], missing: Collection[str]) -> LabelColumn:
+    def read(
+        cls,
+        name: str,
+        cells: Sequence[str],
+        missing: Collection[str],
+        levels: Mapping[str, str] | None = None,
+    ) -> LabelColumn:
         """The column without what stands for a missing value, and with one spelling of each value.
 
         A value such as -9 or 999 far outside the others counts as missing. Columns of yes and no, true and false, or
@@ -69,7 +77,7 @@ class LabelColumn:
             warnings.append(
                 f"{name} mixes spellings ({', '.join(sorted(kept))}), which are brought to one for each value"
             )
-        return cls(name, cells, {*missing, *codes}, spellings, tuple(warnings))
+        return cls(name, cells, {*missing, *codes}, spellings, tuple(warnings), levels or {})
 
     def encode(self, encoder: Callable[[str], Label]) -> tuple[Label, ...]:
         """Each cell's label; a missing one has none."""
@@ -178,13 +186,33 @@ def by_mapping(
     return Labels(column.encode(encode), asked, _merged(column, classes.get(ANY, ""), rest))
 
 
+def by_description(column: LabelColumn, task: LabelTask, asked: tuple[str, ...]) -> Labels | None:
+    """Classes by the words that the column's description has for its values; None if a value has no such word."""
+    values = column.values()
+    words = {value: code(column.levels.get(value) or text) for value, text in values.items()}
+    described = [value for value in values if column.levels.get(value)]
+    if not described or not all(word in task.words for word in words.values()):
+        return None
+    found = by_mapping(column, {value: task.words[word] for value, word in words.items()}, task, asked)
+    shown = ", ".join(f"{values[value]} is {column.levels[value]}" for value in described)
+    return replace(found, warnings=(f"{column.name} is read as its description says: {shown}",))
+
+
 def by_words(column: LabelColumn, task: LabelTask, asked: tuple[str, ...]) -> Labels:
-    """Classes by the words that mean one in every table.
+    """Classes by the words that mean one in every table, or that the column's description has for its values.
 
     Raises:
         UsageError: a value is none of them.
     """
-    unknown = [text for value, text in column.values().items() if value not in task.words]
+    if (found := by_description(column, task, asked)) is not None:
+        return found
+    values = column.values()
+    unknown = [text for value, text in values.items() if value not in task.words]
+    if not unknown and {"0", "1"} & column.levels.keys() & values.keys():
+        # Codes that are described, in words that no class has: 0 need not be the negative one.
+        unknown = [
+            f"{text} ({column.levels.get(value) or 'not described'})" for value, text in values.items()
+        ]
     if unknown:
         raise UsageError(
             f"{column.name} has values whose class is not clear for {task.name}, such as "

@@ -23,7 +23,9 @@ _KEY = "__id"
 def combine(
     table: pd.DataFrame, other: pd.DataFrame, label: str, cohort: Cohort
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The table with the other's further columns; by the other's rows if only it has several per subject.
+    """The table with the other's further columns.
+
+    If only the other has sessions or several rows per subject, its rows are kept, and its values count.
 
     Returns:
         the table, and a warning for each column that both have with different values.
@@ -33,7 +35,8 @@ def combine(
             `label` names the other table.
     """
     table, other = _with_keys(table, other, label, cohort)
-    by_others = other[_KEY].duplicated().any() and not table[_KEY].duplicated().any()
+    has_sessions = first(other.columns, cohort.session) and not first(table.columns, cohort.session)
+    by_others = (has_sessions or other[_KEY].duplicated().any()) and not table[_KEY].duplicated().any()
     keys = [_KEY] if by_others else [_KEY, *_shared_visit(table, other, cohort)]
     used = label if by_others else "the first table"
     contradictions = _contradictions(table, other, keys, label, used, cohort)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from prima_features.probes.labels.cells import (
     Label,
     LabelColumn,
     Labels,
+    by_description,
     by_mapping,
     by_positive,
     by_values,
@@ -20,6 +21,7 @@ from prima_features.probes.labels.cells import (
 )
 from prima_features.probes.labels.cohorts import Cohort, Target
 from prima_features.probes.labels.columns import find, first
+from prima_features.probes.labels.levels import LEVELS
 from prima_features.probes.labels.records import LabelRequest
 from prima_features.probes.labels.targets import LabelTask, label_task
 from prima_features.probes.labels.values import is_missing
@@ -42,7 +44,7 @@ def encode(table: pd.DataFrame, request: LabelRequest, cohort: Cohort) -> Labels
     if target is None:
         constant = constant_label(request, cohort)
         return Labels((Label(constant),) * len(table), asked_classes(request))
-    column = LabelColumn.read(target.column, list(table[target.column]), cohort.missing)
+    column = _column(table, target.column, cohort)
     found = _encoded(column, target.classes, task, request)
     if target.blank and not request.positive:
         found = _with_blanks(found, target, table, cohort, task.class_of(target.blank, found.classes))
@@ -76,10 +78,26 @@ def _encoded(
     if request.positive:
         return by_positive(column, request.positive, task)
     if not task.classes:
+        _check_values("--classes", request.classes, column)
         return by_values(column, request)
     if not classes:
         return by_words(column, task, asked_classes(request))
     return by_mapping(column, classes, task, asked_classes(request))
+
+
+def _column(table: pd.DataFrame, name: str, cohort: Cohort) -> LabelColumn:
+    levels = table.attrs.get(LEVELS, {}).get(name, {})
+    return LabelColumn.read(name, list(table[name]), cohort.missing, levels)
+
+
+def _check_values(option: str, named: Sequence[str], column: LabelColumn) -> None:
+    values = column.values()
+    absent = [value for value in named if column.code(value) not in values]
+    if absent:
+        raise UsageError(
+            f"{option} names {', '.join(absent)}, and {column.name} has no such value: "
+            f"found {', '.join(sorted(values.values())[:10]) or 'none'}"
+        )
 
 
 def require_ages(table: pd.DataFrame, cohort: Cohort) -> None:
@@ -105,24 +123,25 @@ def controls(table: pd.DataFrame, request: LabelRequest, cohort: Cohort) -> Labe
     """Whether each row is a control or a patient, if the cohort or the user says so.
 
     Raises:
-        UsageError: no value of the column that the user names means a control by itself.
+        UsageError: no value of the column that the user names means a control by itself, or it lacks a value of
+            --control-values.
     """
     task = label_task("health")
     target = _target(table, task, "", cohort)
     if target is None:
         return Labels((Label(cohort.constant.get("health")),) * len(table))
-    column = LabelColumn.read(target.column, list(table[target.column]), cohort.missing)
+    column = _column(table, target.column, cohort)
     values = column.values()
-    if (
-        request.control_column
-        and not request.control_values
-        and values
-        and not (task.words.keys() - {"0"}) & values.keys()
-    ):
+    is_named = bool(request.control_column and not request.control_values)
+    if is_named and (described := by_description(column, task, task.classes)) is not None:
+        return replace(described, warnings=(*column.warnings, *described.warnings))
+    if is_named and values and not (task.words.keys() - {"0"}) & values.keys():
         raise UsageError(
             f"the values of {target.column} ({', '.join(sorted(values.values())[:5])}) do not say who is a control: "
             "name those that mean one with --control-values"
         )
+    if request.control_column:
+        _check_values("--control-values", request.control_values, column)
     found = by_mapping(column, target.classes, task, task.classes)
     if target.blank:
         found = _with_blanks(found, target, table, cohort, target.blank)

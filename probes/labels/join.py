@@ -161,13 +161,31 @@ def _joined(
     cohort: Cohort,
 ) -> Joined:
     frame = matched_frame(found, choices, request, cohort)
+    classes, absent = _classes_here(classes, frame, request)
     return Joined(
         frame=frame,
         classes=classes,
         unmatched_studies=unmatched_studies(found, choices),
         unmatched_labels=lost,
-        warnings=(*warnings, *remarks(frame, found, choices, lost, classes, cohort, request)),
+        warnings=(*warnings, *absent, *remarks(frame, found, choices, lost, classes, cohort, request)),
         cohort=cohort.name,
         task=request.task,
         request=request,
     )
+
+
+def _classes_here(
+    classes: tuple[str, ...], frame: pd.DataFrame, request: LabelRequest
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The classes of a custom target that nobody listed, without those that only other rows of the table have.
+
+    Returns:
+        the classes, and a warning that names the ones left out.
+    """
+    if label_task(request.task).classes or request.classes or request.positive:
+        return classes, ()
+    here = tuple(name for name in classes if name in set(frame["target"]))
+    absent = [name for name in classes if name not in here]
+    if len(here) < 2 or not absent:
+        return classes, ()
+    return here, (f"no study has the label {' or '.join(absent)}: the probe does not have it as a class",)

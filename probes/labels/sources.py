@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.columns import check_named, first, named
 from prima_features.probes.labels.combine import combine, id_column
+from prima_features.probes.labels.levels import LEVELS, read_levels
 from prima_features.probes.labels.records import LabelRequest
 from prima_features.probes.labels.tables import WARNINGS, read_table
 
@@ -19,12 +21,17 @@ if TYPE_CHECKING:
 Wanted = list[tuple[str, ...]]
 """Groups of column names: of each, one column is enough."""
 
+SESSIONS = "sessions.tsv"
+
 
 def gather(request: LabelRequest, cohort: Cohort) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """One table of text from all that is given, and warnings in a sentence each.
 
+    The table's `attrs` have what its JSON files say of codes, under `levels.LEVELS`.
+
     The first table is the main one. The others add columns that it lacks, by id, and by visit or session
-    where they have several rows a subject. A folder's tables are read until all needed columns are found.
+    if they have several rows per subject. A folder's tables are read until all needed columns are found; those
+    of its sessions are read even then, since their values are nearer to the scan.
 
     Raises:
         UsageError: a path is missing, a folder holds no table, or a column of ids or a named one is absent.
@@ -38,7 +45,19 @@ def gather(request: LabelRequest, cohort: Cohort) -> tuple[pd.DataFrame, tuple[s
     for folder in (path for path in request.labels if path.is_dir()):
         warnings += _about_versions(folder, cohort)
     check_named(table.columns, request)
+    levels, unread = read_levels(_described(request.labels))
+    table.attrs[LEVELS] = levels
+    warnings += unread
     return table, tuple(warnings)
+
+
+def _described(labels: Iterable[Path]) -> Iterator[Path]:
+    """The tables that a JSON file of the same name can describe."""
+    for path in labels:
+        if path.is_dir():
+            yield from (path / "participants.tsv", path / SESSIONS, *sorted(path.glob("phenotype/*.tsv")))
+        else:
+            yield path
 
 
 def _about_versions(folder: Path, cohort: Cohort) -> Iterator[str]:
@@ -64,43 +83,43 @@ def _wanted(request: LabelRequest, cohort: Cohort) -> Wanted:
 
 
 def _tables(request: LabelRequest, cohort: Cohort) -> Iterator[tuple[str, pd.DataFrame]]:
-    unmet = _wanted(request, cohort)
+    wanted = unmet = _wanted(request, cohort)
     for path in request.labels:
         if not path.is_dir():
             yield path.name, read_table(path)
             continue
-        tables = _folder_tables(path, cohort)
-        name, table = next(tables)
-        yield name, table
-        unmet = _still_unmet(unmet, table)
-        while unmet and (found := next(tables, None)):
-            name, table = found
-            if len(after := _still_unmet(unmet, table)) < len(unmet):
+        for i, (name, read) in enumerate(_folder_tables(path, cohort)):
+            # What a table of sessions says of a scan replaces what the table of subjects says.
+            needed = wanted if name == SESSIONS and not cohort.name else unmet
+            if not needed and i:
+                continue
+            table = read()
+            if not i or len(_still_unmet(needed, table)) < len(needed):
                 yield name, table
-            unmet = after
+            unmet = _still_unmet(unmet, table)
 
 
 def _still_unmet(unmet: Wanted, table: pd.DataFrame) -> Wanted:
     return [group for group in unmet if not first(table.columns, group)]
 
 
-def _folder_tables(folder: Path, cohort: Cohort) -> Iterator[tuple[str, pd.DataFrame]]:
-    """A cohort's own tables where the folder has them, else those of a BIDS dataset."""
-    own = list(
-        dict.fromkeys(path for name in cohort.files for path in sorted(folder.glob(name)) if path.is_file())
-    )
-    bids = [path for name in ("participants.tsv", "sessions.tsv") if (path := folder / name).is_file()]
+def _folder_tables(folder: Path, cohort: Cohort) -> list[tuple[str, Callable[[], pd.DataFrame]]]:
+    """Names and readers of a cohort's own tables if the folder has them, then of those of a BIDS dataset."""
+    own = [path for name in cohort.files for path in sorted(folder.glob(name)) if path.is_file()]
+    bids = [path for name in ("participants.tsv", SESSIONS) if (path := folder / name).is_file()]
     nested = sorted(folder.glob("sub-*/sub-*_sessions.tsv"))
     phenotype = sorted(folder.glob("phenotype/*.tsv"))
     if not (own or bids or nested or phenotype):
         expected = ", ".join((*cohort.files, "participants.tsv"))
-        raise UsageError(f"the folder {folder} holds no label table: expected {expected}, or name the file")
-    for path in dict.fromkeys((*own, *bids)):
-        yield path.name, read_table(path)
-    if nested:
-        yield "sessions.tsv", subject_sessions(nested)
-    for path in phenotype:
-        yield path.name, read_table(path)
+        raise UsageError(
+            f"the folder {folder} contains no label table: expected {expected}, or name the file"
+        )
+
+    def readers(paths: Iterable[Path]) -> list[tuple[str, Callable[[], pd.DataFrame]]]:
+        return [(path.name, partial(read_table, path)) for path in dict.fromkeys(paths)]
+
+    sessions = [(SESSIONS, partial(subject_sessions, nested))] if nested else []
+    return [*readers((*own, *bids)), *sessions, *readers(phenotype)]
 
 
 def subject_sessions(paths: Iterable[Path]) -> pd.DataFrame:

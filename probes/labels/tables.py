@@ -69,6 +69,8 @@ def read_table(path: Path) -> pd.DataFrame:
     twice = [name for name, times in Counter(header).items() if name and times > 1]
     if twice:
         raise UsageError(f"{path} has more than one column {twice[0]!r}: rename or remove one of them")
+    if not rows:
+        raise UsageError(f"the label table {path} has a header and no rows")
     cells = [
         [from_cell(tidy(cell)) for cell in _fit(path, i, row, len(header))] for i, row in enumerate(rows, 1)
     ]

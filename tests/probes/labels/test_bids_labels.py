@@ -69,7 +69,7 @@ def test_a_phenotype_with_dates_is_matched_to_the_sessions_acquisition_times(
 
 def test_a_folder_without_tables_is_refused(studies: Studies, tmp_path: Path) -> None:
     (tmp_path / "void").mkdir()
-    with pytest.raises(UsageError, match="holds no label table"):
+    with pytest.raises(UsageError, match="contains no label table"):
         join(studies("sub-01"), LabelRequest((tmp_path / "void",), target_column="x"))
 
 
@@ -103,3 +103,48 @@ def test_public_bids_examples_give_their_ages(studies: Studies, scans: Path, nam
     assert joined.frame["study"].tolist() == subjects
     assert joined.frame["age"].between(15, 90).all()
     assert set(joined.frame["sex"]) == {"F", "M"}
+
+
+def test_a_sessions_own_value_replaces_the_subjects(studies: Studies, table: Table) -> None:
+    folder = table(
+        "ds/participants.tsv", ["participant_id\tage\tsex", "sub-01\t70\tF", "sub-02\t60\tM", "sub-03\t50\tF"]
+    ).parent
+    table("ds/sub-01/sub-01_sessions.tsv", ["session_id\tage", "ses-1\t70", "ses-2\t74"])
+    table("ds/sub-02/sub-02_sessions.tsv", ["session_id\tage", "ses-2\t63"])
+    joined = join(
+        studies("sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-2", "sub-03"),
+        LabelRequest((folder,), task="brain-age"),
+    )
+    assert joined.frame["target"].tolist() == [70, 74, 63, 50]
+    assert joined.frame["sex"].tolist() == ["F", "F", "M", "F"]
+    assert any("the values of sessions.tsv are used" in warning for warning in joined.warnings)
+
+
+def test_codes_mean_what_the_description_of_the_table_says(studies: Studies, table: Table) -> None:
+    folder = table("ds/participants.tsv", ["participant_id\tdx\thc", "sub-01\t0\t0", "sub-02\t1\t1"]).parent
+    table(
+        "ds/participants.json",
+        [
+            '{"dx": {"Levels": {"0": "ASD", "1": {"Description": "control"}}},',
+            '"hc": {"Levels": {"0": "patient", "1": "HC"}}}',
+        ],
+    )
+    found = studies("sub-01", "sub-02")
+    joined = join(found, LabelRequest((folder,), task="autism", target_column="dx", control_column="hc"))
+    assert joined.frame["target"].tolist() == ["autism", "control"]
+    assert joined.frame["control"].tolist() == [0, 1]
+    assert any("dx is read as its description says: 0 is ASD, 1 is control" in w for w in joined.warnings)
+
+
+def test_codes_with_a_description_that_no_class_has_are_refused(studies: Studies, table: Table) -> None:
+    path = table("t.tsv", ["participant_id\tdx", "sub-01\t0", "sub-02\t1"])
+    table("t.json", ['{"dx": {"Levels": {"0": "case group", "1": "comparison group"}}}'])
+    with pytest.raises(UsageError, match=r"not clear for autism, such as 0 \(case group\)"):
+        join(studies("sub-01", "sub-02"), LabelRequest((path,), task="autism", target_column="dx"))
+
+
+def test_a_description_that_cannot_be_read_is_said(studies: Studies, table: Table) -> None:
+    path = table("t.tsv", ["participant_id\tdx", "sub-01\t0", "sub-02\t1"])
+    table("t.json", ['{"dx": '])
+    joined = join(studies("sub-01", "sub-02"), LabelRequest((path,), task="autism", target_column="dx"))
+    assert any("t.json next to the labels could not be read" in warning for warning in joined.warnings)

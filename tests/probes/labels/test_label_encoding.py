@@ -193,3 +193,19 @@ def test_a_column_of_controls_without_a_word_needs_its_values(
         join(studies("sub-1", "sub-2"), request)
     named = replace(request, control_values=(values[0],))
     assert join(studies("sub-1", "sub-2"), named).frame["control"].tolist() == [1, 0]
+
+
+def test_values_that_are_asked_for_and_absent_are_refused(joined: Joiner) -> None:
+    with pytest.raises(
+        UsageError, match=r"--classes names autisme, and x has no such value: found autism, td"
+    ):
+        joined("autism", "td", classes=("td", "autisme"))
+    with pytest.raises(UsageError, match=r"--control-values names HCC, and x has no such value"):
+        joined("HC", "PT", control_column="x", control_values=("HC", "HCC"))
+
+
+def test_a_class_that_no_study_has_is_not_one_of_the_probes(studies: Studies, table: Table) -> None:
+    labels = table("x.csv", ["id;x", "s0;a", "s1;b", "other;c"])
+    joined = join(studies("sub-s0", "sub-s1"), LabelRequest((labels,), target_column="x"))
+    assert joined.classes == ("a", "b")
+    assert any("no study has the label c" in warning for warning in joined.warnings)

@@ -121,3 +121,9 @@ def test_a_missing_table_is_named(tmp_path: Path) -> None:
 def test_text_in_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="neither UTF-8 nor cp1252"):
         read_table(_write(tmp_path / "t.csv", b"a,b\n\x81,\x8d\n"))
+
+
+def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("id;x\n")
+    with pytest.raises(UsageError, match="has a header and no rows"):
+        read_table(tmp_path / "x.csv")
