@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from prima_features.files.text import printable
+from prima_features.files.text import printable, shortened
 from prima_features.wording import count as count
 
 if TYPE_CHECKING:
@@ -46,11 +46,13 @@ def _console(stream: TextIO | None, stderr: bool) -> Console:
 
 out, err = _console(sys.stdout, stderr=False), _console(sys.stderr, stderr=True)
 _MOST_ROWS = 30
+_MOST_CHARACTERS = 3000
+"""Of a message: names and values of a stranger's file can be of any length."""
 
 
 def print_error(sentence: str) -> None:
     """`Error: ...` on stderr."""
-    err.print(f"[bold red]Error:[/] {escape(sentence)}")
+    err.print(f"[bold red]Error:[/] {escape(shortened(sentence, _MOST_CHARACTERS))}")
 
 
 def table(*columns: str) -> Table:
@@ -68,7 +70,8 @@ def print_failures(failures: Iterable[Failure]) -> None:
     for failure in shown[:_MOST_ROWS]:
         where = " ".join(part for part in (failure.study, failure.series) if part) or "source"
         hint = f" ({failure.hint})" if failure.hint else ""
-        err.print(f"[yellow]{escape(where)}[/]: {escape(failure.error + hint)}")
+        reason = shortened(failure.error + hint, _MOST_CHARACTERS)
+        err.print(f"[yellow]{escape(shortened(where, _MOST_CHARACTERS))}[/]: {escape(reason)}")
     if len(shown) > _MOST_ROWS:
         err.print(f"... and {len(shown) - _MOST_ROWS} more")
     if by_design := len(everything) - len(shown):

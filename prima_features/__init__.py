@@ -8,12 +8,12 @@
 Names are looked up in their modules when they are first asked for, so that importing the package is quick.
 """
 
-import sys
+from prima_features.import_path import is_command, safe_path
 
-if sys.argv[:1] == ["-m"]:  # `python -m prima_features...`: so argv begins while Python imports the package
-    from prima_features.safe_files import safe_path
+if is_command():
+    # First of all: Python may look in the current folder before any other, and a folder of scans may contain a json.py.
+    import sys
 
-    # `-m` puts the current folder before everything else, and a folder of scans may contain a numpy.py.
     sys.path[:] = safe_path()
 
 from importlib import import_module

@@ -42,8 +42,9 @@ class Preprocessing:
                 raise ValueError(f"{name} must lie in 1 to {most}, not {getattr(self, name)}")
         if self.matrix % self.long_side:
             raise ValueError(f"matrix {self.matrix} is not a multiple of long_side {self.long_side}")
-        if not 0 <= self.start_percent <= 100:
-            raise ValueError(f"start_percent must lie in 0 to 100, not {self.start_percent}")
+        for name in ("start_percent", "infill_percent"):
+            if not 0 <= getattr(self, name) <= 100:
+                raise ValueError(f"{name} must lie in 0 to 100, not {getattr(self, name)}")
 
     def count_subvolumes(self, n_slices: int) -> int:
         """Subvolumes that a series of `n_slices` slices is cut into, before filtering."""

@@ -4,7 +4,7 @@
 `load_json`, `load_toml`    text to plain containers, with bounds on depth, values and digits
 `inflate`                   a compressed stream, in pieces, up to a number of bytes
 `check_zip`                 the size that a zip archive states for its entries, before any is unpacked
-`safe_path`, `safe_children`   no code from the current folder in processes that are started
+`safe_children`             no code from the current folder in processes that are started (see `import_path`)
 
 Every refusal is an `UnsafeFileError`: a ValueError whose message continues a sentence that starts with the file's
 name, such as "config.json nests deeper than 64 levels".
@@ -18,7 +18,6 @@ import math
 import os
 import re
 import stat
-import sys
 import tomllib
 import zipfile
 import zlib
@@ -114,7 +113,7 @@ def load_json(content: str | bytes, *, depth: int = DEPTH, values: int = VALUES,
         finite: refuse NaN, Infinity and numbers that overflow to it, which are not JSON (RFC 8259).
 
     Raises:
-        ValueError: it is not JSON, or (as UnsafeFileError) exceeds a bound.
+        ValueError: it is not JSON, or (as UnsafeFileError) exceeds a bound or names a key twice in an object.
     """
     raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     outside = _JSON_STRING.sub(b"", raw)
@@ -128,9 +127,17 @@ def load_json(content: str | bytes, *, depth: int = DEPTH, values: int = VALUES,
             parse_int=_whole_number,
             parse_float=_finite_number if finite else float,
             parse_constant=_refuse_constant if finite else float,
+            object_pairs_hook=_object,
         )
     except RecursionError as error:
         raise UnsafeFileError(f"nests deeper than {depth} levels") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Readers differ in which of two values they take (RFC 8259), so that a file could show people another than is used.
+    if len(made := dict(pairs)) < len(pairs):
+        raise UnsafeFileError("names a key twice in one object")
+    return made
 
 
 def _whole_number(digits: str) -> int:
@@ -225,33 +232,19 @@ def check_zip(content: bytes, most: int) -> None:
         raise UnsafeFileError(f"unpacks to {size} bytes, and at most {most} are read")
 
 
-def safe_path() -> list[str]:
-    """The entries of `sys.path` that a process started from here may import from.
-
-    The empty entry and the current folder are left out: Python puts them first for `python -m` and `python -c`, and a
-    `numpy.py` in a folder of scans would be run. A current folder that PYTHONPATH names stays.
-    """
-    named = {_real(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry}
-    here = _real(os.curdir)
-    return [entry for entry in sys.path if entry and (_real(entry) != here or here in named)]
-
-
 @contextmanager
 def safe_children() -> Iterator[None]:
     """Around starting processes with multiprocessing: they do not import from the current folder (`python -P`)."""
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
+    named = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    # An empty entry of PYTHONPATH is the current folder, too.
+    variables = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(named)}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
-
-
-def _real(path: str) -> str:
-    try:
-        return os.path.realpath(path)
-    except OSError:  # the current folder was deleted
-        return path
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -22,7 +22,16 @@ BESIDE = {
     "pretraining": {*LAYERS, "weights", "reports", "synthetic", "pretraining"},
     "probes": {"embedding", "probes", "model_cards", "weights", "page"},
 }
-EVERYWHERE = {"errors", "files", "preprocessing", "safe_files", "safe_pattern", "wording", "_version"}
+EVERYWHERE = {
+    "errors",
+    "files",
+    "import_path",
+    "preprocessing",
+    "safe_files",
+    "safe_pattern",
+    "wording",
+    "_version",
+}
 PACKAGE = Path(prima_features.__file__).parent
 ROOM = {
     name: PACKAGE / name

@@ -20,6 +20,12 @@ NAMES = (
     "sitecustomize",
     "usercustomize",
     "nibabel",
+    "json",
+    "typing_extensions",
+    "tomllib",
+    "zipfile",
+    "random",
+    "huggingface_hub",
 )
 
 
@@ -55,7 +61,6 @@ PRIMA = "import sys\nfrom prima_features.cli.main import main\nsys.exit(main())\
 def test_reading_processes_import_nothing_from_the_current_folder(folder: Path, tmp_path: Path) -> None:
     script = tmp_path / "prima.py"
     script.write_text(PRIMA)
-    # An empty entry in PYTHONPATH, a common slip, means the current folder.
     run(
         folder,
         "-P",
@@ -81,4 +86,6 @@ def test_processes_of_multiprocessing_import_nothing_from_the_current_folder(
 ) -> None:
     script = tmp_path / "prima.py"
     script.write_text(PRIMA.replace("sys.exit", "if __name__ == '__main__': sys.exit"))
-    run(folder, str(script), "synth", "made", "--subjects", "2", "--workers", "2")
+    # An empty entry in PYTHONPATH, a common slip, means the current folder. Python itself looks there for this one:
+    (folder / "sitecustomize.py").unlink()
+    run(folder, str(script), "synth", "made", "--subjects", "2", "--workers", "2", PYTHONPATH=os.pathsep)

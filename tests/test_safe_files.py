@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from prima_features.import_path import safe_path
 from prima_features.safe_files import (
     UnsafeFileError,
     check_zip,
@@ -22,7 +23,6 @@ from prima_features.safe_files import (
     load_toml,
     read_bytes,
     safe_children,
-    safe_path,
 )
 
 JSON = {
@@ -36,6 +36,7 @@ JSON = {
     "an infinite number": ("[1e999]", "not finite"),
     "Infinity": ('{"a": -Infinity}', "holds -Infinity"),
     "NaN": ("NaN", "holds NaN"),
+    "a key twice": ('[{"a": 1, "b": {"c": 1, "c": 2}}]', "a key twice"),
     "a text without an end": ('"' + '\\"' * 1_000_000, "Unterminated"),
     "many quotes": ('"' * 1_000_001, "Extra data"),
     "a backslash at the end": ('"abc\\', "Unterminated"),

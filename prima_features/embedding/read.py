@@ -25,7 +25,9 @@ from prima_features.embedding.layout import (
 )
 from prima_features.embedding.records import flags_of
 from prima_features.embedding.validate import check, plain_attribute
+from prima_features.encoder.config import MOST_CAVEAT
 from prima_features.errors import UsageError
+from prima_features.files.text import bounded
 from prima_features.safe_files import load_json
 from prima_features.weights.caveats import caveat_of, warn_of
 
@@ -58,10 +60,10 @@ class Embeddings:
             }
             # Files of format version 1 can lack these two.
             self.attributes.setdefault("encoder", "prima")
-            if not self.attributes.get("caveat"):
-                self.attributes["caveat"] = caveat_of(
-                    str(self.attributes.get("model", "")), str(self.attributes.get("model_sha256", ""))
-                )
+            stated = self.attributes.get("caveat") or caveat_of(
+                str(self.attributes.get("model", "")), str(self.attributes.get("model_sha256", ""))
+            )
+            self.attributes["caveat"] = bounded(str(stated), MOST_CAVEAT)
             self.n_studies = int(file["study/id"].shape[0])
             self.n_series = int(file["series/name"].shape[0])
             self.has_tokens = "token" in file

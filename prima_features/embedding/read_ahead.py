@@ -19,7 +19,7 @@ from typing import Any
 from prima_features.embedding import reader_process
 from prima_features.embedding.prepare import PreparedStudy, StudyReader
 from prima_features.embedding.records import Failure
-from prima_features.safe_files import safe_path
+from prima_features.import_path import safe_path
 from prima_features.studies.study import Study
 
 _TRIES = 2

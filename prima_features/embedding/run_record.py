@@ -139,7 +139,7 @@ def new_record(kind: Literal["embed", "merge"]) -> Record:
         "kind": kind,
         "started": datetime.now(UTC).isoformat(timespec="milliseconds"),  # two runs may share a second
         "versions": {"prima-features": __version__, "python": platform.python_version()} | _versions(),
-        "machine": {"system": platform.platform(), "processor": _processor(), "cores": usable_cores()},
+        "machine": {"system": _system(), "processor": _processor(), "cores": usable_cores()},
     }
 
 
@@ -310,12 +310,17 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def _system() -> str:
+    # platform.platform() and platform.processor() run a program that they look for in PATH.
+    return f"{platform.system()}-{platform.release()}-{platform.machine()}"
+
+
 def _processor() -> str:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return platform.machine()
 
 
 def _peak_gpu_memory() -> int | None:

@@ -11,6 +11,8 @@ from prima_features.preprocessing import Preprocessing
 
 FORMAT_VERSION = 1
 MODEL_TYPE = "prima"
+MOST_CAVEAT = 1000
+"""Characters of a caveat: it is repeated by every command and in every table."""
 NAME_SYMBOLS = "abcdefghijklmnopqrstuvwxyz_+-0123456789.*(),"
 
 
@@ -187,6 +189,8 @@ class PrimaConfig:
     """What must be said with every number of this model, one sentence; empty if nothing is known."""
 
     def __post_init__(self) -> None:
+        if len(self.caveat) > MOST_CAVEAT or not self.caveat.isprintable():
+            raise ValueError(f"caveat must be one line of at most {MOST_CAVEAT} characters")
         joints = [
             ("names.sequence.out_dim", self.names.sequence.out_dim, self.sequence.transformer.dim),
             ("names.study.out_dim", self.names.study.out_dim, self.study.transformer.dim),

@@ -51,6 +51,14 @@ def bounded(text: str, most: int = STORED_CHARACTERS) -> str:
     return escaped[: most - len(mark)] + mark
 
 
+def shortened(text: str, most: int) -> str:
+    """The text, or its beginning and end if it has more than `most` characters: the end says what to do."""
+    if len(text) <= most:
+        return text
+    mark = f" ... ({len(text)} characters) ... "
+    return text[: most * 3 // 4] + mark + text[-(most // 4) :]
+
+
 def model_text(text: str) -> str:
     """What the model reads of a name or description: `printable`, and its first `MODEL_CHARACTERS` characters."""
     return printable(text[:MODEL_CHARACTERS])[:MODEL_CHARACTERS]

@@ -5,6 +5,7 @@ NIfTI headers are read from their first bytes only. Header extensions and voxels
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ Shows = Literal["image", "mask", "labels", "fractions"]
 
 MAX_VOXELS = 2**30
 """Voxels of one volume. A header that states more is damaged, or hostile."""
+
+MOST_VOLUMES = 1 << 17
+"""Volumes of one file. NIfTI-1 has 32,767 in its fourth dimension."""
 
 _NIFTI = {348: "Nifti1Header", 540: "Nifti2Header"}
 _MAX_OFFSET = 1 << 20
@@ -114,8 +118,12 @@ def open_nifti(path: Path) -> Opened:
         header = getattr(nib, _NIFTI[size])(start[:size], check=False)
         shape = tuple(int(length) for length in header.get_data_shape())
         dtype, offset = header.get_data_dtype(), int(header["vox_offset"])
+        n_dimensions = int(header["dim"][0])
     except Exception as error:  # nibabel has no common base for what a header of random bytes raises
         raise ValueError("its NIfTI header is damaged") from error
+    if not 1 <= n_dimensions <= 7:
+        raise ValueError(f"its NIfTI header is damaged: it states {n_dimensions} dimensions")
+    _check_volumes(shape)
     slope, intercept, affine = 1.0, 0.0, np.eye(4)
     # Reading decides on damaged fields; here they only mean that less is known.
     with suppress(Exception):
@@ -143,12 +151,19 @@ def open_other(image: OtherImage) -> Opened:
             raise ValueError("its header states sizes or positions that no image has")
         if len(shape) >= 3 and np.prod(shape[:3], dtype=object) > MAX_VOXELS:
             raise ValueError("its header states more voxels than any head scan has")
+        _check_volumes(shape)
         dtype = opened.dataobj.dtype if suffix in _SITK else opened.get_data_dtype()
         return Opened(shape, opened.affine, np.dtype(dtype), image.path, other=opened)
     except (OSError, ValueError):
         raise
     except Exception as error:  # as above
         raise ValueError("its header cannot be read") from error
+
+
+def _check_volumes(shape: tuple[int, ...]) -> None:
+    # Without it, a damaged header would pass for a long time series, which is left out without an error.
+    if (n := math.prod(max(length, 1) for length in shape[3:])) > MOST_VOLUMES:
+        raise ValueError(f"its header states {n} volumes, which no scan has")
 
 
 def find_data_file(path: Path) -> Path | None:

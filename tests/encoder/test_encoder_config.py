@@ -56,6 +56,19 @@ def test_sizes_below_one_are_refused(part: str, key: str, tiny_config: PrimaConf
         replace(found, **{key: 0})
 
 
+@pytest.mark.parametrize("caveat", ["x" * 1001, "one line\nanother", "\x1b[2J", "\ud800"])
+def test_a_caveat_is_one_line(caveat: str, tiny_config: PrimaConfig) -> None:
+    with pytest.raises(ValueError, match="one line of at most 1000 characters"):
+        replace(tiny_config, caveat=caveat)
+
+
+@pytest.mark.parametrize("percent", [-1, 101, 10**9])
+def test_percentages_are_0_to_100(percent: int, tiny_config: PrimaConfig) -> None:
+    for name in ("start_percent", "infill_percent"):
+        with pytest.raises(ValueError, match=f"{name} must lie in 0 to 100"):
+            replace(tiny_config.preprocessing, **{name: percent})
+
+
 def test_everything_in_the_table_of_contents_is_there() -> None:
     for name in prima_features.encoder.__all__:
         assert getattr(prima_features.encoder, name).__name__ == name

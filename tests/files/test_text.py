@@ -16,6 +16,7 @@ from prima_features.files.text import (
     model_text,
     printable,
     printable_json,
+    shortened,
     to_cell,
 )
 
@@ -97,3 +98,9 @@ def test_json_is_utf_8_for_every_reader() -> None:
     document = {"a\ud800": ["\udcfc\0", 1, None, True, 2.5], "b": ("x",)}
     text = json.dumps(printable_json(document), ensure_ascii=False)
     assert json.loads(text.encode()) == {"a\\ud800": ["\\xfc\\x00", 1, None, True, 2.5], "b": ["x"]}
+
+
+def test_a_long_message_keeps_its_beginning_and_its_end() -> None:
+    assert shortened("as it is", 8) == "as it is"
+    cut = shortened("Error: " + "x" * 10**6 + " what to do", 100)
+    assert cut.startswith("Error: xx") and cut.endswith("what to do") and len(cut) < 150

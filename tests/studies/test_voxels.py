@@ -96,3 +96,20 @@ def test_headers_that_claim_too_much_are_not_believed(tmp_path: Path) -> None:
     content[108:112] = np.float32(2e9).tobytes()
     (tmp_path / "far.nii").write_bytes(content)
     assert what_it_shows(open_nifti(tmp_path / "far.nii")) == "image"
+
+
+@pytest.mark.parametrize(
+    ("dim", "message"),
+    [
+        ([7, 32767, 32767, 32767, 32767, 32767, 32767, 32767], "volumes, which no scan has"),
+        ([5, 32, 32, 8, 32767, 32767, 1, 1], "volumes, which no scan has"),
+        ([30000, 32, 32, 8, 1, 1, 1, 1], "dimensions|damaged"),
+        ([-3, 32, 32, 8, 1, 1, 1, 1], "dimensions|damaged"),
+    ],
+)
+def test_a_damaged_header_is_no_time_series(dim: list[int], message: str, tmp_path: Path) -> None:
+    header = nib.Nifti1Header()
+    header["dim"], header["magic"], header["vox_offset"] = dim, b"n+1", 352
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(4))
+    with pytest.raises(ValueError, match=message):
+        open_nifti(tmp_path / "a.nii")
