@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from prima_features.encoder.config import PrimaConfig
 from prima_features.errors import UsageError
@@ -26,9 +26,20 @@ def hollow(network: type[Network], config: PrimaConfig) -> Network:
         ValueError: the configuration's sizes are impossible.
     """
     import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Uninitialised(TorchFunctionMode):
+        """Skips `torch.nn.init`: on the meta device it draws nothing, and imports torch's compiler for a second."""
+
+        def __torch_function__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            if getattr(func, "__module__", "") == "torch.nn.init":
+                return args[0] if args else (kwargs or {})["tensor"]
+            return func(*args, **(kwargs or {}))
 
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), Uninitialised():
             return network(config)
     except (TypeError, RuntimeError, ZeroDivisionError) as error:  # as torch says no to sizes such as -1
         raise ValueError(f"{error}".splitlines()[0]) from error

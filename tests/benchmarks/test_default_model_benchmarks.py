@@ -1,35 +1,68 @@
 """What prima-synth's card is made from runs, at small sizes."""
 
-import importlib.util
+import importlib
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from brains import brain
 
 from prima_features.pretraining.settings import ClipTraining, read_settings
+from prima_features.synthetic import Acquisition, Anatomy, Subject, draw_acquisitions, draw_subject
 from prima_features.synthetic.render import IMAGES
 from prima_features.synthetic.report.phrases import WORDING
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def ablations() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ablations", FOLDER / "ablations.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """Imports a script by its name, so that processes that it starts can import it as well."""
+    monkeypatch.syspath_prepend(FOLDER)
+
+    def imported(name: str) -> ModuleType:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        module = importlib.import_module(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        return module
+
+    return imported
+
+
+@pytest.fixture
+def small(script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """`default_model.py` with studies of two series of thick slices; every third subject has the same brain."""
+    module = script("default_model")
+
+    def few(*arguments: Any, **options: Any) -> tuple[Acquisition, ...]:
+        return tuple([scan for scan in draw_acquisitions(*arguments, **options) if not scan.three_d][:2])
+
+    def of_three(subject: Subject) -> Anatomy:
+        return brain(draw_subject(9100, subject.index % 3))
+
+    monkeypatch.setattr(module, "draw_acquisitions", few)
+    monkeypatch.setattr(module, "build_anatomy", of_three)
     return module
 
 
-def test_the_model_is_measured_beside_what_has_learnt_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, str(FOLDER / "default_model.py"), "--json", "--work", str(tmp_path)]
+def test_the_model_is_measured_beside_what_has_learnt_nothing(
+    small: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = (("trained", "prima-synth"), ("untrained", "prima-untrained"))
+    setup = small.Setup(tmp_path, models, seed=9100, settings="usual", pairs=2)
+    for index in range(10):
+        small.one_study(setup, index)
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    command = ["default_model.py", "--json", "--work", str(tmp_path), "--workers", "1"]
     command += ["--studies", "10", "--pairs", "2", "--seed", "9100", "--settings", "usual"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    result = json.loads(done.stdout)
+    monkeypatch.setattr(sys, "argv", command)
+    small.main()
+    result = json.loads(capsys.readouterr().out)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == made, "nothing is made twice"
     assert (
         result["studies"] == 10 and len(list(tmp_path.glob(f"usual-9100-0000?-{IMAGES}-{WORDING}.npz"))) == 10
     )
@@ -44,7 +77,10 @@ def test_the_model_is_measured_beside_what_has_learnt_nothing(tmp_path: Path) ->
     assert "retrieval_among_100" not in untrained
 
 
-def test_ablations_differ_in_what_they_leave_out(ablations: ModuleType, tmp_path: Path) -> None:
+def test_ablations_differ_in_what_they_leave_out(
+    script: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    ablations = script("ablations")
     found = {}
     for name, changes in ablations.variants(640).items():
         path = tmp_path / "clip.toml"
