@@ -77,9 +77,7 @@ def test_the_model_is_measured_beside_what_has_learnt_nothing(
     assert "retrieval_among_100" not in untrained
 
 
-def test_ablations_differ_in_what_they_leave_out(
-    script: Callable[[str], ModuleType], tmp_path: Path
-) -> None:
+def test_ablations_differ_in_what_they_leave_out(script: Callable[[str], ModuleType], tmp_path: Path) -> None:
     ablations = script("ablations")
     found = {}
     for name, changes in ablations.variants(640).items():

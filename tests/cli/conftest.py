@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from prima_features.cli.main import main
 from prima_features.embedding.read import read_embeddings
 
 
@@ -18,10 +19,8 @@ def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("prima_features.embedding.engine_options.usable_cores", lambda: 0)
 
 
-@pytest.fixture
-def bids(tmp_path: Path) -> Path:
+def dataset(root: Path) -> Path:
     """Two subjects, the second seen twice, with a T1w and a FLAIR each."""
-    root = tmp_path / "bids"
     for seed, visit in enumerate(("sub-01", "sub-02/ses-a", "sub-02/ses-b")):
         anat = root / visit / "anat"
         anat.mkdir(parents=True)
@@ -31,6 +30,20 @@ def bids(tmp_path: Path) -> Path:
             nib.save(image, anat / f"{visit.replace('/', '_')}_{suffix}.nii.gz")
     (root / "dataset_description.json").write_text(json.dumps({"Name": "x", "BIDSVersion": "1.9.0"}))
     return root
+
+
+@pytest.fixture
+def bids(tmp_path: Path) -> Path:
+    """A dataset of the test's own."""
+    return dataset(tmp_path / "bids")
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one run makes of the dataset."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert main(["embed", str(dataset(folder / "bids")), str(folder / "whole.h5"), "--workers", "0"]) == 0
+    return folder / "whole.h5"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import ctypes
 import resource
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,8 @@ import pytest
 
 from prima_features.cli.main import main
 
-PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
+PR_GET_SECUREBITS, PR_SET_SECUREBITS, NO_SETUID_FIXUP = 27, 28, 4
+CAPABILITY_VERSION_3, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 0x20080522, 1, 2
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
@@ -89,37 +89,53 @@ def test_nothing_usable_leaves_nothing(
     assert [entry.name for entry in tmp_path.iterdir()] == ["bids"]
 
 
-def heed_permissions() -> None:
-    """Give up the superuser's right to read and write everything; nobody else has it (capabilities(7))."""
-    libc = ctypes.CDLL(None)
-    for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
-        libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+@contextmanager
+def heeding_permissions() -> Iterator[None]:
+    """Without the superuser's right to read and write everything, which nobody else has.
 
-
-def run_with_permissions(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "prima_features.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=heed_permissions)
+    See capget(2); access(2) looks at what is permitted as well, unless a secure bit is set (capabilities(7)).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    before = (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, before) == 0
+    without = (ctypes.c_uint32 * 6)(*before)
+    without[0] &= ~(1 << CAP_DAC_OVERRIDE | 1 << CAP_DAC_READ_SEARCH)  # effective; still permitted
+    assert libc.capset(header, without) == 0
+    secure = libc.prctl(PR_GET_SECUREBITS, 0, 0, 0, 0)
+    libc.prctl(PR_SET_SECUREBITS, secure | NO_SETUID_FIXUP, 0, 0, 0)  # refused to others, who need it not
+    try:
+        yield
+    finally:
+        libc.prctl(PR_SET_SECUREBITS, secure, 0, 0, 0)
+        assert libc.capset(header, before) == 0
 
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="gives up rights in Linux's way")
 
 
 @linux
-def test_an_unreadable_scan_is_told_and_the_rest_goes_on(bids: Path, tmp_path: Path) -> None:
+def test_an_unreadable_scan_is_told_and_the_rest_goes_on(
+    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (bids / "sub-01" / "anat" / "sub-01_T1w.nii.gz").chmod(0)
-    done = run_with_permissions("embed", bids, tmp_path / "out.h5")
-    assert done.returncode == 3, done.stderr
-    assert "Permission denied" in done.stderr
-    assert "3 studies with 5 series" in done.stdout
+    with heeding_permissions():
+        assert main(["embed", str(bids), str(tmp_path / "out.h5")]) == 3
+    printed = capsys.readouterr()
+    assert "Permission denied" in printed.err
+    assert "3 studies with 5 series" in printed.out
 
 
 @linux
-def test_a_read_only_output_folder_is_refused_before_any_work(bids: Path, tmp_path: Path) -> None:
+def test_a_read_only_output_folder_is_refused_before_any_work(
+    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
-    done = run_with_permissions("embed", bids, locked / "out.h5")
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"Error: The folder {locked} cannot be written to")
+    with heeding_permissions():
+        code, sentence = fails(capsys, "embed", bids, locked / "out.h5")
+    assert code == 2
+    assert sentence.startswith(f"Error: The folder {locked} cannot be written to")
 
 
 @contextmanager

@@ -43,12 +43,13 @@ def test_shards_and_a_merge_give_the_file_of_one_run(
     assert "3 of them from an earlier run" in capsys.readouterr().out
 
 
-def test_jobs_with_folders_of_their_own_are_merged_too(bids: Path, tmp_path: Path, assert_same: Same) -> None:
-    assert run("embed", bids, tmp_path / "whole.h5") == 0
+def test_jobs_with_folders_of_their_own_are_merged_too(
+    bids: Path, whole: Path, tmp_path: Path, assert_same: Same
+) -> None:
     for shard in (1, 2):
         assert run("embed", bids, tmp_path / f"{shard}.h5", "--shard", f"{shard}/2") == 0
     assert run("merge", tmp_path / "out.h5", tmp_path / "1.h5.parts", tmp_path / "2.h5") == 0
-    assert_same(tmp_path / "out.h5", tmp_path / "whole.h5")
+    assert_same(tmp_path / "out.h5", whole)
     assert (tmp_path / "1.h5.parts").is_dir()  # only the output's own parts are deleted
 
 

@@ -5,8 +5,6 @@ import hashlib
 import json
 import shutil
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pydicom
@@ -38,18 +36,13 @@ def cohort(study_a: Path, tmp_path: Path) -> tuple[Path, set[str]]:
     return folder, secrets
 
 
-def prima(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "prima_features.cli.main", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, check=False, cwd=cwd)
-
-
 @pytest.fixture
 def in_output_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
 def embed_here(*arguments: object) -> None:
-    """Called rather than started, if only the files count; one series is damaged."""
+    """One series is damaged."""
     assert main(["embed", *map(str, arguments)]) == 3
 
 
@@ -57,13 +50,16 @@ def seen(secrets: set[str], content: bytes) -> set[str]:
     return {secret for secret in secrets if secret.encode() in content}
 
 
-def test_files_and_console_hold_no_identity(cohort: tuple[Path, set[str]], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_output_folder")
+def test_files_and_console_hold_no_identity(
+    cohort: tuple[Path, set[str]], tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     folder, secrets = cohort
-    done = prima("embed", folder.parent, "out.h5", cwd=tmp_path)
-    assert done.returncode == 3, done.stderr  # the damaged series
-    inspected = prima("inspect", folder.parent, cwd=tmp_path)
-    for content in (done.stdout, done.stderr, inspected.stdout, inspected.stderr):
-        assert not seen(secrets, content)
+    embed_here(folder.parent, "out.h5")
+    assert main(["inspect", str(folder.parent)]) == 0
+    printed = capfdbinary.readouterr()
+    assert b"1 study" in printed.out and b"Warning" in printed.err
+    assert not seen(secrets, printed.out + printed.err)
     assert not seen(secrets, (tmp_path / "out.h5").read_bytes())
     file = read_embeddings(tmp_path / "out.h5")
     assert file.attributes["command"] == ""
@@ -73,10 +69,11 @@ def test_files_and_console_hold_no_identity(cohort: tuple[Path, set[str]], tmp_p
     assert there == {"incoming", "out.h5", "out.ids.tsv", "out.report.html", "out.run.json"}
 
 
+@pytest.mark.usefixtures("in_output_folder")
 def test_the_page_and_the_run_file_hold_no_identity(cohort: tuple[Path, set[str]], tmp_path: Path) -> None:
     folder, secrets = cohort
     # A PatientID may be asked for on the command line, and the output may be in a patient's folder.
-    prima("embed", folder.parent, "out.h5", "--participant-label", PATIENT_ID, cwd=tmp_path)
+    embed_here(folder.parent, "out.h5", "--participant-label", PATIENT_ID)
     told = tmp_path / "out.run.json"
     for path in (tmp_path / "out.report.html", told):
         assert not seen(secrets, path.read_bytes())
@@ -123,12 +120,16 @@ def test_patient_ids_are_kept_when_asked_for(cohort: tuple[Path, set[str]], tmp_
         assert not seen(cohort[1] - {PATIENT_ID}, (tmp_path / name).read_bytes())
 
 
-def test_a_run_that_fails_leaves_no_identity_behind(cohort: tuple[Path, set[str]], tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_output_folder")
+def test_a_run_that_fails_leaves_no_identity_behind(
+    cohort: tuple[Path, set[str]], tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
     folder, secrets = cohort
     for file in folder.rglob("*.dcm"):
         file.write_bytes(file.read_bytes()[:-3000])
-    done = prima("embed", folder.parent, "out.h5", cwd=tmp_path)
-    assert done.returncode == 4
-    assert not seen(secrets, done.stdout + done.stderr)
+    assert main(["embed", str(folder.parent), "out.h5"]) == 4
+    printed = capfdbinary.readouterr()
+    assert b"Error: " in printed.err
+    assert not seen(secrets, printed.out + printed.err)
     assert [entry.name for entry in tmp_path.iterdir()] == ["incoming"]
     shutil.rmtree(folder)

@@ -20,6 +20,8 @@ from prima_features.embedding.read import read_embeddings
 from prima_features.errors import SourceError
 from prima_features.volumes.read import READER_VERSION
 
+from .conftest import dataset
+
 Same = Callable[[Path, Path], None]
 T1W = "sub-01/anat/sub-01_T1w.nii.gz"
 
@@ -45,14 +47,27 @@ def wait_for(found: Path, pattern: str, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
-@pytest.fixture
-def many(bids: Path) -> Path:
+def with_more(bids: Path) -> Path:
     """The dataset with five more subjects; with --batch-size 1 the engine encodes them one by one."""
     for number in range(3, 8):
         target = bids / f"sub-{number:02}" / "anat"
         target.mkdir(parents=True)
         shutil.copy(bids / T1W, target / f"sub-{number:02}_T1w.nii.gz")
     return bids
+
+
+@pytest.fixture
+def many(bids: Path) -> Path:
+    """Eight studies of the test's own."""
+    return with_more(bids)
+
+
+@pytest.fixture(scope="session")
+def whole_many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one run makes of them."""
+    folder = tmp_path_factory.mktemp("many")
+    assert run("embed", with_more(dataset(folder / "bids")), folder / "whole.h5", "--workers", 0) == 0
+    return folder / "whole.h5"
 
 
 def test_a_second_run_has_nothing_to_do_and_leaves_the_file_alone(
@@ -156,12 +171,12 @@ def test_fail_fast_stops_at_the_first_scan_that_fails_and_goes_on_when_it_is_men
     assert "1 of them from an earlier run" in said(capsys)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code", "workers"), [(signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 0)])
 def test_a_signal_ends_the_run_in_good_order_and_the_same_command_goes_on(
-    many: Path, tmp_path: Path, assert_same: Same, number: int, code: int
+    many: Path, whole_many: Path, tmp_path: Path, assert_same: Same, number: int, code: int, workers: int
 ) -> None:
     output, folder = tmp_path / "out.h5", tmp_path / "out.h5.parts"
-    process = start("embed", many, output, "--batch-size", 1)
+    process = start("embed", many, output, "--batch-size", 1, "--workers", workers)
     wait_for(folder, "*.safetensors", process)
     process.send_signal(number)
     _, errors = process.communicate()
@@ -172,28 +187,26 @@ def test_a_signal_ends_the_run_in_good_order_and_the_same_command_goes_on(
     assert last.endswith("run the same command again to go on")
     assert not output.exists() and not list(folder.glob("*.claim")) and not list(folder.glob("*.worker"))
     assert run("embed", many, output) == 0
-    assert run("embed", many, tmp_path / "whole.h5") == 0
-    assert_same(output, tmp_path / "whole.h5")
+    assert_same(output, whole_many)
 
 
 def test_two_processes_share_one_output_and_both_end_with_it_complete(
-    many: Path, tmp_path: Path, assert_same: Same
+    many: Path, whole_many: Path, tmp_path: Path, assert_same: Same
 ) -> None:
     output = tmp_path / "out.h5"
-    pair = [start("embed", many, output, "--batch-size", 1) for _ in range(2)]
+    pair = [start("embed", many, output, "--batch-size", 1, "--workers", 0) for _ in range(2)]
     told = [process.communicate() for process in pair]
     assert [process.returncode for process in pair] == [0, 0], told
     assert all("8 studies with 11 series" in out for out, _ in told)
     assert not (tmp_path / "out.h5.parts").exists()
-    assert run("embed", many, tmp_path / "whole.h5") == 0
-    assert_same(output, tmp_path / "whole.h5")
+    assert_same(output, whole_many)
 
 
 def test_a_process_beside_one_with_other_settings_is_refused_and_beside_a_dead_one_goes_on(
-    many: Path, tmp_path: Path, assert_same: Same, capsys: pytest.CaptureFixture[str]
+    many: Path, whole_many: Path, tmp_path: Path, assert_same: Same, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output, folder = tmp_path / "out.h5", tmp_path / "out.h5.parts"
-    process = start("embed", many, output, "--batch-size", 1)
+    process = start("embed", many, output, "--batch-size", 1, "--workers", 0)
     wait_for(folder, "*.safetensors", process)
     process.send_signal(signal.SIGSTOP)
     assert run("embed", many, output, "--level", "token") == 2
@@ -203,8 +216,7 @@ def test_a_process_beside_one_with_other_settings_is_refused_and_beside_a_dead_o
     assert list(folder.glob("*.claim"))
     assert run("embed", many, output) == 0
     assert not folder.exists()
-    assert run("embed", many, tmp_path / "whole.h5") == 0
-    assert_same(output, tmp_path / "whole.h5")
+    assert_same(output, whole_many)
 
 
 def test_a_source_that_goes_away_stops_the_run_and_nothing_counts_as_failed(
@@ -250,9 +262,7 @@ def test_a_scan_that_changes_while_it_is_read_is_not_passed_off_as_either_versio
     assert "3 studies with 6 series, 2 of them from an earlier run" in said(capsys)
 
 
-def test_a_damaged_part_is_made_again(bids: Path, tmp_path: Path, assert_same: Same) -> None:
-    output, folder = tmp_path / "out.h5", tmp_path / "out.h5.parts"
-    assert run("embed", bids, output, "--shard", "1/1") == 0
+def test_a_damaged_part_is_made_again(bids: Path, whole: Path, tmp_path: Path, assert_same: Same) -> None:
     for shard in ("1/2", "2/2"):
         assert run("embed", bids, tmp_path / "again.h5", "--shard", shard) == 0
     folder = tmp_path / "again.h5.parts"
@@ -261,7 +271,7 @@ def test_a_damaged_part_is_made_again(bids: Path, tmp_path: Path, assert_same: S
         content[damage] ^= 1
         path.write_bytes(content)
     assert run("embed", bids, tmp_path / "again.h5") == 0
-    assert_same(output, tmp_path / "again.h5")
+    assert_same(whole, tmp_path / "again.h5")
 
 
 def test_an_interrupted_force_goes_on_making_everything_anew(
@@ -275,15 +285,16 @@ def test_an_interrupted_force_goes_on_making_everything_anew(
     assert "3 studies with 6 series, 1 of them from an earlier run" in said(capsys)
 
 
-TMPFS = """
-set -e
-mount -t tmpfs -o size={size} tmpfs {folder}
-set +e
-{prima} embed {bids} {folder}/out.h5
-echo "ended with $?" >&2
-ls -A {folder} >&2
-mount -o remount,size=50m {folder}
-{prima} embed {bids} {folder}/out.h5 && cp {folder}/out.h5 {copy}
+FULL = """
+import os, subprocess, sys
+from prima_features.cli.main import main
+size, folder, bids, copy = sys.argv[1:]
+command = ["embed", bids, f"{folder}/out.h5", "--workers", "0"]
+subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+print("ended with", main(command), *os.listdir(folder), file=sys.stderr)
+subprocess.run(["mount", "-o", "remount,size=50m", folder], check=True)
+assert main(command) == 0
+subprocess.run(["cp", f"{folder}/out.h5", copy], check=True)
 """
 
 
@@ -294,16 +305,13 @@ mount -o remount,size=50m {folder}
 )
 @pytest.mark.parametrize("size", ["16k", "40k", "100k"])
 def test_a_full_disk_stops_the_run_and_with_more_room_it_goes_on(
-    bids: Path, tmp_path: Path, assert_same: Same, size: str
+    bids: Path, whole: Path, tmp_path: Path, assert_same: Same, size: str
 ) -> None:
     folder, copy = tmp_path / "small", tmp_path / "copy.h5"
     folder.mkdir()
-    prima = f"{sys.executable} -m prima_features.cli.main"
-    script = TMPFS.format(size=size, folder=folder, bids=bids, prima=prima, copy=copy)
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=True
-    )
-    assert "ended with 1\nout.h5.parts\n" in done.stderr
+    command = ["unshare", "--mount", sys.executable, "-c", FULL, size, folder, bids, copy]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ended with 1 out.h5.parts\n" in done.stderr
     assert "Error: The disk is full: " in done.stderr and "Traceback" not in done.stderr
-    assert run("embed", bids, tmp_path / "whole.h5") == 0
-    assert_same(copy, tmp_path / "whole.h5")
+    assert_same(copy, whole)
