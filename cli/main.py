@@ -32,7 +32,7 @@ from prima_features.cli.bids_app import as_embed
 from prima_features.cli.console import err, print_error, print_failures
 from prima_features.cli.streams import standard_streams
 from prima_features.errors import NothingUsableError, PrimaError, StoppedError
-from prima_features.files.text import printable
+from prima_features.files.text import bounded, printable
 from prima_features.safe_files import safe_children
 from prima_features.weights.caveats import ModelCaveatWarning
 
@@ -125,6 +125,10 @@ def _run(given: list[str]) -> int:
         if sentence := _sentence(error):
             print_error(sentence)
         return 2
+    except OSError as error:
+        if debug:
+            raise
+        return _print_system_error(error, given)
     except (KeyboardInterrupt, typer.Abort):
         result = _INTERRUPTED
     except Exception as error:
@@ -137,6 +141,19 @@ def _run(given: list[str]) -> int:
     if result == _INTERRUPTED:  # which newer releases of typer return, and older ones raise
         print_error("Stopped. What is finished is kept: run the same command again to go on")
     return result if isinstance(result, int) else 0
+
+
+def _print_system_error(error: OSError, given: Sequence[str]) -> int:
+    """Tell an error of the file system that no command expects; returns the exit code.
+
+    Only a file that the user named is named: others can carry the names of patients.
+    """
+    reason = error.strerror or type(error).__name__
+    if (name := str(error.filename)) in given:
+        print_error(f"{bounded(name, 256)} cannot be used: {reason}; name another file or folder")
+        return 2
+    print_error(f"A file cannot be read or written: {reason}; run again with --debug to see which one")
+    return 1
 
 
 class _Formatter(logging.Formatter):

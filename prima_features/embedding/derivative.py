@@ -12,6 +12,7 @@ from prima_features.embedding.parts import Parts
 from prima_features.errors import UsageError
 from prima_features.files.targets import same_file
 from prima_features.files.text import printable_json
+from prima_features.safe_files import load_json, read_text
 from prima_features.studies import Selection
 from prima_features.studies.labels import digest, safe_label
 
@@ -132,7 +133,7 @@ def _check_ours(folder: Path) -> None:
 def _read(path: Path) -> dict[str, Any]:
     """A dataset's description; empty where there is none or it cannot be read, as many datasets have it."""
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
+        described = load_json(read_text(path))
     except (OSError, ValueError):
         return {}
     return described if isinstance(described, dict) else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import secrets
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TextIO
 from prima_features.embedding.claims import Claims
 from prima_features.embedding.disk import replacing
 from prima_features.errors import UsageError
-from prima_features.files.text import bounded, from_cell, to_cell
+from prima_features.files.text import STORED_CHARACTERS, bounded, from_cell, to_cell
 from prima_features.studies.labels import split_id
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.study import Study
@@ -33,6 +34,8 @@ def ids_path(output: Path) -> Path:
 def load_pseudonyms(output: Path, keep_patient_id: bool = False) -> Pseudonyms:
     """The pseudonyms of an earlier run to this output, or new ones if there was none.
 
+    Call `check_key` once the studies of the source are known.
+
     Raises:
         UsageError: the file of that name was not written by this tool, is damaged, or has several keys.
     """
@@ -46,27 +49,54 @@ def load_pseudonyms(output: Path, keep_patient_id: bool = False) -> Pseudonyms:
             f"{path} holds the keys of {len(keys)} runs, since prima merge wrote it; name another output, and merge "
             "again"
         )
-    pseudonyms = Pseudonyms(bytes.fromhex(keys.pop()), keep_patient_id)
-    if not any(_is_of(row, pseudonyms) for row in rows.values()):
+    return Pseudonyms(bytes.fromhex(keys.pop()), keep_patient_id)
+
+
+def check_key(output: Path, pseudonyms: Pseudonyms, studies: Iterable[Study]) -> None:
+    """Check that the key in `OUTPUT.ids.tsv`, if it exists, is the one that made the pseudonyms in it.
+
+    Patients that share a PatientID, and visits that share a UID, have further text in their pseudonyms that the table
+    does not keep, and texts in it are escaped and cut. A row of that kind proves nothing by itself; that a study of
+    the source has its pseudonym does.
+
+    Args:
+        studies: of the source, under these pseudonyms.
+
+    Raises:
+        UsageError: it is another key.
+    """
+    path = ids_path(output)
+    rows = read_ids(path) if path.exists() else {}
+    if any(study.id in rows for study in studies) or any(_is_of(row, pseudonyms) for row in rows.values()):
+        return
+    subjects, sessions = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+    for study, patient_id, study_uid, *_ in rows.values():
+        subject, session = split_id(study)
+        subjects[patient_id].add(subject)
+        sessions[study_uid].add(session)
+    if any(
+        len(subjects[patient_id]) == len(sessions[study_uid]) == 1 and _is_verbatim(patient_id + study_uid)
+        for _, patient_id, study_uid, *_ in rows.values()
+    ):
         raise UsageError(
             f"{path} holds a damaged key: it does not give the pseudonyms in the table; restore the file, or "
             "move it and name another output"
         )
-    return pseudonyms
 
 
 def _is_of(row: tuple[str, ...], pseudonyms: Pseudonyms) -> bool:
-    """Whether the key gives a row's pseudonyms.
-
-    Patients that share a PatientID, and visits that share a UID, have further text in theirs that the table does not
-    keep, so a row with a subject and a session of that kind proves nothing.
-    """
+    """Whether the key gives a row's pseudonyms."""
     study, patient_id, study_uid = row[:3]
     subject, session = split_id(study)
     return session == pseudonyms.session(study_uid) or subject in (
         pseudonyms.subject(patient_id),
         pseudonyms.unknown_subject(study_uid),
     )
+
+
+def _is_verbatim(text: str) -> bool:
+    """Whether texts of the table are surely as they were, neither escaped nor cut."""
+    return "\\" not in text and len(text) < STORED_CHARACTERS
 
 
 def read_ids(path: Path) -> Rows:

@@ -11,7 +11,7 @@ from prima_features.embedding.parts import Parts
 from prima_features.embedding.read import Embeddings
 from prima_features.embedding.run_record import run_path
 from prima_features.errors import UsageError
-from prima_features.files.targets import Maker, check_file, is_page, starts_with
+from prima_features.files.targets import Maker, check_file, check_name, is_page, starts_with
 
 
 def report_path(output: Path) -> Path:
@@ -35,6 +35,8 @@ def check_output(output: Path, inputs: Iterable[Path] = (), report: bool = True)
         UsageError: the output's folder is missing or read-only, or one of the files exists and is none that `prima
             embed` or `prima merge` wrote.
     """
+    for one in (output, *files_next_to(output), Parts.of(output).folder):
+        check_name(one)
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'embeddings.h5'}")
     maker = Maker("prima embed", tuple(inputs), _is_embeddings, "an embeddings file", "")

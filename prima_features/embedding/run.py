@@ -24,6 +24,7 @@ from prima_features.embedding.ids import (
     Rows,
     add_ids,
     agree_on_pseudonyms,
+    check_key,
     forget_key,
     ids_path,
     keep_ids,
@@ -275,7 +276,9 @@ def _finding(
         yield find(source, options, None, format), None
         return
     if ids_path(output).exists():
-        yield find(source, options, pseudonyms, format), pseudonyms
+        found = find(source, options, pseudonyms, format)
+        check_key(output, pseudonyms, found.studies)
+        yield found, pseudonyms
         return
     parts = Parts.of(output)
     parts.create()

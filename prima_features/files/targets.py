@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prima_features.errors import UsageError
+from prima_features.files.paths import is_folder, longest_name
+from prima_features.files.text import bounded
 
 IDENTITIES = b"study\tpatient_id\tstudy_instance_uid\tfolder\tkey\n"
 """How a table of identities (`OUTPUT.ids.tsv`) begins. It cannot be made again, so no command replaces it."""
@@ -44,9 +46,10 @@ def check_file(output: Path, maker: Maker, force: bool = False) -> None:
             name: a link, a hard link, other case), inside an input folder, a table of identities, or a file that
             another program made.
     """
+    check_name(output)
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name a file in it")
-    if not output.parent.is_dir():
+    if not is_folder(output.parent):
         raise UsageError(f"The folder {output.parent} does not exist; create it or name another")
     _refuse_inputs(output, maker)
     if not os.path.lexists(output) or _is_dangling(output):
@@ -76,7 +79,8 @@ def check_folder(output: Path, maker: Maker, force: bool = False) -> None:
         UsageError: the parent folder does not exist; or the output is a file, holds something while `force` is off, or
             would take an input, the current folder or the home folder with it.
     """
-    if not output.parent.is_dir():
+    check_name(output)
+    if not is_folder(output.parent):
         raise UsageError(f"{output.parent} is not a folder; create it first, or name another output")
     if os.path.lexists(output) and not output.is_dir():
         raise UsageError(f"{output} is a file, and a new folder is made here; name another output")
@@ -89,6 +93,22 @@ def check_folder(output: Path, maker: Maker, force: bool = False) -> None:
             raise UsageError(f"{output} contains {one}, {what}; name another output")
     if not force and not _is_own(output, maker):
         raise _not_ours(output, maker)
+
+
+def check_name(output: Path) -> None:
+    """Check that the disk can store a file of this name.
+
+    Raises:
+        UsageError: the name is too long, or has a NUL.
+    """
+    most, bytes_of_name = longest_name(output.parent), len(os.fsencode(output.name))
+    if bytes_of_name > most:
+        raise UsageError(
+            f"The name {bounded(output.name, 64)} has {bytes_of_name} bytes, and the disk stores at most {most}; "
+            "choose a shorter one"
+        )
+    if "\0" in str(output):
+        raise UsageError(f"{output} has a NUL character, which no file name can have; name another output")
 
 
 def same_file(one: Path, other: Path) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from prima_features.embedding.disk import replacing
 from prima_features.errors import OutputError, UsageError
+from prima_features.files.paths import utf8_name
 from prima_features.pretraining.digest import digest_of
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Cache:
     def load(self, entry: Entry) -> dict[str, Tensor] | None:
         """An entry's tensors; None where there is none, or it is damaged or of other inputs."""
         try:
-            with safe_open(entry.path, framework="pt") as file:
+            with utf8_name(entry.path) as path, safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("inputs") != entry.inputs:
                     return None
@@ -94,7 +95,7 @@ class Cache:
             UsageError: the entry was damaged or removed since it was checked.
         """
         try:
-            with safe_open(entry.path, framework="pt") as file:
+            with utf8_name(entry.path) as path, safe_open(path, framework="pt") as file:
                 return tuple(file.get_slice(name).get_shape())
         except (SafetensorError, OSError) as error:
             raise _damaged(entry) from error
@@ -106,7 +107,7 @@ class Cache:
             UsageError: the entry was changed or removed since it was checked.
         """
         try:
-            with safe_open(entry.path, framework="pt") as file:
+            with utf8_name(entry.path) as path, safe_open(path, framework="pt") as file:
                 if (file.metadata() or {}).get("inputs") != entry.inputs:
                     raise UsageError(f"{entry.path} was changed during the run: run the same command again")
                 part = file.get_slice(name)

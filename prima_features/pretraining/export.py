@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -15,8 +16,9 @@ from torch import Tensor, nn
 from prima_features.encoder import Prima
 from prima_features.encoder.config import HeadsConfig, TextConfig
 from prima_features.errors import UsageError
-from prima_features.files.targets import same_file
-from prima_features.pretraining.layout import TRAINING
+from prima_features.files.paths import utf8_name
+from prima_features.files.targets import check_name, same_file, starts_with
+from prima_features.pretraining.layout import CACHE, CHECKPOINTS, TRAINING, VOCABULARY
 from prima_features.pretraining.settings import Training
 from prima_features.pretraining.vocabulary import Vocabulary
 from prima_features.weights import directory
@@ -31,22 +33,62 @@ _FILES = (
     directory.CONFIG,
 )
 """In the order they are put in place: what has a config.json is a model directory, so that comes last."""
+_RUN_FILES = (
+    *(CHECKPOINTS, CACHE, VOCABULARY, "log.jsonl", ".log.jsonl.tmp", "plots", "tensorboard"),
+    *("studies.ids.tsv", "studies.h5.parts"),
+)
+"""What a run keeps in its folder `training`."""
 
 
 def check_output(settings: Training) -> None:
     """Check that the output folder may hold the run and its model.
 
     Raises:
-        UsageError: it is a file, the model that the run starts from, or holds a model that no run made there.
+        UsageError: its name cannot be stored; it is a file or an input, such as the model that the run starts from; or
+            a file that it would replace is an input, or of no run.
     """
-    folder, started_from = settings.output, getattr(settings, "model", "")
+    folder = settings.output
+    check_name(folder)
     if os.path.lexists(folder) and not folder.is_dir():
         raise UsageError(f"{folder} is a file; output names the folder of the run")
-    if started_from and same_file(folder, Path(started_from)):
-        raise UsageError(f"{folder} is the model that the run starts from; name another output")
-    found = next((name for name in _FILES if (folder / name).exists()), None)
-    if found is not None and not (folder / TRAINING).is_dir():
-        raise UsageError(f"{folder} holds {found}, which prima pretrain did not write; name another output")
+    written = [folder / name for name in (*_FILES, directory.CHECKSUMS)]
+    for path in _inputs(settings):
+        if any(same_file(one, path) for one in (folder, folder / TRAINING, *written)):
+            raise UsageError(f"{path} is an input of the run and would be replaced; name another output")
+    if _is_run(folder / TRAINING):
+        return
+    strange = [path for path in written if os.path.lexists(path)]
+    for inner, known in ((TRAINING, _RUN_FILES), (f"{TRAINING}/{VOCABULARY}", (directory.VOCABULARY,))):
+        if os.path.lexists(folder / inner) and not (folder / inner).is_dir():
+            strange.append(folder / inner)
+        elif (folder / inner).is_dir():
+            strange += [path for path in (folder / inner).iterdir() if path.name not in known]
+    if strange:
+        raise UsageError(
+            f"{folder} holds {strange[0].relative_to(folder)}, which prima pretrain did not write; name another output"
+        )
+
+
+def _inputs(settings: Any) -> Iterator[Path]:
+    """Files and folders that settings name, except the output and the cache."""
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if is_dataclass(value):
+            yield from _inputs(value)
+        elif (isinstance(value, Path) and field.name not in ("output", "cache")) or (
+            value and field.metadata.get("place")
+        ):
+            yield Path(value)
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder `training` holds a checkpoint or the log of a run, by their content."""
+    return any(
+        starts_with(beginning)(path)
+        for pattern, beginning in (("log.jsonl", b'{"step":'), (f"{CHECKPOINTS}/*.pt", b"PK"))
+        for path in folder.glob(pattern)
+        if path.is_file()
+    )
 
 
 def write_model(
@@ -124,7 +166,8 @@ def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _write(tensors: Mapping[str, Tensor], path: Path) -> None:
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
+    with utf8_name(path) as file:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file, {"format": "pt"})
     # The library lets nobody but the owner read what it writes; a model is read by whom its folder lets.
     path.chmod(path.parent.stat().st_mode & 0o666)
 

@@ -28,9 +28,11 @@ def make_plan(stage: str, path: Path, fresh: bool = False) -> dict[str, Any]:
         UsageError, NothingUsableError: what the run itself would raise before it reads the first scan.
     """
     from prima_features.pretraining.checkpoint import Checkpoints
+    from prima_features.pretraining.export import check_output
     from prima_features.pretraining.run import check_earlier, read_stage
 
     settings = read_stage(stage, path)
+    check_output(settings)
     folder = settings.output / TRAINING
     checkpoints = Checkpoints(folder / CHECKPOINTS, settings.checkpoint.keep)
     if not fresh:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prima_features.errors import UsageError
 from prima_features.reports.numbered import numbered, split_numbered
+from prima_features.reports.records import clean_text
 from prima_features.reports.table import find_column, read_rows
+from prima_features.safe_files import load_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,11 +65,11 @@ def split_findings(text: str) -> tuple[str, ...]:
     text = text.strip()
     if text.startswith("["):
         try:
-            items = json.loads(text)
+            items = load_json(text)
         except ValueError:
             items = None
         if isinstance(items, list) and all(isinstance(item, str) for item in items):
-            return _clean(items)
+            return _clean(map(clean_text, items))
     return _clean(split_numbered(text) or text.splitlines())
 
 
@@ -124,5 +125,5 @@ def _report(path: Path, number: int, findings: tuple[str, ...], cells: Mapping[s
     return Report(findings, abnormal in _TRUE, split)
 
 
-def _clean(items: Sequence[str]) -> tuple[str, ...]:
+def _clean(items: Iterable[str]) -> tuple[str, ...]:
     return tuple(item.strip() for item in items if item.strip())

@@ -61,7 +61,7 @@ class Vocabulary:
 
     def save(self, folder: Path) -> None:
         """Write `tokenizer.json`."""
-        self.tokenizer.save(str(folder / VOCABULARY))
+        (folder / VOCABULARY).write_text(self.tokenizer.to_str(pretty=True), encoding="utf-8")
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
@@ -92,7 +92,7 @@ def read_vocabulary(folder: Path, max_tokens: int) -> Vocabulary:
     if not path.is_file():
         raise UsageError(f"{folder} has no {VOCABULARY}, the text tower's vocabulary: copy it there")
     try:
-        return Vocabulary(Tokenizer.from_file(str(path)), max_tokens)
+        return Vocabulary(Tokenizer.from_str(path.read_text(encoding="utf-8")), max_tokens)
     except UsageError:
         raise
     except Exception as error:  # the library raises plain Exception

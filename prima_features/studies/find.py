@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -116,15 +117,13 @@ def format_of(source: Path, options: FindOptions = FindOptions()) -> SourceForma
 
 
 def _check_readable(source: Path) -> None:
-    # Reading a pipe or a device waits, or never ends.
-    if source.exists() and not source.is_dir() and not source.is_file():
-        raise UsageError(f"{source} is a pipe or a device: give a folder or a file")
     try:
-        if source.is_dir():
+        kind = source.stat().st_mode
+        if stat.S_ISDIR(kind):
             os.scandir(source).close()
-        else:
-            source.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(f"{source} does not exist: check the path") from error
-    except OSError as error:
-        raise UsageError(f"{source} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise UsageError(f"{source} cannot be read: {getattr(error, 'strerror', error)}") from error
+    if not stat.S_ISDIR(kind) and not stat.S_ISREG(kind):  # reading a pipe or a device waits, or never ends
+        raise UsageError(f"{source} is a pipe or a device: give a folder or a file")

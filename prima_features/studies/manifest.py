@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prima_features.errors import UsageError
+from prima_features.files.paths import is_folder
 from prima_features.studies.content import find_absence
 from prima_features.studies.copies import find_copies, left_out_copy
 from prima_features.studies.dicom import DicomOptions, find_dicom
@@ -72,11 +73,15 @@ def _make_study(
                 f"{table}, rows {first.number} and {row.number}: their subjects or sessions differ, but both "
                 f"come to {study}, since ids hold letters and digits only; rename one"
             )
-    copies = find_copies([row.path for row in rows if _is_image(row.path)])
+    # A path that cannot be looked up costs its row and no other.
+    absent = {row.path: absence for row in rows if (absence := _find_absence(row, study)) is not None}
+    copies = find_copies([row.path for row in rows if row.path not in absent and _is_image(row.path)])
     written = {row.path: row.written for row in rows}
     contents = []
     for row in rows:
-        if copy := copies.get(row.path):
+        if row.path in absent:
+            contents.append(_Content(left_out=(absent[row.path],)))
+        elif copy := copies.get(row.path):
             what = f"row {row.number}: {row.written}"
             contents.append(_Content(left_out=(left_out_copy(study, what, written[copy.of], copy.same),)))
         else:
@@ -103,13 +108,18 @@ def _description(table: Path, rows: Sequence[Row]) -> str:
     return described[0].description if described else ""
 
 
+def _what(row: Row) -> str:
+    """A row in messages: by its number alone if the path may be DICOM's, since that can name the patient."""
+    return f"row {row.number}: {row.written}" if _is_image(row.path) else f"row {row.number}"
+
+
+def _find_absence(row: Row, study: str) -> LeftOut | None:
+    return None if is_folder(row.path) else find_absence(row.path, study, _what(row))
+
+
 def _open_row(row: Row, study: str, options: DicomOptions, pseudonyms: Pseudonyms | None) -> _Content:
-    is_image = _is_image(row.path)
-    # Only the row is named if the path may be DICOM's, since that can name the patient.
-    what = f"row {row.number}: {row.written}" if is_image else f"row {row.number}"
-    if not row.path.is_dir() and (absence := find_absence(row.path, study, what)):
-        return _Content(left_out=(absence,))
-    if is_image:
+    if _is_image(row.path):
+        what = _what(row)
         made, _ = make_series(row.path, row.written, study, options.time_series)
         if isinstance(made, LeftOut):
             return _Content(left_out=(replace(made, what=what),))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prima_features.errors import NothingUsableError, UsageError
+from prima_features.files.paths import expanded
 from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, read_bytes
 from prima_features.studies.labels import bare
 
@@ -119,7 +120,7 @@ def _rows(table: Path, columns: Mapping[str, int], cells: Sequence[Sequence[str]
         for column in _REQUIRED:
             if not values[column]:
                 raise UsageError(f"{table}, row {number}: the {column} is empty")
-        path = table.parent / Path(values["path"]).expanduser()
+        path = table.parent / expanded(Path(values["path"]))
         first = first_rows.setdefault(os.path.normpath(path), number)
         if first != number:
             raise UsageError(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from prima_features.files.paths import utf8_name
 from prima_features.studies.inflated import inflated, inflation_errors
 from prima_features.studies.text_headers import read_data_file
 
@@ -290,13 +291,14 @@ def _open_itk(path: Path, library: str) -> Any:
     reader = sitk.ImageFileReader()
     reader.SetImageIO(library)
     try:
-        reader.SetFileName(str(path))
-        reader.ReadImageInformation()
-        if (n := reader.GetNumberOfComponents()) != 1:
-            raise ValueError(f"it has {n} numbers per voxel, not one")
-        if np.prod(reader.GetSize(), dtype=object) > MAX_VOXELS:  # all volumes are read
-            raise ValueError("its header states more voxels than any head scan has")
-        image = reader.Execute()
+        with utf8_name(path) as name:
+            reader.SetFileName(name)
+            reader.ReadImageInformation()
+            if (n := reader.GetNumberOfComponents()) != 1:
+                raise ValueError(f"it has {n} numbers per voxel, not one")
+            if np.prod(reader.GetSize(), dtype=object) > MAX_VOXELS:  # all volumes are read
+                raise ValueError("its header states more voxels than any head scan has")
+            image = reader.Execute()
     except (RuntimeError, UnicodeError) as error:
         raise ValueError("its content cannot be read by SimpleITK") from error
     if image.GetDimension() == 4:

@@ -16,6 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from prima_features.errors import SeriesError
+from prima_features.files.paths import utf8_name
 from prima_features.safe_files import UnsafeFileError
 from prima_features.studies.dicom import values
 from prima_features.studies.dicom.bounds import check_nesting
@@ -23,7 +24,6 @@ from prima_features.studies.dicom.frames import describe_frames, pixel_spacing
 from prima_features.studies.dicom.geometry import Vector, is_orientation
 from prima_features.studies.dicom.read import quiet_pydicom
 from prima_features.studies.study import DicomFrames, DicomSlices
-from prima_features.volumes.links import utf8_name
 from prima_features.volumes.stored import (
     Layout,
     Scale,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from prima_features.encoder.config import HeadsConfig
 from prima_features.errors import UsageError
+from prima_features.files.paths import utf8_name
 from prima_features.weights import directory as files
 from prima_features.weights.loading import assign
 from prima_features.weights.strict import difference
@@ -59,7 +60,7 @@ def iter_heads(directory: Path) -> Iterator[NamedHead]:
     config = heads_config(directory)
     path = directory / files.HEADS
     try:
-        with safe_open(path, framework="pt") as file:
+        with utf8_name(path) as name, safe_open(name, framework="pt") as file:
             _check_names(config, set(file.keys()), path)
             yield from _heads(config, file)
     except FileNotFoundError as error:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prima_features.errors import UsageError
+from prima_features.files.text import bounded
 from prima_features.weights import directory
 from prima_features.weights.hub_client import talking as talking
 from prima_features.weights.new_directory import new_directory
@@ -26,11 +27,22 @@ def split_revision(name: str, revision: str | None = None) -> tuple[str, str | N
         UsageError: no Hub id, or another revision in the name than beside it.
     """
     hub_id, _, inside = name.partition("@")
-    if not _HUB_ID.fullmatch(hub_id):
-        raise UsageError(f"{name!r} is not a Hub id: write OWNER/NAME or OWNER/NAME@REVISION")
+    if not _HUB_ID.fullmatch(hub_id) or not _is_allowed(hub_id):
+        raise UsageError(f"{bounded(name, 128)} is not a Hub id: write OWNER/NAME or OWNER/NAME@REVISION")
     if inside and revision and inside != revision:
-        raise UsageError(f"{name!r} names one revision and {revision!r} is another: give one of them")
+        raise UsageError(f"{name} names one revision and {revision} is another: give one of them")
     return hub_id, revision or inside or None
+
+
+def _is_allowed(hub_id: str) -> bool:
+    """Whether the Hub's client takes the name: at most 96 characters, not every dot and hyphen."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(hub_id)
+    except HFValidationError:
+        return False
+    return True
 
 
 def fetch(hub_id: str, revision: str | None, names: Sequence[str]) -> Path:

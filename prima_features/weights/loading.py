@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from prima_features.encoder.config import PrimaConfig
 from prima_features.errors import UsageError
+from prima_features.files.paths import utf8_name
 from prima_features.weights.strict import Shapes, difference
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        with utf8_name(path) as name:
+            return load_file(name)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: download or convert the whole model") from error
     except SafetensorError as error:

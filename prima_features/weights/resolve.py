@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prima_features._version import __version__
 from prima_features.errors import UsageError
+from prima_features.files.paths import expanded, is_file, is_folder
 from prima_features.weights import bundled, directory, hub
 
 LOCAL_REVISION = "local"
@@ -37,8 +38,8 @@ def resolve(
     Raises:
         UsageError: there is no such model, or it lacks a file.
     """
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = expanded(Path(name))
+    if is_folder(path):
         found = ModelSource(path.resolve().name, LOCAL_REVISION, path)
     elif str(name) in bundled.names():
         found = ModelSource(str(name), __version__, bundled.path(str(name)))
@@ -55,7 +56,7 @@ def resolve(
 
 
 def _from_hub(name: str | Path, path: Path, revision: str | None, files: Sequence[str]) -> ModelSource:
-    if path.is_file():
+    if is_file(path):
         raise UsageError(
             f"{name} is a file: give a model directory; `prima weights convert` makes one of a .pt file"
         )

@@ -9,7 +9,15 @@ import pytest
 from safetensors.numpy import save_file
 
 from prima_features.cli.main import main
-from prima_features.embedding.ids import ids_path, load_pseudonyms, read_ids, write_ids
+from prima_features.embedding.ids import (
+    add_ids,
+    check_key,
+    ids_path,
+    keep_ids,
+    load_pseudonyms,
+    read_ids,
+    write_ids,
+)
 from prima_features.embedding.merge import merge
 from prima_features.embedding.output import check_output, report_path
 from prima_features.embedding.parts import Parts
@@ -20,6 +28,8 @@ from prima_features.embedding.run_record import run_path
 from prima_features.embedding.write import Provenance, write_embeddings
 from prima_features.errors import UsageError
 from prima_features.studies import Pseudonyms
+from prima_features.studies.labels import study_id
+from prima_features.studies.study import Identity, Study
 
 KEY = bytes(range(32)).hex()
 
@@ -91,7 +101,32 @@ def test_a_key_that_does_not_give_the_pseudonyms_is_refused(tmp_path: Path) -> N
     for key in (KEY.replace("1f", "1e"), "00" * 32):
         write_ids(output, {study: (study, "P1", "1.2", "/x", key)})
         with pytest.raises(UsageError, match="damaged key"):
-            load_pseudonyms(output)
+            check_key(output, load_pseudonyms(output), [])
+
+
+@pytest.mark.parametrize(
+    ("patient", "uid"),
+    [("A\nB", "1.2\n3"), ("A" * 5000, "1." + "2" * 5000), ("M\udcfcller", "\udcfc"), ("ANONYMOUS", "1.2")],
+)
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_key_is_known_by_the_studies_if_the_table_cannot_tell(
+    tmp_path: Path, patient: str, uid: str, keep: bool
+) -> None:
+    output, pseudonyms = tmp_path / "e.h5", Pseudonyms(bytes.fromhex(KEY), keep)
+    studies = [
+        Study(
+            study_id(pseudonyms.subject(patient, person), pseudonyms.session(uid, date)),
+            *("", "", "", ()),
+            identity=Identity(patient, uid, "/x"),
+        )
+        for person, date in (("A", "20200101"), ("B", "20210101"))
+    ]
+    add_ids(output, studies, pseudonyms)
+    loaded = load_pseudonyms(output, keep)
+    check_key(output, loaded, studies)
+    check_key(output, loaded, [])
+    keep_ids(output, {studies[0].id})
+    check_key(output, loaded, studies[:1])
 
 
 def test_two_patients_under_one_pseudonym_are_refused(tmp_path: Path) -> None:

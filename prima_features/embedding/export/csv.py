@@ -25,7 +25,11 @@ def write_csv(table: VectorTable, path: Path) -> None:
     columns_only, caveat = columns_schema(table), table.file.caveat
     numbered = [pa.field(f"{VECTOR}_{i}", pa.float32()) for i in range(table.width)]
     schema = pa.schema([*columns_only, *([pa.field("caveat", pa.string())] if caveat else []), *numbered])
-    with CSVWriter(path, schema, write_options=WriteOptions(quoting_header="none")) as writer:
+    # An open file, because Arrow takes no names that are not UTF-8.
+    with (
+        path.open("wb") as file,
+        CSVWriter(file, schema, write_options=WriteOptions(quoting_header="none")) as writer,
+    ):
         for columns, vectors in table.blocks():
             texts = columns.select_dtypes(exclude="number")
             columns = columns.assign(**{str(name): texts[name].map(to_cell) for name in texts})

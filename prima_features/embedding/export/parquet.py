@@ -19,7 +19,8 @@ def write_parquet(table: VectorTable, path: Path) -> None:
 
     columns_only = columns_schema(table)
     schema = columns_only.append(vector_field(table.width))
-    with ParquetWriter(path, schema) as writer:
+    # An open file, because Arrow takes no names that are not UTF-8.
+    with path.open("wb") as file, ParquetWriter(file, schema) as writer:
         for columns, vectors in table.blocks():
             arrays = [*column_arrays(columns, columns_only), list_array(vectors)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))

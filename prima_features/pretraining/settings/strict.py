@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from prima_features.errors import UsageError
+from prima_features.files.paths import expanded, is_folder
 from prima_features.safe_files import TOML_BYTES, UnsafeFileError, load_toml, read_text
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ def from_table(
     for key, given in table.items():
         inner = values.get(key, known[key].default)
         values[key] = _convert(kinds[key], given, folder, inner, where + key)
-        if known[key].metadata.get("place") and values[key] and (folder / values[key]).is_dir():
+        if known[key].metadata.get("place") and values[key] and is_folder(folder / values[key]):
             values[key] = str(folder / values[key])
     try:
         return cls(**values)
@@ -102,7 +103,7 @@ def _convert(kind: Any, given: Any, folder: Path, default: Any, where: str) -> A
         inner = default if isinstance(default, cast(type, kind)) else None
         return from_table(cast(type, kind), _checked(given, dict, where), folder, inner, f"{where}.")
     if kind is Path:
-        return folder / Path(_checked(given, str, where)).expanduser()
+        return folder / expanded(Path(_checked(given, str, where)))
     if kind is float:
         number = float(_checked(given, (int, float), where))
         if not math.isfinite(number):  # TOML has nan and inf, and no comparison would find nan

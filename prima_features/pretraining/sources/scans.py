@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from prima_features.embedding.ids import add_ids, load_pseudonyms
+from prima_features.embedding.ids import add_ids, check_key, load_pseudonyms
 from prima_features.embedding.outage import check_disk, check_source
 from prima_features.embedding.records import Failure
 from prima_features.errors import SeriesError, UsageError
@@ -133,6 +133,8 @@ def find_scans(
         ),
         pseudonyms,
     )
+    if found.format == "dicom":
+        check_key(identities, pseudonyms, found.studies)
     if found.format == "dicom" and keep:
         folder.mkdir(parents=True, exist_ok=True)
         add_ids(identities, found.studies, pseudonyms)

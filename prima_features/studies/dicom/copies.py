@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from prima_features.files.paths import utf8_name
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.values import malformed
 
@@ -82,7 +83,8 @@ def _as_decoded(file: Path) -> tuple[object, ...]:
     import SimpleITK as sitk
 
     try:
-        values = sitk.GetArrayFromImage(sitk.ReadImage(str(file), sitk.sitkFloat64, "GDCMImageIO"))
+        with utf8_name(file) as name:
+            values = sitk.GetArrayFromImage(sitk.ReadImage(name, sitk.sitkFloat64, "GDCMImageIO"))
     except RuntimeError as error:
         raise ValueError("its pixel data cannot be decoded") from error
     return values.shape, values.tobytes()
