@@ -40,7 +40,11 @@ def inspect(
     slice_axis: find.SliceAxis = None,
     keep_patient_id: find.KeepPatientId = False,
 ) -> None:
-    """Show what would be embedded, what not and why; or what is in an embeddings file."""
+    """Show what would be embedded, what not and why; or what is in an embeddings file.
+
+    The exit code is that of prima embed, as far as headers tell: 3 if something is left out that should have been
+    readable (in red), 4 if nothing can be embedded.
+    """
     if _is_hdf5(source):
         from prima_features.embedding.read import read_embeddings
 
@@ -68,6 +72,7 @@ def show_source(
 
     Raises:
         NothingUsableError: nothing would be embedded.
+        typer.Exit: with code 3, something that should have been readable is left out.
     """
     from prima_features.errors import NothingUsableError
     from prima_features.studies import Pseudonyms, find
@@ -79,6 +84,8 @@ def show_source(
     _show_left_out(found)
     if not found.studies:
         raise NothingUsableError(f"Nothing in {source} can be embedded")
+    if any(item.defect for item in found.left_out):
+        raise typer.Exit(3)
 
 
 def _show_studies(found: Found, slice_axis: SliceAxis | None) -> None:

@@ -207,6 +207,21 @@ def write_ids(output: Path, rows: Mapping[str, tuple[str, ...]], scratch: Path |
         writer.writerows([to_cell(bounded(cell)) for cell in row] for row in rows.values())
 
 
+def ids_of(path: Path) -> Path:
+    """The table next to an embeddings file or a folder of parts."""
+    return ids_path(path.with_name(path.name.removesuffix(".parts")))
+
+
+def keys_of(folder: Path) -> frozenset[str]:
+    """The keys of the table next to a folder of parts; none if there is no table.
+
+    Raises:
+        UsageError: it was not written by this tool.
+    """
+    path = ids_of(folder)
+    return frozenset(row[-1].lower() for row in read_ids(path).values()) if path.exists() else frozenset()
+
+
 def merge_ids(output: Path, inputs: Iterable[Path], studies: Collection[str]) -> None:
     """Write the table of a merged output: what is there, and the rows of its studies in the tables of the inputs.
 
@@ -220,11 +235,7 @@ def merge_ids(output: Path, inputs: Iterable[Path], studies: Collection[str]) ->
         UsageError: a table was not written by this tool.
         OutputError: it cannot be written.
     """
-    tables = [
-        ids_path(one.with_name(one.name.removesuffix(".parts")))
-        for path in inputs
-        for one in (path, path.resolve())
-    ]
+    tables = [ids_of(one) for path in inputs for one in (path, path.resolve())]
     rows = read_ids(ids_path(output)) if ids_path(output).exists() else {}
     for path in dict.fromkeys(tables):
         if path.exists() and path != ids_path(output):

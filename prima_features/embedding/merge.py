@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from prima_features.embedding.beside import write_beside
-from prima_features.embedding.ids import ids_path, keep_ids, merge_ids, read_ids
+from prima_features.embedding.ids import ids_of, ids_path, keep_ids, keys_of, merge_ids, read_ids
 from prima_features.embedding.output import check_output
 from prima_features.embedding.parts import Head, Parts, settings_of
 from prima_features.embedding.plan import Plan, read_plan
@@ -187,6 +187,7 @@ def merge(
     where = _whereabouts(sources)
     missing = _missing(sources, where)
     if missing and not incomplete:
+        _check_one_key([source.path for source in sources if isinstance(source, PlannedStudies)])
         raise UsageError(
             f"{len(missing)} of {len(where) + len(missing)} studies are not finished, such as {missing[0]}: run "
             "their shards (again), or use --incomplete to go without them"
@@ -228,6 +229,19 @@ def merge(
             own.folder.rmdir()
     n_studies = sum(head.n_series > 0 for head in heads)
     return Merged(output, n_studies, counts["series"], failures, page, provenance.caveat)
+
+
+def _check_one_key(folders: Sequence[Path]) -> None:
+    """Raise if shards of a DICOM source have made pseudonyms with different keys, and so different ids."""
+    keys = {folder: found for folder in folders if (found := keys_of(folder))}
+    first = next(iter(keys), None)
+    for folder in keys:
+        if first is not None and keys[folder] != keys[first]:
+            raise UsageError(
+                f"{first} and {folder} give the same DICOM studies different ids, because their shards made pseudonyms "
+                f"with different keys: run all shards to one output, or copy {ids_of(first).name} of the first next to "
+                "each other output before its shard starts (--incomplete merges different sources)"
+            )
 
 
 def _warn_of_unlinked(output: Path, where: Mapping[str, Source]) -> None:

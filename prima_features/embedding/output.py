@@ -11,6 +11,7 @@ from prima_features.embedding.parts import Parts
 from prima_features.embedding.read import Embeddings
 from prima_features.embedding.run_record import run_path
 from prima_features.errors import UsageError
+from prima_features.files.paths import is_folder
 from prima_features.files.targets import Maker, check_file, check_name, is_page, starts_with
 
 
@@ -37,7 +38,7 @@ def check_output(output: Path, inputs: Iterable[Path] = (), report: bool = True)
     """
     for one in (output, *files_next_to(output), Parts.of(output).folder):
         check_name(one)
-    if output.is_dir():
+    if is_folder(output):
         raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'embeddings.h5'}")
     maker = Maker("prima embed", tuple(inputs), _is_embeddings, "an embeddings file", "")
     check_file(output, maker)

@@ -45,7 +45,7 @@ from prima_features.embedding.write import Provenance, VectorType
 from prima_features.encoder.config import MODEL_TYPE
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.files.text import MODEL_CHARACTERS, bounded, model_text
-from prima_features.studies import FindOptions, Found, LeftOut, Pseudonyms, Study, find, format_of
+from prima_features.studies import FindOptions, Found, LeftOut, Pseudonyms, find, format_of
 from prima_features.volumes.read import READER_VERSION
 from prima_features.weights import DEFAULT_MODEL, PrimaModel
 
@@ -151,8 +151,7 @@ def embed(
         if isinstance(model, str):
             model = PrimaModel.from_pretrained(model)
         parts.create()
-    studies, doubled = _distinct(found.studies)
-    left_out += doubled
+    studies = found.studies
     if description:
         studies = tuple(replace(study, description=description) for study in studies)
     share = [study.id for study in run_options.shard.select(studies)]
@@ -248,21 +247,6 @@ def _checked_description(text: str) -> str:
             "shorten it"
         )
     return model_text(text)
-
-
-def _distinct(studies: Sequence[Study]) -> tuple[tuple[Study, ...], tuple[Failure, ...]]:
-    """The first study of each id, and a failure for each further one: rows and parts go by ids."""
-    first: dict[str, Study] = {}
-    failures = []
-    for study in studies:
-        if first.setdefault(study.id, study) is not study:
-            reason = "another study of the source has the same id, and only the first is embedded"
-            failures.append(
-                Failure(
-                    study.id, study.source, "find", reason, "rename it, or embed it to an output of its own"
-                )
-            )
-    return tuple(first.values()), tuple(failures)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def check_file(output: Path, maker: Maker, force: bool = False) -> None:
             another program made.
     """
     check_name(output)
-    if output.is_dir():
+    if is_folder(output):
         raise UsageError(f"{output} is a folder; name a file in it")
     if not is_folder(output.parent):
         raise UsageError(f"The folder {output.parent} does not exist; create it or name another")

@@ -16,7 +16,7 @@ from prima_features.studies.manifest import find_manifest
 from prima_features.studies.nifti import find_nifti
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.selection import Selection
-from prima_features.studies.study import Found, LeftOut
+from prima_features.studies.study import Found, LeftOut, Study
 from prima_features.studies.survey import ARCHIVE, count_scans, is_dicomdir
 from prima_features.studies.texts import tidy_texts
 from prima_features.wording import count
@@ -67,7 +67,8 @@ def find(
     format = detected or format_of(source, options)
     chosen = options.format != "auto"
     if format == "bids":  # selects as it walks, so that one participant of thousands is found at once
-        return tidy_texts(find_bids(source, options.bids, options.selection, options.dicom.time_series))
+        found = find_bids(source, options.bids, options.selection, options.dicom.time_series)
+        return tidy_texts(_with_distinct_ids(found))
     if format == "dicom":
         if source.is_file() and is_dicomdir(source):
             raise NothingUsableError(
@@ -78,7 +79,17 @@ def find(
         found = find_nifti(source, options.dicom.time_series, chosen)
     else:
         found = find_manifest(source, options.dicom, pseudonyms)
-    return tidy_texts(options.selection.apply(found))
+    return tidy_texts(_with_distinct_ids(options.selection.apply(found)))
+
+
+def _with_distinct_ids(found: Found) -> Found:
+    """The first study of each id, and a row for each further one: rows of the output and parts go by ids."""
+    first: dict[str, Study] = {}
+    others = [study for study in found.studies if first.setdefault(study.id, study) is not study]
+    reason = "another study of the source has the same id, and only the first is embedded"
+    hint = "rename it, or embed it to an output of its own"
+    rows = tuple(LeftOut(study.id, study.source, reason, hint, defect=True) for study in others)
+    return replace(found, studies=tuple(first.values()), left_out=(*found.left_out, *rows))
 
 
 def _with_other_images(found: Found, source: Path, chosen: bool) -> Found:

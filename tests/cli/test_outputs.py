@@ -182,3 +182,27 @@ def test_a_merge_refuses_tables_that_disagree(tmp_path: Path) -> None:
         ):
             merge(tmp_path / "out.h5", [file])
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_shards_with_different_keys_are_named(tmp_path: Path) -> None:
+    vector = np.arange(1, 5, dtype=np.float32)
+    series = EmbeddedSeries("t1", "axial", "", 1, (9, 9, 9), (1.0, 1.0, 1.0), vector)
+    folders = []
+    for name, key in (("a", KEY), ("b", KEY[::-1])):
+        pseudonyms = Pseudonyms(bytes.fromhex(key))
+        ids = [study_id(pseudonyms.subject(one), pseudonyms.session("1.2")) for one in ("P1", "P2")]
+        output = tmp_path / f"{name}.h5"
+        parts = Parts.of(output)
+        parts.create()
+        parts.save(
+            EmbeddedStudy(ids[name == "b"], "", "", "", "", vector, vector, (series,), input_hash="a:b")
+        )
+        Plan(Provenance("tiny", "local", "ab12", {}), "a", "float32", tuple(ids), ()).write(parts.folder)
+        write_ids(
+            output,
+            {one: (one, patient, "1.2", "/x", key) for one, patient in zip(ids, ("P1", "P2"), strict=True)},
+        )
+        folders.append(parts.folder)
+    with pytest.raises(UsageError, match="pseudonyms with different keys"):
+        merge(tmp_path / "out.h5", folders, report=False)
+    assert merge(tmp_path / "out.h5", folders, report=False, incomplete=True).n_studies == 2

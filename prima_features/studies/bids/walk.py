@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from prima_features.errors import NothingUsableError
+from prima_features.files.text import bounded
 from prima_features.studies.bids.choice import DATATYPES, NOT_WALKED, SUFFIXES
 from prima_features.studies.bids.image import BidsImage, parse_image
 from prima_features.studies.endings import FileKind, kind_of
@@ -58,6 +59,11 @@ class _Walk:
                 self._survey("", folder)
         self._leave_out_files("", self.root, files, "it lies in no subject's folder")
         subjects = self._labelled("sub", folders)
+        if not subjects and (wrong := [item for item in self.left_out if item.reason == _BAD_LABEL]):
+            raise NothingUsableError(
+                f"{self.root}: no folder sub-X can be used; {bounded(wrong[0].what, 100)}, for example: {_BAD_LABEL} "
+                f"({_BAD_LABEL_HINT})"
+            )
         if not subjects:
             raise NothingUsableError(f"{self.root} holds no folders named sub-X, as a BIDS dataset does")
         self.selection.check_participants(subjects)
