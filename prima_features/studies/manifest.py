@@ -118,8 +118,8 @@ def _find_absence(row: Row, study: str) -> LeftOut | None:
 
 
 def _open_row(row: Row, study: str, options: DicomOptions, pseudonyms: Pseudonyms | None) -> _Content:
+    what = _what(row)
     if _is_image(row.path):
-        what = _what(row)
         made, _ = make_series(row.path, row.written, study, options.time_series)
         if isinstance(made, LeftOut):
             return _Content(left_out=(replace(made, what=what),))
