@@ -6,15 +6,15 @@ import csv
 import io
 import os
 import re
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from prima_features.errors import OutputError, UsageError
+from prima_features.files.excel import excel_rows, is_excel
 from prima_features.files.targets import Maker, as_inputs, check_file, starts_with
 from prima_features.files.text import from_cell, to_cell
 from prima_features.reports.records import Report
-from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, check_zip, read_bytes
+from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, read_bytes
 
 ID_COLUMNS = (
     "study_id", "study", "exam_id", "report_id", "note_id", "session_id", "participant_id", "subject_id", "id",
@@ -27,7 +27,6 @@ REPORT_COLUMNS = (
 """Columns taken for the report."""
 HEADER = ("study_id", "summary", "method")
 """The first columns of a table of summaries."""
-_EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
 def read_reports(path: Path, id_column: str = "", report_column: str = "") -> list[Report]:
@@ -70,12 +69,11 @@ def read_rows(path: Path) -> list[list[str]]:
     """
     try:
         content = read_bytes(path, TABLE_BYTES)
-        check_zip(content, 2 * TABLE_BYTES)
     except OSError as error:
         raise UsageError(f"the table {path} cannot be read: {error.strerror}") from error
     except UnsafeFileError as error:
         raise UsageError(f"the table {path} {error}") from error
-    rows = _excel_rows(path, content) if content.startswith(_EXCEL) else _text_rows(path, content)
+    rows = excel_rows(path, content)[0] if is_excel(content) else _text_rows(path, content)
     rows = [row for row in rows if any(map(str.strip, row))]
     if not rows:
         raise UsageError(f"{path} is empty: expected a table with a header")
@@ -126,21 +124,6 @@ def _decode(path: Path, content: bytes) -> str:
         except UnicodeDecodeError:
             continue
     raise UsageError(f"{path} is text in neither UTF-8 nor cp1252: save it as UTF-8")
-
-
-def _excel_rows(path: Path, content: bytes) -> list[list[str]]:
-    import pandas as pd
-
-    try:
-        frame = pd.read_excel(io.BytesIO(content), header=None, dtype=str, keep_default_na=False)
-    except ImportError as error:
-        raise UsageError(
-            f'{path} is an Excel file, which needs another package: pip install "prima-features[tables]", '
-            "or save the table as CSV"
-        ) from error
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is a damaged Excel file: save the table as CSV") from error
-    return [list(row) for row in frame.itertuples(index=False)]
 
 
 def _find(path: Path, header: Sequence[str], named: str, guesses: Sequence[str], option: str) -> int:

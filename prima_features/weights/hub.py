@@ -10,6 +10,7 @@ from pathlib import Path
 
 from prima_features.errors import UsageError
 from prima_features.files.text import bounded
+from prima_features.safe_files import read_text
 from prima_features.weights import directory
 from prima_features.weights.hub_client import talking as talking
 from prima_features.weights.new_directory import new_directory
@@ -62,6 +63,8 @@ def fetch(hub_id: str, revision: str | None, names: Sequence[str]) -> Path:
         log.info("%s is not in the Hub cache: downloading it", hub_id)
         with talking(hub_id, revision):
             found = [Path(hf_hub_download(hub_id, name, revision=revision)) for name in names]
+        for path in found:
+            _check_content(path, path.resolve().name, hub_id)
     return found[0].parent
 
 
@@ -94,11 +97,15 @@ def snapshot(
     if output is None:
         with talking(hub_id, revision):
             made = Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
+        for path in filter(Path.is_file, made.iterdir()):
+            _check_content(path, path.resolve().name, hub_id)
         _check_holds(made, needed, hub_id, kind)
         return made
     with new_directory(output) as made:
         with talking(hub_id, revision):
             snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns), local_dir=made)
+        for path in filter(Path.is_file, made.iterdir()):
+            _check_content(path, _tag(made, path.name), hub_id)
         shutil.rmtree(made / _CLIENT_FOLDER, ignore_errors=True)
         _check_holds(made, needed, hub_id, kind)
     return output
@@ -139,6 +146,28 @@ def upload(source: Path, hub_id: str, patterns: Sequence[str], message: str, pri
             repo_id=hub_id, folder_path=source, allow_patterns=list(patterns), commit_message=message
         )
     return commit.commit_url
+
+
+def _check_content(path: Path, tag: str, hub_id: str) -> None:
+    """Refuse a large file that is not the one whose SHA-256 the Hub gave as its tag; the client checks its length only.
+
+    Small files, and caches without links, have other tags, of which nothing is known here.
+    """
+    if re.fullmatch(r"[0-9a-f]{64}", tag) and directory.sha256(path) != tag:
+        path.resolve().unlink()
+        raise UsageError(
+            f"{path.name} of {hub_id} arrived with other content than the Hub's checksum says, and was removed: "
+            "try again, or check the proxy and HF_ENDPOINT"
+        )
+
+
+def _tag(made: Path, name: str) -> str:
+    """The tag of a file that the client has put into a folder: the second line of what it noted of it."""
+    try:
+        noted = read_text(made / _CLIENT_FOLDER / "huggingface" / "download" / f"{name}.metadata")
+    except (OSError, ValueError):
+        return ""
+    return [*noted.splitlines(), "", ""][1].strip()
 
 
 def _check_holds(folder: Path, needed: str, hub_id: str, kind: str) -> None:

@@ -7,6 +7,8 @@ the Hub's own address only, and what an answer names never becomes a path outsid
 from __future__ import annotations
 
 import re
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +18,12 @@ from prima_features.errors import PrimaError, UsageError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TAG = re.compile(r"[\w.+=-]{1,200}")
+_MOST_ANSWER, _MOST_FILE = 1 << 26, 50 << 30
+"""Bytes of an answer, and of a file, which the client limits alike."""
+_MOST_PACKED = 1 << 18
+"""Bytes of an answer that is compressed: it inflates to a thousand times as many at most."""
+_SLOWEST, _PATIENCE_S = 1000, 60.0
+"""Bytes a second below which an answer is given up, after these seconds. The client bounds the wait for a byte only."""
 _CHECK = "log in to the network, or check the proxy and HF_ENDPOINT"
 
 
@@ -101,13 +109,18 @@ def _keep_token(request: Any) -> None:
 
 
 def _check_answer(answer: Any) -> None:
-    """Refuse a web page, and names of commits and files that could not be the Hub's.
+    """Refuse a web page, and names of commits and files that could not be the Hub's; bound the size and time of others.
 
     Raises:
         UsageError: it is one.
     """
     headers: Mapping[str, str] = answer.headers
     address = urlsplit(str(answer.url))
+    _bound(
+        answer,
+        address.netloc,
+        "/resolve/" in str(answer.request.url) or answer.headers.get("etag") is not None,
+    )
     commit = headers.get("x-repo-commit")
     if (
         answer.status_code == 200
@@ -123,6 +136,34 @@ def _check_answer(answer: Any) -> None:
         raise UsageError(f"{address.netloc} names a commit or file as the Hub never does: {_CHECK}")
     if answer.status_code == 200 and re.fullmatch(r"/api/models/[^/]+/[^/]+(/revision/.+)?", address.path):
         _check_description(answer, address.netloc)
+
+
+def _bound(answer: Any, host: str, is_file: bool) -> None:
+    """End an answer that has no end, or that comes too slowly, while it is read."""
+    base: Any = sys.modules[type(answer).__module__.partition(".")[0]].SyncByteStream
+    stream = answer.stream
+    if not isinstance(stream, base):  # has been read already
+        return
+    most = _MOST_FILE if is_file else _MOST_ANSWER
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        most = _MOST_PACKED * (16 if is_file else 1)
+
+    class Bounded(base):  # type: ignore[misc]
+        def __iter__(self) -> Iterator[bytes]:
+            started, received = time.monotonic(), 0
+            for piece in stream:
+                received += len(piece)
+                passed = time.monotonic() - started
+                if received > most:
+                    raise UsageError(f"{host} sends an answer of more than {most} bytes: {_CHECK}")
+                if passed > _PATIENCE_S and received < passed * _SLOWEST:
+                    raise UsageError(f"{host} answers with fewer than {_SLOWEST} bytes a second: {_CHECK}")
+                yield piece
+
+        def close(self) -> None:
+            stream.close()
+
+    answer.stream = Bounded()
 
 
 def _check_description(answer: Any, host: str) -> None:

@@ -75,6 +75,25 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise UsageError(f"{path} is damaged ({error}): copy, download or convert it again") from error
 
 
+def check_tensors(path: Path) -> None:
+    """Check the header of a safetensors file, which states every byte of the file.
+
+    Raises:
+        UsageError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if not path.is_file():
+            raise FileNotFoundError
+        with safe_open(path, framework="pt"):
+            pass
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: download or convert the whole model") from error
+    except SafetensorError as error:
+        raise UsageError(f"{path} is damaged ({error}): copy, download or convert it again") from error
+
+
 def fill(
     network: nn.Module, path: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> None:

@@ -17,7 +17,7 @@ from prima_features.errors import UsageError
 from prima_features.preprocessing import Preprocessing
 from prima_features.weights import directory
 from prima_features.weights.caveats import caveat_of
-from prima_features.weights.loading import fill, hollow
+from prima_features.weights.loading import check_tensors, fill, hollow
 from prima_features.weights.resolve import resolve
 
 
@@ -83,6 +83,7 @@ class PrimaModel(
         """
         source = resolve(name, revision)
         config = directory.read_config(source.directory)
+        check_tensors(source.directory / directory.MODEL)  # takes no time, and a checksum does
         sha256 = directory.sha256(source.directory / directory.MODEL)
         config = replace(config, caveat=config.caveat or caveat_of(source.name, sha256))
         try:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -220,3 +224,66 @@ def test_checksums_of_another_kind_are_refused(tmp_path: Path) -> None:
     (tmp_path / "SHA256SUMS").write_bytes(b"a" * (2 << 20))
     with pytest.raises(UsageError, match="cannot be read"):
         read_checksums(tmp_path)
+
+
+class Endless(Handler):
+    """Sends zeros without end, or a byte at a time."""
+
+    piece = bytes(1 << 16)
+    wait_s = 0.0
+    encoding = ""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        if self.encoding:
+            self.send_header("Content-Encoding", self.encoding)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while self.command != "HEAD":
+                self.wfile.write(f"{len(self.piece):x}\r\n".encode() + self.piece + b"\r\n")
+                time.sleep(self.wait_s)
+
+
+@pytest.mark.parametrize("case", ["endless", "slow", "compressed"])
+def test_an_answer_without_end_is_ended(
+    case: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {
+        "endless": {},
+        "slow": {"piece": b" ", "wait_s": 0.05},
+        "compressed": {"encoding": "gzip", "piece": gzip.compress(bytes(1 << 26))},
+    }
+    server.RequestHandlerClass = type("Made", (Endless,), made[case])
+    monkeypatch.setattr("prima_features.weights.hub_client._PATIENCE_S", 0.5)
+    monkeypatch.setattr("prima_features.weights.hub_client._MOST_ANSWER", 1 << 22)
+    said = ask("download", tmp_path)
+    assert ("bytes a second" if case == "slow" else "of more than") in said
+
+
+@pytest.mark.parametrize("what", ["fetch", "download", "download to a folder"])
+def test_a_file_with_other_content_than_its_checksum_is_removed(
+    what: str, server: Server, tmp_path: Path
+) -> None:
+    content = b"weights"
+    for sent in (b"weighed", content):
+        described = {"id": "lab/model", "sha": COMMIT, "siblings": [{"rfilename": "model.safetensors"}]}
+        server.answers["/api/models"] = (200, {}, json.dumps(described).encode())
+        listed = [{"type": "file", "path": "model.safetensors", "size": len(content), "oid": "1"}]
+        server.answers["/api/models/lab/model/tree"] = (200, {}, json.dumps(listed).encode())
+        server.answers["/lab"] = (
+            200,
+            {"X-Repo-Commit": COMMIT, "ETag": '"abc"', "X-Linked-Etag": f'"{sha256(content).hexdigest()}"'},
+            sent,
+        )
+        call = {
+            "fetch": lambda: hub.fetch("lab/model", None, ("model.safetensors",)),
+            "download": lambda: hub.download("lab/model"),
+            "download to a folder": lambda: hub.download("lab/model", output=tmp_path / "out"),
+        }[what]
+        if sent != content:
+            with pytest.raises(UsageError, match="other content than the Hub's checksum"):
+                call()
+            assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == sent]
+        else:
+            assert (call() / "model.safetensors").read_bytes() == content

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 MOST_ITEMS = 500_000
 """Items of all sequences in a header. A file of 12,000 described frames has about half as many."""
+_MOST_ELEMENTS, _ELEMENTS_PER_ITEM = 20_000, 400
+"""Elements of a header: outside of sequences, and as many more for each item. Each takes pydicom microseconds."""
+_BYTES_PER_ITEM = MIB // 4
+"""Of a sequence that is read: this much, and as much again for each item in it."""
 MOST_FRAMES = 1_000_000
 _MOST_VALUE = 64 * MIB
 """Bytes of one element that is read; the largest are the sequences that describe frames."""
@@ -41,11 +45,11 @@ class _DeflatedError(Exception):
 
 
 class BoundedFile(io.BufferedReader):
-    """A file that gives no more at a time than any element has, and counts the items of sequences."""
+    """A file that gives no more at a time than any element has, and counts elements and items of sequences."""
 
     def __init__(self, file: Path):
         super().__init__(io.FileIO(file))
-        self._n_items = 0
+        self._n_items = self._n_elements = 0
         self.refusal: UnsafeFileError | None = None
         """Why reading was refused: pydicom makes other errors of it."""
 
@@ -53,17 +57,23 @@ class BoundedFile(io.BufferedReader):
         """As of a file.
 
         Raises:
-            UnsafeFileError: more is asked for than any element has, or there were too many items.
+            UnsafeFileError: more is asked for than any element has, or there were too many elements or items.
         """
         if size is None or size < 0:
             raise _DeflatedError
         if size > _MOST_VALUE:
             self._refuse(f"declares an element of {size} bytes")
         content = super().read(size)
-        if size == 8 and content.startswith(_ITEMS):
+        if size != 8:
+            return content
+        if content.startswith(_ITEMS):
             self._n_items += 1
             if self._n_items > MOST_ITEMS:
                 self._refuse(f"has more than {MOST_ITEMS} items in its sequences")
+        else:
+            self._n_elements += 1
+            if self._n_elements > _MOST_ELEMENTS + _ELEMENTS_PER_ITEM * self._n_items:
+                self._refuse("has more elements than any header")
         return content
 
     def _refuse(self, why: str) -> NoReturn:
@@ -143,8 +153,10 @@ def _check_elements(data: FileDataset) -> None:
             continue
         if not stored.value.startswith(_ITEMS):
             raise UnsafeFileError(f"has an element of {stored.length} bytes")
-        if max(map(stored.value.count, _ITEMS)) > MOST_ITEMS:
+        if (n_items := max(map(stored.value.count, _ITEMS))) > MOST_ITEMS:
             raise UnsafeFileError(f"has more than {MOST_ITEMS} items in its sequences")
+        if stored.length > _BYTES_PER_ITEM * (1 + n_items):
+            raise UnsafeFileError(f"has a sequence of {stored.length} bytes in {n_items} items")
 
 
 def check_nesting(file: Path) -> None:

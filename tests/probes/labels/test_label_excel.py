@@ -1,4 +1,5 @@
 import sys
+import zipfile
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from prima_features.errors import UsageError
 from prima_features.probes.labels.tables import WARNINGS, read_table
+from prima_features.reports.table import read_rows
 
 Workbook = Callable[[Sequence[Sequence[str | float]]], bytes]
 
@@ -79,3 +81,27 @@ def test_the_first_sheet_is_read_with_a_warning_and_another_by_its_name(tmp_path
     assert (other["age"].tolist(), other.attrs[WARNINGS]) == (["33"], ())
     with pytest.raises(UsageError, match="has no sheet 'year 4': it has baseline, year 3"):
         read_table(tmp_path / "labels.xlsx#year 4")
+
+
+HEADER = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
+SHEETS = {
+    "a row beyond two billion empty ones": f'{HEADER}<row r="2000000000"><c><v>1</v></c></row></sheetData></worksheet>',
+    "a cell at the end of the sheet": (
+        f'{HEADER}<row r="1048577"><c r="XFD1048577"><v>1</v></c></row></sheetData></worksheet>'
+    ),
+    "an entity": (
+        f'<!DOCTYPE w [<!ENTITY a SYSTEM "file:///etc/passwd">]>{HEADER}<row r="1"><c t="str"><v>&a;</v></c></row>'
+    ),
+    "an element without end": HEADER + "<a>" * 1000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SHEETS)
+def test_a_hostile_sheet_is_refused_for_labels_and_reports(case: str, new_workbook: Path) -> None:
+    path = new_workbook.with_name("hostile.xlsx")
+    with zipfile.ZipFile(new_workbook) as whole, zipfile.ZipFile(path, "w") as made:
+        for name in whole.namelist():
+            made.writestr(name, SHEETS[case] if name.endswith("sheet1.xml") else whole.read(name))
+    for read in (read_table, read_rows):
+        with pytest.raises(UsageError, match="damaged Excel file"):
+            read(path)

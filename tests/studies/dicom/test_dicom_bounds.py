@@ -183,3 +183,15 @@ def test_sizes_that_no_scan_has_are_refused(
     if "NumberOfFrames" in elements:
         with quiet_pydicom():
             assert read_headers(file) is Unusable.OUT_OF_BOUNDS
+
+
+def test_many_elements_are_refused(tmp_path: Path) -> None:
+    private = b"".join(struct.pack("<HH2sH", 0x0043, 0x1000 + i, b"LO", 0) for i in range(20_001))
+    within = private[:8] * 8_000  # of one item, which the header has not been read into yet
+    described = struct.pack("<HH2sHI", 0x5200, 0x9230, b"SQ", 0, 8 + len(within) * 10)
+    described += ITEM[:4] + struct.pack("<I", len(within) * 10) + within * 10
+    for extra in (private, described):
+        with quiet_pydicom():
+            assert read_headers(slice_file(tmp_path / "a.dcm", extra)) is Unusable.OUT_OF_BOUNDS
+    with quiet_pydicom():
+        assert isinstance(read_headers(slice_file(tmp_path / "b.dcm", private[: 8 * 15_000])), list)

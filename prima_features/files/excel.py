@@ -18,6 +18,8 @@ from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, check_zip
 
 _XLSX, _XLS = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _MOST_CELLS = 20_000_000
+_MOST_ROWS = 1 << 20
+"""Of a sheet, as Excel has it."""
 _DAMAGE = (
     BadZipFile, ParseError, zlib.error, struct.error, EOFError, KeyError, IndexError, ValueError,
     AssertionError, RuntimeError,
@@ -90,9 +92,10 @@ def _new(openpyxl: Any, content: bytes) -> Iterator[tuple[str, list[tuple[Any, .
 def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     """Rows as long as they are few: one cell at the end of a sheet makes billions of empty ones."""
     count = 0
-    for row in rows:
-        if (count := count + len(row)) > _MOST_CELLS:
-            raise ValueError(f"more than {_MOST_CELLS} cells")
+    for number, row in enumerate(rows):
+        # Rows without cells are made as well: as many as the number of the next one says.
+        if (count := count + len(row)) > _MOST_CELLS or number >= _MOST_ROWS:
+            raise ValueError(f"more than {_MOST_CELLS} cells or {_MOST_ROWS} rows")
         yield row
 
 
