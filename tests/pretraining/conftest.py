@@ -11,10 +11,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from prima_features.pretraining.build import Workplace, build_stage
 from prima_features.pretraining.checkpoint import Checkpoints
 from prima_features.pretraining.loop import Loop
 from prima_features.pretraining.record import Recorder
-from prima_features.pretraining.settings import Training
+from prima_features.pretraining.settings import ClipTraining, Training, read_settings
 from prima_features.pretraining.stages.stage import Stage
 
 FINDINGS = ("bright lesion on the left", "bright lesion on the right", "no acute infarct", "wide ventricles")
@@ -154,6 +155,45 @@ def tokenizer_model(bids: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     text = tokenizer_settings(bids, steps=60).replace("[data]", "[optimiser]\nlr = 3e-3\n[data]")
     (folder / "t.toml").write_text(text)
     return pretrain("tokenizer", folder / "t.toml").output
+
+
+def synthetic_settings(model: Path, output: str, cache: Path, more: str = "") -> str:
+    """Settings of a CLIP stage on three made-up studies, of which it learns the truth; `more` are keys of its own."""
+    return f"""
+output = "{output}"
+model = "{model}"
+steps = 24
+batch = 2
+device = "cpu"
+content_weight = 1
+traits_weight = 1
+tell_apart = true
+{more}
+[data]
+synthetic = 3
+synthetic_settings = "varied"
+validation = 0.34
+cache = "{cache}"
+token_share = 0.1
+wordings = 3
+[optimiser]
+lr = 3e-3
+[schedule]
+warmup = 0
+{QUIET}
+{TEXT}
+"""
+
+
+@pytest.fixture(scope="session")
+def synthetic_cache(tokenizer_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two other processes make of the three studies: `latents` and `reports`."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    text = synthetic_settings(tokenizer_model, "run", folder / "cache")
+    (folder / "settings.toml").write_text(text.replace("[data]", "[data]\nworkers = 2"))
+    settings = read_settings(ClipTraining, folder / "settings.toml")
+    build_stage(settings, Workplace(folder, Accelerator(cpu=True)))
+    return folder / "cache"
 
 
 def tokenizer_settings(bids: Path, steps: int = 4, more: str = "", tables: str = "") -> str:

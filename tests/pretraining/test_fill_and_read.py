@@ -26,7 +26,7 @@ from prima_features.pretraining.settings import ClipTraining, read_settings
 from prima_features.pretraining.sources.rendered import RenderedSeries
 from prima_features.pretraining.stages.clip import ClipStage
 
-from .conftest import QUIET, TEXT
+from .conftest import synthetic_settings
 
 
 def no_voxels() -> tuple[np.ndarray, np.ndarray]:
@@ -96,46 +96,32 @@ def test_a_worker_that_is_killed_is_told_of(tmp_path: Path) -> None:
 
 
 def test_made_brains_and_batches_are_the_same_from_other_processes(
-    tokenizer_model: Path, tmp_path: Path
+    tokenizer_model: Path, synthetic_cache: Path, tmp_path: Path
 ) -> None:
     """The real source, tokenizer and cache, filled here and by two workers; batches read here and by two readers."""
 
-    def stage(name: str, workers: int) -> ClipStage:
-        folder = tmp_path / name
-        folder.mkdir(exist_ok=True)
-        path = folder / "settings.toml"
-        path.write_text(f"""
-output = "run"
-model = "{tokenizer_model}"
-batch = 2
-device = "cpu"
-content_weight = 1
-[data]
-synthetic = 3
-validation = 0.34
-workers = {workers}
-token_share = 0.1
-{QUIET}
-{TEXT}
-""")
-        built = build_stage(read_settings(ClipTraining, path), Workplace(folder, Accelerator(cpu=True)))
+    def stage(cache: Path) -> ClipStage:
+        path = tmp_path / "settings.toml"
+        path.write_text(synthetic_settings(tokenizer_model, "run", cache))
+        built = build_stage(read_settings(ClipTraining, path), Workplace(tmp_path, Accelerator(cpu=True)))
         assert isinstance(built, ClipStage)
         return built
 
-    there = stage("there", 2)
-    # Some series of each study are made here once more.
-    files = sorted(path.name for path in (tmp_path / "there" / "cache" / "latents").iterdir())
-    again = files[::4]
-    shutil.copytree(tmp_path / "there" / "cache", tmp_path / "here" / "cache")
+    there = stage(synthetic_cache)
+    latents = {path.name: load_file(path) for path in sorted((synthetic_cache / "latents").iterdir())}
+    # Half of the series of one study are made here once more.
+    one_study = next(iter(latents.values()))["traits"]
+    again = [name for name, kept in latents.items() if torch.equal(kept["traits"], one_study)][::2]
+    shutil.copytree(synthetic_cache, tmp_path / "cache")
     for name in again:
-        (tmp_path / "here" / "cache" / "latents" / name).unlink()
-    here = stage("here", 0)
+        (tmp_path / "cache" / "latents" / name).unlink()
+    here = stage(tmp_path / "cache")
     assert here.digest == there.digest
-    assert sorted(path.name for path in (tmp_path / "here" / "cache" / "latents").iterdir()) == files
-    assert len(again) >= 3
+    assert sorted(path.name for path in (tmp_path / "cache" / "latents").iterdir()) == list(latents)
+    assert 2 <= len(again) < len(latents) / 3
     for name in again:
-        one, other = (load_file(tmp_path / where / "cache" / "latents" / name) for where in ("here", "there"))
-        assert all(torch.equal(one[key], other[key]) for key in one)
+        made = load_file(tmp_path / "cache" / "latents" / name)
+        assert all(torch.equal(made[key], tensor) for key, tensor in latents[name].items())
 
     in_turn = list(Prefetch(here.load, 0, 4, ahead=0))
     for readers in (1, 2):

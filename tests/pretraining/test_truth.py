@@ -17,7 +17,7 @@ from prima_features.cli.main import main
 from prima_features.errors import UsageError
 from prima_features.pretraining.build import Workplace, build_stage
 from prima_features.pretraining.objectives import Truth, clip_loss, mean_by_study
-from prima_features.pretraining.run import read_stage
+from prima_features.pretraining.run import Callbacks, pretrain, read_stage
 from prima_features.pretraining.settings import ClipTraining, read_settings
 from prima_features.pretraining.sources import synthetic
 from prima_features.pretraining.sources.synthetic import SyntheticStudies
@@ -34,56 +34,41 @@ from prima_features.synthetic import (
 )
 from prima_features.tokens import Subvolumes
 
-from .conftest import QUIET, TEXT, clip_settings
+from .conftest import clip_settings, synthetic_settings
 
 Write = Callable[..., Path]
-
-
-def settings(model: Path, output: str, more: str = "") -> str:
-    return f"""
-output = "{output}"
-model = "{model}"
-steps = 24
-batch = 2
-device = "cpu"
-content_weight = 1
-traits_weight = 1
-tell_apart = true
-{more}
-[data]
-synthetic = 3
-synthetic_settings = "varied"
-validation = 0.34
-cache = "cache"
-token_share = 0.1
-wordings = 3
-[optimiser]
-lr = 3e-3
-[schedule]
-warmup = 0
-{QUIET}
-{TEXT}
-"""
 
 
 def log(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "training" / "log.jsonl").read_text().splitlines()]
 
 
+class EnoughError(Exception):
+    """Ends a run."""
+
+
+def four_steps(step: int, steps: int, measures: object) -> None:
+    if step == 4:
+        raise EnoughError
+
+
 def test_truth_is_learnt_from_a_share_of_the_tokens_and_chunks_change_nothing(
-    tokenizer_model: Path, write: Write, tmp_path: Path
+    tokenizer_model: Path, synthetic_cache: Path, write: Write, tmp_path: Path
 ) -> None:
-    for output, more in (("whole", ""), ("chunks", "chunk = 1")):
-        assert main(["pretrain", "clip", str(write(settings(tokenizer_model, output, more)))]) == 0
+    text = synthetic_settings(tokenizer_model, "whole", synthetic_cache)
+    assert main(["pretrain", "clip", str(write(text))]) == 0
+    text = synthetic_settings(tokenizer_model, "chunks", synthetic_cache, "chunk = 1")
+    with pytest.raises(EnoughError):
+        pretrain("clip", write(text), callbacks=Callbacks(on_step=four_steps))
     whole, chunks = (
         [line for line in log(tmp_path / name) if "loss" in line] for name in ("whole", "chunks")
     )
     for name, share in (("content_loss", 0.9), ("series_traits_loss", 0.95)):
         values = [line[name] for line in whole]
         assert np.mean(values[-4:]) < share * values[0], name
-        assert values[:4] == pytest.approx([line[name] for line in chunks[:4]], abs=1e-4)
+        assert values[:4] == pytest.approx([line[name] for line in chunks], abs=1e-4)
 
-    entries = [load_file(file) for file in (tmp_path / "cache" / "latents").glob("*.safetensors")]
+    entries = [load_file(file) for file in (synthetic_cache / "latents").glob("*.safetensors")]
     assert entries
     for entry in entries:
         assert entry["content"].shape == (len(entry["row"]), len(CONTENT))
@@ -93,7 +78,7 @@ def test_truth_is_learnt_from_a_share_of_the_tokens_and_chunks_change_nothing(
         assert "rare" not in entry
     told = [
         json.loads(load_file(file)["findings"].numpy().tobytes())
-        for file in (tmp_path / "cache" / "reports").glob("*.safetensors")
+        for file in (synthetic_cache / "reports").glob("*.safetensors")
     ]
     assert all(len(wordings) == 3 and wordings[0] != wordings[1] for wordings in told)
 
@@ -113,7 +98,7 @@ def short_studies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_two_studies_of_a_subject_make_a_pair(
     tokenizer_model: Path, short_studies: None, write: Write, tmp_path: Path
 ) -> None:
-    text = settings(tokenizer_model, "pairs", "pair_weight = 3").replace(
+    text = synthetic_settings(tokenizer_model, "pairs", tmp_path / "cache", "pair_weight = 3").replace(
         "synthetic = 3", "synthetic = 4\nsynthetic_visits = 2"
     )
     text = text.replace("validation = 0.34", "validation = 0.5")
