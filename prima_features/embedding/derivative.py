@@ -31,7 +31,8 @@ def participant_output(folder: Path, source: Path, selection: Selection = Select
     has a file of its own, such as `sub-01_embeddings.h5`; `group_inputs` finds them.
 
     Raises:
-        UsageError: the folder is the dataset itself, a file, or another tool's; or there is no dataset.
+        UsageError: the folder is the dataset itself, in a participant's folder of it, a file, or another tool's; or
+            there is no dataset.
         OutputError: it cannot be made.
     """
     if folder.suffix in (".h5", ".hdf5"):
@@ -41,6 +42,14 @@ def participant_output(folder: Path, source: Path, selection: Selection = Select
     if same_file(folder, source):
         raise UsageError(
             f"{folder} is the dataset itself; name another folder, such as {source / 'derivatives' / 'prima'}"
+        )
+    parents = (folder.resolve(), *folder.resolve().parents)
+    if inside := next(
+        (one for one in parents if one.name.startswith("sub-") and same_file(one.parent, source)), None
+    ):
+        raise UsageError(
+            f"{folder} is in {inside.name}, a participant of the dataset; name another folder, such as "
+            f"{source / 'derivatives' / 'prima'}"
         )
     _check_ours(folder)
     with output_errors(folder):

@@ -107,7 +107,7 @@ def read_ids(path: Path) -> Rows:
             not one.
     """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             header, *lines = csv.reader(file, delimiter="\t")
         if tuple(header) != _COLUMNS or not lines or any(len(line) != len(_COLUMNS) for line in lines):
             raise ValueError("other columns")
@@ -201,7 +201,10 @@ def write_ids(output: Path, rows: Mapping[str, tuple[str, ...]], scratch: Path |
         with suppress(OSError):
             ids_path(output).unlink(missing_ok=True)
         return
-    with replacing(ids_path(output), scratch) as temporary, _open_private(temporary) as file:
+    path = ids_path(output)
+    if path.is_symlink():  # such as to an encrypted disk, where it is to stay
+        path, scratch = path.resolve(), None
+    with replacing(path, scratch) as temporary, _open_private(temporary) as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(_COLUMNS)
         writer.writerows([to_cell(bounded(cell)) for cell in row] for row in rows.values())

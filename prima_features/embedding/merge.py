@@ -29,6 +29,7 @@ from prima_features.embedding.run_record import (
 from prima_features.embedding.stored import StoredStudies
 from prima_features.embedding.write import Provenance, VectorType, write_embeddings
 from prima_features.errors import NothingUsableError, OutputError, UsageError
+from prima_features.files.targets import same_file
 
 logger = logging.getLogger(__name__)
 
@@ -174,9 +175,10 @@ def merge(
     paths = [_resolve(Path(path)) for path in inputs] or [own.folder]
     if not inputs and not own.folder.is_dir():
         raise UsageError(f"{own.folder} does not exist: name the parts folders or the files to merge")
-    if output.exists() and not force and output not in paths and own.folder not in paths:
+    is_input = any(path == output or same_file(path, output) for path in paths)
+    if output.exists() and not force and not is_input and own.folder not in paths:
         raise UsageError(f"{output} exists and is not among the inputs; name another output, or use --force")
-    earlier = output if output.exists() and output not in paths else None
+    earlier = output if output.exists() and not is_input else None
     sources: list[Source] = [
         PlannedStudies(path, earlier if path == own.folder else None)
         if path.is_dir()

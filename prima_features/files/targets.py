@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from prima_features.errors import UsageError
 from prima_features.files.paths import is_folder, longest_name
 from prima_features.files.text import bounded
 
-IDENTITIES = b"study\tpatient_id\tstudy_instance_uid\tfolder\tkey\n"
+_IDENTITIES = re.compile(rb"study\W+patient_id\W+study_instance_uid\W+folder\W+key\b")
 """How a table of identities (`OUTPUT.ids.tsv`) begins. It cannot be made again, so no command replaces it."""
 
 
@@ -58,7 +59,7 @@ def check_file(output: Path, maker: Maker, force: bool = False) -> None:
         raise UsageError(f"{output} is a device or pipe and not a file; name another output")
     if _is_own(output, maker):
         return
-    if starts_with(IDENTITIES)(output):
+    if _links_to_patients(output):
         raise UsageError(
             f"{output} is the link from pseudonyms to patients of an embeddings file; name another output"
         )
@@ -133,6 +134,12 @@ def _is_own(output: Path, maker: Maker) -> bool:
         return False
 
 
+def _links_to_patients(path: Path) -> bool:
+    """Whether a file is a table of identities, also if another program has saved it with other separators."""
+    with path.open("rb") as file:
+        return _IDENTITIES.search(file.read(1024).replace(b"\0", b"")) is not None
+
+
 def _is_inside(path: Path, folder: Path) -> bool:
     """Whether a path is the folder or in it, compared by the files and not by the names."""
     real = path.resolve()
@@ -176,11 +183,15 @@ def is_page(*kinds: str) -> Callable[[Path], bool]:
 
 
 def as_inputs(*paths: str | Path | Iterable[Path] | None) -> tuple[Path, ...]:
-    """Inputs of a command as paths; None and names that are no paths are left out."""
+    """Inputs of a command as paths; None and names that are no paths are left out.
+
+    `FILE.xlsx#SHEET`, one sheet of a workbook, is that file.
+    """
     found: list[Path] = []
     for one in paths:
         if isinstance(one, str | Path):
             found.append(Path(one))
         elif one is not None:
             found.extend(map(Path, one))
-    return tuple(path for path in found if os.path.lexists(path))
+    files = [path.with_name(path.name.rpartition("#")[0]) for path in found if path.name.rpartition("#")[0]]
+    return tuple(path for path in (*found, *files) if os.path.lexists(path))

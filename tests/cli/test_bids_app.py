@@ -115,6 +115,7 @@ def test_the_group_level_waits_for_every_job_and_takes_shards_too(
     ("arguments", "reason"),
     [
         (["{bids}", "{bids}", "participant"], "is the dataset itself; name another folder"),
+        (["{bids}", "{bids}/sub-01/out", "participant"], "in sub-01, a participant of the dataset"),
         (["{bids}", "{tmp}/out.h5", "participant"], "names a file; a BIDS App writes to a folder"),
         (["{bids}", "{tmp}/file", "participant"], "is a file; a BIDS App writes to a folder"),
         (["{bids}", "{tmp}/other", "participant"], "holds a dataset that is no output of prima embed"),

@@ -1,5 +1,6 @@
 """What no command overwrites or deletes, and the link from pseudonyms to patients."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, Fail
 from prima_features.embedding.run_record import run_path
 from prima_features.embedding.write import Provenance, write_embeddings
 from prima_features.errors import UsageError
+from prima_features.files.targets import Maker, as_inputs, check_file, check_folder
 from prima_features.studies import Pseudonyms
 from prima_features.studies.labels import study_id
 from prima_features.studies.study import Identity, Study
@@ -206,3 +208,55 @@ def test_shards_with_different_keys_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="pseudonyms with different keys"):
         merge(tmp_path / "out.h5", folders, report=False)
     assert merge(tmp_path / "out.h5", folders, report=False, incomplete=True).n_studies == 2
+
+
+def test_a_workbook_that_is_named_with_its_sheet_is_an_input(tmp_path: Path) -> None:
+    book = tmp_path / "t.xlsx"
+    book.write_bytes(b"PK\3\4")
+    inputs = as_inputs(f"{book}#Sheet 1", [Path(f"{book}#x#2")], tmp_path / "no#file", None)
+    with pytest.raises(UsageError, match="is an input"):
+        check_file(book, Maker("prima probe predict", inputs[:1]), force=True)
+    with pytest.raises(UsageError, match="contains"):
+        check_folder(tmp_path, Maker("prima probe fit", inputs), force=True)
+    assert inputs == (book,)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: text.replace("\t", ";").encode(),
+        lambda text: text.replace("\t", '","').encode(),
+        lambda text: text.encode("utf-16"),
+    ],
+)
+def test_a_table_of_identities_is_recognised_as_other_programs_save_it(
+    tmp_path: Path, change: Callable[[str], bytes]
+) -> None:
+    table = tmp_path / "any name"
+    table.write_bytes(
+        change(f"study\tpatient_id\tstudy_instance_uid\tfolder\tkey\nsub-1\tP\t1.2\t/x\t{KEY}\n")
+    )
+    with pytest.raises(UsageError, match="the link from pseudonyms to patients"):
+        check_file(table, Maker("prima export"), force=True)
+
+
+def test_the_table_of_identities_stays_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "safe").mkdir()
+    output = tmp_path / "e.h5"
+    ids_path(output).symlink_to(tmp_path / "safe" / "ids.tsv")
+    for one in ("sub-1", "sub-2"):
+        write_ids(output, {one: (one, "P1", "1.2", "/x", KEY)}, scratch=tmp_path)
+        assert ids_path(output).is_symlink() and list(read_ids(ids_path(output))) == [one]
+    assert (tmp_path / "safe" / "ids.tsv").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_a_merge_into_another_name_of_an_input_replaces_it(
+    tmp_path: Path, link: Callable[[Path, Path], None]
+) -> None:
+    file = make(tmp_path / "a.h5", "sub-1")
+    link(tmp_path / "b.h5", file)
+    merge(tmp_path / "b.h5", [file], report=False)
+    assert read_embeddings(tmp_path / "b.h5").n_studies == read_embeddings(file).n_studies == 1

@@ -17,6 +17,7 @@ from prima_features.studies.dicom.frames import Block, Frame
 from prima_features.studies.dicom.geometry import is_orientation
 from prima_features.studies.dicom.header import GeImage, Header
 from prima_features.studies.dicom.unusable import Unusable
+from prima_features.studies.labels import nfc
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
@@ -135,7 +136,7 @@ def _header(file: Path, data: "Dataset") -> Header:
         sop_uid=text("SOPInstanceUID"),
         study_uid=text("StudyInstanceUID"),
         series_uid=text("SeriesInstanceUID"),
-        patient_id=text("PatientID"),
+        patient_id=nfc(text("PatientID")),  # one name may be composed or decomposed
         patient_name=text("PatientName"),
         birth_date=text("PatientBirthDate"),
         sex=text("PatientSex"),

@@ -49,7 +49,7 @@ class Unusable(Enum):
         self.hint = hint
 
 
-_DEFECTS = (Unusable.UNREADABLE, Unusable.DAMAGED, Unusable.OUT_OF_BOUNDS, Unusable.NO_UIDS)
+_DEFECTS = (Unusable.GZIPPED, Unusable.UNREADABLE, Unusable.DAMAGED, Unusable.OUT_OF_BOUNDS, Unusable.NO_UIDS)
 _SILENT = (Unusable.DIRECTORY,)
 """Part of every exported disc: nothing that a user would miss."""
 

@@ -153,6 +153,22 @@ def test_patients_that_share_all_uids_are_studies_of_their_own(
     assert not [secret for secret in (*SECRETS, "Roe") if secret in repr(found.warnings)]
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_composed_and_decomposed_spellings_of_a_patient_id_are_one_patient(
+    tmp_path: Path, write_stack: WriteStack, keep: bool
+) -> None:
+    for number, name in enumerate(("M\u00fc", "Mu\u0308")):
+        write_stack(
+            tmp_path,
+            5,
+            SpecificCharacterSet="ISO_IR 192",
+            PatientID=name,
+            SeriesInstanceUID=f"1.2.9.{number}",
+        )
+    (study,) = find_dicom(tmp_path, pseudonyms=Pseudonyms(keep_patient_id=keep)).studies
+    assert len(study.series) == 2
+
+
 @pytest.mark.filterwarnings("ignore:Invalid value for VR DA")
 @pytest.mark.parametrize("case", ALIKE)
 def test_spellings_of_one_patient_are_one_study(tmp_path: Path, write_stack: WriteStack, case: str) -> None:
