@@ -439,7 +439,7 @@ SITUATIONS("nothing separates the volumes of a series")(
         lambda volume: fields(InstanceNumber=1, AcquisitionNumber=None),
         kinds=[[0]],
         options=("--time-series", "first"),
-        words=("which files belong together",),
+        words=("which belong together",),
     )
 )
 
@@ -454,9 +454,7 @@ def lost_first(box: Box) -> Outcome:
         )
         write(box.folder / "in", volume, own)
     (box.folder / "in" / "3-0-000.dcm").unlink()
-    return embed(
-        box, [[1]], "lacks slices", "which files belong together", options=("--time-series", "first")
-    )
+    return embed(box, [[1]], "lacks slices", "which belong together", options=("--time-series", "first"))
 
 
 def private(group: int, creator: str, offset: int, vr: str, value: object) -> Edit:

@@ -76,23 +76,22 @@ class OtherImage:
 
 @dataclass(frozen=True)
 class DicomSlices:
-    """Classic DICOM: one file per slice."""
+    """DICOM slices, each a file or a frame of one."""
 
     stacks: tuple[tuple[Path, ...], ...] = field(repr=False)
     """Volumes that are averaged into one image, nearly always one. Each is sorted by position along the
     slice normal so that the axis it runs along ascends in LPS."""
+    frames: tuple[tuple[int, ...], ...] = ()
+    """Of each slice its number in the file, from 0; empty if each file has one slice."""
 
 
 @dataclass(frozen=True)
 class DicomFrames:
-    """Enhanced multi-frame files or mosaics."""
+    """Mosaics, and multi-frame files that do not say where each frame lies; dcm2niix unpacks them."""
 
     files: tuple[Path, ...] = field(repr=False)
     volumes: tuple[int, ...] = (0,)
     """Volumes that are averaged into one image, numbered as dcm2niix orders them."""
-    frames: tuple[tuple[int, ...], ...] = ()
-    """Frames of each of these volumes, numbered from 0 as stored, ascending in LPS: all in one file, or one volume
-    per file. Empty for mosaics and for frames that the file does not describe, which dcm2niix unpacks."""
 
 
 Image = NiftiImage | OtherImage | DicomSlices | DicomFrames
@@ -124,7 +123,7 @@ class Series:
             case OtherImage(path, data):
                 return (path,) if data is None else (path, data)
             case DicomSlices(stacks):
-                return tuple(path for stack in stacks for path in stack)
+                return tuple(dict.fromkeys(path for stack in stacks for path in stack))
             case DicomFrames(files):
                 return files
 

@@ -1,4 +1,4 @@
-"""Reading DICOM: slices and described frames by their headers' own arithmetic, mosaics through dcm2niix.
+"""Reading DICOM: slices and frames by their headers' own arithmetic, mosaics through dcm2niix.
 
 Every volume is checked against a second decoder on a few slices before it is used.
 """
@@ -59,7 +59,7 @@ _DIFFERENT = "its voxel values differ from those of a second decoder"
 
 
 def acquire_slices(image: DicomSlices) -> Acquired:
-    """The volume of one or more stacks of single-slice files, averaged where there are several.
+    """The volume of one or more stacks of slices, averaged where there are several.
 
     Returns:
         A 3-D image with each slice's own rescale slope and intercept applied. Its number type is that of
@@ -69,22 +69,13 @@ def acquire_slices(image: DicomSlices) -> Acquired:
         SeriesError: pixel data that is incomplete, cannot be decoded, or differs between two decoders; or stacks
             that do not match.
     """
-    return _mean([_read_stack(stack) for stack in image.stacks])
+    frames = image.frames or [()] * len(image.stacks)
+    return _mean([_read_stack(files, numbers) for files, numbers in zip(image.stacks, frames, strict=True)])
 
 
 def read_slices(image: DicomSlices) -> sitk.Image:
     """The image of `acquire_slices`, without its flags."""
     return acquire_slices(image).image
-
-
-def read_frames(image: DicomFrames) -> Acquired:
-    """The volume of frames whose places in the file are known (`DicomFrames.frames`), averaged like `acquire_slices`.
-
-    Raises:
-        SeriesError: as `acquire_slices`.
-    """
-    files = image.files if len(image.files) > 1 else image.files * len(image.frames)
-    return _mean([_read_volume(file, frames) for file, frames in zip(files, image.frames, strict=True)])
 
 
 def _mean(volumes: Sequence[Acquired]) -> Acquired:
@@ -101,38 +92,46 @@ def _mean(volumes: Sequence[Acquired]) -> Acquired:
     return replace(volumes[0], image=sitk.Cast(mean / len(volumes), sitk.sitkFloat32), flags=flags)
 
 
-def _read_stack(files: tuple[Path, ...]) -> Acquired:
-    slices: list[StoredPixels] = []
-    places: list[_Place] = []
-    for number, file in enumerate(files, start=1):
+def _read_stack(files: tuple[Path, ...], frames: tuple[int, ...]) -> Acquired:
+    """One volume.
+
+    Args:
+        files: of each slice.
+        frames: number of each slice in its file; empty if each file has one slice.
+    """
+    read: dict[int, StoredPixels] = {}
+    places: dict[int, _Place] = {}
+    last = len(files) - 1
+    for file, where in _by_file(files).items():
         try:
-            pixels, data = read_stored(file)
-            if len(pixels.frames) != 1:
+            pixels, data = read_stored(file, [frames[i] for i in where] if frames else None)
+            if len(pixels.frames) != len(where):
                 raise SeriesError(f"a file of it contains {len(pixels.frames)} frames, not one slice")
         except SeriesError as error:
-            raise SeriesError(f"{error} (slice {number} of {len(files)})", hint=error.hint) from error
-        slices.append(pixels)
-        if number in (1, len(files)):
-            places.append(_place(data, 0))
+            number = f" (slice {where[0] + 1} of {len(files)})" if len(where) == 1 else ""
+            raise SeriesError(f"{error}{number}", hint=error.hint) from error
+        for i, scale, frame in zip(where, pixels.scales, pixels.frames, strict=True):
+            read[i] = replace(pixels, scales=(scale,), frames=(frame,))
+            if i in (0, last):
+                places[i] = _place(data, frames[i] if frames else 0)
+    slices = [read.pop(i) for i in range(len(files))]
     voxels, flags = _combine(slices)
-    _check_by_gdcm(files, slices, voxels)
+    if frames:
+        _check_raw_by_gdcm(slices, voxels)
+    else:
+        _check_by_gdcm(files, slices, voxels)
     slices.clear()  # the bytes as stored are as large as the image
     volume = sitk.GetImageFromArray(voxels)
-    unknown = _set_geometry(volume, places[0], places[-1], files[0])
+    unknown = _set_geometry(volume, places[0], places[last], None if frames else files[0])
     return Acquired(volume, flags=flags + unknown)
 
 
-def _read_volume(file: Path, frames: tuple[int, ...]) -> Acquired:
-    pixels, data = read_stored(file, frames)
-    slices = [
-        replace(pixels, scales=(scale,), frames=(frame,))
-        for scale, frame in zip(pixels.scales, pixels.frames, strict=True)
-    ]
-    voxels, flags = _combine(slices)
-    _check_raw_by_gdcm(slices, voxels)
-    volume = sitk.GetImageFromArray(voxels)
-    unknown = _set_geometry(volume, _place(data, frames[0]), _place(data, frames[-1]))
-    return Acquired(volume, flags=flags + unknown)
+def _by_file(files: Sequence[Path]) -> dict[Path, list[int]]:
+    """Numbers of the slices in each file."""
+    groups: dict[Path, list[int]] = {}
+    for i, file in enumerate(files):
+        groups.setdefault(file, []).append(i)
+    return groups
 
 
 def _combine(slices: Sequence[StoredPixels]) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -208,7 +207,7 @@ def _check_raw_by_gdcm(slices: Sequence[StoredPixels], voxels: np.ndarray) -> No
     first = slices[0]
     if not first.is_native or _is_beyond_gdcm(first.layout):
         return
-    numbers = _few(len(slices))
+    numbers = [number for number in _few(len(slices)) if slices[number].layout == first.layout]
     try:
         decoded = decode_by_gdcm(replace(first, frames=tuple(slices[number].frames[0] for number in numbers)))
     except RuntimeError:  # as above

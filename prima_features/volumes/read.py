@@ -11,7 +11,7 @@ from prima_features.preprocessing import PLANES, Preprocessing
 from prima_features.studies.dicom.geometry import slice_axis as dicom_slice_axis
 from prima_features.studies.dicom.read import read_headers
 from prima_features.studies.study import DicomFrames, DicomSlices, NiftiImage, OtherImage, Series
-from prima_features.volumes.dicom import acquire_slices, read_frames, temporary_folder, unpack_frames
+from prima_features.volumes.dicom import acquire_slices, temporary_folder, unpack_frames
 from prima_features.volumes.limits import SizeLimits
 from prima_features.volumes.nifti import read_nifti, read_nifti_slices
 from prima_features.volumes.nifti_geometry import SliceAxis
@@ -81,7 +81,10 @@ def read_slice_axis(series: Series, wanted: SliceAxis | None = None) -> tuple[st
             return "", "", series.flags
         return PLANES[axis], known_by, series.flags + flags
     headers = read_headers(series.files[0])
-    orientation = headers[0].orientation if isinstance(headers, list) else ()
+    frames = series.image.frames if isinstance(series.image, DicomSlices) else ()
+    number = frames[0][0] if frames else None
+    found = [header for header in headers if header.frame == number] if isinstance(headers, list) else []
+    orientation = found[0].orientation if found else ()
     return PLANES[2 - dicom_slice_axis(orientation)] if orientation else "", "acquisition", series.flags
 
 
@@ -135,9 +138,6 @@ def _read_image(series: Series, limits: SizeLimits, options: ReadOptions) -> Acq
             case DicomSlices(stacks):
                 limits.check((len(stacks[0]), 1, 1), slice_axis=0)
                 return acquire_slices(series.image)
-            case DicomFrames(frames=frames) if frames:
-                limits.check((len(frames[0]), 1, 1), slice_axis=0)
-                return read_frames(series.image)
             case DicomFrames(volumes=volumes):
                 with temporary_folder() as folder:
                     unpacked = NiftiImage(unpack_frames(series.image, folder), volumes)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import SimpleITK as sitk
@@ -18,7 +18,7 @@ import SimpleITK as sitk
 from prima_features.errors import SeriesError
 from prima_features.safe_files import UnsafeFileError
 from prima_features.studies.dicom import values
-from prima_features.studies.dicom.bounds import MOST_FRAMES, BoundedFile, read_data_set
+from prima_features.studies.dicom.bounds import MOST_FRAMES, BoundedFile, find_pixels, read_data_set
 from prima_features.studies.dicom.read import quiet_pydicom
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _read_stored(file: Path, numbers: Sequence[int] | None) -> tuple[StoredPixel
         try:
             data, source = read_data_set(stream, _tags(), force=True, pixels=True)
             syntax = values.text(data.file_meta, "TransferSyntaxUID")
-            length, swap = _find_pixels(source, *data.original_encoding)
+            length, swap = find_pixels(source, *data.original_encoding)
         except (SeriesError, UnsafeFileError):
             raise
         except values.malformed() as error:
@@ -351,20 +351,6 @@ def _number(data: "Dataset", tag: str, default: float) -> float:
 def _has_value(data: "Dataset", tag: str) -> bool:
     found: Any = data.get_item(values.base_tag(tag))
     return found is not None and bool(found.length if found.is_raw else not found.is_empty)
-
-
-def _find_pixels(stream: BinaryIO, implicit: bool, little: bool) -> tuple[int, int]:
-    """Length of the pixel data that the stream stands before, which is left at its first byte; and how many bytes
-    are reversed together in it (0 for none)."""
-    order: Literal["little", "big"] = "little" if little else "big"
-    head = stream.read(8)
-    tag = int.from_bytes(head[:2], order) << 16 | int.from_bytes(head[2:4], order)
-    if tag != _PIXEL_DATA:
-        raise SeriesError("a file of it contains no pixel data of whole numbers", hint=_EXPORT)
-    length = head[4:8] if implicit else stream.read(4)
-    # In big-endian files OW swaps words whatever the size of a sample (PS3.5 annex A.3); OB swaps nothing.
-    swap = 0 if little else (1 if head[4:6] == b"OB" else 2)
-    return int.from_bytes(length, order), swap
 
 
 def _check_length(source: BinaryIO, start: int, length: int, expected: int, layout: Layout) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NoReturn
 
+from prima_features.errors import SeriesError
 from prima_features.safe_files import MIB, UnsafeFileError, inflate
 from prima_features.studies.dicom import values
 
@@ -38,6 +39,7 @@ _ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
 """Value representations whose length takes four bytes (PS3.5 section 7.1.2)."""
 _UNDEFINED = 0xFFFFFFFF
+_PIXEL_DATA = 0x7FE00010
 
 
 class _DeflatedError(Exception):
@@ -120,6 +122,26 @@ def read_data_set(
         return data, file
     source = _inflated(file, start, _declared(data) + _HEADER, whole=True)
     return read(source), source
+
+
+def find_pixels(stream: BinaryIO, implicit: bool, little: bool) -> tuple[int, int]:
+    """Length of the pixel data that the stream stands before, which is left at its first byte; and how many bytes
+    are reversed together in it (0 for none).
+
+    Raises:
+        SeriesError: it stands before something else.
+    """
+    order: Literal["little", "big"] = "little" if little else "big"
+    head = stream.read(8)
+    tag = int.from_bytes(head[:2], order) << 16 | int.from_bytes(head[2:4], order)
+    if tag != _PIXEL_DATA:
+        raise SeriesError(
+            "a file of it contains no pixel data of whole numbers", hint="export the series again"
+        )
+    length = head[4:8] if implicit else stream.read(4)
+    # In big-endian files OW swaps words whatever the size of a sample (PS3.5 annex A.3); OB swaps nothing.
+    swap = 0 if little else (1 if head[4:6] == b"OB" else 2)
+    return int.from_bytes(length, order), swap
 
 
 def _inflated(file: BoundedFile, start: int, most: int, whole: bool) -> BinaryIO:

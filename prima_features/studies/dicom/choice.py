@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from prima_features.studies.dicom.frames import Block
 from prima_features.studies.dicom.geometry import depth, spacing_defect
 from prima_features.studies.dicom.header import Header
-from prima_features.studies.dicom.kinds import is_diffusion, is_diffusion_map, is_function
+from prima_features.studies.dicom.kinds import is_diffusion_map, is_function
 from prima_features.studies.dicom.options import DicomOptions
 from prima_features.studies.dicom.rules import Rejection
 from prima_features.studies.dicom.volumes import Volume, b_group
@@ -13,7 +12,7 @@ from prima_features.studies.study import DicomFrames, DicomSlices
 
 
 def choose_volumes(
-    volumes: Sequence[Volume], n_acquired: int, options: DicomOptions
+    volumes: Sequence[Volume], n_acquired: int, options: DicomOptions, diffusion: bool
 ) -> list[list[Volume]] | Rejection:
     """Volumes to embed, one list an image; volumes of one list are averaged.
 
@@ -25,8 +24,9 @@ def choose_volumes(
         volumes: complete ones, by ascending b-value, then in the order acquired.
         n_acquired: number of volumes, including those that lack slices.
         options: what is embedded.
+        diffusion: whether any image of the part, also of volumes that lack slices, is of diffusion.
     """
-    if any(is_diffusion(volume[0]) for volume in volumes):
+    if diffusion:
         firsts = {b_group(volume[0]): volume for volume in reversed(volumes)}
         return [[firsts[b]] for b in sorted(firsts)] if is_diffusion_map(volumes[0][0]) else [[volumes[0]]]
     if options.time_series == "skip":
@@ -54,27 +54,22 @@ def reject_stack(volume: Volume, options: DicomOptions) -> Rejection | None:
         return Rejection(
             f"it has {count}, fewer than {options.min_slices}", hint=f"--min-slices {n_slices} embeds it"
         )
+    if block or len(volume) == 1:
+        return None
     orientation = volume[0].orientation
-    positions = block.positions if block else [header.position for header in volume]
-    ordered = sorted(positions, key=lambda position: depth(position, orientation))
-    if len(ordered) > 1 and (defect := spacing_defect(ordered, orientation, options.slice_tolerance)):
+    ordered = sorted(
+        (header.position for header in volume), key=lambda position: depth(position, orientation)
+    )
+    if defect := spacing_defect(ordered, orientation, options.slice_tolerance):
         return Rejection(defect, hint="export the whole series again", defect=True)
     return None
 
 
 def to_image(volumes: Sequence[Volume]) -> DicomSlices | DicomFrames:
     """What the reader is given of volumes that are averaged."""
-    if volumes[0][0].block is None:
-        return DicomSlices(tuple(tuple(header.file for header in volume) for volume in volumes))
-    blocks = [(header.file, header.block) for (header,) in volumes if header.block]
-    first = blocks[0][0]
-    within = [block for file, block in blocks if file == first]
-    if len(within) > 1 or len(blocks) == 1:
-        return DicomFrames((first,), tuple(block.index for block in within), _frames(within))
-    files = tuple(file for file, _ in blocks)
-    return DicomFrames(files, tuple(range(len(blocks))), _frames([block for _, block in blocks]))
-
-
-def _frames(blocks: Sequence[Block]) -> tuple[tuple[int, ...], ...]:
-    """Frames of each volume, empty unless all of them are known."""
-    return tuple(block.frames for block in blocks) if all(block.frames for block in blocks) else ()
+    if volumes[0][0].block:
+        return DicomFrames(tuple(header.file for (header,) in volumes), tuple(range(len(volumes))))
+    stacks = tuple(tuple(header.file for header in volume) for volume in volumes)
+    if all(header.frame is None for volume in volumes for header in volume):
+        return DicomSlices(stacks)
+    return DicomSlices(stacks, tuple(tuple(header.frame or 0 for header in volume) for volume in volumes))

@@ -6,7 +6,6 @@ Values that differ by rounding are one value, and a missing value agrees with al
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from prima_features.studies.dicom.frames import SAME_ECHO
 from prima_features.studies.dicom.geometry import alike
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.kinds import component
@@ -44,7 +43,10 @@ class _Number:
     show: str
 
 
-_ECHO = _Number(lambda header: header.echo_time or None, *SAME_ECHO, "echo time {:g} ms")
+_SAME_ECHO = (0.05, 0.01)
+"""Echo times that differ by less than this many ms, or this fraction, are one: scanners write three decimals,
+anonymisers and archives fewer, and multi-echo sequences space their echoes by 0.5 ms and more."""
+_ECHO = _Number(lambda header: header.echo_time or None, *_SAME_ECHO, "echo time {:g} ms")
 _SEQUENCE = (
     _Number(lambda header: header.inversion_time or None, 5, 0.1, "inversion time {:g} ms"),
     _Number(lambda header: header.flip_angle or None, 0.5, 0.1, "flip angle {:g}"),

@@ -1,13 +1,13 @@
-"""Multi-frame files: which frames make up which volume, as dcm2niix will number the volumes."""
+"""Multi-frame files: what each frame is and where it lies."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import groupby, pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from prima_features.studies.dicom import values
+from prima_features.studies.dicom import kinds, values
 from prima_features.studies.dicom.diffusion import b_value
-from prima_features.studies.dicom.geometry import Vector, alike, by_depth, depth, is_orientation, orientations
+from prima_features.studies.dicom.geometry import Vector, is_orientation
+from prima_features.studies.dicom.header import Header
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -20,76 +20,85 @@ TAGS: tuple[values.Tag, ...] = (
 )
 """Elements that `read_frames` reads."""
 
-SAME_ECHO = (0.05, 0.01)
-"""Echo times that differ by less than this many ms, or this fraction, are one: scanners write three decimals,
-anonymisers and archives fewer, and multi-echo sequences space their echoes by 0.5 ms and more."""
-_IN_STACK_POSITION = 0x00209057
-_SORTED_MAKERS = ("philips", "canon", "bruker")
-"""Makers whose frames dcm2niix sorts by DimensionIndexValues. It takes others' as they are stored; or, where
-the orientation is written once for all frames, sorts them by position alone, which mixes up volumes.
-(Measured with v1.0.20260724 on frames in every order; `test_dicom_frames.py` measures it again.)"""
+_POSITIONS = frozenset((0x00209057, 0x00200032, 0x00201041))
+"""DimensionIndexPointer of a slice's place: InStackPositionNumber, ImagePositionPatient, SliceLocation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One slice inside a multi-frame file."""
+    """One slice inside a multi-frame file. Missing values are "", () or None."""
 
     position: Vector
     orientation: Vector
+    spacing: Vector
+    """Between rows, between columns; mm."""
+    thickness: float | None
+    slice_spacing: float | None
     echo_time: float | None
     """ms."""
+    repetition_time: float | None
+    inversion_time: float | None
+    flip_angle: float | None
     b_value: float | None
     """s/mm2."""
     image_type: tuple[str, ...]
     component: str
+    temporal_position: int | None
+    acquisition: int | None
+    time: str
     index: tuple[float, ...]
     """DimensionIndexValues."""
-    number: int = 0
-    """Its place in the file, from 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """One volume inside a multi-frame file, or a mosaic."""
+def read_frames(header: Header, data: "Dataset") -> list[Header]:
+    """A header of each frame, in the order stored; empty if not all frames say where they lie.
 
-    index: int = 0
-    """Its number among the volumes that dcm2niix makes of the file."""
-    n_slices: int | None = None
-    """None where a mosaic does not say."""
-    positions: tuple[Vector, ...] = ()
-    """Of its slices as stored; () where they are not written, as in mosaics."""
-    frames: tuple[int, ...] = ()
-    """Numbers of its frames in the file, from 0, in ascending order (`geometry.depth`); () where the file does not
-    describe them."""
-    in_order: bool = True
-    """False where dcm2niix would mix up the slices."""
-    is_described: bool = True
-    """False for a mosaic without the private header that says in which direction its slices are stacked."""
-    n_orientations: int = 1
-    n_echoes: int = 1
-    """In the whole file; dcm2niix makes an image of each."""
+    Its instance number is the frame's rank by DimensionIndexValues, or its place in the file. Its temporal position is
+    the rank of those values without the one for the slice's place, if the file says which one that is.
 
-
-def read_frames(data: "Dataset") -> list[tuple[Frame, Block]]:
-    """Volumes of a multi-frame file, each with its first frame. Empty where frames are not described."""
-    if values.base_tag("PerFrameFunctionalGroupsSequence") not in data:
-        return []
-    shared = next(iter(values.items(data, "SharedFunctionalGroupsSequence")), None)
+    Args:
+        header: of the file.
+        data: its elements.
+    """
     frames = describe_frames(data)
-    if values.text(data, "Manufacturer").lower().startswith(_SORTED_MAKERS):
-        step = 1 if _position_is_last(data) else -1
-        frames.sort(key=lambda frame: frame.index[::step])
-    elif values.items(shared, "PlaneOrientationSequence") and _are_placed(frames):
-        frames.sort(key=_depth_in(frames))
-    frames.sort(key=_kind)  # dcm2niix writes magnitude and phase to files of their own
-    return [volume for _, alike in groupby(frames, key=_kind) for volume in _volumes(list(alike))]
+    if not frames or not all(frame.position and frame.orientation for frame in frames):
+        return []
+    ranks = _ranks(frames)
+    volumes = _volumes(data, frames)
+    before = max((header.instance_number or 1) - 1, 0) * len(frames)
+    return [
+        replace(
+            header,
+            frame=number if len(frames) > 1 else None,
+            instance_number=before + ranks[number] + 1 if len(frames) > 1 else header.instance_number,
+            position=frame.position,
+            orientation=frame.orientation,
+            pixel_spacing=frame.spacing or header.pixel_spacing,
+            thickness=_or(frame.thickness, header.thickness),
+            slice_spacing=_or(frame.slice_spacing, header.slice_spacing),
+            echo_time=_or(frame.echo_time, header.echo_time),
+            repetition_time=_or(frame.repetition_time, header.repetition_time),
+            inversion_time=_or(frame.inversion_time, header.inversion_time),
+            flip_angle=_or(frame.flip_angle, header.flip_angle),
+            b_value=_or(frame.b_value, header.b_value),
+            image_type=frame.image_type or header.image_type,
+            component=frame.component or header.component,
+            temporal_position=volumes[number]
+            if volumes
+            else frame.temporal_position or header.temporal_position,
+            acquisition=frame.acquisition or header.acquisition,
+            time=f"{header.time} {frame.time}",
+        )
+        for number, frame in enumerate(frames)
+    ]
 
 
 def describe_frames(data: "Dataset") -> list[Frame]:
     """Frames of a multi-frame file as stored. Empty where they are not described."""
+    if values.base_tag("PerFrameFunctionalGroupsSequence") not in data:
+        return []
     shared = next(iter(values.items(data, "SharedFunctionalGroupsSequence")), None)
-    groups = values.items(data, "PerFrameFunctionalGroupsSequence")
-    return [_frame(group, shared, number) for number, group in enumerate(groups)]
+    return [_frame(group, shared) for group in values.items(data, "PerFrameFunctionalGroupsSequence")]
 
 
 def pixel_spacing(data: "Dataset", number: int) -> Vector:
@@ -102,73 +111,63 @@ def pixel_spacing(data: "Dataset", number: int) -> Vector:
     return values.numbers(data, "PixelSpacing", 2)
 
 
-def _position_is_last(data: "Dataset") -> bool:
-    dimensions = values.items(data, "DimensionIndexSequence")
-    return bool(dimensions) and values.whole(dimensions[-1], "DimensionIndexPointer") == _IN_STACK_POSITION
-
-
-def _frame(group: "Dataset", shared: "Dataset | None", number: int) -> Frame:
+def _frame(group: "Dataset", shared: "Dataset | None") -> Frame:
     def macro(keyword: str) -> "Dataset | None":
         """A functional group: the frame's own, or the one that all frames share (PS3.3 C.7.6.16)."""
         return next(iter(values.items(group, keyword) or values.items(shared, keyword)), None)
 
-    kind = macro("MRImageFrameTypeSequence")
+    kind, content, timing = (
+        macro(f"{name}Sequence")
+        for name in ("MRImageFrameType", "FrameContent", "MRTimingAndRelatedParameters")
+    )
+    measures = macro("PixelMeasuresSequence")
     orientation = values.numbers(macro("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+    unit = values.text(macro("PixelValueTransformationSequence"), "RescaleType")
     return Frame(
         position=values.numbers(macro("PlanePositionSequence"), "ImagePositionPatient", 3),
         orientation=orientation if is_orientation(orientation) else (),
+        spacing=values.numbers(measures, "PixelSpacing", 2),
+        thickness=values.number(measures, "SliceThickness"),
+        slice_spacing=values.number(measures, "SpacingBetweenSlices"),
         echo_time=values.number(macro("MREchoSequence"), "EffectiveEchoTime"),
+        repetition_time=values.number(timing, "RepetitionTime"),
+        inversion_time=values.number(macro("MRModifierSequence"), "InversionTimes"),
+        flip_angle=values.number(timing, "FlipAngle"),
         b_value=b_value(macro("MRDiffusionSequence")),
         image_type=values.words(kind, "FrameType"),
-        component=values.text(kind, "ComplexImageComponent"),
-        index=values.numbers(macro("FrameContentSequence"), "DimensionIndexValues"),
-        number=number,
+        component=kinds.least_magnitude(
+            values.text(kind, "ComplexImageComponent").upper(), kinds.component_of_unit(unit)
+        ),
+        temporal_position=values.whole(content, "TemporalPositionIndex"),
+        acquisition=values.whole(content, "FrameAcquisitionNumber"),
+        time=values.text(content, "FrameAcquisitionDateTime")
+        or values.text(content, "FrameReferenceDateTime"),
+        index=values.numbers(content, "DimensionIndexValues"),
     )
 
 
-def _kind(frame: Frame) -> tuple[str, tuple[str, ...]]:
-    return frame.component, frame.image_type
+def _ranks(frames: Sequence[Frame]) -> list[int]:
+    """Place of each frame by DimensionIndexValues if they differ for all frames, otherwise as stored."""
+    if len({frame.index for frame in frames}) < len(frames):
+        return list(range(len(frames)))
+    ranks = [0] * len(frames)
+    for rank, number in enumerate(sorted(range(len(frames)), key=lambda number: frames[number].index)):
+        ranks[number] = rank
+    return ranks
 
 
-def _volumes(frames: list[Frame]) -> list[tuple[Frame, Block]]:
-    """Frames of one kind, in dcm2niix's order, cut into runs as long as there are places for slices."""
-    n_slices = len(by_depth(frames, _depth_in(frames))) if _are_placed(frames) else len(frames)
-    if len(frames) % n_slices:
-        n_slices = len(frames)
-    runs = [frames[start : start + n_slices] for start in range(0, len(frames), n_slices)]
-    echoes = alike((frame.echo_time for frame in frames if frame.echo_time), *SAME_ECHO)
-    n_echoes = len({echoes.get(run[0].echo_time or 0) for run in runs})
-    alike_within = all(
-        len({(frame.b_value or 0, echoes.get(frame.echo_time or 0)) for frame in run}) == 1 for run in runs
-    )
-    return [(run[0], _block(index, run, n_echoes, alike_within)) for index, run in enumerate(runs)]
+def _volumes(data: "Dataset", frames: Sequence[Frame]) -> list[int]:
+    """For each frame the rank of its DimensionIndexValues without the place of the slice; empty if not known."""
+    pointers = [
+        values.whole(item, "DimensionIndexPointer") for item in values.items(data, "DimensionIndexSequence")
+    ]
+    kept = [i for i, pointer in enumerate(pointers) if pointer not in _POSITIONS]
+    if len(kept) == len(pointers) or any(len(frame.index) != len(pointers) for frame in frames):
+        return []
+    rest = [tuple(frame.index[i] for i in kept) for frame in frames]
+    rank = {one: i for i, one in enumerate(sorted(set(rest)), start=1)}
+    return [rank[one] for one in rest]
 
 
-def _block(index: int, frames: list[Frame], n_echoes: int, alike_within: bool) -> Block:
-    placed = _are_placed(frames)
-    return Block(
-        index=index,
-        n_slices=len(frames),
-        positions=tuple(frame.position for frame in frames) if placed else (),
-        frames=tuple(frame.number for frame in sorted(frames, key=_depth_in(frames))) if placed else (),
-        in_order=alike_within and (not placed or _is_run(frames)),
-        n_orientations=len(orientations(frame.orientation for frame in frames)),
-        n_echoes=n_echoes,
-    )
-
-
-def _is_run(frames: list[Frame]) -> bool:
-    """Whether the slices run up or down the stack, each in a place of its own."""
-    steps = [after - before for before, after in pairwise(map(_depth_in(frames), frames))]
-    monotonic = all(step > 0 for step in steps) or all(step < 0 for step in steps)
-    return monotonic and len(by_depth(frames, _depth_in(frames))) == len(frames)
-
-
-def _are_placed(frames: list[Frame]) -> bool:
-    return all(frame.position and frame.orientation for frame in frames)
-
-
-def _depth_in(frames: list[Frame]) -> Callable[[Frame], float]:
-    """Depth by the first orientation: the others may differ by rounding, which moves far corners."""
-    orientation = frames[0].orientation
-    return lambda frame: depth(frame.position, orientation)
+def _or(own: float | None, other: float | None) -> float | None:
+    return other if own is None else own

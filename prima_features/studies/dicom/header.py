@@ -3,8 +3,19 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from prima_features.studies.dicom.frames import Block
 from prima_features.studies.dicom.geometry import Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One volume in a file that does not say where each of its slices lies: a mosaic, or frames without positions."""
+
+    n_slices: int | None = None
+    """None where a mosaic does not say."""
+    is_mosaic: bool = False
+    """Its slices are tiles of one picture; their places are in private elements."""
+    is_described: bool = True
+    """False for a mosaic without the private header that says in which direction its slices are stacked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +32,7 @@ class GeImage:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """One slice, or one volume of a multi-frame file or mosaic. Missing values are "", () or None."""
+    """One slice, which is a file or a frame of one; or a volume (`block`). Missing values are "", () or None."""
 
     file: Path
     sop_class: str
@@ -82,3 +93,5 @@ class Header:
     """What GE's private elements say; None for other manufacturers."""
     block: Block | None = None
     """The volume it stands for, None for a slice."""
+    frame: int | None = None
+    """Number of the slice in a file of several frames, from 0."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from prima_features.studies.dicom import values
 from prima_features.studies.dicom.diffusion import PrivateElement
-from prima_features.studies.dicom.frames import Block
+from prima_features.studies.dicom.header import Block
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -34,6 +34,7 @@ def read_mosaic(data: "Dataset", image_type: tuple[str, ...], file: Path) -> Blo
             n_slices = element.number(data)
             return Block(
                 n_slices=None if n_slices is None else int(n_slices),
+                is_mosaic=True,
                 is_described=kind != "MOSAIC" or _has_csa_header(file),
             )
     return None

@@ -13,9 +13,8 @@ from prima_features.safe_files import UnsafeFileError
 from prima_features.studies.dicom import diffusion, frames, kinds, mosaic, values
 from prima_features.studies.dicom.bounds import MOST_FRAMES, BoundedFile, read_data_set
 from prima_features.studies.dicom.files import Kind, sniff_stream
-from prima_features.studies.dicom.frames import Block, Frame
 from prima_features.studies.dicom.geometry import is_orientation
-from prima_features.studies.dicom.header import GeImage, Header
+from prima_features.studies.dicom.header import Block, GeImage, Header
 from prima_features.studies.dicom.unusable import Unusable
 from prima_features.studies.labels import nfc
 
@@ -50,7 +49,7 @@ _TAGS: list[values.Tag] = [
 
 
 def read_headers(file: Path) -> list[Header] | Unusable:
-    """Headers of a file: one of a slice, several of a multi-frame file with several volumes."""
+    """Headers of a file: one of a slice, several of a file of several frames."""
     try:
         with BoundedFile(
             file
@@ -63,7 +62,7 @@ def read_headers(file: Path) -> list[Header] | Unusable:
     if values.text(data.file_meta, "MediaStorageSOPClassUID") == _DIRECTORY:
         return Unusable.DIRECTORY
     header = _header(file, data)
-    return _volumes(header, data) if header.study_uid and header.series_uid else Unusable.NO_UIDS
+    return _slices(header, data) if header.study_uid and header.series_uid else Unusable.NO_UIDS
 
 
 def _read(stream: BoundedFile, kind: Kind) -> "FileDataset | Unusable":
@@ -100,26 +99,12 @@ def quiet_pydicom() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _volumes(header: Header, data: "Dataset") -> list[Header]:
+def _slices(header: Header, data: "Dataset") -> list[Header]:
     if block := mosaic.read_mosaic(data, header.image_type, header.file):
         return [replace(header, block=block)]
-    volumes = frames.read_frames(data)
-    if header.n_frames > 1 and not volumes:
-        return [replace(header, block=Block(n_slices=header.n_frames))]
-    return [_volume(header, first, block) for first, block in volumes] or [header]
-
-
-def _volume(header: Header, first: Frame, block: Block) -> Header:
-    return replace(
-        header,
-        block=block if header.n_frames > 1 else None,
-        orientation=first.orientation,
-        position=first.position,
-        echo_time=header.echo_time if first.echo_time is None else first.echo_time,
-        b_value=header.b_value if first.b_value is None else first.b_value,
-        image_type=first.image_type or header.image_type,
-        component=first.component or header.component,
-    )
+    if found := frames.read_frames(header, data):
+        return found
+    return [replace(header, block=Block(header.n_frames)) if header.n_frames > 1 else header]
 
 
 def _header(file: Path, data: "Dataset") -> Header:

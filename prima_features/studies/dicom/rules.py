@@ -85,28 +85,14 @@ def reject_kind(header: Header) -> Rejection | None:
 
 
 def reject_geometry(part: Sequence[Header]) -> Rejection | None:
-    """Leave out images that do not say where they lie, or whose frames cannot be told apart."""
-    blocks = [header.block for header in part if header.block]
-    if any(block.n_orientations > 1 for block in blocks):
-        return Rejection("its slices lie in several orientations, as a localizer's do")
-    if not blocks and not all(header.orientation and header.position for header in part):
+    """Leave out images that do not say where they lie."""
+    mosaics = [header.block for header in part if header.block and header.block.is_mosaic]
+    if not mosaics and not all(header.orientation and header.position for header in part):
         return Rejection("it does not say where its slices lie in the patient, as screenshots do not")
-    if not all(block.is_described for block in blocks):
+    if not all(mosaic.is_described for mosaic in mosaics):
         return Rejection(
             "it is a Siemens mosaic without its private header, which says in which direction the slices are stacked",
             hint="export or anonymise again and keep the element group (0029,xxxx)",
-            defect=True,
-        )
-    if any(block.n_echoes > 1 for block in blocks):
-        return Rejection(
-            "it holds several echoes in one file, which dcm2niix makes several images of",
-            hint="export the series as classic DICOM, one file a slice",
-            defect=True,
-        )
-    if not all(block.in_order for block in blocks):
-        return Rejection(
-            "its frames are incomplete, or stored in an order that dcm2niix mixes up",
-            hint="export the series as classic DICOM, one file a slice",
             defect=True,
         )
     return None

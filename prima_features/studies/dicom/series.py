@@ -8,6 +8,7 @@ from prima_features.studies.dicom.acquisitions import Acquisition
 from prima_features.studies.dicom.choice import choose_volumes, reject_stack, to_image
 from prima_features.studies.dicom.copies import drop_same_instances
 from prima_features.studies.dicom.header import Header
+from prima_features.studies.dicom.kinds import is_diffusion
 from prima_features.studies.dicom.options import DicomOptions
 from prima_features.studies.dicom.rules import Rejection, reject_geometry, reject_kind, reject_object
 from prima_features.studies.dicom.split import Part, describe, is_three_plane, split
@@ -89,7 +90,8 @@ def _part_outcomes(part: Part, options: DicomOptions, what: str) -> Iterator[Out
         yield what, volumes
         return
     yield from _copies(volumes.n_copies, what)
-    chosen = choose_volumes(volumes.complete, volumes.n_acquired, options)
+    diffusion = any(map(is_diffusion, part.images))
+    chosen = choose_volumes(volumes.complete, volumes.n_acquired, options, diffusion)
     if isinstance(chosen, Rejection):
         yield what, chosen
         return
@@ -113,5 +115,5 @@ def _flags(volume: Volume) -> tuple[str, ...]:
 
 def _copies(count: int, what: str) -> Iterator[Outcome]:
     if count:
-        files = "1 file" if count == 1 else f"{count} files"
-        yield f"{files} of {what}", Rejection("the same slices are already there; one of each is used")
+        images = "1 image" if count == 1 else f"{count} images"
+        yield f"{images} of {what}", Rejection("the same slices are already there; one of each is used")

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations, pairwise
-from statistics import fmean, median
+from statistics import median
 
 from prima_features.studies.dicom.contrast import by_contrast, by_sequence, differences
 from prima_features.studies.dicom.geometry import (
@@ -24,7 +24,7 @@ from prima_features.studies.dicom.rules import Rejection
 _SAME_SIZE = 0.005
 """Pixel sizes that differ by a smaller fraction are one: 0.4883 mm is also written 0.488."""
 _SAME_BLOCK = 10.0
-"""mm. Volumes of multi-frame files that start farther apart are different images; prospective motion correction
+"""mm. Mosaics that start farther apart are different images; prospective motion correction
 moves them by less."""
 _SAME_THICKNESS = 0.1
 _PARALLEL = 0.9999
@@ -139,27 +139,19 @@ def _alike(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
 
 
 def _apart(blocks: Sequence[Header]) -> list[list[Header]]:
-    """Volumes of multi-frame files grouped by where they lie."""
-    if not all(header.block and header.block.in_order for header in blocks):
-        return [list(blocks)]
+    """Volumes grouped by where they start."""
     groups: list[tuple[Vector, list[Header]]] = []
     for header in blocks:
-        centre = _centre(header)
         near = (
             group
             for other, group in groups
-            if all(abs(p - q) <= _SAME_BLOCK for p, q in zip(other, centre, strict=False))
+            if all(abs(p - q) <= _SAME_BLOCK for p, q in zip(other, header.position, strict=False))
         )
         if group := next(near, None):
             group.append(header)
         else:
-            groups.append((centre, [header]))
+            groups.append((header.position, [header]))
     return [group for _, group in groups]
-
-
-def _centre(header: Header) -> Vector:
-    positions = header.block.positions if header.block else ()
-    return tuple(map(fmean, zip(*positions, strict=True))) if positions else header.position
 
 
 def _by_contrast(images: list[Header], tolerance: float) -> list[Part]:
@@ -261,7 +253,6 @@ def acquisition_order(header: Header) -> tuple[int | str, ...]:
         header.acquisition or 0,
         header.instance_number or 0,
         header.time,
-        header.block.index if header.block else 0,
         header.sop_uid,
     )
 

@@ -15,7 +15,7 @@ from prima_features.studies.dicom.rules import Rejection
 from prima_features.studies.dicom.split import acquisition_order, depth_in
 
 Volume = tuple[Header, ...]
-"""Slices in ascending order (`geometry.depth`), or one block of a multi-frame file."""
+"""Slices in ascending order (`geometry.depth`), or one block."""
 
 _THICK = 1.5
 _SAME_PLACE = 1.0
@@ -114,8 +114,8 @@ def _find_repeats(images: list[Header], place_of: dict[int, int], n_places: int)
         return Volumes([tuple(once[i][0] for i in sorted(once))], len(images) - len(once), n_acquired=1)
     number = 1 + min(i for i, sharing in once.items() if len(sharing) > 1)
     return Rejection(
-        f"{len(once[number - 1])} files with different pixels lie in the place of slice {number}, counted from the "
-        f"{count_from(images[0].orientation)}, and their headers do not say which files belong together",
+        f"{len(once[number - 1])} images with different pixels lie in the place of slice {number}, counted from the "
+        f"{count_from(images[0].orientation)}, and their headers do not say which belong together",
         hint="export the series again, or remove the files that do not belong to it",
         defect=True,
     )
@@ -142,6 +142,7 @@ _MARKS: tuple[Callable[[Header], Hashable], ...] = (
     lambda header: (header.temporal_position, header.acquisition),
     lambda header: header.series_uid,
     lambda header: header.time,
+    lambda header: header.sop_uid,
 )
 """What can be the same in all slices of a volume and differ between volumes."""
 _ORDERS: tuple[Callable[[Header], tuple[int | str, ...]], ...] = (

@@ -229,4 +229,4 @@ def test_repeats_that_nothing_separates_are_a_defect(tmp_path: Path, write_stack
     for option in ("skip", "first", "mean"):
         found = find_dicom(tmp_path, DicomOptions(time_series=option))
         assert not found.studies
-        assert "do not say which files belong together" in defects(found)[0]
+        assert "do not say which belong together" in defects(found)[0]

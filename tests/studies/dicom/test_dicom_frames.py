@@ -5,14 +5,15 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom import Dataset
 from pydicom.sequence import Sequence as Items
 
 from prima_features.studies.dicom import DicomOptions, find_dicom
-from prima_features.studies.study import DicomFrames, DicomSlices, Found
-from prima_features.volumes.dicom import read_frames
+from prima_features.studies.study import DicomSlices, Found
+from prima_features.volumes.dicom import acquire_slices
 
 ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 N_SLICES = 6
@@ -27,6 +28,8 @@ VOLUME_BY_VOLUME = list(product(range(3), range(N_SLICES)))
 DOWNWARDS = [(volume, N_SLICES - 1 - i) for volume, i in VOLUME_BY_VOLUME]
 SLICE_BY_SLICE = [(volume, i) for i, volume in product(range(N_SLICES), range(3))]
 INTERLEAVED = [(volume, (2 * i) % N_SLICES + 2 * i // N_SLICES) for volume, i in VOLUME_BY_VOLUME]
+SHUFFLED = [VOLUME_BY_VOLUME[(7 * i + 3) % len(VOLUME_BY_VOLUME)] for i in range(len(VOLUME_BY_VOLUME))]
+ORDERS = [VOLUME_BY_VOLUME, DOWNWARDS, SLICE_BY_SLICE, INTERLEAVED, SHUFFLED]
 
 
 def item(**elements: object) -> Items:
@@ -56,13 +59,20 @@ def make_frame(volume: int, index: int, dimensions: Sequence[str], **elements: o
             DiffusionDirectionality="DIRECTIONAL" if b else "NONE",
             DiffusionGradientDirectionSequence=item(DiffusionGradientOrientation=[1.0, 0.0, 0.0]),
         )
+    if inversion := elements.get("inversion"):
+        frame.MRModifierSequence = item(InversionRecovery="YES", InversionTimes=float(inversion))
+    if flip := elements.get("flip"):
+        frame.MRTimingAndRelatedParametersSequence = item(RepetitionTime=20.0, FlipAngle=float(flip))
     frame.MREchoSequence = item(EffectiveEchoTime=float(elements.get("echo", 30)))
     return frame
 
 
 @pytest.fixture
 def write_frames(tmp_path: Path) -> Callable[..., Path]:
-    """Writes one enhanced file; the grey value of a frame is 100 times (volume + 1), plus its slice."""
+    """Writes one enhanced file; the grey value of a frame is 100 times (volume + 1), plus its slice.
+
+    Without `indexed` nothing but the order and what the volumes differ in separates them.
+    """
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -73,6 +83,8 @@ def write_frames(tmp_path: Path) -> Callable[..., Path]:
         volumes: Sequence[dict[str, object]] = tuple({"b": b} for b in B_VALUES),
         shared_orientation: bool = False,
         name: str = "frames",
+        indexed: bool = True,
+        **elements: object,
     ) -> Path:
         data = Dataset()
         data.file_meta = FileMetaDataset()
@@ -83,6 +95,8 @@ def write_frames(tmp_path: Path) -> Callable[..., Path]:
         data.Modality, data.Manufacturer, data.PatientID = "MR", maker, "MRN-4711"
         data.SeriesNumber, data.InstanceNumber, data.SeriesDescription = 5, 1, "AX SCAN"
         data.ImageType = ["ORIGINAL", "PRIMARY", "M", "NONE"]
+        for keyword, value in elements.items():
+            setattr(data, keyword, value)
         data.NumberOfFrames = len(order)
         data.Rows = data.Columns = 16
         data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
@@ -96,6 +110,10 @@ def write_frames(tmp_path: Path) -> Callable[..., Path]:
         data.PerFrameFunctionalGroupsSequence = Items(
             make_frame(volume, index, dimensions, **volumes[volume]) for volume, index in order
         )
+        if not indexed:
+            del data.DimensionIndexSequence
+            for frame in data.PerFrameFunctionalGroupsSequence:
+                del frame.FrameContentSequence
         axial = item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])
         holders = (
             data.SharedFunctionalGroupsSequence
@@ -113,67 +131,102 @@ def write_frames(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def images(found: Found) -> list[DicomFrames]:
+def images(found: Found) -> list[DicomSlices]:
     return [
         series.image
         for study in found.studies
         for series in study.series
-        if isinstance(series.image, DicomFrames)
+        if isinstance(series.image, DicomSlices)
     ]
 
 
-def greys(image: DicomFrames) -> list[int]:
+def greys(image: DicomSlices) -> list[int]:
     """Grey values up the stack, of the one volume that is chosen."""
-    return [int(value) for value in sitk.GetArrayFromImage(read_frames(image).image)[:, 0, 0]]
+    return [int(value) for value in sitk.GetArrayFromImage(acquire_slices(image).image)[:, 0, 0]]
 
 
-MAKERS = {"Philips Medical Systems": True, "CANON_MEC": True, "Siemens Healthineers": False, "GE": False}
-"""Makers, and whether dcm2niix sorts their frames by DimensionIndexValues."""
+MAKERS = ("Philips Medical Systems", "CANON_MEC", "Siemens Healthineers", "GE")
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-@pytest.mark.parametrize("order", [VOLUME_BY_VOLUME, DOWNWARDS, SLICE_BY_SLICE, INTERLEAVED])
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("dimensions", [("stack", "position", "volume"), ("stack", "volume", "position")])
-@pytest.mark.parametrize("shared_orientation", [True, False])
-def test_the_lowest_b_value_is_found_or_the_file_is_left_out(
-    tmp_path: Path,
-    write_frames: Callable[..., Path],
-    maker: str,
-    order: Order,
-    dimensions: Sequence[str],
-    shared_orientation: bool,
+@pytest.mark.parametrize("indexed", [True, False])
+def test_the_lowest_b_value_is_found_in_any_order_of_frames(
+    write_frames: Callable[..., Path], maker: str, order: Order, dimensions: Sequence[str], indexed: bool
 ) -> None:
-    found = find_dicom(write_frames(order, maker, dimensions, shared_orientation=shared_orientation))
-    stays = MAKERS[maker] or (order in (VOLUME_BY_VOLUME, DOWNWARDS) and not shared_orientation)
-    if stays:
-        (image,) = images(found)
-        assert greys(image) == [200 + i for i in range(N_SLICES)]
-    else:
-        (left_out,) = found.left_out
-        assert "dcm2niix mixes up" in left_out.reason
-        assert left_out.defect
+    b_values = tuple({"b": b} for b in (1000, 0, 500))
+    folder = write_frames(
+        order, maker, dimensions, b_values, shared_orientation=maker == "GE", indexed=indexed
+    )
+    (image,) = images(find_dicom(folder))
+    assert greys(image) == [200 + i for i in range(N_SLICES)]
 
 
-@pytest.mark.parametrize("maker", MAKERS)
-@pytest.mark.parametrize("order", [VOLUME_BY_VOLUME, DOWNWARDS, INTERLEAVED])
-@pytest.mark.parametrize("shared_orientation", [True, False])
-def test_one_volume_is_unpacked_right_or_left_out(
-    tmp_path: Path, write_frames: Callable[..., Path], maker: str, order: Order, shared_orientation: bool
+SETS: dict[str, tuple[dict[str, object], ...]] = {
+    "echoes": ({"echo": 20}, {"echo": 80}, {"echo": 140}),
+    "inversion times": ({"inversion": 700}, {"inversion": 2500}),
+    "flip angles": ({"flip": 4}, {"flip": 20}),
+    "Dixon": tuple(
+        {"FrameType": ["DERIVED", "PRIMARY", "DIXON", word]} for word in ("WATER", "FAT", "IN_PHASE")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("indexed", [True, False])
+def test_each_echo_and_the_like_is_a_volume(
+    write_frames: Callable[..., Path], name: str, order: Order, indexed: bool
 ) -> None:
-    found = find_dicom(write_frames(order[:N_SLICES], maker, shared_orientation=shared_orientation))
-    stays = MAKERS[maker] or order != INTERLEAVED or shared_orientation
-    if stays:
-        (image,) = images(found)
-        assert greys(image) == [100 + i for i in range(N_SLICES)]
-    else:
-        assert "dcm2niix mixes up" in found.left_out[0].reason
+    volumes = SETS[name]
+    order = [(volume, index) for volume, index in order if volume < len(volumes)]
+    found = find_dicom(write_frames(order, volumes=volumes, indexed=indexed))
+    expected = [[100 * (volume + 1) + i for i in range(N_SLICES)] for volume in range(len(volumes))]
+    assert sorted(map(greys, images(found))) == expected
+    assert not found.left_out
 
 
-def test_echoes_in_one_file_are_a_defect(write_frames: Callable[..., Path]) -> None:
-    found = find_dicom(write_frames(VOLUME_BY_VOLUME[: 2 * N_SLICES], volumes=({"echo": 20}, {"echo": 80})))
-    assert not found.studies
-    assert "several echoes in one file" in found.left_out[0].reason
-    assert found.left_out[0].defect
+@pytest.mark.parametrize("name", SETS)
+def test_an_echo_that_lacks_a_slice_is_a_defect(write_frames: Callable[..., Path], name: str) -> None:
+    volumes = SETS[name]
+    order = [(volume, index) for volume, index in SLICE_BY_SLICE if volume < len(volumes)]
+    found = find_dicom(write_frames(order[:-1], volumes=volumes))
+    assert len(images(found)) == len(volumes) - 1
+    assert [item.defect for item in found.left_out] == [True]
+
+
+def test_one_volume_in_any_order_is_read_alike(write_frames: Callable[..., Path]) -> None:
+    for order in (DOWNWARDS, INTERLEAVED):
+        for indexed in (True, False):
+            (image,) = images(find_dicom(write_frames(order[:N_SLICES], indexed=indexed)))
+            assert greys(image) == [100 + i for i in range(N_SLICES)]
+
+
+def test_a_volume_in_two_files_is_one(write_frames: Callable[..., Path]) -> None:
+    write_frames([(0, i) for i in range(3)], name="first")
+    folder = write_frames([(0, i) for i in range(3, N_SLICES)], name="second", InstanceNumber=2)
+    (image,) = images(find_dicom(folder))
+    assert greys(image) == [100 + i for i in range(N_SLICES)]
+
+
+def test_frames_sent_twice_are_used_once(write_frames: Callable[..., Path]) -> None:
+    for name in ("first", "again"):
+        folder = write_frames(VOLUME_BY_VOLUME[:N_SLICES], name=name)
+    found = find_dicom(folder)
+    (image,) = images(found)
+    assert greys(image) == [100 + i for i in range(N_SLICES)]
+    assert [item.what for item in found.left_out] == ["6 images of 5 AX SCAN"]
+
+
+def test_frames_that_do_not_say_where_they_lie_are_left_out(write_frames: Callable[..., Path]) -> None:
+    folder = write_frames(VOLUME_BY_VOLUME[:N_SLICES])
+    data = pydicom.dcmread(folder / "frames")
+    for frame in data.PerFrameFunctionalGroupsSequence:
+        del frame.PlaneOrientationSequence
+    data.save_as(folder / "frames")
+    (left_out,) = find_dicom(folder).left_out
+    assert "does not say where its slices lie" in left_out.reason
 
 
 def test_phase_frames_beside_magnitude_are_left_out(
@@ -190,22 +243,26 @@ def test_repeated_volumes_are_a_time_series(write_frames: Callable[..., Path]) -
     folder = write_frames(VOLUME_BY_VOLUME, volumes=({}, {}, {}))
     assert find_dicom(folder).left_out[0].reason == "it is a time series of 3 volumes"
     (image,) = images(find_dicom(folder, DicomOptions(time_series="first")))
-    assert image.volumes == (0,)
+    assert greys(image) == [100 + i for i in range(N_SLICES)]
     (image,) = images(find_dicom(folder, DicomOptions(time_series="mean")))
-    assert image.volumes == (0, 1, 2)
+    assert greys(image) == [200 + i for i in range(N_SLICES)]
 
 
-@pytest.mark.parametrize("maker", MAKERS)
-@pytest.mark.parametrize("shared_orientation", [True, False])
-def test_a_file_without_some_frames_is_a_defect(
-    write_frames: Callable[..., Path], maker: str, shared_orientation: bool
-) -> None:
-    folder = write_frames(VOLUME_BY_VOLUME[:-1], maker, shared_orientation=shared_orientation)
-    (left_out,) = find_dicom(folder).left_out
-    assert "incomplete" in left_out.reason
-    assert left_out.defect
+@pytest.mark.parametrize("indexed", [True, False])
+def test_a_file_without_some_frames_is_a_defect(write_frames: Callable[..., Path], indexed: bool) -> None:
+    volumes = tuple({"b": b} for b in (1000, 0, 500))
+    lost = [frame for frame in VOLUME_BY_VOLUME if frame != (2, 4)]
+    found = find_dicom(write_frames(lost, volumes=volumes, indexed=indexed))
+    (image,) = images(found)
+    assert greys(image) == [200 + i for i in range(N_SLICES)]
+    assert [(item.reason, item.defect) for item in found.left_out] == [
+        ("1 volume lacks slices and is not used", True)
+    ]
+    lost = [frame for frame in VOLUME_BY_VOLUME if frame != (1, 4)]
+    (left_out,) = find_dicom(write_frames(lost, volumes=volumes, indexed=indexed)).left_out
+    assert left_out.reason == "its volume of the lowest b-value has 5 of 6 slices"
     gap = [(0, index) for index in range(N_SLICES) if index != 3]
-    (left_out,) = find_dicom(write_frames(gap, maker, shared_orientation=shared_orientation)).left_out
+    (left_out,) = find_dicom(write_frames(gap, indexed=indexed)).left_out
     assert left_out.reason == "1 slice is missing after slice 3, counted from the feet"
 
 

@@ -20,16 +20,16 @@ FEW = "it has 4 slices, fewer than 5"
 FUNCTION = "it shows brain function or perfusion"
 
 EXPECTED: dict[str, list[tuple[str, type, int]] | str] = {
-    f"{XA30}/5_anat-T1w_acq-tfl": [("anat_T1w_acq_tfl", FRAMES, 1)],
-    f"{XA30}/6_anat-T1w_acq-tfl": [("anat_T1w_acq_tfl", FRAMES, 1)],
-    f"{XA30}/8_gre_field_mapping": [("gre_field_mapping", FRAMES, 1), ("gre_field_mapping", FRAMES, 1)],
+    f"{XA30}/5_anat-T1w_acq-tfl": [("anat_T1w_acq_tfl", SLICES, 1)],
+    f"{XA30}/6_anat-T1w_acq-tfl": [("anat_T1w_acq_tfl", SLICES, 1)],
+    f"{XA30}/8_gre_field_mapping": [("gre_field_mapping", SLICES, 1), ("gre_field_mapping", SLICES, 1)],
     f"{XA30}/9_gre_field_mapping": "it shows phase, not magnitude",
-    f"{XA30}/10_DWI_dir80_PA": [("DWI_dir80_PA", FRAMES, 1)],
-    f"{XA30}/11_DWI_dir80_PA": [("DWI_dir80_PA_ADC-DWI_dir80_PA-Protocol", FRAMES, 1)],
-    f"{XA30}/12_DWI_dir80_PA": [("DWI_dir80_PA_TRACEW-DWI_dir80_PA-Protocol", FRAMES, 1)],
-    f"{XA30}/13_DWI_dir80_PA": [("DWI_dir80_PA_FA-DWI_dir80_PA-Protocol", FRAMES, 1)],
+    f"{XA30}/10_DWI_dir80_PA": [("DWI_dir80_PA", SLICES, 1)],
+    f"{XA30}/11_DWI_dir80_PA": [("DWI_dir80_PA_ADC-DWI_dir80_PA-Protocol", SLICES, 1)],
+    f"{XA30}/12_DWI_dir80_PA": [("DWI_dir80_PA_TRACEW-DWI_dir80_PA-Protocol", SLICES, 1)],
+    f"{XA30}/13_DWI_dir80_PA": [("DWI_dir80_PA_FA-DWI_dir80_PA-Protocol", SLICES, 1)],
     f"{XA30}/14_DWI_dir80_PA": "its images are in colour",
-    f"{XA30}/16_DWI_dir80_PA": [("DWI_dir80_PA_TENSOR_B0-DWI_dir80_PA-Protocol", FRAMES, 1)],
+    f"{XA30}/16_DWI_dir80_PA": [("DWI_dir80_PA_TENSOR_B0-DWI_dir80_PA-Protocol", SLICES, 1)],
     f"{XA30}/25_asl_2d_tra": "it is a time series of 7 volumes",
     f"{XA30}/27_asl_2d_tra": FUNCTION,
     f"{XA30}/28_asl_2d_tra": FUNCTION,
@@ -49,7 +49,7 @@ EXPECTED: dict[str, list[tuple[str, type, int]] | str] = {
     f"{SMALL}/generic_compressed_rle_001": FEW,
     f"{SMALL}/generic_compressed_jpegls_001": FEW,
     f"{SMALL}/generic_rgb_001": "its images are in colour",
-    f"{SMALL}/philips_enhanced_anatomical_001": [("UNK", FRAMES, 1)],
+    f"{SMALL}/philips_enhanced_anatomical_001": [("UNK", SLICES, 1)],
     f"{SMALL}/failing_slicecount_001": "it has 2 slices, fewer than 5",
     "broken/dicom_series_missing_slice": "1 slice is missing after slice 20, counted from the feet",
     "broken/dicom/MR_small.dcm": "it has 1 slice, fewer than 5",
@@ -94,7 +94,7 @@ def test_the_folder_of_broken_files_is_told_file_by_file_and_never_raises(scans:
         "1 DICOM file without UIDs",
         "1 Demonstration of SR Features",
         "series without a number",
-        "3 files of series 1",
+        "3 images of series 1",
         "series 1",
     }
 

@@ -202,7 +202,7 @@ def test_files_copied_within_the_tree_count_once(tmp_path: Path, write_stack: Wr
     found = find_dicom(tmp_path)
     assert sizes(found) == [[6]]
     (left_out,) = found.left_out
-    assert left_out.what == "6 files of 7 AX FLAIR"
+    assert left_out.what == "6 images of 7 AX FLAIR"
     assert not left_out.defect
 
 
@@ -225,7 +225,7 @@ def test_a_doubled_slice_with_other_pixels_is_a_defect(tmp_path: Path, write_sta
     write_stack(tmp_path, 1, first=7, value=999, ImagePositionPatient=[0, 0, 6])
     left_out = only_left_out(find_dicom(tmp_path))
     assert (
-        "2 files with different pixels lie in the place of slice 3, counted from the feet" in left_out.reason
+        "2 images with different pixels lie in the place of slice 3, counted from the feet" in left_out.reason
     )
     assert left_out.defect
 
