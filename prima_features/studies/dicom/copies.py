@@ -1,7 +1,10 @@
 """Slices that are in a series twice because files were copied or sent twice: decided by their pixels."""
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +37,16 @@ def drop_same_instances(series: Sequence[Header]) -> list[Header]:
 def distinct(images: Iterable[Header]) -> list[Header]:
     """Images without those that have the pixels of an earlier one."""
     kept: list[Header] = []
+    seen: set[object] = set()
     for header in images:
-        if not any(_have_same_pixels(header, other) for other in kept):
-            kept.append(header)
+        if header.frame is not None:  # thousands of frames may share a place
+            content = _content(header)
+            if content is not None and content in seen:
+                continue
+            seen.add(content)
+        elif any(_have_same_pixels(header, other) for other in kept):
+            continue
+        kept.append(header)
     return kept
 
 
@@ -50,11 +60,8 @@ def _have_same_pixels(one: Header, other: Header) -> bool:
     """Whether two slices show the same values: as stored and scaled, or once decompressed."""
     if one.frame is None and other.frame is None:
         return _are_same_files(one.file, other.file)
-    unreadable: tuple[type[Exception], ...] = (*values.malformed(), SeriesError, UnsafeFileError)
-    try:
-        return _frame(one) == _frame(other)
-    except unreadable:  # a file that cannot be read is no copy
-        return False
+    content = _content(one)
+    return content is not None and content == _content(other)
 
 
 def _are_same_files(one: Path, other: Path) -> bool:
@@ -79,32 +86,89 @@ _LAYOUT = (
 _GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 
 
-def _frame(header: Header) -> tuple[object, ...]:
-    """The samples of a slice as stored, and what its values depend on; of other frames nothing is read.
+def _content(header: Header) -> tuple[object, ...] | None:
+    """Digest of a frame's samples as stored, and what its values depend on; None if it cannot be read.
+
+    Of other frames nothing is read.
+    """
+    unreadable: tuple[type[Exception], ...] = (*values.malformed(), SeriesError, UnsafeFileError)
+    try:
+        status = header.file.stat()
+        return _read_frame(_look_into(header.file, status.st_mtime_ns, status.st_size), header.frame or 0)
+    except unreadable:
+        return None
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """Where the frames of a file are, and what their values depend on."""
+
+    file: Path
+    offset: int
+    """Of the first byte of the pixel data."""
+    n_frames: int
+    frame_bytes: int
+    is_compressed: bool
+    layout: tuple[object, ...]
+    scales: tuple[tuple[object, ...], ...]
+    """Of each frame."""
+
+
+def _read_frame(frames: _Frames, number: int) -> tuple[object, ...]:
+    from pydicom.encaps import get_frame
+
+    with frames.file.open("rb") as stream:
+        if frames.is_compressed:
+            stream.seek(frames.offset)
+            samples = get_frame(stream, number, number_of_frames=frames.n_frames)
+        else:
+            stream.seek(frames.offset + number * frames.frame_bytes)
+            samples = stream.read(frames.frame_bytes)
+    return (hashlib.sha256(samples).digest(), *frames.layout, *frames.scales[number])
+
+
+@lru_cache(maxsize=16)
+def _look_into(file: Path, modified: int, size: int) -> _Frames:
+    """The frames of a file, which is looked into once, unless it changes.
 
     Raises:
-        SeriesError, UnsafeFileError, or one of `values.malformed`: it cannot be read.
+        SeriesError, UnsafeFileError, or one of `values.malformed`: it cannot be read, or is deflated.
     """
-    from pydicom.encaps import get_frame
     from pydicom.uid import UID
 
-    number = header.frame or 0
     tags = [values.base_tag(tag) for tag in (*_LAYOUT, *_GROUPS, "NumberOfFrames")]
-    with BoundedFile(header.file) as stream:
-        data, source = read_data_set(stream, tags, force=True, pixels=True)
+    with BoundedFile(file) as stream:
+        data, source = read_data_set(stream, tags, force=True)
+        syntax = UID(values.text(data.file_meta, "TransferSyntaxUID"))
+        if syntax.is_deflated:
+            raise ValueError("its frames are deflated")
         find_pixels(source, *data.original_encoding)
-        syntax = values.text(data.file_meta, "TransferSyntaxUID")
-        if syntax and UID(syntax).is_encapsulated:
-            count = values.whole(data, "NumberOfFrames") or 1
-            samples = get_frame(source.read(), number, number_of_frames=count)
-        else:
-            rows, columns, bits = (values.whole(data, name) or 0 for name in _LAYOUT[:3])
-            size = rows * columns * bits // 8
-            source.seek(source.tell() + number * size)
-            samples = source.read(size)
-    groups = [values.items(data, _GROUPS[0])[number : number + 1], values.items(data, _GROUPS[1])]
-    scale = [values.items(group, "PixelValueTransformationSequence") for items in groups for group in items]
-    return (samples, syntax, *(values.value(data, name) for name in _LAYOUT), *filter(None, scale))
+        offset = source.tell()
+    shared, groups = (values.items(data, name) for name in reversed(_GROUPS))
+    scales = [
+        (values.text(item, "RescaleSlope"), values.text(item, "RescaleIntercept"))
+        for group in groups
+        for item in [
+            next(
+                (
+                    found
+                    for holder in (group, *shared)
+                    for found in values.items(holder, "PixelValueTransformationSequence")
+                ),
+                data,
+            )
+        ]
+    ]
+    rows, columns, bits = (values.whole(data, name) or 0 for name in _LAYOUT[:3])
+    return _Frames(
+        file=file,
+        offset=offset,
+        n_frames=values.whole(data, "NumberOfFrames") or 1,
+        frame_bytes=rows * columns * bits // 8,
+        is_compressed=bool(syntax) and syntax.is_encapsulated,
+        layout=(syntax, *(values.text(data, name) for name in _LAYOUT)),
+        scales=tuple(scales) or ((),),
+    )
 
 
 def _read(file: Path) -> Any:

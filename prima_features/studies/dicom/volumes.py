@@ -174,7 +174,18 @@ def _separate(images: list[Header], place: Place) -> list[list[Header]]:
             best, n_best = volumes, share
         if share == 1:
             break
-    return best if n_best >= 0.5 else []
+    return best if n_best >= 0.5 else _file_by_file(images, place)
+
+
+def _file_by_file(images: Sequence[Header], place: Place) -> list[list[Header]]:
+    """The volumes of each multi-frame file, separated by themselves. Empty if those of one cannot be."""
+    files = _by_mark([header for header in images if header.frame is not None], lambda header: header.sop_uid)
+    if len(files) < 2 or sum(map(len, files)) < len(images):
+        return []
+    separated = [
+        [file] if len(set(map(place, file))) == len(file) else _separate(file, place) for file in files
+    ]
+    return [volume for volumes in separated for volume in volumes] if all(separated) else []
 
 
 def _by_mark(images: Sequence[Header], mark: Callable[[Header], Hashable]) -> list[list[Header]]:

@@ -210,6 +210,20 @@ def test_a_volume_in_two_files_is_one(write_frames: Callable[..., Path]) -> None
     assert greys(image) == [100 + i for i in range(N_SLICES)]
 
 
+@pytest.mark.parametrize("order", ORDERS[:-1])
+def test_volumes_of_several_files_are_separated_file_by_file(
+    write_frames: Callable[..., Path], order: Order
+) -> None:
+    volumes = ({"b": 1000}, {"b": 0}, {"b": 1000})
+    for number in (1, 2):
+        folder = write_frames(order, volumes=volumes, indexed=False, name=str(number), InstanceNumber=number)
+        data = pydicom.dcmread(folder / str(number))
+        data.PixelData = (np.frombuffer(data.PixelData, np.uint16) + 1000 * number).tobytes()
+        data.save_as(folder / str(number))
+    (image,) = images(find_dicom(folder))
+    assert greys(image) == [1200 + i for i in range(N_SLICES)]
+
+
 def test_frames_sent_twice_are_used_once(write_frames: Callable[..., Path]) -> None:
     for name in ("first", "again"):
         folder = write_frames(VOLUME_BY_VOLUME[:N_SLICES], name=name)
