@@ -11,7 +11,9 @@ from typing import Literal
 
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies.bids.choice import DATATYPES
+from prima_features.studies.dicom import find_dicom
 from prima_features.studies.endings import ARCHIVES, HEADER_OF_PAIR, NIFTI, OTHER_IMAGES, FileKind, kind_of
+from prima_features.studies.nifti import find_nifti
 from prima_features.studies.survey import count_dicom_series, is_dicom, is_dicomdir
 from prima_features.studies.tree import walk
 
@@ -28,7 +30,7 @@ def detect(source: Path) -> SourceFormat:
 
     A folder is a BIDS dataset if it has dataset_description.json, or folders `sub-X` with BIDS files in a datatype's
     folder. Otherwise DICOM files are recognised by their content, and images in NIfTI and similar formats by their
-    names. If there are both, the format with more series is taken; DICOM if there are as many.
+    names. If there are both, the format with more series that can be embedded is taken; DICOM if there are as many.
 
     Raises:
         UsageError: it is part of a BIDS dataset, or holds several.
@@ -52,10 +54,21 @@ def detect(source: Path) -> SourceFormat:
             has_dicom = is_dicom(path)
     n_images = seen[FileKind.NIFTI] + seen[FileKind.OTHER_IMAGE]
     if n_images and has_dicom:
-        return "nifti" if n_images > count_dicom_series(source) else "dicom"
+        return "nifti" if _count_nifti(source, n_images) > _count_dicom(source) else "dicom"
     if n_images or has_dicom:
         return "nifti" if n_images else "dicom"
     raise NothingUsableError(f"{source} holds no scans: {_why_no_scans(seen)}")
+
+
+def _count_nifti(source: Path, n_images: int) -> tuple[int, int]:
+    """Series that can be embedded, and files, if the source is read as NIfTI."""
+    return sum(len(study.series) for study in find_nifti(source).studies), n_images
+
+
+def _count_dicom(source: Path) -> tuple[int, int]:
+    """The same, and SeriesInstanceUIDs, if it is read as DICOM."""
+    usable = sum(len(study.series) for study in find_dicom(source).studies)
+    return usable, count_dicom_series(source)
 
 
 def _why_no_scans(seen: Counter[FileKind]) -> str:

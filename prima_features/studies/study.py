@@ -97,6 +97,10 @@ class DicomFrames:
 Image = NiftiImage | OtherImage | DicomSlices | DicomFrames
 
 
+COPY = "copy"
+"""Flag of a series with the same content as another one of its study."""
+
+
 @dataclass(frozen=True)
 class Series:
     """One acquired sequence of a study."""

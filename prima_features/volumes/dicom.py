@@ -36,7 +36,7 @@ from prima_features.volumes.stored import (
     rescale,
     unpack,
 )
-from prima_features.volumes.volume import Acquired
+from prima_features.volumes.volume import SHEAR, SHEARED, Acquired
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -122,8 +122,8 @@ def _read_stack(files: tuple[Path, ...], frames: tuple[int, ...]) -> Acquired:
         _check_by_gdcm(files, slices, voxels)
     slices.clear()  # the bytes as stored are as large as the image
     volume = sitk.GetImageFromArray(voxels)
-    unknown = _set_geometry(volume, places[0], places[last], None if frames else files[0])
-    return Acquired(volume, flags=flags + unknown)
+    doubts = _set_geometry(volume, places[0], places[last], None if frames else files[0])
+    return Acquired(volume, flags=flags + doubts)
 
 
 def _by_file(files: Sequence[Path]) -> dict[Path, list[int]]:
@@ -295,6 +295,7 @@ def _set_geometry(
             reader.SetFileName(str(_empty_slice(first, Path(folder) / "slice.dcm")))
             reader.ReadImageInformation()
     spacing, direction = reader.GetSpacing(), _stated_direction(reader, first)
+    flags = (PIXEL_SIZE_UNKNOWN,) * unknown
     count = volume.GetSize()[2]
     if count > 1 and len(first.position) == len(last.position) == 3:
         shift = np.subtract(last.position, first.position)
@@ -302,10 +303,12 @@ def _set_geometry(
             spacing = (*spacing[:2], distance / (count - 1))
             if shift @ direction[:, 2] < 0:
                 direction[:, 2] *= -1
+            if np.linalg.norm(shift @ direction[:, :2]) > SHEAR * distance:
+                flags += (SHEARED,)
     volume.SetSpacing(spacing)
     volume.SetOrigin(reader.GetOrigin())
     volume.SetDirection(direction.ravel().tolist())
-    return (PIXEL_SIZE_UNKNOWN,) * unknown
+    return flags
 
 
 def _stated_direction(reader: sitk.ImageFileReader, place: _Place) -> np.ndarray:

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 
 from prima_features.errors import SeriesError
-from prima_features.volumes.volume import GUESS, GUESS_MATRIX
+from prima_features.volumes.volume import GUESS, GUESS_MATRIX, SHEAR, SHEARED
 
 SliceAxis = Literal["L", "P", "S"]
 
@@ -49,7 +49,7 @@ class Geometry:
     """Whether the header's description is dcm2niix's, such as `TE=30;Time=103012.000`."""
     flags: tuple[str, ...] = ()
     """`orientation-unknown`: both codes are 0, so left and right are a convention. `sform-qform-differ`: the two name
-    other axes or voxel sizes; the sform is used. `sform-unusable`: it is singular; the qform is used."""
+    other axes or voxel sizes; the sform is used. `sform-unusable`: it is singular; the qform is used. `sheared`."""
 
     @property
     def sizes(self) -> np.ndarray:
@@ -95,6 +95,8 @@ def read_geometry(header: Any, pixdim: np.ndarray) -> Geometry:
         raise SeriesError("its qform is damaged: the header does not say how the voxels lie", _HINT)
     else:
         affine, flags = header.get_base_affine(), ("orientation-unknown",)
+    if _is_sheared(affine):
+        flags += (SHEARED,)
     slice_dim = header.get_dim_info()[2]
     shape = tuple(int(n) for n in header.get_data_shape()[:3])
     description = bytes(header["descrip"].tobytes())
@@ -207,6 +209,12 @@ def _differ(one: np.ndarray, other: np.ndarray) -> bool:
         return True
     turned = np.abs(one[:3, :3] / sizes - other[:3, :3] / others).max() > _SAME_COSINE
     return turned and nib.aff2axcodes(one) != nib.aff2axcodes(other)
+
+
+def _is_sheared(affine: np.ndarray) -> bool:
+    """Whether two axes are not perpendicular."""
+    directions = affine[:3, :3] / nib.affines.voxel_sizes(affine)
+    return bool(np.abs(directions.T @ directions - np.eye(3)).max() > SHEAR)
 
 
 def _in_mm(affine: np.ndarray, header: Any) -> np.ndarray:

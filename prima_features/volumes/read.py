@@ -11,6 +11,7 @@ from prima_features.preprocessing import PLANES, Preprocessing
 from prima_features.studies.dicom.geometry import slice_axis as dicom_slice_axis
 from prima_features.studies.dicom.read import read_headers
 from prima_features.studies.study import DicomFrames, DicomSlices, NiftiImage, OtherImage, Series
+from prima_features.studies.voxels import classify
 from prima_features.volumes.dicom import acquire_slices, temporary_folder, unpack_frames
 from prima_features.volumes.limits import SizeLimits
 from prima_features.volumes.nifti import read_nifti, read_nifti_slices
@@ -28,6 +29,11 @@ _LARGEST = 1e30
 
 _UNEVEN = 1e6
 """Ratio of the lowest to the highest value. Padding with -32768 next to low values gives some thousands."""
+
+
+MASK_LIKE = "mask-like"
+"""Flag: two or three values, integer labels of regions, or fractions from 0 to 1. In loose folders the finder leaves
+such files out; elsewhere their names or headers say that they are images."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ def read_volume(
     if options.nan == "zero" and has_nan(image):
         image, flags = _without_nan(image), (*flags, "nan-replaced")
     check_values(sitk.GetArrayViewFromImage(image))
+    if _is_mask(sitk.GetArrayViewFromImage(image)):
+        flags = (*flags, MASK_LIKE)
     image = resample_in_plane(image, preprocessing.matrix)
     if image.GetSize()[2] > limits.most_slices:
         image, flags = resample_slices(image, limits.most_slices), (*flags, "slices-resampled")
@@ -111,6 +119,15 @@ def check_values(values: np.ndarray) -> None:
         )
     if low == high:
         raise SeriesError(f"the image is constant: all its voxels have the value {values.flat[0]}")
+
+
+def _is_mask(values: np.ndarray) -> bool:
+    """Whether voxels (z, y, x) are those of a mask, labels of regions, or fractions, in a few slices and in all."""
+    middle = len(values) // 2
+    few = values[max(0, middle - 2) : middle + 2]
+    if few.min() < few.max() and classify(few) == "image":  # most scans end here
+        return False
+    return classify(values) != "image"
 
 
 def has_nan(image: sitk.Image) -> bool:

@@ -20,6 +20,12 @@ KNOWN_BY = {
 """How a slice axis can be determined."""
 
 
+SHEARED = "sheared"
+"""Flag: slices are shifted sideways against each other, as under a tilted gantry. They are read as if they were not."""
+SHEAR = 0.05
+"""Sine of the angle between the slices' normal and the direction they are stacked in, above which they are sheared."""
+
+
 @dataclass(frozen=True)
 class Acquired:
     """One volume as acquired, before resampling."""

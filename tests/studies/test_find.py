@@ -93,8 +93,8 @@ def test_part_of_a_bids_dataset_is_refused_with_the_right_command(tmp_path: Path
     assert find(tmp_path / part, FindOptions(format="nifti")).format == "nifti"
 
 
-def put_series(root: Path, folder: str, series: str, n: int = 3) -> None:
-    """Files with just the elements that tell series of DICOM apart."""
+def put_series(root: Path, folder: str, series: str, n: int = 5, placed: bool = True) -> None:
+    """The slices of a series; unless they are `placed`, they do not say where they lie, and are left out."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
@@ -105,6 +105,10 @@ def put_series(root: Path, folder: str, series: str, n: int = 3) -> None:
         data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = MRImageStorage
         data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"{series}.{i}"
         data.StudyInstanceUID, data.SeriesInstanceUID, data.Modality = "1.2", series, "MR"
+        data.Rows = data.Columns = 2
+        data.BitsAllocated, data.PixelData = 16, bytes(8)
+        if placed:
+            data.ImageOrientationPatient, data.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 3 * i]
         (root / folder).mkdir(parents=True, exist_ok=True)
         data.save_as(root / folder / f"{series}.{i}", enforce_file_format=True)
 
@@ -124,13 +128,23 @@ def test_of_two_formats_the_one_with_more_series_is_read_and_the_other_is_named(
     (warning,) = found.warnings
     assert "several formats" in warning
     assert "--format" in warning
-    rest = f"{n_nifti} NIfTI file" if format == "dicom" else f"{3 * n_dicom} DICOM files"
+    rest = f"{n_nifti} NIfTI file" if format == "dicom" else f"{5 * n_dicom} DICOM files"
     (row,) = [item for item in found.left_out if item.what.startswith(rest)]
     assert row.defect
     other = find(tmp_path, FindOptions(format="nifti" if format == "dicom" else "dicom"))
     assert not other.warnings
     assert not any(item.defect for item in other.left_out if "another format" in item.reason)
     assert any("another format" in item.reason for item in other.left_out)
+
+
+def test_a_format_of_which_nothing_can_be_embedded_does_not_hide_the_other(tmp_path: Path) -> None:
+    for i in range(3):
+        put_series(tmp_path / "a", "x", f"1.2.{i + 1}", placed=False)
+    put(tmp_path, "a/t1.nii.gz")
+    assert find(tmp_path / "a").format == "nifti"
+    put_series(tmp_path / "b", "x", "1.2.1")
+    put(tmp_path, "b/brain_mask.nii.gz", "b/lesion.nii.gz")
+    assert find(tmp_path / "b").format == "dicom"
 
 
 def test_dicom_files_called_img_are_dicom(tmp_path: Path) -> None:

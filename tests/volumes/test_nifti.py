@@ -232,6 +232,32 @@ def test_a_sform_and_a_qform_tilted_by_45_degrees_agree(
     assert read(tmp_path / "tilted.nii").flags == ()
 
 
+@pytest.mark.parametrize(("shift", "flags"), [(0, ()), (0.1, ()), (1.0, ("sheared",))])
+def test_axes_that_are_not_perpendicular_are_flagged(
+    tmp_path: Path, shift: float, flags: tuple[str, ...]
+) -> None:
+    affine = AFFINE.copy()
+    affine[1, 2] = shift
+    nib.save(nib.Nifti1Image(brain(), affine), tmp_path / "x.nii")
+    assert read(tmp_path / "x.nii").flags == flags
+
+
+LIKE_MASKS = {
+    "mask": lambda values: (values > 300).astype(np.uint8),
+    "mask of 255": lambda values: np.where(values > 300, 255, 0).astype(np.int16),
+    "small mask": lambda values: np.where(np.indices(values.shape)[2] < 2, values > 300, 0).astype(np.uint8),
+    "labels": lambda values: (np.indices(values.shape).sum(0) // 12).astype(np.int16),
+    "probabilities": lambda values: np.clip((values - 250) / 100, 0, 1).astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("name", LIKE_MASKS)
+def test_voxels_of_a_mask_are_flagged_whatever_the_name(tmp_path: Path, name: str) -> None:
+    values = np.asarray(brain())
+    nib.save(nib.Nifti1Image(LIKE_MASKS[name](values), AFFINE), tmp_path / "sub-01_T1w.nii")
+    assert "mask-like" in read(tmp_path / "sub-01_T1w.nii").flags
+
+
 def test_metres_and_micrometres_are_voxel_sizes_too(tmp_path: Path, scan: Path) -> None:
     for unit, factor in (("meter", 1e-3), ("micron", 1e3)):
         affine = np.diag([2 * factor, 2 * factor, 5 * factor, 1])

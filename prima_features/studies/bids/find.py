@@ -25,6 +25,7 @@ from prima_features.studies.sidecar import (
     scale_of,
 )
 from prima_features.studies.study import (
+    COPY,
     DEFAULT_DESCRIPTION,
     Found,
     LeftOut,
@@ -33,9 +34,6 @@ from prima_features.studies.study import (
     Study,
     TimeSeries,
 )
-
-COPY = "copy"
-"""Flag of a series with the same content as another one of its study."""
 
 _NAMING = ("acq", "ce", "rec", "dir", "run")
 """Entities that describe an acquisition, and so stand in for a series' name."""

@@ -3,7 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from prima_features.safe_files import UnsafeFileError
 from prima_features.studies.dicom import values
 from prima_features.studies.dicom.bounds import BoundedFile, find_pixels, read_data_set
 from prima_features.studies.dicom.header import Header
+from prima_features.studies.study import COPY, DicomSlices, Series
 
 
 def drop_same_instances(series: Sequence[Header]) -> list[Header]:
@@ -40,7 +41,7 @@ def distinct(images: Iterable[Header]) -> list[Header]:
     seen: set[object] = set()
     for header in images:
         if header.frame is not None:  # thousands of frames may share a place
-            content = _content(header)
+            content = _content(header.file, header.frame)
             if content is not None and content in seen:
                 continue
             seen.add(content)
@@ -56,12 +57,35 @@ def are_copies(images: Sequence[Header]) -> bool:
     return all(_have_same_pixels(first, other) for other in others)
 
 
+def flag_copies(series: Sequence[Series]) -> list[Series]:
+    """Series of one study, with the flag `COPY` on those that show what an earlier one does.
+
+    Archives send series again under new UIDs. The first, the middle and the last slice are compared.
+    """
+    seen: set[tuple[object, ...]] = set()
+    flagged = []
+    for one in series:
+        content = _ends(one.image) if isinstance(one.image, DicomSlices) else None
+        flagged.append(replace(one, flags=(*one.flags, COPY)) if content in seen else one)
+        if content is not None:
+            seen.add(content)
+    return flagged
+
+
+def _ends(image: DicomSlices) -> tuple[object, ...] | None:
+    files = image.stacks[0]
+    frames = image.frames[0] if image.frames else (None,) * len(files)
+    few = sorted({0, len(files) // 2, len(files) - 1})
+    contents = [_content(files[i], frames[i]) for i in few]
+    return None if None in contents else (len(files), len(image.stacks), *contents)
+
+
 def _have_same_pixels(one: Header, other: Header) -> bool:
     """Whether two slices show the same values: as stored and scaled, or once decompressed."""
     if one.frame is None and other.frame is None:
         return _are_same_files(one.file, other.file)
-    content = _content(one)
-    return content is not None and content == _content(other)
+    content = _content(one.file, one.frame)
+    return content is not None and content == _content(other.file, other.frame)
 
 
 def _are_same_files(one: Path, other: Path) -> bool:
@@ -86,15 +110,15 @@ _LAYOUT = (
 _GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 
 
-def _content(header: Header) -> tuple[object, ...] | None:
-    """Digest of a frame's samples as stored, and what its values depend on; None if it cannot be read.
+def _content(file: Path, frame: int | None) -> tuple[object, ...] | None:
+    """Digest of a slice's samples as stored, and what its values depend on; None if it cannot be read.
 
     Of other frames nothing is read.
     """
     unreadable: tuple[type[Exception], ...] = (*values.malformed(), SeriesError, UnsafeFileError)
     try:
-        status = header.file.stat()
-        return _read_frame(_look_into(header.file, status.st_mtime_ns, status.st_size), header.frame or 0)
+        status = file.stat()
+        return _read_frame(_look_into(file, status.st_mtime_ns, status.st_size), frame or 0)
     except unreadable:
         return None
 

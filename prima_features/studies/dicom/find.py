@@ -2,11 +2,12 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from prima_features.studies.dicom.acquisitions import find_acquisitions
+from prima_features.studies.dicom.copies import flag_copies
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.identity import Visit, Visits, find_visits, warn_of_identities
 from prima_features.studies.dicom.index import read_index
@@ -15,7 +16,7 @@ from prima_features.studies.dicom.read import quiet_pydicom
 from prima_features.studies.dicom.rules import Rejection
 from prima_features.studies.dicom.series import find_series
 from prima_features.studies.pseudonyms import Pseudonyms
-from prima_features.studies.study import DEFAULT_DESCRIPTION, Found, Identity, LeftOut, Series, Study
+from prima_features.studies.study import COPY, DEFAULT_DESCRIPTION, Found, Identity, LeftOut, Series, Study
 
 
 def find_dicom(
@@ -62,12 +63,21 @@ def find_dicom(
             *_undecided(studies),
             *(item for _, left_out in found for item in left_out),
         ),
-        warnings=warn_of_identities(
-            index.headers,
-            n_shared=sum(study.n_patients > 1 for study in studies),
-            n_dates=sum(any(visit.date for visit in study.visits) for study in studies),
+        warnings=(
+            *warn_of_identities(
+                index.headers,
+                n_shared=sum(study.n_patients > 1 for study in studies),
+                n_dates=sum(any(visit.date for visit in study.visits) for study in studies),
+            ),
+            *_warn_of_copies(study for study, _ in found),
         ),
     )
+
+
+def _warn_of_copies(studies: Iterable[Study]) -> Iterator[str]:
+    if n := sum(COPY in series.flags for study in studies for series in study.series):
+        what = "1 series has" if n == 1 else f"{n} series have"
+        yield f"{what} the same content as another series of the same study: remove the copies from the source"
 
 
 def _in_order(visits: Sequence[Visit]) -> list[Visit]:
@@ -126,7 +136,7 @@ def _find_study(
         subject=subject,
         session=session,
         description=next(iter(descriptions), DEFAULT_DESCRIPTION),
-        series=tuple(series),
+        series=tuple(flag_copies(series)),
         identity=Identity(
             patient_id=visit.patient_id,
             study_uid=study_uid,

@@ -101,6 +101,23 @@ def test_an_image_that_lacks_places_of_another_is_a_defect(
     assert left_out.defect
 
 
+@pytest.mark.parametrize(("other", "flag"), [({}, ("copy",)), ({"other": "pixels"}, ())])
+def test_a_series_that_was_sent_again_is_flagged(
+    tmp_path: Path, write_stack: WriteStack, other: dict[str, object], flag: tuple[str, ...]
+) -> None:
+    write_stack(tmp_path, 6)
+    write_stack(tmp_path, 6, SeriesInstanceUID=generate_uid(), SeriesNumber=8)
+    place(sorted(tmp_path.iterdir())[6:], [0, 3, 6, 9, 12, 15])
+    if other:
+        data = pydicom.dcmread(tmp_path / "IM0011")
+        data.PixelData = bytes(len(data.PixelData))
+        data.save_as(tmp_path / "IM0011")
+    found = find_dicom(tmp_path)
+    (study,) = found.studies
+    assert [one.flags for one in study.series] == [(), flag]
+    assert len(found.warnings) == len(flag)
+
+
 EDITED: list[dict[str, object]] = [
     {"ImageOrientationPatient": [-1, 0, 0, 0, -1, 0]},
     {"ImageOrientationPatient": [-1, 0, 0, 0, 1, 0]},
