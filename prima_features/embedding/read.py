@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from prima_features.embedding.layout import (
 from prima_features.embedding.records import flags_of
 from prima_features.embedding.validate import check, plain_attribute
 from prima_features.encoder.config import MOST_CAVEAT
-from prima_features.errors import UsageError
+from prima_features.errors import PrimaError, UsageError
 from prima_features.files.text import bounded
 from prima_features.safe_files import load_json
 from prima_features.weights.caveats import caveat_of, warn_of
@@ -221,7 +222,7 @@ class Embeddings:
         try:
             # No lock: many network disks refuse HDF5's, or keep those of dead processes. None is needed, since a
             # file that has its name is never written to again, only replaced as a whole.
-            file = h5py.File(self.path, "r", locking=False)
+            file = _File(self.path, "r", locking=False)
         except (OSError, RuntimeError) as error:
             raise UsageError(f"{self.path} cannot be opened as HDF5: it is not an embeddings file") from error
         try:
@@ -250,6 +251,32 @@ class Embeddings:
 
     def __repr__(self) -> str:
         return f"Embeddings({str(self.path)!r}: {self.n_studies} studies, {self.n_series} series)"
+
+
+class _File(h5py.File):
+    """An HDF5 file that says what is wrong if a part of it turns out to be damaged while it is read."""
+
+    def __exit__(self, *raised: Any) -> None:
+        with damage_named(self.filename):
+            super().__exit__(*raised)
+            if raised[1] is not None:
+                raise raised[1]
+
+
+@contextmanager
+def damage_named(path: str | Path) -> Iterator[None]:
+    """Around reading an embeddings file that is open.
+
+    Raises:
+        UsageError: a part of it is damaged.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:
+        # Errors of the disk have a number; those of HDF5 have none.
+        if isinstance(error, PrimaError) or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        raise UsageError(f"{path} is damaged: parts of it cannot be read; make or copy it again") from error
 
 
 def _is_finite(values: np.ndarray) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from prima_features.embedding.disk import state_of
 from prima_features.embedding.layout import FAILURE
 from prima_features.embedding.parts import Head, settings_of
-from prima_features.embedding.read import Embeddings
+from prima_features.embedding.read import Embeddings, damage_named
 from prima_features.embedding.records import (
     EmbeddedSeries,
     EmbeddedStudy,
@@ -188,7 +188,8 @@ class StoredStudies:
 
     def _array(self, name: str, first: int, end: int) -> np.ndarray:
         assert self._hdf5 is not None, "vectors are read within a with block"
-        return self._file.values(self._hdf5[name], slice(first, end))
+        with damage_named(self.path):
+            return self._file.values(self._hdf5[name], slice(first, end))
 
     # Columns as lists: a record for each of a large cohort's series would take several times their memory.
     @cached_property

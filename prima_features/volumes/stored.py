@@ -41,6 +41,8 @@ _TAGS: tuple[values.Tag, ...] = (
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *(0x60000102 + (group << 16) for group in range(0, 32, 2)),
 )
+_SIZE_MARKERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+"""Of JPEG (SOF0 to SOF15) and JPEG-LS (SOF55): before the size of the image."""
 _EXPORT = "export the series again"
 
 logger = logging.getLogger(__name__)
@@ -170,7 +172,7 @@ def _read_stored(file: Path, numbers: Sequence[int] | None) -> tuple[StoredPixel
             _check_length(source, start, length, layout.frame_bytes * n_frames, layout)
             frames = tuple(_native(source, start, number, layout, swap) for number in numbers)
         else:
-            frames = _streams(source, length, n_frames, numbers, syntax)
+            frames = _streams(source, length, n_frames, numbers, syntax, layout)
         scales = _scales(data, n_frames)
         overlays = any(0x60000102 + (group << 16) in data for group in range(0, 32, 2))
         described = bool(values.items(data, "PerFrameFunctionalGroupsSequence"))
@@ -381,7 +383,7 @@ def _native(source: BinaryIO, start: int, number: int, layout: Layout, swap: int
 
 
 def _streams(
-    source: BinaryIO, length: int, n_frames: int, numbers: Sequence[int], syntax: str
+    source: BinaryIO, length: int, n_frames: int, numbers: Sequence[int], syntax: str, layout: Layout
 ) -> tuple[bytes, ...]:
     """The compressed streams of some frames (PS3.5 annex A.4)."""
     if length != _UNDEFINED:
@@ -399,7 +401,41 @@ def _streams(
         )
     if syntax == _RLE and not all(_is_sound_rle(frame) for frame in frames):
         raise SeriesError("its RLE-compressed pixel data is damaged", hint=_EXPORT)
+    for frame in frames:
+        if (stated := stated_size(frame)) not in (None, (layout.rows, layout.columns, 1)):
+            raise SeriesError(
+                f"its compressed pixel data states {_times(stated)} samples, its header declares "
+                f"{layout.rows} x {layout.columns} x 1",
+                hint=_EXPORT,
+            )
     return tuple(frames)
+
+
+def stated_size(stream: bytes) -> tuple[int, int, int] | None:
+    """Rows, columns and samples per pixel that a compressed image states at its beginning; None if it is not known.
+
+    Decoders allocate what is stated there, whatever the DICOM header declares. Sources: ISO/IEC 15444-1 A.5.1 (SIZ),
+    ISO/IEC 10918-1 B.2.2 and ISO/IEC 14495-1 C.2.2 (SOF).
+    """
+    at = stream.find(b"\xff\x4f\xff\x51", 0, 1 << 16)  # there may be the boxes of a JP2 file before it
+    if at >= 0 and len(stream) >= at + 42:
+        right, bottom, left, top = (int(number) for number in np.frombuffer(stream, ">u4", 4, at + 8))
+        return bottom - top, right - left, int.from_bytes(stream[at + 40 : at + 42], "big")
+    position = 2
+    while stream[:2] == b"\xff\xd8" and position + 10 <= len(stream):
+        if stream[position] != 0xFF:
+            return None
+        marker = stream[position + 1]
+        if marker == 0xFF:  # padding
+            position += 1
+        elif marker in _SIZE_MARKERS:
+            numbers = np.frombuffer(stream, ">u2", 2, position + 5)
+            return int(numbers[0]), int(numbers[1]), stream[position + 9]
+        elif marker == 0xDA:
+            return None
+        else:
+            position += 2 + int.from_bytes(stream[position + 2 : position + 4], "big")
+    return None
 
 
 def _is_sound_rle(stream: bytes) -> bool:

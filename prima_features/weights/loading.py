@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prima_features.encoder.config import PrimaConfig
 from prima_features.errors import UsageError
 from prima_features.files.paths import utf8_name
+from prima_features.safe_files import MIB, UnsafeFileError, load_json, open_regular
 from prima_features.weights.strict import Shapes, difference
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from prima_features.encoder.prima import Prima
 
     Network = TypeVar("Network", bound=Prima)
+
+
+_MOST_HEADER = 64 * MIB
 
 
 def hollow(network: type[Network], config: PrimaConfig) -> Network:
@@ -81,17 +86,22 @@ def check_tensors(path: Path) -> None:
     Raises:
         UsageError: the file is missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
+    # Not by the library, which maps the whole file into memory first.
     try:
-        if not path.is_file():
-            raise FileNotFoundError
-        with safe_open(path, framework="pt"):
-            pass
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            if length > _MOST_HEADER or length + 8 > size:
+                raise UnsafeFileError("has no header")
+            header = load_json(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        if 8 + length + max(ends, default=0) != size:
+            raise UnsafeFileError("has another size than its header states")
     except OSError as error:
         raise UsageError(f"{path} cannot be read: download or convert the whole model") from error
-    except SafetensorError as error:
-        raise UsageError(f"{path} is damaged ({error}): copy, download or convert it again") from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        why = f" (it {error})" if isinstance(error, UnsafeFileError) else ""
+        raise UsageError(f"{path} is damaged{why}: copy, download or convert it again") from error
 
 
 def fill(

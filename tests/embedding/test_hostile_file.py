@@ -439,3 +439,17 @@ def _write_part(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, 
     """As an attacker would: with the hash of what is written."""
     metadata = {name: text for name, text in metadata.items() if name != "content_hash"}
     path.write_bytes(save(tensors, metadata | {"content_hash": _content_hash(tensors, metadata)}))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_damage_anywhere_is_a_sentence(seed: int, copy: Path) -> None:
+    random, content = np.random.default_rng(seed), bytearray(copy.read_bytes())
+    for at in random.integers(0, len(content), 40):
+        content[at] = random.integers(0, 256)
+    copy.write_bytes(content)
+    try:
+        file = read_embeddings(copy)
+        assert len(file.studies) == file.n_studies and len(file.series) == file.n_series
+        assert len(file.study_embedding) == file.n_studies
+    except UsageError as error:
+        assert "\n" not in str(error)

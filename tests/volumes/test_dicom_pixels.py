@@ -1,5 +1,6 @@
 """What is read of DICOM equals the arithmetic of its headers, for every way that pixels are stored."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,12 +22,13 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from prima_features.doctor import codecs
 from prima_features.errors import SeriesError
 from prima_features.studies.dicom import find_dicom
 from prima_features.studies.study import DicomSlices, Series
 from prima_features.volumes import read_volume
 from prima_features.volumes.dicom import MIXED_SCALING, PIXEL_SIZE_UNKNOWN, UNUSED_BITS, acquire_slices
-from prima_features.volumes.stored import _is_sound_rle
+from prima_features.volumes.stored import _is_sound_rle, read_stored, stated_size
 from prima_features.volumes.volume import Acquired
 
 MR_IMAGE, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
@@ -482,3 +484,49 @@ def test_rle_headers_that_a_decoder_would_die_of_are_refused(numbers: list[int])
     header[:3] = 2, 64, 70
     assert _is_sound_rle(header.tobytes() + bytes(20))
     assert not _is_sound_rle(header.tobytes()[:40])
+
+
+def _siz(columns: int, rows: int, samples: int = 1) -> bytes:
+    numbers = struct.pack(">HHIIIIIIIIH", 41, 0, columns, rows, 0, 0, columns, rows, 0, 0, samples)
+    return b"\xff\x4f\xff\x51" + numbers + b"\x0f\1\1" * samples
+
+
+def _sof(marker: int, columns: int, rows: int, before: bytes = b"") -> bytes:
+    return (
+        b"\xff\xd8"
+        + before
+        + bytes((0xFF, marker))
+        + struct.pack(">HBHHB", 11, 16, rows, columns, 1)
+        + bytes(3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("stream", "size"),
+    [
+        (_siz(20, 30), (30, 20, 1)),
+        (_siz(2**31 - 1, 2**31 - 1, 16384), (2**31 - 1, 2**31 - 1, 16384)),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(60) + _siz(20, 30), (30, 20, 1)),  # inside of a JP2 file
+        (_sof(0xC3, 65535, 1), (1, 65535, 1)),
+        (_sof(0xF7, 20, 30, b"\xff\xe8\x00\x04ab\xff"), (30, 20, 1)),
+        (b"\xff\xd8\xff\xc4\x00\x00" * 3, None),
+        (b"\xff\xd8\xff", None),
+        (b"", None),
+        (bytes(100), None),
+    ],
+)
+def test_the_size_that_a_codestream_states_is_known_without_decoding_it(
+    stream: bytes, size: tuple[int, int, int] | None
+) -> None:
+    assert stated_size(stream) == size
+
+
+@pytest.mark.parametrize("codec", ["JPEG", "JPEG-LS", "JPEG 2000"])
+def test_a_codestream_of_another_size_is_not_decoded(codec: str, tmp_path: Path) -> None:
+    file = codecs.write_slice(tmp_path / "a.dcm", *codecs.frames()[codec])
+    assert read_stored(file)[0].layout.rows == codecs.PICTURE.shape[0]
+    data = pydicom.dcmread(file)
+    data.Columns = data.Columns * 2
+    data.save_as(file)
+    with pytest.raises(SeriesError, match="its compressed pixel data states"):
+        read_stored(file)
