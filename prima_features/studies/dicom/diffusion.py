@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from prima_features.studies.dicom import values
@@ -10,25 +11,50 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 
+_BLOCKS = range(0x10, 0x14)
+"""Blocks of a group that makers' elements are looked for in: scanners write 0x10, archives renumber."""
+
+
 @dataclass(frozen=True)
 class PrivateElement:
-    """An element of a maker's own, valid only under its private creator (PS3.5 section 7.8)."""
+    """An element of a maker's own, valid only in the block that its private creator reserves (PS3.5 section 7.8)."""
 
     tag: int
+    """In block 0x10, as scanners write it."""
     creator: str
 
+    @cached_property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """Tags of the creator and of the element, for each block."""
+        group, offset = self.tag >> 16 << 16, self.tag & 0xFF
+        return tuple((group | block, group | block << 8 | offset) for block in _BLOCKS)
+
     @property
-    def creator_tag(self) -> int:
-        """Where the creator's name stands: block 0x10 of the group, as scanners write it."""
-        return (self.tag >> 16 << 16) | 0x0010
+    def tags(self) -> tuple[int, ...]:
+        """All of them."""
+        return tuple(tag for place in self.places for tag in place)
 
     def text(self, data: "Dataset | None") -> str:
         """Its text, or an empty string if it is missing or somebody else's."""
-        return values.text(data, self.tag) if values.text(data, self.creator_tag) == self.creator else ""
+        tag = self._find(data)
+        return "" if tag is None else values.text(data, tag)
 
     def number(self, data: "Dataset | None") -> float | None:
-        """Its first number, or None where it is missing or somebody else's."""
-        return values.number(data, self.tag) if values.text(data, self.creator_tag) == self.creator else None
+        """Its first number, or None if it is missing or somebody else's."""
+        tag = self._find(data)
+        return None if tag is None else values.number(data, tag)
+
+    def _find(self, data: "Dataset | None") -> int | None:
+        if data is None:
+            return None
+        return next(
+            (
+                tag
+                for creator, tag in self.places
+                if values.base_tag(tag) in data and values.text(data, creator) == self.creator
+            ),
+            None,
+        )
 
 
 SIEMENS = PrivateElement(0x0019100C, "SIEMENS MR HEADER")
@@ -41,7 +67,7 @@ TAGS: tuple[values.Tag, ...] = (
     "DiffusionBValue",
     "ImageComments",
     "SequenceName",
-    *(tag for element in PRIVATE for tag in (element.creator_tag, element.tag)),
+    *(tag for element in PRIVATE for tag in element.tags),
 )
 """Elements that `b_value` reads."""
 

@@ -16,9 +16,7 @@ _SLICES = {
 }
 """Where each kind, as ImageType names it, says how many slices it holds."""
 
-TAGS: tuple[values.Tag, ...] = tuple(
-    tag for element in _SLICES.values() for tag in (element.creator_tag, element.tag)
-)
+TAGS: tuple[values.Tag, ...] = tuple(tag for element in _SLICES.values() for tag in element.tags)
 """Elements that `read_mosaic` reads."""
 
 

@@ -40,9 +40,8 @@ _TAGS: list[values.Tag] = [
     *("ImageOrientationPatient", "ImagePositionPatient", "EchoTime", "EchoNumbers", "FrameOfReferenceUID"),
     *("PatientName", "PatientBirthDate", "PatientSex", "SliceThickness", "SpacingBetweenSlices"),
     *("RepetitionTime", "InversionTime", "FlipAngle", "AcquisitionDateTime", "RescaleType"),
-    *(_PHILIPS_COMPONENT.creator_tag, _PHILIPS_COMPONENT.tag),
-    *(_GE_COMPONENT.creator_tag, _GE_COMPONENT.tag, _GE_MAP.tag),
-    *(_GE_SEQUENCE.creator_tag, _GE_SEQUENCE.tag, _GE_POLARITY.tag),
+    *_PHILIPS_COMPONENT.tags,
+    *(*_GE_COMPONENT.tags, *_GE_MAP.tags, *_GE_SEQUENCE.tags, *_GE_POLARITY.tags),
     *(*diffusion.TAGS, *frames.TAGS, *mosaic.TAGS),
 ]
 """Elements that are read. Nothing else of a file is looked at."""

@@ -26,6 +26,9 @@ MIXED_IMAGE_TYPE = "mixed-image-type"
 JOINED_SERIES = "joined-series"
 """Flag: slices of one volume have several SeriesInstanceUIDs."""
 
+B_VALUE_UNKNOWN = "b-value-unknown"
+"""Flag: diffusion of several volumes, none of which states its b-value; the first was taken."""
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -101,8 +104,12 @@ def _part_outcomes(part: Part, options: DicomOptions, what: str) -> Iterator[Out
             what,
             Rejection(f"{volumes_lack} slices and is not used", "export the series again", defect=True),
         )
+    doubts: tuple[str, ...] = ()
+    if diffusion and volumes.n_acquired > 1 and all(header.b_value is None for header in part.images):
+        doubts = (B_VALUE_UNKNOWN,)
     for averaged in chosen:
-        yield what, reject_stack(averaged[0], options) or Chosen(to_image(averaged), _flags(averaged[0]))
+        flags = _flags(averaged[0]) + doubts
+        yield what, reject_stack(averaged[0], options) or Chosen(to_image(averaged), flags)
 
 
 def _flags(volume: Volume) -> tuple[str, ...]:

@@ -118,6 +118,34 @@ def test_a_series_that_was_sent_again_is_flagged(
     assert len(found.warnings) == len(flag)
 
 
+@pytest.mark.parametrize("block", [0x10, 0x11, 0x13])
+@pytest.mark.parametrize(
+    ("group", "offset", "creator"), [(0x19, 0x0C, "SIEMENS MR HEADER"), (0x43, 0x39, "GEMS_PARM_01")]
+)
+def test_b_values_in_a_renumbered_private_block_are_found(
+    tmp_path: Path, write_stack: WriteStack, block: int, group: int, offset: int, creator: str
+) -> None:
+    for volume, b in enumerate((1000, 0)):
+        write_stack(tmp_path, 6, first=1 + 6 * volume, value=volume, SeriesDescription="ep2d_diff")
+        for file in sorted(tmp_path.iterdir())[6 * volume :]:
+            data = pydicom.dcmread(file)
+            data.ImagePositionPatient = [0, 0, 3 * (data.InstanceNumber - 1 - 6 * volume)]
+            data.add_new((group, block), "LO", creator)
+            data.add_new((group, block << 8 | offset), "IS", b)
+            data.save_as(file)
+    ((series,),) = (study.series for study in find_dicom(tmp_path).studies)
+    assert [file.name for file in series.files] == [f"IM{i:04d}" for i in range(6, 12)]
+    assert series.flags == ()
+
+
+def test_diffusion_whose_volumes_state_no_b_value_is_flagged(tmp_path: Path, write_stack: WriteStack) -> None:
+    for volume in range(2):
+        write_stack(tmp_path, 6, first=1 + 6 * volume, value=volume, SeriesDescription="ep2d_diff")
+        place(sorted(tmp_path.iterdir())[6 * volume :], [0, 3, 6, 9, 12, 15])
+    ((series,),) = (study.series for study in find_dicom(tmp_path).studies)
+    assert series.flags == ("b-value-unknown",)
+
+
 EDITED: list[dict[str, object]] = [
     {"ImageOrientationPatient": [-1, 0, 0, 0, -1, 0]},
     {"ImageOrientationPatient": [-1, 0, 0, 0, 1, 0]},
