@@ -84,7 +84,7 @@ def test_the_wheel_embeds_from_another_folder(wheel: Path, tmp_path: Path) -> No
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site)]
     subprocess.run([*pip, str(wheel)], check=True)
-    source = REPOSITORY / "tests" / "data" / "study_a"
+    source = REPOSITORY / "tests" / "data" / "study_a" / "002_t2_ax"
     command = "import sys, prima_features.cli.main as m; print(m.__file__); sys.exit(m.main(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-c", command, "embed", str(source), "out.h5", "--model", "prima-untrained"],

