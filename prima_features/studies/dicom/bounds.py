@@ -52,6 +52,8 @@ class BoundedFile(io.BufferedReader):
     def __init__(self, file: Path):
         super().__init__(io.FileIO(file))
         self._n_items = self._n_elements = 0
+        self.is_deflated = False
+        """Known when it was read."""
         self.refusal: UnsafeFileError | None = None
         """Why reading was refused: pydicom makes other errors of it."""
 
@@ -116,7 +118,7 @@ def read_data_set(
     try:
         return read(file), file
     except _DeflatedError:
-        start = file.tell()
+        start, file.is_deflated = file.tell(), True
     data = read(_inflated(file, start, _HEADER, whole=False))
     if not pixels:
         return data, file

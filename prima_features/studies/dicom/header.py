@@ -95,3 +95,5 @@ class Header:
     """The volume it stands for, None for a slice."""
     frame: int | None = None
     """Number of the slice in a file of several frames, from 0."""
+    has_pixels: bool = True
+    """False if the file ends before the pixel data that its header declares, or has none."""

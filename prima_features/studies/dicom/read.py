@@ -1,6 +1,7 @@
 """Reading one file's headers with pydicom."""
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ _GE_MAP = diffusion.PrivateElement(0x00431030, "GEMS_PARM_01")
 _GE_COMPONENTS: dict[float | None, str] = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
 _PHILIPS_COMPONENT = diffusion.PrivateElement(0x20051011, "Philips MR Imaging DD 001")
 _PHILIPS_COMPONENTS = {"M": "MAGNITUDE", "P": "PHASE", "R": "REAL", "I": "IMAGINARY"}
+_NATIVE = ("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+"""Transfer syntaxes without compression."""
 _DIRECTORY = "1.2.840.10008.1.3.10"
 """MediaStorageSOPClassUID of a DICOMDIR, which lists files and holds no image."""
 _TAGS: list[values.Tag] = [
@@ -39,7 +42,7 @@ _TAGS: list[values.Tag] = [
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "PixelSpacing", "Manufacturer"),
     *("ImageOrientationPatient", "ImagePositionPatient", "EchoTime", "EchoNumbers", "FrameOfReferenceUID"),
     *("PatientName", "PatientBirthDate", "PatientSex", "SliceThickness", "SpacingBetweenSlices"),
-    *("RepetitionTime", "InversionTime", "FlipAngle", "AcquisitionDateTime", "RescaleType"),
+    *("RepetitionTime", "InversionTime", "FlipAngle", "AcquisitionDateTime", "RescaleType", "BitsAllocated"),
     *_PHILIPS_COMPONENT.tags,
     *(*_GE_COMPONENT.tags, *_GE_MAP.tags, *_GE_SEQUENCE.tags, *_GE_POLARITY.tags),
     *(*diffusion.TAGS, *frames.TAGS, *mosaic.TAGS),
@@ -54,6 +57,9 @@ def read_headers(file: Path) -> list[Header] | Unusable:
             file
         ) as stream:  # once: to open a file on a network disk takes longer than to read it
             data = _read(stream, sniff_stream(stream))
+            # Where pydicom stopped: the group of the pixel data, little-endian or big-endian, or the end of the file.
+            is_whole = stream.is_deflated or stream.read(2) in (b"\xe0\x7f", b"\x7f\xe0")
+            n_bytes = os.fstat(stream.fileno()).st_size - stream.tell()
     except OSError:
         return Unusable.UNREADABLE
     if isinstance(data, Unusable):
@@ -61,7 +67,19 @@ def read_headers(file: Path) -> list[Header] | Unusable:
     if values.text(data.file_meta, "MediaStorageSOPClassUID") == _DIRECTORY:
         return Unusable.DIRECTORY
     header = _header(file, data)
+    if not _has_pixels(header, data, is_whole, n_bytes):
+        header = replace(header, has_pixels=False)
     return _slices(header, data) if header.study_uid and header.series_uid else Unusable.NO_UIDS
+
+
+def _has_pixels(header: Header, data: "FileDataset", is_whole: bool, n_bytes: int) -> bool:
+    # Of compressed files, and of those of one frame, reading the series says more.
+    if not is_whole or header.n_frames == 1:
+        return is_whole
+    if values.text(data.file_meta, "TransferSyntaxUID") not in _NATIVE:
+        return True
+    bits = max(values.whole(data, "BitsAllocated") or 8, 8)
+    return header.n_frames * header.rows * header.columns * bits // 8 <= n_bytes
 
 
 def _read(stream: BoundedFile, kind: Kind) -> "FileDataset | Unusable":

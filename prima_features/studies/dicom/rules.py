@@ -30,6 +30,9 @@ _OBJECTS = {
 }
 """Starts of the SOPClassUIDs (PS3.4 annex B.5) of what lies in a study beside images, longest first."""
 
+_IMAGES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.128")
+"""The same of images that may be embedded: CT, MR, PET."""
+
 _MODALITIES = frozenset((
     "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CFM", "CR", "CT", "CTPROTOCOL", "DG", "DMS", "DOC", "DX", "ECG",
     "EEG", "EMG", "EOG", "EPS", "ES", "FID", "GM", "HC", "HD", "IO", "IOL", "IVOCT", "IVUS", "KER", "KO", "LEN",
@@ -47,6 +50,12 @@ def reject_object(header: Header, modality: str) -> Rejection | None:
     for start, name in _OBJECTS.items():
         if header.sop_class.startswith(start):
             return Rejection(f"it is {name}, not an image")
+    if not header.has_pixels and header.sop_class.startswith(_IMAGES):
+        return Rejection(
+            "its files have no pixel data, or end before it does",
+            hint="copy or export the series again",
+            defect=True,
+        )
     if header.modality != modality.upper():
         if header.modality not in _MODALITIES:  # free text there may name a patient
             what = "no DICOM modality code" if header.modality else "missing"

@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from prima_features.errors import SeriesError
 from prima_features.safe_files import UnsafeFileError
-from prima_features.studies.dicom import bounds
+from prima_features.studies.dicom import bounds, find_dicom
 from prima_features.studies.dicom.bounds import check_nesting
 from prima_features.studies.dicom.read import quiet_pydicom, read_headers
 from prima_features.studies.dicom.unusable import Unusable
@@ -183,6 +183,21 @@ def test_sizes_that_no_scan_has_are_refused(
     if "NumberOfFrames" in elements:
         with quiet_pydicom():
             assert read_headers(file) is Unusable.OUT_OF_BOUNDS
+
+
+@pytest.mark.parametrize("frames", [1, 2, 999_999])
+def test_a_file_that_ends_before_its_pixel_data_is_a_defect(frames: int, tmp_path: Path) -> None:
+    content = slice_file(tmp_path / "a.dcm", NumberOfFrames=frames).read_bytes()
+    ends = (
+        [len(content)] if frames > 1 else [content.index(b"\x28\0\x10\0"), content.rindex(b"\xe0\x7f\x10\0")]
+    )
+    for end in ends:
+        (tmp_path / "a.dcm").write_bytes(content[:end])
+        found = find_dicom(tmp_path)
+        assert not found.studies or not any(study.series for study in found.studies)
+        assert ["its files have no pixel data" in item.reason and item.defect for item in found.left_out] == [
+            True
+        ]
 
 
 def test_many_elements_are_refused(tmp_path: Path) -> None:

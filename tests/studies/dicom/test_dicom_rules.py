@@ -40,7 +40,7 @@ LEFT_OUT: dict[str, tuple[dict[str, object], str]] = {
         {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2", "Rows": None},
         "it is a spectrum, not an image",
     ),
-    "no picture": ({"Rows": None}, "it holds no image"),
+    "no picture": ({"Rows": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "it holds no image"),
     "colour": (
         {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0},
         "its images are in colour",
