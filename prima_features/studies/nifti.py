@@ -14,6 +14,7 @@ from prima_features.errors import NothingUsableError
 from prima_features.studies.content import find_absence
 from prima_features.studies.copies import find_copies, find_twins, left_out_copy
 from prima_features.studies.endings import FileKind, format_name, kind_of
+from prima_features.studies.inflated import inflated
 from prima_features.studies.labels import MAX_LABEL, bare, digest, safe_label, study_id
 from prima_features.studies.sidecar import (
     HINT,
@@ -315,21 +316,27 @@ def _what_it_shows(opened: Opened) -> str:
     return what_it_shows(opened)
 
 
+_ANATOMICAL = re.compile(
+    rb"\nspace: *((left|right)-(anterior|posterior)-(superior|inferior)|[LR][AP][SI])(-time)? *\r?\n",
+    re.IGNORECASE,
+)
+"""The line of an NRRD header that says where its axes run in the patient."""
+
+
 def _lacks_orientation(opened: Opened) -> bool:
-    """Whether a header does not say which side is left: Analyze 7.5, and NRRD or MetaImage without these fields."""
+    """Whether a header does not say which side is left: Analyze 7.5, MGH without valid directions, and NRRD or
+    MetaImage without these fields."""
     ending = opened.path.suffix.lower()
     if ending == ".hdr":
         return not type(opened.other).__name__.endswith("Pair")
-    fields = {
-        ".nrrd": b"\nspace:",
-        ".nhdr": b"\nspace:",
-        ".mha": b"TransformMatrix",
-        ".mhd": b"TransformMatrix",
-    }
-    if ending not in fields:
-        return False
-    with opened.path.open("rb") as file:
-        return fields[ending] not in file.read(4096)
+    if ending in (".mgz", ".mgh"):
+        with inflated(opened.path) as stream:
+            return stream.read(30)[28:] == b"\0\0"  # goodRASFlag
+    if ending in (".nrrd", ".nhdr", ".mha", ".mhd"):
+        with opened.path.open("rb") as file:
+            start = file.read(4096)
+        return b"TransformMatrix" not in start if ending.startswith(".m") else not _ANATOMICAL.search(start)
+    return False
 
 
 def _partner(path: Path, ending: str) -> Path | None:

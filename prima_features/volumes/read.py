@@ -35,6 +35,13 @@ MASK_LIKE = "mask-like"
 """Flag: two or three values, integer labels of regions, or fractions from 0 to 1. In loose folders the finder leaves
 such files out; elsewhere their names or headers say that they are images."""
 
+NEGATIVE_BACKGROUND = "negative-background"
+"""Flag: much of the image is far below 0, as in CT, or as padding values of some scanners."""
+_FAR_BELOW, _MUCH = 0.1, 0.2
+"""Lowest value relative to the highest, and share of voxels nearer to the lowest than to 0. Signed images (the real
+part, phase) have a background around 0."""
+_SAMPLE = 50_000
+
 
 @dataclass(frozen=True)
 class ReadOptions:
@@ -65,6 +72,8 @@ def read_volume(
     check_values(sitk.GetArrayViewFromImage(image))
     if _is_mask(sitk.GetArrayViewFromImage(image)):
         flags = (*flags, MASK_LIKE)
+    if _has_negative_background(sitk.GetArrayViewFromImage(image)):
+        flags = (*flags, NEGATIVE_BACKGROUND)
     image = resample_in_plane(image, preprocessing.matrix)
     if image.GetSize()[2] > limits.most_slices:
         image, flags = resample_slices(image, limits.most_slices), (*flags, "slices-resampled")
@@ -128,6 +137,12 @@ def _is_mask(values: np.ndarray) -> bool:
     if few.min() < few.max() and classify(few) == "image":  # most scans end here
         return False
     return classify(values) != "image"
+
+
+def _has_negative_background(values: np.ndarray) -> bool:
+    sample = values.ravel()[:: max(1, values.size // _SAMPLE)]
+    low, high = float(sample.min()), float(sample.max())
+    return low < 0 and -low > _FAR_BELOW * high and float((sample < low / 2).mean()) > _MUCH
 
 
 def has_nan(image: sitk.Image) -> bool:

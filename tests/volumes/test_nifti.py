@@ -1,6 +1,7 @@
 """What a NIfTI file's slices are, and which files are refused with which reason."""
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -239,6 +240,22 @@ def test_axes_that_are_not_perpendicular_are_flagged(
     affine = AFFINE.copy()
     affine[1, 2] = shift
     nib.save(nib.Nifti1Image(brain(), affine), tmp_path / "x.nii")
+    assert read(tmp_path / "x.nii").flags == flags
+
+
+@pytest.mark.parametrize(
+    ("change", "flags"),
+    [
+        (lambda values: np.where(values < 300, -1024, values), ("negative-background",)),
+        (lambda values: values - 1000, ("negative-background",)),
+        (lambda values: values - 50, ()),
+        (lambda values: values * np.where(np.indices(values.shape)[0] < 2, -1, 1), ()),
+    ],
+)
+def test_a_background_far_below_0_is_flagged(
+    tmp_path: Path, change: Callable[[np.ndarray], np.ndarray], flags: tuple[str, ...]
+) -> None:
+    nib.save(nib.Nifti1Image(change(brain()).astype(np.int16), AFFINE), tmp_path / "x.nii")
     assert read(tmp_path / "x.nii").flags == flags
 
 

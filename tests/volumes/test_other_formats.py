@@ -1,5 +1,6 @@
 """Formats other than NIfTI and DICOM: the same volume, whatever it is stored as."""
 
+import gzip
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -87,6 +88,36 @@ def test_analyze_is_read_and_flagged_because_left_and_right_are_not_known(tmp_pa
     series = only_series(tmp_path)
     assert series.flags == ("orientation-unknown",)
     assert read_volume(series).values.shape == (12, 256, 256)
+
+
+@pytest.mark.parametrize("name", ["x.mgz", "x.mgh"])
+def test_directions_that_the_mgh_header_calls_invalid_are_flagged(tmp_path: Path, name: str) -> None:
+    save_nib(nib.MGHImage)(tmp_path / "whole.mgh")
+    content = bytearray((tmp_path / "whole.mgh").read_bytes())
+    (tmp_path / "whole.mgh").unlink()
+    content[28:30] = bytes(2)  # goodRASFlag
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("z") else bytes(content))
+    assert only_series(tmp_path).flags == ("orientation-unknown",)
+
+
+@pytest.mark.parametrize(
+    ("space", "flags"),
+    [
+        ("right-anterior-superior", ()),
+        ("LPS", ()),
+        ("scanner-xyz", ("orientation-unknown",)),
+        ("3D-right-handed", ("orientation-unknown",)),
+    ],
+)
+def test_an_nrrd_space_that_is_not_anatomical_is_flagged(
+    tmp_path: Path, space: str, flags: tuple[str, ...]
+) -> None:
+    header = (
+        f"NRRD0004\ntype: short\ndimension: 3\nspace: {space}\nsizes: 24 20 12\n"
+        "space directions: (2,0,0) (0,2,0) (0,0,4)\nencoding: raw\nendian: little\n\n"
+    )
+    (tmp_path / "x.nrrd").write_bytes(header.encode() + VALUES.tobytes("F"))
+    assert only_series(tmp_path).flags == flags
 
 
 def test_nrrd_without_a_space_is_flagged(tmp_path: Path) -> None:
