@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import shutil
@@ -435,9 +436,14 @@ def _cohort(box: Box, studies: int = 40) -> tuple[Path, Path, Path]:
 
 @SITUATIONS("predictions over the cohort's table, its embeddings, or a file of the probe")
 def _predictions_over(box: Box) -> Outcome:
+    import pandas as pd
+
     file, table, probe = _cohort(box)
     os.link(table, box.folder / "other.tsv")
+    book = box.folder / "labels.xlsx"
+    pd.read_csv(table, sep="\t").to_excel(book, sheet_name="S", index=False)
     tries = (
+        (book, ("--labels", f"{book}#S", "--force")),
         (table, ()),
         (file, ("--force",)),
         (table, ("--labels", table, "--force")),
@@ -470,3 +476,197 @@ def _evaluation_over(box: Box) -> Outcome:
     file, table, probe = _cohort(box)
     arguments = ("--labels", table, "--output", probe, "--overwrite")
     return _unchanged(box, probe / "probe.json", "probe", "evaluate", probe, file, *arguments)
+
+
+def _latin(box: Box) -> Path:
+    """A folder whose name is not UTF-8."""
+    folder = Path(os.fsdecode(os.fsencode(box.folder) + b"/M\xfcller"))
+    folder.mkdir()
+    return folder
+
+
+@SITUATIONS("the model and all outputs lie in a folder whose name is not UTF-8")
+def _everything_latin(box: Box) -> Outcome:
+    import prima_features
+
+    folder = _latin(box)
+    _write_nifti(folder / "scans" / "a" / "t1.nii")
+    bundled = Path(prima_features.__file__).parent / "weights" / "bundled" / "prima-untrained"
+    shutil.copytree(bundled, folder / "model")
+    output = folder / "out.h5"
+    commands: list[tuple[object, ...]] = [
+        ("embed", folder / "scans", output, "--model", folder / "model", "--workers", 0),
+        ("weights", "verify", folder / "model"),
+        ("report", output),
+        ("merge", folder / "merged.h5", output),
+        *(("export", output, folder / f"table.{ending}") for ending in ("csv", "parquet", "npz")),
+    ]
+    for command in commands:
+        if (ran := box.prima(*command)).code != 0:
+            return Outcome("silently wrong", f"{command[0]}: {ran.text[-200:]}")
+    return Outcome("right")
+
+
+@SITUATIONS("NRRD images in a folder whose name is not UTF-8")
+def _nrrd_latin(box: Box) -> Outcome:
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.rint(head(64, 72, 16)).astype(np.int16).transpose(2, 1, 0))
+    image.SetSpacing((3.0, 3.0, 6.0))
+    for name in ("t1.nrrd", "t2.nhdr"):
+        sitk.WriteImage(image, str(box.folder / name))
+    folder = _latin(box)
+    for name in ("t1.nrrd", "t2.nhdr", "t2.raw"):
+        (box.folder / name).rename(folder / name)
+    ran = box.prima("inspect", folder)
+    sound = ran.code == 0 and "cannot be read" not in ran.text
+    return Outcome("right") if sound else Outcome("silently wrong", ran.text[-200:])
+
+
+@SITUATIONS("paths of a manifest are too long, or name an unknown user")
+def _impossible_rows(box: Box) -> Outcome:
+    _write_nifti(box.folder / "t1.nii")
+    paths = ("t1.nii", "x" * 300, "y" * 5000 + "/t1.nii", "~nobody-of-this-name/t1.nii")
+    rows = ["path\tsubject", *(f"{path}\ts{i}" for i, path in enumerate(paths))]
+    (box.folder / "table.tsv").write_text("\n".join(rows) + "\n")
+    ran = box.prima("embed", "--manifest", box.folder / "table.tsv", box.folder / "out.h5", *_QUICK)
+    return named(ran, "problems in 3 studies", codes=(3,))
+
+
+@SITUATIONS("the disk can store the name of the output, but not those of the files next to it")
+def _long_output(box: Box) -> Outcome:
+    _write_nifti(box.folder / "scans" / "a" / "t1.nii")
+    return named(
+        box.prima("embed", box.folder / "scans", box.folder / ("n" * 250 + ".h5"), *_QUICK),
+        "choose a shorter one",
+        codes=(2,),
+    )
+
+
+@SITUATIONS("anonymised patients share PatientID and StudyInstanceUID, and the run is repeated")
+def _resumed_anonymous(box: Box) -> Outcome:
+    from pydicom import dcmread
+
+    from prima_features import read_embeddings
+
+    for number, (name, date) in enumerate(
+        (("A", "20200101"), ("A", "20210101"), ("B", "20200101"), ("B", "20210101"))
+    ):
+        folder = box.folder / "scans" / str(number)
+        _write_dicom(folder, "ANONYMOUS", number)
+        for path in folder.iterdir():
+            data = dcmread(path)
+            data.StudyInstanceUID, data.PatientName, data.StudyDate = "1.2.3", f"Roe^{name}", date
+            data.save_as(path)
+    ids = []
+    for _ in range(2):
+        if (ran := box.prima("embed", box.folder / "scans", box.folder / "out.h5", *_QUICK)).code != 0:
+            return Outcome("silently wrong", ran.text[-200:])
+        ids.append(set(read_embeddings(box.folder / "out.h5").studies["id"]))
+    return Outcome("right") if ids[0] == ids[1] and len(ids[0]) == 4 else Outcome("silently wrong", str(ids))
+
+
+@SITUATIONS("PatientID and StudyInstanceUID hold control characters, and the run is repeated")
+def _resumed_odd(box: Box) -> Outcome:
+    from pydicom import config, dcmread
+
+    _write_dicom(box.folder / "scans", "P")
+    with config.disable_value_validation():
+        for path in (box.folder / "scans").iterdir():
+            data = dcmread(path)
+            data.PatientID, data.StudyInstanceUID = "A\0B\nC", "1.2\n.3\x1b"
+            data.save_as(path)
+    codes = [box.prima("embed", box.folder / "scans", box.folder / "out.h5", *_QUICK).code for _ in range(2)]
+    return Outcome("right") if codes == [0, 0] else Outcome("silently wrong", str(codes))
+
+
+@SITUATIONS("shards of a DICOM source ran with different keys")
+def _different_keys(box: Box) -> Outcome:
+    for number in range(2):
+        _write_dicom(box.folder / "scans" / str(number), f"P{number}", number)
+    parts = []
+    for shard in ("1", "2"):
+        (box.folder / shard).mkdir()
+        output = box.folder / shard / "out.h5"
+        box.prima("embed", box.folder / "scans", output, *_QUICK, "--shard", f"{shard}/2")
+        parts.append(f"{output}.parts")
+    return named(box.prima("merge", box.folder / "out.h5", *parts), "with different keys", codes=(2,))
+
+
+@SITUATIONS("a training run into the user's project folder")
+def _pretrain_over(box: Box) -> Outcome:
+    _write_nifti(box.folder / "scans" / "a" / "t1.nii")
+    project = box.folder / "project"
+    (project / "training" / "text").mkdir(parents=True)
+    for name in ("README.md", "training/text/report.txt"):
+        (project / name).write_text("mine")
+    (box.folder / "t.toml").write_text(
+        'output = "project"\nmodel = "prima-untrained"\n[data]\nsource = "scans"\n'
+    )
+    for name in ("README.md", "training/text/report.txt"):
+        outcome = _unchanged(box, project / name, "pretrain", "tokenizer", box.folder / "t.toml", "--fresh")
+        if outcome.verdict == "silently wrong":
+            return outcome
+        (project / "README.md").unlink(missing_ok=True)
+    return outcome
+
+
+@SITUATIONS("export over the link to the patients, which a spreadsheet has saved")
+def _export_over_saved_ids(box: Box) -> Outcome:
+    file, ids = _file(box), box.folder / "any.csv"
+    ids.write_text(
+        "study;patient_id;study_instance_uid;folder;key\r\nsub-1;P;1.2;/x;ab\r\n", encoding="utf-8-sig"
+    )
+    return _unchanged(box, ids, "export", file, ids, "--force")
+
+
+@SITUATIONS("the exit codes of inspect and of embed on a source with an empty file")
+def _inspect_code(box: Box) -> Outcome:
+    (_write_nifti(box.folder / "scans" / "a" / "t1.nii").parent / "t2.nii").touch()
+    codes = [
+        box.prima("inspect", box.folder / "scans").code,
+        box.prima("embed", box.folder / "scans", box.folder / "out.h5", *_QUICK, "--dry-run").code,
+        box.prima("embed", box.folder / "scans", box.folder / "out.h5", *_QUICK).code,
+    ]
+    return Outcome("named", "exit code 3") if codes == [3, 3, 3] else Outcome("silently wrong", str(codes))
+
+
+@SITUATIONS("no label of a BIDS dataset is allowed by BIDS")
+def _bad_labels(box: Box) -> Outcome:
+    _write_nifti(box.folder / "bids" / "sub-M\u00fc" / "anat" / "sub-M\u00fc_T1w.nii")
+    return named(box.prima("inspect", box.folder / "bids"), "sub-M\u00fc", codes=(4,))
+
+
+@SITUATIONS("a BIDS App writes into the folder of a participant")
+def _app_in_participant(box: Box) -> Outcome:
+    image = _write_nifti(box.folder / "bids" / "sub-01" / "anat" / "sub-01_T1w.nii")
+    return _unchanged(box, image, box.folder / "bids", image.parent, "participant", *_QUICK)
+
+
+@SITUATIONS("a PatientID is written in composed and in decomposed characters")
+def _patient_normal_forms(box: Box) -> Outcome:
+    from pydicom import dcmread
+
+    from prima_features import read_embeddings
+
+    for number, name in enumerate(("M\u00fc", "Mu\u0308")):
+        folder = box.folder / "scans" / str(number)
+        _write_dicom(folder, "P", number)
+        for path in folder.iterdir():
+            data = dcmread(path)
+            data.SpecificCharacterSet, data.PatientID = "ISO_IR 192", name
+            data.save_as(path)
+    box.prima("embed", box.folder / "scans", box.folder / "out.h5", *_QUICK)
+    subjects = set(read_embeddings(box.folder / "out.h5").studies["subject"])
+    return Outcome("right") if len(subjects) == 1 else Outcome("silently wrong", str(subjects))
+
+
+@SITUATIONS("a series of DICOM files is compressed by gzip")
+def _gzipped(box: Box) -> Outcome:
+    for number in range(2):
+        _write_dicom(box.folder / "scans" / str(number), f"P{number}", number)
+    for path in (box.folder / "scans" / "1").iterdir():
+        path.with_suffix(".dcm.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    ran = box.prima("embed", box.folder / "scans", box.folder / "out.h5", *_QUICK)
+    return named(ran, "16 gzip-compressed DICOM files", codes=(3,))

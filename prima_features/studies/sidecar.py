@@ -87,7 +87,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def name_of(fields: Mapping[str, Any]) -> str:
     """The series' name from SeriesDescription and ProtocolName, or an empty string."""
-    return series_name(_text(fields, "SeriesDescription"), _text(fields, "ProtocolName"))
+    return series_name(_text(fields, "SeriesDescription").strip(), _text(fields, "ProtocolName").strip())
 
 
 def orientation_of(fields: Mapping[str, Any]) -> tuple[float, ...]:

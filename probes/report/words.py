@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from itertools import accumulate
 
+from prima_features.files.text import printable
 from prima_features.probes.evaluation import Evaluation
 from prima_features.probes.report.digits import decimals_for
 from prima_features.probes.tasks import Task
@@ -110,11 +112,6 @@ def sentence(text: str) -> str:
     return capital(text) + ("" if text.endswith((".", "?", "!")) else ".")
 
 
-def printable(text: str) -> str:
-    """Without line breaks and control characters, which tables can hold and SVG cannot."""
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
 def class_name(name: str) -> str:
     """A class inside a sentence: abbreviations such as `ad` and `mci` in capitals, others as they are."""
     return name.upper() if name in _ABBREVIATIONS else name
@@ -122,12 +119,11 @@ def class_name(name: str) -> str:
 
 def shortened(text: str, most: int) -> str:
     """Cut to a width in letters; those of East Asian scripts count two."""
-    text = printable(text)
+    text = printable(text[: most + 1])  # a letter counts one at least
     if width(text) <= most:
         return text
-    while width(text) > most - 1:
-        text = text[:-1]
-    return text.rstrip() + "\u2026"
+    ends = accumulate(map(width, text))
+    return text[: sum(end <= most - 1 for end in ends)].rstrip() + "\u2026"
 
 
 def width(text: str) -> int:

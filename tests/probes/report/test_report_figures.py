@@ -99,4 +99,12 @@ def test_long_names_are_cut_by_the_room_they_take() -> None:
     assert shortened("short", 10) == "short"
     assert shortened("a" * 40, 10) == "a" * 9 + "…"
     assert width(shortened("医" * 40, 10)) <= 10
-    assert shortened("two\nlines", 20) == "two lines"
+    assert shortened("two\nlines", 20) == "two\\nlines"
+
+
+def test_a_name_of_any_length_is_shortened_at_once() -> None:
+    assert (
+        shortened("A" * 10_000_000, 5) == "AAAA…" and shortened("\u4e2d" * 10_000_000, 5) == "\u4e2d\u4e2d…"
+    )
+    assert [shortened("a" * n, 5) for n in (4, 5, 6)] == ["aaaa", "aaaaa", "aaaa…"]
+    assert shortened("a\x1b\u202e", 20) == "a\\x1b\\u202e" and shortened("ab  cd", 5) == "ab…"
