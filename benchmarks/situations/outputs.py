@@ -640,7 +640,8 @@ def _bad_labels(box: Box) -> Outcome:
 @SITUATIONS("a BIDS App writes into the folder of a participant")
 def _app_in_participant(box: Box) -> Outcome:
     image = _write_nifti(box.folder / "bids" / "sub-01" / "anat" / "sub-01_T1w.nii")
-    return _unchanged(box, image, box.folder / "bids", image.parent, "participant", *_QUICK)
+    ran = box.prima(box.folder / "bids", image.parent, "participant", *_QUICK)
+    return named(ran, "a participant of the dataset", codes=(2,))
 
 
 @SITUATIONS("a PatientID is written in composed and in decomposed characters")

@@ -20,7 +20,7 @@ from prima_features.studies import Found, Study, find
 from prima_features.studies.find import _with_distinct_ids
 from prima_features.studies.study import OtherImage
 from prima_features.studies.voxels import open_other
-from prima_features.weights.loading import read_tensors
+from prima_features.weights.loading import check_tensors, read_tensors
 from prima_features.weights.resolve import resolve
 
 LONG = "x" * 300
@@ -98,6 +98,7 @@ def test_formats_that_libraries_read_are_read_in_a_folder_whose_name_is_not_utf8
     (latin / "t.nrrd").rename(odd := Path(os.fsdecode(os.fsencode(latin) + b"/\xfc.nrrd")))
     for path in (latin / "t.nhdr", odd):
         assert np.array_equal(open_other(OtherImage(path)).first_volume(), values.T)
+    check_tensors(latin / "w.safetensors")
     assert np.array_equal(read_tensors(latin / "w.safetensors")["a"].numpy(), values)
     with utf8_name(latin / "new") as name:
         Path(name).write_text("x")
