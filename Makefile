@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: demo test test-wheel check pretrain-default bundle-default clean
+.PHONY: demo test test-wheel check types pretrain-default bundle-default clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py demo
@@ -28,6 +28,9 @@ test-wheel:
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(MAKE) types
+
+types: $(READY)
 	# mypy follows imports by folder names, so it reads an installed copy, where they are the package's.
 	$(BIN)/pip install --quiet --no-deps --upgrade --target build/installed .
 	cd build && MYPYPATH=installed ../$(BIN)/mypy --config-file ../pyproject.toml
