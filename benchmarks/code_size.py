@@ -67,7 +67,8 @@ def code_lines(text: str) -> set[int]:
         if token.type not in skipped:
             lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(ast.parse(text)):
-        is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        value = node.value if isinstance(node, ast.Expr) else None
+        is_text = isinstance(value, ast.Constant) and isinstance(value.value, str)
         if is_text or isinstance(node, ast.Import | ast.ImportFrom):
             lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     return lines
@@ -105,7 +106,10 @@ def count() -> dict[str, Any]:
         "full_folders": {name: n for name, n in folders.most_common() if n > FULL_FOLDER},
         "code_lines_by_folder": dict(
             Counter({"/".join(n.split("/")[:2]): 0 for n in files if n.count("/") > 1})
-            + sum((Counter({"/".join(n.split("/")[: 1 + (n.count("/") > 1)]): s}) for n, s in files.items()), Counter())
+            + sum(
+                (Counter({"/".join(n.split("/")[: 1 + (n.count("/") > 1)]): s}) for n, s in files.items()),
+                Counter(),
+            )
         ),
     }
 
@@ -137,7 +141,9 @@ class Trip:
         name = self._name(frame.f_code.co_filename)
         if not name or frame.f_code.co_name == "<module>":
             return
-        self.functions.add((name, frame.f_code.co_qualname if sys.version_info >= (3, 11) else frame.f_code.co_name))
+        self.functions.add(
+            (name, frame.f_code.co_qualname if sys.version_info >= (3, 11) else frame.f_code.co_name)
+        )
         caller = frame.f_back
         while caller is not None and not self._name(caller.f_code.co_filename):
             caller = caller.f_back
@@ -156,7 +162,12 @@ class Trip:
 
     def result(self) -> dict[str, Any]:
         files = sorted({name for name, _ in self.functions})
-        return {"files": len(files), "functions": len(self.functions), "arrows": len(self.arrows), "names": files}
+        return {
+            "files": len(files),
+            "functions": len(self.functions),
+            "arrows": len(self.arrows),
+            "names": files,
+        }
 
 
 def trip(run: Callable[[], object]) -> dict[str, Any]:
@@ -179,7 +190,16 @@ def command(*arguments: object) -> None:
 def dicom(folder: Path) -> dict[str, Any]:
     """A DICOM study to an embeddings file."""
     command("synth", folder / "dicom", "--subjects", 1, "--format", "dicom")
-    arguments = ("embed", folder / "dicom", folder / "dicom.h5", "--workers", 0, "--device", "cpu", "--no-report")
+    arguments = (
+        "embed",
+        folder / "dicom",
+        folder / "dicom.h5",
+        "--workers",
+        0,
+        "--device",
+        "cpu",
+        "--no-report",
+    )
     return trip(lambda: command(*arguments))
 
 
@@ -209,7 +229,9 @@ def labels(folder: Path) -> dict[str, Any]:
             many.create_dataset(f"series/{key}", data=values, dtype=one[f"series/{key}"].dtype)
         one.copy("failure", many)
     rows = [f"{name}\t{20 + i}\t{'FM'[i % 2]}" for i, name in enumerate(names)]
-    (folder / "labels.tsv").write_text("\n".join(["participant_id\tage\tsex", *rows]) + "\n", encoding="utf-8")
+    (folder / "labels.tsv").write_text(
+        "\n".join(["participant_id\tage\tsex", *rows]) + "\n", encoding="utf-8"
+    )
     arguments = (
         "probe", "fit", "brain-age", folder / "many.h5", "--labels", folder / "labels.tsv", "--output",
         folder / "probe", "--bootstrap", 20, "--no-learning-curve",
@@ -253,9 +275,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
     result = count()
-    for name, run in {} if asked.static else TRIPS.items() if not asked.only else {asked.only: TRIPS[asked.only]}.items():
+    for name in () if asked.static else (asked.only,) if asked.only else TRIPS:
         with tempfile.TemporaryDirectory() as folder:
-            result[f"trip_{name}"] = run(Path(folder))
+            result[f"trip_{name}"] = TRIPS[name](Path(folder))
     if asked.json:
         print(json.dumps(result, indent=1))
         return
