@@ -82,14 +82,15 @@ def _name(header: Header) -> tuple[str, str]:
 def _of_one_geometry(series: Sequence[_Series]) -> list[list[_Series]]:
     """Series grouped by orientation, matrix, frame of reference and being of slices or of volumes."""
     groups: list[list[_Series]] = []
+    unlike: list[list[_Series]] = []
     for one in series:
         for group in groups:
             if _match(group[0][0], one):
                 group.append(one)
                 break
-        else:
-            groups.append([one])
-    return groups
+        else:  # a series that does not match itself, as without positions, is joined with none
+            (groups if _match(one[0], one) else unlike).append([one])
+    return groups + unlike
 
 
 def _match(first: Header, series: _Series) -> bool:
@@ -98,7 +99,7 @@ def _match(first: Header, series: _Series) -> bool:
         and header.columns == first.columns
         and (header.block is None) == (first.block is None)
         and header.modality == first.modality
-        and bool(header.position)
+        and bool(header.position and header.orientation)
         and same_orientation(first.orientation, header.orientation)
         for header in series
     )

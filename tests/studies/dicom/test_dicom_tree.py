@@ -189,6 +189,21 @@ def test_random_damage_never_raises(tmp_path: Path, write_stack: WriteStack) -> 
     assert found.left_out
 
 
+@pytest.mark.parametrize("missing", ["ImagePositionPatient", "ImageOrientationPatient"])
+@pytest.mark.parametrize("number", [7, None])
+def test_series_that_lack_positions_on_some_slices_leave_the_others_alone(
+    missing: str, number: int | None, tmp_path: Path, write_stack: WriteStack
+) -> None:
+    for i in range(4):
+        write_stack(tmp_path / f"{i}", 3, SeriesInstanceUID=f"1.2.{i}", SeriesNumber=number)
+    lacking = {"SeriesInstanceUID": "1.2.0", "SeriesNumber": number, missing: None}
+    write_stack(tmp_path / "0", 1, 4, **lacking)
+    write_stack(tmp_path / "sound", 5, SeriesInstanceUID="1.3", SeriesDescription="T1", SeriesNumber=8)
+    found = find_dicom(tmp_path)
+    assert [series.name for study in found.studies for series in study.series].count("T1") == 1
+    assert found.left_out
+
+
 def test_files_without_uids_are_a_defect(tmp_path: Path, write_stack: WriteStack) -> None:
     write_stack(tmp_path, 5, StudyInstanceUID=None)
     (left_out,) = find_dicom(tmp_path).left_out
