@@ -60,6 +60,8 @@ def read_headers(file: Path) -> list[Header] | Unusable:
             # Where pydicom stopped: the group of the pixel data, little-endian or big-endian, or the end of the file.
             is_whole = stream.is_deflated or stream.read(2) in (b"\xe0\x7f", b"\x7f\xe0")
             n_bytes = os.fstat(stream.fileno()).st_size - stream.tell()
+            if stream.is_deflated:  # reading it says more
+                n_bytes = 1 << 62
     except OSError:
         return Unusable.UNREADABLE
     if isinstance(data, Unusable):

@@ -233,6 +233,37 @@ def test_frames_sent_twice_are_used_once(write_frames: Callable[..., Path]) -> N
     assert [item.what for item in found.left_out] == ["6 images of 5 AX SCAN"]
 
 
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.1.99"], ids=["RLE", "deflated"])
+def test_compressed_frames_of_several_echoes_are_read(write_frames: Callable[..., Path], syntax: str) -> None:
+    order = [(volume, index) for volume, index in SLICE_BY_SLICE if volume < 2]
+    folder = write_frames(order, volumes=({"echo": 20}, {"echo": 80}))
+    recompress(folder / "frames", syntax)
+    assert sorted(map(greys, images(find_dicom(folder)))) == [
+        [100 * volume + i for i in range(N_SLICES)] for volume in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_frames_sent_again_compressed_are_used_once(write_frames: Callable[..., Path], both: bool) -> None:
+    for name in ("first", "again"):
+        folder = write_frames(VOLUME_BY_VOLUME[:N_SLICES], name=name)
+        if both or name == "again":
+            recompress(folder / name, "1.2.840.10008.1.2.5")
+    found = find_dicom(folder)
+    (image,) = images(found)
+    assert greys(image) == [100 + i for i in range(N_SLICES)]
+    assert [item.what for item in found.left_out] == ["6 images of 5 AX SCAN"]
+
+
+def recompress(file: Path, syntax: str) -> None:
+    data = pydicom.dcmread(file)
+    if syntax.endswith(".99"):
+        data.file_meta.TransferSyntaxUID = syntax
+    else:
+        data.compress(syntax, generate_instance_uid=False)
+    data.save_as(file)
+
+
 def test_frames_that_do_not_say_where_they_lie_are_left_out(write_frames: Callable[..., Path]) -> None:
     folder = write_frames(VOLUME_BY_VOLUME[:N_SLICES])
     data = pydicom.dcmread(folder / "frames")
