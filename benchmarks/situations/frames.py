@@ -288,3 +288,13 @@ for _creator, _place in {"SIEMENS MR HEADER": (0x19, 0x0C), "GEMS_PARM_01": (0x4
     SITUATIONS(f"an archive renumbered the private block {_creator}")(
         partial(_renumbered, _creator, _place, 0x12)
     )
+
+
+def _modality(modality: str | None, box: Box) -> Outcome:
+    edit = fields(Modality=modality)
+    write(box.folder / "in", 0, lambda data, k: edit(data, k) if k >= 6 else None)
+    return embed(box, [[0]], "several modalities")
+
+
+SITUATIONS("the modality is missing in half of the slices")(partial(_modality, None))
+SITUATIONS("the modality was edited in half of the slices")(partial(_modality, "OT"))

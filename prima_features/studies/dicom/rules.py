@@ -1,7 +1,7 @@
 """What is left out for what its headers say it is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.kinds import component, is_direct_map, is_localizer, is_phase
@@ -68,6 +68,32 @@ def reject_object(header: Header, modality: str) -> Rejection | None:
     if header.is_colour:
         return Rejection("its images are in colour")
     return None
+
+
+def complete_modality(series: Sequence[Header], modality: str) -> list[Header]:
+    """Headers with the modality asked for where it is missing, if other slices state that and no other."""
+    stated = {header.modality for header in series if header.orientation} - {""}
+    if stated != {modality.upper()}:
+        return list(series)
+    return [
+        header if header.modality or not header.orientation else replace(header, modality=modality.upper())
+        for header in series
+    ]
+
+
+def reject_modalities(series: Sequence[Header], modality: str) -> Rejection | None:
+    """Why slices of several modalities are not embedded: a series has one (PS3.3 C.7.3.1), and a volume all of its
+    slices."""
+    slices = [header for header in series if header.orientation and header.position and header.rows]
+    stated = {header.modality for header in slices if not any(map(header.sop_class.startswith, _OBJECTS))}
+    if len(stated) < 2 or modality.upper() not in stated:
+        return None
+    known = " and ".join(sorted(stated & _MODALITIES))
+    return Rejection(
+        f"its slices state several modalities ({known})",
+        hint="export the series again: headers were edited",
+        defect=True,
+    )
 
 
 def reject_kind(header: Header) -> Rejection | None:

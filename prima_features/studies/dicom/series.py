@@ -10,7 +10,14 @@ from prima_features.studies.dicom.copies import drop_same_instances
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.kinds import is_diffusion
 from prima_features.studies.dicom.options import DicomOptions
-from prima_features.studies.dicom.rules import Rejection, reject_geometry, reject_kind, reject_object
+from prima_features.studies.dicom.rules import (
+    Rejection,
+    complete_modality,
+    reject_geometry,
+    reject_kind,
+    reject_modalities,
+    reject_object,
+)
 from prima_features.studies.dicom.split import Part, describe, is_three_plane, split
 from prima_features.studies.dicom.volumes import Volume, find_volumes
 from prima_features.studies.names import NAMELESS, series_name
@@ -72,6 +79,10 @@ def find_series(
 def _outcomes(headers: Sequence[Header], options: DicomOptions, label: str) -> Iterator[Outcome]:
     distinct = drop_same_instances(headers)
     yield from _copies(len(headers) - len(distinct), label)
+    distinct = complete_modality(distinct, options.modality)
+    if rejection := reject_modalities(distinct, options.modality):
+        yield label, rejection
+        return
     rejections = {header: reject_object(header, options.modality) for header in distinct}
     for rejection in dict.fromkeys(filter(None, rejections.values())):
         yield label, rejection

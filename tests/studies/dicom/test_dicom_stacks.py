@@ -146,6 +146,21 @@ def test_diffusion_whose_volumes_state_no_b_value_is_flagged(tmp_path: Path, wri
     assert series.flags == ("b-value-unknown",)
 
 
+@pytest.mark.parametrize("which", [range(6), range(0, 12, 2), [3]], ids=["half", "every other", "one"])
+def test_a_modality_that_is_missing_or_edited_on_some_slices_loses_none(
+    tmp_path: Path, write_stack: WriteStack, which: range | list[int]
+) -> None:
+    for modality in (None, "OT"):
+        folder = tmp_path / str(modality)
+        for i in range(12):
+            own = {"Modality": modality} if i in which else {}
+            write_stack(folder, 1, first=i + 1, value=100 + i, ImagePositionPatient=[0, 0, 3 * i], **own)
+    assert sizes(find_dicom(tmp_path / "None")) == [[12]]
+    left_out = only_left_out(find_dicom(tmp_path / "OT"))
+    assert left_out.reason == "its slices state several modalities (MR and OT)"
+    assert left_out.defect
+
+
 EDITED: list[dict[str, object]] = [
     {"ImageOrientationPatient": [-1, 0, 0, 0, -1, 0]},
     {"ImageOrientationPatient": [-1, 0, 0, 0, 1, 0]},
