@@ -57,6 +57,8 @@ class NiftiImage:
     scale: SidecarScale = SidecarScale()
     time_series: TimeSeries = "first"
     """What to do with a file of several volumes if `volumes` was not chosen by a gradient table."""
+    n_b_values: int = 0
+    """Number of values in its gradient table, which must be that of its volumes; 0 without a table."""
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,13 @@ def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> 
 
 def _volumes_to_read(image: _Opened, source: NiftiImage) -> tuple[int, ...]:
     """`source.volumes`, or what `source.time_series` says for a file of several volumes."""
-    if (n := int(np.prod(image.shape[3:]))) == 1 or source.time_series == "first":
+    n = int(np.prod(image.shape[3:]))
+    if source.n_b_values not in (0, n):
+        raise SeriesError(
+            f"its .bval file has {source.n_b_values} b-values, and the image {n} volumes",
+            hint="correct the .bval file, or convert the scan again",
+        )
+    if n == 1 or source.time_series == "first":
         return source.volumes
     if source.time_series == "skip":
         raise SeriesError(

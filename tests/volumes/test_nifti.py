@@ -137,6 +137,14 @@ def test_the_b0_volumes_are_averaged(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("n", [2, 4])
+def test_a_gradient_table_of_another_number_of_volumes_is_refused(tmp_path: Path, n: int) -> None:
+    path = save(tmp_path / "dwi.nii.gz", np.stack([brain(seed=i) for i in range(3)], axis=-1))
+    series = Series("dwi", NiftiImage(path, (0,), n_b_values=n))
+    with pytest.raises(SeriesError, match=f"has {n} b-values, and the image 3 volumes"):
+        read_volume(series)
+
+
 def test_big_endian_nifti2_and_scaled_voxels_read_alike(tmp_path: Path, scan: Path) -> None:
     big = nib.Nifti1Image(brain(), np.diag([2.0, 2.0, 5.0, 1.0])).as_reoriented([[0, 1], [1, 1], [2, 1]])
     nib.save(nib.Nifti1Image(brain().astype(">i2"), big.affine), tmp_path / "big.nii")

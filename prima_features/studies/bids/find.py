@@ -121,7 +121,9 @@ class _Finder:
             return LeftOut(image.study, image.source, f"its sidecar says that it is {part}")
         nifti = NiftiImage(image.path, (0,), orientation, scale_of(fields), self.time_series)
         if b_values:
-            nifti = NiftiImage(image.path, b0_volumes(b_values), orientation, scale_of(fields))
+            nifti = NiftiImage(
+                image.path, b0_volumes(b_values), orientation, scale_of(fields), n_b_values=len(b_values)
+            )
         return Series(name_of(fields) or _entity_name(image), nifti, image.source)
 
 
