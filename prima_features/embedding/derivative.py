@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from prima_features._version import __version__
 from prima_features.embedding.disk import output_errors, replacing
 from prima_features.embedding.parts import Parts
 from prima_features.errors import UsageError
+from prima_features.files.paths import is_folder, resolved
 from prima_features.files.targets import same_file
 from prima_features.files.text import printable_json
 from prima_features.safe_files import load_json, read_text
@@ -43,7 +45,7 @@ def participant_output(folder: Path, source: Path, selection: Selection = Select
         raise UsageError(
             f"{folder} is the dataset itself; name another folder, such as {source / 'derivatives' / 'prima'}"
         )
-    parents = (folder.resolve(), *folder.resolve().parents)
+    parents = (resolved(folder), *resolved(folder).parents)
     if inside := next(
         (one for one in parents if one.name.startswith("sub-") and same_file(one.parent, source)), None
     ):
@@ -120,7 +122,7 @@ def _joined(labels: tuple[str, ...]) -> str:
 
 
 def _check_ours(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
+    if os.path.lexists(folder) and not is_folder(folder):
         raise UsageError(f"{folder} is a file; a BIDS App writes to a folder")
     if not (folder / DESCRIPTION).exists():
         if (folder / ".bidsignore").exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import secrets
 from collections import defaultdict
@@ -14,7 +15,9 @@ from typing import TextIO
 from prima_features.embedding.claims import Claims
 from prima_features.embedding.disk import replacing
 from prima_features.errors import UsageError
+from prima_features.files.paths import resolved
 from prima_features.files.text import STORED_CHARACTERS, bounded, from_cell, to_cell
+from prima_features.safe_files import TABLE_BYTES, read_text
 from prima_features.studies.labels import split_id
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.study import Study
@@ -107,8 +110,8 @@ def read_ids(path: Path) -> Rows:
             not one.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header, *lines = csv.reader(file, delimiter="\t")
+        text = read_text(path, TABLE_BYTES, "utf-8-sig")
+        header, *lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
         if tuple(header) != _COLUMNS or not lines or any(len(line) != len(_COLUMNS) for line in lines):
             raise ValueError("other columns")
         rows = {line[0]: tuple(map(from_cell, line)) for line in lines}
@@ -203,7 +206,7 @@ def write_ids(output: Path, rows: Mapping[str, tuple[str, ...]], scratch: Path |
         return
     path = ids_path(output)
     if path.is_symlink():  # such as to an encrypted disk, where it is to stay
-        path, scratch = path.resolve(), None
+        path, scratch = resolved(path), None
     with replacing(path, scratch) as temporary, _open_private(temporary) as file:
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(_COLUMNS)

@@ -20,6 +20,14 @@ def expanded(path: Path) -> Path:
         return path
 
 
+def resolved(path: Path) -> Path:
+    """The path without links; as it is if its links lead in a circle."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
+
+
 def is_folder(path: Path) -> bool:
     """`Path.is_dir`, and False for a path that cannot be looked up: too long, forbidden, with a NUL."""
     return os.path.isdir(path)  # noqa: PTH112

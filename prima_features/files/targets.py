@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prima_features.errors import UsageError
-from prima_features.files.paths import is_folder, longest_name
+from prima_features.files.paths import is_folder, longest_name, resolved
 from prima_features.files.text import bounded
 
 _IDENTITIES = re.compile(rb"study\W+patient_id\W+study_instance_uid\W+folder\W+key\b")
@@ -142,7 +142,7 @@ def _links_to_patients(path: Path) -> bool:
 
 def _is_inside(path: Path, folder: Path) -> bool:
     """Whether a path is the folder or in it, compared by the files and not by the names."""
-    real = path.resolve()
+    real = resolved(path)
     return any(same_file(one, folder) for one in (real, *real.parents))
 
 

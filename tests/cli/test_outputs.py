@@ -1,5 +1,6 @@
 """What no command overwrites or deletes, and the link from pseudonyms to patients."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from prima_features.cli.main import main
+from prima_features.embedding.derivative import participant_output
 from prima_features.embedding.ids import (
     add_ids,
     check_key,
@@ -250,6 +252,22 @@ def test_the_table_of_identities_stays_where_a_link_leads(tmp_path: Path) -> Non
         write_ids(output, {one: (one, "P1", "1.2", "/x", KEY)}, scratch=tmp_path)
         assert ids_path(output).is_symlink() and list(read_ids(ids_path(output))) == [one]
     assert (tmp_path / "safe" / "ids.tsv").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_table_of_identities_that_is_a_pipe_or_a_circle_of_links_ends_no_run_in_waiting(
+    tmp_path: Path,
+) -> None:
+    os.mkfifo(tmp_path / "a.ids.tsv")
+    with pytest.raises(UsageError, match="not a table of identities"):
+        load_pseudonyms(tmp_path / "a.h5")
+    circle = tmp_path / "b.ids.tsv"
+    circle.symlink_to(circle)
+    write_ids(tmp_path / "b.h5", {"sub-1": ("sub-1", "P1", "1.2", "/x", KEY)})
+    assert list(read_ids(circle)) == ["sub-1"]
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(UsageError):
+        participant_output(loop, tmp_path)
 
 
 @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
