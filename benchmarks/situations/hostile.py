@@ -89,7 +89,7 @@ def _sequence(body: bytes, tag: tuple[int, int] = (0x0040, 0xA730)) -> bytes:
     return struct.pack("<HH2sHI", *tag, b"SQ", 0, len(body)) + body
 
 
-def _embed(box: Box, words: str = "") -> Outcome:
+def _embed(box: Box, *words: str) -> Outcome:
     """Run on the hostile series and a sound one beside it, in this process: the sound one must come out."""
     _dicom(box.folder / "in" / "sound", PatientID="Q")
     output = box.folder / "out.h5"
@@ -105,7 +105,7 @@ def _embed(box: Box, words: str = "") -> Outcome:
         seconds=120,
         memory=MEMORY,
     )
-    outcome = named(ran, words, codes=(3,))
+    outcome = named(ran, *words, codes=(3,))
     if outcome.verdict == "named" and not output.is_file():
         return Outcome("silently wrong", "the sound series is lost")
     return outcome
@@ -219,6 +219,65 @@ def _(box: Box) -> Outcome:
     return _embed(box, "damaged")
 
 
+@SITUATIONS("300,000 empty private elements in every header")
+def _(box: Box) -> Outcome:
+    elements = (
+        struct.pack("<HH2sH", 0x0043 + 2 * (i // 60_000), 0x1000 + i % 60_000, b"LO", 0)
+        for i in range(300_000)
+    )
+    _dicom(box.folder / "in" / "bad", b"".join(elements))
+    return _embed(box, "out of bounds")
+
+
+@SITUATIONS("a JPEG 2000 stream of two billion by two billion pixels")
+def _(box: Box) -> Outcome:
+    import pydicom
+    from pydicom.encaps import encapsulate
+
+    side = 2**31 - 1
+    stream = struct.pack(">IHHIIIIIIIIH", 0xFF4FFF51, 41, 0, side, side, 0, 0, side, side, 0, 0, 1) + bytes(
+        90
+    )
+    for path in _dicom(box.folder / "in" / "bad").glob("*.dcm"):
+        data = pydicom.dcmread(path)
+        data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
+        data.PixelData = encapsulate([stream + b"\xff\xd9"])
+        data["PixelData"].is_undefined_length = True
+        data.save_as(path)
+    return _embed(box, "states 2147483647")
+
+
+@SITUATIONS("files that were cut off within their headers")
+def _(box: Box) -> Outcome:
+    for path in _dicom(box.folder / "in" / "bad").glob("*.dcm"):
+        content = path.read_bytes()
+        path.write_bytes(content[: content.index(b"\x28\0\x02\0")])
+    return _embed(box, "no pixel data")
+
+
+@SITUATIONS("a header that claims 900,000 frames in a file of one")
+def _(box: Box) -> Outcome:
+    _dicom(box.folder / "in" / "bad", NumberOfFrames="900000")
+    return _embed(box, "no pixel data")
+
+
+@SITUATIONS("a slice without a position in one of several series of one name and number")
+def _(box: Box) -> Outcome:
+    import pydicom
+
+    for number in range(3):
+        files = sorted(
+            _dicom(box.folder / "in" / f"bad{number}", SeriesNumber=7, SeriesDescription="x").glob("*.dcm")
+        )
+        for file in files:
+            data = pydicom.dcmread(file)
+            data.StudyInstanceUID = data.FrameOfReferenceUID = "1.2.3"
+            if number == 0 and file == files[-1]:
+                del data.ImagePositionPatient
+            data.save_as(file)
+    return _embed(box, "do not say where they lie")
+
+
 # --- NIfTI ------------------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +305,11 @@ def _header(shape: tuple[int, ...], offset: float = 352) -> bytes:
 @SITUATIONS("a gzip bomb that claims 30,000 x 30,000 x 30,000 voxels")
 def _(box: Box) -> Outcome:
     return _nifti(box, gzip.compress(_header((30_000, 30_000, 30_000)) + bytes(1 << 28)), "slices")
+
+
+@SITUATIONS("a header of seven dimensions of 32,767 in a small file")
+def _(box: Box) -> Outcome:
+    return _nifti(box, gzip.compress(_header((32_767,) * 7) + bytes(1 << 16)), "volumes")
 
 
 @SITUATIONS("a NIfTI extension of two gigabytes")
@@ -575,7 +639,7 @@ def _model(change: object) -> Callable[[Box], Outcome]:
         if isinstance(change, dict):
             values = json.loads(json.dumps(PrimaConfig().to_json()))
             for part, replaced in change.items():
-                values[part] = (values[part] or {}) | replaced
+                values[part] = (values.get(part) or {}) | replaced if isinstance(replaced, dict) else replaced
             content = json.dumps(values)
         (folder / "config.json").write_text(str(content))
         (folder / "model.safetensors").write_bytes(b"\2\0\0\0\0\0\0\0{}")
@@ -593,9 +657,41 @@ MODELS: dict[str, object] = {
     "a codebook of a trillion vectors": {"tokenizer": {"codes": 10**12}},
     "a configuration nested 100,000 deep": "[" * 100_000,
     "sizes that are text": {"contrast": {"hidden": "500", "out_dim": 128}},
+    "a percentage of a billion": {"preprocessing": {"infill_percent": 10**9}},
+    "a key that is there twice": '{"model_type": "prima", "model_type": "prima"}',
 }
 for sentence, change in MODELS.items():
     SITUATIONS(f"a model with {sentence}")(_model(change))
+
+
+@SITUATIONS("a caveat of several lines, one of which looks like a message of prima")
+def _(box: Box) -> Outcome:
+    return _model({"caveat": "a\nAll checks passed"})(box)
+
+
+@SITUATIONS("a workbook whose next row is number two billion")
+def _(box: Box) -> Outcome:
+    import zipfile
+
+    import pandas as pd
+
+    plain, path = box.folder / "plain.xlsx", box.folder / "labels.xlsx"
+    pd.DataFrame({"participant_id": ["1"], "age": [50]}).to_excel(plain, index=False)
+    with zipfile.ZipFile(plain) as whole, zipfile.ZipFile(path, "w") as made:
+        for name in whole.namelist():
+            content = whole.read(name)
+            if name.endswith("sheet1.xml"):
+                row = b'<row r="2000000000"><c r="A2000000000"><v>1</v></c></row></sheetData>'
+                content = content.replace(b"</sheetData>", row)
+            made.writestr(name, content)
+    file = _embeddings(box.folder / "a.h5")
+    for arguments in (
+        ("probe", "fit", "brain-age", file, "--labels", path, "--output", box.folder / "p"),
+        ("reports", "summarize", path, box.folder / "o.tsv", "--method", "rules", "--report-column", "age"),
+    ):
+        if (outcome := _bounded(box, *arguments, words="damaged Excel")).verdict != "named":
+            return outcome
+    return outcome
 
 
 # --- servers ----------------------------------------------------------------------------------------------------------
@@ -697,6 +793,19 @@ def _(box: Box) -> Outcome:
     return named(ran, "never does")
 
 
+@SITUATIONS("a Hub whose answer has no end")
+def _(box: Box) -> Outcome:
+    server = _Answers(200, {"Content-Encoding": "gzip"}, gzip.compress(bytes(1 << 30), 1))
+    return named(_hub(box, server.address, "weights", "download", "lab/model"), "of more than")
+
+
+@SITUATIONS("a Hub that sends other weights than its checksum says")
+def _(box: Box) -> Outcome:
+    headers = {"X-Repo-Commit": "0" * 40, "ETag": '"a"', "X-Linked-Etag": f'"{"1" * 64}"'}
+    server = _Answers(200, headers, b"weights")
+    return named(_hub(box, server.address, "weights", "verify", "lab/model"), "other content")
+
+
 @SITUATIONS("a language-model server whose message has terminal commands")
 def _(box: Box) -> Outcome:
     body = json.dumps({"error": {"message": "\x1b]0;x\x07\x1b[2J" + "a" * 10_000}}).encode()
@@ -722,7 +831,7 @@ def _(box: Box) -> Outcome:
 # --- code -------------------------------------------------------------------------------------------------------------
 
 
-@SITUATIONS("a folder of scans that contains SimpleITK.py, numpy.py and sitecustomize.py")
+@SITUATIONS("a folder of scans that contains SimpleITK.py, numpy.py, json.py and sitecustomize.py")
 def _(box: Box) -> Outcome:
     import subprocess
     import sys
@@ -732,15 +841,25 @@ def _(box: Box) -> Outcome:
     for number in range(2):
         image = nib.Nifti1Image(head(48, 48, 10, number).astype(np.int16), np.diag([4.0, 4, 8, 1]))
         nib.save(image, box.folder / "in" / f"{number}.nii")
-    for name in ("SimpleITK", "numpy", "torch", "nibabel", "sitecustomize", "multiprocessing", "scipy"):
+    for name in (
+        "SimpleITK",
+        "numpy",
+        "torch",
+        "nibabel",
+        "sitecustomize",
+        "multiprocessing",
+        "scipy",
+        "json",
+    ):
         (box.folder / f"{name}.py").write_text(f"open({str(trace)!r}, 'a').write('x')\nraise SystemExit(9)\n")
-    script = Path(sys.executable).with_name("prima")
-    done = subprocess.run(
-        [script, "embed", "in", "out.h5", "--workers", "2", "--no-report"],
-        cwd=box.folder,
-        capture_output=True,
-        text=True,
-    )
-    if trace.exists() or done.returncode:
-        return Outcome("silently wrong", f"exit code {done.returncode}: {done.stderr[-300:]}")
+    script = str(Path(sys.executable).with_name("prima"))
+    for command in ([script], [sys.executable, "-m", "prima_features.cli.main"]):
+        done = subprocess.run(
+            [*command, "embed", "in", f"{len(command)}.h5", "--workers", "2", "--no-report"],
+            cwd=box.folder,
+            capture_output=True,
+            text=True,
+        )
+        if trace.exists() or done.returncode:
+            return Outcome("silently wrong", f"exit code {done.returncode}: {done.stderr[-300:]}")
     return Outcome("right")

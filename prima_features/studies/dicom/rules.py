@@ -122,7 +122,10 @@ def reject_kind(header: Header) -> Rejection | None:
 def reject_geometry(part: Sequence[Header]) -> Rejection | None:
     """Leave out images that do not say where they lie."""
     mosaics = [header.block for header in part if header.block and header.block.is_mosaic]
-    if not mosaics and not all(header.orientation and header.position for header in part):
+    n_lost = sum(not (header.orientation and header.position) for header in part)
+    if not mosaics and 0 < n_lost < len(part):
+        return lacks_positions(n_lost, len(part))
+    if not mosaics and n_lost:
         return Rejection("it does not say where its slices lie in the patient, as screenshots do not")
     if not all(mosaic.is_described for mosaic in mosaics):
         return Rejection(
@@ -131,3 +134,12 @@ def reject_geometry(part: Sequence[Header]) -> Rejection | None:
             defect=True,
         )
     return None
+
+
+def lacks_positions(n_lost: int, n: int) -> Rejection:
+    """Of a series of which some slices say where they lie: the others are lost, and are no screenshots."""
+    return Rejection(
+        f"{n_lost} of its {n} slices do not say where they lie in the patient",
+        hint="export the series again",
+        defect=True,
+    )

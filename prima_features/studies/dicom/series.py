@@ -13,6 +13,7 @@ from prima_features.studies.dicom.options import DicomOptions
 from prima_features.studies.dicom.rules import (
     Rejection,
     complete_modality,
+    lacks_positions,
     reject_geometry,
     reject_kind,
     reject_modalities,
@@ -92,7 +93,26 @@ def _outcomes(headers: Sequence[Header], options: DicomOptions, label: str) -> I
         return
     parts = split(images, options.slice_tolerance)
     for part in parts:
+        if rejection := _unplaced(part, parts):
+            yield label, rejection
+            continue
         yield from _part_outcomes(part, options, ", ".join(filter(None, [label, describe(part, parts)])))
+
+
+def _unplaced(part: Part, parts: Sequence[Part]) -> Rejection | None:
+    """Of slices without a place in a series that has slices of their kind with one."""
+
+    def kind(header: Header) -> tuple[object, ...]:
+        return header.sop_class, header.rows, header.columns, header.image_type
+
+    def is_placed(header: Header) -> bool:
+        return bool(header.block or (header.orientation and header.position))
+
+    first = part.images[0]
+    alike = [header for one in parts for header in one.images if kind(header) == kind(first)]
+    if any(map(is_placed, part.images)) or not any(map(is_placed, alike)):
+        return None
+    return lacks_positions(len(part.images), len(alike))
 
 
 def _part_outcomes(part: Part, options: DicomOptions, what: str) -> Iterator[Outcome]:
