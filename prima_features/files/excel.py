@@ -64,6 +64,8 @@ def excel_rows(path: Path, content: bytes, sheet: str = "") -> tuple[list[list[s
         raise UsageError(
             f"the {'sheet ' + sheet if sheet else 'first sheet'} of {path} is empty: expected a table with a header"
         )
+    width = len(rows[0])
+    rows = [_as_wide(row, width) for row in rows]
     if sheet or not others:
         return rows, ()
     told = (
@@ -71,6 +73,12 @@ def excel_rows(path: Path, content: bytes, sheet: str = "") -> tuple[list[list[s
         f"(name another as {path.name}#{others[0]})"
     )
     return rows, (told,)
+
+
+def _as_wide(row: list[str], width: int) -> list[str]:
+    """The row filled up to a width, or without the empty cells beyond it."""
+    n_used = max((i + 1 for i, cell in enumerate(row) if cell), default=0)
+    return row[: max(n_used, width)] + [""] * (width - len(row))
 
 
 def _reader(name: str, path: Path) -> Any:
@@ -86,6 +94,7 @@ def _reader(name: str, path: Path) -> Any:
 def _new(openpyxl: Any, content: bytes) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
     for sheet in book.worksheets:
+        sheet.reset_dimensions()  # what the file states of its size, and some programs state too little
         yield sheet.title, list(_bounded(sheet.iter_rows(values_only=True)))
 
 

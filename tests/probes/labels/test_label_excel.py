@@ -1,3 +1,4 @@
+import re
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
@@ -81,6 +82,16 @@ def test_the_first_sheet_is_read_with_a_warning_and_another_by_its_name(tmp_path
     assert (other["age"].tolist(), other.attrs[WARNINGS]) == (["33"], ())
     with pytest.raises(UsageError, match="has no sheet 'year 4': it has baseline, year 3"):
         read_table(tmp_path / "labels.xlsx#year 4")
+
+
+def test_rows_beyond_the_stated_size_are_read(new_workbook: Path) -> None:
+    path = new_workbook.with_name("stated.xlsx")
+    with zipfile.ZipFile(new_workbook) as whole, zipfile.ZipFile(path, "w") as made:
+        for name in whole.namelist():
+            made.writestr(name, re.sub(rb'ref="A1:C4"', b'ref="A1"', whole.read(name)))
+    assert path.read_bytes() != new_workbook.read_bytes()
+    assert read_table(path).equals(read_table(new_workbook))
+    assert read_rows(path) == read_rows(new_workbook)
 
 
 HEADER = '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>'
