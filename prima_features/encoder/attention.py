@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def ragged_attention(q: Tensor, k: Tensor, v: Tensor, cu_seqlens: Tensor, max_length: int) -> Tensor:
@@ -69,7 +70,24 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, cu_seqlens: Tensor, max_length: int) 
 def _sdpa_one(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     # (n, heads, dim_head) to (1, heads, n, dim_head): the fused kernels want four axes.
     q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
+    if q.device.type == "cpu" and q.dtype == torch.bfloat16 and not _has_fused_bfloat16():
+        with sdpa_kernel(SDPBackend.MATH):
+            return F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)
     return F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)
+
+
+@cache
+def _has_fused_bfloat16() -> bool:
+    """Whether torch's fused kernel runs in bfloat16 on this processor.
+
+    It fails if ATEN_CPU_CAPABILITY allows fewer instructions than the processor has (seen with torch 2.13 and AMX).
+    """
+    sample = torch.ones(1, 1, 64, 16, dtype=torch.bfloat16)
+    try:
+        F.scaled_dot_product_attention(sample, sample, sample)
+    except RuntimeError:
+        return False
+    return True
 
 
 KERNELS = {"varlen": Kernel(_varlen_fits, _varlen), "sdpa": Kernel(lambda q: True, _sdpa)}

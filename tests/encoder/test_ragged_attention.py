@@ -30,6 +30,13 @@ def test_it_is_the_softmax_within_each_sequence(lengths: list[int], dim_head: in
     torch.testing.assert_close(result.double(), plain_attention(q, k, v, cu_seqlens), atol=2e-6, rtol=0)
 
 
+@pytest.mark.parametrize("lengths", [[7], [70, 1, 40]])
+def test_bfloat16_on_the_processor_is_near_it_whatever_its_instructions(lengths: list[int]) -> None:
+    q, k, v, cu_seqlens = random_heads(lengths)
+    result = ragged_attention(q.bfloat16(), k.bfloat16(), v.bfloat16(), cu_seqlens, max(lengths))
+    torch.testing.assert_close(result.double(), plain_attention(q, k, v, cu_seqlens), atol=0.05, rtol=0)
+
+
 def test_gradients_are_those_of_the_softmax() -> None:
     *heads, cu_seqlens = random_heads([6, 11])
     ours, plain = ([x.clone().requires_grad_() for x in heads] for _ in range(2))

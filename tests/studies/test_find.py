@@ -106,7 +106,7 @@ def put_series(root: Path, folder: str, series: str, n: int = 5, placed: bool = 
         data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"{series}.{i}"
         data.StudyInstanceUID, data.SeriesInstanceUID, data.Modality = "1.2", series, "MR"
         data.Rows = data.Columns = 2
-        data.BitsAllocated, data.PixelData = 16, bytes(8)
+        data.BitsAllocated, data.PixelData = 16, f"{series}.{i}".encode()[-8:].rjust(8)
         if placed:
             data.ImageOrientationPatient, data.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 3 * i]
         (root / folder).mkdir(parents=True, exist_ok=True)
