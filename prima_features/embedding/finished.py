@@ -7,10 +7,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from prima_features.embedding.disk import state_of
+from prima_features.embedding.input_hash import input_hash
 from prima_features.embedding.outage import source_errors
-from prima_features.embedding.parts import Head, Parts, input_hash
+from prima_features.embedding.parts import Parts
 from prima_features.embedding.plan import Plan
-from prima_features.embedding.records import Failure, Result
+from prima_features.embedding.records import Failure, Head, Result
 from prima_features.embedding.stored import StoredStudies
 from prima_features.studies.study import Study
 

@@ -13,11 +13,12 @@ from types import TracebackType
 
 from prima_features.embedding.beside import write_beside
 from prima_features.embedding.ids import ids_of, ids_path, keep_ids, keys_of, merge_ids, read_ids
+from prima_features.embedding.input_hash import settings_of
 from prima_features.embedding.output import check_output
-from prima_features.embedding.parts import Head, Parts, settings_of
+from prima_features.embedding.parts import Parts
 from prima_features.embedding.plan import Plan, read_plan
 from prima_features.embedding.reasons import key
-from prima_features.embedding.records import Failure, Result
+from prima_features.embedding.records import Failure, Head, Result
 from prima_features.embedding.run_record import (
     Record,
     by_design,

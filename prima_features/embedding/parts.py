@@ -8,8 +8,8 @@ import logging
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path, PurePath
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,12 +17,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from prima_features.embedding.disk import output_errors, replacing
-from prima_features.embedding.picture import Picture
 from prima_features.embedding.records import (
     EmbeddedSeries,
     EmbeddedStudy,
     FailedStudy,
     Failure,
+    Head,
+    Picture,
     Result,
     TokenLevel,
     flags_of,
@@ -38,58 +39,6 @@ logger = logging.getLogger(__name__)
 _MOST_HEADER = 64 * MIB
 """Bytes. What claims more is damaged: a series takes some hundred."""
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
-
-
-def settings_hash(settings: dict[str, Any]) -> str:
-    """Hash of the model, preprocessing and whatever else changes the numbers of every study; JSON types."""
-    return _digest(settings)[:16]
-
-
-def input_hash(study: Study, settings: str) -> str:
-    """What a study's embedding depends on: the hash of the settings, and one of its texts and files.
-
-    Of files, names, sizes and times are hashed, and not the folders they are in: the same scans may be mounted
-    elsewhere on the next machine. A file that is not there is hashed as such.
-
-    Args:
-        settings: from `settings_hash`; the result begins with it.
-    """
-    files = []
-    for series in study.series:
-        states = [path.stat() if path.exists() else None for path in series.files]
-        sizes = [(state.st_size, state.st_mtime_ns) if state else None for state in states]
-        files.append((series.name, asdict(series.image), sizes))
-    return f"{settings}:{_digest([study.id, study.subject, study.session, study.description, files])[:32]}"
-
-
-def settings_of(input_hash: str) -> str:
-    """The hash of the settings that an input hash begins with."""
-    return input_hash.partition(":")[0]
-
-
-def _digest(values: Any) -> str:
-    text = json.dumps(values, sort_keys=True, default=_name)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _name(path: PurePath) -> str:
-    return path.name
-
-
-@dataclass(frozen=True)
-class Head:
-    """What is known of a finished study without its vectors."""
-
-    input_hash: str
-    n_series: int
-    failures: tuple[Failure, ...]
-    flags: tuple[str, ...] = ()
-    """All flags of its series (`records.EmbeddedStudy.flags`)."""
-
-    @property
-    def sound(self) -> bool:
-        """True where nothing of the study was left out but what a rule leaves out by design."""
-        return not any(failure.defect for failure in self.failures)
 
 
 class Parts:

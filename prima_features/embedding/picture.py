@@ -7,13 +7,13 @@ Never a sagittal one, which would show the profile of a face. They are small: a 
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prima_features.embedding.records import Picture
 from prima_features.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # a merge, which draws nothing, does without the libraries that read scans
@@ -28,28 +28,6 @@ _QUALITY = 72
 _WINDOW = (1.0, 99.5)
 """Percentiles of a slice's intensities that become black and white."""
 _AXIAL, _CORONAL = 0, 1
-_PATH = re.compile(r"[A-Za-z0-9 .,-]*")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An axial and a coronal slice side by side, the patient's left on the right, as radiologists show them."""
-
-    jpeg: bytes
-    """Grey."""
-    width: int
-    """Pixels."""
-    height: int
-    outline: str
-    """SVG path around the kept subvolumes, in pixels."""
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for what was never drawn here: parts and pages may come from strangers."""
-        sizes = (self.width, self.height)
-        if not all(isinstance(size, int) and 0 < size < 10_000 for size in sizes):
-            raise ValueError(f"a picture of {sizes} pixels")
-        if not isinstance(self.outline, str) or not _PATH.fullmatch(self.outline):
-            raise ValueError("an outline that is no path")
 
 
 @dataclass(frozen=True)

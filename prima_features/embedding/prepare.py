@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from prima_features.embedding.failures import failure_of
 from prima_features.embedding.outage import check_disk
-from prima_features.embedding.picture import Picture, draw
-from prima_features.embedding.records import Failure
+from prima_features.embedding.picture import draw
+from prima_features.embedding.records import Failure, Picture
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import Series, Study
 from prima_features.tokens import Subvolumes, cut

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
-from prima_features.embedding.picture import Picture
 from prima_features.preprocessing import PLANES
+
+_PATH = re.compile(r"[A-Za-z0-9 .,-]*")
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,27 @@ class TokenLevel:
     """(n, 256) float16, the flattened latent."""
     coord: np.ndarray
     """(n, 3) int16, (z, y, x) of the token's first voxel in the padded volume."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An axial and a coronal slice side by side, the patient's left on the right, as radiologists show them."""
+
+    jpeg: bytes
+    """Grey."""
+    width: int
+    """Pixels."""
+    height: int
+    outline: str
+    """SVG path around the kept subvolumes, in pixels."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what was never drawn here: parts and pages may come from strangers."""
+        sizes = (self.width, self.height)
+        if not all(isinstance(size, int) and 0 < size < 10_000 for size in sizes):
+            raise ValueError(f"a picture of {sizes} pixels")
+        if not isinstance(self.outline, str) or not _PATH.fullmatch(self.outline):
+            raise ValueError("an outline that is no path")
 
 
 @dataclass(frozen=True)
@@ -116,6 +139,22 @@ class FailedStudy:
     def flags(self) -> tuple[str, ...]:
         """None."""
         return ()
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is known of a finished study without its vectors."""
+
+    input_hash: str
+    n_series: int
+    failures: tuple[Failure, ...]
+    flags: tuple[str, ...] = ()
+    """All flags of its series (`records.EmbeddedStudy.flags`)."""
+
+    @property
+    def sound(self) -> bool:
+        """True where nothing of the study was left out but what a rule leaves out by design."""
+        return not any(failure.defect for failure in self.failures)
 
 
 Result = EmbeddedStudy | FailedStudy

@@ -31,10 +31,11 @@ from prima_features.embedding.ids import (
     load_pseudonyms,
     write_ids,
 )
+from prima_features.embedding.input_hash import settings_hash
 from prima_features.embedding.output import check_output, report_path
-from prima_features.embedding.parts import Head, Parts, settings_hash
+from prima_features.embedding.parts import Parts
 from prima_features.embedding.plan import Plan
-from prima_features.embedding.records import Failure
+from prima_features.embedding.records import Failure, Head
 from prima_features.embedding.run_options import RunOptions
 from prima_features.embedding.run_record import Journal, earlier_records, records_in
 from prima_features.embedding.shard import Shard

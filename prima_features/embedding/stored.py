@@ -12,14 +12,15 @@ import h5py
 import numpy as np
 
 from prima_features.embedding.disk import state_of
+from prima_features.embedding.input_hash import settings_of
 from prima_features.embedding.layout import FAILURE
-from prima_features.embedding.parts import Head, settings_of
 from prima_features.embedding.read import Embeddings, damage_named
 from prima_features.embedding.records import (
     EmbeddedSeries,
     EmbeddedStudy,
     FailedStudy,
     Failure,
+    Head,
     Result,
     TokenLevel,
     flags_of,

@@ -12,9 +12,9 @@ from prima_features.embedding.engine import Engine
 from prima_features.embedding.engine_options import EngineOptions
 from prima_features.embedding.finished import DamagedPartError, Finished
 from prima_features.embedding.outage import check_source
-from prima_features.embedding.parts import Head, Parts
+from prima_features.embedding.parts import Parts
 from prima_features.embedding.plan import Plan
-from prima_features.embedding.records import FailedStudy, Failure, Result
+from prima_features.embedding.records import FailedStudy, Failure, Head, Result
 from prima_features.embedding.run_options import RunOptions
 from prima_features.embedding.run_record import Journal
 from prima_features.embedding.write import write_embeddings

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prima_features.embedding.picture import SIDE, Picture, draw
+from prima_features.embedding.picture import SIDE, draw
+from prima_features.embedding.records import Picture
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.tokens import cut

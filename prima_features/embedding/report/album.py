@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from prima_features.embedding.parts import Parts
-from prima_features.embedding.picture import Picture
-from prima_features.embedding.records import EmbeddedStudy
+from prima_features.embedding.records import EmbeddedStudy, Picture
 from prima_features.errors import PrimaError
 from prima_features.safe_files import MIB, load_json, read_bytes
 

@@ -11,8 +11,15 @@ import numpy as np
 import pytest
 
 from prima_features.embedding.parts import Parts
-from prima_features.embedding.picture import Picture, draw
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, Failure, Result
+from prima_features.embedding.picture import draw
+from prima_features.embedding.records import (
+    EmbeddedSeries,
+    EmbeddedStudy,
+    FailedStudy,
+    Failure,
+    Picture,
+    Result,
+)
 from prima_features.embedding.run_record import new_record, write_run_file
 from prima_features.embedding.write import Provenance, write_embeddings
 from prima_features.preprocessing import Preprocessing
