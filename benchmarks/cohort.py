@@ -25,7 +25,7 @@ SHAPE = (128, 128, 24)
 PROGRAM = """
 import json, sys, time
 from dataclasses import asdict
-from prima_features.embedding.engine_options import EngineOptions
+from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.run import embed
 workers = None if sys.argv[3] == "auto" else int(sys.argv[3])
 done = []

@@ -31,9 +31,9 @@ import pandas as pd
 import torch
 
 from prima_features import PrimaModel
-from prima_features.embedding.disk import replacing
 from prima_features.encoder import Ragged
 from prima_features.errors import SeriesError, UsageError
+from prima_features.files.disk import replacing
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.augment import UNKNOWN_NAME
 from prima_features.pretraining.digest import digest_of

@@ -27,12 +27,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from prima_features.embedding.encode import encode_window
-from prima_features.embedding.engine_options import EngineOptions
-from prima_features.embedding.network import Network
-from prima_features.embedding.prepare import PreparedStudy, StudyReader
-from prima_features.embedding.records import EmbeddedStudy
-from prima_features.embedding.stages import StageTimes
+from prima_features.embedding.engine.encode import encode_window
+from prima_features.embedding.engine.network import Network
+from prima_features.embedding.engine.options import EngineOptions
+from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
+from prima_features.embedding.engine.stages import StageTimes
+from prima_features.embedding.file.records import EmbeddedStudy
 from prima_features.encoder import Prima, PrimaConfig, Ragged
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.dicom import find_dicom

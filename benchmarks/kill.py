@@ -33,7 +33,7 @@ import numpy as np
 import prima_features.embedding.run
 import prima_features.weights.pretrained  # noqa: F401  imported once, here, for all runs
 from prima_features.cli.main import main as prima
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
 
 STUDIES = 40
 WINDOW = ("--batch-size", "4")

@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from prima_features.embedding.parts import Parts
-from prima_features.embedding.plan import Plan
-from prima_features.embedding.read import read_embeddings
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
+from prima_features.embedding.file.read import read_embeddings
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
+from prima_features.embedding.file.write import Provenance
 from prima_features.embedding.report import report_path
-from prima_features.embedding.write import Provenance
+from prima_features.embedding.resume.parts import Parts
+from prima_features.embedding.resume.plan import Plan
 
 STUDY, CLIP, SERIES, N_SERIES = 10240, 128, 1024, 5
 SETTINGS = "0" * 16

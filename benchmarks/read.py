@@ -27,7 +27,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from prima_features.embedding.prepare import prepare_series
+from prima_features.embedding.engine.prepare import prepare_series
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.volumes import ReadOptions

@@ -67,21 +67,21 @@ def bids_format(format: SourceFormat, manifest: Path | None) -> Literal["bids"]:
 
 def bids_app_output(folder: Path, source: Path, options: FindOptions) -> Path:
     """Make the output's folder; returns the embeddings file in it."""
-    from prima_features.embedding.derivative import participant_output
+    from prima_features.embedding.export.derivative import participant_output
 
     return participant_output(folder, source, options.selection)
 
 
 def describe_output(folder: Path, source: Path, model: PrimaModel) -> None:
     """Write the folder's dataset_description.json."""
-    from prima_features.embedding.derivative import describe_derivative
+    from prima_features.embedding.export.derivative import describe_derivative
 
     describe_derivative(folder, source, f"{model.name} {model.revision} (sha256 {model.sha256})")
 
 
 def merge_participants(folder: Path, force: bool, no_report: bool, no_pictures: bool) -> None:
     """The `group` level: one file of those of single participants."""
-    from prima_features.embedding.derivative import EMBEDDINGS, group_inputs
+    from prima_features.embedding.export.derivative import EMBEDDINGS, group_inputs
 
     if inputs := group_inputs(folder):
         merge(folder / EMBEDDINGS, inputs, force=force, no_report=no_report, no_pictures=no_pictures)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from prima_features.embedding.records import Failure
+    from prima_features.embedding.file.records import Failure
     from prima_features.embedding.run import StudyDone, Summary
 
 

@@ -206,10 +206,10 @@ def embed(
     if folder is not None:
         output = bids_app_output(folder, source, find_options)
 
-    from prima_features.embedding.engine_options import EngineOptions
+    from prima_features.embedding.engine.options import EngineOptions
+    from prima_features.embedding.resume.options import RunOptions
+    from prima_features.embedding.resume.shard import parse_shard
     from prima_features.embedding.run import embed as run
-    from prima_features.embedding.run_options import RunOptions
-    from prima_features.embedding.shard import parse_shard
     from prima_features.volumes import ReadOptions
     from prima_features.weights import PrimaModel
 

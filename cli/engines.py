@@ -12,8 +12,8 @@ import typer
 if TYPE_CHECKING:
     import torch
 
-    from prima_features.embedding.engine import Engine
-    from prima_features.embedding.engine_options import EngineOptions
+    from prima_features.embedding.engine.local import Engine
+    from prima_features.embedding.engine.options import EngineOptions
 
 Name = Literal["local", "ray"]
 
@@ -49,17 +49,17 @@ def opened(engine: Name, ray_address: str | None, device: str, options: EngineOp
     """
     import torch
 
-    from prima_features.embedding.device import pick_devices
+    from prima_features.embedding.engine.device import pick_devices
 
     if engine == "local":
-        from prima_features.embedding.engine import embed_studies
+        from prima_features.embedding.engine.local import embed_studies
 
         devices = pick_devices(device)
         options = replace(options, devices=tuple(map(str, devices)))
         yield Chosen(embed_studies, options, devices[0])
         return
 
-    from prima_features.embedding.ray_engine import RayEngine
+    from prima_features.embedding.engine.ray.engine import RayEngine
 
     with RayEngine(ray_address, device) as cluster:
         yield Chosen(cluster, cluster.options(options), torch.device("cpu"))

@@ -13,7 +13,7 @@ from prima_features.cli import options as find
 from prima_features.cli.console import count, out, table
 
 if TYPE_CHECKING:
-    from prima_features.embedding.read import Embeddings
+    from prima_features.embedding.file.read import Embeddings
     from prima_features.studies import FindOptions, Found
     from prima_features.volumes.nifti_geometry import SliceAxis
 
@@ -46,7 +46,7 @@ def inspect(
     readable (in red), 4 if nothing can be embedded.
     """
     if _is_hdf5(source):
-        from prima_features.embedding.read import read_embeddings
+        from prima_features.embedding.file.read import read_embeddings
 
         show_file(read_embeddings(source))
         return

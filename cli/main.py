@@ -32,8 +32,8 @@ from prima_features.cli.bids_app import as_embed
 from prima_features.cli.console import err, print_error, print_failures
 from prima_features.cli.streams import standard_streams
 from prima_features.errors import NothingUsableError, PrimaError, StoppedError
+from prima_features.files.safe import safe_children
 from prima_features.files.text import bounded, printable
-from prima_features.safe_files import safe_children
 from prima_features.weights.caveats import ModelCaveatWarning
 
 # Click's, or that of the copy of Click which newer releases of typer carry.

@@ -30,9 +30,9 @@ def report(
     `prima embed` and `prima merge` write it themselves. Pictures are taken from the page that is there: a page that is
     deleted takes them with it, and they come back when the studies are embedded again.
     """
-    from prima_features.embedding.output import check_page, report_path
+    from prima_features.embedding.record.output import check_page, report_path
+    from prima_features.embedding.record.run_record import run_path
     from prima_features.embedding.report import write_report
-    from prima_features.embedding.run_record import run_path
     from prima_features.errors import UsageError
     from prima_features.files.targets import as_inputs
 

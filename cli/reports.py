@@ -166,7 +166,7 @@ def summarize(
         _warn_of_another_machine(config)
         language_model = Endpoint(config)
     elif chosen == "transformers":
-        from prima_features.embedding.device import pick_device
+        from prima_features.embedding.engine.device import pick_device
         from prima_features.reports.local_model import LocalModel
 
         language_model = LocalModel(Path(model), str(pick_device(device)), max_tokens)
@@ -239,7 +239,7 @@ def _print_line(done: int, total: int, study: str, wrong: str) -> None:
 
 
 def _tell(summary: Summary) -> None:
-    from prima_features.embedding.records import Failure
+    from prima_features.embedding.file.records import Failure
 
     failures = [Failure(failed.study, "", "summarize", failed.reason) for failed in summary.failures]
     if not summary.n_studies:

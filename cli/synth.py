@@ -57,7 +57,7 @@ def synth(
     Subjects differ in age, sex, site and diagnosis; participants.tsv holds the truth about each, and reports.tsv a
     radiology report. The same subject is made with the same seed whatever --format, --settings and --workers say.
     """
-    from prima_features.embedding.device import pick_device
+    from prima_features.embedding.engine.device import pick_device
     from prima_features.synthetic import CONDITIONS
     from prima_features.synthetic.output.run import CohortOptions, make_cohort
 

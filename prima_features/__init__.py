@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Any
 from prima_features._version import __version__
 
 if TYPE_CHECKING:
-    from prima_features.embedding.read import read_embeddings as read_embeddings
+    from prima_features.embedding.file.read import read_embeddings as read_embeddings
     from prima_features.embedding.run import embed as embed
     from prima_features.weights.pretrained import PrimaModel as PrimaModel
 
 _HOMES = {
     "PrimaModel": "weights.pretrained",
     "embed": "embedding.run",
-    "read_embeddings": "embedding.read",
+    "read_embeddings": "embedding.file.read",
 }
 
 __all__ = ["PrimaModel", "__version__", "embed", "read_embeddings"]

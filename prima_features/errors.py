@@ -25,7 +25,7 @@ class NothingUsableError(PrimaError):
 
     Args:
         message: the sentence.
-        failures: what was left out and why, each a `prima_features.embedding.records.Failure`.
+        failures: what was left out and why, each a `prima_features.embedding.file.records.Failure`.
     """
 
     exit_code = 4

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from prima_features.errors import UsageError
-from prima_features.safe_pattern import SafePattern
+from prima_features.files.safe_pattern import SafePattern
 from prima_features.weights.caveats import caveat_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from prima_features.embedding.read import Embeddings
+    from prima_features.embedding.file.read import Embeddings
 
 Level = Literal["study", "series"]
 

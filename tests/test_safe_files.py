@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.import_path import safe_path
-from prima_features.safe_files import (
+from prima_features.files.safe import (
     UnsafeFileError,
     check_zip,
     inflate,
@@ -24,6 +23,7 @@ from prima_features.safe_files import (
     read_bytes,
     safe_children,
 )
+from prima_features.import_path import safe_path
 
 JSON = {
     "deep lists": ("[" * 15_000 + "]" * 15_000, "nests deeper"),

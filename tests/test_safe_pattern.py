@@ -9,8 +9,8 @@ import time
 import pytest
 
 from prima_features.errors import UsageError
+from prima_features.files.safe_pattern import SafePattern
 from prima_features.probes.labels.ids import rule
-from prima_features.safe_pattern import SafePattern
 
 
 @pytest.mark.parametrize("regex", ["(a+)+$", "(a|aa)+$", "(a*)*b", r"^(\w+\s?)*$", "(a|a)*$", r"(x+x+)+y"])

@@ -398,8 +398,8 @@ def _(box: Box) -> Outcome:
 
 
 def _embeddings(path: Path) -> Path:
-    from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
-    from prima_features.embedding.write import Provenance, write_embeddings
+    from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
+    from prima_features.embedding.file.write import Provenance, write_embeddings
 
     def study(number: int) -> EmbeddedStudy:
         random = np.random.default_rng(number)

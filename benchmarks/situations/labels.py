@@ -25,8 +25,8 @@ Rows = list[list[object]]
 
 def embeddings(box: Box, names: Sequence[str] = (), name: str = "e.h5") -> Path:
     """An embeddings file of these studies (`SUBJECT` or `SUBJECT_ses-X`), with random vectors."""
-    from prima_features.embedding.records import EmbeddedStudy
-    from prima_features.embedding.write import Provenance, write_embeddings
+    from prima_features.embedding.file.records import EmbeddedStudy
+    from prima_features.embedding.file.write import Provenance, write_embeddings
 
     rng = np.random.default_rng(0)
     studies = []

@@ -169,7 +169,7 @@ def _dicom_texts(box: Box) -> Outcome:
 
 @SITUATIONS("a PatientID begins with an equals sign")
 def _formula_id(box: Box) -> Outcome:
-    from prima_features.embedding.ids import read_ids
+    from prima_features.embedding.record.ids import read_ids
 
     _write_dicom(box.folder / "scans", "=2+5", 1)
     outcome = _embedded(box, box.folder / "scans")
@@ -220,7 +220,7 @@ def _empty_key(box: Box) -> Outcome:
 
 @SITUATIONS("merged DICOM files keep the link to the patients")
 def _merged_ids(box: Box) -> Outcome:
-    from prima_features.embedding.ids import read_ids
+    from prima_features.embedding.record.ids import read_ids
 
     for seed, name in enumerate(("a", "b")):
         _write_dicom(box.folder / name, f"P{name}", seed)
@@ -409,8 +409,8 @@ def _full(box: Box) -> Outcome:
 
 def _cohort(box: Box, studies: int = 40) -> tuple[Path, Path, Path]:
     """Embeddings of a linear trait, the cohort's table, and a probe that was fitted on both."""
-    from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
-    from prima_features.embedding.write import Provenance, write_embeddings
+    from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
+    from prima_features.embedding.file.write import Provenance, write_embeddings
 
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(studies, 6)).astype(np.float32)

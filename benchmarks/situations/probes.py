@@ -19,8 +19,8 @@ _CAVEAT = "trained on synthetic brains only"
 
 def _write(folder: Path, vectors: np.ndarray, frame: pd.DataFrame, model: str = "mine", **more: str) -> Path:
     """An embeddings file and participants.tsv in a new folder."""
-    from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
-    from prima_features.embedding.write import Provenance, write_embeddings
+    from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
+    from prima_features.embedding.file.write import Provenance, write_embeddings
 
     folder.mkdir()
     series = EmbeddedSeries("T1w", "axial", "", 3, (8, 64, 64), (4.0, 1.0, 1.0), np.ones(3, np.float32))

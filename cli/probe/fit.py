@@ -13,7 +13,7 @@ from prima_features.cli.arguments import split_values
 from prima_features.cli.console import out
 from prima_features.cli.probe.label_options import with_labels
 from prima_features.cli.probe.shown_command import shown_command
-from prima_features.safe_files import load_json
+from prima_features.files.safe import load_json
 
 _MODEL = "The probe"
 _EVALUATION = "How it is evaluated"

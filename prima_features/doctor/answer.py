@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from prima_features.doctor.scan import VERSION
-from prima_features.safe_files import load_json, read_text
+from prima_features.files.safe import load_json, read_text
 from prima_features.weights.directory import ANSWER
 
 HOW_TO_RECORD = "on a machine that you trust, run prima doctor --model DIR --record-answer"
@@ -48,7 +48,7 @@ def write_answer(directory: Path, answer: Answer) -> Path:
         UsageError: a file of that name is there that is no answer.
         OutputError: the directory cannot be written to.
     """
-    from prima_features.embedding.disk import replacing
+    from prima_features.files.disk import replacing
     from prima_features.files.targets import Maker, check_file, starts_with
 
     # Five digits are far finer than any tolerance, and keep the package small.

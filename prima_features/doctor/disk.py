@@ -20,7 +20,7 @@ _ELSEWHERE = "choose another folder for the output"
 
 def disk(setup: Setup) -> Iterator[Check]:
     """Space in the output's folder, and whether a file there can be made and put into place."""
-    from prima_features.embedding.disk import replacing
+    from prima_features.files.disk import replacing
 
     if not setup.folder.is_dir():
         yield failed("disk", f"the folder {setup.folder} does not exist", "create it, or name another")

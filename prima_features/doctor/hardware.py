@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prima_features.doctor.check import Check, Setup, failed, passed, size, warned
-from prima_features.embedding.cores import usable_cores
+from prima_features.embedding.engine.cores import usable_cores
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,7 @@ _INSTALL = "install the build of torch for it: https://pytorch.org/get-started"
 
 def device(setup: Setup) -> Iterator[Check]:
     """The device that `prima embed` would take, with a product computed on it."""
-    from prima_features.embedding.device import pick_device
+    from prima_features.embedding.engine.device import pick_device
     from prima_features.errors import UsageError
 
     try:

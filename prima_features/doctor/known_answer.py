@@ -53,10 +53,10 @@ def embed_scan(model: PrimaModel, folder: Path) -> Answer:
     """The scan's vectors, through files in `folder` that are gone afterwards."""
     from torch.backends import cudnn
 
-    from prima_features.embedding.engine_options import EngineOptions
-    from prima_features.embedding.read import read_embeddings
+    from prima_features.embedding.engine.options import EngineOptions
+    from prima_features.embedding.file.read import read_embeddings
+    from prima_features.embedding.resume.options import RunOptions
     from prima_features.embedding.run import embed
-    from prima_features.embedding.run_options import RunOptions
 
     # TensorFloat-32, torch's default for convolutions, keeps 10 bits and would hide what is looked for.
     with TemporaryDirectory(prefix=".prima-doctor-", dir=folder) as scratch, cudnn.flags(allow_tf32=False):
@@ -75,7 +75,7 @@ def embed_scan(model: PrimaModel, folder: Path) -> Answer:
 
 def _load(setup: Setup) -> tuple[PrimaModel, Path]:
     """The model, and the directory that it lies in."""
-    from prima_features.embedding.device import pick_device
+    from prima_features.embedding.engine.device import pick_device
     from prima_features.weights import PrimaModel
     from prima_features.weights.resolve import resolve
 

@@ -11,15 +11,15 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-from prima_features.embedding.beside import write_beside
-from prima_features.embedding.ids import ids_of, ids_path, keep_ids, keys_of, merge_ids, read_ids
-from prima_features.embedding.input_hash import settings_of
-from prima_features.embedding.output import check_output
-from prima_features.embedding.parts import Parts
-from prima_features.embedding.plan import Plan, read_plan
-from prima_features.embedding.reasons import key
-from prima_features.embedding.records import Failure, Head, Result
-from prima_features.embedding.run_record import (
+from prima_features.embedding.companions import write_beside
+from prima_features.embedding.file.input_hash import settings_of
+from prima_features.embedding.file.records import Failure, Head, Result
+from prima_features.embedding.file.stored import StoredStudies
+from prima_features.embedding.file.write import Provenance, VectorType, write_embeddings
+from prima_features.embedding.record.ids import ids_of, ids_path, keep_ids, keys_of, merge_ids, read_ids
+from prima_features.embedding.record.output import check_output
+from prima_features.embedding.record.reasons import key
+from prima_features.embedding.record.run_record import (
     Record,
     by_design,
     earlier_records,
@@ -27,8 +27,8 @@ from prima_features.embedding.run_record import (
     read_run_file,
     records_in,
 )
-from prima_features.embedding.stored import StoredStudies
-from prima_features.embedding.write import Provenance, VectorType, write_embeddings
+from prima_features.embedding.resume.parts import Parts
+from prima_features.embedding.resume.plan import Plan, read_plan
 from prima_features.errors import NothingUsableError, OutputError, UsageError
 from prima_features.files.targets import same_file
 

@@ -12,15 +12,17 @@ from pathlib import Path
 
 import torch
 
-from prima_features.embedding.agree import agree
-from prima_features.embedding.asked_for import asked_for
-from prima_features.embedding.beside import is_stale, write_beside
-from prima_features.embedding.claims import Claims
-from prima_features.embedding.device import computation
-from prima_features.embedding.disk import state_of
-from prima_features.embedding.engine import Engine, embed_studies
-from prima_features.embedding.engine_options import EngineOptions
-from prima_features.embedding.ids import (
+from prima_features.embedding.companions import is_stale, write_beside
+from prima_features.embedding.engine.device import computation
+from prima_features.embedding.engine.local import Engine, embed_studies
+from prima_features.embedding.engine.options import EngineOptions
+from prima_features.embedding.engine.stages import StageTimes
+from prima_features.embedding.file.input_hash import settings_hash
+from prima_features.embedding.file.records import Failure, Head
+from prima_features.embedding.file.stored import StoredStudies
+from prima_features.embedding.file.write import Provenance, VectorType
+from prima_features.embedding.record.asked_for import asked_for
+from prima_features.embedding.record.ids import (
     Rows,
     add_ids,
     agree_on_pseudonyms,
@@ -31,20 +33,18 @@ from prima_features.embedding.ids import (
     load_pseudonyms,
     write_ids,
 )
-from prima_features.embedding.input_hash import settings_hash
-from prima_features.embedding.output import check_output, report_path
-from prima_features.embedding.parts import Parts
-from prima_features.embedding.plan import Plan
-from prima_features.embedding.records import Failure, Head
-from prima_features.embedding.run_options import RunOptions
-from prima_features.embedding.run_record import Journal, earlier_records, records_in
-from prima_features.embedding.shard import Shard
-from prima_features.embedding.stages import StageTimes
-from prima_features.embedding.stored import StoredStudies
+from prima_features.embedding.record.output import check_output, report_path
+from prima_features.embedding.record.run_record import Journal, earlier_records, records_in
+from prima_features.embedding.resume.agree import agree
+from prima_features.embedding.resume.claims import Claims
+from prima_features.embedding.resume.options import RunOptions
+from prima_features.embedding.resume.parts import Parts
+from prima_features.embedding.resume.plan import Plan
+from prima_features.embedding.resume.shard import Shard
 from prima_features.embedding.work import Work, failed_fast
-from prima_features.embedding.write import Provenance, VectorType
 from prima_features.encoder.config import MODEL_TYPE
 from prima_features.errors import NothingUsableError, UsageError
+from prima_features.files.disk import state_of
 from prima_features.files.text import MODEL_CHARACTERS, bounded, model_text
 from prima_features.studies import FindOptions, Found, LeftOut, Pseudonyms, find, format_of
 from prima_features.volumes.read import READER_VERSION

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from prima_features.embedding.claims import Claims
-from prima_features.embedding.engine import Engine
-from prima_features.embedding.engine_options import EngineOptions
-from prima_features.embedding.finished import DamagedPartError, Finished
-from prima_features.embedding.outage import check_source
-from prima_features.embedding.parts import Parts
-from prima_features.embedding.plan import Plan
-from prima_features.embedding.records import FailedStudy, Failure, Head, Result
-from prima_features.embedding.run_options import RunOptions
-from prima_features.embedding.run_record import Journal
-from prima_features.embedding.write import write_embeddings
+from prima_features.embedding.engine.local import Engine
+from prima_features.embedding.engine.options import EngineOptions
+from prima_features.embedding.file.records import FailedStudy, Failure, Head, Result
+from prima_features.embedding.file.write import write_embeddings
+from prima_features.embedding.record.run_record import Journal
+from prima_features.embedding.resume.claims import Claims
+from prima_features.embedding.resume.finished import DamagedPartError, Finished
+from prima_features.embedding.resume.options import RunOptions
+from prima_features.embedding.resume.parts import Parts
+from prima_features.embedding.resume.plan import Plan
 from prima_features.encoder import Prima
 from prima_features.errors import FailedFastError, OutputError, StoppedError
+from prima_features.files.outage import check_source
 from prima_features.studies.study import Study
 
 _POLL = 1.0

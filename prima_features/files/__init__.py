@@ -1,6 +1,12 @@
 """Files and the text in them: what every room that reads or writes relies on.
 
-`text`      text from outside, escaped in one way and bounded
-`excel`     sheets of workbooks as text, bounded
-`targets`   which files and folders a command may write
+`disk`          atomic writes, and what errors of a disk mean
+`outage`        a bad scan or a disk that went away
+`safe`          files that may come from strangers, read within bounds
+`safe_pattern`  regular expressions that may come from strangers
+`text`          text from outside, escaped in one way and bounded
+`paths`         names and paths from outside
+`excel`         sheets of workbooks as text, bounded
+`targets`       which files and folders a command may write
+`new_directory` a directory that appears when it is complete
 """

@@ -14,7 +14,7 @@ from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
 
 from prima_features.errors import UsageError
-from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, check_zip
+from prima_features.files.safe import TABLE_BYTES, UnsafeFileError, check_zip
 
 _XLSX, _XLS = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"
 _MOST_CELLS = 20_000_000

@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from prima_features.embedding.disk import replacing
 from prima_features.errors import OutputError, UsageError
+from prima_features.files.disk import replacing
 from prima_features.files.paths import utf8_name
 from prima_features.pretraining.digest import digest_of
 

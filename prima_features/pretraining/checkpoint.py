@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from prima_features.embedding.disk import replacing
 from prima_features.errors import OutputError, UsageError
+from prima_features.files.disk import replacing
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from prima_features.embedding.records import Failure
+from prima_features.embedding.file.records import Failure
 from prima_features.errors import UsageError
 from prima_features.pretraining.cache import Cache, Entry
 from prima_features.pretraining.records import SeriesTokens, TrainingStudy, Wordings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from prima_features.embedding.cores import usable_cores
+from prima_features.embedding.engine.cores import usable_cores
 
 
 def share_of_cpus(processes: int) -> int:

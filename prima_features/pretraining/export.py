@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from prima_features.encoder import Prima
 from prima_features.encoder.config import HeadsConfig, TextConfig
 from prima_features.errors import UsageError
+from prima_features.files.new_directory import new_directory
 from prima_features.files.paths import utf8_name
 from prima_features.files.targets import check_name, same_file, starts_with
 from prima_features.pretraining.layout import CACHE, CHECKPOINTS, TRAINING, VOCABULARY
 from prima_features.pretraining.settings import Training
 from prima_features.pretraining.vocabulary import Vocabulary
 from prima_features.weights import directory
-from prima_features.weights.new_directory import new_directory
 
 _FILES = (
     directory.MODEL,

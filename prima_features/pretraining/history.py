@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prima_features.embedding.disk import output_errors
+from prima_features.files.disk import output_errors
 
 
 class History:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
 from prima_features.errors import UsageError
 from prima_features.pretraining.reports import read_table
 from prima_features.pretraining.settings import Labels

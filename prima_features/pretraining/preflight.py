@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from prima_features.embedding.records import Failure
+from prima_features.embedding.file.records import Failure
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.pretraining.groups import UNITS, grouped, keys_of
 from prima_features.pretraining.optimiser import check_optimiser

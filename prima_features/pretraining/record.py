@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prima_features.embedding.disk import output_errors
+from prima_features.files.disk import output_errors
 from prima_features.pretraining.history import History
 from prima_features.pretraining.plots import draw_history, save_picture
 from prima_features.pretraining.settings import Log

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prima_features.errors import UsageError
+from prima_features.files.safe import load_json
 from prima_features.reports.numbered import numbered, split_numbered
 from prima_features.reports.records import clean_text
 from prima_features.reports.table import find_column, read_rows
-from prima_features.safe_files import load_json
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prima_features.embedding.records import Failure
+from prima_features.embedding.file.records import Failure
 from prima_features.errors import OutputError, UsageError
 from prima_features.pretraining.layout import CHECKPOINTS, TRAINING, VOCABULARY
 from prima_features.pretraining.settings import STAGES, Training, read_settings

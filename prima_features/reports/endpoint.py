@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 from prima_features.errors import UsageError
+from prima_features.files.safe import load_json
 from prima_features.reports.records import ReportError, clean_text, one_line
-from prima_features.safe_files import load_json
 
 logger = logging.getLogger(__name__)
 

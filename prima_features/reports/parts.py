@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import BinaryIO
 
 from prima_features.errors import OutputError
+from prima_features.files.safe import MIB, UnsafeFileError, load_json, read_bytes
 from prima_features.files.targets import Maker, as_inputs, check_file
 from prima_features.reports.records import clean_text
-from prima_features.safe_files import MIB, UnsafeFileError, load_json, read_bytes
 
 _MOST_BYTES = 1024 * MIB
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from prima_features.files.safe import load_json
 from prima_features.reports.diagnoses import DIAGNOSES, Label
 from prima_features.reports.numbered import split_numbered
 from prima_features.reports.records import Options, ReportError
 from prima_features.reports.rules import report_statements
-from prima_features.safe_files import load_json
 
 _SUMMARY = """\
 Below is the text of a radiology report on an MRI study of the brain. Rewrite it as a short numbered list of findings.

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.excel import excel_rows, is_excel
+from prima_features.files.safe import TABLE_BYTES, UnsafeFileError, read_bytes
 from prima_features.files.targets import Maker, as_inputs, check_file, starts_with
 from prima_features.files.text import from_cell, to_cell
 from prima_features.reports.records import Report
-from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, read_bytes
 
 ID_COLUMNS = (
     "study_id", "study", "exam_id", "report_id", "note_id", "session_id", "participant_id", "subject_id", "id",

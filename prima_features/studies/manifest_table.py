@@ -12,7 +12,7 @@ from pathlib import Path
 
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.files.paths import expanded
-from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, read_bytes
+from prima_features.files.safe import TABLE_BYTES, UnsafeFileError, read_bytes
 from prima_features.studies.labels import bare
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-from prima_features.safe_files import open_regular
+from prima_features.files.safe import open_regular
 
 _NRRD, _META = (".nrrd", ".nhdr"), (".mha", ".mhd")
 _MAX_HEADER = 1 << 20

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 
 from prima_features.errors import SeriesError
 from prima_features.files.paths import utf8_name
-from prima_features.safe_files import UnsafeFileError
+from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import values
 from prima_features.studies.dicom.bounds import check_nesting
 from prima_features.studies.dicom.frames import describe_frames, pixel_spacing

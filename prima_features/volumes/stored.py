@@ -16,7 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from prima_features.errors import SeriesError
-from prima_features.safe_files import UnsafeFileError
+from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import values
 from prima_features.studies.dicom.bounds import MOST_FRAMES, BoundedFile, find_pixels, read_data_set
 from prima_features.studies.dicom.read import quiet_pydicom

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prima_features._version import __version__
 from prima_features.encoder.config import MODEL_TYPE
-from prima_features.safe_files import SETTINGS_BYTES, read_bytes
+from prima_features.files.safe import SETTINGS_BYTES, read_bytes
 from prima_features.weights import bundled, directory
 
 

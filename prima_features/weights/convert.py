@@ -11,11 +11,11 @@ from typing import NamedTuple
 from prima_features import model_cards
 from prima_features.encoder.config import PrimaConfig
 from prima_features.errors import UsageError
+from prima_features.files.new_directory import new_directory
 from prima_features.files.targets import Maker, as_inputs, check_folder
 from prima_features.files.text import printable
 from prima_features.weights import directory
 from prima_features.weights.loading import network_shapes
-from prima_features.weights.new_directory import new_directory
 from prima_features.weights.published import FullModel, full_model
 from prima_features.weights.published_tokenizer import tokenizer as vqvae
 from prima_features.weights.records import CheckpointError

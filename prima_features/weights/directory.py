@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prima_features.encoder.config import PrimaConfig
 from prima_features.errors import UsageError
-from prima_features.safe_files import SETTINGS_BYTES, UnsafeFileError, load_json, read_bytes, read_text
+from prima_features.files.safe import SETTINGS_BYTES, UnsafeFileError, load_json, read_bytes, read_text
 
 CONFIG = "config.json"
 MODEL = "model.safetensors"

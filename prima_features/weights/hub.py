@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prima_features.errors import UsageError
+from prima_features.files.new_directory import new_directory
+from prima_features.files.safe import read_text
 from prima_features.files.text import bounded
-from prima_features.safe_files import read_text
 from prima_features.weights import directory
 from prima_features.weights.hub_client import talking as talking
-from prima_features.weights.new_directory import new_directory
 
 log = logging.getLogger(__name__)
 

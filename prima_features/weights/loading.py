@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from prima_features.encoder.config import PrimaConfig
 from prima_features.errors import UsageError
 from prima_features.files.paths import utf8_name
-from prima_features.safe_files import MIB, UnsafeFileError, load_json, open_regular
+from prima_features.files.safe import MIB, UnsafeFileError, load_json, open_regular
 from prima_features.weights.strict import Shapes, difference
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from prima_features.encoder.config import (
     TransformerConfig,
     ViTConfig,
 )
+from prima_features.files.new_directory import new_directory
 from prima_features.weights import directory
 from prima_features.weights.loading import network_shapes
-from prima_features.weights.new_directory import new_directory
 
 NAME = "prima-untrained"
 SEED = 18638

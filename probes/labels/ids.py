@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 
 from prima_features.errors import UsageError
+from prima_features.files.safe_pattern import SafePattern
 from prima_features.probes.labels.values import tidy
-from prima_features.safe_pattern import SafePattern
 
 Rule = Callable[[str], str]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from prima_features.embedding.read import Embeddings
+from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.probes.labels.cells import Label
 from prima_features.probes.labels.cohorts import Cohort

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from prima_features.files.safe import load_json, read_text
 from prima_features.probes.labels.values import code
-from prima_features.safe_files import load_json, read_text
 
 LEVELS = "prima_levels"
 """The key in a table's `attrs`."""

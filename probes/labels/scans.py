@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from prima_features.embedding.read import Embeddings
+from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.ids import bare_session, normalise, pattern

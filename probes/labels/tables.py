@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from prima_features.errors import UsageError
 from prima_features.files.excel import excel_rows, is_excel
+from prima_features.files.safe import TABLE_BYTES, UnsafeFileError, read_bytes
 from prima_features.files.text import from_cell
 from prima_features.probes.labels.values import tidy
-from prima_features.safe_files import TABLE_BYTES, UnsafeFileError, read_bytes
 from prima_features.wording import count, verb
 
 if TYPE_CHECKING:

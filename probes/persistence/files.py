@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prima_features.errors import OutputError, UsageError
+from prima_features.files.safe import VALUES, UnsafeFileError, load_json, read_bytes
 from prima_features.files.text import to_cell
-from prima_features.safe_files import VALUES, UnsafeFileError, load_json, read_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ def read_json(path: Path, limit: int, values: int = VALUES) -> dict[str, Any]:
         values: items of all its lists and objects at most.
 
     Raises:
-        UsageError: as `check_size`, or it is not a JSON object within the bounds of `safe_files.load_json`.
+        UsageError: as `check_size`, or it is not a JSON object within the bounds of `files.safe.load_json`.
     """
     check_size(path, limit)
     try:

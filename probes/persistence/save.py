@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from prima_features._version import __version__
 from prima_features.errors import UsageError
+from prima_features.files.new_directory import new_directory
 from prima_features.probes.persistence.card import card
 from prima_features.probes.persistence.document import Document, to_json
 from prima_features.probes.persistence.files import json_bytes, table_bytes
@@ -22,7 +23,6 @@ from prima_features.probes.persistence.layout import (
     SUBJECTS,
 )
 from prima_features.probes.persistence.model import model_bytes
-from prima_features.weights.new_directory import new_directory
 
 if TYPE_CHECKING:
     from prima_features.probes.evaluation import Evaluation

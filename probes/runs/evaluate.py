@@ -13,7 +13,7 @@ from prima_features.probes.persistence.save import write_evaluation
 from prima_features.probes.probe import Probe
 from prima_features.probes.report import ReportContent, feature_map
 from prima_features.probes.runs.sources import Sources, read
-from prima_features.weights.new_directory import new_directory
+from prima_features.files.new_directory import new_directory
 
 
 def evaluate(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from prima_features.embedding.output import files_next_to
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.record.output import files_next_to
+from prima_features.embedding.file.read import read_embeddings
 from prima_features.files.targets import Maker, as_inputs, check_file, starts_with
 from prima_features.probes.feature_matrix import features
 from prima_features.probes.labels import LabelRequest, describe

@@ -61,7 +61,7 @@ def read(sources: Sources) -> Data:
     Raises:
         UsageError: see `labels.join` and `feature_matrix.features`.
     """
-    from prima_features.embedding.read import read_embeddings
+    from prima_features.embedding.file.read import read_embeddings
 
     embeddings = read_embeddings(sources.embeddings)
     joined = join(embeddings, sources.labels)

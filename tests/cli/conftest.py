@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from prima_features.cli.main import main
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
 
 
 @pytest.fixture(autouse=True)
 def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands called in this process read scans in it, without --workers. Those started as processes of their own read
     in further ones, each of which takes a second to start."""
-    monkeypatch.setattr("prima_features.embedding.engine_options.usable_cores", lambda: 0)
+    monkeypatch.setattr("prima_features.embedding.engine.options.usable_cores", lambda: 0)
 
 
 def dataset(root: Path) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from prima_features.cli.bids_app import as_embed
 from prima_features.cli.main import main
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
 
 COMMANDS = {"embed", "inspect", "probe"}
 
@@ -148,7 +148,7 @@ def test_what_cannot_be_is_one_sentence_and_writes_nothing(
 
 
 def test_a_long_selection_has_a_name_that_a_disk_takes(tmp_path: Path) -> None:
-    from prima_features.embedding.derivative import participant_output
+    from prima_features.embedding.export.derivative import participant_output
     from prima_features.studies import Selection
 
     labels = tuple(f"{i:04}" for i in range(400))

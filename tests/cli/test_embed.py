@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from prima_features.cli.main import main
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
 from prima_features.weights import DEFAULT_MODEL
 
 
@@ -100,7 +100,7 @@ def test_bad_scans_are_told_and_the_rest_is_there(
 
 def test_an_interrupted_run_goes_on_where_it_stopped(bids: Path, whole: Path, tmp_path: Path) -> None:
     code = (
-        "import os\nfrom prima_features.embedding.parts import Parts\nsave = Parts.save\n"
+        "import os\nfrom prima_features.embedding.resume.parts import Parts\nsave = Parts.save\n"
         "def die(self, *given):\n    save(self, *given)\n    os._exit(9)\nParts.save = die\n"
         "from prima_features.cli.main import main\nmain()"
     )

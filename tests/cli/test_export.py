@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from prima_features.cli.main import main
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from prima_features.cli.main import main
-from prima_features.embedding.ids import agree_on_pseudonyms
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
+from prima_features.embedding.record.ids import agree_on_pseudonyms
 
 Same = Callable[[Path, Path], None]
 

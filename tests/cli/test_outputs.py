@@ -11,8 +11,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from prima_features.cli.main import main
-from prima_features.embedding.derivative import participant_output
-from prima_features.embedding.ids import (
+from prima_features.embedding.export.derivative import participant_output
+from prima_features.embedding.file.read import read_embeddings
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, Failure
+from prima_features.embedding.file.write import Provenance, write_embeddings
+from prima_features.embedding.merge import merge
+from prima_features.embedding.record.ids import (
     add_ids,
     check_key,
     ids_path,
@@ -21,14 +25,10 @@ from prima_features.embedding.ids import (
     read_ids,
     write_ids,
 )
-from prima_features.embedding.merge import merge
-from prima_features.embedding.output import check_output, report_path
-from prima_features.embedding.parts import Parts
-from prima_features.embedding.plan import Plan
-from prima_features.embedding.read import read_embeddings
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, Failure
-from prima_features.embedding.run_record import run_path
-from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.embedding.record.output import check_output, report_path
+from prima_features.embedding.record.run_record import run_path
+from prima_features.embedding.resume.parts import Parts
+from prima_features.embedding.resume.plan import Plan
 from prima_features.errors import UsageError
 from prima_features.files.targets import Maker, as_inputs, check_file, check_folder
 from prima_features.studies import Pseudonyms

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from prima_features.cli.main import main
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
 
 NAME, PATIENT_ID, BIRTH = "Doe^Jane", "MRN-4711-8", "19600607"
 

@@ -9,7 +9,7 @@ import pytest
 
 from prima_features import embed
 from prima_features.cli.main import main
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
 from prima_features.errors import StoppedError
 
 Same = Callable[[Path, Path], None]
@@ -67,7 +67,7 @@ def test_a_run_tells_what_happened(bids: Path, tmp_path: Path, capsys: pytest.Ca
 def test_a_run_that_was_stopped_is_told_of_and_its_pictures_are_kept(bids: Path, tmp_path: Path) -> None:
     from contextlib import nullcontext
 
-    from prima_features.embedding.engine_options import EngineOptions
+    from prima_features.embedding.engine.options import EngineOptions
 
     output, asked = tmp_path / "out.h5", []
 

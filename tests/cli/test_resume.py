@@ -16,7 +16,7 @@ import pytest
 
 from prima_features import embed
 from prima_features.cli.main import main
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
 from prima_features.errors import SourceError
 from prima_features.volumes.read import READER_VERSION
 

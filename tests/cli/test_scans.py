@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from prima_features.cli.main import main
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
 
 ENHANCED = "dicom/01_siemens_xa30_enhanced_study"
 SMALL = "dicom/06_small_series"

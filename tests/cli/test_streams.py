@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from prima_features.cli.console import out, table
-from prima_features.embedding.output import check_output
-from prima_features.embedding.records import FailedStudy, Failure
-from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.embedding.file.records import FailedStudy, Failure
+from prima_features.embedding.file.write import Provenance, write_embeddings
+from prima_features.embedding.record.output import check_output
 from prima_features.errors import UsageError
 
 CLOSED = """

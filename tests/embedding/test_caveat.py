@@ -12,10 +12,10 @@ import pytest
 
 from prima_features import read_embeddings
 from prima_features.cli.main import main
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
+from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.merge import merge
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.report import write_report
-from prima_features.embedding.write import Provenance, write_embeddings
 from prima_features.weights import bundled, caveats
 from prima_features.weights.caveats import ModelCaveatWarning, caveat_of
 

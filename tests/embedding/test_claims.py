@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.embedding.claims import Claims, Pace
+from prima_features.embedding.resume.claims import Claims, Pace
 
 TAKES_AND_STAYS = """
 import sys, time
 from pathlib import Path
-from prima_features.embedding.claims import Claims, Pace
+from prima_features.embedding.resume.claims import Claims, Pace
 with Claims(Path(sys.argv[1]), Pace(beat=0.1)) as claims:
     print(*[name for name in sys.argv[2:] if claims.take(name)], flush=True)
     time.sleep(60)
@@ -23,7 +23,7 @@ with Claims(Path(sys.argv[1]), Pace(beat=0.1)) as claims:
 TAKES_MANY = """
 import sys, time
 from pathlib import Path
-from prima_features.embedding.claims import Claims
+from prima_features.embedding.resume.claims import Claims
 with Claims(Path(sys.argv[1])) as claims:
     print("ready", flush=True)
     sys.stdin.readline()

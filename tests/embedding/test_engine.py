@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from prima_features.embedding.engine import EngineOptions, embed_studies
-from prima_features.embedding.records import EmbeddedStudy, FailedStudy
+from prima_features.embedding.engine.local import EngineOptions, embed_studies
+from prima_features.embedding.file.records import EmbeddedStudy, FailedStudy
 from prima_features.studies.study import NiftiImage, Series, Study
 from prima_features.weights import PrimaModel
 

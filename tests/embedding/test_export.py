@@ -18,9 +18,9 @@ from prima_features.embedding.export.csv import write_csv
 from prima_features.embedding.export.npz import write_npz
 from prima_features.embedding.export.parquet import write_parquet
 from prima_features.embedding.export.table import VectorTable, vector_table
-from prima_features.embedding.read import Embeddings, read_embeddings
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
-from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.embedding.file.read import Embeddings, read_embeddings
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
+from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.errors import UsageError
 
 COLUMNS = {

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prima_features.embedding.engine import EngineOptions, embed_studies
-from prima_features.embedding.records import EmbeddedStudy
+from prima_features.embedding.engine.local import EngineOptions, embed_studies
+from prima_features.embedding.file.records import EmbeddedStudy
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.dicom import find_dicom
 from prima_features.studies.study import NiftiImage, Series, Study

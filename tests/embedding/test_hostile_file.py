@@ -19,13 +19,13 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
-from prima_features.embedding.parts import Parts, _content_hash
-from prima_features.embedding.plan import read_plan
-from prima_features.embedding.read import read_embeddings
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, TokenLevel
-from prima_features.embedding.run_record import read_run_file
-from prima_features.embedding.stored import StoredStudies
-from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.embedding.file.read import read_embeddings
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, TokenLevel
+from prima_features.embedding.file.stored import StoredStudies
+from prima_features.embedding.file.write import Provenance, write_embeddings
+from prima_features.embedding.record.run_record import read_run_file
+from prima_features.embedding.resume.parts import Parts, _content_hash
+from prima_features.embedding.resume.plan import read_plan
 from prima_features.errors import UsageError
 
 PROVENANCE = Provenance("tiny", "local", "ab12", {"matrix": 256}, "prima embed in out.h5")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.embedding.ids import (
+from prima_features.embedding.record.ids import (
     add_ids,
     agree_on_pseudonyms,
     ids_path,

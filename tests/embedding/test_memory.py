@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import sys
 from pathlib import Path
-from prima_features.embedding.engine import embed_studies
+from prima_features.embedding.engine.local import embed_studies
 from prima_features.encoder import Prima, PrimaConfig
 from prima_features.studies.dicom import find_dicom
 from prima_features.weights.loading import hollow

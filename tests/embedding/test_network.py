@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from prima_features.embedding.device import computation, compute_dtype, multiplies_bfloat16, pick_devices
-from prima_features.embedding.engine_options import EngineOptions
-from prima_features.embedding.network import Network
+from prima_features.embedding.engine.device import (
+    computation,
+    compute_dtype,
+    multiplies_bfloat16,
+    pick_devices,
+)
+from prima_features.embedding.engine.network import Network
+from prima_features.embedding.engine.options import EngineOptions
 from prima_features.errors import UsageError
 from prima_features.weights import PrimaModel
 

@@ -7,9 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prima_features.embedding.input_hash import input_hash
-from prima_features.embedding.parts import Parts
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, Failure, TokenLevel
+from prima_features.embedding.file.input_hash import input_hash
+from prima_features.embedding.file.records import (
+    EmbeddedSeries,
+    EmbeddedStudy,
+    FailedStudy,
+    Failure,
+    TokenLevel,
+)
+from prima_features.embedding.resume.parts import Parts
 from prima_features.errors import UsageError
 from prima_features.studies.study import NiftiImage, Series, Study
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prima_features.embedding.picture import SIDE, draw
-from prima_features.embedding.records import Picture
+from prima_features.embedding.engine.picture import SIDE, draw
+from prima_features.embedding.file.records import Picture
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.tokens import cut
@@ -88,7 +88,7 @@ def test_a_volume_smaller_than_a_subvolume_is_drawn() -> None:
 
 
 def test_a_picture_that_fails_takes_nothing_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from prima_features.embedding import prepare
+    from prima_features.embedding.engine import prepare
 
     def broken(*given: object) -> Picture:
         raise OSError("no encoder")

@@ -18,10 +18,12 @@ import pytest
 pytest.importorskip("ray", reason="needs the extra prima-features[ray]")
 
 from prima_features.cli.main import main
-from prima_features.embedding import ray_engine, ray_run, ray_workers
-from prima_features.embedding.engine_options import EngineOptions
-from prima_features.embedding.ray_engine import RayEngine
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.engine.options import EngineOptions
+from prima_features.embedding.engine.ray import engine as ray_engine
+from prima_features.embedding.engine.ray import run as ray_run
+from prima_features.embedding.engine.ray import workers as ray_workers
+from prima_features.embedding.engine.ray.engine import RayEngine
+from prima_features.embedding.file.read import read_embeddings
 from prima_features.embedding.run import embed
 from prima_features.weights import DEFAULT_MODEL, PrimaModel
 

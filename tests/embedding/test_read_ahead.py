@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from prima_features.embedding.prepare import PreparedStudy, StudyReader
-from prima_features.embedding.read_ahead import read_ahead
-from prima_features.embedding.records import Failure
+from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
+from prima_features.embedding.engine.read_ahead import read_ahead
+from prima_features.embedding.file.records import Failure
 from prima_features.errors import SourceError
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import NiftiImage, Series, Study

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
-from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
+from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.errors import UsageError
 from prima_features.pretraining.labels import read_labelled
 from prima_features.pretraining.plan import make_plan

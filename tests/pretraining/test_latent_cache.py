@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from prima_features.embedding.engine import EngineOptions, embed_studies
+from prima_features.embedding.engine.local import EngineOptions, embed_studies
 from prima_features.errors import NothingUsableError, SourceError, UsageError
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.augment import usual_tokens

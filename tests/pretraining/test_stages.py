@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from prima_features.cli.main import main
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
 from prima_features.pretraining.objectives import clip_loss
 from prima_features.pretraining.reports import read_reports
 from prima_features.pretraining.vocabulary import read_vocabulary

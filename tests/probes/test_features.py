@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prima_features.embedding.read import Embeddings
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
-from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.embedding.file.read import Embeddings
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
+from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.errors import UsageError
 from prima_features.probes import Features, features
 

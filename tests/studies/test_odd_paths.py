@@ -11,9 +11,9 @@ from safetensors.numpy import save_file
 
 from prima_features.cli.main import main
 from prima_features.embedding.export.run import export
-from prima_features.embedding.output import check_output
-from prima_features.embedding.records import EmbeddedSeries, EmbeddedStudy
-from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
+from prima_features.embedding.file.write import Provenance, write_embeddings
+from prima_features.embedding.record.output import check_output
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.files.paths import expanded, is_folder, utf8_name
 from prima_features.studies import Found, Study, find

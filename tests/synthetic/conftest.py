@@ -15,7 +15,7 @@ def _made(folder: Path, *options: str) -> Path:
 @pytest.fixture(autouse=True)
 def read_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """`prima embed` reads scans in this process; starting others takes longer."""
-    monkeypatch.setattr("prima_features.embedding.engine_options.usable_cores", lambda: 0)
+    monkeypatch.setattr("prima_features.embedding.engine.options.usable_cores", lambda: 0)
 
 
 @pytest.fixture(scope="session")

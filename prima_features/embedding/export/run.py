@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from prima_features.embedding.disk import replacing
 from prima_features.embedding.export.csv import write_csv
 from prima_features.embedding.export.npz import write_npz
 from prima_features.embedding.export.parquet import write_parquet
 from prima_features.embedding.export.table import Level, VectorTable, vector_table
-from prima_features.embedding.output import files_next_to
-from prima_features.embedding.read import read_embeddings
+from prima_features.embedding.file.read import read_embeddings
+from prima_features.embedding.record.output import files_next_to
 from prima_features.errors import UsageError
+from prima_features.files.disk import replacing
 from prima_features.files.targets import Maker, as_inputs, check_file
 
 Format = Literal["parquet", "csv", "npz"]

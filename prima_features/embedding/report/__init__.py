@@ -6,7 +6,7 @@ tables         the file as columns for the page's script
 page           all of it as one HTML file
 """
 
-from prima_features.embedding.output import report_path
+from prima_features.embedding.record.output import report_path
 from prima_features.embedding.report.page import write_report
 
 __all__ = ["report_path", "write_report"]

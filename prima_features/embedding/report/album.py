@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from prima_features.embedding.parts import Parts
-from prima_features.embedding.records import EmbeddedStudy, Picture
+from prima_features.embedding.file.records import EmbeddedStudy, Picture
+from prima_features.embedding.resume.parts import Parts
 from prima_features.errors import PrimaError
-from prima_features.safe_files import MIB, load_json, read_bytes
+from prima_features.files.safe import MIB, load_json, read_bytes
 
 MOST_BYTES = 16 << 20
 """Of pictures in one page: some 1,300 studies of five series. More would make it slow to open."""

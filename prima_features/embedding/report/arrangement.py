@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prima_features.embedding.read import Embeddings
+from prima_features.embedding.file.read import Embeddings
 
 NEIGHBOURS = 5
 """Nearest studies that a study's isolation is the mean distance to."""

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from prima_features.embedding.disk import replacing
-from prima_features.embedding.output import report_path
-from prima_features.embedding.read import Embeddings
-from prima_features.embedding.reasons import grouped
-from prima_features.embedding.records import Failure
+from prima_features.embedding.file.read import Embeddings
+from prima_features.embedding.file.records import Failure
+from prima_features.embedding.file.stored import StoredStudies
+from prima_features.embedding.record.output import report_path
+from prima_features.embedding.record.reasons import grouped
+from prima_features.embedding.record.run_record import by_design, read_run_file
 from prima_features.embedding.report import tables
 from prima_features.embedding.report.album import BLOCK, Album, choose
 from prima_features.embedding.report.arrangement import (
@@ -30,8 +31,7 @@ from prima_features.embedding.report.arrangement import (
     arrange,
 )
 from prima_features.embedding.report.course import course, settings
-from prima_features.embedding.run_record import by_design, read_run_file
-from prima_features.embedding.stored import StoredStudies
+from prima_features.files.disk import replacing
 from prima_features.files.text import printable_json
 from prima_features.page import count, template
 

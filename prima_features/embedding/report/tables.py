@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from prima_features.embedding.layout import FAILURE
-from prima_features.embedding.read import Embeddings
-from prima_features.embedding.reasons import key
-from prima_features.embedding.records import Failure
+from prima_features.embedding.file.layout import FAILURE
+from prima_features.embedding.file.read import Embeddings
+from prima_features.embedding.file.records import Failure
+from prima_features.embedding.record.reasons import key
 from prima_features.embedding.report.arrangement import Arrangement
 
 Kind = Literal["text", "number", "study"]

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, cast
 
 from prima_features.errors import UsageError
 from prima_features.files.paths import expanded, is_folder
-from prima_features.safe_files import TOML_BYTES, UnsafeFileError, load_toml, read_text
+from prima_features.files.safe import TOML_BYTES, UnsafeFileError, load_toml, read_text
 
 T = TypeVar("T")
 

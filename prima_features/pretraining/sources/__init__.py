@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from prima_features.embedding.records import Failure
+from prima_features.embedding.file.records import Failure
 from prima_features.pretraining.layout import CACHE
 from prima_features.pretraining.records import Source
 from prima_features.pretraining.reports import Report

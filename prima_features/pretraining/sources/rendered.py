@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 from torch import Tensor
 
-from prima_features.embedding.disk import output_errors
+from prima_features.files.disk import output_errors
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.tokens import Subvolumes

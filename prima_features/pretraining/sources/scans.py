@@ -14,10 +14,10 @@ from typing import Any
 
 from torch import Tensor
 
-from prima_features.embedding.ids import add_ids, check_key, load_pseudonyms
-from prima_features.embedding.outage import check_disk, check_source
-from prima_features.embedding.records import Failure
+from prima_features.embedding.file.records import Failure
+from prima_features.embedding.record.ids import add_ids, check_key, load_pseudonyms
 from prima_features.errors import SeriesError, UsageError
+from prima_features.files.outage import check_disk, check_source
 from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.records import RawStudy
 from prima_features.pretraining.reports import Report

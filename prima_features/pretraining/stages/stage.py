@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from torch import Tensor, nn
 
-from prima_features.embedding.records import Failure
+from prima_features.embedding.file.records import Failure
 
 Batch = TypeVar("Batch")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from prima_features.errors import UsageError
-from prima_features.safe_files import UnsafeFileError, load_json, read_text
+from prima_features.files.safe import UnsafeFileError, load_json, read_text
 from prima_features.studies.labels import bare
 
 ABSENT = ""

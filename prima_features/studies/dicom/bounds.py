@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NoReturn
 
 from prima_features.errors import SeriesError
-from prima_features.safe_files import MIB, UnsafeFileError, inflate
+from prima_features.files.safe import MIB, UnsafeFileError, inflate
 from prima_features.studies.dicom import values
 
 if TYPE_CHECKING:

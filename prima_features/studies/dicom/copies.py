@@ -10,7 +10,7 @@ from typing import Any
 
 from prima_features.errors import SeriesError
 from prima_features.files.paths import utf8_name
-from prima_features.safe_files import UnsafeFileError
+from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import values
 from prima_features.studies.dicom.bounds import BoundedFile, find_pixels, read_data_set
 from prima_features.studies.dicom.header import Header

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prima_features.safe_files import UnsafeFileError
+from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import diffusion, frames, kinds, mosaic, values
 from prima_features.studies.dicom.bounds import MOST_FRAMES, BoundedFile, read_data_set
 from prima_features.studies.dicom.files import Kind, sniff_stream

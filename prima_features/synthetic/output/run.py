@@ -17,7 +17,7 @@ from typing import Literal
 
 from prima_features._version import __version__
 from prima_features.errors import OutputError, StoppedError, UsageError
-from prima_features.safe_files import safe_children
+from prima_features.files.safe import safe_children
 from prima_features.synthetic.protocol import Settings
 
 Format = Literal["bids", "dicom"]

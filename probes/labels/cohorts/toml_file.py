@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from prima_features.errors import UsageError
+from prima_features.files.safe import TOML_BYTES, UnsafeFileError, load_toml, read_text
 from prima_features.probes.labels.cohorts.cohort import Cohort, IdColumn, Target
 from prima_features.probes.labels.values import code
-from prima_features.safe_files import TOML_BYTES, UnsafeFileError, load_toml, read_text
 
 
 def read_cohort(path: Path, presets: Mapping[str, Cohort]) -> Cohort:

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prima_features.embedding.parts import Parts
-from prima_features.embedding.picture import draw
-from prima_features.embedding.records import (
+from prima_features.embedding.engine.picture import draw
+from prima_features.embedding.file.records import (
     EmbeddedSeries,
     EmbeddedStudy,
     FailedStudy,
@@ -20,8 +19,9 @@ from prima_features.embedding.records import (
     Picture,
     Result,
 )
-from prima_features.embedding.run_record import new_record, write_run_file
-from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.embedding.file.write import Provenance, write_embeddings
+from prima_features.embedding.record.run_record import new_record, write_run_file
+from prima_features.embedding.resume.parts import Parts
 from prima_features.preprocessing import Preprocessing
 from prima_features.tokens import cut
 from prima_features.volumes import Volume

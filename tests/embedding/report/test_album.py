@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.embedding.parts import Parts
 from prima_features.embedding.report import album, report_path, write_report
 from prima_features.embedding.report.album import Album
+from prima_features.embedding.resume.parts import Parts
 
 
 def stored(page: Path) -> dict:

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prima_features.embedding.read import Embeddings
-from prima_features.embedding.records import EmbeddedStudy
-from prima_features.embedding.write import Provenance, write_embeddings
+from prima_features.embedding.file.read import Embeddings
+from prima_features.embedding.file.records import EmbeddedStudy
+from prima_features.embedding.file.write import Provenance, write_embeddings
 
 Studies = Callable[..., Embeddings]
 Table = Callable[..., Path]

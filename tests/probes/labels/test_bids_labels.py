@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.embedding.read import Embeddings
+from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.probes.labels import LabelRequest, join
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.embedding.read import Embeddings
+from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.probes.labels import LabelRequest, cohorts, join
 from prima_features.probes.labels.cohorts.cohort import Cohort, IdColumn, Target

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from prima_features.embedding.read import Embeddings
+from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.probes.labels import LabelRequest, join
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from prima_features.embedding.read import Embeddings
+from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.probes.labels import LabelRequest, describe, join
 from prima_features.probes.labels.frames import COLUMNS

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from prima_features.embedding.read import Embeddings
+from prima_features.embedding.file.read import Embeddings
 from prima_features.probes.labels import LabelRequest, join, summarize
 
 Studies = Callable[..., Embeddings]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from prima_features.embedding.read import Embeddings
+from prima_features.embedding.file.read import Embeddings
 from prima_features.probes.labels import Joined, LabelRequest, join
 
 FOLDER = Path(__file__).parents[4] / "shared" / "labels"

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from prima_features.errors import SeriesError
-from prima_features.safe_files import UnsafeFileError
+from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import bounds, find_dicom
 from prima_features.studies.dicom.bounds import check_nesting
 from prima_features.studies.dicom.read import quiet_pydicom, read_headers

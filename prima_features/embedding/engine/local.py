@@ -1,0 +1,169 @@
+"""The batch loop: studies stream through reading and encoding, and a bad one never stops the others.
+
+An engine is a function of studies that yields their results; `embed_studies` is the one for this machine, and
+`ray.engine.RayEngine` one for many.
+All engines are made of the same two steps, which are the only places that catch whatever goes wrong:
+`prepare.StudyReader` (`Study -> PreparedStudy`) and `encode.encode_window` (prepared studies to results).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import takewhile
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Protocol
+
+import torch
+
+from prima_features.embedding.engine.device import Computation, computation, multiplies_bfloat16
+from prima_features.embedding.engine.encode import AbandonedError, encode_window
+from prima_features.embedding.engine.network import Network
+from prima_features.embedding.engine.options import EngineOptions
+from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader, windows
+from prima_features.embedding.engine.read_ahead import read_ahead
+from prima_features.embedding.engine.stages import StageTimes
+from prima_features.embedding.file.records import Result
+from prima_features.encoder import Prima
+from prima_features.studies.study import Study
+
+logger = logging.getLogger(__name__)
+
+_WINDOW_BATCHES = 8
+"""Batches of subvolumes that are read before they are encoded together."""
+
+
+class Engine(Protocol):
+    """What embeds studies. Each study gives one result; results may come in any order.
+
+    Studies are claimed as they are asked for: an engine asks for one when it is about to read it. A bad series or study
+    is a result like others; only a disk that goes away is raised.
+    """
+
+    def __call__(
+        self,
+        studies: Iterable[Study],
+        model: Prima,
+        options: EngineOptions,
+        stopping: Callable[[], bool],
+        times: StageTimes,
+    ) -> Iterator[Result]:
+        """Embed studies, see `embed_studies`."""
+        ...
+
+
+def embed_studies(
+    studies: Iterable[Study],
+    model: Prima,
+    options: EngineOptions = EngineOptions(),
+    stopping: Callable[[], bool] = lambda: False,
+    times: StageTimes | None = None,
+) -> Iterator[Result]:
+    """Embed studies one window after the other; yields each in the order given.
+
+    Whatever is wrong with a series or a study is recorded with the stage it happened in, and the rest goes on. A disk
+    that goes away is not caught; it stops the run.
+
+    Args:
+        studies: asked for one by one.
+        model: in evaluation mode, on the device to compute on.
+        stopping: asked after each study that was read; once it says yes, what is not yet encoded is dropped.
+        times: the time of each stage is added to this.
+
+    Raises:
+        SourceError: the disk with the scans does not answer any more.
+    """
+    times = times or StageTimes()
+    how = computation(options, model.device)
+    _warn_of_slow_products(how)
+    window_size = _WINDOW_BATCHES * how.batch_size
+    read = StudyReader(model.config.preprocessing, options.read, options.pictures)
+    prepared = _timed(read_ahead(studies, read, options.n_workers, window_size), times)
+    with _Encoders(model, how, options.keep_tokens) as encoders:
+        running: deque[Future[_Encoded]] = deque()
+        for window in windows(takewhile(lambda _: not stopping(), prepared), window_size):
+            if stopping():
+                break
+            running.append(encoders.submit(window))
+            while len(running) > encoders.count:
+                yield from _finished(running.popleft(), times)
+        # What is begun is finished; what only waits for a device is given back.
+        while running:
+            if not (stopping() and running[0].cancel()):
+                yield from _finished(running[0], times)
+            running.popleft()
+
+
+def _warn_of_slow_products(how: Computation) -> None:
+    for device in how.devices:
+        if how.dtype == torch.bfloat16 and not multiplies_bfloat16(device):
+            logger.warning(
+                "%s does not multiply bfloat16 in hardware: --precision fp32 is quicker and more exact",
+                device,
+            )
+
+
+_Encoded = tuple[list[Result], StageTimes]
+
+
+def _timed(prepared: Iterable[PreparedStudy], times: StageTimes) -> Iterator[PreparedStudy]:
+    for study in prepared:
+        times.read += study.seconds
+        yield study
+
+
+def _finished(window: Future[_Encoded], times: StageTimes) -> Iterator[Result]:
+    results, spent = window.result()
+    times.add(spent)
+    yield from results
+
+
+class _Encoders:
+    """A thread for each device, and a queue of windows for all of them: reading and writing go on meanwhile."""
+
+    def __init__(self, model: Prima, how: Computation, keep_tokens: bool):
+        self.count = len(how.devices)
+        self._keep_tokens = keep_tokens
+        self._idle: SimpleQueue[_Encoder] = SimpleQueue()
+        for device in how.devices:
+            self._idle.put(_Encoder(Network(model, device, how.dtype, how.batch_size)))
+        self._threads = ThreadPoolExecutor(self.count, thread_name_prefix="encode")
+        self._abandoned = threading.Event()
+
+    def __enter__(self) -> _Encoders:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._abandoned.set()
+        self._threads.shutdown(cancel_futures=True)
+
+    def submit(self, window: Sequence[PreparedStudy]) -> Future[_Encoded]:
+        return self._threads.submit(self._encode, window)
+
+    def _encode(self, window: Sequence[PreparedStudy]) -> _Encoded:
+        encoder = self._idle.get()
+        times = StageTimes(wait=time.monotonic() - encoder.idle_since)
+        try:
+            return encode_window(encoder.network, window, times, self._keep_tokens, self._check), times
+        finally:
+            encoder.idle_since = time.monotonic()
+            self._idle.put(encoder)
+
+    def _check(self) -> None:
+        if self._abandoned.is_set():
+            raise AbandonedError
+
+
+class _Encoder:
+    """A network, and since when it has had nothing to do."""
+
+    def __init__(self, network: Network):
+        self.network = network
+        self.idle_since = time.monotonic()

@@ -1,0 +1,42 @@
+"""How studies are read and encoded, whichever engine does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prima_features.embedding.engine.cores import usable_cores
+from prima_features.volumes import ReadOptions
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How studies are encoded."""
+
+    read: ReadOptions = ReadOptions()
+    batch_size: int | None = None
+    """Subvolumes in one call of the tokenizer, at most: a GPU without the memory for them takes fewer. None chooses by
+    device, see `batch_for`."""
+    precision: Precision = "auto"
+    """Number type that the network computes in; `auto` is bf16 on a GPU that has it, else fp32."""
+    workers: int | None = None
+    """Processes that read studies while the network computes; 0 reads in this one, None chooses by cores."""
+    devices: tuple[str, ...] = ()
+    """Devices that encode, one window of studies each at a time; none is the one that the model is on."""
+    keep_tokens: bool = False
+    pictures: bool = True
+    """Draw each series for the report."""
+
+    def batch_for(self, device_type: str) -> int:
+        """Subvolumes in one call on a device of torch's type `device_type`: as told, else as many as keep it busy."""
+        return self.batch_size or (256 if device_type == "cuda" else 32)
+
+    @property
+    def n_workers(self) -> int:
+        """Processes that read: as told, else one a core, four at most where the CPU also computes."""
+        if self.workers is not None:
+            return self.workers
+        gpus = sum(device.startswith("cuda") for device in self.devices)
+        return min(usable_cores(), 8 * gpus if gpus else 4)

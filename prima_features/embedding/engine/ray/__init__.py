@@ -1,0 +1,1 @@
+"""The engine that embeds on a Ray cluster (`--engine ray`)."""

@@ -1,0 +1,219 @@
+"""What one run does on Ray: studies go to readers, from there to encoders, and results come back.
+
+No study is lost with a process or a machine. Ray itself reads a study again whose reader died, or whose prepared form
+was on a machine that died. A study whose encoder died is read and encoded anew, elsewhere if need be.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from prima_features.embedding.engine.options import EngineOptions
+from prima_features.embedding.engine.prepare import StudyReader
+from prima_features.embedding.engine.ray.encoders import READER_CPUS, Encoders, cannot_run
+from prima_features.embedding.engine.ray.workers import Receipt, read_study, sees_scans
+from prima_features.embedding.engine.stages import StageTimes
+from prima_features.embedding.file.records import FailedStudy, Failure, Result
+from prima_features.encoder import Prima
+from prima_features.errors import SourceError
+from prima_features.studies.study import Study
+
+logger = logging.getLogger(__name__)
+
+_WINDOW_BATCHES = 8
+"""Batches of subvolumes that are read before they are encoded together."""
+_READ_TRIES = 3
+"""How often Ray reads a study whose process or machine dies."""
+_ENCODE_TRIES = 3
+"""How often a study is read and encoded whose encoder dies; after the first time in a window of its own."""
+POLL_S = 0.5
+_PATIENCE_S = 30.0
+"""Seconds without anything done until it is told that Ray has no room."""
+
+
+@dataclass
+class OnItsWay:
+    """A study that is being read or was: where it is, and how often an encoder was lost with it."""
+
+    study: Study
+    prepared: Any
+    """Reference to the prepared study."""
+    lost: int
+    weight: int = 0
+
+
+class StudiesOnRay:
+    """One call of the engine: studies to readers, what was read to encoders, and their answers back."""
+
+    def __init__(
+        self,
+        encoders: Encoders[list[OnItsWay]],
+        model: Prima,
+        options: EngineOptions,
+        on_gpus: bool,
+        times: StageTimes,
+    ):
+        self._encoders, self._times = encoders, times
+        self._window_size = _WINDOW_BATCHES * options.batch_for("cuda" if on_gpus else "cpu")
+        self._how = ray.put(StudyReader(model.config.preprocessing, options.read, options.pictures))
+        self._n_readers, self._cpus = options.workers, 1 if on_gpus else READER_CPUS
+        # Neither results nor paths are in what Ray tells of a task: its name is all that logs hold.
+        self._task: Any = ray.remote(read_study).options(
+            num_cpus=self._cpus, num_returns=2, max_retries=_READ_TRIES - 1, name="read_study"
+        )
+        self._reading: dict[Any, OnItsWay] = {}
+        self._read: list[OnItsWay] = []
+        self._again: deque[OnItsWay] = deque()
+        self._windows: deque[list[OnItsWay]] = deque()
+        self._exhausted = False
+
+    def results(
+        self, first: Study, studies: Iterator[Study], stopping: Callable[[], bool]
+    ) -> Iterator[Result]:
+        """Read, encode, and yield what comes back, until there is no more or it is to stop."""
+        studies, patience, stopped = chain([first], studies), Patience(), False
+        while True:
+            if not stopped and stopping():
+                stopped = True
+                self._encoders.cancel_waiting()
+            if not stopped:
+                self._encoders.look()
+                self._read_more(studies)
+                self._fill_windows()
+                self._hand_out()
+            if not self._encoders.busy and (stopped or not (self._reading or self._windows or self._again)):
+                return
+            for reference in self._one_done([] if stopped else list(self._reading)):
+                patience = Patience()
+                if reference in self._reading:
+                    yield from self._was_read(reference)
+                else:
+                    yield from self._was_encoded(reference)
+            patience.look()
+
+    def _one_done(self, reading: list[Any]) -> list[Any]:
+        if not (references := reading + self._encoders.references):
+            time.sleep(POLL_S)
+            return []
+        return ray.wait(references, num_returns=1, timeout=POLL_S)[0]
+
+    def _read_more(self, studies: Iterator[Study]) -> None:
+        while self._has_room():
+            if self._again:
+                self._submit(self._again.popleft())
+            elif (study := next(studies, None)) is not None:
+                self._submit(OnItsWay(study, None, 0))
+            else:
+                self._exhausted = True
+                return
+
+    def abandon(self) -> None:
+        """Give up what is on its way."""
+        if self._encoders.busy:
+            self._encoders.close()
+        for reference in self._reading:
+            with suppress(RayError):
+                ray.cancel(reference)
+        self._reading.clear()
+
+    def _has_room(self) -> bool:
+        """Whether another study may be read: readers are free, and encoders will want it."""
+        held = sum(one.weight for one in self._read) + sum(one.weight for w in self._windows for one in w)
+        if held >= self._window_size * (self._encoders.count + 1):
+            return False
+        return len(self._reading) < (self._n_readers or max(1, self._encoders.n_cpus / self._cpus))
+
+    def _submit(self, one: OnItsWay) -> None:
+        # Whose study it is stays here: what is sent may be written to the disks of other machines.
+        study = replace(one.study, identity=None)
+        receipt, one.prepared = self._task.remote(self._how, study, Path.cwd())
+        self._reading[receipt] = one
+
+    def _was_read(self, reference: Any) -> Iterator[Result]:
+        one = self._reading.pop(reference)
+        try:
+            receipt: Receipt = ray.get(reference)
+        except RayTaskError as error:
+            if isinstance(error.cause, SourceError):
+                raise error.cause from error
+            raise cannot_run(error) from error
+        except RayError as error:
+            logger.debug("A reader is lost", exc_info=error)
+            yield _died(one.study, "read", _READ_TRIES)
+            return
+        if not receipt.sees_scans and sees_scans(one.study):
+            raise SourceError(
+                f"{receipt.host}, a machine of the Ray cluster, does not see the scans: mount their disk there "
+                "under the path that it has here"
+            )
+        self._times.read += receipt.seconds
+        one.weight = receipt.weight
+        if one.lost:
+            self._windows.append([one])
+        else:
+            self._read.append(one)
+
+    def _fill_windows(self) -> None:
+        last = self._exhausted and not self._reading and not self._again
+        while self._read and (last or sum(one.weight for one in self._read) >= self._window_size):
+            window: list[OnItsWay] = []
+            while self._read and sum(one.weight for one in window) < self._window_size:
+                window.append(self._read.pop(0))
+            self._windows.append(window)
+
+    def _hand_out(self) -> None:
+        while self._windows:
+            window = self._windows[0]
+            place = self._encoders.free(alone=bool(window[0].lost))
+            if place is None:
+                return
+            self._encoders.give(place, self._windows.popleft(), [one.prepared for one in window])
+
+    def _was_encoded(self, reference: Any) -> Iterator[Result]:
+        answer, lost = self._encoders.take(reference)
+        if answer is not None:
+            results, spent = answer
+            self._times.add(spent)
+            yield from results
+        for one in (one for window in lost for one in window):
+            if one.lost + 1 < _ENCODE_TRIES:
+                self._again.append(OnItsWay(one.study, None, one.lost + 1))
+            else:
+                yield _died(one.study, "encode", _ENCODE_TRIES)
+
+
+class Patience:
+    """Tells, once, when nothing has been done for a while."""
+
+    def __init__(self) -> None:
+        self._since, self._told = time.monotonic(), False
+
+    def look(self) -> None:
+        if not self._told and time.monotonic() - self._since > _PATIENCE_S:
+            self._told = True
+            logger.warning(
+                "Nothing has been done for %d s: Ray may have no room (`ray status` tells)", _PATIENCE_S
+            )
+
+
+def _died(study: Study, stage: str, tries: int) -> FailedStudy:
+    verb = {"read": "read", "encode": "encoded"}[stage]
+    failure = Failure(
+        study.id,
+        "",
+        stage,
+        f"the process that {verb} it died, {tries} times",
+        "the memory may not suffice: give Ray fewer processors a machine, and leave the study out if it dies again",
+    )
+    return FailedStudy(study.id, (failure,))

@@ -1,0 +1,182 @@
+"""Studies are read by other processes while the network computes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import chain, islice
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any
+
+from prima_features.embedding.engine import reader_process
+from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
+from prima_features.embedding.file.records import Failure
+from prima_features.import_path import safe_path
+from prima_features.studies.study import Study
+
+_TRIES = 2
+"""How often a study is read whose process dies: the first time it may have been another's memory."""
+_ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
+
+
+def read_ahead(
+    studies: Iterable[Study], read: StudyReader, workers: int, n_subvolumes: int
+) -> Iterator[PreparedStudy]:
+    """Read studies in order, ahead of who asks for them.
+
+    A process that dies, as for want of memory, fails its study and no other. A single study is read without processes.
+
+    Args:
+        studies: asked for one by one. Those that are asked for and not yet given out are one a process and one more,
+            or as many as are thought to hold `n_subvolumes`.
+        workers: processes; 0 reads each study here, when it is asked for.
+
+    Raises:
+        SourceError: the disk with the scans does not answer any more.
+    """
+    studies = iter(studies)
+    first = list(islice(studies, 2)) if workers else []
+    if len(first) < 2:
+        yield from map(read, chain(first, studies))
+        return
+    with _Readers(read, workers) as readers:
+        waiting: deque[Future[PreparedStudy]] = deque()
+        for study in chain(first, studies):
+            waiting.append(readers.submit(study))
+            while len(waiting) > workers and _expected(waiting) >= n_subvolumes:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _expected(waiting: Sequence[Future[PreparedStudy]]) -> float:
+    """Subvolumes of what is being read; of those that are not yet, the average of those that are."""
+    sizes = [future.result().weight for future in waiting if future.done() and not future.exception()]
+    return sum(sizes) / len(sizes) * len(waiting) if sizes else float("inf")
+
+
+class _Readers:
+    """Processes that read, each with a thread here that talks to it."""
+
+    def __init__(self, read: StudyReader, count: int):
+        self._readers = [_Reader(read) for _ in range(count)]
+        self._idle: SimpleQueue[_Reader] = SimpleQueue()
+        for reader in self._readers:
+            self._idle.put(reader)
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="read")
+
+    def __enter__(self) -> _Readers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for reader in self._readers:
+            reader.close()
+        self._threads.shutdown(cancel_futures=True)
+
+    def submit(self, study: Study) -> Future[PreparedStudy]:
+        return self._threads.submit(self._read, study)
+
+    def _read(self, study: Study) -> PreparedStudy:
+        reader = self._idle.get()
+        try:
+            return reader.read(study)
+        finally:
+            self._idle.put(reader)
+
+
+class _Reader:
+    """One process, started when it is first needed and again after it died."""
+
+    def __init__(self, read: StudyReader):
+        self._how = read
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock, self._closed = threading.Lock(), False
+
+    def read(self, study: Study) -> PreparedStudy:
+        for _ in range(_TRIES):
+            try:
+                result = self._ask(study)
+            except (EOFError, OSError):
+                status = self._bury()
+                continue
+            if isinstance(result, Exception):
+                raise result
+            return result
+        return PreparedStudy(study, (), (_died(study, status),))
+
+    def _ask(self, study: Study) -> Any:
+        with self._lock:
+            if self._closed:
+                raise EOFError
+            if self._process is None:
+                self._process = _start()
+                assert self._process.stdin is not None
+                reader_process.send(self._process.stdin, (logging.getLogger().level, self._how))  # type: ignore[arg-type]
+            process = self._process
+        assert process.stdin is not None and process.stdout is not None
+        reader_process.send(process.stdin, study)  # type: ignore[arg-type]
+        return reader_process.receive(process.stdout)  # type: ignore[arg-type]
+
+    def _bury(self) -> int:
+        """Make an end of a process that does not answer; returns its exit status."""
+        with self._lock:
+            process, self._process = self._process, None
+        return _end(process) if process is not None else 0
+
+    def close(self) -> None:
+        """End the process; a thread that waits for it is told that it died."""
+        with self._lock:
+            self._closed = True
+            if self._process is not None:
+                self._process.kill()
+        self._bury()
+
+
+def _start() -> subprocess.Popen[bytes]:
+    # -P: with -m alone, Python would import from the current folder first, which may be one of scans.
+    command = [sys.executable, "-P", "-m", reader_process.__name__]
+    environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": os.pathsep.join(safe_path())}
+    # A process group of its own: Ctrl-C in a terminal goes to this process alone, which ends its readers.
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        process_group=0 if os.name == "posix" else None,
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    process.kill()
+    status = process.wait()
+    for stream in (process.stdin, process.stdout):
+        with suppress(OSError):
+            if stream is not None:
+                stream.close()
+    return status
+
+
+def _died(study: Study, status: int) -> Failure:
+    how = f"signal {-status}" if status < 0 else f"exit code {status}"
+    return Failure(
+        study.id,
+        "",
+        "read",
+        f"the process that read it died ({how}), {_TRIES} times",
+        "the memory may not suffice: try --workers 1, and leave the study out if it dies again",
+    )

@@ -1,0 +1,302 @@
+"""Reading an embeddings file: tables as DataFrames, vectors as arrays, each read when asked for."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+
+from prima_features.embedding.file.layout import (
+    FAILURE,
+    FORMAT,
+    FORMAT_VERSION,
+    SERIES,
+    STUDY,
+    TEXT,
+    VECTOR,
+    VERSION_1,
+    WORDS,
+)
+from prima_features.embedding.file.records import flags_of
+from prima_features.embedding.file.validate import check, plain_attribute
+from prima_features.encoder.config import MOST_CAVEAT
+from prima_features.errors import PrimaError, UsageError
+from prima_features.files.safe import load_json
+from prima_features.files.text import bounded
+from prima_features.weights.caveats import caveat_of, warn_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_CHECKED_ROWS = 1024
+
+
+class Embeddings:
+    """An embeddings file. Nothing is held open between reads, so that a cluster's disk keeps no lock.
+
+    Args:
+        path: the HDF5 file.
+
+    Raises:
+        UsageError: it does not exist, is not an embeddings file, or was written by a newer release.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise UsageError(f"{self.path} does not exist or is not a file")
+        self._checked: tuple[int, ...] = ()
+        with self.open() as file:
+            self.attributes: dict[str, Any] = {
+                key: value.item() if isinstance(value, np.generic) else value
+                for key, value in file.attrs.items()
+            }
+            # Files of format version 1 can lack these two.
+            self.attributes.setdefault("encoder", "prima")
+            stated = self.attributes.get("caveat") or caveat_of(
+                str(self.attributes.get("model", "")), str(self.attributes.get("model_sha256", ""))
+            )
+            self.attributes["caveat"] = bounded(str(stated), MOST_CAVEAT)
+            self.n_studies = int(file["study/id"].shape[0])
+            self.n_series = int(file["series/name"].shape[0])
+            self.has_tokens = "token" in file
+
+    @property
+    def caveat(self) -> str:
+        """What must be said with every number of the file's model, one sentence; mostly empty."""
+        return str(self.attributes["caveat"])
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """How the scans were prepared."""
+        try:
+            values = load_json(self.attributes["preprocessing"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"{self.path} does not say how the scans were prepared: it is damaged"
+            ) from error
+        if not isinstance(values, dict):
+            raise UsageError(f"{self.path} does not say how the scans were prepared: it is damaged")
+        return values
+
+    @cached_property
+    def studies(self) -> pd.DataFrame:
+        """A row a study: id, subject, session, description, source, n_series."""
+        return self._frame("study", STUDY)
+
+    @cached_property
+    def series(self) -> pd.DataFrame:
+        """One row per series: study (row of `studies`), name, plane, source, n_tokens, shape, spacing, slice_axis (of
+        z, y, x), slice_axis_known_by and flags (separated by commas)."""
+        return self._frame("series", SERIES)
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """A row for each study or series that was left out: study, series, stage, error, hint."""
+        return self._frame("failure", FAILURE)
+
+    @cached_property
+    def flags(self) -> dict[str, int]:
+        """How many series have each flag, most frequent first; `slice-axis-guessed` is among them."""
+        columns = (self.series[name] for name in ("flags", "slice_axis_known_by"))
+        return dict(
+            Counter(flag for row in zip(*columns, strict=True) for flag in flags_of(*row)).most_common()
+        )
+
+    @cached_property
+    def study_embedding(self) -> np.ndarray:
+        """(N, D) vectors of the studies, which heads and probes use."""
+        return self.array("study/embedding")
+
+    @cached_property
+    def clip_embedding(self) -> np.ndarray:
+        """(N, C) L2-normalised vectors that can be compared with text."""
+        return self.array("study/clip")
+
+    @cached_property
+    def series_embedding(self) -> np.ndarray:
+        """(M, d) vectors of the series."""
+        return self.array("series/embedding")
+
+    def array(self, name: str) -> np.ndarray:
+        """One dataset by its path in the file, e.g. `token/embedding`.
+
+        Raises:
+            KeyError: the file does not hold it.
+        """
+        with self.open() as file:
+            return self.values(file[name])
+
+    def blocks(self, name: str, n_rows: int) -> Iterator[np.ndarray]:
+        """The rows of one dataset, up to `n_rows` at a time, for what does not fit into memory.
+
+        Raises:
+            KeyError: the file does not hold it.
+        """
+        with self.open() as file:
+            for first in range(0, len(file[name]), n_rows):
+                yield self.values(file[name], slice(first, first + n_rows))
+
+    def holds(self, name: str) -> bool:
+        """Whether there is such a dataset."""
+        with self.open() as file:
+            return name in file
+
+    def width(self, name: str) -> int:
+        """Numbers a row of one dataset."""
+        with self.open() as file:
+            return int(file[name].shape[1])
+
+    def describe(self, name: str) -> str:
+        """Shape and number type of one dataset, without reading it."""
+        with self.open() as file:
+            return f"{' x '.join(map(str, file[name].shape))} {file[name].dtype}"
+
+    def _frame(self, table: str, columns: dict[str, str]) -> pd.DataFrame:
+        import pandas as pd
+
+        values: dict[str, Any] = {}
+        with self.open() as file:
+            for name, kind in columns.items():
+                if kind == VECTOR:
+                    continue
+                if table == "series" and name in VERSION_1 and self.attributes["format_version"] == 1:
+                    try:
+                        values[name] = VERSION_1[name](values["plane"])
+                    except ValueError as error:
+                        raise UsageError(f"{self.path} is damaged: a plane of /series is unknown") from error
+                    continue
+                dataset = file[table][name]
+                if kind in (TEXT, WORDS):
+                    values[name] = self.values(dataset.asstr())
+                elif dataset.ndim == 2:
+                    rows = self.values(dataset)
+                    values |= {f"{name}_{axis}": rows[:, i] for i, axis in enumerate("zyx")}
+                else:
+                    values[name] = self.values(dataset)
+        return pd.DataFrame(values)
+
+    def values(self, dataset: Any, rows: slice | tuple[()] = ()) -> np.ndarray:
+        """Rows of a dataset of the opened file.
+
+        Raises:
+            UsageError: the file is damaged, or a vector in it contains NaN or infinity.
+        """
+        try:
+            found = dataset[rows]
+        except (OSError, RuntimeError, UnicodeDecodeError) as error:
+            raise UsageError(
+                f"{self.path} is damaged: some of it cannot be read; copy it again or make it anew"
+            ) from error
+        if isinstance(dataset, h5py.Dataset) and dataset.dtype.kind == "f" and not _is_finite(found):
+            raise UsageError(
+                f"{self.path} is damaged: {dataset.name} contains NaN or infinity; embed the scans again"
+            )
+        return found
+
+    def check_vectors(self) -> None:
+        """Read all vectors of studies and series once.
+
+        Raises:
+            UsageError: one of them contains NaN or infinity, or cannot be read.
+        """
+        for name in ("study/embedding", "study/clip", "series/embedding"):
+            if self.holds(name):
+                for _ in self.blocks(name, _CHECKED_ROWS):
+                    pass
+
+    def open(self) -> h5py.File:
+        """The HDF5 file itself, for reading; checked (see `validate`) when it is opened first, and if it was replaced.
+
+        Raises:
+            UsageError: it is not HDF5, not an embeddings file, or of a newer release.
+        """
+        try:
+            # No lock: many network disks refuse HDF5's, or keep those of dead processes. None is needed, since a
+            # file that has its name is never written to again, only replaced as a whole.
+            file = _File(self.path, "r", locking=False)
+        except (OSError, RuntimeError) as error:
+            raise UsageError(f"{self.path} cannot be opened as HDF5: it is not an embeddings file") from error
+        try:
+            state = os.fstat(file.id.get_vfd_handle())
+            identity = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+            if identity != self._checked:
+                self._check_format(file)
+                check(self.path, file)
+                self._checked = identity
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _check_format(self, file: h5py.File) -> None:
+        kind, version = (plain_attribute(file, name) for name in ("format", "format_version"))
+        if not isinstance(kind, str) or kind != FORMAT:
+            raise UsageError(f"{self.path} is an HDF5 file, but not one of embeddings ({FORMAT})")
+        if not isinstance(version, int | np.integer) or version < 1:
+            raise UsageError(f"{self.path} has no format version of embeddings: the file is damaged")
+        if version > FORMAT_VERSION:
+            raise UsageError(
+                f"{self.path} has format version {version}, and this release reads up to "
+                f"{FORMAT_VERSION}; run pip install --upgrade prima-features"
+            )
+
+    def __repr__(self) -> str:
+        return f"Embeddings({str(self.path)!r}: {self.n_studies} studies, {self.n_series} series)"
+
+
+class _File(h5py.File):
+    """An HDF5 file that says what is wrong if a part of it turns out to be damaged while it is read."""
+
+    def __exit__(self, *raised: Any) -> None:
+        with damage_named(self.filename):
+            super().__exit__(*raised)
+            if raised[1] is not None:
+                raise raised[1]
+
+
+@contextmanager
+def damage_named(path: str | Path) -> Iterator[None]:
+    """Around reading an embeddings file that is open.
+
+    Raises:
+        UsageError: a part of it is damaged.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, UnicodeDecodeError) as error:
+        # Errors of the disk have a number; those of HDF5 have none.
+        if isinstance(error, PrimaError) or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        raise UsageError(f"{path} is damaged: parts of it cannot be read; make or copy it again") from error
+
+
+def _is_finite(values: np.ndarray) -> bool:
+    """Whether all numbers are. NaN and infinity propagate to the sum, whose own overflow is looked into."""
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(values.sum(dtype=np.float64)) or np.isfinite(values).all())
+
+
+def read_embeddings(path: str | Path) -> Embeddings:
+    """Open an embeddings file made by `prima embed` (see `Embeddings`).
+
+    All vectors are read once, to check that they are finite.
+
+    Raises:
+        UsageError: it is no embeddings file, or damaged.
+
+    Warns:
+        ModelCaveatWarning: the file's model has a caveat, such as synthetic training data; once in a process.
+    """
+    file = Embeddings(path)
+    file.check_vectors()
+    warn_of(file.caveat)
+    return file

@@ -1,0 +1,271 @@
+"""`OUTPUT.ids.tsv`: which patients the pseudonyms of a DICOM run stand for. The only file that identifies patients."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import secrets
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+from prima_features.embedding.resume.claims import Claims
+from prima_features.errors import UsageError
+from prima_features.files.disk import replacing
+from prima_features.files.paths import resolved
+from prima_features.files.safe import TABLE_BYTES, read_text
+from prima_features.files.text import STORED_CHARACTERS, bounded, from_cell, to_cell
+from prima_features.studies.labels import split_id
+from prima_features.studies.pseudonyms import Pseudonyms
+from prima_features.studies.study import Study
+
+_COLUMNS = ("study", "patient_id", "study_instance_uid", "folder", "key")
+_KEY_BYTES = 32
+
+Rows = dict[str, tuple[str, ...]]
+"""Rows of the table by study, cells in the order of the columns."""
+
+
+def ids_path(output: Path) -> Path:
+    """`OUTPUT.ids.tsv` for `OUTPUT.h5`."""
+    return output.with_name(output.name.removesuffix(".h5") + ".ids.tsv")
+
+
+def load_pseudonyms(output: Path, keep_patient_id: bool = False) -> Pseudonyms:
+    """The pseudonyms of an earlier run to this output, or new ones if there was none.
+
+    Call `check_key` once the studies of the source are known.
+
+    Raises:
+        UsageError: the file of that name was not written by this tool, is damaged, or has several keys.
+    """
+    path = ids_path(output)
+    if not path.exists():
+        return Pseudonyms(keep_patient_id=keep_patient_id)
+    rows = read_ids(path)
+    keys = {row[-1].lower() for row in rows.values()}
+    if len(keys) > 1:
+        raise UsageError(
+            f"{path} holds the keys of {len(keys)} runs, since prima merge wrote it; name another output, and merge "
+            "again"
+        )
+    return Pseudonyms(bytes.fromhex(keys.pop()), keep_patient_id)
+
+
+def check_key(output: Path, pseudonyms: Pseudonyms, studies: Iterable[Study]) -> None:
+    """Check that the key in `OUTPUT.ids.tsv`, if it exists, is the one that made the pseudonyms in it.
+
+    Patients that share a PatientID, and visits that share a UID, have further text in their pseudonyms that the table
+    does not keep, and texts in it are escaped and cut. A row of that kind proves nothing by itself; that a study of
+    the source has its pseudonym does.
+
+    Args:
+        studies: of the source, under these pseudonyms.
+
+    Raises:
+        UsageError: it is another key.
+    """
+    path = ids_path(output)
+    rows = read_ids(path) if path.exists() else {}
+    if any(study.id in rows for study in studies) or any(_is_of(row, pseudonyms) for row in rows.values()):
+        return
+    subjects, sessions = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+    for study, patient_id, study_uid, *_ in rows.values():
+        subject, session = split_id(study)
+        subjects[patient_id].add(subject)
+        sessions[study_uid].add(session)
+    if any(
+        len(subjects[patient_id]) == len(sessions[study_uid]) == 1 and _is_verbatim(patient_id + study_uid)
+        for _, patient_id, study_uid, *_ in rows.values()
+    ):
+        raise UsageError(
+            f"{path} holds a damaged key: it does not give the pseudonyms in the table; restore the file, or "
+            "move it and name another output"
+        )
+
+
+def _is_of(row: tuple[str, ...], pseudonyms: Pseudonyms) -> bool:
+    """Whether the key gives a row's pseudonyms."""
+    study, patient_id, study_uid = row[:3]
+    subject, session = split_id(study)
+    return session == pseudonyms.session(study_uid) or subject in (
+        pseudonyms.subject(patient_id),
+        pseudonyms.unknown_subject(study_uid),
+    )
+
+
+def _is_verbatim(text: str) -> bool:
+    """Whether texts of the table are surely as they were, neither escaped nor cut."""
+    return "\\" not in text and len(text) < STORED_CHARACTERS
+
+
+def read_ids(path: Path) -> Rows:
+    """The rows of a table of identities.
+
+    Raises:
+        UsageError: it was not written by this tool, has no rows or different ones of a study, or holds a key that is
+            not one.
+    """
+    try:
+        text = read_text(path, TABLE_BYTES, "utf-8-sig")
+        header, *lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
+        if tuple(header) != _COLUMNS or not lines or any(len(line) != len(_COLUMNS) for line in lines):
+            raise ValueError("other columns")
+        rows = {line[0]: tuple(map(from_cell, line)) for line in lines}
+        if len(rows) < len(set(map(tuple, lines))):
+            raise ValueError("two rows of one study")
+    except (OSError, ValueError, csv.Error) as error:
+        raise UsageError(
+            f"{path} is not a table of identities that an earlier run wrote; move it or name another output"
+        ) from error
+    for row in rows.values():
+        _key(row[-1], path)
+    return rows
+
+
+def agree_on_pseudonyms(folder: Path, keep_patient_id: bool = False) -> Pseudonyms:
+    """The same new pseudonyms for all processes that begin a run together: the first leaves its key for the others.
+
+    Args:
+        folder: where parts are kept. The key is in a file of its own there, for its owner only, until the end.
+
+    Raises:
+        UsageError: the file with the key is damaged.
+        OutputError: the folder cannot be written to.
+    """
+    path = _key_path(folder)
+    with Claims(folder) as claims, claims.waiting_for("key"):
+        if not path.exists():
+            with replacing(path) as temporary, _open_private(temporary) as file:
+                file.write(secrets.token_hex(_KEY_BYTES))
+        return Pseudonyms(_key(path.read_text(errors="replace"), path), keep_patient_id)
+
+
+def forget_key(folder: Path) -> None:
+    """Delete the key of a run that found nothing, with its folder, unless other processes or parts are in it."""
+    with suppress(OSError):
+        if [entry.name for entry in folder.iterdir()] == [_key_path(folder).name]:
+            _key_path(folder).unlink()
+            folder.rmdir()
+
+
+def add_ids(
+    output: Path, studies: Iterable[Study], pseudonyms: Pseudonyms, scratch: Path | None = None
+) -> Rows:
+    """Add the link from pseudonyms to patients, with the secret key, to `OUTPUT.ids.tsv` (mode 0600).
+
+    Rows of other studies stay: the output that is there may hold them until it is replaced.
+
+    Args:
+        scratch: folder of the temporary file (see `replacing`). One that is deleted in the end leaves no trace of
+            patients if this process is killed.
+
+    Returns:
+        The rows that were there.
+
+    Raises:
+        UsageError: the file of that name was not written by this tool.
+        OutputError: it cannot be written.
+    """
+    path = ids_path(output)
+    before = read_ids(path) if path.exists() else {}
+    key = pseudonyms.key.hex()
+    added = {
+        study.id: (study.id, who.patient_id, who.study_uid, who.folder, key)
+        for study in studies
+        if (who := study.identity) is not None
+    }
+    write_ids(output, before | added, scratch)
+    return before
+
+
+def keep_ids(output: Path, studies: Collection[str], scratch: Path | None = None) -> None:
+    """Drop the rows of studies that a complete output does not hold.
+
+    Raises:
+        UsageError, OutputError: as `add_ids`.
+    """
+    rows = read_ids(ids_path(output)) if ids_path(output).exists() else {}
+    kept = {study: row for study, row in rows.items() if study in studies}
+    if kept and len(kept) < len(rows):
+        write_ids(output, kept, scratch)
+
+
+def write_ids(output: Path, rows: Mapping[str, tuple[str, ...]], scratch: Path | None = None) -> None:
+    """Write the table for its owner only (mode 0600); without rows there is none.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if not rows:
+        with suppress(OSError):
+            ids_path(output).unlink(missing_ok=True)
+        return
+    path = ids_path(output)
+    if path.is_symlink():  # such as to an encrypted disk, where it is to stay
+        path, scratch = resolved(path), None
+    with replacing(path, scratch) as temporary, _open_private(temporary) as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(_COLUMNS)
+        writer.writerows([to_cell(bounded(cell)) for cell in row] for row in rows.values())
+
+
+def ids_of(path: Path) -> Path:
+    """The table next to an embeddings file or a folder of parts."""
+    return ids_path(path.with_name(path.name.removesuffix(".parts")))
+
+
+def keys_of(folder: Path) -> frozenset[str]:
+    """The keys of the table next to a folder of parts; none if there is no table.
+
+    Raises:
+        UsageError: it was not written by this tool.
+    """
+    path = ids_of(folder)
+    return frozenset(row[-1].lower() for row in read_ids(path).values()) if path.exists() else frozenset()
+
+
+def merge_ids(output: Path, inputs: Iterable[Path], studies: Collection[str]) -> None:
+    """Write the table of a merged output: what is there, and the rows of its studies in the tables of the inputs.
+
+    An input that is a link has its table next to the file that it leads to.
+
+    Args:
+        inputs: embeddings files and folders of parts.
+        studies: ids of the studies in the merged output.
+
+    Raises:
+        UsageError: a table was not written by this tool.
+        OutputError: it cannot be written.
+    """
+    tables = [ids_of(one) for path in inputs for one in (path, path.resolve())]
+    rows = read_ids(ids_path(output)) if ids_path(output).exists() else {}
+    for path in dict.fromkeys(tables):
+        if path.exists() and path != ids_path(output):
+            rows |= {study: row for study, row in read_ids(path).items() if study in studies}
+    if rows:
+        write_ids(output, rows)
+
+
+def _key_path(folder: Path) -> Path:
+    return folder / "key"
+
+
+def _key(text: str, path: Path) -> bytes:
+    """A key in hexadecimal digits. A short one, or one of zeros, could be guessed."""
+    with suppress(ValueError):
+        if len(key := bytes.fromhex(text)) == _KEY_BYTES and len(set(key)) >= _KEY_BYTES // 4:
+            return key
+    raise UsageError(
+        f"{path} holds a damaged key (expected {2 * _KEY_BYTES} hexadecimal digits); restore the file, or move it and "
+        "name another output"
+    )
+
+
+def _open_private(path: Path) -> TextIO:
+    """A new file that only its owner may read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    return os.fdopen(descriptor, "w", encoding="utf-8", newline="")

@@ -1,0 +1,256 @@
+"""How several processes share the work on one output, on one machine or on many that see the same disk.
+
+What can go wrong was thought through from this rule: **a claim saves work, and nothing's safety rests on it.**
+Two processes that embed the same study write the same part under random temporary names, and the later rename wins;
+two that assemble OUTPUT.h5 do it from the same parts. So a claim may be lost, doubled or taken over in error,
+and all that is lost is time. What remains is to make that rare, and never to wait for the dead.
+
+A process announces itself with a file `HOST.PID.RANDOM.worker` in the parts folder and touches it every few seconds
+(its heartbeat), from a thread, so that a long computation does not stop it. A claim is a file `NAME.0.claim` made
+with O_EXCL, which all file systems, NFS from version 3 included, give to one process only. It holds the name of
+its worker. It is deleted when the study's part is there.
+
+*When is an owner dead?* Where its worker file is gone; where it ran on this machine and there is no such process;
+else where its last heartbeat is a minute older than this process's own, by the times of the two files, or has
+stood still for a minute while this process looked on. The former knows at once what died yesterday; the latter holds
+where clocks of two machines differ. "This machine" is a boot and a namespace of processes, not a host's name:
+containers with one host name do not see each other's processes. A number that a new process has got by chance looks
+alive, and its heartbeat does not.
+
+*Two processes that see the same dead claim.* Deleting it and making a new one would let the slower of two delete
+the claim of the quicker. Nobody deletes or renames a claim of others: to take over claim 0 is to make claim 1, with
+O_EXCL again, so one of them gets it, and so on upward. Dead claims go with the folder.
+
+*A claim whose owner is slow and not dead* (a stopped process, a disk that hung for minutes) may be taken over. When
+the owner wakes, it saves its part, which is whole and the same, and goes on. Where the folder has been removed since,
+because the others took it for dead and are done, it finds OUTPUT.h5 complete.
+
+*Between looking for a part and claiming its study* another process may finish it and give back the claim. So a
+process looks again after it has got a claim.
+
+*A claim without a name in it*: its owner died between making and filling it, or the network disk did and repeated
+the request. It is dead when it has stayed so for a minute.
+
+*Who assembles OUTPUT.h5?* Every process stays until the output is complete, so that no process's death leaves the
+run without an end. Who gets the claim `output` writes the file, and the others wait, and take that claim over if they
+must. A process that joins when all is over finds the file complete, and has nothing to do. *Who deletes the folder?*
+The last: each deletes its worker file and then looks for others, so that of several that end together one at
+least sees none, and a process that has just come keeps its ground.
+
+*Processes with other settings or studies* would redo each other's parts for ever. What a process is to do is its
+plan (see `plan`), and under the claim `start` it looks whether live workers follow another one; if so it refuses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+
+from prima_features.files.disk import output_errors, replacing
+from prima_features.files.text import file_stem
+
+_POLL = 0.2
+"""Seconds between two tries for a claim that is only ever held for moments."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often signs of life are given, and how long they are waited for."""
+
+    beat: float = 10
+    """Seconds between heartbeats."""
+    patience: float = 60
+    """Seconds without one after which a process counts as dead. A network disk may show it late."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process at work on an output."""
+
+    host: str
+    pid: int
+    machine: str
+    """What the process number is valid in: host, boot and namespace."""
+    plan: str = ""
+    """Identity of the plan it follows; empty before it has one."""
+    shard: str = ""
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+class Claims:
+    """The claims of this process in a folder, and what it knows of those of others.
+
+    A context manager: the process is announced on entering, and its claims are given back on leaving.
+
+    Raises:
+        OutputError: from every method: the folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path, pace: Pace = Pace()):
+        self._folder, self._pace = folder, pace
+        self._me = Worker(socket.gethostname(), os.getpid(), _machine())
+        host = "".join(letter if letter.isalnum() else "-" for letter in self._me.host)[:64]
+        self._file = folder / f"{host}.{self._me.pid}.{secrets.token_hex(4)}.worker"
+        self._held: dict[str, Path] = {}
+        self._seen = _StandingStill()
+        self._last_beat = 0
+        self._leaving = threading.Event()
+        self._heart = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Claims:
+        self.announce("", "")
+        self._heart.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in list(self._held):
+            self.release(name)
+        self.withdraw()
+
+    def announce(self, plan: str, shard: str) -> None:
+        """Tell the others which plan this process follows, and which share of it is its own."""
+        self._me = Worker(self._me.host, self._me.pid, self._me.machine, plan, shard)
+        with replacing(self._file) as temporary:
+            temporary.write_text(json.dumps(asdict(self._me)))
+            self._last_beat = temporary.stat().st_mtime_ns
+
+    def withdraw(self) -> None:
+        """Be one of the live processes no longer."""
+        self._leaving.set()
+        self._heart.join()
+        with suppress(OSError):  # what is left behind belongs to a dead process
+            self._file.unlink(missing_ok=True)
+
+    def others(self) -> list[Worker]:
+        """The other live processes."""
+        with output_errors(self._folder):
+            files = [path for path in self._folder.glob("*.worker") if path != self._file]
+            return [worker for path in files if (worker := self._live_worker(path)) is not None]
+
+    def take(self, name: str) -> bool:
+        """Claim something; False where a live process has it."""
+        generation = 0
+        while True:
+            path = self._folder / f"{file_stem(name)}.{generation}.claim"
+            with output_errors(path):
+                if self._make(path):
+                    self._held[name] = path
+                    return True
+                if self._is_alive(path):
+                    return False
+            generation += 1
+
+    def release(self, name: str) -> None:
+        """Give a claim back."""
+        with suppress(OSError):  # it is dead as soon as this process is
+            self._held.pop(name).unlink(missing_ok=True)
+
+    @contextmanager
+    def waiting_for(self, name: str) -> Iterator[None]:
+        """Hold a claim for the block; wait until it can be had."""
+        while not self.take(name):
+            time.sleep(_POLL)
+        try:
+            yield
+        finally:
+            self.release(name)
+
+    def _make(self, path: Path) -> bool:
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:
+            return False
+        try:
+            os.write(descriptor, self._file.name.encode())
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
+        return True
+
+    def _is_alive(self, claim: Path) -> bool:
+        """Whether a claim's owner lives. True for a claim that is just being given back."""
+        try:
+            owner = claim.read_text()
+            made = claim.stat().st_mtime_ns
+        except FileNotFoundError:
+            return True
+        if not owner:
+            return self._is_fresh(claim.name, made)
+        return self._live_worker(self._folder / owner) is not None
+
+    def _live_worker(self, file: Path) -> Worker | None:
+        """Who a worker file speaks of, or None where that process is dead."""
+        try:
+            with file.open() as opened:  # opening a file makes a network disk ask for its state anew
+                worker = Worker(**json.load(opened))
+                beat = os.fstat(opened.fileno()).st_mtime_ns
+        except (FileNotFoundError, ValueError, TypeError):  # gone, or of another release
+            return None
+        if worker.machine == self._me.machine and not _runs(worker.pid):
+            return None
+        return worker if self._is_fresh(file.name, beat) else None
+
+    def _is_fresh(self, name: str, beat: int) -> bool:
+        """Whether a file's time is near that of this process's last heartbeat, and not seen to stand still."""
+        age = max((self._last_beat - beat) / 1e9, self._seen.seconds(name, beat))
+        return age < self._pace.patience
+
+    def _keep_beating(self) -> None:
+        while not self._leaving.wait(self._pace.beat):
+            # A disk that is away for a moment may be back for the next beat; the work itself finds out if not.
+            with suppress(OSError):
+                os.utime(self._file)
+                self._last_beat = self._file.stat().st_mtime_ns
+
+
+class _StandingStill:
+    """How long things have looked the same, by this process's own clock."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[int, float]] = {}
+
+    def seconds(self, name: str, value: int) -> float:
+        """Seconds since `name` was first seen with this value."""
+        now = time.monotonic()
+        if name not in self._since or self._since[name][0] != value:
+            self._since[name] = (value, now)
+        return now - self._since[name][1]
+
+
+def _machine() -> str:
+    """Host, boot and namespace of processes, the latter two where the system tells them (Linux)."""
+    facts = [socket.gethostname()]
+    with suppress(OSError):
+        facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        facts.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(facts)
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is a process of this number here. Where that cannot be asked for safely, there is."""
+    if os.name != "posix":  # where signal 0 would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    with suppress(OSError):  # one that has died and that nobody has asked after still has its number
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return True

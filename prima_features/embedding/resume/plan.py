@@ -1,0 +1,96 @@
+"""What a run is to make of its parts: written in the parts folder, for other processes and for `prima merge`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from prima_features.embedding.file.records import Failure
+from prima_features.embedding.file.write import Provenance, VectorType
+from prima_features.errors import OutputError
+from prima_features.files.disk import replacing
+from prima_features.files.safe import MIB, load_json, read_text
+
+_MOST_BYTES = 64 * MIB
+"""Of a plan: some 500,000 studies."""
+
+Rows = Literal["all", "sound", "none"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The studies of an output and how they are embedded: the same for every process that works on it."""
+
+    provenance: Provenance
+    settings: str
+    """Hash of what changes the numbers (`input_hash.settings_hash`)."""
+    dtype: VectorType
+    studies: tuple[str, ...]
+    """Ids, in the order of the file."""
+    left_out: tuple[Failure, ...]
+    """What the finder left out."""
+    rows: Rows = "all"
+    """Which studies of the earlier output may be kept: `sound` where failed ones are tried again, `none` where
+    everything is made anew."""
+    earlier: str = ""
+    """State of the earlier output when the run began (`state_of`): what is there later was made by this run."""
+
+    @property
+    def identity(self) -> str:
+        """Equal for processes that may share the work. The command may differ, by a device or a shard."""
+        values = asdict(self)
+        del values["earlier"], values["provenance"]["command"]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def may_keep(self, sound: bool, dtype: str, state: str) -> bool:
+        """Whether the plan lets a study of the output be kept, if its inputs are the same.
+
+        Args:
+            sound: nothing of the study failed.
+            dtype: number type of the output's vectors; half of a number is not made whole again.
+            state: version of the output; one that this run has made is kept in any case.
+        """
+        rows = self.rows if state == self.earlier else "all"
+        return dtype in ("float32", self.dtype) and (rows == "all" or (rows == "sound" and sound))
+
+    def write(self, folder: Path) -> None:
+        """Keep the plan with the parts.
+
+        Raises:
+            OutputError: the disk is full or the folder cannot be written to.
+        """
+        with replacing(_path(folder)) as temporary:
+            temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """The plan of a parts folder; None where there is none that this release understands.
+
+    Raises:
+        OutputError: it cannot be read.
+    """
+    try:
+        values: dict[str, Any] = load_json(read_text(_path(folder), _MOST_BYTES))
+        values["provenance"] = Provenance(**values["provenance"])
+        values["studies"] = tuple(values["studies"])
+        values["left_out"] = tuple(Failure(**failure) for failure in values["left_out"])
+        plan = Plan(**values)
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be read ({error.strerror}); check the disk and run the same command again"
+        ) from error
+    # Ids become names of files: one with a separator would lead out of the folder.
+    sound = all(
+        isinstance(one, str) and "/" not in one and "\\" not in one and "\0" not in one
+        for one in plan.studies
+    )
+    return plan if sound and plan.dtype in get_args(VectorType) and plan.rows in get_args(Rows) else None
+
+
+def _path(folder: Path) -> Path:
+    return folder / "plan.json"
