@@ -12,13 +12,12 @@ from pathlib import Path
 
 import torch
 
-from prima_features.embedding.companions import is_stale, write_beside
 from prima_features.embedding.engine.device import computation
 from prima_features.embedding.engine.local import Engine, embed_studies
 from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.input_hash import settings_hash
-from prima_features.embedding.file.records import Failure, Head
+from prima_features.embedding.file.records import Failure
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, VectorType
 from prima_features.embedding.record.asked_for import asked_for
@@ -29,19 +28,18 @@ from prima_features.embedding.record.ids import (
     check_key,
     forget_key,
     ids_path,
-    keep_ids,
     load_pseudonyms,
     write_ids,
 )
 from prima_features.embedding.record.output import check_output, report_path
-from prima_features.embedding.record.run_record import Journal, earlier_records, records_in
+from prima_features.embedding.record.run_record import Journal
 from prima_features.embedding.resume.agree import agree
 from prima_features.embedding.resume.claims import Claims
 from prima_features.embedding.resume.options import RunOptions
 from prima_features.embedding.resume.parts import Parts
 from prima_features.embedding.resume.plan import Plan
 from prima_features.embedding.resume.shard import Shard
-from prima_features.embedding.work import Work, failed_fast
+from prima_features.embedding.work import Job, StudyDone, Work, failed_fast
 from prima_features.encoder.config import MODEL_TYPE
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.files.disk import state_of
@@ -51,18 +49,6 @@ from prima_features.volumes.read import READER_VERSION
 from prima_features.weights import DEFAULT_MODEL, PrimaModel
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class StudyDone:
-    """Told after each study, for a progress display."""
-
-    id: str
-    n_series: int
-    """Series embedded; 0 where the study failed."""
-    failures: tuple[Failure, ...]
-    done: int
-    total: int
 
 
 @dataclass(frozen=True)
@@ -136,104 +122,97 @@ def embed(
     """
     started = time.monotonic()
     source, output = Path(source), Path(output)
-    command = bounded(command)
-    if description is not None:
-        description = _checked_description(description)
+    description = _checked_description(description or "")
     check_output(output, [source], run_options.report)
-    parts = Parts.of(output)
     with _finding(source, output, find_options, keep_patient_id) as (found, pseudonyms):
-        for warning in found.warnings:
-            logger.warning("%s", warning)
-        left_out = tuple(_as_failure(item) for item in found.left_out)
-        if not found.studies:
-            raise _nothing_usable(source, left_out)
-        if run_options.fail_fast and (defect := next((item for item in left_out if item.defect), None)):
-            raise failed_fast(defect)
+        left_out = _left_out(source, found, run_options)
         if isinstance(model, str):
             model = PrimaModel.from_pretrained(model)
-        parts.create()
-    studies = found.studies
-    if description:
-        studies = tuple(replace(study, description=description) for study in studies)
-    share = [study.id for study in run_options.shard.select(studies)]
-    provenance = _provenance(model, engine_options, "" if found.format == "dicom" else command)
-    settings, ids = _settings(model, provenance, engine_options), tuple(study.id for study in studies)
-    plan = Plan(provenance, settings, dtype, ids, left_out, run_options.rows, state_of(output))
-
-    def tell(study_id: str, head: Head) -> None:
-        on_study(StudyDone(study_id, head.n_series, head.failures, len(work.heads), len(share)))
-
-    def tell_of_output(wrote: bool) -> None:
-        if wrote and pseudonyms is not None:
-            with claims.waiting_for("ids"):
-                add_ids(output, studies, pseudonyms, scratch=parts.folder)
-                keep_ids(output, plan.studies, scratch=parts.folder)
-        if not (wrote or (is_stale(output, run_options.report) and not claims.others())):
-            return
-        journal.save("finished")
-        records = records_in(parts.folder, settings)
-        if plan.earlier and plan.rows != "none":
-            records += earlier_records(output, settings)
-        write_beside(
-            output,
-            records,
-            left_out + tuple(failure for head in work.heads.values() for failure in head.failures),
-            parts=[parts.folder],
-            report=run_options.report,
-            pictures=engine_options.pictures,
-        )
-
-    options = asked_for(found, find_options, engine_options, run_options, model.device, dtype)
+        Parts.of(output).create()
+    provenance = _provenance(model, engine_options, "" if found.format == "dicom" else bounded(command))
+    settings = _settings(model, provenance, engine_options)
+    studies = [replace(study, description=description or study.description) for study in found.studies]
+    job = Job(
+        source,
+        output,
+        {study.id: study for study in studies},
+        tuple(study.id for study in run_options.shard.select(studies)),
+        Plan(
+            provenance,
+            settings,
+            dtype,
+            tuple(study.id for study in studies),
+            left_out,
+            run_options.rows,
+            state_of(output),
+        ),
+        run_options,
+        pseudonyms,
+    )
     facts = {
         "command": provenance.command,
         "shard": str(run_options.shard),
-        "options": options,
+        "options": asked_for(found, find_options, engine_options, run_options, model.device, dtype),
         "warnings": list(found.warnings),
     }
     with (
-        Claims(parts.folder) as claims,
+        Claims(job.parts.folder) as claims,
         stoppable as stopping,
-        Journal(parts.folder, settings, facts) as journal,
+        Journal(job.parts.folder, settings, facts) as journal,
     ):
-        plan = agree(plan, share, run_options, parts, claims)
-        earlier_ids: Rows = {}
-        if pseudonyms is not None:
-            with claims.waiting_for("ids"):
-                earlier_ids = add_ids(output, studies, pseudonyms, scratch=parts.folder)
-        _warn_of_dropped(output, plan)
-        work = Work(
-            source,
-            output,
-            studies,
-            share,
-            plan,
-            run_options,
-            claims,
-            tell,
-            tell_of_output,
-            stopping,
-            journal,
-        )
+        job = replace(job, plan=agree(job.plan, job.share, run_options, job.parts, claims))
+        earlier_ids = _add_ids(job, claims)
+        _warn_of_dropped(job)
+        work = Work(job, claims, journal, stopping, on_study)
         work.run(engine, model, engine_options)
-    heads = [work.heads[study_id] for study_id in share]
-    summary = Summary(
-        output=output,
-        format=found.format,
-        shard=run_options.shard,
-        n_studies=sum(head.n_series > 0 for head in heads),
-        n_series=sum(head.n_series for head in heads),
-        n_kept=len(set(share) - work.embedded),
-        failures=left_out + tuple(failure for head in heads for failure in head.failures),
-        seconds=time.monotonic() - started,
-        times=journal.times,
-        report=_page(output, run_options),
-        flags=dict(Counter(flag for head in heads for flag in head.flags).most_common()),
-    )
+    summary = _summary(job, work, found.format, time.monotonic() - started, journal.times)
     if not summary.n_studies and run_options.shard.is_all:
         if pseudonyms is not None:
             write_ids(output, earlier_ids)
         raise _nothing_usable(source, summary.failures)
     return summary
+
+
+def _left_out(source: Path, found: Found, options: RunOptions) -> tuple[Failure, ...]:
+    """What the finder left out. Its warnings are logged.
+
+    Raises:
+        NothingUsableError: it found no study.
+        FailedFastError: something is wrong with the data, and the options say to stop then.
+    """
+    for warning in found.warnings:
+        logger.warning("%s", warning)
+    left_out = tuple(_as_failure(item) for item in found.left_out)
+    if not found.studies:
+        raise _nothing_usable(source, left_out)
+    if options.fail_fast and (defect := next((item for item in left_out if item.defect), None)):
+        raise failed_fast(defect)
+    return left_out
+
+
+def _add_ids(job: Job, claims: Claims) -> Rows:
+    """Add the job's studies to the table of identities; returns the rows that it had before."""
+    if job.pseudonyms is None:
+        return {}
+    with claims.waiting_for("ids"):
+        return add_ids(job.output, job.studies.values(), job.pseudonyms, scratch=job.parts.folder)
+
+
+def _summary(job: Job, work: Work, format: str, seconds: float, times: StageTimes) -> Summary:
+    heads = [work.heads[study_id] for study_id in job.share]
+    return Summary(
+        output=job.output,
+        format=format,
+        shard=job.options.shard,
+        n_studies=sum(head.n_series > 0 for head in heads),
+        n_series=sum(head.n_series for head in heads),
+        n_kept=len(set(job.share) - work.embedded),
+        failures=job.plan.left_out + tuple(failure for head in heads for failure in head.failures),
+        seconds=seconds,
+        times=times,
+        report=_page(job.output, job.options),
+        flags=dict(Counter(flag for head in heads for flag in head.flags).most_common()),
+    )
 
 
 def _checked_description(text: str) -> str:
@@ -304,14 +283,14 @@ def _settings(model: PrimaModel, provenance: Provenance, options: EngineOptions)
     )
 
 
-def _warn_of_dropped(output: Path, plan: Plan) -> None:
-    if not output.exists():
+def _warn_of_dropped(job: Job) -> None:
+    if not job.output.exists():
         return
-    if dropped := StoredStudies(output).heads.keys() - set(plan.studies):
+    if dropped := StoredStudies(job.output).heads.keys() - set(job.plan.studies):
         logger.warning(
-            "%d studies of the %s that is there are not among those asked for; the new one will not hold them.",
+            "%d studies of the %s that is there are not among those asked for; the new one will not contain them.",
             len(dropped),
-            output.name,
+            job.output.name,
         )
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from prima_features.embedding.companions import is_stale, write_beside
 from prima_features.embedding.engine.local import Engine
 from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.file.records import FailedStudy, Failure, Head, Result
 from prima_features.embedding.file.write import write_embeddings
-from prima_features.embedding.record.run_record import Journal
+from prima_features.embedding.record.ids import add_ids, keep_ids
+from prima_features.embedding.record.run_record import Journal, earlier_records, records_in
 from prima_features.embedding.resume.claims import Claims
 from prima_features.embedding.resume.finished import DamagedPartError, Finished
 from prima_features.embedding.resume.options import RunOptions
@@ -20,52 +22,76 @@ from prima_features.embedding.resume.plan import Plan
 from prima_features.encoder import Prima
 from prima_features.errors import FailedFastError, OutputError, StoppedError
 from prima_features.files.outage import check_source
+from prima_features.studies import Pseudonyms
 from prima_features.studies.study import Study
 
 _POLL = 1.0
 """Seconds between two looks at what other processes are doing."""
 
 
+@dataclass(frozen=True)
+class Job:
+    """What one process is to do for an output."""
+
+    source: Path
+    """Where the studies were found."""
+    output: Path
+    studies: Mapping[str, Study]
+    """All studies of the output by their ids, in the order of the file."""
+    share: tuple[str, ...]
+    """Ids of the studies that this process embeds, in order."""
+    plan: Plan
+    options: RunOptions
+    pseudonyms: Pseudonyms | None = None
+    """What studies from DICOM are called; None for other sources."""
+
+    @property
+    def parts(self) -> Parts:
+        """Where finished studies wait until the output is complete."""
+        return Parts.of(self.output)
+
+
+@dataclass(frozen=True)
+class StudyDone:
+    """Passed on after each study, for a progress display."""
+
+    id: str
+    n_series: int
+    """Series embedded; 0 if the study failed."""
+    failures: tuple[Failure, ...]
+    done: int
+    total: int
+
+
 class Work:
-    """The work on one output, perhaps shared with other processes (see `claims`).
+    """One process's work on an output, perhaps shared with other processes (see `resume.claims`).
 
     Attributes:
         heads: of the share's finished studies.
         embedded: ids of the studies that this process has tried itself.
 
     Args:
-        source: where the studies were found.
-        share: ids of the studies to embed, in order.
-        finished: what is done.
-        on_study: told of each study of the share when it is finished, here or elsewhere.
-        on_output: called when the output is complete, before the parts are deleted, with whether this process wrote it.
-        stopping: asked between studies whether to end early.
+        job: what to do.
+        claims: which studies other processes work on.
         journal: keeps the record of this process's run.
+        stopping: asked between studies whether to end early.
+        on_study: called after each study of the share that is finished, here or elsewhere.
     """
 
     def __init__(
         self,
-        source: Path,
-        output: Path,
-        studies: Sequence[Study],
-        share: Sequence[str],
-        plan: Plan,
-        options: RunOptions,
+        job: Job,
         claims: Claims,
-        on_study: Callable[[str, Head], None],
-        on_output: Callable[[bool], None],
-        stopping: Callable[[], bool],
         journal: Journal,
+        stopping: Callable[[], bool],
+        on_study: Callable[[StudyDone], None],
     ):
         self.heads: dict[str, Head] = {}
         self.embedded: set[str] = set()
-        self._journal, self._times, self._wrote = journal, journal.times, False
-        self._source, self._output, self._plan, self._options = source, output, plan, options
-        self._studies = {study.id: study for study in studies}
-        self._share = share
-        self._parts, self._claims = Parts.of(output), claims
-        self._finished = Finished(output, studies, plan, self._parts)
-        self._on_study, self._on_output, self._stopping = on_study, on_output, stopping
+        self._job, self._claims, self._journal = job, claims, journal
+        self._times, self._parts, self._wrote = journal.times, job.parts, False
+        self._finished = Finished(job.output, job.studies, job.plan, job.parts)
+        self._stopping, self._on_study = stopping, on_study
 
     def run(self, engine: Engine, model: Prima, options: EngineOptions) -> None:
         """Embed the share; where that is all, write the output, if any study succeeded, and remove the parts.
@@ -84,9 +110,9 @@ class Work:
             self._journal.save("finished")
             while self._is_to_be_written and not self._write_output():
                 self._embed_share(engine, model, options)
-            if self._options.shard.is_all:
+            if self._job.options.shard.is_all:
                 if self._is_to_be_written:
-                    self._on_output(self._wrote)
+                    self._write_companions(options.pictures)
                 self._clear()
         except OutputError:
             # The parts folder goes when the output is complete, also under the feet of one who was slow.
@@ -97,10 +123,10 @@ class Work:
 
     @property
     def _is_to_be_written(self) -> bool:
-        return self._options.shard.is_all and any(head.n_series for head in self.heads.values())
+        return self._job.options.shard.is_all and any(head.n_series for head in self.heads.values())
 
     def _unfinished(self) -> list[str]:
-        return [study_id for study_id in self._share if study_id not in self.heads]
+        return [study_id for study_id in self._job.share if study_id not in self.heads]
 
     def _embed_share(self, engine: Engine, model: Prima, options: EngineOptions) -> None:
         while waiting := self._unfinished():
@@ -123,7 +149,7 @@ class Work:
             if self._settle(study_id):  # finished by another between the look and the claim
                 self._claims.release(study_id)
                 continue
-            yield self._studies[study_id]
+            yield self._job.studies[study_id]
 
     def _settle(self, study_id: str) -> bool:
         """Take note of a study that is finished; False where it is not."""
@@ -136,14 +162,14 @@ class Work:
         """Make a part of what came out for a study."""
         changed = self._finished.look_again(result.id)
         if changed or isinstance(result, FailedStudy):
-            check_source(self._source)
+            check_source(self._job.source)
         if changed:
             result = FailedStudy(result.id, (_changed(result.id),))
         result = replace(result, input_hash=self._finished.input_hash(result.id))
         head = Head(result.input_hash, result.n_series, result.failures, result.flags)
-        if self._options.fail_fast and not head.sound:
+        if self._job.options.fail_fast and not head.sound:
             raise failed_fast(next(failure for failure in head.failures if failure.defect))
-        self._parts.save(result, self._studies[result.id])
+        self._parts.save(result, self._job.studies[result.id])
         self._claims.release(result.id)
         self.embedded.add(result.id)
         self._note(result.id, head, here=True)
@@ -151,7 +177,9 @@ class Work:
     def _note(self, study_id: str, head: Head, here: bool) -> None:
         self.heads[study_id] = head
         self._journal.study_done(head.n_series, here)
-        self._on_study(study_id, head)
+        self._on_study(
+            StudyDone(study_id, head.n_series, head.failures, len(self.heads), len(self._job.share))
+        )
 
     def _write_output(self) -> bool:
         """Write the output, or wait until another process has; False where a study must be embedded again."""
@@ -164,11 +192,11 @@ class Work:
             try:
                 with self._times.measure("write"):
                     write_embeddings(
-                        self._output,
+                        self._job.output,
                         self._results(),
-                        self._plan.provenance,
-                        self._plan.left_out,
-                        self._plan.dtype,
+                        self._job.plan.provenance,
+                        self._job.plan.left_out,
+                        self._job.plan.dtype,
                         scratch=self._parts.folder,
                     )
                 self._wrote = True
@@ -179,6 +207,28 @@ class Work:
             finally:
                 self._claims.release("output")
         return True
+
+    def _write_companions(self, pictures: bool) -> None:
+        """Write the files next to a complete output, if this process wrote it or nobody else is left to."""
+        job = self._job
+        if self._wrote and job.pseudonyms is not None:
+            with self._claims.waiting_for("ids"):
+                add_ids(job.output, job.studies.values(), job.pseudonyms, scratch=self._parts.folder)
+                keep_ids(job.output, job.plan.studies, scratch=self._parts.folder)
+        if not (self._wrote or (is_stale(job.output, job.options.report) and not self._claims.others())):
+            return
+        self._journal.save("finished")
+        records = records_in(self._parts.folder, job.plan.settings)
+        if job.plan.earlier and job.plan.rows != "none":
+            records += earlier_records(job.output, job.plan.settings)
+        write_beside(
+            job.output,
+            records,
+            job.plan.left_out + tuple(failure for head in self.heads.values() for failure in head.failures),
+            parts=[self._parts.folder],
+            report=job.options.report,
+            pictures=pictures,
+        )
 
     def _clear(self) -> None:
         """Remove the parts, unless there are processes that still look at them."""
@@ -194,11 +244,11 @@ class Work:
 
     def _stopped(self) -> StoppedError:
         again = "the same command"
-        if self._options.rows != "all":
-            again += f" without --{'force' if self._options.force else 'retry-failed'}"
+        if self._job.options.rows != "all":
+            again += f" without --{'force' if self._job.options.force else 'retry-failed'}"
         return StoppedError(
-            f"Stopped: {len(self.heads)} of {len(self._share)} studies are finished and kept in {self._parts.folder}; "
-            f"run {again} again to go on"
+            f"Stopped: {len(self.heads)} of {len(self._job.share)} studies are finished and kept in "
+            f"{self._parts.folder}; run {again} again to go on"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -30,9 +30,9 @@ class Finished:
     A part is looked for before the output is, because whoever completes the output deletes the parts after it.
     """
 
-    def __init__(self, output: Path, studies: Sequence[Study], plan: Plan, parts: Parts):
+    def __init__(self, output: Path, studies: Mapping[str, Study], plan: Plan, parts: Parts):
         self._output, self._plan, self._parts = output, plan, parts
-        self._studies = {study.id: study for study in studies}
+        self._studies = studies
         self._hashes: dict[str, str] = {}
         self._stored: StoredStudies | None = None
 
