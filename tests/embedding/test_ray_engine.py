@@ -242,7 +242,7 @@ def test_options_that_do_not_fit_are_refused_before_anything_starts(
 def test_without_ray_the_command_says_what_to_install(
     bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("prima_features.embedding.ray_")]:
+    for name in [name for name in sys.modules if name.startswith("prima_features.embedding.engine.ray")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(["embed", str(bids), str(tmp_path / "out.h5"), "--engine", "ray"]) == 2
