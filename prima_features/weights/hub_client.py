@@ -148,7 +148,7 @@ def _bound(answer: Any, host: str, is_file: bool) -> None:
     if answer.headers.get("content-encoding", "identity").lower() != "identity":
         most = _MOST_PACKED * (16 if is_file else 1)
 
-    class Bounded(base):  # type: ignore[misc]
+    class Bounded(base):
         def __iter__(self) -> Iterator[bytes]:
             started, received = time.monotonic(), 0
             for piece in stream:
