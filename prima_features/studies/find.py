@@ -12,6 +12,7 @@ from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies.bids import BidsOptions, find_bids
 from prima_features.studies.detect import SourceFormat, detect
 from prima_features.studies.dicom import DicomOptions, find_dicom
+from prima_features.studies.dicom.unusable import Unusable
 from prima_features.studies.manifest import find_manifest
 from prima_features.studies.nifti import find_nifti
 from prima_features.studies.pseudonyms import Pseudonyms
@@ -106,6 +107,7 @@ def _with_other_images(found: Found, source: Path, chosen: bool) -> Found:
             hint = "embed it on its own with --format nifti and another output"
             rows.append(LeftOut("", what, reason, hint, defect=not chosen))
             scans += n
+    others = [item for item in found.left_out if item.reason != Unusable.OTHER_FORMAT.reason]
     warnings = found.warnings
     if scans and not chosen:
         n = sum(len(study.series) for study in found.studies)
@@ -113,7 +115,7 @@ def _with_other_images(found: Found, source: Path, chosen: bool) -> Found:
             f"The source has several formats: DICOM ({n} usable series) and {count(scans, 'image')} in "
             "NIfTI or similar formats. It is read as DICOM, which has at least as many series; choose with --format",
         )
-    return replace(found, left_out=(*found.left_out, *rows), warnings=warnings)
+    return replace(found, left_out=(*others, *rows), warnings=warnings)
 
 
 def format_of(source: Path, options: FindOptions = FindOptions()) -> SourceFormat:

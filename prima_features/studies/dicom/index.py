@@ -10,9 +10,11 @@ from prima_features.studies.dicom.files import walk
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.read import read_headers
 from prima_features.studies.dicom.unusable import Unusable, to_left_out
+from prima_features.studies.endings import FileKind, kind_of
 from prima_features.studies.study import LeftOut
 
 logger = logging.getLogger(__name__)
+_OTHER_FORMATS = (FileKind.NIFTI, FileKind.OTHER_IMAGE, FileKind.UNREAD, FileKind.ARCHIVE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ def _read_folder(root: Path) -> Index:
 
     for file in walk(root, count_unreadable):
         read = read_headers(file)
-        if isinstance(read, Unusable):
+        if read is Unusable.NOT_DICOM and kind_of(file.name) in _OTHER_FORMATS:
+            unusable[Unusable.OTHER_FORMAT] += 1
+        elif isinstance(read, Unusable):
             unusable[read] += 1
         else:
             headers += read

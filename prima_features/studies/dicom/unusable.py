@@ -10,6 +10,12 @@ class Unusable(Enum):
     """Why a file gives no header: (one file, several, the reason, what to do)."""
 
     NOT_DICOM = ("file that is not DICOM", "files that are not DICOM", "only DICOM is read here", "")
+    OTHER_FORMAT = (
+        "image or archive in another format",
+        "images and archives in other formats",
+        "it is of another format, and only DICOM is read here",
+        "embed it on its own",
+    )
     GZIPPED = (
         "gzip-compressed DICOM file",
         "gzip-compressed DICOM files",

@@ -56,7 +56,7 @@ EXPECTED: dict[str, list[tuple[str, type, int]] | str] = {
     "broken/dicom/MR_small_bigendian.dcm": "it has 1 slice, fewer than 5",
     "broken/dicom/test-SR.dcm": "it is a structured report, not an image",
     "broken/dicom/image_dfl.dcm": "its modality is OT, not MR",
-    "broken/nifti": "only DICOM is read here",
+    "broken/nifti": "it is of another format, and only DICOM is read here",
 }
 """Each scan with its series as (name, how it is stored, number of files), or the reason it is left out."""
 
