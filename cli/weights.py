@@ -41,10 +41,11 @@ def download(
     ] = None,
 ) -> None:
     """Download a model, by default to the Hub client's cache, where its name is found from then on."""
-    from prima_features.weights import hub
+    from prima_features.hub.repositories import split_revision
+    from prima_features.weights import transfer
 
-    name, revision = hub.split_revision(hub_id)
-    out.print(f"Model: {escape(str(hub.download(name, revision, output)))}")
+    name, revision = split_revision(hub_id)
+    out.print(f"Model: {escape(str(transfer.download(name, revision, output)))}")
 
 
 @app.command()
@@ -101,7 +102,7 @@ def push(
     Of a probe, predictions.tsv and the list of training subjects stay here: they tell of single persons.
     """
     from prima_features.probes import persistence
-    from prima_features.weights import hub
+    from prima_features.weights import transfer
 
-    push_it = persistence.push if persistence.is_probe(directory) else hub.push
+    push_it = persistence.push if persistence.is_probe(directory) else transfer.push
     out.print(f"Pushed: {escape(push_it(directory, hub_id, private))}")

@@ -13,14 +13,15 @@ LAYERS = ["studies", "volumes", "tokens", "encoder", "embedding"]
 """Each may import what stands before it."""
 BESIDE = {
     "files": {"files"},
-    "weights": {"encoder", "weights", "model_cards"},
+    "hub": {"hub"},
+    "weights": {"encoder", "hub", "weights", "model_cards"},
     "page": {"page"},
     "embedding": {*LAYERS, "weights", "page"},
     "doctor": {*LAYERS, "weights", "doctor"},
     "reports": {"reports"},
     "synthetic": {"synthetic"},
     "pretraining": {*LAYERS, "weights", "reports", "synthetic", "pretraining"},
-    "probes": {"embedding", "probes", "model_cards", "weights", "page"},
+    "probes": {"embedding", "hub", "probes", "model_cards", "weights", "page"},
 }
 EVERYWHERE = {"errors", "files", "import_path", "preprocessing", "wording", "_version"}
 EMBEDDING = ["file", "engine", "resume", "record", "report", "export"]
@@ -28,7 +29,7 @@ EMBEDDING = ["file", "engine", "resume", "record", "report", "export"]
 PACKAGE = Path(prima_features.__file__).parent
 ROOM = {
     name: PACKAGE / name
-    for name in (*LAYERS, "files", "page", "weights", "doctor", "reports", "synthetic", "pretraining")
+    for name in (*LAYERS, "files", "hub", "page", "weights", "doctor", "reports", "synthetic", "pretraining")
 }
 
 

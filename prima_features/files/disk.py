@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -63,6 +64,12 @@ def state_of(output: Path) -> str:
         return ""
     state = output.stat()
     return f"{state.st_size} {state.st_mtime_ns}"
+
+
+def sha256(path: Path) -> str:
+    """Checksum of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from prima_features.embedding.file.read import read_embeddings
 from prima_features.errors import UsageError
+from prima_features.files.disk import sha256
 from prima_features.pretraining.reports import read_table
 from prima_features.pretraining.settings import Labels
 from prima_features.weights import directory
@@ -71,7 +72,7 @@ def read_labelled(settings: Labels, model: Path) -> LabelledStudies:
             embeddings are another model's, or no study is in both.
     """
     file = read_embeddings(settings.embeddings)
-    if file.attributes["model_sha256"] != directory.sha256(model / directory.MODEL):
+    if file.attributes["model_sha256"] != sha256(model / directory.MODEL):
         raise UsageError(
             f"{settings.embeddings} was made by another model than {model}: embed with that, or name the model that "
             "made it"

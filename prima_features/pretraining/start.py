@@ -13,6 +13,7 @@ from torch import Tensor
 from prima_features.encoder import Prima, PrimaConfig
 from prima_features.encoder.config import ContrastConfig
 from prima_features.errors import UsageError
+from prima_features.files.disk import sha256
 from prima_features.pretraining.settings import NetworkTraining
 from prima_features.pretraining.settings.strict import from_table
 from prima_features.weights import directory
@@ -74,7 +75,7 @@ def start(settings: NetworkTraining, contrast: bool = False) -> Start:
 
 
 def _caveat(source: ModelSource, base: PrimaConfig) -> str:
-    return base.caveat or caveat_of(source.name, directory.sha256(source.directory / directory.MODEL))
+    return base.caveat or caveat_of(source.name, sha256(source.directory / directory.MODEL))
 
 
 def _config(base: PrimaConfig | None, network: Mapping[str, Any], contrast: bool) -> PrimaConfig:

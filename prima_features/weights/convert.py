@@ -11,6 +11,7 @@ from typing import NamedTuple
 from prima_features import model_cards
 from prima_features.encoder.config import PrimaConfig
 from prima_features.errors import UsageError
+from prima_features.files.disk import sha256
 from prima_features.files.new_directory import new_directory
 from prima_features.files.targets import Maker, as_inputs, check_folder
 from prima_features.files.text import printable
@@ -73,9 +74,7 @@ def convert(full: Path, tokenizer: Path, output: Path, overwrite: bool = False) 
             raise UsageError(f"{full.name} and {tokenizer.name} do not hold Prima's tensors ({problem})")
         files = {directory.MODEL: sources} | _extra_files(model, full_archive)
         with new_directory(output, overwrite, maker) as made:
-            _write(
-                made, config, files, {full: directory.sha256(full), tokenizer: directory.sha256(tokenizer)}
-            )
+            _write(made, config, files, {full: sha256(full), tokenizer: sha256(tokenizer)})
     return config
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
 from prima_features.encoder.config import PrimaConfig
 from prima_features.errors import UsageError
+from prima_features.files.disk import sha256
 from prima_features.files.safe import SETTINGS_BYTES, UnsafeFileError, load_json, read_bytes, read_text
 
 CONFIG = "config.json"
@@ -56,12 +56,6 @@ def read_config(directory: Path) -> PrimaConfig:
         raise UsageError(f"{path} is not a Prima model's configuration: it {error}") from error
     except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
         raise UsageError(f"{path} is not a Prima model's configuration: {error}") from error
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_checksums(directory: Path) -> None:

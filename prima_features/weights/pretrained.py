@@ -14,6 +14,7 @@ from safetensors.torch import save
 from prima_features.encoder.config import PrimaConfig
 from prima_features.encoder.prima import Prima
 from prima_features.errors import UsageError
+from prima_features.files.disk import sha256
 from prima_features.preprocessing import Preprocessing
 from prima_features.weights import directory
 from prima_features.weights.caveats import caveat_of
@@ -84,8 +85,8 @@ class PrimaModel(
         source = resolve(name, revision)
         config = directory.read_config(source.directory)
         check_tensors(source.directory / directory.MODEL)  # takes no time, and a checksum does
-        sha256 = directory.sha256(source.directory / directory.MODEL)
-        config = replace(config, caveat=config.caveat or caveat_of(source.name, sha256))
+        checksum = sha256(source.directory / directory.MODEL)
+        config = replace(config, caveat=config.caveat or caveat_of(source.name, checksum))
         try:
             model = hollow(cls, config)
         except ValueError as error:
@@ -94,7 +95,7 @@ class PrimaModel(
             ) from error
         fill(model, source.directory / directory.MODEL, device, dtype)
         model.name, model.revision, model.directory = source.name, source.revision, source.directory
-        model.sha256 = sha256
+        model.sha256 = checksum
         return model
 
     def _save_pretrained(self, save_directory: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from prima_features._version import __version__
 from prima_features.errors import UsageError
 from prima_features.files.paths import expanded, is_file, is_folder
-from prima_features.weights import bundled, directory, hub
+from prima_features.hub import repositories as hub
+from prima_features.weights import bundled, directory
 
 LOCAL_REVISION = "local"
 

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from prima_features.errors import UsageError
+from prima_features.files.disk import sha256
 from prima_features.weights import directory as files
 
 
@@ -37,7 +38,7 @@ def check_files(directory: Path) -> list[CheckedFile]:
         if not (directory / name).is_file():
             raise UsageError(f"{directory} lacks {name}: download or convert the model again")
     names = [name for name in files.CHECKED if (directory / name).is_file()]
-    return [CheckedFile(name, files.sha256(directory / name), recorded.get(name)) for name in names]
+    return [CheckedFile(name, sha256(directory / name), recorded.get(name)) for name in names]
 
 
 def check_loads(directory: Path) -> list[str]:

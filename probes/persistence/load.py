@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from prima_features.errors import UsageError
+from prima_features.files.disk import sha256
 from prima_features.probes.persistence.document import Document, read_document
-from prima_features.probes.persistence.files import check_size, sha256
+from prima_features.probes.persistence.files import check_size
 from prima_features.probes.persistence.layout import (
     DOCUMENT,
     MAX_ARRAYS_BYTES,
@@ -53,7 +54,7 @@ def locate(name: str | Path) -> Path:
         if not is_probe(folder):
             raise UsageError(f"{folder} holds no {DOCUMENT}: expected a folder that prima probe fit made")
         return folder
-    from prima_features.weights import hub
+    from prima_features.hub import repositories as hub
 
     hub_id, revision = hub.split_revision(str(name))
     return hub.snapshot(hub_id, revision, SHARED, DOCUMENT, "a probe")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from prima_features.hub import repositories as hub
 from prima_features.probes.persistence.layout import SHARED
 from prima_features.probes.persistence.load import load
-from prima_features.weights import hub
 
 
 def push(source: Path, hub_id: str, private: bool = False) -> str:

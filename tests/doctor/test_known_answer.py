@@ -15,8 +15,9 @@ from prima_features.doctor.check import Check, Setup, Status
 from prima_features.doctor.known_answer import TOLERANCE, known_answer, record_answer
 from prima_features.doctor.weights import weights
 from prima_features.errors import UsageError
+from prima_features.files.disk import sha256
 from prima_features.weights import DEFAULT_MODEL, bundled
-from prima_features.weights.directory import ANSWER, sha256
+from prima_features.weights.directory import ANSWER
 
 RECORD = "record it: prima doctor --model prima_features/weights/bundled/NAME --record-answer"
 

@@ -18,6 +18,7 @@ import torch
 
 from prima_features import read_embeddings
 from prima_features.cli.main import main
+from prima_features.files.disk import sha256
 from prima_features.preprocessing import Preprocessing
 from prima_features.studies.find import find
 from prima_features.synthetic import build_anatomy, draw_subject, measure
@@ -27,7 +28,6 @@ from prima_features.synthetic.output.bids import to_nifti
 from prima_features.synthetic.render import Rendered
 from prima_features.tokens import cut
 from prima_features.volumes import read_volume
-from prima_features.weights.directory import sha256
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -9,8 +9,9 @@ from safetensors import safe_open
 from torch import nn
 
 from prima_features.errors import OutputError, UsageError
+from prima_features.files.disk import sha256
 from prima_features.weights.convert import convert
-from prima_features.weights.directory import read_checksums, sha256
+from prima_features.weights.directory import read_checksums
 
 Make = Callable[..., nn.Module]
 

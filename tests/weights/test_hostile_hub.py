@@ -18,7 +18,9 @@ import pytest
 
 from prima_features.encoder.config import PrimaConfig
 from prima_features.errors import UsageError
-from prima_features.weights import hub
+from prima_features.hub import repositories as hub
+from prima_features.hub.client import talking
+from prima_features.weights import transfer
 from prima_features.weights.directory import CONFIG, read_checksums, read_config
 
 COMMIT = "0" * 40
@@ -88,8 +90,8 @@ def ask(what: str, tmp_path: Path) -> str:
     """The sentence that a command ends with."""
     calls = {
         "fetch": lambda: hub.fetch("lab/model", None, ("config.json",)),
-        "download": lambda: hub.download("lab/model"),
-        "download to a folder": lambda: hub.download("lab/model", output=tmp_path / "out"),
+        "download": lambda: transfer.download("lab/model"),
+        "download to a folder": lambda: transfer.download("lab/model", output=tmp_path / "out"),
         "upload": lambda: hub.upload(tmp_path, "lab/model", ("*.json",), "Upload"),
     }
     with pytest.raises(UsageError) as told:
@@ -138,8 +140,8 @@ def test_the_token_stays_with_the_hub(server: Server, tmp_path: Path) -> None:
             b"[]",
         )
         with pytest.raises(UsageError):
-            hub.download("lab/model")
-        with hub.talking("lab/model", None):
+            transfer.download("lab/model")
+        with talking("lab/model", None):
             from huggingface_hub import HfApi
 
             with pytest.raises(UsageError, match="web page"):
@@ -255,8 +257,8 @@ def test_an_answer_without_end_is_ended(
         "compressed": {"encoding": "gzip", "piece": gzip.compress(bytes(1 << 26))},
     }
     server.RequestHandlerClass = type("Made", (Endless,), made[case])
-    monkeypatch.setattr("prima_features.weights.hub_client._PATIENCE_S", 0.5)
-    monkeypatch.setattr("prima_features.weights.hub_client._MOST_ANSWER", 1 << 22)
+    monkeypatch.setattr("prima_features.hub.client._PATIENCE_S", 0.5)
+    monkeypatch.setattr("prima_features.hub.client._MOST_ANSWER", 1 << 22)
     said = ask("download", tmp_path)
     assert ("bytes a second" if case == "slow" else "of more than") in said
 
@@ -278,8 +280,8 @@ def test_a_file_with_other_content_than_its_checksum_is_removed(
         )
         call = {
             "fetch": lambda: hub.fetch("lab/model", None, ("model.safetensors",)),
-            "download": lambda: hub.download("lab/model"),
-            "download to a folder": lambda: hub.download("lab/model", output=tmp_path / "out"),
+            "download": lambda: transfer.download("lab/model"),
+            "download to a folder": lambda: transfer.download("lab/model", output=tmp_path / "out"),
         }[what]
         if sent != content:
             with pytest.raises(UsageError, match="other content than the Hub's checksum"):

@@ -17,8 +17,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from prima_features.files.disk import sha256
 from prima_features.weights import bundled
-from prima_features.weights.directory import FILES, sha256
+from prima_features.weights.directory import FILES
 
 TOKEN = "hf_test"
 MODEL = "lab/prima-small"

@@ -12,9 +12,10 @@ from torch import nn
 from prima_features._version import __version__
 from prima_features.encoder import Prima
 from prima_features.errors import UsageError
+from prima_features.files.disk import sha256
 from prima_features.preprocessing import Preprocessing
 from prima_features.weights import PrimaModel, bundled
-from prima_features.weights.directory import read_checksums, read_config, sha256
+from prima_features.weights.directory import read_checksums, read_config
 
 UNTRAINED = "prima-untrained"
 

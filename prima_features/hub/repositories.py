@@ -1,4 +1,4 @@
-"""Model directories on the Hub: fetching files through the client's cache, downloading, pushing."""
+"""Repositories on the Hub: fetching files through the client's cache, downloading, uploading."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from prima_features.errors import UsageError
+from prima_features.files.disk import sha256
 from prima_features.files.new_directory import new_directory
 from prima_features.files.safe import read_text
 from prima_features.files.text import bounded
-from prima_features.weights import directory
-from prima_features.weights.hub_client import talking as talking
+from prima_features.hub.client import talking
 
 log = logging.getLogger(__name__)
 
@@ -111,23 +111,6 @@ def snapshot(
     return output
 
 
-def download(hub_id: str, revision: str | None = None, output: Path | None = None) -> Path:
-    """Fetch a whole model, text tower and heads included; see `snapshot`."""
-    return snapshot(hub_id, revision, directory.FILES, directory.MODEL, "a Prima model", output)
-
-
-def push(source: Path, hub_id: str, private: bool = False) -> str:
-    """Upload a model directory in one commit; see `upload`.
-
-    Raises:
-        UsageError: no model directory, or as `upload`.
-    """
-    directory.read_config(source)
-    if not directory.is_model_directory(source):
-        raise UsageError(f"{source} holds no {directory.MODEL}: give a model directory")
-    return upload(source, hub_id, directory.FILES, "Upload model", private)
-
-
 def upload(source: Path, hub_id: str, patterns: Sequence[str], message: str, private: bool = False) -> str:
     """Upload those files of a directory that match, in one commit, making the repository where there is none.
 
@@ -153,7 +136,7 @@ def _check_content(path: Path, tag: str, hub_id: str) -> None:
 
     Small files, and caches without links, have other tags, of which nothing is known here.
     """
-    if re.fullmatch(r"[0-9a-f]{64}", tag) and directory.sha256(path) != tag:
+    if re.fullmatch(r"[0-9a-f]{64}", tag) and sha256(path) != tag:
         path.resolve().unlink()
         raise UsageError(
             f"{path.name} of {hub_id} arrived with other content than the Hub's checksum says, and was removed: "

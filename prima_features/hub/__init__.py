@@ -1,0 +1,1 @@
+"""The Hub of models and probes: its client within bounds, and repositories."""
