@@ -86,4 +86,6 @@ def merge_participants(folder: Path, force: bool, no_report: bool, no_pictures: 
     if inputs := group_inputs(folder):
         merge(folder / EMBEDDINGS, inputs, force=force, no_report=no_report, no_pictures=no_pictures)
     else:
-        out.print(f"[bold]{escape(str(folder / EMBEDDINGS))}[/] holds all that the participant level made")
+        out.print(
+            f"[bold]{escape(str(folder / EMBEDDINGS))}[/] has everything that the participant level made"
+        )

@@ -119,7 +119,7 @@ def print_caveat(caveat: str) -> None:
 
 @contextmanager
 def embed_progress() -> Iterator[Callable[[StudyDone], None]]:
-    """A progress bar on a terminal, one plain line a study otherwise."""
+    """A progress bar on a terminal, one plain line per study otherwise."""
     if not err.is_terminal:
         yield _print_line
         return

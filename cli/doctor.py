@@ -28,7 +28,7 @@ def doctor(
         bool,
         typer.Option(
             "--record-answer",
-            help="Check nothing: store this machine's embedding of the made-up scan with the model, "
+            help="Check nothing: store this machine's embedding of the synthetic scan with the model, "
             "for other machines to compare with.",
         ),
     ] = False,
@@ -36,7 +36,7 @@ def doctor(
     """Check whether this machine reads, computes and writes what it should.
 
     Python and packages, device and memory, compressed DICOM, dcm2niix, the output's disk, the model's checksums, and
-    the embedding of a made-up scan against stored numbers. PASS, WARN or FAIL each, with what to do. Exit code 1
+    the embedding of a synthetic scan against stored numbers. PASS, WARN or FAIL each, with what to do. Exit code 1
     where something fails.
     """
     from prima_features.doctor.check import Check, Setup, Status

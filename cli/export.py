@@ -23,13 +23,13 @@ def export(
         Literal["study", "clip", "series"],
         typer.Option(
             "--level",
-            help="study: the vectors that probes read; clip: those comparable with text; series: a row a series.",
+            help="study: the vectors that probes read; clip: those comparable with text; series: one row per series.",
         ),
     ] = "study",
     columns: Annotated[
         list[str] | None,
         typer.Option(
-            "--columns", metavar="NAME...", help="Columns beside id and the vectors (default: all there are)."
+            "--columns", metavar="NAME...", help="Columns in addition to id and the vectors (default: all)."
         ),
     ] = None,
     format: Annotated[

@@ -27,14 +27,14 @@ _Resume = Annotated[
     bool,
     typer.Option(
         "--resume/--fresh",
-        help="Go on from the newest checkpoint of the same run, or drop what an earlier run left.",
+        help="Continue from the newest checkpoint of the same run, or discard an earlier run.",
     ),
 ]
 _Export = Annotated[
     bool,
     typer.Option(
         "--export",
-        help="Train no further: make the model of the newest checkpoint, or of the best if the settings say so.",
+        help="Do not train: export the newest checkpoint, or the best one if the settings say so.",
     ),
 ]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")]

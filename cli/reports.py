@@ -44,8 +44,8 @@ def summarize(
         Method | None,
         typer.Option(
             "--method",
-            help="rules needs nothing; endpoint asks a server; transformers runs a model here.",
-            show_default="rules, or endpoint where --endpoint is given",
+            help="How to summarise: by rules, with a language model on a server (endpoint), or with one on this machine (transformers).",
+            show_default="rules, or endpoint if --endpoint is given",
         ),
     ] = None,
     labels: Annotated[
@@ -58,21 +58,21 @@ def summarize(
     ] = False,
     label_method: Annotated[
         Literal["rules", "model"] | None,
-        typer.Option("--label-method", help="Who labels.", show_default="who summarises"),
+        typer.Option("--label-method", help="How to assign labels.", show_default="as --method says"),
     ] = None,
     unmentioned: Annotated[
         Literal["0", "empty"],
         typer.Option("--unmentioned", help="Label of a diagnosis that the report does not mention."),
     ] = "0",
-    max_items: Annotated[int, typer.Option("--max-items", min=1, help="Findings at most.")] = 10,
+    max_items: Annotated[int, typer.Option("--max-items", min=1, help="Maximum number of findings.")] = 10,
     keep_normal: Annotated[
-        bool, typer.Option("--keep-normal", help="Keep what is said to be normal or absent.")
+        bool, typer.Option("--keep-normal", help="Keep findings that are reported as normal or absent.")
     ] = False,
     id_column: Annotated[
-        str, typer.Option("--id-column", help="Column of the study's id.", rich_help_panel=_TABLE)
+        str, typer.Option("--id-column", help="Column with the study's id.", rich_help_panel=_TABLE)
     ] = "",
     report_column: Annotated[
-        str, typer.Option("--report-column", help="Column of the report.", rich_help_panel=_TABLE)
+        str, typer.Option("--report-column", help="Column with the report.", rich_help_panel=_TABLE)
     ] = "",
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, help="Only the first N reports.", rich_help_panel=_TABLE)
@@ -97,7 +97,8 @@ def summarize(
         ),
     ] = "",
     rate: Annotated[
-        float | None, typer.Option("--rate", help="Requests a minute at most.", rich_help_panel=_MODEL)
+        float | None,
+        typer.Option("--rate", help="Maximum number of requests per minute.", rich_help_panel=_MODEL),
     ] = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Requests at a time.", rich_help_panel=_MODEL)
@@ -115,7 +116,7 @@ def summarize(
         ),
     ] = 4,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Length of an answer at most.", rich_help_panel=_MODEL)
+        int, typer.Option("--max-tokens", min=1, help="Maximum length of an answer.", rich_help_panel=_MODEL)
     ] = 1024,
     device: Annotated[
         str,
@@ -130,7 +131,7 @@ def summarize(
         bool,
         typer.Option(
             "--show-prompt",
-            help="Print what would be asked of the first report; ask nothing.",
+            help="Print the request for the first report; send nothing.",
             rich_help_panel=_MODEL,
         ),
     ] = False,

@@ -86,7 +86,7 @@ def _print_made(made: Sequence[Made]) -> None:
 
 @contextmanager
 def _progress(total: int) -> Iterator[OnStudy]:
-    """A progress bar on a terminal, one plain line a study otherwise."""
+    """A progress bar on a terminal, one plain line per study otherwise."""
     if not err.is_terminal:
         yield lambda made, done: err.print(
             f"{done}/{total} {made.row['participant_id']}: {made.row['n_series']} series, {made.row['diagnosis']}"

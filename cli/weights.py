@@ -97,7 +97,7 @@ def push(
     hub_id: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Where to on the Hub.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
 ) -> None:
-    """Upload a model or a probe to the Hub, making the repository where there is none (log in first).
+    """Upload a model or a probe to the Hub; a repository is made if there is none (log in first).
 
     Of a probe, predictions.tsv and the list of training subjects stay here: they tell of single persons.
     """

@@ -182,7 +182,7 @@ def fit(
 ) -> None:
     """Fit a probe on labels and evaluate it by nested cross-validation, next to baselines.
 
-    The folder that it makes holds the probe, its numbers (metrics.json), each study's out-of-fold prediction
+    The new folder has the probe, its numbers (metrics.json), each study's out-of-fold prediction
     (predictions.tsv), and a report to open in a browser.
     """
     from prima_features.probes import runs, tasks

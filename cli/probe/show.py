@@ -39,7 +39,7 @@ def print_warnings(warnings: Iterable[str]) -> None:
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
-    """The metrics with their intervals beside those of the baselines."""
+    """The metrics with their intervals, next to those of the baselines."""
     studies = f"{count(evaluation.n_studies, 'study')} of {evaluation.n_subjects} subjects"
     scheme = evaluation.splits.scheme.kind if evaluation.splits else "another cohort"
     out.print(f"[bold]{escape(evaluation.task.name)}[/], {scheme}: {studies}; 95% intervals over subjects")
