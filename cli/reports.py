@@ -44,7 +44,8 @@ def summarize(
         Method | None,
         typer.Option(
             "--method",
-            help="How to summarise: by rules, with a language model on a server (endpoint), or with one on this machine (transformers).",
+            help="How to summarise: by rules, with a language model on a server (endpoint), or with one on this "
+            "machine (transformers).",
             show_default="rules, or endpoint if --endpoint is given",
         ),
     ] = None,
