@@ -80,9 +80,14 @@ def print_failures(failures: Iterable[Failure]) -> None:
 
 def print_summary(summary: Summary) -> None:
     """One line with the result of a run."""
-    failed = len({failure.study for failure in summary.failures if failure.defect})
+    defects = [failure.study for failure in summary.failures if failure.defect]
+    failed, others = len(set(filter(None, defects))), defects.count("")
     kept = f", {summary.n_kept} of them from an earlier run or another process" if summary.n_kept else ""
-    problems = f"; problems in {count(failed, 'study')}" if failed else ""
+    items = [
+        *([count(failed, "study")] if failed else []),
+        *([count(others, "other item")] if others else []),
+    ]
+    problems = f"; problems in {' and '.join(items)}" if items else ""
     what = str(summary.output)
     if not summary.shard.is_all:
         what = f"Shard {summary.shard} of {what}"

@@ -63,7 +63,7 @@ def synth(
 
     chosen = split_values(conditions)
     if unknown := [name for name in chosen if name not in CONDITIONS]:
-        raise UsageError(f"--condition {unknown[0]}: there is none; there are {', '.join(CONDITIONS)}")
+        raise UsageError(f"There is no condition {unknown[0]}; --condition takes {', '.join(CONDITIONS)}")
     options = CohortOptions(subjects, seed, format, settings, str(pick_device(device)), preview, chosen)
     with _progress(subjects) as on_study, stopping_on_signals() as stopping:
         made = make_cohort(output, options, workers, on_study, stopping)

@@ -14,7 +14,7 @@ SUBJECTS, SEED = 80, 7
 
 
 def main(folder: Path) -> None:
-    """Run the commands, and show what they print."""
+    """Run the commands and show what they print."""
     brains, embeddings, probe = folder / "brains", folder / "brains.h5", folder / "brain-age"
     if brains.exists():  # of an earlier demo, perhaps unfinished
         shutil.rmtree(brains)
@@ -27,11 +27,11 @@ def main(folder: Path) -> None:
     prima("probe", "fit", "brain-age", embeddings, "--labels", labels, "--output", probe, "--overwrite")
     prima("probe", "predict", probe, embeddings, folder / "ages.tsv")
     print(f"""
-What there is to look at:
-  {brains / "preview.png"}    the brains
-  {embeddings.with_suffix(".report.html")}    what was embedded
-  {probe / "report.html"}    how well age is read from it
-The brains are synthetic, and so were those that the model was trained on: research use, and never a medical device.""")
+Results:
+  {brains / "preview.png"}    pictures of the brains
+  {embeddings.with_suffix(".report.html")}    HTML report of the embeddings
+  {probe / "report.html"}    HTML report of the brain-age probe
+The brains and the model's training data are synthetic. For research use only: not a medical device.""")
 
 
 def prima(*arguments: object) -> None:

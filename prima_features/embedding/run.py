@@ -47,6 +47,7 @@ from prima_features.files.text import MODEL_CHARACTERS, bounded, model_text
 from prima_features.studies import FindOptions, Found, LeftOut, Pseudonyms, find, format_of
 from prima_features.volumes.read import READER_VERSION
 from prima_features.weights import DEFAULT_MODEL, PrimaModel
+from prima_features.wording import count
 
 logger = logging.getLogger(__name__)
 
@@ -288,9 +289,9 @@ def _warn_of_dropped(job: Job) -> None:
         return
     if dropped := StoredStudies(job.output).heads.keys() - set(job.plan.studies):
         logger.warning(
-            "%d studies of the %s that is there are not among those asked for; the new one will not contain them.",
-            len(dropped),
+            "%s has %s that this run does not select; the new file will not contain them.",
             job.output.name,
+            count(len(dropped), "study"),
         )
 
 
@@ -301,7 +302,7 @@ def _as_failure(item: LeftOut) -> Failure:
 def _nothing_usable(source: Path, failures: Sequence[Failure]) -> NothingUsableError:
     defects = [failure for failure in failures if failure.defect]
     reasons = Counter(failure.error for failure in defects or failures).most_common(3)
-    why = "; ".join(f"{reason} ({count} times)" if count > 1 else reason for reason, count in reasons)
+    why = "; ".join(f"{reason} ({times} times)" if times > 1 else reason for reason, times in reasons)
     return NothingUsableError(
         f"Nothing in {source} could be embedded{': ' + why if why else ''}", tuple(failures)
     )

@@ -57,7 +57,7 @@ def detect(source: Path) -> SourceFormat:
         return "nifti" if _count_nifti(source, n_images) > _count_dicom(source) else "dicom"
     if n_images or has_dicom:
         return "nifti" if n_images else "dicom"
-    raise NothingUsableError(f"{source} holds no scans: {_why_no_scans(seen)}")
+    raise NothingUsableError(f"{source} contains no scans: {_why_no_scans(seen)}")
 
 
 def _count_nifti(source: Path, n_images: int) -> tuple[int, int]:

@@ -228,7 +228,7 @@ def _list_images(source: Path, others: _Others, chosen: bool) -> list[Path]:
         n = others.unknown.total()
         endings = ", ".join(f"{ending} ({count})" for ending, count in others.unknown.most_common(5))
         what = f"{n} other file{'s' * (n > 1)}: {endings}"
-        others.rows.append(LeftOut("", what, "no image format that is known by this name or content"))
+        others.rows.append(LeftOut("", what, "not a known image format, by name or content"))
     return images
 
 

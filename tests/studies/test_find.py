@@ -234,7 +234,7 @@ def test_a_source_that_is_not_there_or_empty_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         find(tmp_path / "file/below")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NothingUsableError, match="holds no scans: it is empty"):
+    with pytest.raises(NothingUsableError, match="contains no scans: it is empty"):
         find(tmp_path / "empty")
     with pytest.raises(NothingUsableError, match="its one file is not DICOM or NIfTI"):
         find(tmp_path)
@@ -244,7 +244,7 @@ def test_folders_linked_in_a_circle_end(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/b").symlink_to(tmp_path)
     (tmp_path / "a/self").symlink_to("self")
-    with pytest.raises(NothingUsableError, match="holds no scans"):
+    with pytest.raises(NothingUsableError, match="contains no scans"):
         find(tmp_path)
 
 

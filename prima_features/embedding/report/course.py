@@ -1,4 +1,4 @@
-"""How the runs went that made a file, as the page tells it: where the time went, and what they were asked for."""
+"""The runs that made a file, as the page shows them: durations of the stages, and settings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from prima_features.page import percent
 
 STAGES = {
-    "read": ("Reading", "reading, resampling and cutting, of all reading processes together"),
-    "wait": ("Waiting for scans", "the network had nothing to do"),
+    "read": ("Reading", "reading, resampling and cutting, summed over all reader processes"),
+    "wait": ("Waiting for scans", "the network was idle"),
     "tokenizer": ("Tokenizer", "subvolumes to latents"),
     "transformers": ("Transformers", "tokens to vectors of series and studies"),
-    "write": ("Writing", "parts, and the file"),
+    "write": ("Writing", "parts and the embeddings file"),
 }
 _MOST_RUNS = 50
 
@@ -43,7 +43,7 @@ class Course:
 
 
 def course(document: dict[str, Any]) -> Course:
-    """How the runs of a run file went."""
+    """Durations and settings of the runs in a run file."""
     total, runs = document["total"], document["runs"]
     stages = {name: total["stages"].get(name, 0) for name in STAGES}
     whole, longest = sum(stages.values()), max(stages.values(), default=0)
@@ -68,26 +68,26 @@ def duration(seconds: float) -> str:
 def _sentence(total: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
     n_runs = f"{len(runs)} runs" if len(runs) > 1 else "One run"
     embedded, seconds = total["counts"].get("embedded", 0), total["seconds"]
-    text = f"{n_runs} took {duration(seconds)}{' in sum' if len(runs) > 1 else ''}"
+    text = f"{n_runs} took {duration(seconds)}{' in total' if len(runs) > 1 else ''}"
     if embedded and seconds:
         studies = "1 study" if embedded == 1 else f"{embedded:,} studies"
-        text += f" for {studies}: {60 * embedded / seconds:,.1f} a minute"
+        text += f" for {studies}: {60 * embedded / seconds:,.1f} per minute"
     subvolumes, tokenizer = total["counts"].get("subvolumes", 0), total["stages"].get("tokenizer", 0)
     if subvolumes and tokenizer:
-        text += f". The tokenizer took in {subvolumes:,} subvolumes, {subvolumes / tokenizer:,.0f} a second"
+        text += f". The tokenizer encoded {subvolumes:,} subvolumes, {subvolumes / tokenizer:,.0f} per second"
     return text + "."
 
 
 def _rows(runs: Sequence[dict[str, Any]]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     head = (
-        "Began (UTC)",
+        "Started (UTC)",
         "What",
         "Ended",
         "Studies",
         "Failed",
         "Series",
-        "Took",
-        "Studies a minute",
+        "Duration",
+        "Studies per minute",
         "Peak memory",
     )
     rows = []
@@ -116,11 +116,11 @@ def settings(document: dict[str, Any] | None) -> list[tuple[str, str]]:
         return []
     last = next((run for run in reversed(runs) if run["counts"]["embedded"]), runs[-1])
     options, machine = last.get("options", {}), last.get("machine", {})
-    told = {
+    shown = {
         "Source": options.get("source_format", ""),
-        "Computed in": f"{options.get('precision', '')} on {', '.join(options.get('devices', ()))}",
-        "Reading": f"{options.get('workers', 0)} processes",
+        "Precision": f"{options.get('precision', '')} on {', '.join(options.get('devices', ()))}",
+        "Reader processes": str(options.get("workers", 0)),
         "Machine": f"{machine.get('processor', '')}, {machine.get('cores', '')} cores, {machine.get('system', '')}",
         "Versions": ", ".join(f"{name} {number}" for name, number in last.get("versions", {}).items()),
     }
-    return [(name, value) for name, value in told.items() if value]
+    return [(name, value) for name, value in shown.items() if value]

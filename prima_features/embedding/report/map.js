@@ -34,7 +34,7 @@ function colourings() {
 
 function drawMap(place) {
   const points = DATA.points, ways = colourings();
-  const canvas = make("canvas", { role: "img", "aria-label": "Map of the studies; the table of studies holds the same" });
+  const canvas = make("canvas", { role: "img", "aria-label": "Map of the studies; the table of studies has the same data" });
   const plot = make("div", { class: "plot" }, canvas);
   const legend = make("ul", { class: "legend" });
   const tip = document.getElementById("tip");
@@ -57,7 +57,7 @@ function drawMap(place) {
     point[axis] < extent[axis][0] - 1e-9 || point[axis] > extent[axis][0] + extent[axis][1] + 1e-9));
   const nOut = rim.filter(Boolean).length;
   if (nOut) place.append(make("p", { class: "remark" },
-    `${whole(nOut)} ${nOut === 1 ? "study lies" : "studies lie"} beyond the frame and ${nOut === 1 ? "is" : "are"} drawn at its rim, as a ring.`));
+    `${whole(nOut)} ${nOut === 1 ? "study is" : "studies are"} outside of the frame and drawn at its edge, as ${nOut === 1 ? "a ring" : "rings"}.`));
 
   function draw() {
     const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;

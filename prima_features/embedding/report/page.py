@@ -174,19 +174,19 @@ def _tiles(
     width = file.width("study/embedding")
     tiles = [
         (f"{file.n_studies:,}", "studies", f"of {count(len(subjects), 'subject')}" if subjects else ""),
-        (f"{file.n_series:,}", "series", f"{file.n_series / max(file.n_studies, 1):.1f} a study"),
-        (f"{int(file.series['n_tokens'].sum()):,}", "tokens", f"vectors of {width:,} numbers a study"),
+        (f"{file.n_series:,}", "series", f"{file.n_series / max(file.n_studies, 1):.1f} per study"),
+        (f"{int(file.series['n_tokens'].sum()):,}", "tokens", f"study vectors of {width:,} numbers"),
         (f"{len(failed):,}", "studies failed", ""),
         (
             f"{sum(1 for one in defects if one.study in embedded):,}",
             "series failed",
-            "in studies that are there",
+            "in studies in the file",
         ),
         (f"{len(failures) - len(defects):,}", "left out by design", ""),
         *((f"{n:,}", flag.replace("-", " "), "series; see Series") for flag, n in file.flags.items()),
     ]
     if document and (memory := document["total"]["peak_memory_bytes"]):
-        tiles.append((f"{memory / 1e9:.1f} GB", "peak memory", "of all processes of a run"))
+        tiles.append((f"{memory / 1e9:.1f} GB", "peak memory", "all processes of a run together"))
     return tiles
 
 

@@ -154,4 +154,7 @@ def _flags(volume: Volume) -> tuple[str, ...]:
 def _copies(count: int, what: str) -> Iterator[Outcome]:
     if count:
         images = "1 image" if count == 1 else f"{count} images"
-        yield f"{images} of {what}", Rejection("the same slices are already there; one of each is used")
+        yield (
+            f"{images} of {what}",
+            Rejection("they are copies of other slices of the study; one copy of each is used"),
+        )

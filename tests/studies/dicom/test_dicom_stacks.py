@@ -276,7 +276,7 @@ def test_slices_sent_twice_under_new_uids_count_once(
     found = find_dicom(tmp_path)
     assert sizes(found) == [[6]]
     assert [item.reason for item in found.left_out] == [
-        "the same slices are already there; one of each is used"
+        "they are copies of other slices of the study; one copy of each is used"
     ]
 
 
