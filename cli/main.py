@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -94,7 +95,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @cache
 def _command() -> Any:
     """The whole command, which takes 0.1 s to put together."""
-    return typer.main.get_command(app)
+    command = typer.main.get_command(app)
+    _hide_types_of_flags(command)
+    return command
+
+
+def _hide_types_of_flags(command: Any) -> None:
+    """Newer releases of typer print `<bool>` after flags, as if they took a value."""
+    for option in command.get_params(typer.Context(command)):  # --help among them
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for inner in getattr(command, "commands", {}).values():
+        _hide_types_of_flags(inner)
 
 
 def _run(given: list[str]) -> int:
@@ -122,7 +134,7 @@ def _run(given: list[str]) -> int:
             print_error(str(error))
         return error.exit_code
     except _WrongUse as error:
-        if sentence := _sentence(error):
+        if sentence := _sentence(error, given):
             print_error(sentence)
         return 2
     except OSError as error:
@@ -185,11 +197,14 @@ def _spread_for(command: Any, arguments: list[str]) -> list[str]:
     return arguments[:depth] + spread(arguments[depth:], command)
 
 
-def _sentence(error: Any) -> str:
+def _sentence(error: Any, given: Sequence[str] = ()) -> str:
     """One sentence; none where a command without arguments has shown its help."""
-    if not (message := error.format_message().rstrip(".")):
+    if not (message := error.format_message().rstrip(".").replace("Value error, ", "")):
         return ""
-    return f"{message}; see {error.ctx.command_path if error.ctx else 'prima'} --help"
+    see = f"see {error.ctx.command_path if error.ctx else 'prima'} --help"
+    if given and message.startswith(f"No such command '{given[0]}'") and Path(given[0]).exists():
+        return f"{message}; to embed the scans in {given[0]}: prima embed {given[0]} OUTPUT.h5; {see}"
+    return f"{message}; {see}"
 
 
 if __name__ == "__main__":

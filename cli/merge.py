@@ -23,7 +23,7 @@ def merge(
         ),
     ] = None,
     incomplete: Annotated[
-        bool, typer.Option("--incomplete", help="Go without the studies that are not finished yet.")
+        bool, typer.Option("--incomplete", help="Leave out the studies that are not finished yet.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an OUTPUT.h5 that is no input.")] = False,
     no_report: NoReport = False,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prima_features.studies import Format as SourceFormat
 
 _FIND = "Selecting and reading scans"
+_UNTIDY = "Untidy scans"
 
 Format = Annotated[
     Literal["auto", "bids", "dicom", "nifti", "manifest"],
@@ -91,7 +92,7 @@ Nan = Annotated[
     typer.Option(
         "--nan",
         help="Series with voxels that are NaN: refuse them, or read those voxels as 0.",
-        rich_help_panel=_FIND,
+        rich_help_panel=_UNTIDY,
     ),
 ]
 MaxSubvolumesAction = Annotated[
@@ -99,7 +100,7 @@ MaxSubvolumesAction = Annotated[
     typer.Option(
         "--max-subvolumes-action",
         help="Series of more slices than a model takes: fail, or resample them to as many as it takes.",
-        rich_help_panel=_FIND,
+        rich_help_panel=_UNTIDY,
     ),
 ]
 SliceTolerance = Annotated[

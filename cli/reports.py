@@ -102,7 +102,7 @@ def summarize(
         typer.Option("--rate", help="Maximum number of requests per minute.", rich_help_panel=_MODEL),
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Requests at a time.", rich_help_panel=_MODEL)
+        int, typer.Option("--workers", min=1, help="Concurrent requests.", rich_help_panel=_MODEL)
     ] = 4,
     timeout: Annotated[
         float, typer.Option("--timeout", help="Seconds to wait for an answer.", rich_help_panel=_MODEL)

@@ -24,17 +24,21 @@ if TYPE_CHECKING:
 
 def synth(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
-    subjects: Annotated[int, typer.Option("--subjects", min=1, help="How many, one study each.")] = 10,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="One seed gives one cohort.")] = 0,
+    subjects: Annotated[
+        int, typer.Option("--subjects", min=1, help="Number of subjects, one study each.")
+    ] = 10,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Random seed: the same seed gives the same cohort.")
+    ] = 0,
     format: Annotated[
         Literal["bids", "dicom"],
-        typer.Option("--format", help="BIDS with NIfTI, or DICOM, one file a slice."),
+        typer.Option("--format", help="BIDS with NIfTI, or DICOM, one file per slice."),
     ] = "bids",
     settings: Annotated[
         Literal["usual", "varied", "wide"],
         typer.Option(
             "--settings",
-            help="Of the scanners: usual; varied, to train on; wide, to test generalisation beyond both.",
+            help="Scanner settings: usual; varied, for training; wide, to test generalisation beyond both.",
         ),
     ] = "usual",
     conditions: Annotated[
@@ -49,7 +53,7 @@ def synth(
     preview: Annotated[
         bool, typer.Option("--preview", help="Also write preview.png, a sheet of middle slices.")
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Processes at a time.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Number of processes.")] = 1,
     device: Annotated[str, typer.Option("--device", help="Where to compute: auto, cpu, cuda.")] = "cpu",
 ) -> None:
     """Make synthetic brain MRI studies with known factors, reports and labels.

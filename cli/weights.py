@@ -94,12 +94,13 @@ def verify(
 @app.command()
 def push(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory, or a probe's.")],
-    hub_id: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Where to on the Hub.")],
+    hub_id: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository on the Hub.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
 ) -> None:
     """Upload a model or a probe to the Hub; a repository is made if there is none (log in first).
 
-    Of a probe, predictions.tsv and the list of training subjects stay here: they tell of single persons.
+    Of a probe, predictions.tsv and the list of training subjects are not uploaded: they contain data on
+    individual persons.
     """
     from prima_features.probes import persistence
     from prima_features.weights import transfer

@@ -114,7 +114,7 @@ def shared_subjects(training: TrainingSet, given: Samples, cohort: str) -> list[
     known = set(training.subject_digests)
     if shared := sum(subject_digest(name) in known for name in given.named_subjects):
         found.append(
-            f"{count(shared, 'subject')} {verb(shared, 'has an id', 'have ids')} that the training set has too: "
+            f"{count(shared, 'subject')} {verb(shared, 'has an id', 'have ids')} that are also in the training set: "
             "check if they are the same people"
         )
     return found

@@ -77,7 +77,7 @@ TASKS: dict[str, Task] = {
         Task("glioma-grade", "WHO grade 4 against grades 2 and 3 of a glioma", ("2-3", "4")),
         Task("glioma-idh", "IDH mutation of a glioma", ("wildtype", "mutant")),
         Task("stroke", "stroke against no stroke", ("control", "stroke")),
-        Task("custom", "a target of the user's own"),
+        Task("custom", "any column"),
     )
 }
 """Tasks by name. `dementia` takes the classes cn, mci and ad too, `glioma-grade` 2, 3 and 4."""

@@ -17,6 +17,7 @@ from prima_features.files.safe import load_json
 
 _MODEL = "The probe"
 _EVALUATION = "How it is evaluated"
+_CHECKS = "Checks of the evaluation"
 
 
 @with_labels()
@@ -45,7 +46,7 @@ def fit(
         ),
     ] = None,
     kind: Annotated[
-        Literal["auto", "number", "class"], typer.Option("--kind", help="What a custom target is.")
+        Literal["auto", "number", "class"], typer.Option("--kind", help="Type of a custom target.")
     ] = "auto",
     dry_run: Annotated[
         bool,
@@ -68,7 +69,7 @@ def fit(
         typer.Option(
             "--option",
             metavar="NAME=VALUE",
-            help="Of the estimator, such as alphas=[1,10,100]; repeat for more.",
+            help="Option of the estimator, such as alphas=[1,10,100]; repeat for more.",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -108,7 +109,7 @@ def fit(
         typer.Option(
             "--confounds",
             metavar="NAME...",
-            help="Of age, sex, icv: taken out of the features.",
+            help="Confounds to remove from the features: age, sex, icv.",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -160,7 +161,7 @@ def fit(
         typer.Option(
             "--site-check/--no-site-check",
             help="Measure how well a classifier identifies the site from the embedding.",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=_CHECKS,
         ),
     ] = True,
     learning_curve: Annotated[
@@ -168,7 +169,7 @@ def fit(
         typer.Option(
             "--learning-curve/--no-learning-curve",
             help="Evaluate with parts of the training sets too.",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=_CHECKS,
         ),
     ] = True,
     allow_confounded: Annotated[
@@ -176,7 +177,7 @@ def fit(
         typer.Option(
             "--allow-confounded",
             help="Continue although each site has a single class and the probe may learn the site.",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=_CHECKS,
         ),
     ] = False,
 ) -> None:

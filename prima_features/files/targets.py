@@ -152,9 +152,11 @@ def _is_dangling(path: Path) -> bool:
 
 def _not_ours(output: Path, maker: Maker) -> UsageError:
     if output.is_dir():
-        what = "already holds something"
+        what = "is not an empty folder"
+    elif maker.kind:
+        what = f"exists and is not {maker.kind}"
     else:
-        what = f"exists and is not {maker.kind}" if maker.kind else "exists already"
+        what = "exists already"
     way = f", or give {maker.option} to replace it" if maker.option else ""
     return UsageError(f"{output} {what}; name another output{way}")
 

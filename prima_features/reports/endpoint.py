@@ -46,9 +46,9 @@ class EndpointConfig:
     """The model's name on the server."""
     api_key: str = field(default="", repr=False)
     rate: float | None = None
-    """Requests a minute at most."""
+    """Maximum number of requests per minute."""
     workers: int = 4
-    """Requests at a time."""
+    """Concurrent requests."""
     timeout_s: float = 120.0
     """For one request, from its first byte to the last of the answer."""
     retries: int = 4
@@ -56,7 +56,7 @@ class EndpointConfig:
     backoff_s: float = 1.0
     """Wait before the first of them; doubled each time. The server's Retry-After is honoured, up to ten minutes."""
     max_tokens: int = 1024
-    """Length of an answer at most."""
+    """Maximum length of an answer, in tokens."""
 
     def __post_init__(self) -> None:
         parts = self.address

@@ -43,9 +43,9 @@ def _nested(samples: Samples, scheme: Scheme) -> _Sides:
     n_groups = len(np.unique(groups[samples.eligible]))
     if not 2 <= scheme.outer_folds <= n_groups or scheme.repeats < 1:
         raise UsageError(
-            f"{scheme.outer_folds} outer folds with {count(scheme.repeats, 'repeat')} cannot be made of "
-            f"{count(n_groups, 'subject or group', 'subjects or groups')} to train on: use 2 or more folds, not more "
-            "than there are groups, and 1 or more repeats"
+            f"{count(n_groups, 'training subject or group', 'training subjects or groups')} cannot be split into "
+            f"{scheme.outer_folds} outer folds with {count(scheme.repeats, 'repeat')}: use 2 or more folds (--folds), "
+            "at most one per subject or group, and 1 or more repeats"
         )
     strata = _strata(samples, scheme.outer_folds)
     for repeat in range(scheme.repeats):

@@ -249,7 +249,7 @@ def by_values(column: LabelColumn, request: LabelRequest) -> Labels:
             else Label(None, NO_CLASS, f"it reads {cell!r}")
         )
     )
-    told = f"{column.name} has {len(values)} different numbers and is taken as classes, not as a measurement"
+    told = f"{column.name} has {len(values)} different numbers and is taken as classes (--kind number: a measurement)"
     return Labels(
         rows,
         request.classes or tuple(sorted(names.values())),

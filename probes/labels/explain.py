@@ -58,13 +58,12 @@ def refuse_empty(
     reasons = Counter(choice.reason for choice in choices)
     reason, times = reasons.most_common(1)[0]
     studies = ", ".join(scan.id for scan in scans[:_EXAMPLES])
-    labels = (
-        "not shown, since they can be PatientIDs" if is_private(scans) else _row_ids(rows, False) or "no ids"
-    )
+    named = f"labels {_row_ids(rows, False) or 'no ids'}"
+    labels = "labels are not shown, since they can be PatientIDs" if is_private(scans) else named
     detail = next(choice.detail for choice in choices if choice.reason == reason)
     raise UsageError(
         f"no study has a label: for {times} of {len(scans)} {reason}{f' ({detail})' if detail else ''}; "
-        f"studies are named {studies}, labels {labels}; {_advice(scans, cohort, table)}"
+        f"studies are named {studies}; {labels}; {_advice(scans, cohort, table)}"
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 import typer
 
 from prima_features.cli.arguments import split_values, spread
-from prima_features.cli.main import app
+from prima_features.cli.main import app, main
 from prima_features.errors import UsageError
 
 
@@ -82,3 +82,14 @@ def test_the_command_refuses_empty_selections(
 
     assert main(["inspect", ".", option, ""]) == 2
     assert "empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [("embed",), ("probe", "fit"), ("doctor",)])
+def test_help_fits_in_80_columns(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 80)
+    assert main([*command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "…" not in shown, "a name of an option is cut"
+    assert "<bool>" not in shown, "a flag looks as if it took a value"

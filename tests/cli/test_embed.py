@@ -83,6 +83,14 @@ def test_one_nifti_file_and_a_manifest(bids: Path, tmp_path: Path) -> None:
     assert listed.series["n_tokens"].tolist() == one.series["n_tokens"].tolist()
 
 
+def test_files_outside_of_studies_are_no_study_in_the_summary(
+    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (bids / "extra_T1w.nii.gz").write_bytes((next(bids.rglob("*_T1w.nii.gz"))).read_bytes())
+    assert run("embed", bids, tmp_path / "out.h5", "--no-report") == 3
+    assert "; problems in 1 other item, in" in capsys.readouterr().out.replace("\n", " ")
+
+
 def test_bad_scans_are_told_and_the_rest_is_there(
     bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

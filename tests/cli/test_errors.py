@@ -32,6 +32,11 @@ CASES = {
     "folder of text": (["embed", "{tmp}/text", "{tmp}/out.h5"], 4, "none of its 2 files is DICOM or NIfTI"),
     "text file": (["embed", "{tmp}/text/a.txt", "{tmp}/out.h5"], 4, "is not NIfTI"),
     "no output": (["embed", "{bids}"], 2, "OUTPUT.h5"),
+    "no command": (
+        ["{bids}", "{tmp}/out.h5"],
+        2,
+        "to embed the scans in {bids}: prima embed {bids} OUTPUT.h5",
+    ),
     "output folder missing": (["embed", "{bids}", "{tmp}/no/out.h5"], 2, "does not exist; create it"),
     "output is a folder": (["embed", "{bids}", "{tmp}/empty"], 2, "is a folder"),
     "output is another file": (["embed", "{bids}", "{tmp}/text/a.txt"], 2, "is not an embeddings file"),
@@ -74,7 +79,7 @@ def test_what_cannot_be_is_told_in_one_sentence(
     before = sorted(tmp_path.rglob("*"))
     found_code, sentence = fails(capsys, *(text.format(tmp=tmp_path, bids=bids) for text in arguments))
     assert found_code == code, sentence
-    assert reason in sentence
+    assert reason.format(tmp=tmp_path, bids=bids) in sentence
     assert sorted(tmp_path.rglob("*")) == before
 
 

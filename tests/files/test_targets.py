@@ -90,7 +90,7 @@ def test_a_folder_that_holds_something_needs_force(tmp_path: Path) -> None:
     output.mkdir()
     check_folder(output, OURS)
     (output / "mine.txt").write_text("kept")
-    with pytest.raises(UsageError, match="already holds something"):
+    with pytest.raises(UsageError, match="is not an empty folder"):
         check_folder(output, OURS)
     check_folder(output, OURS, force=True)
     with pytest.raises(UsageError, match="is a file"):

@@ -93,7 +93,7 @@ def test_subjects_and_cohorts_that_come_back_are_said(trained, make_cohort, numb
     same = make_cohort(number, 30, scans=2).samples
     found = shared_subjects(training, same, "openbhb")
     assert any("openbhb holds scans of ixi under other ids" in one for one in found)
-    assert any("30 subjects have ids that the training set has too" in one for one in found)
+    assert any("30 subjects have ids that are also in the training set" in one for one in found)
     others = make_cohort(number, 30).known(subject=[f"patient{i}" for i in range(30)]).samples
     assert shared_subjects(training, others, "camcan") == []
     assert any("on both sides" in one for one in shared_subjects(training, others, "ixi"))

@@ -43,7 +43,7 @@ def test_without_a_tokenizer_nothing_is_converted(full_file: Path, tmp_path: Pat
 def test_an_existing_output_needs_overwrite(full_file: Path, tokenizer_file: Path, tmp_path: Path) -> None:
     arguments = ["convert", full_file, "--tokenizer", tokenizer_file, "--output", tmp_path / "output"]
     run(*arguments)
-    with pytest.raises(UsageError, match="already holds something"):
+    with pytest.raises(UsageError, match="is not an empty folder"):
         run(*arguments)
     run(*arguments, "--overwrite")
 

@@ -37,7 +37,7 @@ def test_what_is_there_is_kept_unless_it_is_to_be_replaced(
     output = tmp_path / "output"
     output.mkdir()
     (output / "mine.txt").write_text("kept")
-    with pytest.raises(UsageError, match="already holds something"):
+    with pytest.raises(UsageError, match="is not an empty folder"):
         convert(full_file, tokenizer_file, output)
     assert (output / "mine.txt").read_text() == "kept"
     convert(full_file, tokenizer_file, output, overwrite=True)

@@ -96,7 +96,7 @@ def test_a_folder_that_holds_something_is_left_alone(saved: Callable[[str], Path
     folder = saved("ridge, Cole")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     probe = Probe.load(folder)
-    with pytest.raises(UsageError, match="already holds something"):
+    with pytest.raises(UsageError, match="is not an empty folder"):
         probe.save(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     probe.save(folder, Extras(overwrite=True))
