@@ -169,15 +169,15 @@ def _print_system_error(error: OSError, given: Sequence[str]) -> int:
 
 
 class _Formatter(logging.Formatter):
-    """Escapes what is not printable."""
+    """`Warning: ...`, as the commands print it themselves; escapes what is not printable."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record), keep="\n")
+        return printable(f"{record.levelname.capitalize()}: {super().format(record)}", keep="\n")
 
 
 def _configure_logging(debug: bool) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(_Formatter("%(message)s"))
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])
     if not debug:
         # The Hub's client warns of each of its retries; what comes of them is told in one sentence.

@@ -289,7 +289,7 @@ def _resolve(path: Path) -> Path:
     if not path.exists() and parts.is_dir():
         return parts
     if not path.exists():
-        raise UsageError(f"{path} does not exist, nor does {parts.name} beside it")
+        raise UsageError(f"{path} does not exist, and neither does {parts.name} next to it")
     return path
 
 

@@ -57,7 +57,7 @@ def test_a_suffix_is_taken_from_every_datatype(dataset: Path) -> None:
 
 def test_the_reason_names_what_was_asked_for(dataset: Path) -> None:
     found = find_bids(dataset, BidsOptions(datatypes=("dwi",)))
-    assert {item.reason for item in found.left_out} == {"only the datatype dwi is asked for"}
+    assert {item.reason for item in found.left_out} == {"only the datatype dwi is selected"}
 
 
 @pytest.mark.parametrize(

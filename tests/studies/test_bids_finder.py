@@ -316,7 +316,7 @@ def test_a_suffix_or_datatype_that_no_image_has_is_a_warning(dataset: Path) -> N
     put(dataset, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/sub-01_T2w.nii.gz")
     found = find_bids(dataset, BidsOptions(suffixes=("T1w", "FLAIRR")))
     assert len(found.studies) == 1
-    assert found.warnings == ("No image has the suffix FLAIRR that was asked for; those there are: T1w, T2w",)
+    assert found.warnings == ("No image has the suffix FLAIRR; the dataset has: T1w, T2w",)
     with pytest.raises(UsageError, match="empty"):
         BidsOptions(datatypes=("",))
 

@@ -194,7 +194,7 @@ class Embeddings:
             found = dataset[rows]
         except (OSError, RuntimeError, UnicodeDecodeError) as error:
             raise UsageError(
-                f"{self.path} is damaged: some of it cannot be read; copy it again or make it anew"
+                f"{self.path} is damaged: some of it cannot be read; copy it or make it again"
             ) from error
         if isinstance(dataset, h5py.Dataset) and dataset.dtype.kind == "f" and not _is_finite(found):
             raise UsageError(

@@ -181,9 +181,7 @@ def _unmatched(options: BidsOptions, images: list[BidsImage]) -> tuple[str, ...]
         for name in names:
             if name not in there[kind]:
                 listed = ", ".join(sorted(filter(None, there[kind]))) or "none"
-                warnings.append(
-                    f"No image has the {kind} {name} that was asked for; those there are: {listed}"
-                )
+                warnings.append(f"No image has the {kind} {name}; the dataset has: {listed}")
     return tuple(warnings)
 
 

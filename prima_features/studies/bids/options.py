@@ -48,7 +48,7 @@ class BidsOptions:
         datatype = image.datatype
         if self.datatypes:
             asked = ", ".join(self.datatypes)
-            return None if datatype in self.datatypes else (f"only the datatype {asked} is asked for", "")
+            return None if datatype in self.datatypes else (f"only the datatype {asked} is selected", "")
         if self.suffixes:
             return None
         reason = DATATYPES.get(datatype, f"BIDS has no datatype {datatype}")
@@ -60,7 +60,7 @@ class BidsOptions:
             return "its name does not end in a suffix that says what it is, such as T1w", "rename the file"
         if self.suffixes:
             asked = ", ".join(self.suffixes)
-            return None if suffix in self.suffixes else (f"only the suffix {asked} is asked for", "")
+            return None if suffix in self.suffixes else (f"only the suffix {asked} is selected", "")
         if suffix in NOT_PICTURES:
             return NOT_PICTURES[suffix], ""
         table = SUFFIXES.get(image.datatype, {suffix: ""})

@@ -76,7 +76,7 @@ def test_patients_and_controls_are_shared_out_apart(make_cohort, brain_age):
 
 def test_too_few_who_train_are_refused(make_cohort, brain_age):
     samples = make_cohort(brain_age, 50).known(control=(np.arange(50) < 4).astype(int)).samples
-    with pytest.raises(UsageError, match="4 subjects or groups to train on"):
+    with pytest.raises(UsageError, match="4 training subjects or groups"):
         draw(samples, Scheme())
 
 

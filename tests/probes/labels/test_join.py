@@ -83,7 +83,7 @@ def test_an_empty_join_shows_both_sides_and_the_column_that_would_match(
     with pytest.raises(UsageError) as error:
         join(studies("sub-01", "sub-02"), LabelRequest((labels,), target_column="x"))
     message = str(error.value)
-    assert "studies are named sub-01, sub-02, labels P1, P2, P3" in message
+    assert "studies are named sub-01, sub-02; labels P1, P2, P3" in message
     assert message.endswith("the column scan holds the ids of 2 of them: try --id-column scan")
     assert (
         len(
