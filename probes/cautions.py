@@ -99,7 +99,7 @@ def unlike_training(
         if outside.any():
             found.append(
                 f"{_part(outside)} of subjects outside the ages of the training "
-                f"set, {low:.0f} to {high:.0f} years"
+                f"set, {low:.1f} to {high:.1f} years"
             )
     return flags, found
 

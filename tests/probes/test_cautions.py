@@ -75,7 +75,7 @@ def test_ages_outside_those_of_training_are_said_and_unknown_ones_are_not(traine
     flags, said = unlike_training(near, training, make_cohort(number, 40, seed=1).known(age=ages).samples)
     assert flags["outside_age_range"][:4].tolist() == [1, 1, 0, 0]
     assert any(
-        f"2 of 40 studies are of subjects outside the ages of the training set, {low:.0f} to" in one
+        f"2 of 40 studies are of subjects outside the ages of the training set, {low:.1f} to" in one
         for one in said
     )
 

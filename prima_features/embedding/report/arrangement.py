@@ -180,7 +180,8 @@ def _compare(
         pairs = np.concatenate([pairs, new])
         pairs = pairs[np.argsort(-pairs[:, 2], kind="stable")[:MOST_PAIRS]]
         own = lengths[first + here, None]
-        squares = own**2 + lengths[drawn] ** 2 - 2 * own * lengths[drawn] * cosines[:, drawn]
+        with np.errstate(invalid="ignore"):  # a vector of zeros, next to itself: 0 times -infinity
+            squares = own**2 + lengths[drawn] ** 2 - 2 * own * lengths[drawn] * cosines[:, drawn]
         squares = np.partition(np.nan_to_num(squares, nan=np.inf), few - 1, axis=1)[:, :few]
         distance[first + here] = np.sqrt(np.maximum(squares, 0)).mean(axis=1)
     return nearest, similarity, distance, tuple((int(i), int(j), float(c)) for i, j, c in pairs), n_pairs
