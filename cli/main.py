@@ -32,7 +32,7 @@ from prima_features.cli.arguments import check_no_empty, spread
 from prima_features.cli.bids_app import as_embed
 from prima_features.cli.console import err, print_error, print_failures
 from prima_features.cli.streams import standard_streams
-from prima_features.errors import NothingUsableError, PrimaError, StoppedError
+from prima_features.errors import NothingUsableError, PrimaError, StoppedError, UsageError
 from prima_features.files.safe import safe_children
 from prima_features.files.text import bounded, printable
 from prima_features.weights.caveats import ModelCaveatWarning
@@ -109,6 +109,20 @@ def _hide_types_of_flags(command: Any) -> None:
         _hide_types_of_flags(inner)
 
 
+def _check_current_folder() -> None:
+    """Refuse to work in a folder that was deleted: libraries that load others from relative paths abort there.
+
+    Raises:
+        UsageError: the current folder does not exist any more.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "The current folder was deleted: change to another one, such as with cd ~"
+        ) from error
+
+
 def _run(given: list[str]) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
@@ -116,6 +130,7 @@ def _run(given: list[str]) -> int:
     command = _command()
     try:
         check_no_empty(given)
+        _check_current_folder()
         with safe_children():
             result = command.main(
                 _spread_for(command, as_embed(given, command.commands)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -430,8 +431,7 @@ def _hostile_file(edit: Callable[[h5py.File], object]) -> Callable[[Box], Outcom
         with h5py.File(box.folder / "secret.h5", "w") as secret:
             secret["data"] = np.full((4, 8), SECRET, "f4")
         (box.folder / "secret.bin").write_bytes(np.full(32, SECRET, "f4").tobytes())
-        os.chdir(box.folder)
-        with h5py.File(path, "a", libver="latest") as file:
+        with contextlib.chdir(box.folder), h5py.File(path, "a", libver="latest") as file:
             edit(file)
         commands: list[tuple[object, ...]] = [
             ("inspect", path),

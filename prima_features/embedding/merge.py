@@ -160,7 +160,7 @@ def merge(
         inputs: parts folders (or the outputs whose folders they are) and embeddings files; by default the
             output's own parts folder.
         incomplete: write the file although studies are not finished yet; they are listed in /failure.
-        force: replace an output that is not among the inputs.
+        force: replace an embeddings file that was not made of these parts.
         report: write `OUTPUT.report.html` as well.
         pictures: with the pictures that parts and the inputs' pages hold.
 
@@ -176,10 +176,11 @@ def merge(
     paths = [_resolve(Path(path)) for path in inputs] or [own.folder]
     if not inputs and not own.folder.is_dir():
         raise UsageError(f"{own.folder} does not exist: name the parts folders or the files to merge")
-    is_input = any(path == output or same_file(path, output) for path in paths)
-    if output.exists() and not force and not is_input and own.folder not in paths:
-        raise UsageError(f"{output} exists and is not among the inputs; name another output, or use --force")
-    earlier = output if output.exists() and not is_input else None
+    if any(path == output or same_file(path, output) for path in paths):
+        raise UsageError(f"{output} is one of the inputs, which are never replaced; name another output")
+    if output.exists() and not force and own.folder not in paths:
+        raise UsageError(f"{output} exists; name another output, or use --force")
+    earlier = output if output.exists() else None
     sources: list[Source] = [
         PlannedStudies(path, earlier if path == own.folder else None)
         if path.is_dir()

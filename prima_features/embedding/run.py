@@ -171,6 +171,12 @@ def embed(
         if pseudonyms is not None:
             write_ids(output, earlier_ids)
         raise _nothing_usable(source, summary.failures)
+    if n_unknown := summary.flags.get("orientation-unknown", 0):
+        logger.warning(
+            "%s: the file does not say which side is left, and the image may be mirrored or turned (flag "
+            "orientation-unknown); check the orientation, or correct the header",
+            count(n_unknown, "series", "series"),
+        )
     return summary
 
 

@@ -1,5 +1,6 @@
 """Wrong use and bad luck: one sentence, the right exit code, nothing half-written."""
 
+import contextlib
 import ctypes
 import resource
 import signal
@@ -199,3 +200,14 @@ def test_a_header_of_20000_slices_is_refused_without_allocating(
     code, sentence = fails(capsys, "embed", tmp_path / "claims.nii.gz", tmp_path / "out.h5")
     assert code == 4
     assert "20000 slices give 320000 subvolumes" in sentence
+
+
+def test_a_current_folder_that_was_deleted_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    with contextlib.chdir(gone):
+        gone.rmdir()
+        assert main(["weights", "list"]) == 2
+    assert "The current folder was deleted" in capsys.readouterr().err

@@ -271,10 +271,13 @@ def test_a_table_of_identities_that_is_a_pipe_or_a_circle_of_links_ends_no_run_i
 
 
 @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
-def test_a_merge_into_another_name_of_an_input_replaces_it(
+def test_a_merge_never_replaces_an_input_by_whatever_name(
     tmp_path: Path, link: Callable[[Path, Path], None]
 ) -> None:
     file = make(tmp_path / "a.h5", "sub-1")
     link(tmp_path / "b.h5", file)
-    merge(tmp_path / "b.h5", [file], report=False)
-    assert read_embeddings(tmp_path / "b.h5").n_studies == read_embeddings(file).n_studies == 1
+    before = file.read_bytes()
+    for output in (tmp_path / "b.h5", file):
+        with pytest.raises(UsageError, match="is one of the inputs, which are never replaced"):
+            merge(output, [file], report=False, force=True)
+    assert file.read_bytes() == before

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from prima_features.cli.main import main
@@ -117,3 +119,17 @@ def test_one_bad_scan_does_not_stop_a_folder(scans: Path, tmp_path: Path) -> Non
     assert file.n_studies == 9
     failed = file.failures[file.failures["stage"] == "read"]
     assert failed["study"].tolist() == ["sub-nibabelfunctional"]
+
+
+def test_an_image_that_does_not_say_which_side_is_left_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = nib.Nifti1Image(np.random.default_rng(0).integers(0, 900, (32, 32, 8)).astype(np.int16), None)
+    image.header["sform_code"] = image.header["qform_code"] = 0
+    nib.save(image, tmp_path / "a.nii")
+    assert (
+        main(["embed", str(tmp_path / "a.nii"), str(tmp_path / "out.h5"), "--no-report", "--workers", "0"])
+        == 0
+    )
+    told = " ".join(capsys.readouterr().err.split())
+    assert "1 series: the file does not say which side is left" in told
