@@ -124,9 +124,11 @@ def test_one_bad_scan_does_not_stop_a_folder(scans: Path, tmp_path: Path) -> Non
 def test_an_image_that_does_not_say_which_side_is_left_is_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    image = nib.Nifti1Image(np.random.default_rng(0).integers(0, 900, (32, 32, 8)).astype(np.int16), None)
-    image.header["sform_code"] = image.header["qform_code"] = 0
-    nib.save(image, tmp_path / "a.nii")
+    values = np.random.default_rng(0).integers(0, 900, (32, 32, 8)).astype(np.int16)
+    nib.save(nib.Nifti1Image(values, np.diag([4.0, 4, 8, 1])), tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[252:256] = bytes(4)  # qform_code and sform_code
+    (tmp_path / "a.nii").write_bytes(content)
     assert (
         main(["embed", str(tmp_path / "a.nii"), str(tmp_path / "out.h5"), "--no-report", "--workers", "0"])
         == 0
