@@ -363,7 +363,7 @@ def _(box: Box) -> Outcome:
     folder = write_enhanced(
         box.folder / "dicom", volume, [0.02] * SLICES, "SIEMENS", cut=volume.shape[0] * volume.shape[1]
     )
-    return refused(box, folder, "too early")
+    return refused(box, folder, "end before")
 
 
 @SITUATIONS("one slice lacks its last pixels")
