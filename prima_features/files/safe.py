@@ -134,7 +134,7 @@ def load_json(content: str | bytes, *, depth: int = DEPTH, values: int = VALUES,
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Readers differ in which of two values they take (RFC 8259), so that a file could show people another than is used.
+    # Readers differ in which of two values they use (RFC 8259): a person could see another value than is computed with.
     if len(made := dict(pairs)) < len(pairs):
         raise UnsafeFileError("names a key twice in one object")
     return made

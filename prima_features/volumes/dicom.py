@@ -59,7 +59,7 @@ _DIFFERENT = "its voxel values differ from those of a second decoder"
 
 
 def acquire_slices(image: DicomSlices) -> Acquired:
-    """The volume of one or more stacks of slices, averaged where there are several.
+    """The volume of one or more stacks of slices, averaged if there are several.
 
     Returns:
         A 3-D image with each slice's own rescale slope and intercept applied. Its number type is that of

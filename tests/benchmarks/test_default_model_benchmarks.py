@@ -21,7 +21,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Imports a script by its name, so that processes that it starts can import it as well."""
+    """Imports a script by its name; processes that it starts can then import it as well."""
     monkeypatch.syspath_prepend(FOLDER)
 
     def imported(name: str) -> ModuleType:

@@ -158,7 +158,7 @@ def tokenizer_model(bids: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def synthetic_settings(model: Path, output: str, cache: Path, more: str = "") -> str:
-    """Settings of a CLIP stage on three made-up studies, of which it learns the truth; `more` are keys of its own."""
+    """Settings of a CLIP stage on three synthetic studies, whose true factors it learns; `more` adds settings."""
     return f"""
 output = "{output}"
 model = "{model}"

@@ -69,7 +69,7 @@ def check_key(output: Path, pseudonyms: Pseudonyms, studies: Iterable[Study]) ->
         UsageError: it is another key.
     """
     path = ids_path(output)
-    rows = read_ids(path) if path.exists() else {}
+    rows = _known_ids(path)
     if any(study.id in rows for study in studies) or any(_is_of(row, pseudonyms) for row in rows.values()):
         return
     subjects, sessions = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
@@ -126,6 +126,11 @@ def read_ids(path: Path) -> Rows:
     return rows
 
 
+def _known_ids(path: Path) -> Rows:
+    """As `read_ids`; no rows if there is no table."""
+    return read_ids(path) if path.exists() else {}
+
+
 def agree_on_pseudonyms(folder: Path, keep_patient_id: bool = False) -> Pseudonyms:
     """The same new pseudonyms for all processes that begin a run together: the first leaves its key for the others.
 
@@ -171,7 +176,7 @@ def add_ids(
         OutputError: it cannot be written.
     """
     path = ids_path(output)
-    before = read_ids(path) if path.exists() else {}
+    before = _known_ids(path)
     key = pseudonyms.key.hex()
     added = {
         study.id: (study.id, who.patient_id, who.study_uid, who.folder, key)
@@ -188,7 +193,7 @@ def keep_ids(output: Path, studies: Collection[str], scratch: Path | None = None
     Raises:
         UsageError, OutputError: as `add_ids`.
     """
-    rows = read_ids(ids_path(output)) if ids_path(output).exists() else {}
+    rows = _known_ids(ids_path(output))
     kept = {study: row for study, row in rows.items() if study in studies}
     if kept and len(kept) < len(rows):
         write_ids(output, kept, scratch)
@@ -225,7 +230,7 @@ def keys_of(folder: Path) -> frozenset[str]:
         UsageError: it was not written by this tool.
     """
     path = ids_of(folder)
-    return frozenset(row[-1].lower() for row in read_ids(path).values()) if path.exists() else frozenset()
+    return frozenset(row[-1].lower() for row in _known_ids(path).values())
 
 
 def merge_ids(output: Path, inputs: Iterable[Path], studies: Collection[str]) -> None:
@@ -242,7 +247,7 @@ def merge_ids(output: Path, inputs: Iterable[Path], studies: Collection[str]) ->
         OutputError: it cannot be written.
     """
     tables = [ids_of(one) for path in inputs for one in (path, path.resolve())]
-    rows = read_ids(ids_path(output)) if ids_path(output).exists() else {}
+    rows = _known_ids(ids_path(output))
     for path in dict.fromkeys(tables):
         if path.exists() and path != ids_path(output):
             rows |= {study: row for study, row in read_ids(path).items() if study in studies}

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -62,22 +62,32 @@ def flag_copies(series: Sequence[Series]) -> list[Series]:
 
     Archives send series again under new UIDs. The first, the middle and the last slice are compared.
     """
-    seen: set[tuple[object, ...]] = set()
-    flagged = []
-    for one in series:
-        content = _ends(one.image) if isinstance(one.image, DicomSlices) else None
-        flagged.append(replace(one, flags=(*one.flags, COPY)) if content in seen else one)
-        if content is not None:
-            seen.add(content)
-    return flagged
+    images = {i: one.image for i, one in enumerate(series) if isinstance(one.image, DicomSlices)}
+    groups = _alike(images, lambda image: (len(image.stacks[0]), len(image.stacks)))
+    # A slice is read only of series that agree in all before it.
+    for share in (0, 0.5, 1):
+        content = partial(_content_at, share=share)
+        groups = [alike for group in groups for alike in _alike({i: images[i] for i in group}, content)]
+    copies = {i for group in groups for i in group[1:]}
+    return [replace(one, flags=(*one.flags, COPY)) if i in copies else one for i, one in enumerate(series)]
 
 
-def _ends(image: DicomSlices) -> tuple[object, ...] | None:
-    files = image.stacks[0]
-    frames = image.frames[0] if image.frames else (None,) * len(files)
-    few = sorted({0, len(files) // 2, len(files) - 1})
-    contents = [_content(files[i], frames[i]) for i in few]
-    return None if None in contents else (len(files), len(image.stacks), *contents)
+def _alike(
+    images: Mapping[int, DicomSlices], content: Callable[[DicomSlices], tuple[object, ...] | None]
+) -> list[list[int]]:
+    """Numbers of images with the same content, in order; those of which there is one or none are left out."""
+    groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for i, image in images.items():
+        if (own := content(image)) is not None:
+            groups[own].append(i)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _content_at(image: DicomSlices, share: float) -> tuple[object, ...] | None:
+    """The content of the slice at a share of the stack: 0 the first, 1 the last."""
+    n = len(image.stacks[0])
+    place = min(int(share * n), n - 1)
+    return _content(image.stacks[0][place], image.frames[0][place] if image.frames else None)
 
 
 def _have_same_pixels(one: Header, other: Header) -> bool:

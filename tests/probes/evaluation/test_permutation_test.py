@@ -26,7 +26,7 @@ def test_p_values_are_uniform_where_there_is_nothing(make_cohort, number):
         samples = replace(cohort, X=rng.normal(size=cohort.X.shape), y=rng.normal(50, 10, 30))
         scheme = Scheme(outer_folds=2, inner_folds=2, seed=seed)
         test = permutation_test(samples, RECIPES["number"], scheme, n_permutations)
-        # Spread evenly within its step of 1/5, so that a continuous distribution can be compared with.
+        # Spread evenly within its step of 1/5, to compare it with a continuous distribution.
         found.append(test.p_value - rng.random() / (n_permutations + 1))
     assert kstest(found, "uniform").pvalue > 0.05
     assert np.mean(np.array(found) <= 0.1) <= 0.2
