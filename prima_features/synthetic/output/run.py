@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import json
 import signal
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
@@ -116,14 +118,17 @@ def _each(output: Path, options: CohortOptions, workers: int, stopping: Callable
         return
     # Not forked: torch's threads do not survive it.
     with safe_children(), ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
-        studies = [pool.submit(make, index) for index in indices]
-        for study in studies:
-            if stopping():
-                for later in studies:
-                    later.cancel()  # but those that have begun
-            if study.cancelled():
+        left, studies = iter(indices), deque[Future[Made]]()
+        while True:
+            # Only as many as the workers make now: when a run stops, all that were submitted are still made.
+            free = workers - sum(not study.done() for study in studies)
+            if not stopping():
+                studies.extend(pool.submit(make, index) for index in islice(left, free))
+            if not studies:
                 return
-            yield study.result()
+            wait([study for study in studies if not study.done()] or studies, return_when=FIRST_COMPLETED)
+            while studies and studies[0].done():
+                yield studies.popleft().result()
 
 
 def _begin() -> None:
