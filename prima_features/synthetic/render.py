@@ -68,8 +68,9 @@ def render(anatomy: Anatomy, scan: Acquisition) -> tuple[torch.Tensor, np.ndarra
 def _shown(anatomy: Anatomy, scan: Acquisition) -> torch.Tensor:
     """(X, Y, Z): the signal at each voxel of the anatomy, that of grey matter being 1."""
     table = _table(scan, anatomy.tone.device)
-    row = anatomy.label.int() * (2 * _STEPS + 1)
-    shown = table[(row + (anatomy.tone * _STEPS).round().int().clamp(0, 2 * _STEPS)).long()]
+    steps = (anatomy.tone * _STEPS).round_().clamp_(0, 2 * _STEPS)
+    entry = steps.int().add_(anatomy.label, alpha=2 * _STEPS + 1)
+    shown = table.index_select(0, entry.view(-1)).view(entry.shape)
     _soften(shown, anatomy.edge)
     levels = _levels(scan)
     for part in anatomy.painted:
