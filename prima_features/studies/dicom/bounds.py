@@ -7,13 +7,14 @@ sequence; GDCM follows nested sequences until the stack is used up, which ends t
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NoReturn
 
 from prima_features.errors import SeriesError
 from prima_features.files.safe import MIB, UnsafeFileError, inflate
 from prima_features.studies.dicom import values
+from prima_features.studies.dicom.files import START
 
 if TYPE_CHECKING:
     from pydicom import FileDataset
@@ -30,6 +31,8 @@ _MOST_VALUE = 64 * MIB
 """Bytes of one element that is read; the largest are the sequences that describe frames."""
 _HEADER = 16 * MIB
 """Bytes of a deflated file that are inflated to read its header."""
+_START = MIB // 8
+"""Bytes that most headers fit in, and too few for `_MOST_ELEMENTS` of them."""
 _MOST_PIXELS = 4096 * MIB
 _MOST_SLICE = 64 * MIB
 _DEPTH = 64
@@ -40,6 +43,8 @@ _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b
 """Value representations whose length takes four bytes (PS3.5 section 7.1.2)."""
 _UNDEFINED = 0xFFFFFFFF
 _PIXEL_DATA = 0x7FE00010
+PIXEL_GROUPS = (b"\xe0\x7f", b"\x7f\xe0")
+"""Group of the pixel data, little-endian and big-endian."""
 
 
 class _DeflatedError(Exception):
@@ -115,6 +120,8 @@ def read_data_set(
         _check_elements(data)
         return data
 
+    if (found := _read_start(file, read)) is not None:
+        return found, file
     try:
         return read(file), file
     except _DeflatedError:
@@ -124,6 +131,43 @@ def read_data_set(
         return data, file
     source = _inflated(file, start, _declared(data) + _HEADER, whole=True)
     return read(source), source
+
+
+def _read_start(file: BoundedFile, read: Callable[[BinaryIO], FileDataset]) -> FileDataset | None:
+    """The data set, read from a copy of the file's first bytes, and the file left where pydicom stopped.
+
+    This is faster than counting in Python, and the copy is too short to exceed a limit. None, and the file at its
+    start, unless the copy has the whole header: whatever is unusual is left to `BoundedFile`.
+    """
+    content = file.read(_START)
+    file.seek(0)
+    if not _has_plain_syntax(content):
+        return None
+    start = io.BytesIO(content)
+    try:
+        data = read(start)
+    except Exception:  # `BoundedFile` raises it again, with the right reason
+        return None
+    if start.tell() + 8 > len(content) or not content.startswith(PIXEL_GROUPS, start.tell()):
+        return None
+    file.seek(start.tell())
+    return data
+
+
+def _has_plain_syntax(content: bytes) -> bool:
+    """Whether the meta header is regular and does not name the deflated syntax, which pydicom inflates unbounded."""
+    position = START
+    while content.startswith(b"\x02\x00", position):
+        kind = content[position + 4 : position + 6]
+        header, size = (12, 4) if kind in _LONG else (8, 2)
+        length = int.from_bytes(content[position + header - size : position + header], "little")
+        # Other representations can hide the syntax, in escape sequences of a character set.
+        if content[position + 2 : position + 4] == b"\x10\x00" and kind != b"UI":
+            return False
+        if not (kind.isalpha() and kind.isupper()) or length > values.LONGEST:
+            return False
+        position += header + length
+    return content.startswith(b"DICM", 128) and _DEFLATED not in content[:position]
 
 
 def find_pixels(stream: BinaryIO, implicit: bool, little: bool) -> tuple[int, int]:

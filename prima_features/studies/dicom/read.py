@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import diffusion, frames, kinds, mosaic, values
-from prima_features.studies.dicom.bounds import MOST_FRAMES, BoundedFile, read_data_set
+from prima_features.studies.dicom.bounds import MOST_FRAMES, PIXEL_GROUPS, BoundedFile, read_data_set
 from prima_features.studies.dicom.files import Kind, sniff_stream
 from prima_features.studies.dicom.geometry import is_orientation
 from prima_features.studies.dicom.header import Block, GeImage, Header
@@ -58,7 +58,7 @@ def read_headers(file: Path) -> list[Header] | Unusable:
         ) as stream:  # once: to open a file on a network disk takes longer than to read it
             data = _read(stream, sniff_stream(stream))
             # Where pydicom stopped: the group of the pixel data, little-endian or big-endian, or the end of the file.
-            is_whole = stream.is_deflated or stream.read(2) in (b"\xe0\x7f", b"\x7f\xe0")
+            is_whole = stream.is_deflated or stream.read(2) in PIXEL_GROUPS
             n_bytes = os.fstat(stream.fileno()).st_size - stream.tell()
             if stream.is_deflated:  # reading it says more
                 n_bytes = 1 << 62
