@@ -32,7 +32,9 @@ _MOST_VALUE = 64 * MIB
 _HEADER = 16 * MIB
 """Bytes of a deflated file that are inflated to read its header."""
 _START = MIB // 8
-"""Bytes that most headers fit in, and too few for `_MOST_ELEMENTS` of them."""
+"""Bytes that most headers fit in."""
+_LEAST_ELEMENT = 8
+"""Bytes of an empty element or item."""
 _MOST_PIXELS = 4096 * MIB
 _MOST_SLICE = 64 * MIB
 _DEPTH = 64
@@ -134,12 +136,13 @@ def read_data_set(
 
 
 def _read_start(file: BoundedFile, read: Callable[[BinaryIO], FileDataset]) -> FileDataset | None:
-    """The data set, read from a copy of the file's first bytes, and the file left where pydicom stopped.
+    """Data set read from a copy of the file's first bytes. The file is left where pydicom stopped.
 
-    This is faster than counting in Python, and the copy is too short to exceed a limit. None, and the file at its
-    start, unless the copy has the whole header: whatever is unusual is left to `BoundedFile`.
+    This is faster than counting in Python, and the copy is too short for more elements or items than are allowed.
+    Returns None, with the file at its start, unless the copy contains the whole header of a regular file:
+    `BoundedFile` reads the others.
     """
-    content = file.read(_START)
+    content = file.read(min(_START, _LEAST_ELEMENT * MOST_ITEMS, _LEAST_ELEMENT * _MOST_ELEMENTS))
     file.seek(0)
     if not _has_plain_syntax(content):
         return None
