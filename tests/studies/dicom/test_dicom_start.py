@@ -57,7 +57,7 @@ def frames(count: int) -> Items:
 def read_both_ways(file: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Header] | Unusable, bool]:
     """What is read, after a check that both ways agree; and whether the copy was used."""
     from_copy = []
-    read_start = bounds._read_start  # noqa: SLF001
+    read_start = bounds._read_start
 
     def note(*arguments: object) -> object:
         found = read_start(*arguments)  # type: ignore[arg-type]
