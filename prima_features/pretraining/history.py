@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from prima_features.errors import UsageError
 from prima_features.files.disk import output_errors
+from prima_features.files.safe import MIB, TABLE_BYTES, UnsafeFileError, load_json, open_regular
+
+_LINE_BYTES = MIB
 
 
 class History:
@@ -31,15 +35,23 @@ class History:
             file.write(json.dumps(_plain(record)) + "\n")
 
     def read(self) -> list[dict[str, Any]]:
-        """All whole lines; a killed process may leave a piece of one at the end."""
+        """All whole lines. A killed process may leave part of a line, which is skipped.
+
+        Raises:
+            UsageError: the log is not a regular file, or is larger than any log.
+        """
         if not self.path.exists():
             return []
         records = []
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                continue
+        try:
+            with open_regular(self.path) as file:
+                while line := file.readline(_LINE_BYTES):
+                    if file.tell() > TABLE_BYTES:
+                        raise UnsafeFileError(f"has more than {TABLE_BYTES} bytes")
+                    if (record := _record(line)) is not None:
+                        records.append(record)
+        except UnsafeFileError as error:
+            raise UsageError(f"{self.path} {error}: move it away, or start over with --fresh") from error
         return records
 
     def rewind(self, step: int) -> None:
@@ -53,6 +65,14 @@ class History:
         with output_errors(self.path):
             temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
             temporary.replace(self.path)
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = load_json(line, finite=False)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) and isinstance(record.get("step"), int) else None
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prima_features.errors import UsageError
+from prima_features.files.safe import load_json
 from prima_features.pretraining.settings import Training
 
 FREE = frozenset({
@@ -38,9 +39,17 @@ def check_settings(record: str, settings: Training, folder: Path) -> None:
         folder: of the run, for the message.
 
     Raises:
-        UsageError: with each setting that differs.
+        UsageError: with each setting that differs; or the record is damaged.
     """
-    old, new = json.loads(record), json.loads(settings_record(settings))
+    new = json.loads(settings_record(settings))
+    try:
+        old = load_json(record, finite=False)
+        if not isinstance(old, dict):
+            raise ValueError("is not a JSON object")
+    except ValueError as error:
+        raise UsageError(
+            f"{folder} has a checkpoint whose settings cannot be read (its record {error}): start over with --fresh"
+        ) from error
     # A setting that a later release has brought had its default before.
     old = {key: _default(settings, key) for key in new} | old
     changed = [

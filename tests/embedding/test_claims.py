@@ -147,8 +147,47 @@ def test_what_is_waited_for_is_had_when_its_owner_dies(tmp_path: Path) -> None:
     process.communicate()
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"host": "x"}'])
+WORKER = {"host": "x", "pid": 1, "machine": "m", "plan": "", "shard": ""}
+SENSELESS = [
+    "",
+    "{",
+    '{"host": "x"}',
+    "[" * 20_000,
+    json.dumps(WORKER | {"pid": "1"}),
+    json.dumps(WORKER | {"pid": 1.0}),
+    json.dumps(WORKER | {"plan": ["p"]}),
+    json.dumps(WORKER | {"more": ""}),
+    json.dumps(WORKER) + " " * (1 << 20) + "x",
+    f'{{"pid": {"9" * 10_000}}}',
+]
+
+
+@pytest.mark.parametrize("content", SENSELESS, ids=range(len(SENSELESS)))
 def test_a_worker_file_that_makes_no_sense_is_of_no_live_process(tmp_path: Path, content: str) -> None:
     (tmp_path / "x.1.ab.worker").write_text(content)
     with Claims(tmp_path) as claims:
         assert claims.others() == []
+
+
+def test_a_process_number_that_no_system_has_is_of_no_live_process(tmp_path: Path) -> None:
+    with Claims(tmp_path) as claims:
+        (own,) = tmp_path.glob("*.worker")
+        other = json.loads(own.read_text()) | {"pid": 10**30}
+        (tmp_path / "x.1.ab.worker").write_text(json.dumps(other))
+        assert claims.others() == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_worker_file_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.1.ab.worker")
+    with Claims(tmp_path) as claims:
+        assert claims.others() == []
+
+
+@pytest.mark.parametrize("owner", [b"\xff", b"a\0b", b"../x.worker", b"/dev/zero", b"x" * (1 << 20)])
+def test_a_claim_signed_with_no_name_is_dead_after_a_while(owner: bytes, tmp_path: Path) -> None:
+    (tmp_path / "sub-01.0.claim").write_bytes(owner)
+    with Claims(tmp_path, Pace(beat=0.1, patience=0.5)) as claims:
+        assert not claims.take("sub-01")
+        time.sleep(0.7)
+        assert claims.take("sub-01")

@@ -251,6 +251,35 @@ def test_a_setting_that_a_later_release_brought_had_its_default(tmp_path: Path) 
         check_settings(json.dumps(older), settings(tmp_path, accumulation=2), tmp_path)
 
 
+@pytest.mark.parametrize("record", ["", "[1]", "[" * 20_000, '{"batch": 1, "batch": 2}'], ids=range(4))
+def test_settings_of_a_damaged_checkpoint_are_refused(record: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"settings cannot be read .* start over with --fresh"):
+        check_settings(record, settings(tmp_path), tmp_path)
+
+
+def test_a_log_keeps_its_whole_lines(tmp_path: Path) -> None:
+    history = History(tmp_path / "log.jsonl")
+    history.add({"step": 1, "loss": 0.5})
+    with history.path.open("ab") as file:
+        file.write(b'{"step": 2, "lo\n[]\n\xff\n3\n{"loss": 1}\n{"step": "2"}\n' + b"[" * 20_000 + b"\n")
+        file.write(b'{"step": 2, "loss": NaN}\n' + b" " * (3 << 20) + b"\n")
+    history.add({"step": 3, "loss": 0.25})
+    assert [record["step"] for record in history.read()] == [1, 2, 3]
+    history.rewind(1)
+    assert history.read() == [{"step": 1, "loss": 0.5}]
+
+
+def test_a_log_that_is_no_file_of_lines_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="is not a regular file: move it away"):
+        History(Path("/dev/zero")).read()
+    history = History(tmp_path / "log.jsonl")
+    for step in range(100):
+        history.add({"step": step})
+    monkeypatch.setattr("prima_features.pretraining.history.TABLE_BYTES", 1000)
+    with pytest.raises(UsageError, match="has more than 1000 bytes: move it away"):
+        history.read()
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_told() -> None:
     with pytest.raises(OutputError, match="The disk is full: /dev/full was not written"):

@@ -51,15 +51,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 
 from prima_features.files.disk import output_errors, replacing
+from prima_features.files.safe import load_json, open_regular, read_bytes
 from prima_features.files.text import file_stem
 
 _POLL = 0.2
 """Seconds between two tries for a claim that is only ever held for moments."""
+_MOST_BYTES = 1 << 16
+"""Bytes of a worker file or a claim that are read. They have a few hundred."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,21 @@ class Worker:
     plan: str = ""
     """Identity of the plan it follows; empty before it has one."""
     shard: str = ""
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Worker:
+        """The worker that a file describes.
+
+        Raises:
+            ValueError: the content is too long, is not JSON, or describes something else.
+        """
+        if len(content) > _MOST_BYTES:
+            raise ValueError("is longer than what describes a worker")
+        values = load_json(content)
+        kinds = {field.name: int if field.name == "pid" else str for field in fields(cls)}
+        if not isinstance(values, dict) or {name: type(value) for name, value in values.items()} != kinds:
+            raise ValueError("describes no worker")
+        return cls(**values)
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -185,21 +203,23 @@ class Claims:
     def _is_alive(self, claim: Path) -> bool:
         """Whether a claim's owner lives. True for a claim that is just being given back."""
         try:
-            owner = claim.read_text()
             made = claim.stat().st_mtime_ns
+            owner = read_bytes(claim, _MOST_BYTES).decode()
         except FileNotFoundError:
             return True
-        if not owner:
+        except ValueError:  # no name of a worker
+            owner = ""
+        if not owner or Path(owner).name != owner or "\0" in owner:
             return self._is_fresh(claim.name, made)
         return self._live_worker(self._folder / owner) is not None
 
     def _live_worker(self, file: Path) -> Worker | None:
         """Who a worker file speaks of, or None where that process is dead."""
         try:
-            with file.open() as opened:  # opening a file makes a network disk ask for its state anew
-                worker = Worker(**json.load(opened))
+            with open_regular(file) as opened:  # opening makes a network disk ask for the file's state again
+                worker = Worker.from_json(opened.read(_MOST_BYTES + 1))
                 beat = os.fstat(opened.fileno()).st_mtime_ns
-        except (FileNotFoundError, ValueError, TypeError):  # gone, or of another release
+        except (FileNotFoundError, ValueError):  # gone, or of another release
             return None
         if worker.machine == self._me.machine and not _runs(worker.pid):
             return None
@@ -247,7 +267,7 @@ def _runs(pid: int) -> bool:
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
