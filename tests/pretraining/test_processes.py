@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 
+from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.run import embed
 from prima_features.pretraining.run import pretrain
 
@@ -24,13 +25,24 @@ QUIET = "[log]\ntensorboard = false\nplots = false\n"
 BOTH = """
 import sys
 from pathlib import Path
-import torch
-torch.set_num_threads(1)
-torch.distributed.init_process_group("gloo")
+import accelerate, torch, torch._dynamo
+import prima_features.pretraining.build, prima_features.pretraining.loop, prima_features.weights
+from torch.distributed.launcher import LaunchConfig, elastic_launch
 from prima_features.pretraining.run import pretrain
-for stage in sys.argv[2:]:
-    pretrain(stage.split()[0], Path(sys.argv[1]) / stage / "s.toml")
+
+
+def train():
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo")
+    for stage in sys.argv[2:]:
+        pretrain(stage.split()[0], Path(sys.argv[1]) / stage / "s.toml")
+    torch.distributed.destroy_process_group()
+
+
+here = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "max_restarts": 0}
+elastic_launch(LaunchConfig(1, 1, 2, run_id="both", start_method="fork", **here), train)()
 """
+"""What torchrun does, with processes that are forked from one that has imported everything."""
 STAGES = ("tokenizer", "names", "clip", "clip pairs", "heads")
 
 
@@ -85,7 +97,7 @@ def settings_of(
 
 def label_table(bids: Path, model: Path, folder: Path) -> None:
     """Embeddings in `e.h5`, and labels of which some are not known in `labels.tsv`."""
-    embed(bids, folder / "e.h5", str(model))
+    embed(bids, folder / "e.h5", str(model), engine_options=EngineOptions(workers=0))
     levels = ("none", "high")
     rows = [f"sub-{i:02}\t{i % 2}\t{'' if i == 2 else int(i > 3)}\t{levels[i % 2]}" for i in range(8)]
     (folder / "labels.tsv").write_text("\n".join(["study\ta\tb\tpriority", *rows]) + "\n")
@@ -99,7 +111,7 @@ def both(
     tokenizer_model: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """Each stage trained by one process in `one/STAGE`, and by two, which torchrun starts, in `two/STAGE`."""
+    """Each stage trained by one process in `one/STAGE`, and by two, started as by torchrun, in `two/STAGE`."""
     if not dist.is_gloo_available():
         pytest.skip("this torch has no gloo")
     root = tmp_path_factory.mktemp("both")
@@ -114,9 +126,8 @@ def both(
     for stage in STAGES:
         pretrain(stage.split()[0], root / "one" / stage / "s.toml")
     (root / "both.py").write_text(BOTH)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
-        [*torchrun, str(root / "both.py"), str(root / "two"), *STAGES],
+        [sys.executable, str(root / "both.py"), str(root / "two"), *STAGES],
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
