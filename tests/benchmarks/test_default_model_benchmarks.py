@@ -4,17 +4,22 @@ import importlib
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from brains import brain
 
 from prima_features.pretraining.settings import ClipTraining, read_settings
+from prima_features.pretraining.tokenize import take
 from prima_features.synthetic import Acquisition, Anatomy, Subject, draw_acquisitions, draw_subject
 from prima_features.synthetic.render import IMAGES
 from prima_features.synthetic.report.phrases import WORDING
+from prima_features.tokens import Subvolumes, cut
+from prima_features.volumes import Volume
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -35,15 +40,26 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
 
 @pytest.fixture
 def small(script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """`default_model.py` with studies of two series of thick slices; every third subject has the same brain."""
+    """`default_model.py` with studies of two series of thick slices at half the resolution in plane, of which it takes
+    every third token; every third subject has the same brain."""
     module = script("default_model")
 
     def few(*arguments: Any, **options: Any) -> tuple[Acquisition, ...]:
-        return tuple([scan for scan in draw_acquisitions(*arguments, **options) if not scan.three_d][:2])
+        scans = [scan for scan in draw_acquisitions(*arguments, **options) if not scan.three_d][:2]
+        return tuple(coarse(scan) for scan in scans)
+
+    def coarse(scan: Acquisition) -> Acquisition:
+        (rows, columns), (high, wide) = scan.matrix, scan.spacing
+        return replace(scan, matrix=(rows // 2, columns // 2), spacing=(2 * high, 2 * wide))
+
+    def thin(volume: Volume) -> Subvolumes:
+        found = cut(volume)
+        return take(found, (len(found),), np.arange(0, len(found), 3))[0]
 
     def of_three(subject: Subject) -> Anatomy:
         return brain(draw_subject(9100, subject.index % 3))
 
+    monkeypatch.setattr(module, "cut", thin)
     monkeypatch.setattr(module, "draw_acquisitions", few)
     monkeypatch.setattr(module, "build_anatomy", of_three)
     return module
