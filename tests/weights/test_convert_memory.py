@@ -12,8 +12,10 @@ from torch import nn
 
 HEADS = "abcde"
 STUDY_DIM = 20_000
-HIDDEN = (4000, 1000)
+HIDDEN = (1500, 1000)
 HEAD_BYTES = 4 * STUDY_DIM * HIDDEN[0]
+ALLOWED = 500_000_000
+"""Of which Python and torch take some 300."""
 
 CONVERT = """
 import sys
@@ -30,7 +32,7 @@ print(1024 * int(status["VmHWM"].split()[0]))
 def large_file(
     make_full: Callable[..., nn.Module], make_head: Callable[..., nn.Module], tmp_path: Path
 ) -> Path:
-    """Five heads of 320 MB. Neither made nor saved with numbers: the file is nearly all holes."""
+    """Five heads of 120 MB. Neither made nor saved with numbers: the file is nearly all holes."""
     model = make_full()
     with torch.device("meta"):
         heads = {name: make_head(3, in_dim=STUDY_DIM, hidden=HIDDEN, threshold=0.5) for name in HEADS}
@@ -43,15 +45,15 @@ def large_file(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
-def test_more_than_a_gigabyte_and_a_half_is_converted_with_a_peak_below_one(
+def test_a_file_larger_than_the_memory_allowed_is_converted(
     large_file: Path, tokenizer_file: Path, tmp_path: Path
 ) -> None:
-    assert large_file.stat().st_size > len(HEADS) * HEAD_BYTES
+    assert large_file.stat().st_size > len(HEADS) * HEAD_BYTES > ALLOWED
     arguments = [str(large_file), str(tokenizer_file), str(tmp_path / "output")]
     done = subprocess.run(
         [sys.executable, "-c", CONVERT, *arguments], capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) < 10**9
+    assert int(done.stdout) < ALLOWED
     assert (tmp_path / "output" / "heads.safetensors").stat().st_size > len(HEADS) * HEAD_BYTES
     names = [
         head["name"]
