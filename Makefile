@@ -54,7 +54,7 @@ pretrain-default: $(READY)
 	  $(if $(REAL),--real $(REAL)) --json > $(SYNTH)/results.json
 
 # Puts what was trained into the package, with the card in model_cards.
-BUNDLED := prima_features/weights/bundled/prima-synth
+BUNDLED := prima_features/models/bundled/prima-synth
 
 bundle-default: $(READY)
 	mkdir -p $(BUNDLED)

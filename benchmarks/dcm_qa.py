@@ -25,11 +25,12 @@ from pathlib import Path
 
 import numpy as np
 
+from prima_features.encoders.prima.prepare import read_volume
 from prima_features.errors import PrimaError
 from prima_features.studies.dicom import DicomOptions, find_dicom
 from prima_features.studies.nifti import find_nifti
 from prima_features.studies.study import NiftiImage, Series
-from prima_features.volumes import ReadOptions, Volume, read_volume
+from prima_features.volumes import ReadOptions, Volume
 
 _SAME_SCAN = 0.9
 """Least correlation of two readings of one series: tilted or flipped readings of it have less, other scans far less."""

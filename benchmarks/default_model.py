@@ -31,10 +31,13 @@ import pandas as pd
 import torch
 
 from prima_features import PrimaModel
-from prima_features.encoder import Ragged
+from prima_features.encoders.prima.prepare import read_volume
+from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.text import load_text
+from prima_features.encoders.prima.tokens import Subvolumes, cut
+from prima_features.encoders.ragged import Ragged
 from prima_features.errors import SeriesError, UsageError
 from prima_features.files.disk import replacing
-from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.augment import UNKNOWN_NAME
 from prima_features.pretraining.digest import digest_of
 from prima_features.pretraining.sources.rendered import RenderedSeries
@@ -61,9 +64,7 @@ from prima_features.synthetic.output.table import row
 from prima_features.synthetic.render import IMAGES
 from prima_features.synthetic.report import write_report
 from prima_features.synthetic.report.phrases import WORDING
-from prima_features.tokens import Subvolumes, cut
-from prima_features.volumes import Volume, read_volume
-from prima_features.weights.text import load_text
+from prima_features.volumes import Volume
 
 TYPES = {"T1w": "T1w", "T1c": "T1w", "T2w": "T2w", "FLAIR": "FLAIR", "DWI": "DWI"}
 """What sequences count as; ADC maps as nothing."""

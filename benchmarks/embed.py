@@ -28,16 +28,19 @@ import numpy as np
 import torch
 
 from prima_features.embedding.engine.encode import encode_window
-from prima_features.embedding.engine.network import Network
 from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import EmbeddedStudy
-from prima_features.encoder import Prima, PrimaConfig, Ragged
-from prima_features.preprocessing import Preprocessing
+from prima_features.encoders.prima.network import Network
+from prima_features.encoders.prima.networks import Prima, PrimaConfig
+from prima_features.encoders.prima.encode import PrimaInference
+from prima_features.encoders.prima.prepare import PrimaPreparer, read_volume
+from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.tokens import divide
+from prima_features.encoders.ragged import Ragged
 from prima_features.studies.dicom import find_dicom
-from prima_features.tokens import divide
-from prima_features.volumes import PLANES, ReadOptions, read_volume
+from prima_features.volumes import PLANES, ReadOptions
 
 STUDY = Path(__file__).resolve().parent.parent / "tests" / "data" / "study_a"
 BATCH = EngineOptions().batch_for("cpu")
@@ -74,18 +77,18 @@ def main() -> None:
 def load(quick: bool) -> Prima:
     """A model of the published sizes, or the small one that comes with the package."""
     if quick:
-        from prima_features.weights import PrimaModel
+        from prima_features.encoders.prima import PrimaModel
 
         return PrimaModel.from_pretrained("prima-untrained")
     torch.manual_seed(0)
-    return Prima(PrimaConfig()).eval()
+    return PrimaModel(PrimaConfig()).eval()
 
 
 def measure(model: Prima, clock: Clock, repeats: int, matrix: int) -> dict[str, Any]:
     """All parts, by name."""
     (study,) = find_dicom(STUDY).studies
     preprocessing = model.config.preprocessing
-    prepared = StudyReader(preprocessing, ReadOptions())(study)
+    prepared = StudyReader(PrimaPreparer(preprocessing), ReadOptions())(study)
     everything = [every_subvolume(series.series, preprocessing) for series in prepared.series]
     networks = {name: Network(model, CPU, dtype, BATCH) for name, dtype in DTYPES.items()}
     ways = {
@@ -108,7 +111,7 @@ def measure(model: Prima, clock: Clock, repeats: int, matrix: int) -> dict[str, 
     return {
         "cores": len(os.sched_getaffinity(0)),
         "torch": torch.__version__,
-        "subvolumes": {"all": sum(map(len, (e.values for e in everything))), "kept": prepared.n_subvolumes},
+        "subvolumes": {"all": sum(map(len, (e.values for e in everything))), "kept": prepared.n_items},
         "seconds": best,
         "times_as_fast_as_plain": {name: best["plain"] / value for name, value in best.items()},
         "largest_relative_difference": {
@@ -158,7 +161,7 @@ class Everything:
 
 def every_subvolume(series: Any, preprocessing: Preprocessing) -> Everything:
     """The grid without filtering."""
-    from prima_features.tokens.foreground import kept
+    from prima_features.encoders.prima.tokens.foreground import kept
 
     grid = divide(read_volume(series, preprocessing), preprocessing)
     values = grid.values.transpose(0, 2, 4, 1, 3, 5).reshape(-1, *grid.size).astype(np.float32)
@@ -170,7 +173,7 @@ def plain(model: Prima, study: PreparedStudy, everything: Sequence[Everything] |
     """The study's vector, one series at a time, through the networks as they are written."""
     vectors = []
     for i, series in enumerate(study.series):
-        cut = series.subvolumes
+        cut = series.prepared.arrays
         values, row = (everything[i].values, everything[i].kept) if everything else (cut.values, cut.row)
         latent = torch.cat(
             [model.encode_subvolumes(batch) for batch in torch.from_numpy(values).split(BATCH)]
@@ -188,7 +191,7 @@ def plain(model: Prima, study: PreparedStudy, everything: Sequence[Everything] |
 
 def engine(network: Network, study: PreparedStudy) -> np.ndarray:
     """The study's vector as `prima embed` computes it."""
-    (result,) = encode_window(network, [study], StageTimes())
+    (result,) = encode_window(PrimaInference(network), [study], StageTimes())
     assert isinstance(result, EmbeddedStudy)
     return result.embedding
 
@@ -203,7 +206,7 @@ def tokenizer_rate(dtype: str) -> Callable[..., float]:
     def rate(
         clock: Clock, model: Prima, networks: dict[str, Network], study: PreparedStudy, matrix: int
     ) -> float:
-        cut = study.series[0].subvolumes
+        cut = study.series[0].prepared.arrays
         values = torch.from_numpy(cut.values[: 2 * BATCH])
         seconds, _ = clock.time(lambda: networks[dtype].latents(values, cut.slice_axis, lambda: None))
         return len(values) * operations(model) / seconds / 1e9

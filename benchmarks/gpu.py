@@ -20,11 +20,11 @@ from embed import STUDY, cosine, load, operations
 
 from prima_features.embedding.engine.device import compute_dtype, pick_device
 from prima_features.embedding.engine.local import embed_studies
-from prima_features.embedding.engine.network import Network
 from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import EmbeddedStudy
-from prima_features.encoder import Prima
+from prima_features.encoders.prima.network import Network
+from prima_features.encoders.prima.networks import Prima
 from prima_features.studies.dicom import find_dicom
 from prima_features.studies.study import Study
 

@@ -31,7 +31,7 @@ import nibabel as nib
 import numpy as np
 
 import prima_features.embedding.run
-import prima_features.weights.pretrained  # noqa: F401  imported once, here, for all runs
+import prima_features.encoders.prima.pretrained  # noqa: F401  imported once, here, for all runs
 from prima_features.cli.main import main as prima
 from prima_features.embedding.file.read import read_embeddings
 

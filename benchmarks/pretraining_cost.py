@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from prima_features.encoder import Prima, PrimaConfig, Ragged
-from prima_features.encoder.config import TextConfig
-from prima_features.encoder.text import TextTower
-from prima_features.encoder.tokenizer import Tokenizer
+from prima_features.encoders.prima.networks import Prima, PrimaConfig
+from prima_features.encoders.prima.networks.config import TextConfig
+from prima_features.encoders.prima.networks.text import TextTower
+from prima_features.encoders.prima.networks.tokenizer import Tokenizer
+from prima_features.encoders.ragged import Ragged
 from prima_features.pretraining.objectives import clip_loss, reconstruction_loss
 
 SERIES, TOKENS, WORDS = 5, 300, 200

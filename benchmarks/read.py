@@ -27,8 +27,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from prima_features.embedding.engine.prepare import prepare_series
-from prima_features.preprocessing import Preprocessing
+from prima_features.encoders.prima.prepare import PrimaPreparer
+from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.volumes import ReadOptions
 
@@ -67,11 +67,11 @@ def made_up(path: Path, shape: tuple[int, int, int]) -> Path:
 
 def measure(scan: Path, repeats: int) -> dict[str, Any]:
     """All numbers, by name."""
-    series = Series("T1w", NiftiImage(scan))
+    series, prepare = Series("T1w", NiftiImage(scan)), PrimaPreparer(Preprocessing())
     ways: dict[str, Callable[[], Any]] = {
         "get_fdata": lambda: nib.load(scan).get_fdata(),
         "get_fdata float32": lambda: nib.load(scan).get_fdata(dtype=np.float32),
-        "prima": lambda: prepare_series(series, Preprocessing(), ReadOptions()),
+        "prima": lambda: prepare(series, ReadOptions(), False),
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(repeats):
@@ -83,7 +83,7 @@ def measure(scan: Path, repeats: int) -> dict[str, Any]:
     return {
         "shape": nib.load(scan).shape,
         "compressed_mb": round(scan.stat().st_size / 1e6, 1),
-        "subvolumes": len(prepare_series(series, Preprocessing(), ReadOptions()).subvolumes.values),
+        "subvolumes": prepare(series, ReadOptions(), False).weight,
         "cpu_seconds": best,
         "prima_over": {name: best["prima"] / value for name, value in best.items() if name != "prima"},
     }

@@ -13,9 +13,9 @@ from prima_features.cli.console import out
 from prima_features.cli.merge import merge
 
 if TYPE_CHECKING:
+    from prima_features.encoders.base import EncoderInfo
     from prima_features.studies import FindOptions
     from prima_features.studies import Format as SourceFormat
-    from prima_features.weights import PrimaModel
 
 LEVELS = ("participant", "group")
 OPTION = "--analysis-level"
@@ -72,7 +72,7 @@ def bids_app_output(folder: Path, source: Path, options: FindOptions) -> Path:
     return participant_output(folder, source, options.selection)
 
 
-def describe_output(folder: Path, source: Path, model: PrimaModel) -> None:
+def describe_output(folder: Path, source: Path, model: EncoderInfo) -> None:
     """Write the folder's dataset_description.json."""
     from prima_features.embedding.export.derivative import describe_derivative
 

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.console import out
-from prima_features.weights import DEFAULT_MODEL
+from prima_features.models import DEFAULT_MODEL
 
 _COLOUR = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red"}
 

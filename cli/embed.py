@@ -24,7 +24,7 @@ from prima_features.cli.console import (
     print_summary,
 )
 from prima_features.cli.signals import stopping_on_signals
-from prima_features.weights import DEFAULT_MODEL
+from prima_features.models import DEFAULT_MODEL
 
 _RUN = "Long runs and clusters"
 
@@ -210,8 +210,8 @@ def embed(
     from prima_features.embedding.resume.options import RunOptions
     from prima_features.embedding.resume.shard import parse_shard
     from prima_features.embedding.run import embed as run
+    from prima_features.encoders.registry import load_encoder
     from prima_features.volumes import ReadOptions
-    from prima_features.weights import PrimaModel
 
     run_options = RunOptions(parse_shard(shard), retry_failed, force, fail_fast, report=not no_report)
     engine_options = EngineOptions(
@@ -226,11 +226,11 @@ def embed(
         engines.opened(engine, ray_address, device, engine_options) as chosen,
         embed_progress() as on_study,
     ):
-        loaded = PrimaModel.from_pretrained(model, device=chosen.device)
+        encoder = load_encoder(model)
         summary = run(
             source,
             output,
-            loaded,
+            encoder,
             find_options,
             chosen.options,
             run_options,
@@ -243,10 +243,10 @@ def embed(
             stoppable=stopping_on_signals(),
         )
     if folder is not None:
-        describe_output(folder, source, loaded)
+        describe_output(folder, source, encoder.info)
     print_failures(summary.failures)
     print_summary(summary)
     print_report(summary.report)
-    print_caveat(loaded.caveat)
+    print_caveat(encoder.info.caveat)
     if not summary.complete:
         raise typer.Exit(3)

@@ -35,7 +35,7 @@ from prima_features.cli.streams import standard_streams
 from prima_features.errors import NothingUsableError, PrimaError, StoppedError, UsageError
 from prima_features.files.safe import safe_children
 from prima_features.files.text import bounded, printable
-from prima_features.weights.caveats import ModelCaveatWarning
+from prima_features.models.caveats import ModelCaveatWarning
 
 # Click's, or that of the copy of Click which newer releases of typer carry.
 _WrongUse: type[Exception] = typer.BadParameter.__bases__[0]

@@ -23,10 +23,11 @@ _Overwrite = Annotated[
 @app.command("list")
 def list_models() -> None:
     """Show the models in the package and those in the Hub client's cache."""
-    from prima_features.weights.catalog import known_models
+    from prima_features.encoders.registry import installed
+    from prima_features.models.catalog import known_models
 
     models = table("model", "revision", "MB", "where")
-    for model in known_models():
+    for model in known_models(installed()):
         size = f"{model.megabytes:.1f}"
         models.add_row(escape(model.name), escape(model.revision), size, escape(str(model.directory)))
     out.print(models)
@@ -42,7 +43,7 @@ def download(
 ) -> None:
     """Download a model, by default to the Hub client's cache, where its name is found from then on."""
     from prima_features.hub.repositories import split_revision
-    from prima_features.weights import transfer
+    from prima_features.models import transfer
 
     name, revision = split_revision(hub_id)
     out.print(f"Model: {escape(str(transfer.download(name, revision, output)))}")
@@ -61,7 +62,7 @@ def convert(
     overwrite: _Overwrite = False,
 ) -> None:
     """Make a model directory from the published files, without running any code in them."""
-    from prima_features.weights.convert import convert as convert_files
+    from prima_features.encoders.prima.convert.run import convert as convert_files
 
     config = convert_files(full, tokenizer, output, overwrite)
     out.print(f"Model: {escape(str(output))}")
@@ -76,14 +77,10 @@ def verify(
     model: Annotated[str, typer.Argument(metavar="DIR|NAME", help="A model directory, or a model's name.")],
 ) -> None:
     """Compare a model's files with their recorded checksums, and load every part."""
-    from prima_features.weights.resolve import resolve
+    from prima_features.encoders.verify import verify as check
+    from prima_features.models.resolve import resolve
 
-    directory = resolve(model).directory
-    from prima_features.weights.verify import (
-        verify as check,
-    )  # imports torch, which a wrong name need not wait for
-
-    files, loaded = check(directory)
+    files, loaded = check(resolve(model).directory)
     shown = table("file", "sha256", "")
     for file in files:
         shown.add_row(file.name, file.sha256, "as recorded" if file.recorded else "no checksum recorded")
@@ -102,8 +99,8 @@ def push(
     Of a probe, predictions.tsv and the list of training subjects are not uploaded: they contain data on
     individual persons.
     """
+    from prima_features.models import transfer
     from prima_features.probes import persistence
-    from prima_features.weights import transfer
 
     push_it = persistence.push if persistence.is_probe(directory) else transfer.push
     out.print(f"Pushed: {escape(push_it(directory, hub_id, private))}")

@@ -24,7 +24,7 @@ from prima_features._version import __version__
 if TYPE_CHECKING:
     from prima_features.embedding.file.read import read_embeddings as read_embeddings
     from prima_features.embedding.run import embed as embed
-    from prima_features.weights.pretrained import PrimaModel as PrimaModel
+    from prima_features.encoders.prima.pretrained import PrimaModel as PrimaModel
 
 _HOMES = {
     "PrimaModel": "weights.pretrained",

@@ -11,7 +11,7 @@ import numpy as np
 
 from prima_features.errors import UsageError
 from prima_features.files.safe_pattern import SafePattern
-from prima_features.weights.caveats import caveat_of
+from prima_features.models.caveats import caveat_of
 
 if TYPE_CHECKING:
     import pandas as pd

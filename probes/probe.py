@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.models.caveats import warn_of
 from prima_features.probes import tasks
 from prima_features.probes.cautions import check_source, shared_subjects, unlike_training
 from prima_features.probes.feature_matrix import Features
@@ -16,7 +17,6 @@ from prima_features.probes.recipe import FittedRecipe, Recipe, fit_recipe
 from prima_features.probes.samples import Samples, samples, unlabelled
 from prima_features.probes.tasks import Task
 from prima_features.probes.training import TrainingSet
-from prima_features.weights.caveats import warn_of
 
 if TYPE_CHECKING:
     import pandas as pd

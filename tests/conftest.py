@@ -36,7 +36,7 @@ def scans() -> Path:
 @pytest.fixture(scope="session")
 def published(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Model directory converted from the golden checkpoint, which has the published one's layout."""
-    from prima_features.weights.convert import convert
+    from prima_features.encoders.prima.convert.run import convert
 
     output = tmp_path_factory.mktemp("published") / "model"
     convert(golden / "published_layout_full.pt", golden / "published_layout_vqvae.pth", output)

@@ -9,27 +9,28 @@ import pytest
 
 import prima_features
 
-LAYERS = ["studies", "volumes", "tokens", "encoder", "embedding"]
+LAYERS = ["studies", "volumes", "encoders", "embedding"]
 """Each may import what stands before it."""
 BESIDE = {
     "files": {"files"},
     "hub": {"hub"},
-    "weights": {"encoder", "hub", "weights", "model_cards"},
+    "models": {"hub", "models", "model_cards"},
     "page": {"page"},
-    "embedding": {*LAYERS, "weights", "page"},
-    "doctor": {*LAYERS, "weights", "doctor"},
+    "encoders": {"studies", "volumes", "models", "model_cards", "encoders"},
+    "embedding": {*LAYERS, "models", "page"},
+    "doctor": {*LAYERS, "models", "doctor"},
     "reports": {"reports"},
     "synthetic": {"synthetic"},
-    "pretraining": {*LAYERS, "weights", "reports", "synthetic", "pretraining"},
-    "probes": {"embedding", "hub", "probes", "model_cards", "weights", "page"},
+    "pretraining": {*LAYERS, "models", "reports", "synthetic", "pretraining"},
+    "probes": {"embedding", "hub", "probes", "model_cards", "models", "page"},
 }
-EVERYWHERE = {"errors", "files", "import_path", "preprocessing", "wording", "_version"}
+EVERYWHERE = {"errors", "files", "import_path", "wording", "_version"}
 EMBEDDING = ["file", "engine", "resume", "record", "report", "export"]
 """Rooms of `embedding/`. Each may import what stands before it; what is not in a room ties them together."""
 PACKAGE = Path(prima_features.__file__).parent
 ROOM = {
     name: PACKAGE / name
-    for name in (*LAYERS, "files", "hub", "page", "weights", "doctor", "reports", "synthetic", "pretraining")
+    for name in (*LAYERS, "files", "hub", "page", "models", "doctor", "reports", "synthetic", "pretraining")
 }
 
 
@@ -75,7 +76,14 @@ def test_a_room_of_embedding_imports_only_what_stands_before_it(room: str) -> No
         assert imported(file, below="prima_features.embedding") <= allowed, file
 
 
-def test_the_encoder_reads_and_writes_nothing() -> None:
+def test_only_prima_imports_prima() -> None:
+    """Everything else knows encoders by the protocol, so that others can stand in its place."""
+    for room in ("studies", "volumes", "models", "embedding", "page", "hub", "files"):
+        for file in ROOM[room].rglob("*.py"):
+            assert "encoders.prima" not in file.read_text(), file
+
+
+def test_the_networks_read_and_write_nothing() -> None:
     io = {
         "h5py",
         "nibabel",
@@ -87,7 +95,7 @@ def test_the_encoder_reads_and_writes_nothing() -> None:
         "pathlib",
         "os",
     }
-    for file in ROOM["encoder"].rglob("*.py"):
+    for file in (PACKAGE / "encoders" / "prima" / "networks").rglob("*.py"):
         tree = ast.walk(ast.parse(file.read_text()))
         found = {
             name.split(".")[0]

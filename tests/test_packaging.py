@@ -74,7 +74,7 @@ def test_the_wheel_holds_code_models_and_cards_under_one_name(wheel: Path) -> No
         for name in ("config.json", "model.safetensors", "README.md", "known_answer.json"):
             assert bundled / model / name in models
     for file in models:
-        assert f"prima_features/weights/bundled/{file.parent.name}/{file.name}" in names
+        assert f"prima_features/models/bundled/{file.parent.name}/{file.name}" in names
         assert f"prima_features/model_cards/{file.parent.name}.md" in names
     assert "prima_features/py.typed" in names
     assert "prima_features/doctor/codecs.toml" in names

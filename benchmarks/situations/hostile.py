@@ -631,7 +631,7 @@ for sentence, change in PROBES.items():
 
 def _model(change: object) -> Callable[[Box], Outcome]:
     def situation(box: Box) -> Outcome:
-        from prima_features.encoder.config import PrimaConfig
+        from prima_features.encoders.prima.networks.config import PrimaConfig
 
         folder = box.folder / "model"
         folder.mkdir()

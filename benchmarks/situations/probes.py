@@ -136,7 +136,7 @@ def _(box: Box) -> Outcome:
 
 @SITUATIONS("the toy model under another name is recognised by its checksum")
 def _(box: Box) -> Outcome:
-    from prima_features.weights import bundled
+    from prima_features.models import bundled
 
     sums = (bundled.path("prima-synth") / "SHA256SUMS").read_text().split()
     sha256 = sums[sums.index("model.safetensors") - 1]

@@ -10,7 +10,7 @@ import numpy as np
 
 from prima_features.doctor.scan import VERSION
 from prima_features.files.safe import load_json, read_text
-from prima_features.weights.directory import ANSWER
+from prima_features.models.directory import ANSWER
 
 HOW_TO_RECORD = "on a machine that you trust, run prima doctor --model DIR --record-answer"
 

@@ -18,7 +18,7 @@ from prima_features.doctor.disk import can_be_written_to
 from prima_features.doctor.scan import write_scan
 
 if TYPE_CHECKING:
-    from prima_features.weights import PrimaModel
+    from prima_features.encoders.prima import PrimaModel
 
 TOLERANCE = 1e-3
 """Largest relative error of a vector, |a - b| / |b|, that passes.
@@ -76,8 +76,8 @@ def embed_scan(model: PrimaModel, folder: Path) -> Answer:
 def _load(setup: Setup) -> tuple[PrimaModel, Path]:
     """The model, and the directory that it lies in."""
     from prima_features.embedding.engine.device import pick_device
-    from prima_features.weights import PrimaModel
-    from prima_features.weights.resolve import resolve
+    from prima_features.encoders.prima import PrimaModel
+    from prima_features.models.resolve import resolve
 
     model = PrimaModel.from_pretrained(setup.model, device=pick_device(setup.device))
     return model, resolve(setup.model).directory

@@ -40,13 +40,14 @@ from prima_features.embedding.resume.parts import Parts
 from prima_features.embedding.resume.plan import Plan
 from prima_features.embedding.resume.shard import Shard
 from prima_features.embedding.work import Job, StudyDone, Work, failed_fast
-from prima_features.encoder.config import MODEL_TYPE
+from prima_features.encoders.base import Encoder
+from prima_features.encoders.registry import load_encoder
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.files.disk import state_of
 from prima_features.files.text import MODEL_CHARACTERS, bounded, model_text
+from prima_features.models import DEFAULT_MODEL
 from prima_features.studies import FindOptions, Found, LeftOut, Pseudonyms, find, format_of
 from prima_features.volumes.read import READER_VERSION
-from prima_features.weights import DEFAULT_MODEL, PrimaModel
 from prima_features.wording import count
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Summary:
 def embed(
     source: str | Path,
     output: str | Path,
-    model: PrimaModel | str = DEFAULT_MODEL,
+    model: Encoder | str = DEFAULT_MODEL,
     find_options: FindOptions = FindOptions(),
     engine_options: EngineOptions = EngineOptions(),
     run_options: RunOptions = RunOptions(),
@@ -103,7 +104,7 @@ def embed(
     Args:
         source: a BIDS dataset, a DICOM tree, a NIfTI file or folder, or a manifest table.
         output: the file to write; an embeddings file that is there is replaced at the end.
-        model: a loaded model, or its name, directory or Hub id.
+        model: a loaded model of any encoder, or its name, directory or Hub id.
         find_options: what to look for in the source, and which subjects.
         run_options: a share of the studies, and what to do with failed or finished ones.
         engine: what reads and encodes the studies.
@@ -127,11 +128,10 @@ def embed(
     check_output(output, [source], run_options.report)
     with _finding(source, output, find_options, keep_patient_id) as (found, pseudonyms):
         left_out = _left_out(source, found, run_options)
-        if isinstance(model, str):
-            model = PrimaModel.from_pretrained(model)
+        encoder = load_encoder(model) if isinstance(model, str) else model
         Parts.of(output).create()
-    provenance = _provenance(model, engine_options, "" if found.format == "dicom" else bounded(command))
-    settings = _settings(model, provenance, engine_options)
+    provenance = _provenance(encoder, engine_options, "" if found.format == "dicom" else bounded(command))
+    settings = _settings(encoder, provenance, engine_options)
     studies = [replace(study, description=description or study.description) for study in found.studies]
     job = Job(
         source,
@@ -153,7 +153,7 @@ def embed(
     facts = {
         "command": provenance.command,
         "shard": str(run_options.shard),
-        "options": asked_for(found, find_options, engine_options, run_options, model.device, dtype),
+        "options": asked_for(found, find_options, engine_options, run_options, encoder.device, dtype),
         "warnings": list(found.warnings),
     }
     with (
@@ -165,7 +165,7 @@ def embed(
         earlier_ids = _add_ids(job, claims)
         _warn_of_dropped(job)
         work = Work(job, claims, journal, stopping, on_study)
-        work.run(engine, model, engine_options)
+        work.run(engine, encoder, engine_options)
     summary = _summary(job, work, found.format, time.monotonic() - started, journal.times)
     if not summary.n_studies and run_options.shard.is_all:
         if pseudonyms is not None:
@@ -267,23 +267,28 @@ def _page(output: Path, options: RunOptions) -> Path | None:
     return path if options.report and options.shard.is_all and path.is_file() else None
 
 
-def _provenance(model: PrimaModel, options: EngineOptions, command: str) -> Provenance:
-    preprocessing = asdict(model.config.preprocessing) | {
+def _provenance(encoder: Encoder, options: EngineOptions, command: str) -> Provenance:
+    info = encoder.info
+    settings = dict(info.settings) | {
         "slice_axis": options.read.slice_axis,
         "nan": options.read.nan,
         "max_subvolumes_action": options.read.max_subvolumes_action,
     }
+    widths = asdict(info.widths)
+    if info.widths.study is None:
+        widths["study"] = info.widths.series
+        settings["study_vector"] = "mean of the series vectors"
     return Provenance(
-        model.name, model.revision, model.sha256, preprocessing, command, MODEL_TYPE, model.caveat
+        info.name, info.revision, info.sha256, settings, command, info.encoder, info.caveat, widths
     )
 
 
-def _settings(model: PrimaModel, provenance: Provenance, options: EngineOptions) -> str:
-    """Hash of what changes a study's numbers beside its own files and texts."""
+def _settings(encoder: Encoder, provenance: Provenance, options: EngineOptions) -> str:
+    """Hash of what changes the numbers of a study, apart from its own files and texts."""
     made_by = asdict(provenance)
-    for name in ("command", "encoder", "caveat"):  # which change no number
+    for name in ("command", "encoder", "caveat", "widths"):  # which change no number
         del made_by[name]
-    if (dtype := computation(options, model.device).dtype) != torch.float32:
+    if (dtype := computation(options, encoder.device).dtype) != torch.float32:
         made_by["precision"] = str(dtype)
     return settings_hash(
         made_by | asdict(options.read) | {"tokens": options.keep_tokens, "reader": READER_VERSION}

@@ -19,7 +19,7 @@ from prima_features.embedding.resume.finished import DamagedPartError, Finished
 from prima_features.embedding.resume.options import RunOptions
 from prima_features.embedding.resume.parts import Parts
 from prima_features.embedding.resume.plan import Plan
-from prima_features.encoder import Prima
+from prima_features.encoders.base import Encoder
 from prima_features.errors import FailedFastError, OutputError, StoppedError
 from prima_features.files.outage import check_source
 from prima_features.studies import Pseudonyms
@@ -93,11 +93,11 @@ class Work:
         self._finished = Finished(job.output, job.studies, job.plan, job.parts)
         self._stopping, self._on_study = stopping, on_study
 
-    def run(self, engine: Engine, model: Prima, options: EngineOptions) -> None:
+    def run(self, engine: Engine, encoder: Encoder, options: EngineOptions) -> None:
         """Embed the share; where that is all, write the output, if any study succeeded, and remove the parts.
 
         Args:
-            engine: what embeds studies with this model and these options.
+            engine: what embeds studies with this encoder and these options.
 
         Raises:
             StoppedError: `stopping` said so.
@@ -106,10 +106,10 @@ class Work:
             OutputError: the disk is full or went away.
         """
         try:
-            self._embed_share(engine, model, options)
+            self._embed_share(engine, encoder, options)
             self._journal.save("finished")
             while self._is_to_be_written and not self._write_output():
-                self._embed_share(engine, model, options)
+                self._embed_share(engine, encoder, options)
             if self._job.options.shard.is_all:
                 if self._is_to_be_written:
                     self._write_companions(options.pictures)
@@ -128,9 +128,9 @@ class Work:
     def _unfinished(self) -> list[str]:
         return [study_id for study_id in self._job.share if study_id not in self.heads]
 
-    def _embed_share(self, engine: Engine, model: Prima, options: EngineOptions) -> None:
+    def _embed_share(self, engine: Engine, encoder: Encoder, options: EngineOptions) -> None:
         while waiting := self._unfinished():
-            for result in engine(self._claimed(waiting), model, options, self._stopping, self._times):
+            for result in engine(self._claimed(waiting), encoder, options, self._stopping, self._times):
                 with self._times.measure("write"):
                     self._keep(result)
             left = self._unfinished()

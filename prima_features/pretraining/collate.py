@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from prima_features.encoder import PrimaConfig, Ragged
-from prima_features.encoder.vectors import token_vectors
+from prima_features.encoders.prima.networks import PrimaConfig
+from prima_features.encoders.prima.networks.vectors import token_vectors
+from prima_features.encoders.ragged import Ragged
 from prima_features.pretraining.records import SeriesTokens, TrainingStudy
 from prima_features.pretraining.vocabulary import Vocabulary
 

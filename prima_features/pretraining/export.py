@@ -13,16 +13,17 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from prima_features.encoder import Prima
-from prima_features.encoder.config import HeadsConfig, TextConfig
+from prima_features.encoders.prima.model_config import read_config, write_config
+from prima_features.encoders.prima.networks import Prima
+from prima_features.encoders.prima.networks.config import HeadsConfig, TextConfig
 from prima_features.errors import UsageError
 from prima_features.files.new_directory import new_directory
 from prima_features.files.paths import utf8_name
 from prima_features.files.targets import check_name, same_file, starts_with
+from prima_features.models import directory
 from prima_features.pretraining.layout import CACHE, CHECKPOINTS, TRAINING, VOCABULARY
 from prima_features.pretraining.settings import Training
 from prima_features.pretraining.vocabulary import Vocabulary
-from prima_features.weights import directory
 
 _FILES = (
     directory.MODEL,
@@ -116,7 +117,7 @@ def write_model(
         if text is not None:
             _save(text[1], made / directory.TEXT, dtype)
             text[2].save(made)
-        directory.write_config(made, config)
+        write_config(made, config)
         (made / directory.CARD).write_text(card, encoding="utf-8")
         directory.write_checksums(made)
     _put_in_place(folder)
@@ -137,13 +138,13 @@ def write_heads(
     Raises:
         OutputError: as `write_model`.
     """
-    base = directory.read_config(source)
+    base = read_config(source)
     with new_directory(_scratch(folder), overwrite=True) as made:
         for name in (directory.MODEL, directory.TEXT, directory.VOCABULARY):
             if (source / name).is_file():
                 shutil.copyfile(source / name, made / name)
         _write(heads, made / directory.HEADS)
-        directory.write_config(made, replace(base, heads=config))
+        write_config(made, replace(base, heads=config))
         (made / directory.CARD).write_text(card, encoding="utf-8")
         directory.write_checksums(made)
     _put_in_place(folder)

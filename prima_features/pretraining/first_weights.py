@@ -11,8 +11,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from prima_features.encoder import Prima, Ragged
-from prima_features.encoder.transformer import Attention
+from prima_features.encoders.prima.networks import Prima
+from prima_features.encoders.prima.networks.transformer import Attention
+from prima_features.encoders.ragged import Ragged
 from prima_features.pretraining.collate import StudyBatch
 
 _REGISTERS, _ATTENTION = 0.1, 4.0

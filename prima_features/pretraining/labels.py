@@ -12,9 +12,9 @@ import numpy as np
 from prima_features.embedding.file.read import read_embeddings
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
+from prima_features.models import directory
 from prima_features.pretraining.reports import read_table
 from prima_features.pretraining.settings import Labels
-from prima_features.weights import directory
 
 if TYPE_CHECKING:
     import pandas as pd

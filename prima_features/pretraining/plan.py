@@ -77,10 +77,10 @@ def _studies(settings: Training, folder: Path) -> dict[str, Any]:
 
 
 def _heads(settings: HeadsTraining) -> dict[str, Any]:
+    from prima_features.models.resolve import resolve
     from prima_features.pretraining.labels import positive_weights, read_labelled
     from prima_features.pretraining.sampler import check_batch
     from prima_features.pretraining.split import held_out
-    from prima_features.weights.resolve import resolve
 
     data = read_labelled(settings.data, resolve(settings.model).directory)
     held = held_out(data.subjects, settings.data.validation, settings.seed)

@@ -8,8 +8,8 @@ from typing import Protocol, TypeAlias
 
 from torch import Tensor
 
-from prima_features.preprocessing import Preprocessing
-from prima_features.tokens import Subvolumes
+from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.tokens import Subvolumes
 from prima_features.volumes import Volume
 
 SUBVOLUMES = "values"

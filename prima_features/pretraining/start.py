@@ -10,16 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prima_features.encoder import Prima, PrimaConfig
-from prima_features.encoder.config import ContrastConfig
+from prima_features.encoders.prima.model_config import read_config
+from prima_features.encoders.prima.networks import Prima, PrimaConfig
+from prima_features.encoders.prima.networks.config import ContrastConfig
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
+from prima_features.models import directory
+from prima_features.models.caveats import caveat_of, inherited
+from prima_features.models.loading import read_tensors
+from prima_features.models.resolve import ModelSource, resolve
 from prima_features.pretraining.settings import NetworkTraining
 from prima_features.pretraining.settings.strict import from_table
-from prima_features.weights import directory
-from prima_features.weights.caveats import caveat_of, inherited
-from prima_features.weights.loading import read_tensors
-from prima_features.weights.resolve import ModelSource, resolve
 
 PARTS = ("tokenizer.", "names.sequence.", "names.study.", "sequence.", "study.", "contrast.")
 """Parts of the network whose weights are taken over or drawn anew as a whole, by their place in the config."""
@@ -55,7 +56,7 @@ def start(settings: NetworkTraining, contrast: bool = False) -> Start:
     """
     source = resolve(settings.model) if settings.model else None
     found = source.directory if source is not None else None
-    base = directory.read_config(found) if found is not None else None
+    base = read_config(found) if found is not None else None
     config = _config(base, settings.network, contrast)
     taken: tuple[str, ...] = ()
     if source is not None and base is not None:

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from prima_features.encoder import TextTower
-from prima_features.encoder.config import TextConfig
+from prima_features.encoders.prima.networks import TextTower
+from prima_features.encoders.prima.networks.config import TextConfig
+from prima_features.encoders.prima.text import load_text
 from prima_features.errors import UsageError
+from prima_features.models.directory import VOCABULARY
 from prima_features.pretraining.settings import ClipTraining
 from prima_features.pretraining.settings.strict import from_table
 from prima_features.pretraining.start import Start
 from prima_features.pretraining.vocabulary import Vocabulary, read_vocabulary, train_vocabulary
 from prima_features.reports.numbered import numbered
-from prima_features.weights.directory import VOCABULARY
-from prima_features.weights.text import load_text
 
 
 @dataclass(frozen=True, eq=False)

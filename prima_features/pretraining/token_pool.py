@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prima_features.encoder.prima import DOUBLING
+from prima_features.encoders.prima.networks.prima import DOUBLING
 from prima_features.errors import NothingUsableError
 from prima_features.pretraining.cohort import CachedSeries, CachedStudy, Cohort
 from prima_features.pretraining.records import SUBVOLUMES

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prima_features.encoder import Prima
-from prima_features.preprocessing import Preprocessing
+from prima_features.encoders.prima.networks import Prima
+from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.tokens import Subvolumes, cut, divide
+from prima_features.encoders.prima.tokens.foreground import kept
 from prima_features.pretraining.digest import digest_of
 from prima_features.pretraining.randomness import generator
 from prima_features.pretraining.records import RARE, SUBVOLUMES, RawSeries
-from prima_features.tokens import Subvolumes, cut, divide
-from prima_features.tokens.foreground import kept
 from prima_features.volumes import Volume
 
 _FEWEST = 32

@@ -11,8 +11,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
 from prima_features.errors import UsageError
+from prima_features.models.directory import VOCABULARY
 from prima_features.pretraining.reports import fitting_text
-from prima_features.weights.directory import VOCABULARY
 
 END = "<|endoftext|>"
 

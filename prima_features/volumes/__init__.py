@@ -1,7 +1,6 @@
-"""From a series on disk to a volume in LPS orientation, 256 x 256 in plane."""
+"""From a series on disk to verified voxels with their geometry."""
 
-from prima_features.preprocessing import PLANES
-from prima_features.volumes.read import ReadOptions, read_volume
-from prima_features.volumes.volume import Volume
+from prima_features.volumes.read import ReadOptions, read_series
+from prima_features.volumes.volume import PLANES, Acquired, Volume
 
-__all__ = ["PLANES", "ReadOptions", "Volume", "read_volume"]
+__all__ = ["PLANES", "Acquired", "ReadOptions", "Volume", "read_series"]

@@ -1,5 +1,6 @@
-"""One series to one volume, whatever it is stored as."""
+"""One series to verified voxels with their geometry, whatever it is stored as. No recipe of a model is applied."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -7,18 +8,16 @@ import numpy as np
 import SimpleITK as sitk
 
 from prima_features.errors import SeriesError
-from prima_features.preprocessing import PLANES, Preprocessing
 from prima_features.studies.dicom.geometry import slice_axis as dicom_slice_axis
 from prima_features.studies.dicom.read import read_headers
 from prima_features.studies.study import DicomFrames, DicomSlices, NiftiImage, OtherImage, Series
 from prima_features.studies.voxels import classify
 from prima_features.volumes.dicom import acquire_slices, temporary_folder, unpack_frames
-from prima_features.volumes.limits import SizeLimits
+from prima_features.volumes.limits import SizeLimits, any_number
 from prima_features.volumes.nifti import read_nifti, read_nifti_slices
 from prima_features.volumes.nifti_geometry import SliceAxis
 from prima_features.volumes.other_formats import read_other_slices, to_nifti
-from prima_features.volumes.resample import resample_in_plane, resample_slices, to_lps
-from prima_features.volumes.volume import Acquired, Volume
+from prima_features.volumes.volume import PLANES, Acquired
 
 READER_VERSION = 2
 """Part of each study's settings hash. Raise it if a change to reading changes the numbers of any scan: studies that an
@@ -53,36 +52,34 @@ class ReadOptions:
     nan: Literal["refuse", "zero"] = "refuse"
     """Voxels that are NaN: refuse the series, or replace them by 0."""
     max_subvolumes_action: Literal["fail", "resample"] = "fail"
-    """A series of more slices than a model takes: fail, or resample it to as many as it takes."""
+    """A series of more slices than the encoder takes: fail, or resample it to as many as it takes."""
 
 
-def read_volume(
-    series: Series, preprocessing: Preprocessing = Preprocessing(), options: ReadOptions = ReadOptions()
-) -> Volume:
-    """Read a series, resample it in plane and turn it to LPS (prima_features.volumes.resample).
+def read_series(
+    series: Series, options: ReadOptions = ReadOptions(), check_slices: Callable[[int], None] = any_number
+) -> Acquired:
+    """Read a series: verified voxels in the stored number type, with their geometry.
+
+    Args:
+        series: what to read.
+        options: how to read it.
+        check_slices: an encoder's own limit, called with the number of slices before any voxel is read; raises
+            `SeriesError`.
 
     Raises:
         SeriesError: it cannot be read, is constant or not finite, or has a size out of limits.
     """
-    limits = SizeLimits(preprocessing, options.min_slices, options.max_subvolumes_action == "resample")
-    acquired = _read_image(series, limits, options)
+    acquired = _read_image(series, SizeLimits(options.min_slices, check_slices), options)
     image, flags = acquired.image, series.flags + acquired.flags
     if options.nan == "zero" and has_nan(image):
         image, flags = _without_nan(image), (*flags, "nan-replaced")
-    check_values(sitk.GetArrayViewFromImage(image))
-    if _is_mask(sitk.GetArrayViewFromImage(image)):
+    values = sitk.GetArrayViewFromImage(image)
+    check_values(values)
+    if _is_mask(values):
         flags = (*flags, MASK_LIKE)
-    if _has_negative_background(sitk.GetArrayViewFromImage(image)):
+    if _has_negative_background(values):
         flags = (*flags, NEGATIVE_BACKGROUND)
-    image = resample_in_plane(image, preprocessing.matrix)
-    if image.GetSize()[2] > limits.most_slices:
-        image, flags = resample_slices(image, limits.most_slices), (*flags, "slices-resampled")
-    volume = to_lps(image)
-    return replace(
-        volume,
-        slice_axis_known_by=acquired.slice_axis_known_by,
-        flags=tuple(dict.fromkeys(flags)),
-    )
+    return replace(acquired, image=image, flags=flags)
 
 
 def read_slice_axis(series: Series, wanted: SliceAxis | None = None) -> tuple[str, str, tuple[str, ...]]:

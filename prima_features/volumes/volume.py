@@ -1,11 +1,12 @@
-"""The volume that tokens are cut from."""
+"""One series as a volume."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
 
-from prima_features.preprocessing import PLANES
+PLANES = ("axial", "coronal", "sagittal")
+"""The plane of the acquired slices, by the axis of (z, y, x) that they are stacked along."""
 
 GUESS, GUESS_MATRIX = "guess", "guess-matrix"
 KNOWN_BY = {
@@ -40,10 +41,10 @@ class Acquired:
 
 @dataclass(frozen=True)
 class Volume:
-    """One series, resampled in plane and in LPS orientation: z to the head, y to the back, x to the left."""
+    """One series in LPS orientation: z to the head, y to the back, x to the left."""
 
     values: np.ndarray
-    """(z, y, x), in the stored number type. Two axes are `Preprocessing.matrix` long."""
+    """(z, y, x), in the stored number type."""
     spacing: tuple[float, float, float]
     """Distance between samples along (z, y, x), mm."""
     slice_axis: int

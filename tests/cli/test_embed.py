@@ -11,7 +11,7 @@ import pytest
 
 from prima_features.cli.main import main
 from prima_features.embedding.file.read import read_embeddings
-from prima_features.weights import DEFAULT_MODEL
+from prima_features.models import DEFAULT_MODEL
 
 
 def run(*arguments: object) -> int:

@@ -14,7 +14,7 @@ import pytest
 from prima_features.cli.main import main
 from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.file.write import Provenance, write_embeddings
-from prima_features.weights.caveats import caveat_of
+from prima_features.models.caveats import caveat_of
 
 QUICK = ["--bootstrap", "50", "--no-learning-curve", "--no-site-check", "--folds", "3", "--inner-folds", "2"]
 Capture = pytest.CaptureFixture[str]

@@ -16,10 +16,10 @@ from prima_features.doctor.known_answer import TOLERANCE, known_answer, record_a
 from prima_features.doctor.weights import weights
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
-from prima_features.weights import DEFAULT_MODEL, bundled
-from prima_features.weights.directory import ANSWER
+from prima_features.models import DEFAULT_MODEL, bundled
+from prima_features.models.directory import ANSWER
 
-RECORD = "record it: prima doctor --model prima_features/weights/bundled/NAME --record-answer"
+RECORD = "record it: prima doctor --model prima_features/models/bundled/NAME --record-answer"
 
 
 @pytest.fixture

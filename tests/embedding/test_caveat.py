@@ -16,8 +16,8 @@ from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.merge import merge
 from prima_features.embedding.report import write_report
-from prima_features.weights import bundled, caveats
-from prima_features.weights.caveats import ModelCaveatWarning, caveat_of
+from prima_features.models import bundled, caveats
+from prima_features.models.caveats import ModelCaveatWarning, caveat_of
 
 SYNTHETIC = caveat_of("prima-synth")
 

@@ -11,8 +11,8 @@ import torch
 
 from prima_features.embedding.engine.local import EngineOptions, embed_studies
 from prima_features.embedding.file.records import EmbeddedStudy, FailedStudy
+from prima_features.encoders.prima import PrimaModel
 from prima_features.studies.study import NiftiImage, Series, Study
-from prima_features.weights import PrimaModel
 
 
 @pytest.fixture(scope="module")

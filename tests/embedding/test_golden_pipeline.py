@@ -10,12 +10,12 @@ import pytest
 
 from prima_features.embedding.engine.local import EngineOptions, embed_studies
 from prima_features.embedding.file.records import EmbeddedStudy
-from prima_features.preprocessing import Preprocessing
+from prima_features.encoders.prima import PrimaModel, score_heads
+from prima_features.encoders.prima.prepare import read_volume
+from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.tokens import Subvolumes, cut
 from prima_features.studies.dicom import find_dicom
 from prima_features.studies.study import NiftiImage, Series, Study
-from prima_features.tokens import Subvolumes, cut
-from prima_features.volumes import read_volume
-from prima_features.weights import PrimaModel, score_heads
 
 TOLERANCE = 1e-4
 SCANS = {"scan_canon": "04_canon_dti_b0", "scan_uih": "02_uih_study/t1_gre_fsp_3d_sag_j2k"}

@@ -11,12 +11,13 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from prima_features.embedding.engine.local import embed_studies
-from prima_features.encoder import Prima, PrimaConfig
+from prima_features.encoders.prima import PrimaModel
+from prima_features.encoders.prima.networks import PrimaConfig
 from prima_features.studies.dicom import find_dicom
-from prima_features.weights.loading import hollow
+from prima_features.models.loading import hollow
 
 # Drawing random weights takes longer than all the rest.
-model = hollow(Prima, PrimaConfig()).to_empty(device="cpu").eval()
+model = hollow(lambda: PrimaModel(PrimaConfig())).to_empty(device="cpu").eval()
 for tensor in (*model.parameters(), *model.buffers()):
     tensor.data.fill_(1 / 128)
 assert "torch._dynamo" not in sys.modules, "importing torch's compiler takes a second"

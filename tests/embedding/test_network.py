@@ -10,10 +10,10 @@ from prima_features.embedding.engine.device import (
     multiplies_bfloat16,
     pick_devices,
 )
-from prima_features.embedding.engine.network import Network
 from prima_features.embedding.engine.options import EngineOptions
+from prima_features.encoders.prima import PrimaModel
+from prima_features.encoders.prima.network import Network
 from prima_features.errors import UsageError
-from prima_features.weights import PrimaModel
 
 CPU = torch.device("cpu")
 

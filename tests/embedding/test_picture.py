@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from prima_features.embedding.engine.picture import SIDE, draw
-from prima_features.embedding.file.records import Picture
-from prima_features.preprocessing import Preprocessing
+from prima_features.encoders.base import Picture
+from prima_features.encoders.prima.picture import SIDE, draw
+from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.tokens import cut
 from prima_features.studies.study import NiftiImage, Series
-from prima_features.tokens import cut
 from prima_features.volumes import Volume
 
 SHAPES = {0: (24, 256, 256), 1: (256, 24, 256), 2: (256, 256, 24)}
@@ -88,14 +88,13 @@ def test_a_volume_smaller_than_a_subvolume_is_drawn() -> None:
 
 
 def test_a_picture_that_fails_takes_nothing_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from prima_features.embedding.engine import prepare
+    from prima_features.encoders.prima import prepare
 
     def broken(*given: object) -> Picture:
         raise OSError("no encoder")
 
     monkeypatch.setattr(prepare, "draw", broken)
     monkeypatch.setattr(prepare, "read_volume", lambda *given: head(0, (0.0, 0.0, 0.0)))
-    made = prepare.prepare_series(
-        Series("T1w", NiftiImage(Path("T1w.nii"))), Preprocessing(), prepare.ReadOptions(), picture=True
-    )
-    assert made.picture is None and len(made.subvolumes)
+    series = Series("T1w", NiftiImage(Path("T1w.nii")))
+    made = prepare.PrimaPreparer(Preprocessing())(series, prepare.ReadOptions(), picture=True)
+    assert made.picture is None and made.weight

@@ -25,7 +25,8 @@ from prima_features.embedding.engine.ray import workers as ray_workers
 from prima_features.embedding.engine.ray.engine import RayEngine
 from prima_features.embedding.file.read import read_embeddings
 from prima_features.embedding.run import embed
-from prima_features.weights import DEFAULT_MODEL, PrimaModel
+from prima_features.encoders.prima import PrimaModel
+from prima_features.models import DEFAULT_MODEL
 
 OPTIONS = EngineOptions(batch_size=2)
 """Windows of 16 subvolumes: one study or two."""
@@ -112,7 +113,7 @@ def test_a_machine_that_dies_at_work_costs_nothing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="prima_features")
-    monkeypatch.setattr(ray_engine, "Encoder", slow_encoder())
+    monkeypatch.setattr(ray_engine, "EncoderActor", slow_encoder())
     (victim,) = cluster.worker_nodes
     killed = []
 
@@ -134,7 +135,7 @@ def test_a_machine_that_dies_at_work_costs_nothing(
 def slow_encoder() -> type:
     """Works long enough to be killed at work. Made inside a function, so that Ray sends it whole."""
 
-    class Slow(ray_workers.Encoder):
+    class Slow(ray_workers.EncoderActor):
         def encode(self, *window: Any) -> Any:
             time.sleep(0.7)
             return super().encode(*window)
@@ -151,7 +152,7 @@ def test_a_study_whose_processes_die_fails_and_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ray_run, "read_study", deadly_reader("sub-02"))
-    monkeypatch.setattr(ray_engine, "Encoder", deadly_encoder("sub-05"))
+    monkeypatch.setattr(ray_engine, "EncoderActor", deadly_encoder("sub-05"))
     output = tmp_path / "out.h5"
     with RayEngine(cluster.address) as engine:
         summary = embed(bids, output, model, engine_options=OPTIONS, engine=engine)
@@ -177,7 +178,7 @@ def deadly_reader(name: str) -> Callable[..., Any]:
 def deadly_encoder(name: str) -> type:
     """Dies of one study."""
 
-    class Deadly(ray_workers.Encoder):
+    class Deadly(ray_workers.EncoderActor):
         def encode(self, *window: Any) -> Any:
             if any(prepared.study.id == name for prepared in window):
                 os.kill(os.getpid(), signal.SIGKILL)

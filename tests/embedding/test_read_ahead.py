@@ -17,12 +17,13 @@ import SimpleITK as sitk
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
 from prima_features.embedding.engine.read_ahead import read_ahead
 from prima_features.embedding.file.records import Failure
+from prima_features.encoders.prima.prepare import PrimaPreparer
+from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.errors import SourceError
-from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import NiftiImage, Series, Study
 from prima_features.volumes import ReadOptions
 
-READ = StudyReader(Preprocessing(), ReadOptions())
+READ = StudyReader(PrimaPreparer(Preprocessing()), ReadOptions())
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def test_processes_read_what_this_one_reads_in_the_same_order(tmp_path: Path) ->
 
 def test_a_study_whose_process_is_killed_fails_and_the_others_are_read(tmp_path: Path) -> None:
     asked = studies(tmp_path, "MRI", "deadly", "MRI", "MRI")
-    read = list(read_ahead(asked, Deadly(Preprocessing(), ReadOptions()), 2, 64))
+    read = list(read_ahead(asked, Deadly(PrimaPreparer(Preprocessing()), ReadOptions()), 2, 64))
     assert [len(one.series) for one in read] == [1, 0, 1, 1]
     (failure,) = read[1].failures
     assert (failure.study, failure.stage) == ("sub-01", "read")
@@ -97,25 +98,25 @@ def test_a_study_whose_process_is_killed_fails_and_the_others_are_read(tmp_path:
 
 def test_a_study_whose_process_dies_once_is_read_again(tmp_path: Path) -> None:
     asked = studies(tmp_path, "MRI", "deadly once", "MRI")
-    read = list(read_ahead(asked, Deadly(Preprocessing(), ReadOptions()), 1, 64))
+    read = list(read_ahead(asked, Deadly(PrimaPreparer(Preprocessing()), ReadOptions()), 1, 64))
     assert [len(one.series) for one in read] == [1, 1, 1]
 
 
 def test_reading_processes_leave_signals_to_their_owner(tmp_path: Path) -> None:
     asked = studies(tmp_path, "deadly", "MRI")
-    asking = Deadly(Preprocessing(), ReadOptions(), signals=(signal.SIGINT, signal.SIGTERM))
+    asking = Deadly(PrimaPreparer(Preprocessing()), ReadOptions(), signals=(signal.SIGINT, signal.SIGTERM))
     read = list(read_ahead(asked, asking, 1, 64))
     assert [len(one.series) for one in read] == [1, 1]
 
 
 def test_each_reading_process_takes_one_thread_and_leaves_the_others_to_the_network(tmp_path: Path) -> None:
-    read = read_ahead(studies(tmp_path, "MRI", "MRI"), CountsThreads(Preprocessing(), ReadOptions()), 1, 64)
+    read = read_ahead(studies(tmp_path, "MRI", "MRI"), CountsThreads(PrimaPreparer(Preprocessing()), ReadOptions()), 1, 64)
     assert [one.failures[0].error for one in read] == ["1 threads", "1 threads"]
 
 
 def test_a_disk_that_goes_away_stops_the_run(tmp_path: Path) -> None:
     asked = studies(tmp_path, "MRI", "away", "MRI")
-    results = read_ahead(asked, Deadly(Preprocessing(), ReadOptions()), 2, 64)
+    results = read_ahead(asked, Deadly(PrimaPreparer(Preprocessing()), ReadOptions()), 2, 64)
     assert len(next(results).series) == 1
     with pytest.raises(SourceError, match="away"):
         list(results)

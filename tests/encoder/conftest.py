@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from prima_features.encoder import Prima
-from prima_features.encoder.config import (
+from prima_features.encoders.prima.networks import Prima
+from prima_features.encoders.prima.networks.config import (
     ContrastConfig,
     NameConfig,
     NamesConfig,

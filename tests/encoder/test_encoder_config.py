@@ -6,8 +6,14 @@ from functools import reduce
 
 import pytest
 
-import prima_features.encoder
-from prima_features.encoder.config import HeadConfig, HeadsConfig, PrimaConfig, TextConfig, ViTConfig
+import prima_features.encoders.prima.networks
+from prima_features.encoders.prima.networks.config import (
+    HeadConfig,
+    HeadsConfig,
+    PrimaConfig,
+    TextConfig,
+    ViTConfig,
+)
 
 
 @pytest.fixture
@@ -70,10 +76,10 @@ def test_percentages_are_0_to_100(percent: int, tiny_config: PrimaConfig) -> Non
 
 
 def test_everything_in_the_table_of_contents_is_there() -> None:
-    for name in prima_features.encoder.__all__:
-        assert getattr(prima_features.encoder, name).__name__ == name
+    for name in prima_features.encoders.prima.networks.__all__:
+        assert getattr(prima_features.encoders.prima.networks, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        _ = prima_features.encoder.Nothing
+        _ = prima_features.encoders.prima.networks.Nothing
 
 
 def imported_by(statement: str) -> set[str]:
@@ -84,11 +90,11 @@ def imported_by(statement: str) -> set[str]:
 
 
 def test_sizes_come_without_torch() -> None:
-    assert "torch" not in imported_by("from prima_features.encoder import PrimaConfig")
+    assert "torch" not in imported_by("from prima_features.encoders.prima.networks import PrimaConfig")
 
 
 def test_the_networks_come_without_input_output_or_transformers() -> None:
-    loaded = imported_by("from prima_features.encoder import Prima, TextTower, Head")
+    loaded = imported_by("from prima_features.encoders.prima.networks import Prima, TextTower, Head")
     assert "torch" in loaded
     assert not loaded & {
         "transformers",

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from prima_features.encoder import Head, Prima, PrimaConfig, TextTower
-from prima_features.encoder.config import ContrastConfig, TextConfig, TokenizerConfig
+from prima_features.encoders.prima.networks import Head, Prima, PrimaConfig, TextTower
+from prima_features.encoders.prima.networks.config import ContrastConfig, TextConfig, TokenizerConfig
 
 
 def both(prefix: str) -> set[str]:

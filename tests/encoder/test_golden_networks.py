@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from prima_features.encoder import Prima, PrimaConfig, Ragged, TextTower
-from prima_features.encoder.heads import MLP, Head, PriorityHead
-from prima_features.encoder.prima import SeriesOutput, StudyOutput
-from prima_features.weights.convert import convert
+from prima_features.encoders.prima.convert.run import convert
+from prima_features.encoders.prima.networks import Prima, PrimaConfig, TextTower
+from prima_features.encoders.prima.networks.heads import MLP, Head, PriorityHead
+from prima_features.encoders.prima.networks.prima import SeriesOutput, StudyOutput
+from prima_features.encoders.ragged import Ragged
 
 TOLERANCE = 1e-4
 Arrays = Mapping[str, np.ndarray]

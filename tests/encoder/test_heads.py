@@ -1,6 +1,6 @@
 import torch
 
-from prima_features.encoder.heads import MLP, Head, PriorityHead
+from prima_features.encoders.prima.networks.heads import MLP, Head, PriorityHead
 
 
 def test_a_score_is_the_output_minus_the_threshold() -> None:

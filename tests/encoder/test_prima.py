@@ -3,8 +3,9 @@ import dataclasses
 import pytest
 import torch
 
-from prima_features.encoder import Prima, Ragged
-from prima_features.encoder.config import PrimaConfig
+from prima_features.encoders.prima.networks import Prima
+from prima_features.encoders.prima.networks.config import PrimaConfig
+from prima_features.encoders.ragged import Ragged
 
 SHAPES = [(4, 32, 32), (32, 4, 32), (32, 32, 4)]
 NAMES = ["AX_T2", "SAG_T1", "", "DWI"]

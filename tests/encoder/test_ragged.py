@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from prima_features.encoder.ragged import Ragged
+from prima_features.encoders.ragged import Ragged
 
 
 @pytest.fixture

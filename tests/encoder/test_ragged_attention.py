@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from prima_features.encoder.attention import KERNELS, ragged_attention
-from prima_features.encoder.ragged import Ragged
+from prima_features.encoders.attention import KERNELS, ragged_attention
+from prima_features.encoders.ragged import Ragged
 
 
 def random_heads(

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from prima_features.encoder.config import TransformerConfig, ViTConfig
-from prima_features.encoder.ragged import Ragged
-from prima_features.encoder.vit import RegisterViT
+from prima_features.encoders.prima.networks.config import TransformerConfig, ViTConfig
+from prima_features.encoders.prima.networks.vit import RegisterViT
+from prima_features.encoders.ragged import Ragged
 
 DIM, REGISTERS = 12, 3
 Batch = tuple[list[torch.Tensor], torch.Tensor]

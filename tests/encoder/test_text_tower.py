@@ -3,8 +3,8 @@ import sys
 import pytest
 import torch
 
-from prima_features.encoder.config import TextConfig
-from prima_features.encoder.text import TextTower
+from prima_features.encoders.prima.networks.config import TextConfig
+from prima_features.encoders.prima.networks.text import TextTower
 from prima_features.errors import UsageError
 
 CONFIG = TextConfig(vocab_size=50, positions=24, dim=16, depth=2, heads=2, out_dim=6)

@@ -1,9 +1,9 @@
 import torch
 import torch.nn.functional as F
 
-from prima_features.encoder.config import TransformerConfig
-from prima_features.encoder.ragged import Ragged
-from prima_features.encoder.transformer import Attention, Block, Transformer
+from prima_features.encoders.prima.networks.config import TransformerConfig
+from prima_features.encoders.prima.networks.transformer import Attention, Block, Transformer
+from prima_features.encoders.ragged import Ragged
 
 CONFIG = TransformerConfig(dim=12, depth=2, heads=3, dim_head=8, mlp_dim=20)
 

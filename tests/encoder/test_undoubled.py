@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from prima_features.encoder.config import TokenizerConfig
-from prima_features.encoder.tokenizer import Encoder
-from prima_features.encoder.undoubled import UndoubledEncoder
+from prima_features.encoders.prima.networks.config import TokenizerConfig
+from prima_features.encoders.prima.networks.tokenizer import Encoder
+from prima_features.encoders.prima.networks.undoubled import UndoubledEncoder
 
 DOWNSAMPLE = {
     "published": ((2, 4, 1, 1), (2, 2, 1, 0)),

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from prima_features.encoder.config import TokenizerConfig
-from prima_features.encoder.tokenizer import Tokenizer, latent_shape
+from prima_features.encoders.prima.networks.config import TokenizerConfig
+from prima_features.encoders.prima.networks.tokenizer import Tokenizer, latent_shape
 
 GOLDEN = TokenizerConfig(channels=(16, 24), res_channels=(20, 12), codes=64)
 CONFIGS = [

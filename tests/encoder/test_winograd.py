@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 
-from prima_features.encoder.config import TokenizerConfig
-from prima_features.encoder.tokenizer import Encoder, ResidualUnit
-from prima_features.encoder.undoubled import UndoubledEncoder
-from prima_features.encoder.winograd import WinogradUnit, pays
+from prima_features.encoders.prima.networks.config import TokenizerConfig
+from prima_features.encoders.prima.networks.tokenizer import Encoder, ResidualUnit
+from prima_features.encoders.prima.networks.undoubled import UndoubledEncoder
+from prima_features.encoders.prima.networks.winograd import WinogradUnit, pays
 
 
 @pytest.mark.parametrize("slices", [2, 4])

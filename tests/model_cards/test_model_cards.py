@@ -5,7 +5,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.utils import validate_repo_id
 
 from prima_features import model_cards
-from prima_features.weights import bundled
+from prima_features.models import bundled
 
 
 def test_every_bundled_model_and_the_converted_one_has_a_card() -> None:

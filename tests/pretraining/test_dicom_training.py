@@ -7,7 +7,7 @@ import pydicom
 import pytest
 
 from prima_features.cli.main import main
-from prima_features.weights import PrimaModel
+from prima_features.encoders.prima import PrimaModel
 
 from .conftest import clip_settings
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from prima_features.encoder import Prima, PrimaConfig, Ragged
-from prima_features.encoder.config import (
+from prima_features.encoders.prima.networks import Prima, PrimaConfig
+from prima_features.encoders.prima.networks.config import (
     ContrastConfig,
     NameConfig,
     NamesConfig,
@@ -12,6 +12,7 @@ from prima_features.encoder.config import (
     TransformerConfig,
     ViTConfig,
 )
+from prima_features.encoders.ragged import Ragged
 from prima_features.errors import UsageError
 from prima_features.pretraining.collate import StudyBatch
 from prima_features.pretraining.first_weights import tell_apart

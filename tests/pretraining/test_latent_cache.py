@@ -15,8 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from prima_features.embedding.engine.local import EngineOptions, embed_studies
+from prima_features.encoders.prima import PrimaModel
+from prima_features.encoders.prima.prepare import read_volume
+from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.tokens import cut
 from prima_features.errors import NothingUsableError, SourceError, UsageError
-from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.augment import usual_tokens
 from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.cohort import Cohort
@@ -27,9 +30,7 @@ from prima_features.pretraining.settings import Scans
 from prima_features.pretraining.sources import open_source
 from prima_features.pretraining.tokenize import cut_widely, latents
 from prima_features.studies import find
-from prima_features.tokens import cut
-from prima_features.volumes import Volume, read_volume
-from prima_features.weights import PrimaModel
+from prima_features.volumes import Volume
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +250,7 @@ def test_cached_latents_are_what_embedding_encodes(bids: Path) -> None:
             counts,
         )
         vectors.append(series_vectors(usual_tokens(tokens), model.config))
-    from prima_features.encoder import Ragged
+    from prima_features.encoders.ragged import Ragged
 
     with torch.no_grad():
         series, output = model(Ragged.from_list(vectors), [s.name for s in study.series], [2], ["MRI BRAIN"])

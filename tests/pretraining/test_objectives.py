@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from prima_features.encoder.config import TokenizerConfig
-from prima_features.encoder.tokenizer import Tokenizer
+from prima_features.encoders.prima.networks.config import TokenizerConfig
+from prima_features.encoders.prima.networks.tokenizer import Tokenizer
 from prima_features.pretraining.objectives import (
     clip_loss,
     level_loss,

@@ -181,7 +181,7 @@ KILLED = """
 import json, random, signal, sys, time
 from multiprocessing import get_context
 from pathlib import Path
-import prima_features.pretraining.build, prima_features.pretraining.loop, prima_features.weights
+import prima_features.pretraining.build, prima_features.pretraining.loop, prima_features.encoders.prima
 from prima_features.pretraining.checkpoint import load
 from prima_features.pretraining.run import pretrain
 

@@ -10,8 +10,9 @@ import pytest
 from accelerate import Accelerator
 
 from prima_features.cli.main import main
+from prima_features.encoders.prima.prepare import read_volume
+from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.errors import SeriesError, UsageError
-from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.fill import Filler, fill_cohort
 from prima_features.pretraining.records import RawStudy
@@ -22,7 +23,6 @@ from prima_features.pretraining.sources.rendered import RenderedSeries
 from prima_features.reports import findings
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.synthetic.output.run import CohortOptions, make_cohort
-from prima_features.volumes import read_volume
 
 from .conftest import clip_settings
 

@@ -15,13 +15,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from prima_features.cli.main import main
 from prima_features.embedding.file.read import read_embeddings
+from prima_features.encoders.prima import PrimaModel, load_text, score_heads
+from prima_features.encoders.prima.model_config import read_config
+from prima_features.encoders.verify import verify
+from prima_features.models.directory import MODEL
+from prima_features.models.directory import TEXT as TEXT_FILE
 from prima_features.pretraining.objectives import clip_loss
 from prima_features.pretraining.reports import read_reports
 from prima_features.pretraining.vocabulary import read_vocabulary
-from prima_features.weights import PrimaModel, load_text, score_heads
-from prima_features.weights.directory import MODEL, read_config
-from prima_features.weights.directory import TEXT as TEXT_FILE
-from prima_features.weights.verify import verify
 
 from .conftest import QUIET, TEXT, clip_settings, tokenizer_settings
 

@@ -14,6 +14,7 @@ from brains import brain
 from safetensors.torch import load_file
 
 from prima_features.cli.main import main
+from prima_features.encoders.prima.tokens import Subvolumes
 from prima_features.errors import UsageError
 from prima_features.pretraining.build import Workplace, build_stage
 from prima_features.pretraining.objectives import Truth, clip_loss, mean_by_study
@@ -32,7 +33,6 @@ from prima_features.synthetic import (
     measure,
     traits,
 )
-from prima_features.tokens import Subvolumes
 
 from .conftest import clip_settings, synthetic_settings
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 
-from prima_features.encoder.quantizer import Codebook
+from prima_features.encoders.prima.networks.quantizer import Codebook
 from prima_features.pretraining.codebook import restore, revive, snapshot
 from prima_features.pretraining.history import History
 from prima_features.pretraining.plots import draw_history, save_picture

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from prima_features.models import caveats
+from prima_features.models.caveats import ModelCaveatWarning, caveat_of
 from prima_features.probes import Features, FeatureSource, Probe
 from prima_features.probes.report import ReportContent, methods_text
-from prima_features.weights import caveats
-from prima_features.weights.caveats import ModelCaveatWarning, caveat_of
 
 SYNTH = FeatureSource("prima-synth", "0.1.0", "12" * 32)
 

@@ -16,12 +16,12 @@ from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.record.output import check_output
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.files.paths import expanded, is_folder, utf8_name
+from prima_features.models.loading import check_tensors, read_tensors
+from prima_features.models.resolve import resolve
 from prima_features.studies import Found, Study, find
 from prima_features.studies.find import _with_distinct_ids
 from prima_features.studies.study import OtherImage
 from prima_features.studies.voxels import open_other
-from prima_features.weights.loading import check_tensors, read_tensors
-from prima_features.weights.resolve import resolve
 
 LONG = "x" * 300
 

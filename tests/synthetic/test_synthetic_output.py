@@ -18,16 +18,16 @@ import torch
 
 from prima_features import read_embeddings
 from prima_features.cli.main import main
+from prima_features.encoders.prima.prepare import read_volume
+from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.tokens import cut
 from prima_features.files.disk import sha256
-from prima_features.preprocessing import Preprocessing
 from prima_features.studies.find import find
 from prima_features.synthetic import build_anatomy, draw_subject, measure
 from prima_features.synthetic.acquisition import Acquisition
 from prima_features.synthetic.geometry import series_affine
 from prima_features.synthetic.output.bids import to_nifti
 from prima_features.synthetic.render import Rendered
-from prima_features.tokens import cut
-from prima_features.volumes import read_volume
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from prima_features.encoders.prima.prepare import read_volume
 from prima_features.studies.study import NiftiImage, Series
-from prima_features.volumes import Volume, read_volume
+from prima_features.volumes import Volume
 from prima_features.volumes.brain_check import check_brain
 
 Edit = Callable[[np.ndarray], None]

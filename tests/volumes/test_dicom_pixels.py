@@ -23,10 +23,10 @@ from pydicom.uid import (
 )
 
 from prima_features.doctor import codecs
+from prima_features.encoders.prima.prepare import read_volume
 from prima_features.errors import SeriesError
 from prima_features.studies.dicom import find_dicom
 from prima_features.studies.study import DicomSlices, Series
-from prima_features.volumes import read_volume
 from prima_features.volumes.dicom import MIXED_SCALING, PIXEL_SIZE_UNKNOWN, UNUSED_BITS, acquire_slices
 from prima_features.volumes.stored import _is_sound_rle, read_stored, stated_size
 from prima_features.volumes.volume import Acquired

@@ -12,10 +12,11 @@ from dcm2niix import bin as dcm2niix
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from prima_features.encoders.prima.prepare import read_volume
 from prima_features.studies.dicom import find_dicom
 from prima_features.studies.nifti import find_nifti
 from prima_features.studies.study import SidecarScale
-from prima_features.volumes import Volume, read_volume
+from prima_features.volumes import Volume
 from prima_features.volumes.display import RESTORED, UNKNOWN, to_display
 
 STORED = np.random.default_rng(0).integers(0, 3000, (6, 20, 24)).astype(np.uint16)

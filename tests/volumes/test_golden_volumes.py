@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prima_features.encoders.prima.prepare import read_volume
+from prima_features.encoders.prima.tokens import cut
 from prima_features.studies.study import DicomSlices, Series
-from prima_features.tokens import cut
-from prima_features.volumes import Volume, read_volume
+from prima_features.volumes import Volume
 
 DATA = Path(__file__).parent.parent / "data"
 STUDY_A = json.loads((DATA / "study_a.json").read_text())["series"]

@@ -8,10 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from prima_features.encoders.prima.prepare import read_volume
+from prima_features.encoders.prima.tokens import cut
 from prima_features.errors import SeriesError
 from prima_features.studies.study import NiftiImage, Series
-from prima_features.tokens import cut
-from prima_features.volumes import ReadOptions, Volume, read_volume
+from prima_features.volumes import ReadOptions, Volume
 from prima_features.volumes.nifti_geometry import Geometry, find_slice_axis, in_plane_order
 
 

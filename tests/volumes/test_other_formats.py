@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from prima_features.encoders.prima.prepare import read_volume
 from prima_features.errors import SeriesError
 from prima_features.studies.nifti import find_nifti
 from prima_features.studies.study import NiftiImage, OtherImage, Series
 from prima_features.studies.voxels import open_other
-from prima_features.volumes import read_volume
 
 VALUES = np.random.default_rng(3).integers(0, 3000, (24, 20, 12)).astype(np.int16)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from prima_features.volumes.resample import resample_in_plane, to_lps
+from prima_features.encoders.prima.resample import resample_in_plane
+from prima_features.volumes.orientation import to_lps
 
 
 def make_image(values: np.ndarray, rng: np.random.Generator) -> sitk.Image:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from prima_features.encoder.config import TokenizerConfig
-from prima_features.encoder.tokenizer import Tokenizer
+from prima_features.encoders.prima.networks.config import TokenizerConfig
+from prima_features.encoders.prima.networks.tokenizer import Tokenizer
 
 TOKENIZER = TokenizerConfig(channels=(4, 6), res_channels=(3, 5), codes=16)
 
@@ -168,7 +168,7 @@ def make_archive(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def golden_model(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model directory converted from the golden checkpoint."""
-    from prima_features.weights.convert import convert
+    from prima_features.encoders.prima.convert.run import convert
 
     output = tmp_path_factory.mktemp("converted") / "prima"
     convert(golden / "published_layout_full.pt", golden / "published_layout_vqvae.pth", output)

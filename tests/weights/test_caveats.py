@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.weights import PrimaModel, bundled, caveats, directory
-from prima_features.weights.caveats import ModelCaveatWarning, caveat_of, inherited, warn_of
+from prima_features.encoders.prima import PrimaModel
+from prima_features.encoders.prima.model_config import read_config
+from prima_features.models import bundled, caveats
+from prima_features.models.caveats import ModelCaveatWarning, caveat_of, inherited, warn_of
 
 SYNTHETIC = caveat_of("prima-synth")
 
@@ -36,7 +38,7 @@ def test_a_saved_model_keeps_the_caveat_although_its_checksum_is_another(tmp_pat
 
 def test_other_models_have_none_and_nothing_of_it_is_written(tmp_path: Path) -> None:
     assert caveat_of("mine", "ab" * 32) == caveat_of("mine") == ""
-    config = directory.read_config(bundled.path("prima-untrained"))
+    config = read_config(bundled.path("prima-untrained"))
     assert config.caveat == "" and "caveat" not in config.to_json()
 
 

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from prima_features.encoder import Prima, PrimaConfig
-from prima_features.encoder.tokenizer import Tokenizer
-from prima_features.weights.convert import convert
-from prima_features.weights.directory import read_config
+from prima_features.encoders.prima.convert.run import convert
+from prima_features.encoders.prima.model_config import read_config
+from prima_features.encoders.prima.networks import Prima, PrimaConfig
+from prima_features.encoders.prima.networks.tokenizer import Tokenizer
 
 Make = Callable[..., nn.Module]
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from prima_features.encoders.prima.convert.run import convert
 from prima_features.errors import UsageError
-from prima_features.weights.convert import convert
 
 Make = Callable[..., nn.Module]
 

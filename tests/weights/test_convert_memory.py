@@ -20,7 +20,7 @@ ALLOWED = 500_000_000
 CONVERT = """
 import sys
 from pathlib import Path
-from prima_features.weights.convert import convert
+from prima_features.encoders.prima.convert.run import convert
 convert(*map(Path, sys.argv[1:]))
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 print(1024 * int(status["VmHWM"].split()[0]))

@@ -8,10 +8,10 @@ import pytest
 from safetensors import safe_open
 from torch import nn
 
+from prima_features.encoders.prima.convert.run import convert
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import sha256
-from prima_features.weights.convert import convert
-from prima_features.weights.directory import read_checksums
+from prima_features.models.directory import read_checksums
 
 Make = Callable[..., nn.Module]
 

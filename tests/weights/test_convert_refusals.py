@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from prima_features.encoder.tokenizer import Tokenizer
+from prima_features.encoders.prima.convert.run import convert
+from prima_features.encoders.prima.networks.tokenizer import Tokenizer
 from prima_features.errors import UsageError
-from prima_features.weights.convert import convert
 
 Make = Callable[..., nn.Module]
 
@@ -113,7 +113,7 @@ def test_swapped_files_are_named_as_such(full_file: Path, tokenizer_file: Path, 
 
 
 def test_a_tokenizer_of_another_model_is_refused(full_file: Path, tmp_path: Path) -> None:
-    from prima_features.encoder.config import TokenizerConfig
+    from prima_features.encoders.prima.networks.config import TokenizerConfig
 
     torch.save(
         Tokenizer(TokenizerConfig((4, 6), (3, 5), codes=16, code_dim=3)).state_dict(), tmp_path / "other.pth"

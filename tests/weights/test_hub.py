@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from prima_features.files.disk import sha256
-from prima_features.weights import bundled
-from prima_features.weights.directory import FILES
+from prima_features.models import bundled
+from prima_features.models.directory import FILES
 
 TOKEN = "hf_test"
 MODEL = "lab/prima-small"
@@ -38,13 +38,13 @@ except PrimaError as error:
 """
 LOAD = """
 import sys
-from prima_features.weights import PrimaModel
+from prima_features.encoders.prima import PrimaModel
 model = PrimaModel.from_pretrained(sys.argv[1])
 print(model.name, model.revision, model.sha256)
 """
 FIND = """
 import sys
-from prima_features.weights.resolve import resolve
+from prima_features.models.resolve import resolve
 found = resolve(sys.argv[1])
 print(found.name, found.revision, found.directory)
 """

@@ -2,10 +2,10 @@
 
 import pytest
 
-from prima_features.weights.module_tree import Module
-from prima_features.weights.published_heads import heads
-from prima_features.weights.published_vit import transformer
-from prima_features.weights.records import CheckpointError, Global, Record
+from prima_features.encoders.prima.convert.heads import heads
+from prima_features.encoders.prima.convert.vit import transformer
+from prima_features.models.checkpoint.module_tree import Module
+from prima_features.models.checkpoint.records import CheckpointError, Global, Record
 
 
 def record(**modules: object) -> Record:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.weights.pickle_reader import MAX_OPCODES, read_records
-from prima_features.weights.records import CheckpointError, Global, Record
+from prima_features.models.checkpoint.pickle_reader import MAX_OPCODES, read_records
+from prima_features.models.checkpoint.records import CheckpointError, Global, Record
 
 TOUCH = "import pathlib; pathlib.Path({!r}).touch()"
 

@@ -10,12 +10,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from prima_features._version import __version__
-from prima_features.encoder import Prima
+from prima_features.encoders.prima import PrimaModel
+from prima_features.encoders.prima.model_config import read_config
+from prima_features.encoders.prima.networks import Prima
+from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
-from prima_features.preprocessing import Preprocessing
-from prima_features.weights import PrimaModel, bundled
-from prima_features.weights.directory import read_checksums, read_config
+from prima_features.models import bundled
+from prima_features.models.directory import read_checksums
 
 UNTRAINED = "prima-untrained"
 
@@ -146,8 +148,8 @@ def test_many_missing_tensors_are_counted(folder: Path) -> None:
 
 
 BROKEN_CONFIGS = {
-    "no JSON": ("{", "is not a Prima model's configuration"),
-    "a list": ("[]", "holds no JSON object"),
+    "no JSON": ("{", "is not a model's configuration"),
+    "a list": ("[]", "it has no model_type"),
     "another kind": ('{"model_type": "bert"}', "this is another kind of model"),
     "another version": ('{"model_type": "prima", "format_version": 99}', "format_version is 99"),
     "unknown key": ('{"model_type": "prima", "format_version": 1, "sise": 3}', "unknown key sise"),

@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from prima_features.encoders.prima import iter_heads, load_text, score_heads
 from prima_features.errors import UsageError
-from prima_features.weights import bundled, iter_heads, load_text, score_heads
+from prima_features.models import bundled
 
 TOLERANCE = 1e-4
 

@@ -4,14 +4,15 @@ import numpy as np
 import torch
 
 from prima_features import model_cards
-from prima_features.encoder import Ragged
-from prima_features.preprocessing import Preprocessing
+from prima_features.encoders.prima import PrimaModel, load_text
+from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.tokens import cut
+from prima_features.encoders.ragged import Ragged
+from prima_features.models import DEFAULT_MODEL, bundled
 from prima_features.pretraining.augment import UNKNOWN_NAME
 from prima_features.pretraining.sources.rendered import RenderedSeries
 from prima_features.pretraining.vocabulary import read_vocabulary
 from prima_features.synthetic import build_anatomy, draw_acquisitions, draw_subject, render_series
-from prima_features.tokens import cut
-from prima_features.weights import DEFAULT_MODEL, PrimaModel, bundled, load_text
 
 NAME = "prima-synth"
 

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from prima_features.errors import UsageError
-from prima_features.weights.records import CheckpointError, Global, Record
-from prima_features.weights.stored_tensor import StoredTensor, as_tensor
-from prima_features.weights.torch_archive import TorchArchive
-from prima_features.weights.zip_entries import ZipEntries
+from prima_features.models.checkpoint.records import CheckpointError, Global, Record
+from prima_features.models.checkpoint.stored_tensor import StoredTensor, as_tensor
+from prima_features.models.checkpoint.torch_archive import TorchArchive
+from prima_features.models.checkpoint.zip_entries import ZipEntries
 
 MakeArchive = Callable[..., Path]
 
@@ -98,7 +98,7 @@ def test_a_row_is_read_without_the_others(tmp_path: Path) -> None:
 
 
 def test_two_tensors_can_be_read_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prima_features.weights.zip_entries.CHUNK_BYTES", 4)
+    monkeypatch.setattr("prima_features.models.checkpoint.zip_entries.CHUNK_BYTES", 4)
     with TorchArchive(saved([torch.arange(3.0), torch.arange(3.0, 6.0)], tmp_path / "two.pt")) as archive:
         assert isinstance(archive.root, list)
         both = zip(*(archive.chunks(as_tensor(value)) for value in archive.root), strict=True)  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ def test_a_complex_tensor_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_large_transposed_tensor_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("prima_features.weights.torch_archive.MAX_STRIDED_BYTES", 40)
+    monkeypatch.setattr("prima_features.models.checkpoint.torch_archive.MAX_STRIDED_BYTES", 40)
     path = saved(torch.arange(12.0).view(3, 4).T, tmp_path / "t.pt")
     with TorchArchive(path) as archive, pytest.raises(CheckpointError, match="too large to reorder"):
         numbers(archive, as_tensor(archive.root))

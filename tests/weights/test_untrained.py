@@ -6,10 +6,11 @@ import torch
 from safetensors.torch import load_file
 
 from prima_features import model_cards
-from prima_features.encoder import Ragged
-from prima_features.weights import PrimaModel, bundled
-from prima_features.weights.directory import read_config
-from prima_features.weights.untrained import CONFIG, NAME, build_untrained
+from prima_features.encoders.prima import PrimaModel
+from prima_features.encoders.prima.model_config import read_config
+from prima_features.encoders.prima.untrained import CONFIG, NAME, build_untrained
+from prima_features.encoders.ragged import Ragged
+from prima_features.models import bundled
 
 
 def test_the_shipped_model_is_what_the_script_builds(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from prima_features.encoders.verify import verify
 from prima_features.errors import UsageError
-from prima_features.weights import bundled
-from prima_features.weights.directory import read_checksums, write_checksums
-from prima_features.weights.verify import check_files, verify
+from prima_features.models import bundled
+from prima_features.models.directory import read_checksums, write_checksums
+from prima_features.models.verify import check_files
 
 
 @pytest.fixture

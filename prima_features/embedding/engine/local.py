@@ -23,19 +23,18 @@ import torch
 
 from prima_features.embedding.engine.device import Computation, computation, multiplies_bfloat16
 from prima_features.embedding.engine.encode import AbandonedError, encode_window
-from prima_features.embedding.engine.network import Network
 from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader, windows
 from prima_features.embedding.engine.read_ahead import read_ahead
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import Result
-from prima_features.encoder import Prima
+from prima_features.encoders.base import Encoder, Inference
 from prima_features.studies.study import Study
 
 logger = logging.getLogger(__name__)
 
 _WINDOW_BATCHES = 8
-"""Batches of subvolumes that are read before they are encoded together."""
+"""Batches that are read before they are encoded together."""
 
 
 class Engine(Protocol):
@@ -48,7 +47,7 @@ class Engine(Protocol):
     def __call__(
         self,
         studies: Iterable[Study],
-        model: Prima,
+        encoder: Encoder,
         options: EngineOptions,
         stopping: Callable[[], bool],
         times: StageTimes,
@@ -59,7 +58,7 @@ class Engine(Protocol):
 
 def embed_studies(
     studies: Iterable[Study],
-    model: Prima,
+    encoder: Encoder,
     options: EngineOptions = EngineOptions(),
     stopping: Callable[[], bool] = lambda: False,
     times: StageTimes | None = None,
@@ -71,7 +70,7 @@ def embed_studies(
 
     Args:
         studies: asked for one by one.
-        model: in evaluation mode, on the device to compute on.
+        encoder: what to embed with; it computes where it is, unless the options name devices.
         stopping: asked after each study that was read; once it says yes, what is not yet encoded is dropped.
         times: the time of each stage is added to this.
 
@@ -79,18 +78,18 @@ def embed_studies(
         SourceError: the disk with the scans does not answer any more.
     """
     times = times or StageTimes()
-    how = computation(options, model.device)
+    how = computation(options, encoder.device)
     _warn_of_slow_products(how)
     window_size = _WINDOW_BATCHES * how.batch_size
-    read = StudyReader(model.config.preprocessing, options.read, options.pictures)
+    read = StudyReader(encoder.preparer(), options.read, options.pictures)
     prepared = _timed(read_ahead(studies, read, options.n_workers, window_size), times)
-    with _Encoders(model, how, options.keep_tokens) as encoders:
+    with _Devices(encoder, how, options.keep_tokens) as devices:
         running: deque[Future[_Encoded]] = deque()
         for window in windows(takewhile(lambda _: not stopping(), prepared), window_size):
             if stopping():
                 break
-            running.append(encoders.submit(window))
-            while len(running) > encoders.count:
+            running.append(devices.submit(window))
+            while len(running) > devices.count:
                 yield from _finished(running.popleft(), times)
         # What is begun is finished; what only waits for a device is given back.
         while running:
@@ -123,19 +122,19 @@ def _finished(window: Future[_Encoded], times: StageTimes) -> Iterator[Result]:
     yield from results
 
 
-class _Encoders:
+class _Devices:
     """A thread for each device, and a queue of windows for all of them: reading and writing go on meanwhile."""
 
-    def __init__(self, model: Prima, how: Computation, keep_tokens: bool):
+    def __init__(self, encoder: Encoder, how: Computation, keep_tokens: bool):
         self.count = len(how.devices)
         self._keep_tokens = keep_tokens
-        self._idle: SimpleQueue[_Encoder] = SimpleQueue()
+        self._idle: SimpleQueue[_Device] = SimpleQueue()
         for device in how.devices:
-            self._idle.put(_Encoder(Network(model, device, how.dtype, how.batch_size)))
+            self._idle.put(_Device(encoder.on(device, how.dtype, how.batch_size)))
         self._threads = ThreadPoolExecutor(self.count, thread_name_prefix="encode")
         self._abandoned = threading.Event()
 
-    def __enter__(self) -> _Encoders:
+    def __enter__(self) -> _Devices:
         return self
 
     def __exit__(
@@ -148,22 +147,22 @@ class _Encoders:
         return self._threads.submit(self._encode, window)
 
     def _encode(self, window: Sequence[PreparedStudy]) -> _Encoded:
-        encoder = self._idle.get()
-        times = StageTimes(wait=time.monotonic() - encoder.idle_since)
+        device = self._idle.get()
+        times = StageTimes(wait=time.monotonic() - device.idle_since)
         try:
-            return encode_window(encoder.network, window, times, self._keep_tokens, self._check), times
+            return encode_window(device.inference, window, times, self._keep_tokens, self._check), times
         finally:
-            encoder.idle_since = time.monotonic()
-            self._idle.put(encoder)
+            device.idle_since = time.monotonic()
+            self._idle.put(device)
 
     def _check(self) -> None:
         if self._abandoned.is_set():
             raise AbandonedError
 
 
-class _Encoder:
-    """A network, and since when it has had nothing to do."""
+class _Device:
+    """An encoder on a device, and since when it has been idle."""
 
-    def __init__(self, network: Network):
-        self.network = network
+    def __init__(self, inference: Inference):
+        self.inference = inference
         self.idle_since = time.monotonic()

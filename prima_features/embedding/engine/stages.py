@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -23,6 +23,8 @@ class StageTimes:
     """Subvolumes to latents."""
     transformers: float = 0.0
     """Sequence ViT, study ViT and the names."""
+    encode: float = 0.0
+    """Encoders without these two stages."""
     write: float = 0.0
     """Parts, and the file made of them."""
     n_subvolumes: int = 0
@@ -38,6 +40,19 @@ class StageTimes:
             yield
         finally:
             setattr(self, stage, getattr(self, stage) + time.monotonic() - began)
+
+    def add_encoding(self, by_stage: Mapping[str, float], total: float) -> None:
+        """Add the time of encoding, by the stages that the encoder measured; the rest is `encode`.
+
+        Args:
+            by_stage: seconds by name.
+            total: seconds of encoding, by the clock.
+        """
+        known = {name: seconds for name, seconds in by_stage.items() if name in ("tokenizer", "transformers")}
+        for name, seconds in known.items():
+            setattr(self, name, getattr(self, name) + seconds)
+        if not known:
+            self.encode += total
 
     def add(self, other: StageTimes) -> None:
         """Add what another engine, process or machine measured."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from prima_features.preprocessing import PLANES
+from prima_features.volumes.volume import PLANES
 
 FORMAT = "prima-embeddings"
 FORMAT_VERSION = 2
@@ -33,7 +33,7 @@ STUDY = {
     "source": TEXT,
     "n_series": "int32",
 }
-"""Columns of /study: attributes of `records.EmbeddedStudy`."""
+"""Columns of /study: attributes of `records.EmbeddedStudy`. `clip` is missing if the encoder gives none."""
 
 SERIES = {
     "embedding": VECTOR,

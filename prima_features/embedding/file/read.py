@@ -26,11 +26,10 @@ from prima_features.embedding.file.layout import (
 )
 from prima_features.embedding.file.records import flags_of
 from prima_features.embedding.file.validate import check, plain_attribute
-from prima_features.encoder.config import MOST_CAVEAT
 from prima_features.errors import PrimaError, UsageError
 from prima_features.files.safe import load_json
 from prima_features.files.text import bounded
-from prima_features.weights.caveats import caveat_of, warn_of
+from prima_features.models.caveats import MOST_CAVEAT, caveat_of, warn_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,6 +86,20 @@ class Embeddings:
             raise UsageError(f"{self.path} does not say how the scans were prepared: it is damaged")
         return values
 
+    @property
+    def widths(self) -> dict[str, int | None]:
+        """Lengths of the vectors by level: study, series, clip and token. Empty in files of earlier releases."""
+        try:
+            values = load_json(self.attributes.get("widths", "{}"))
+        except (ValueError, TypeError, AttributeError):
+            values = None
+        levels = ("study", "series", "clip", "token")
+        if not isinstance(values, dict) or not all(
+            name in levels and (width is None or type(width) is int) for name, width in values.items()
+        ):
+            raise UsageError(f"{self.path} is damaged: its attribute widths does not give lengths of vectors")
+        return values
+
     @cached_property
     def studies(self) -> pd.DataFrame:
         """A row a study: id, subject, session, description, source, n_series."""
@@ -118,7 +131,15 @@ class Embeddings:
 
     @cached_property
     def clip_embedding(self) -> np.ndarray:
-        """(N, C) L2-normalised vectors that can be compared with text."""
+        """(N, C) L2-normalised vectors that can be compared with text.
+
+        Raises:
+            UsageError: the encoder of the file gives none.
+        """
+        if not self.holds("study/clip"):
+            raise UsageError(
+                f"{self.path} has no vectors that are comparable with text: its encoder gives none"
+            )
         return self.array("study/clip")
 
     @cached_property

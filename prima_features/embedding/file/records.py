@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
-from prima_features.preprocessing import PLANES
-
-_PATH = re.compile(r"[A-Za-z0-9 .,-]*")
+from prima_features.encoders.base import Picture
+from prima_features.volumes.volume import PLANES
 
 
 @dataclass(frozen=True)
@@ -17,30 +15,9 @@ class TokenLevel:
     """The tokens of one series, kept only with `--level token`."""
 
     embedding: np.ndarray
-    """(n, 256) float16, the flattened latent."""
+    """(n, k) float16."""
     coord: np.ndarray
-    """(n, 3) int16, (z, y, x) of the token's first voxel in the padded volume."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An axial and a coronal slice side by side, the patient's left on the right, as radiologists show them."""
-
-    jpeg: bytes
-    """Grey."""
-    width: int
-    """Pixels."""
-    height: int
-    outline: str
-    """SVG path around the kept subvolumes, in pixels."""
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for what was never drawn here: parts and pages may come from strangers."""
-        sizes = (self.width, self.height)
-        if not all(isinstance(size, int) and 0 < size < 10_000 for size in sizes):
-            raise ValueError(f"a picture of {sizes} pixels")
-        if not isinstance(self.outline, str) or not _PATH.fullmatch(self.outline):
-            raise ValueError("an outline that is no path")
+    """(n, 3) int16, (z, y, x) of the first voxel of each token."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +77,8 @@ class EmbeddedStudy:
     source: str
     embedding: np.ndarray
     """(D,) float32."""
-    clip: np.ndarray
-    """(C,) float32, L2-normalised."""
+    clip: np.ndarray | None
+    """(C,) float32, L2-normalised; None from encoders without it."""
     series: tuple[EmbeddedSeries, ...]
     failures: tuple[Failure, ...] = ()
     """Series of this study that were left out on the way."""

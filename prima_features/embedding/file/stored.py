@@ -91,6 +91,7 @@ class StoredStudies:
             command=attributes["command"],
             encoder=attributes["encoder"],
             caveat=self._file.caveat,
+            widths=self._file.widths,
         )
 
     @cached_property
@@ -154,7 +155,7 @@ class StoredStudies:
         return EmbeddedStudy(
             **{name: self._studies[name][row] for name in _STUDY_TEXTS},
             embedding=self._vectors("study/embedding", row, row + 1)[0],
-            clip=self._vectors("study/clip", row, row + 1)[0],
+            clip=self._vectors("study/clip", row, row + 1)[0] if self._file.holds("study/clip") else None,
             series=tuple(self._series(*self._first_series[row : row + 2])),
             failures=head.failures,
             input_hash=head.input_hash,

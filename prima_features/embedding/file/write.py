@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from prima_features.embedding.file.sink import Sink
 from prima_features.errors import UsageError
 from prima_features.files.disk import replacing
 from prima_features.files.text import bounded, printable
-from prima_features.weights.caveats import caveat_of
+from prima_features.models.caveats import caveat_of
 
 VectorType = Literal["float32", "float16"]
 _CHUNK_BYTES = 1 << 16
@@ -48,7 +48,14 @@ class Provenance:
     encoder: str = "prima"
     """Kind of the model: `model_type` in its config.json."""
     caveat: str = ""
-    """What must be said with every number of the model; empty if nothing is known (`weights.caveats`)."""
+    """What must be said with every number of the model; empty if nothing is known (`models.caveats`)."""
+    widths: dict[str, int | None] = field(default_factory=dict)
+    """Lengths of the vectors by level (`encoders.base.Widths`); empty in files of earlier releases."""
+
+    @property
+    def has_clip(self) -> bool:
+        """Whether the encoder has vectors that are comparable with text."""
+        return not self.widths or self.widths.get("clip") is not None
 
     def attributes(self) -> dict[str, Any]:
         """As HDF5 attributes, with the format, this release's version and the time."""
@@ -63,6 +70,7 @@ class Provenance:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": self.command,
             "encoder": self.encoder,
+            "widths": json.dumps(self.widths, sort_keys=True),
             "caveat": self.caveat or caveat_of(self.model, self.model_sha256),
         }
         return {
@@ -93,7 +101,7 @@ def write_embeddings(
     """
     with replacing(path, scratch) as temporary, Sink(temporary) as sink, h5py.File(sink, "w") as file:
         file.attrs.update(provenance.attributes())
-        tables = _Tables(file, dtype)
+        tables = _Tables(file, dtype, provenance.has_clip)
         tables.failure.extend(_columns(left_out, FAILURE))
         for study in studies:
             tables.add(study)
@@ -104,9 +112,10 @@ def write_embeddings(
 class _Tables:
     """The file's tables, and how a study spreads over them."""
 
-    def __init__(self, file: h5py.File, dtype: VectorType):
+    def __init__(self, file: h5py.File, dtype: VectorType, has_clip: bool):
         self._file, self._dtype = file, dtype
-        self.study = _Table(file.create_group("study"), STUDY, dtype)
+        self._study_columns = {name: kind for name, kind in STUDY.items() if has_clip or name != "clip"}
+        self.study = _Table(file.create_group("study"), self._study_columns, dtype)
         self.series = _Table(file.create_group("series"), SERIES, dtype)
         self.failure = _Table(file.create_group("failure"), FAILURE, dtype)
         self.input = _Table(file.create_group("input"), INPUT, dtype)
@@ -124,7 +133,7 @@ class _Tables:
             self._add_vectors(study)
 
     def _add_vectors(self, study: EmbeddedStudy) -> None:
-        row = self.study.extend(_columns([study], STUDY))
+        row = self.study.extend(_columns([study], self._study_columns))
         columns = _columns(study.series, SERIES) | {"study": [row] * study.n_series}
         first = self.series.extend(columns)
         for i, series in enumerate(study.series, first):

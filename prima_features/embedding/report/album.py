@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from prima_features.embedding.file.records import EmbeddedStudy, Picture
+from prima_features.embedding.file.records import EmbeddedStudy
 from prima_features.embedding.resume.parts import Parts
+from prima_features.encoders.base import Picture
 from prima_features.errors import PrimaError
 from prima_features.files.safe import MIB, load_json, read_bytes
 

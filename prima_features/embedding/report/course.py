@@ -13,6 +13,7 @@ STAGES = {
     "wait": ("Waiting for scans", "the network was idle"),
     "tokenizer": ("Tokenizer", "subvolumes to latents"),
     "transformers": ("Transformers", "tokens to vectors of series and studies"),
+    "encode": ("Encoder", "voxels to vectors of series and studies"),
     "write": ("Writing", "parts and the embeddings file"),
 }
 _MOST_RUNS = 50
@@ -45,7 +46,11 @@ class Course:
 def course(document: dict[str, Any]) -> Course:
     """Durations and settings of the runs in a run file."""
     total, runs = document["total"], document["runs"]
-    stages = {name: total["stages"].get(name, 0) for name in STAGES}
+    stages = {
+        name: spent
+        for name in STAGES
+        if (spent := total["stages"].get(name, 0)) or name not in ("tokenizer", "transformers", "encode")
+    }
     whole, longest = sum(stages.values()), max(stages.values(), default=0)
     bars = tuple(
         Bar(*STAGES[name], duration(spent), percent(spent, whole), 100 * spent / longest if longest else 0)

@@ -22,17 +22,17 @@ from prima_features.embedding.file.records import (
     FailedStudy,
     Failure,
     Head,
-    Picture,
     Result,
     TokenLevel,
     flags_of,
 )
+from prima_features.encoders.base import Picture
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import output_errors, replacing
 from prima_features.files.safe import MIB, load_json, open_regular
 from prima_features.files.text import file_stem
-from prima_features.preprocessing import PLANES
 from prima_features.studies.study import NiftiImage, Study
+from prima_features.volumes.volume import PLANES
 
 logger = logging.getLogger(__name__)
 
@@ -275,7 +275,7 @@ def _dismantle(result: Result) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     record = asdict(result)
     del record["input_hash"]
     tensors: dict[str, np.ndarray] = {
-        name: record.pop(name) for name in ("embedding", "clip") if name in record
+        name: vector for name in ("embedding", "clip") if (vector := record.pop(name, None)) is not None
     }
     for i, series in enumerate(record.get("series", ())):
         tensors[f"series.{i}.embedding"] = series.pop("embedding")
@@ -301,7 +301,7 @@ def _assemble(tensors: dict[str, np.ndarray], record: dict[str, Any], input_hash
         series.append(EmbeddedSeries(**values, embedding=tensors[f"series.{i}.embedding"], tokens=tokens))
     record |= {"failures": failures, "input_hash": input_hash}
     study = EmbeddedStudy(
-        **record, embedding=tensors["embedding"], clip=tensors["clip"], series=tuple(series)
+        **record, embedding=tensors["embedding"], clip=tensors.get("clip"), series=tuple(series)
     )
     _check(study)
     return study
@@ -309,7 +309,9 @@ def _assemble(tensors: dict[str, np.ndarray], record: dict[str, Any], input_hash
 
 def _check(study: EmbeddedStudy) -> None:
     """Raise ValueError where a column of the embeddings file could not take what a part holds."""
-    vectors = [study.embedding, study.clip, *(series.embedding for series in study.series)]
+    vectors = [study.embedding, *(series.embedding for series in study.series)]
+    if study.clip is not None:
+        vectors.append(study.clip)
     texts = [study.id, study.subject, study.session, study.description, study.source]
     for series in study.series:
         texts += [series.name, series.source, series.slice_axis_known_by, *series.flags]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from prima_features.encoder.tokenizer import TokenizerOutput
+from prima_features.encoders.prima.networks.tokenizer import TokenizerOutput
 
 
 def reconstruction_loss(output: TokenizerOutput, subvolumes: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prima_features.encoder.config import Sizes
+from prima_features.encoders.prima.networks.config import Sizes
 from prima_features.pretraining.settings.common import NetworkTraining, Optimiser, Schedule, Training
 from prima_features.pretraining.settings.data import Labels, ReportedScans, Scans
 from prima_features.pretraining.settings.strict import PLACE

@@ -11,11 +11,12 @@ import nibabel as nib
 import numpy as np
 from torch import Tensor
 
+from prima_features.encoders.prima.prepare import read_volume
+from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.tokens import Subvolumes
 from prima_features.files.disk import output_errors
-from prima_features.preprocessing import Preprocessing
 from prima_features.studies.study import NiftiImage, Series
-from prima_features.tokens import Subvolumes
-from prima_features.volumes import ReadOptions, Volume, read_volume
+from prima_features.volumes import ReadOptions, Volume
 
 Known = Callable[[Subvolumes, Preprocessing], Mapping[str, Tensor]]
 """Gives what `RawSeries.truth` returns."""

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from prima_features.embedding.file.records import Failure
 from prima_features.embedding.record.ids import add_ids, check_key, load_pseudonyms
+from prima_features.encoders.prima.prepare import read_volume
+from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.tokens import Subvolumes
 from prima_features.errors import SeriesError, UsageError
 from prima_features.files.outage import check_disk, check_source
-from prima_features.preprocessing import Preprocessing
 from prima_features.pretraining.records import RawStudy
 from prima_features.pretraining.reports import Report
 from prima_features.pretraining.settings import Scans
@@ -32,8 +34,7 @@ from prima_features.studies import (
     Study,
     find,
 )
-from prima_features.tokens import Subvolumes
-from prima_features.volumes import ReadOptions, Volume, read_volume
+from prima_features.volumes import ReadOptions, Volume
 
 _PIECE = 2**16
 """Bytes of a file that tell it from another one of the same size and time."""

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from prima_features.preprocessing import Preprocessing
+from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.tokens import Subvolumes
 from prima_features.pretraining.cache import Cache
 from prima_features.pretraining.records import RARE, RawStudy, Wordings
 from prima_features.pretraining.sources.rendered import RenderedSeries
@@ -39,7 +40,6 @@ from prima_features.synthetic.render import IMAGES
 from prima_features.synthetic.report import write_report
 from prima_features.synthetic.report.phrases import WORDING
 from prima_features.synthetic.sites import SITES
-from prima_features.tokens import Subvolumes
 
 _HEALTHY = ("control", "autism")
 """Conditions that no report calls abnormal."""

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from prima_features.encoder.contrast import Contrast
+from prima_features.encoders.prima.networks.contrast import Contrast
 from prima_features.pretraining.augment import apply, draw, unchanged
 from prima_features.pretraining.blend import blend, snapshot
 from prima_features.pretraining.card import model_card

@@ -14,8 +14,9 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from prima_features.encoder.config import HeadConfig, HeadsConfig
-from prima_features.encoder.heads import MLP
+from prima_features.encoders.prima.networks.config import HeadConfig, HeadsConfig
+from prima_features.encoders.prima.networks.heads import MLP
+from prima_features.models.resolve import resolve
 from prima_features.pretraining.card import model_card
 from prima_features.pretraining.export import write_heads
 from prima_features.pretraining.gather import mean_over_processes, world_size
@@ -27,7 +28,6 @@ from prima_features.pretraining.settings import HeadsTraining
 from prima_features.pretraining.split import held_out
 from prima_features.pretraining.stages.stage import Stage, Validated
 from prima_features.pretraining.threshold import best_threshold
-from prima_features.weights.resolve import resolve
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from prima_features.encoder import PrimaConfig, Ragged
-from prima_features.encoder.config import TransformerConfig, ViTConfig
-from prima_features.encoder.vit import RegisterViT
+from prima_features.encoders.prima.networks import PrimaConfig
+from prima_features.encoders.prima.networks.config import TransformerConfig, ViTConfig
+from prima_features.encoders.prima.networks.vit import RegisterViT
+from prima_features.encoders.ragged import Ragged
 from prima_features.pretraining.augment import usual_tokens
 from prima_features.pretraining.card import model_card
 from prima_features.pretraining.cohort import CachedSeries, CachedStudy, Cohort

@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from prima_features.encoder.tokenizer import TokenizerOutput
+from prima_features.encoders.prima.networks.tokenizer import TokenizerOutput
 from prima_features.pretraining.card import model_card
 from prima_features.pretraining.codebook import restore, revive, snapshot
 from prima_features.pretraining.cohort import Cohort

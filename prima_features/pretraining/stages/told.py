@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from prima_features.encoder import PrimaConfig, SeriesOutput, StudyOutput
+from prima_features.encoders.prima.networks import PrimaConfig, SeriesOutput, StudyOutput
 from prima_features.pretraining.collate import StudyBatch
 from prima_features.pretraining.objectives import Truth, mean_by_study
 from prima_features.pretraining.records import TrainingStudy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from prima_features.models.caveats import bundled_as
 from prima_features.probes.feature_matrix import FeatureSource
 from prima_features.probes.report.content import ReportContent
 from prima_features.probes.report.digits import count, decimals_for, number
@@ -9,7 +10,6 @@ from prima_features.probes.report.methods.references import Citations
 from prima_features.probes.report.words import listed
 from prima_features.probes.report.words import target as named
 from prima_features.probes.training import TrainingSet
-from prima_features.weights.caveats import bundled_as
 
 
 def features(content: ReportContent, cite: Citations) -> str:

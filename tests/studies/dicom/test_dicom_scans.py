@@ -7,10 +7,10 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from prima_features.encoders.prima.prepare import read_volume
 from prima_features.errors import SeriesError
 from prima_features.studies.dicom import DicomOptions, find_dicom
 from prima_features.studies.study import DicomFrames, DicomSlices, Series
-from prima_features.volumes import read_volume
 from prima_features.volumes.dicom import read_slices
 
 SLICES, FRAMES = DicomSlices, DicomFrames

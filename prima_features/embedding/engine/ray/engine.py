@@ -23,10 +23,10 @@ import torch
 
 from prima_features.embedding.engine.device import compute_dtype
 from prima_features.embedding.engine.options import EngineOptions
-from prima_features.embedding.engine.ray.workers import Encoder, best_dtype
+from prima_features.embedding.engine.ray.workers import EncoderActor, best_dtype
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import Result
-from prima_features.encoder import Prima
+from prima_features.encoders.base import Encoder
 from prima_features.errors import UsageError
 from prima_features.studies.study import Study
 
@@ -129,7 +129,7 @@ class RayEngine:
     def __call__(
         self,
         studies: Iterable[Study],
-        model: Prima,
+        encoder: Encoder,
         options: EngineOptions = EngineOptions(),
         stopping: Callable[[], bool] = lambda: False,
         times: StageTimes | None = None,
@@ -146,7 +146,7 @@ class RayEngine:
         if (first := next(studies, None)) is None:  # nothing to do: no reason to start encoders
             return
         run = StudiesOnRay(
-            self._encoders_for(model, options), model, options, self.on_gpus, times or StageTimes()
+            self._encoders_for(encoder, options), encoder, options, self.on_gpus, times or StageTimes()
         )
         try:
             yield from run.results(first, studies, stopping)
@@ -156,20 +156,20 @@ class RayEngine:
     def _batch_size(self, options: EngineOptions) -> int:
         return options.batch_for("cuda" if self.on_gpus else "cpu")
 
-    def _encoders_for(self, model: Prima, options: EngineOptions) -> Encoders[list[OnItsWay]]:
-        device = torch.device(options.devices[0]) if options.devices else model.device
+    def _encoders_for(self, encoder: Encoder, options: EngineOptions) -> Encoders[list[OnItsWay]]:
+        device = torch.device(options.devices[0]) if options.devices else encoder.device
         dtype = str(compute_dtype(options.precision, device)).removeprefix("torch.")
         batch_size = self._batch_size(options)
-        made_for = (id(model), dtype, batch_size, options.keep_tokens)
+        made_for = (id(encoder), dtype, batch_size, options.keep_tokens)
         if self._encoders is not None and made_for != self._made_for:
             self._encoders.close()
             self._encoders = None
         if self._encoders is None:
-            weights = ray.put(model if model.device.type == "cpu" else copy.deepcopy(model).cpu())
-            actors = ray.remote(Encoder)
+            shared = ray.put(encoder if encoder.device.type == "cpu" else copy.deepcopy(encoder).cpu())
+            actors = ray.remote(EncoderActor)
 
             def start(room: dict[str, Any], n_threads: int) -> Any:
-                asked = (weights, dtype, batch_size, self.on_gpus, n_threads, options.keep_tokens)
+                asked = (shared, dtype, batch_size, self.on_gpus, n_threads, options.keep_tokens)
                 return actors.options(max_restarts=0, **room).remote(*asked)
 
             self._encoders, self._made_for = Encoders(self.on_gpus, start), made_for

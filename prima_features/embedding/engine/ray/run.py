@@ -25,7 +25,7 @@ from prima_features.embedding.engine.ray.encoders import READER_CPUS, Encoders, 
 from prima_features.embedding.engine.ray.workers import Receipt, read_study, sees_scans
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import FailedStudy, Failure, Result
-from prima_features.encoder import Prima
+from prima_features.encoders.base import Encoder
 from prima_features.errors import SourceError
 from prima_features.studies.study import Study
 
@@ -59,14 +59,14 @@ class StudiesOnRay:
     def __init__(
         self,
         encoders: Encoders[list[OnItsWay]],
-        model: Prima,
+        encoder: Encoder,
         options: EngineOptions,
         on_gpus: bool,
         times: StageTimes,
     ):
         self._encoders, self._times = encoders, times
         self._window_size = _WINDOW_BATCHES * options.batch_for("cuda" if on_gpus else "cpu")
-        self._how = ray.put(StudyReader(model.config.preprocessing, options.read, options.pictures))
+        self._how = ray.put(StudyReader(encoder.preparer(), options.read, options.pictures))
         self._n_readers, self._cpus = options.workers, 1 if on_gpus else READER_CPUS
         # Neither results nor paths are in what Ray tells of a task: its name is all that logs hold.
         self._task: Any = ray.remote(read_study).options(

@@ -1,6 +1,6 @@
-"""What Ray runs on the machines of a cluster: `read_study`, and an `Encoder` with a device of its own.
+"""What Ray runs on the machines of a cluster: `read_study`, and an `EncoderActor` with a device of its own.
 
-Only `Encoder` imports torch, so that processes that only read start quickly and stay small.
+Only `EncoderActor` imports torch, so that processes that only read start quickly and stay small.
 """
 
 from __future__ import annotations
@@ -11,18 +11,14 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prima_features._version import __version__
 from prima_features.embedding.engine.options import Precision
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import Result
+from prima_features.encoders.base import Encoder, Inference
 from prima_features.studies.study import Study
-
-if TYPE_CHECKING:
-    from prima_features.embedding.engine.network import Network
-    from prima_features.encoder import Prima
 
 
 @dataclass(frozen=True)
@@ -59,8 +55,8 @@ def sees_scans(study: Study) -> bool:
     return any(folder.is_dir() for folder in {file.parent for one in study.series for file in one.files})
 
 
-class Encoder:
-    """A model on a GPU, or on the processor where it was given none; an actor.
+class EncoderActor:
+    """An encoder on a GPU, or on the processor if it was given none; an actor.
 
     Args:
         n_threads: of the processor that the network computes with, where there is no GPU.
@@ -68,25 +64,23 @@ class Encoder:
     """
 
     def __init__(
-        self, model: Prima, dtype: str, batch_size: int, on_gpu: bool, n_threads: int, keep_tokens: bool
+        self, encoder: Encoder, dtype: str, batch_size: int, on_gpu: bool, n_threads: int, keep_tokens: bool
     ) -> None:
-        self._model, self._dtype, self._batch_size = model, dtype, batch_size
+        self._encoder, self._dtype, self._batch_size = encoder, dtype, batch_size
         self._on_gpu, self._n_threads, self._keep_tokens = on_gpu, n_threads, keep_tokens
-        self._network: Network | None = None
+        self._inference: Inference | None = None
         self._idle_since = 0.0
 
     def prepare(self) -> str:
-        """Get the network ready; returns the version of prima-features here."""
+        """Place the encoder; returns the version of prima-features here."""
         import torch
-
-        from prima_features.embedding.engine.network import Network
 
         # Studies come as views of Ray's shared memory. Nothing writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         if not self._on_gpu:
             torch.set_num_threads(self._n_threads)
         device = torch.device("cuda", 0) if self._on_gpu else torch.device("cpu")
-        self._network = Network(self._model, device, getattr(torch, self._dtype), self._batch_size)
+        self._inference = self._encoder.on(device, getattr(torch, self._dtype), self._batch_size)
         self._idle_since = time.monotonic()
         return __version__
 
@@ -94,10 +88,10 @@ class Encoder:
         """Encode studies together, see `encode_window`, and what time it took."""
         from prima_features.embedding.engine.encode import encode_window
 
-        assert self._network is not None, "not prepared"
+        assert self._inference is not None, "not prepared"
         times = StageTimes(wait=time.monotonic() - self._idle_since)
         try:
-            return encode_window(self._network, window, times, self._keep_tokens), times
+            return encode_window(self._inference, window, times, self._keep_tokens), times
         finally:
             self._idle_since = time.monotonic()
 

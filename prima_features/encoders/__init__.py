@@ -1,0 +1,1 @@
+"""Encoders of brain MRI studies: what all share, and one folder per encoder."""

@@ -1,0 +1,233 @@
+"""The encoder protocol: everything that reading, the batch loop, resume, Ray, the embeddings file and the pages know.
+
+    Encoder.preparer() -> Preparer     in reading processes: one series to the arrays that the network reads
+    Encoder.on(...)    -> Inference    on one device: prepared studies to vectors
+
+Other packages can add encoders (see `registry`). This module imports no torch, so that processes that only read start
+quickly and stay small.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    from prima_features.studies.study import Series, Study
+    from prima_features.volumes import ReadOptions
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Lengths of an encoder's vectors."""
+
+    study: int | None
+    """None from encoders that only know series: the study vector is then the mean of its series' vectors."""
+    series: int
+    clip: int | None = None
+    """None if the encoder has no vector that is comparable with text."""
+    token: int | None = None
+    """None if the encoder has no tokens to store."""
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What is recorded of an encoder in each embeddings file."""
+
+    encoder: str
+    """The kind of encoder: `model_type` in config.json."""
+    name: str
+    """Bundled name, Hub id, or name of the directory."""
+    revision: str
+    sha256: str
+    """Checksum of the weights. Embeddings of other weights are never mixed with these."""
+    widths: Widths
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What else changes the vectors, as JSON types: sizes, thresholds, options of the encoder."""
+    caveat: str = ""
+    """What must be said with every number of the model, one sentence; empty if nothing is known."""
+    licence: str = ""
+    citation: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small grey picture of a series for the HTML page, with an outline of what the encoder read."""
+
+    jpeg: bytes
+    """Grey."""
+    width: int
+    """Pixels."""
+    height: int
+    outline: str
+    """SVG path, in pixels."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that no encoder draws: parts and pages may come from strangers."""
+        sizes = (self.width, self.height)
+        if not all(isinstance(size, int) and 0 < size < 10_000 for size in sizes):
+            raise ValueError(f"a picture of {sizes} pixels")
+        if not isinstance(self.outline, str) or not _PATH.fullmatch(self.outline):
+            raise ValueError("an outline that is no path")
+
+
+_PATH = re.compile(r"[A-Za-z0-9 .,-]*")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One series made ready for a network, and what the embeddings file records of it."""
+
+    arrays: Any
+    """What the network reads: numpy arrays, or a picklable object that contains them."""
+    weight: int
+    """Its share of a batch, in the encoder's own unit, such as subvolumes or slices."""
+    n_tokens: int
+    """Tokens that the encoder reads."""
+    plane: str
+    """`axial`, `coronal` or `sagittal`: the plane of the acquired slices."""
+    shape: tuple[int, int, int]
+    """(z, y, x) of the volume that the arrays were made of."""
+    spacing: tuple[float, float, float]
+    """Distance between its samples along (z, y, x), mm."""
+    slice_axis_known_by: str = ""
+    """How the slice axis was determined (`volumes.volume.KNOWN_BY`)."""
+    flags: tuple[str, ...] = ()
+    """Doubts about the series, one short word each."""
+    picture: Picture | None = None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The tokens of one series."""
+
+    embedding: np.ndarray
+    """(n, k) float32."""
+    coord: np.ndarray
+    """(n, 3) int16, (z, y, x) of the first voxel of each token."""
+
+
+@dataclass(frozen=True)
+class EncodedStudy:
+    """The vectors of one study with S series."""
+
+    series: np.ndarray
+    """(S, d) float32."""
+    study: np.ndarray | None = None
+    """(D,) float32; None from encoders that only know series."""
+    clip: np.ndarray | None = None
+    """(C,) float32, L2-normalised."""
+    tokens: Sequence[Tokens] = ()
+    """Of each series, if they were asked for."""
+
+
+class Preparer(Protocol):
+    """Reads one series and prepares it. Pickled and sent to reading processes; imports no torch."""
+
+    def __call__(self, series: Series, options: ReadOptions, picture: bool) -> Prepared:
+        """Prepare one series, and draw it if `picture`.
+
+        Raises:
+            SeriesError: it cannot be read or cannot be used.
+        """
+        ...
+
+
+def _never() -> None:
+    """Never abort."""
+
+
+class Progress:
+    """Passed to `Inference.encode`: whether to go on, and where the time goes.
+
+    Attributes:
+        check: to be called now and then; raises if nobody wants the results any more.
+        seconds: time spent by stage.
+    """
+
+    def __init__(self, check: Callable[[], None] = _never) -> None:
+        self.check = check
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of a block to a stage."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - began
+
+
+class Inference(Protocol):
+    """An encoder on one device."""
+
+    def encode(
+        self,
+        studies: Sequence[tuple[Study, Sequence[tuple[Series, Prepared]]]],
+        progress: Progress,
+        tokens: bool,
+    ) -> list[EncodedStudy]:
+        """Encode studies together.
+
+        Args:
+            studies: each with one or more prepared series.
+            progress: see `Progress`.
+            tokens: also return the tokens of each series.
+
+        Returns:
+            One result per study, in order, equal up to rounding to that of the study alone.
+        """
+        ...
+
+
+class Encoder(ABC):
+    """An encoder with its weights, on the CPU until `on` is called. Picklable, for Ray."""
+
+    @property
+    @abstractmethod
+    def info(self) -> EncoderInfo:
+        """What is recorded of it."""
+
+    @abstractmethod
+    def preparer(self) -> Preparer:
+        """What reads and prepares series for it."""
+
+    @abstractmethod
+    def on(self, device: torch.device, dtype: torch.dtype, batch_size: int) -> Inference:
+        """Place the encoder on a device.
+
+        Args:
+            device: where to compute.
+            dtype: float32 or bfloat16, the number type to compute in.
+            batch_size: the sum of `Prepared.weight` in one call of the network, at most. An encoder takes less if the
+                memory of the device does not suffice.
+        """
+
+    @property
+    def device(self) -> torch.device:
+        """Where to compute if no device is named."""
+        import torch
+
+        return torch.device("cpu")
+
+    def cpu(self) -> Encoder:
+        """The encoder on the CPU, to be sent to other machines. An encoder that is elsewhere moves itself."""
+        return self
+
+    def check_parts(self) -> list[str]:
+        """Load the parts that embedding does not need; returns the names of all parts.
+
+        Raises:
+            UsageError: a part is damaged or does not fit config.json.
+        """
+        return ["encoder"]

@@ -1,0 +1,1 @@
+"""From the published checkpoint of Prima to a model directory."""

@@ -1,0 +1,107 @@
+"""Loading diagnosis, referral and priority heads, one in memory at a time.
+
+A head of the published size has 45 million parameters (180 MB), and there are more than fifty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from prima_features.encoders.prima.model_config import read_config
+from prima_features.encoders.prima.networks.config import HeadsConfig
+from prima_features.errors import UsageError
+from prima_features.files.paths import utf8_name
+from prima_features.models import directory as files
+from prima_features.models.loading import assign
+from prima_features.models.strict import difference
+
+if TYPE_CHECKING:
+    from safetensors import safe_open
+
+    from prima_features.encoders.prima.networks.heads import MLP
+
+_PARTS = tuple(f"{layer}.{part}" for layer in (0, 2, 4) for part in ("weight", "bias"))
+
+
+class NamedHead(NamedTuple):
+    """A loaded head."""
+
+    kind: str
+    """`diagnosis`, `referral` or `priority`."""
+    name: str
+    """What it detects; empty for priority."""
+    module: MLP
+
+
+def heads_config(directory: Path) -> HeadsConfig:
+    """Names and thresholds of a model directory's heads.
+
+    Raises:
+        UsageError: the model has none.
+    """
+    config = read_config(directory).heads
+    if config is None:
+        raise UsageError(
+            f"the model in {directory} has no heads: scores need a model that has, such as Prima's"
+        )
+    return config
+
+
+def iter_heads(directory: Path) -> Iterator[NamedHead]:
+    """The heads of a model directory in the order of config.json, each loaded when it is asked for.
+
+    Raises:
+        UsageError: the model has no heads, or its file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    config = heads_config(directory)
+    path = directory / files.HEADS
+    try:
+        with utf8_name(path) as name, safe_open(name, framework="pt") as file:
+            _check_names(config, set(file.keys()), path)
+            yield from _heads(config, file)
+    except FileNotFoundError as error:
+        raise UsageError(f"{path} is missing: download or convert the model again") from error
+    except SafetensorError as error:
+        raise UsageError(f"{path} is damaged ({error}): copy, download or convert it again") from error
+
+
+def _heads(config: HeadsConfig, file: safe_open) -> Iterator[NamedHead]:
+    from prima_features.encoders.prima.networks.heads import Head, PriorityHead
+
+    for kind, heads in (("diagnosis", config.diagnosis), ("referral", config.referral)):
+        for head in heads:
+            one_output = partial(Head, threshold=head.threshold)
+            yield NamedHead(kind, head.name, _load(file, f"{kind}.{head.name}", one_output))
+    if config.priority:
+        yield NamedHead(
+            "priority", "", _load(file, "priority", partial(PriorityHead, levels=len(config.priority)))
+        )
+
+
+def _load(file: safe_open, prefix: str, make: Callable[..., MLP]) -> MLP:
+    import torch
+
+    from prima_features.encoders.prima.networks.heads import MLP
+
+    tensors = {part: file.get_tensor(f"{prefix}.{part}") for part in _PARTS}
+    if any(tensor.ndim != 1 + part.endswith("weight") for part, tensor in tensors.items()):
+        raise UsageError(f"{prefix} in {files.HEADS} is no MLP: convert or download the model again")
+    in_dim, hidden, _ = MLP.sizes(tensors)
+    with torch.device("meta"):
+        module = make(in_dim, hidden)
+    assign(module, tensors, f"{prefix} in {files.HEADS}", dtype=torch.float32)
+    return module
+
+
+def _check_names(config: HeadsConfig, found: Iterable[str], path: Path) -> None:
+    prefixes = [f"diagnosis.{head.name}" for head in config.diagnosis]
+    prefixes += [f"referral.{head.name}" for head in config.referral]
+    prefixes += ["priority"] if config.priority else []
+    expected = [f"{prefix}.{part}" for prefix in prefixes for part in _PARTS]
+    if problem := difference(dict.fromkeys(expected, ()), dict.fromkeys(found, ())):
+        raise UsageError(f"{path} does not hold the heads that config.json names ({problem})")

@@ -1,0 +1,119 @@
+"""The tokenizer: a 3-D convolutional VQ-VAE whose encoder makes the latents of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from prima_features.encoders.prima.networks.config import TokenizerConfig
+from prima_features.encoders.prima.networks.quantizer import Quantizer
+
+
+class Convolution(nn.Module):
+    """A convolution, and ReLU unless it ends a network or a residual branch."""
+
+    def __init__(self, conv: nn.Module, relu: bool = True) -> None:
+        super().__init__()
+        self.conv = conv
+        self.relu = relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return x.relu() if self.relu else x
+
+
+class ResidualUnit(nn.Module):
+    """relu(x + conv(relu(conv(x)))), with `hidden` channels in the middle."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.conv1 = Convolution(nn.Conv3d(channels, hidden, 3, padding=1))
+        self.conv2 = Convolution(nn.Conv3d(hidden, channels, 3, padding=1), relu=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x + self.conv2(self.conv1(x))).relu()
+
+
+class Encoder(nn.Module):
+    """Levels of one strided convolution and residual units, then a convolution to `code_dim` channels."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        width = 1
+        levels = zip(config.channels, config.res_channels, config.downsample, strict=True)
+        for channels, hidden, (stride, kernel, dilation, padding) in levels:
+            blocks.append(Convolution(nn.Conv3d(width, channels, kernel, stride, padding, dilation)))
+            blocks.extend(ResidualUnit(channels, hidden) for _ in range(config.res_layers))
+            width = channels
+        blocks.append(Convolution(nn.Conv3d(width, config.code_dim, 3, padding=1), relu=False))
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, subvolumes: Tensor) -> Tensor:
+        return self.blocks(subvolumes)
+
+
+class Decoder(nn.Module):
+    """The encoder mirrored: residual units, then one transposed convolution, at each level."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        inputs, hiddens = config.channels[::-1], config.res_channels[::-1]
+        outputs = (*inputs[1:], 1)
+        blocks: list[nn.Module] = [
+            Convolution(nn.Conv3d(config.code_dim, inputs[0], 3, padding=1), relu=False)
+        ]
+        levels = zip(inputs, hiddens, outputs, config.upsample, strict=True)
+        for i, (channels, hidden, width, (stride, kernel, dilation, padding, extra)) in enumerate(levels):
+            blocks.extend(ResidualUnit(channels, hidden) for _ in range(config.res_layers))
+            conv = nn.ConvTranspose3d(
+                channels, width, kernel, stride, padding, output_padding=extra, dilation=dilation
+            )
+            blocks.append(Convolution(conv, relu=i < len(inputs) - 1))
+        self.blocks = nn.Sequential(*blocks)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.blocks(latent)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenizerOutput:
+    """One pass of the whole VQ-VAE over N subvolumes."""
+
+    reconstruction: Tensor
+    """(N, 1, z, y, x), like the input."""
+    latent: Tensor
+    """(N, code_dim, d, h, w), before quantisation."""
+    codes: Tensor
+    """(N, d, h, w) int64, indices into the codebook."""
+    quantization_loss: Tensor
+    """(), to be added to the reconstruction loss."""
+
+
+class Tokenizer(nn.Module):
+    """Encoder, codebook and decoder."""
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quantizer = Quantizer(config.codes, config.code_dim)
+
+    def encode(self, subvolumes: Tensor) -> Tensor:
+        """Doubled subvolumes (N, 1, z, y, x) to latents (N, C, d, h, w), not quantised."""
+        return self.encoder(subvolumes)
+
+    def forward(self, subvolumes: Tensor) -> TokenizerOutput:
+        """Reconstruct subvolumes (N, 1, z, y, x); in training mode the codebook moves too."""
+        latent = self.encode(subvolumes)
+        quantized, codes, loss = self.quantizer(latent)
+        return TokenizerOutput(self.decoder(quantized), latent, codes, loss)
+
+
+def latent_shape(config: TokenizerConfig, subvolume: tuple[int, int, int]) -> tuple[int, ...]:
+    """Shape (C, d, h, w) of the latent of a (doubled) subvolume (z, y, x)."""
+    sides = list(subvolume)
+    for stride, kernel, dilation, padding in config.downsample:
+        sides = [(side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 for side in sides]
+    return (config.code_dim, *sides)

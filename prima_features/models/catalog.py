@@ -1,0 +1,53 @@
+"""Which models there are on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from prima_features._version import __version__
+from prima_features.errors import UsageError
+from prima_features.models import bundled, directory
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """A model that can be named without downloading anything."""
+
+    name: str
+    revision: str
+    directory: Path
+
+    @property
+    def megabytes(self) -> float:
+        """Size of its files."""
+        files = [self.directory / name for name in directory.FILES]
+        return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+
+
+def known_models(model_types: Collection[str]) -> list[KnownModel]:
+    """The bundled models, then those of the given types in the Hub client's cache."""
+    inside = [KnownModel(name, __version__, bundled.path(name)) for name in bundled.names()]
+    return [*inside, *_cached(model_types)]
+
+
+def _cached(model_types: Collection[str]) -> Iterator[KnownModel]:
+    from huggingface_hub import constants, scan_cache_dir
+
+    if not Path(constants.HF_HUB_CACHE).is_dir():
+        return
+    for repository in sorted(scan_cache_dir().repos, key=lambda repository: repository.repo_id):
+        for revision in sorted(repository.revisions, key=lambda revision: revision.last_modified):
+            if _is_model(revision.snapshot_path, model_types):
+                yield KnownModel(repository.repo_id, revision.commit_hash, revision.snapshot_path)
+
+
+def _is_model(snapshot: Path, model_types: Collection[str]) -> bool:
+    # Other models in the cache have a config.json, too.
+    if not directory.is_model_directory(snapshot):
+        return False
+    try:
+        return directory.read_config(snapshot)["model_type"] in model_types
+    except UsageError:
+        return False

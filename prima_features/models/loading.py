@@ -1,0 +1,130 @@
+"""Filling a network with the tensors of a safetensors file: strictly, and without initialising it first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from prima_features.errors import UsageError
+from prima_features.files.paths import utf8_name
+from prima_features.files.safe import MIB, UnsafeFileError, load_json, open_regular
+from prima_features.models.strict import difference
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    Network = TypeVar("Network", bound="nn.Module")
+
+
+_MOST_HEADER = 64 * MIB
+
+
+def hollow(build: Callable[[], Network]) -> Network:
+    """A network without numbers, on the meta device: initialising it would take longer than loading it.
+
+    Args:
+        build: makes the network.
+
+    Raises:
+        ValueError: its sizes are impossible.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Uninitialised(TorchFunctionMode):
+        """Skips `torch.nn.init`: on the meta device it draws nothing, and imports torch's compiler for a second."""
+
+        def __torch_function__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            if getattr(func, "__module__", "") == "torch.nn.init":
+                return args[0] if args else (kwargs or {})["tensor"]
+            return func(*args, **(kwargs or {}))
+
+    try:
+        with torch.device("meta"), Uninitialised():
+            return build()
+    except (TypeError, RuntimeError, ZeroDivisionError) as error:  # as torch says no to sizes such as -1
+        raise ValueError(f"{error}".splitlines()[0]) from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, on the CPU.
+
+    Raises:
+        UsageError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        with utf8_name(path) as name:
+            return load_file(name)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: download or convert the whole model") from error
+    except SafetensorError as error:
+        raise UsageError(f"{path} is damaged ({error}): copy, download or convert it again") from error
+
+
+def check_tensors(path: Path) -> None:
+    """Check the header of a safetensors file, which states every byte of the file.
+
+    Raises:
+        UsageError: the file is missing or damaged.
+    """
+    # Not by the library, which maps the whole file into memory first.
+    try:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            length = int.from_bytes(file.read(8), "little")
+            if length > _MOST_HEADER or length + 8 > size:
+                raise UnsafeFileError("has no header")
+            header = load_json(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        if 8 + length + max(ends, default=0) != size:
+            raise UnsafeFileError("has another size than its header states")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: download or convert the whole model") from error
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        why = f" (it {error})" if isinstance(error, UnsafeFileError) else ""
+        raise UsageError(f"{path} is damaged{why}: copy, download or convert it again") from error
+
+
+def fill(
+    network: nn.Module, path: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> None:
+    """Give a network the tensors of a file, and put it in evaluation mode.
+
+    Args:
+        network: of the right sizes; may be on the meta device.
+        path: a safetensors file with exactly the network's tensors.
+        device: where they go.
+        dtype: number type of the floating tensors; as stored if None.
+
+    Raises:
+        UsageError: tensors are missing, unexpected or of another shape.
+    """
+    assign(network, read_tensors(path), f"{path}", device, dtype)
+
+
+def assign(
+    network: nn.Module,
+    tensors: Mapping[str, Tensor],
+    where: str,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Like `fill`, from tensors in memory; `where` is said to hold them in messages."""
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    if problem := difference(expected, {name: tuple(tensor.shape) for name, tensor in tensors.items()}):
+        raise UsageError(f"{where} does not hold the tensors that config.json asks for ({problem})")
+    placed = {name: _placed(tensor, device, dtype) for name, tensor in tensors.items()}
+    network.load_state_dict(placed, strict=True, assign=True)
+    network.eval()
+
+
+def _placed(tensor: Tensor, device: torch.device | str, dtype: torch.dtype | None) -> Tensor:
+    return tensor.to(device, dtype if tensor.is_floating_point() else None)

@@ -1,0 +1,26 @@
+"""Model directories to and from the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prima_features.errors import UsageError
+from prima_features.hub.repositories import snapshot, upload
+from prima_features.models import directory
+
+
+def download(hub_id: str, revision: str | None = None, output: Path | None = None) -> Path:
+    """Fetch a whole model, text tower and heads included; see `snapshot`."""
+    return snapshot(hub_id, revision, directory.FILES, directory.MODEL, "a Prima model", output)
+
+
+def push(source: Path, hub_id: str, private: bool = False) -> str:
+    """Upload a model directory in one commit; see `upload`.
+
+    Raises:
+        UsageError: no model directory, or as `upload`.
+    """
+    directory.read_config(source)
+    if not directory.is_model_directory(source):
+        raise UsageError(f"{source} holds no {directory.MODEL}: give a model directory")
+    return upload(source, hub_id, directory.FILES, "Upload model", private)
