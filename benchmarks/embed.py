@@ -32,9 +32,9 @@ from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import EmbeddedStudy
+from prima_features.encoders.prima.encode import PrimaInference
 from prima_features.encoders.prima.network import Network
 from prima_features.encoders.prima.networks import Prima, PrimaConfig
-from prima_features.encoders.prima.encode import PrimaInference
 from prima_features.encoders.prima.prepare import PrimaPreparer, read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.tokens import divide

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from prima_features.encoders.prima.pretrained import PrimaModel as PrimaModel
 
 _HOMES = {
-    "PrimaModel": "weights.pretrained",
+    "PrimaModel": "encoders.prima.pretrained",
     "embed": "embedding.run",
     "read_embeddings": "embedding.file.read",
 }

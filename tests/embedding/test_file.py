@@ -18,9 +18,9 @@ from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.record.run_record import Journal, records_in, write_run_file
 from prima_features.embedding.report import write_report
-from prima_features.volumes import PLANES
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import replacing
+from prima_features.volumes import PLANES
 
 DATA = Path(__file__).parent.parent / "data"
 

@@ -83,8 +83,8 @@ def test_processes_read_what_this_one_reads_in_the_same_order(tmp_path: Path) ->
     assert there[2].failures[0].error == "the file cannot be read: No such file or directory"
     for one, other in zip(here, there, strict=True):
         for a, b in zip(one.series, other.series, strict=True):
-            np.testing.assert_array_equal(a.subvolumes.values, b.subvolumes.values)
-            np.testing.assert_array_equal(a.subvolumes.coord, b.subvolumes.coord)
+            np.testing.assert_array_equal(a.prepared.arrays.values, b.prepared.arrays.values)
+            np.testing.assert_array_equal(a.prepared.arrays.coord, b.prepared.arrays.coord)
 
 
 def test_a_study_whose_process_is_killed_fails_and_the_others_are_read(tmp_path: Path) -> None:
@@ -110,7 +110,9 @@ def test_reading_processes_leave_signals_to_their_owner(tmp_path: Path) -> None:
 
 
 def test_each_reading_process_takes_one_thread_and_leaves_the_others_to_the_network(tmp_path: Path) -> None:
-    read = read_ahead(studies(tmp_path, "MRI", "MRI"), CountsThreads(PrimaPreparer(Preprocessing()), ReadOptions()), 1, 64)
+    read = read_ahead(
+        studies(tmp_path, "MRI", "MRI"), CountsThreads(PrimaPreparer(Preprocessing()), ReadOptions()), 1, 64
+    )
     assert [one.failures[0].error for one in read] == ["1 threads", "1 threads"]
 
 

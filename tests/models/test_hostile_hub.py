@@ -206,7 +206,7 @@ def test_a_configuration_that_claims_too_much_is_refused_before_anything_is_buil
         whole = json.loads(json.dumps(PrimaConfig().to_json()))
         content = json.dumps(_merged(whole, content))
     (tmp_path / CONFIG).write_text(content)
-    with pytest.raises(UsageError, match="is not a (Prima )?model's configuration") as told:
+    with pytest.raises(UsageError, match=r"is not a (Prima )?model's configuration") as told:
         read_config(tmp_path)
     assert "\n" not in str(told.value)
     assert len(str(told.value)) < 600
