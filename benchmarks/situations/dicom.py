@@ -15,7 +15,7 @@ import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, RLELossless
 
-from situations.common import Box, Outcome, Situations, cosine, named
+from situations.common import Box, Outcome, Situations, cosine, named, same_studies
 from situations.common import head as big_head
 
 SITUATIONS = Situations("dicom")
@@ -299,6 +299,26 @@ SITUATIONS("two echoes are one series")(partial(_two, fields(EchoTime=9.3, EchoN
 SITUATIONS("water and fat are one series")(
     partial(_two, fields(ImageType=["ORIGINAL", "PRIMARY", "M", "FAT"]), ())
 )
+
+
+@SITUATIONS("water and fat are one series and differ only in SeriesDescription")
+def dixon(box: Box) -> Outcome:
+    """They are embedded as from two series, each with its own name."""
+    for folder in ("in", "clean"):
+        for kind, name in enumerate(("AX DIXON WATER", "AX DIXON FAT")):
+            own = fields(SeriesDescription=name, InstanceNumber=lambda k, kind=kind: k + 1 + SLICES * kind)
+            same = fields(SeriesInstanceUID="1.2.826.66", SeriesNumber=3)
+
+            def edit(data: Dataset, k: int, own: Edit = own, same: Edit = same, folder: str = folder) -> None:
+                own(data, k)
+                if folder == "in":
+                    same(data, k)
+
+            write(box.folder / folder, kind, edit, number=3 + kind)
+        box.prima("embed", box.folder / folder, box.folder / f"{folder}.h5", *EMBED)
+    return same_studies(box.folder / "in.h5", box.folder / "clean.h5")
+
+
 SITUATIONS("two patients of one PatientID are one series in one place")(
     partial(_two, fields(FrameOfReferenceUID="1.2.826.63"), ("several scans or patients",))
 )

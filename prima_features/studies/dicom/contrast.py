@@ -31,6 +31,10 @@ _MEANINGLESS = frozenset(
 """Words of ImageType that archives and viewers rewrite, or that say nothing of what the image shows."""
 
 
+_LETTERS = frozenset(("W", "F"))
+"""Water and fat of Dixon imaging, by Philips; other letters are complex components or mean nothing."""
+
+
 @dataclass(frozen=True)
 class _Number:
     """A number that distinguishes images if it differs by more than rounding."""
@@ -113,7 +117,9 @@ def differences(groups: Sequence[Sequence[Header]]) -> str:
 
 def _words(header: Header) -> frozenset[str]:
     """Words of ImageType that say what is shown, such as WATER or TRACEW, without the complex component."""
-    return frozenset(word for word in header.image_type if word not in _MEANINGLESS and len(word) > 1)
+    return frozenset(
+        word for word in header.image_type if word in _LETTERS or (len(word) > 1 and word not in _MEANINGLESS)
+    )
 
 
 def _clusters(images: Sequence[Header], number: _Number) -> list[float | None]:

@@ -1,7 +1,7 @@
 """One series: its images that are embedded, and what of it is left out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prima_features.files.text import bounded
 from prima_features.studies.dicom.acquisitions import Acquisition
@@ -42,6 +42,7 @@ B_VALUE_UNKNOWN = "b-value-unknown"
 class Chosen:
     """An image that is embedded, and the doubts about it."""
 
+    name: str
     image: DicomSlices | DicomFrames
     flags: tuple[str, ...] = ()
 
@@ -49,7 +50,9 @@ class Chosen:
 def find_series(
     acquisition: Acquisition, options: DicomOptions, study: str
 ) -> tuple[list[Series], list[LeftOut]]:
-    """Images of one acquisition, all under the name of the series, and what is left out of it.
+    """Images of one acquisition, and what is left out of it.
+
+    An image has the name of the series, or its own if its SeriesDescription differs.
 
     Args:
         acquisition: all its files.
@@ -57,27 +60,48 @@ def find_series(
         study: id of the study, for what is left out.
     """
     headers = acquisition.headers
-    first = min(
-        headers, key=lambda header: (header.series_number or 0, header.instance_number or 0, header.sop_uid)
+    first = _first(headers)
+    outcomes = (
+        [(_label(first), acquisition.rejection)]
+        if acquisition.rejection
+        else _outcomes(headers, options, first)
     )
-    name = series_name(first.description, first.protocol) or f"{NAMELESS}{first.series_uid}"
-    number = "without a number" if first.series_number is None else str(first.series_number)
-    description = bounded(first.description or first.protocol, _SHOWN_CHARACTERS)
-    label = f"{number} {description}" if description else f"series {number}"
     series: list[Series] = []
     left_out: list[LeftOut] = []
-    outcomes = (
-        [(label, acquisition.rejection)] if acquisition.rejection else _outcomes(headers, options, label)
-    )
     for what, outcome in outcomes:
         if isinstance(outcome, Rejection):
             left_out.append(LeftOut(study, what, outcome.reason, outcome.hint, outcome.defect))
         else:
-            series.append(Series(name, outcome.image, flags=outcome.flags))
+            series.append(Series(outcome.name, outcome.image, flags=outcome.flags))
     return series, left_out
 
 
-def _outcomes(headers: Sequence[Header], options: DicomOptions, label: str) -> Iterator[Outcome]:
+def _first(images: Sequence[Header]) -> Header:
+    return min(
+        images, key=lambda header: (header.series_number or 0, header.instance_number or 0, header.sop_uid)
+    )
+
+
+def _named_after(part: Part, first: Header) -> Header:
+    """The acquisition's first header, with the description of a part that has another one."""
+    own = _first(part.images).description
+    is_other = own and own.casefold().split() != first.description.casefold().split()
+    return replace(first, description=own) if is_other else first
+
+
+def _name(header: Header) -> str:
+    return series_name(header.description, header.protocol) or f"{NAMELESS}{header.series_uid}"
+
+
+def _label(header: Header) -> str:
+    """What is said of a series: its number and description."""
+    number = "without a number" if header.series_number is None else str(header.series_number)
+    description = bounded(header.description or header.protocol, _SHOWN_CHARACTERS)
+    return f"{number} {description}" if description else f"series {number}"
+
+
+def _outcomes(headers: Sequence[Header], options: DicomOptions, first: Header) -> Iterator[Outcome]:
+    label = _label(first)
     distinct = drop_same_instances(headers)
     yield from _copies(len(headers) - len(distinct), label)
     distinct = complete_modality(distinct, options.modality)
@@ -93,10 +117,12 @@ def _outcomes(headers: Sequence[Header], options: DicomOptions, label: str) -> I
         return
     parts = split(images, options.slice_tolerance)
     for part in parts:
+        named = _named_after(part, first)
         if rejection := _unplaced(part, parts):
-            yield label, rejection
+            yield _label(named), rejection
             continue
-        yield from _part_outcomes(part, options, ", ".join(filter(None, [label, describe(part, parts)])))
+        what = ", ".join(filter(None, [_label(named), describe(part, parts)]))
+        yield from _part_outcomes(part, options, what, _name(named))
 
 
 def _unplaced(part: Part, parts: Sequence[Part]) -> Rejection | None:
@@ -115,7 +141,7 @@ def _unplaced(part: Part, parts: Sequence[Part]) -> Rejection | None:
     return lacks_positions(len(part.images), len(alike))
 
 
-def _part_outcomes(part: Part, options: DicomOptions, what: str) -> Iterator[Outcome]:
+def _part_outcomes(part: Part, options: DicomOptions, what: str, name: str) -> Iterator[Outcome]:
     if rejection := reject_kind(part.images[0]) or reject_geometry(part.images) or part.rejection:
         yield what, rejection
         return
@@ -140,7 +166,7 @@ def _part_outcomes(part: Part, options: DicomOptions, what: str) -> Iterator[Out
         doubts = (B_VALUE_UNKNOWN,)
     for averaged in chosen:
         flags = _flags(averaged[0]) + doubts
-        yield what, reject_stack(averaged[0], options) or Chosen(to_image(averaged), flags)
+        yield what, reject_stack(averaged[0], options) or Chosen(name, to_image(averaged), flags)
 
 
 def _flags(volume: Volume) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Splitting an acquisition into parts: by geometry first, then by contrast where images fill the same places."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ _SAME_THICKNESS = 0.1
 _PARALLEL = 0.9999
 """Least cosine between the normals of parallel slices."""
 _FEW_KINDS = 3
+_FEW_NAMES = 8
+"""Images of one Dixon acquisition under names of their own: water, fat, in and out of phase, and maps from them."""
 
 
 @dataclass(frozen=True)
@@ -163,13 +166,21 @@ def _by_contrast(images: list[Header], tolerance: float) -> list[Part]:
 
 
 def _separate_images(images: list[Header], tolerance: float) -> list[list[Header]]:
-    """Images apart that differ in component, ImageType or timing, if one of them fills every place once; else all
-    together. A component that is missing differs from one that is stated."""
+    """Images separated by component, ImageType, timing or SeriesDescription, if each kind fills a place at most once
+    and one fills all; otherwise all together. A component that is missing differs from one that is stated.
+
+    Descriptions that differ only in numbers, as of the volumes of a time series, separate nothing.
+    """
     n_places = _count_places(images, tolerance)
     if n_places == len(images) or any(map(is_diffusion, images)):
         return [images]
-    for kinds in (_grouped(images, component), _grouped(images, _type), by_sequence(images)):
-        if 1 < len(kinds) <= _FEW_KINDS:
+    for kinds, most in (
+        (_grouped(images, component), _FEW_KINDS),
+        (_grouped(images, _type), _FEW_KINDS),
+        (by_sequence(images), _FEW_KINDS),
+        (_grouped(images, _described), _FEW_NAMES),
+    ):
+        if 1 < len(kinds) <= most:
             counts = [_count_places(kind, tolerance) for kind in kinds]
             if n_places in counts and counts == list(map(len, kinds)):
                 return kinds
@@ -188,6 +199,10 @@ def depth_in(images: Sequence[Header]) -> Callable[[Header], float]:
 
 def _type(header: Header) -> tuple[str, ...]:
     return header.image_type
+
+
+def _described(header: Header) -> str:
+    return " ".join(re.sub(r"\d+", "0", header.description.casefold()).split())
 
 
 def _grouped(images: Sequence[Header], key: Callable[[Header], Hashable]) -> list[list[Header]]:
