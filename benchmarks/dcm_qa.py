@@ -94,7 +94,7 @@ def compare_suite(suite: Path, root: Path, min_slices: int) -> Iterator[Row]:
             refused.append(Row(name, "", "not read", path.name, f"NIfTI: {error}"))
     found = find_dicom(suite / "In", DicomOptions(time_series="first", min_slices=min_slices))
     for item in found.left_out:
-        yield Row(name, item.what, "not read", detail=f"DICOM: {item.reason}")
+        yield Row(name, item.series, "not read", detail=f"DICOM: {item.error}")
     used = set()
     for series in (series for study in found.studies for series in study.series):
         row = _compare(name, series, references, min_slices)
@@ -114,7 +114,7 @@ def _read_reference(path: Path, min_slices: int) -> Volume:
 
 
 def _raise(found: object) -> tuple[Series]:
-    raise PrimaError("; ".join(item.reason for item in found.left_out))  # type: ignore[attr-defined]
+    raise PrimaError("; ".join(item.error for item in found.left_out))  # type: ignore[attr-defined]
 
 
 def _compare(suite: str, series: Series, references: dict[str, Volume], min_slices: int) -> Row:

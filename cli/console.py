@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from prima_features.embedding.file.records import Failure
     from prima_features.embedding.run import StudyDone, Summary
+    from prima_features.studies.study import Failure
 
 
 class _SafeConsole(Console):

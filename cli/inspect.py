@@ -118,8 +118,8 @@ def _show_left_out(found: Found) -> None:
     out.print(f"\n[bold]{len(found.left_out)} left out[/]")
     shown = table("study", "what", "why", "hint")
     for item in found.left_out:
-        why = f"[red]{escape(item.reason)}[/]" if item.defect else escape(item.reason)
-        shown.add_row(escape(item.study), escape(item.what), why, escape(item.hint))
+        why = f"[red]{escape(item.error)}[/]" if item.defect else escape(item.error)
+        shown.add_row(escape(item.study), escape(item.series), why, escape(item.hint))
     out.print(shown)
 
 

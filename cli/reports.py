@@ -241,7 +241,7 @@ def _print_line(done: int, total: int, study: str, wrong: str) -> None:
 
 
 def _tell(summary: Summary) -> None:
-    from prima_features.embedding.file.records import Failure
+    from prima_features.studies.study import Failure
 
     failures = [Failure(failed.study, "", "summarize", failed.reason) for failed in summary.failures]
     if not summary.n_studies:

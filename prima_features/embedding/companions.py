@@ -9,10 +9,10 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from prima_features.embedding.file.records import Failure
 from prima_features.embedding.record.output import report_path
 from prima_features.embedding.record.run_record import Record, run_path, write_run_file
 from prima_features.errors import PrimaError
+from prima_features.studies.study import Failure
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from prima_features.embedding.companions import write_beside
 from prima_features.embedding.file.input_hash import settings_of
-from prima_features.embedding.file.records import Failure, Head, Result
+from prima_features.embedding.file.records import Head, Result
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, VectorType, write_embeddings
 from prima_features.embedding.record.ids import ids_of, ids_path, keep_ids, keys_of, merge_ids, read_ids
@@ -31,6 +31,7 @@ from prima_features.embedding.resume.parts import Parts
 from prima_features.embedding.resume.plan import Plan, read_plan
 from prima_features.errors import NothingUsableError, OutputError, UsageError
 from prima_features.files.targets import same_file
+from prima_features.studies.study import Failure
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from prima_features.embedding.engine.local import Engine, embed_studies
 from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.input_hash import settings_hash
-from prima_features.embedding.file.records import Failure
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, VectorType
 from prima_features.embedding.record.asked_for import asked_for
@@ -46,7 +45,8 @@ from prima_features.errors import NothingUsableError, UsageError
 from prima_features.files.disk import state_of
 from prima_features.files.text import MODEL_CHARACTERS, bounded, model_text
 from prima_features.models import DEFAULT_MODEL
-from prima_features.studies import FindOptions, Found, LeftOut, Pseudonyms, find, format_of
+from prima_features.studies import FindOptions, Found, Pseudonyms, find, format_of
+from prima_features.studies.study import Failure
 from prima_features.volumes.read import READER_VERSION
 from prima_features.wording import count
 
@@ -189,12 +189,11 @@ def _left_out(source: Path, found: Found, options: RunOptions) -> tuple[Failure,
     """
     for warning in found.warnings:
         logger.warning("%s", warning)
-    left_out = tuple(_as_failure(item) for item in found.left_out)
     if not found.studies:
-        raise _nothing_usable(source, left_out)
-    if options.fail_fast and (defect := next((item for item in left_out if item.defect), None)):
+        raise _nothing_usable(source, found.left_out)
+    if options.fail_fast and (defect := next((item for item in found.left_out if item.defect), None)):
         raise failed_fast(defect)
-    return left_out
+    return found.left_out
 
 
 def _add_ids(job: Job, claims: Claims) -> Rows:
@@ -304,10 +303,6 @@ def _warn_of_dropped(job: Job) -> None:
             job.output.name,
             count(len(dropped), "study"),
         )
-
-
-def _as_failure(item: LeftOut) -> Failure:
-    return Failure(item.study, item.what, "find", item.reason, item.hint, item.defect)
 
 
 def _nothing_usable(source: Path, failures: Sequence[Failure]) -> NothingUsableError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from prima_features.embedding.companions import is_stale, write_beside
 from prima_features.embedding.engine.local import Engine
 from prima_features.embedding.engine.options import EngineOptions
-from prima_features.embedding.file.records import FailedStudy, Failure, Head, Result
+from prima_features.embedding.file.records import FailedStudy, Head, Result
 from prima_features.embedding.file.write import write_embeddings
 from prima_features.embedding.record.ids import add_ids, keep_ids
 from prima_features.embedding.record.run_record import Journal, earlier_records, records_in
@@ -23,7 +23,7 @@ from prima_features.encoders.base import Encoder
 from prima_features.errors import FailedFastError, OutputError, StoppedError
 from prima_features.files.outage import check_source
 from prima_features.studies import Pseudonyms
-from prima_features.studies.study import Study
+from prima_features.studies.study import Failure, Study
 
 _POLL = 1.0
 """Seconds between two looks at what other processes are doing."""

@@ -1,7 +1,7 @@
 """From a source on disk to studies and their series.
 
 detect ---> bids | dicom | nifti | manifest ---> study
-format      finders                              Study, Series, LeftOut, Found
+format      finders                              Study, Series, Failure, Found
 """
 
 from prima_features.studies.bids import BidsFilter, BidsOptions, read_filters
@@ -9,17 +9,17 @@ from prima_features.studies.dicom import DicomOptions
 from prima_features.studies.find import FindOptions, Format, find, format_of
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.selection import Selection
-from prima_features.studies.study import Found, Identity, LeftOut, Series, Study
+from prima_features.studies.study import Failure, Found, Identity, Series, Study
 
 __all__ = [
     "BidsFilter",
     "BidsOptions",
     "DicomOptions",
+    "Failure",
     "FindOptions",
     "Format",
     "Found",
     "Identity",
-    "LeftOut",
     "Pseudonyms",
     "Selection",
     "Series",

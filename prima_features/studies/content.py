@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prima_features.studies.study import LeftOut
+from prima_features.studies.study import Failure, not_embedded
 
 _POINTERS = {
     b"/annex/objects/": "fetch it with `datalad get` or `git annex get`",
@@ -15,12 +15,12 @@ _LONGEST_POINTER = 1024
 EMPTY = "the file is empty"
 
 
-def find_absence(path: Path, study: str, what: str) -> LeftOut | None:
+def find_absence(path: Path, study: str, what: str) -> Failure | None:
     """Why the file cannot be read: it is missing, empty, a broken link, a stand-in or forbidden; else None."""
     try:
         start, size = b"", path.stat().st_size
         if size == 0:
-            return LeftOut(
+            return not_embedded(
                 study, what, EMPTY, "fetch it again: an empty file is often a failed download", defect=True
             )
         if size <= _LONGEST_POINTER:
@@ -28,15 +28,15 @@ def find_absence(path: Path, study: str, what: str) -> LeftOut | None:
                 start = file.read(32)
     except FileNotFoundError:
         if not path.is_symlink():
-            return LeftOut(study, what, "the file does not exist", defect=True)
+            return not_embedded(study, what, "the file does not exist", defect=True)
         reason = "its content is not here: the file is a link to what has not been fetched"
-        return LeftOut(study, what, reason, _POINTERS[b"/annex/objects/"], defect=True)
+        return not_embedded(study, what, reason, _POINTERS[b"/annex/objects/"], defect=True)
     except OSError as error:
-        return LeftOut(
+        return not_embedded(
             study, what, f"it cannot be read: {error.strerror or 'input/output error'}", defect=True
         )
     for prefix, hint in _POINTERS.items():
         if start.startswith(prefix):
             reason = "its content is not here: the file is a stand-in for what has not been fetched"
-            return LeftOut(study, what, reason, hint, defect=True)
+            return not_embedded(study, what, reason, hint, defect=True)
     return None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from prima_features.studies.content import find_absence
 from prima_features.studies.inflated import inflated, inflation_errors
-from prima_features.studies.study import LeftOut
+from prima_features.studies.study import Failure, not_embedded
 
 _PIECE = 1 << 20
 
@@ -83,12 +83,12 @@ def find_copies(paths: Sequence[Path], inflated: bool = True) -> dict[Path, Copy
     }
 
 
-def left_out_copy(study: str, what: str, used: str, same: bool) -> LeftOut:
+def left_out_copy(study: str, what: str, used: str, same: bool) -> Failure:
     """The row of an image that another one of its study stands for."""
     if same:
-        return LeftOut(study, what, f"the same image as {used}, which is embedded once")
+        return not_embedded(study, what, f"the same image as {used}, which is embedded once")
     reason = f"it has the name of {used} and other content; only that one is embedded"
-    return LeftOut(study, what, reason, "remove one of the two, or rename it", defect=True)
+    return not_embedded(study, what, reason, "remove one of the two, or rename it", defect=True)
 
 
 def _size(path: Path, inflated: bool) -> Hashable | None:

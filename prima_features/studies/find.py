@@ -17,7 +17,7 @@ from prima_features.studies.manifest import find_manifest
 from prima_features.studies.nifti import find_nifti
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.selection import Selection
-from prima_features.studies.study import Found, LeftOut, Study
+from prima_features.studies.study import Found, Study, not_embedded
 from prima_features.studies.survey import ARCHIVE, count_scans, is_dicomdir
 from prima_features.studies.texts import tidy_texts
 from prima_features.wording import count
@@ -89,7 +89,7 @@ def _with_distinct_ids(found: Found) -> Found:
     others = [study for study in found.studies if first.setdefault(study.id, study) is not study]
     reason = "another study of the source has the same id, and only the first is embedded"
     hint = "rename it, or embed it to an output of its own"
-    rows = tuple(LeftOut(study.id, study.source, reason, hint, defect=True) for study in others)
+    rows = tuple(not_embedded(study.id, study.source, reason, hint, defect=True) for study in others)
     return replace(found, studies=tuple(first.values()), left_out=(*found.left_out, *rows))
 
 
@@ -102,12 +102,12 @@ def _with_other_images(found: Found, source: Path, chosen: bool) -> Found:
     for name, n in counts.items():
         what = f"{n} {name} file{'s' * (n > 1)}"
         if name == ARCHIVE:
-            rows.append(LeftOut("", what, "archives are not opened", "unpack it", defect=True))
+            rows.append(not_embedded("", what, "archives are not opened", "unpack it", defect=True))
         else:
             hint = "embed it on its own with --format nifti and another output"
-            rows.append(LeftOut("", what, reason, hint, defect=not chosen))
+            rows.append(not_embedded("", what, reason, hint, defect=not chosen))
             scans += n
-    others = [item for item in found.left_out if item.reason != Unusable.OTHER_FORMAT.reason]
+    others = [item for item in found.left_out if item.error != Unusable.OTHER_FORMAT.reason]
     warnings = found.warnings
     if scans and not chosen:
         n = sum(len(study.series) for study in found.studies)

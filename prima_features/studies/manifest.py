@@ -16,7 +16,7 @@ from prima_features.studies.labels import safe_label, study_id
 from prima_features.studies.manifest_table import Row, read_rows
 from prima_features.studies.nifti import make_series
 from prima_features.studies.pseudonyms import Pseudonyms
-from prima_features.studies.study import DEFAULT_DESCRIPTION, Found, LeftOut, Series, Study
+from prima_features.studies.study import DEFAULT_DESCRIPTION, Failure, Found, Series, Study, not_embedded
 from prima_features.studies.survey import is_dicom
 
 
@@ -25,7 +25,7 @@ class _Content:
     """What a row's path holds."""
 
     series: tuple[Series, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[Failure, ...] = ()
     description: str = ""
 
 
@@ -65,7 +65,7 @@ def find_manifest(
 
 def _make_study(
     table: Path, study: str, rows: Sequence[Row], options: DicomOptions, pseudonyms: Pseudonyms | None
-) -> tuple[Study, list[LeftOut]]:
+) -> tuple[Study, list[Failure]]:
     first = rows[0]
     for row in rows:
         if (row.subject, row.session) != (first.subject, first.session):
@@ -113,7 +113,7 @@ def _what(row: Row) -> str:
     return f"row {row.number}: {row.written}" if _is_image(row.path) else f"row {row.number}"
 
 
-def _find_absence(row: Row, study: str) -> LeftOut | None:
+def _find_absence(row: Row, study: str) -> Failure | None:
     return None if is_folder(row.path) else find_absence(row.path, study, _what(row))
 
 
@@ -121,7 +121,7 @@ def _open_row(row: Row, study: str, options: DicomOptions, pseudonyms: Pseudonym
     what = _what(row)
     if _is_image(row.path):
         made, _ = make_series(row.path, row.written, study, options.time_series)
-        if isinstance(made, LeftOut):
+        if isinstance(made, Failure):
             return _Content(left_out=(replace(made, what=what),))
         return _Content((replace(made, name=row.series or made.name),))
     if row.path.is_file() and not is_dicom(row.path):
@@ -129,7 +129,7 @@ def _open_row(row: Row, study: str, options: DicomOptions, pseudonyms: Pseudonym
             f"the file is neither NIfTI (.nii, .nii.gz) nor DICOM, nor {' '.join(OTHER_IMAGES)}",
             "convert it, or take the row out",
         )
-        return _Content(left_out=(LeftOut(study, what, reason, hint, defect=True),))
+        return _Content(left_out=(not_embedded(study, what, reason, hint, defect=True),))
     return _open_dicom(row, study, find_dicom(row.path, options, pseudonyms))
 
 
@@ -145,12 +145,14 @@ def _open_dicom(row: Row, study: str, found: Found) -> _Content:
     if len(found.studies) > 1:
         reason = f"the folder holds {len(found.studies)} DICOM studies, and a row is one study's"
         hint = "give each study's folder on a row of its own"
-        return _Content(left_out=(LeftOut(study, f"row {row.number}", reason, hint, defect=True),))
+        return _Content(left_out=(not_embedded(study, f"row {row.number}", reason, hint, defect=True),))
     left_out = tuple(
-        replace(item, study=study, what=f"row {row.number}: {item.what}") for item in found.left_out
+        replace(item, study=study, series=f"row {row.number}: {item.series}") for item in found.left_out
     )
     if not found.studies:
-        none = LeftOut(study, f"row {row.number}", "the folder holds no DICOM series to embed", defect=True)
+        none = not_embedded(
+            study, f"row {row.number}", "the folder holds no DICOM series to embed", defect=True
+        )
         return _Content(left_out=left_out or (none,))
     (one,) = found.studies
     series = tuple(replace(series, name=row.series or series.name) for series in one.series)

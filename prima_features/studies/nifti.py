@@ -30,13 +30,14 @@ from prima_features.studies.sidecar import (
 )
 from prima_features.studies.study import (
     DEFAULT_DESCRIPTION,
+    Failure,
     Found,
-    LeftOut,
     NiftiImage,
     OtherImage,
     Series,
     Study,
     TimeSeries,
+    not_embedded,
 )
 from prima_features.studies.survey import is_dicom
 from prima_features.studies.tree import walk
@@ -69,7 +70,7 @@ class _Others:
     dicom: int = 0
     dicom_folders: set[Path] = field(default_factory=set)
     unknown: Counter[str] = field(default_factory=Counter)
-    rows: list[LeftOut] = field(default_factory=list)
+    rows: list[Failure] = field(default_factory=list)
 
 
 def find_nifti(source: Path, time_series: TimeSeries = "skip", chosen: bool = True) -> Found:
@@ -109,7 +110,7 @@ def find_nifti(source: Path, time_series: TimeSeries = "skip", chosen: bool = Tr
     for name, paths in members.items():
         study = study_id(ids[name])
         copies = find_copies(paths) | twins
-        made: list[tuple[Series | LeftOut, Opened | None]] = []
+        made: list[tuple[Series | Failure, Opened | None]] = []
         for path in paths:
             what = path.relative_to(root).as_posix()
             if (copy := copies.get(path)) is not None:
@@ -120,7 +121,7 @@ def find_nifti(source: Path, time_series: TimeSeries = "skip", chosen: bool = Tr
                 made.append(_judge(path, what, study, time_series))
         items = _without_fractions(made, study)
         series = tuple(item for item in items if isinstance(item, Series))
-        left_out += [item for item in items if isinstance(item, LeftOut)]
+        left_out += [item for item in items if isinstance(item, Failure)]
         if series:
             studies.append(Study(study, _subject(name), "", DEFAULT_DESCRIPTION, series, name))
     return Found("nifti", tuple(studies), (*left_out, *others.rows), _warnings(others, studies, chosen))
@@ -128,7 +129,7 @@ def find_nifti(source: Path, time_series: TimeSeries = "skip", chosen: bool = Tr
 
 def make_series(
     path: Path, source: str, study: str, time_series: TimeSeries = "skip", by_content: bool = False
-) -> tuple[Series | LeftOut, Opened | None]:
+) -> tuple[Series | Failure, Opened | None]:
     """The series of an image file, with its JSON sidecar and .bval file; or why it is left out.
 
     Args:
@@ -147,26 +148,28 @@ def make_series(
         fields, table = _describing(path)
         orientation = orientation_of(fields)
     except SidecarError as error:
-        return LeftOut(study, source, f"its sidecar {error}", HINT, defect=True), None
+        return not_embedded(study, source, f"its sidecar {error}", HINT, defect=True), None
     if part := other_part(fields):
-        return LeftOut(study, source, f"its sidecar says that it is {part}", _SCAN_HINT), None
+        return not_embedded(study, source, f"its sidecar says that it is {part}", _SCAN_HINT), None
     if not fields.get("ImageType") and by_content and _PHASE.search(_stem(path)):
-        return LeftOut(study, source, "its name says that it is a phase image", _SCAN_HINT), None
+        return not_embedded(study, source, "its name says that it is a phase image", _SCAN_HINT), None
     try:
         image, opened = _open(path)
     except OSError as error:
         reason = f"it cannot be read: {error.strerror or 'input/output error'}"
-        return LeftOut(study, source, reason, "check permissions and the disk", defect=True), None
+        return not_embedded(study, source, reason, "check permissions and the disk", defect=True), None
     except ValueError as error:
-        return LeftOut(study, source, str(error), "copy it again or convert it to NIfTI", defect=True), None
+        return not_embedded(
+            study, source, str(error), "copy it again or convert it to NIfTI", defect=True
+        ), None
     if table and len(table) != opened.n_volumes:
         reason = f"its .bval file has {len(table)} b-values, and the image {opened.n_volumes} volumes"
-        return LeftOut(study, source, reason, HINT, defect=True), opened
+        return not_embedded(study, source, reason, HINT, defect=True), opened
     if not (volumes := _choose_volumes(opened.n_volumes, table, time_series)):
         reason = f"it has {opened.n_volumes} volumes, such as a time series"
-        return LeftOut(study, source, reason, "embed it with --time-series first or mean"), opened
+        return not_embedded(study, source, reason, "embed it with --time-series first or mean"), opened
     if by_content and (shown := _what_it_shows(opened)) in ("mask", "labels"):
-        return LeftOut(study, source, _SHOWN[shown], _SCAN_HINT), opened
+        return not_embedded(study, source, _SHOWN[shown], _SCAN_HINT), opened
     image = replace(image, volumes=volumes, orientation=orientation, scale=scale_of(fields))
     flags = ("orientation-unknown",) if isinstance(image, OtherImage) and _lacks_orientation(opened) else ()
     return Series(name_of(fields) or _stem(path), image, source, flags), opened
@@ -192,7 +195,7 @@ def _list_images(source: Path, others: _Others, chosen: bool) -> list[Path]:
         unreadable.append(os.path.relpath(error.filename, source))
 
     def leave_out(path: Path, reason: str, hint: str) -> None:
-        others.rows.append(LeftOut("", path.relative_to(source).as_posix(), reason, hint, defect=True))
+        others.rows.append(not_embedded("", path.relative_to(source).as_posix(), reason, hint, defect=True))
 
     for path in walk(source, note):
         kind = kind_of(path.name)
@@ -217,18 +220,20 @@ def _list_images(source: Path, others: _Others, chosen: bool) -> list[Path]:
             others.unknown[path.suffix.lower() or "without an ending"] += 1
     for name in unreadable:
         others.rows.append(
-            LeftOut("", Path(name).as_posix(), "the folder cannot be read", "check permissions", defect=True)
+            not_embedded(
+                "", Path(name).as_posix(), "the folder cannot be read", "check permissions", defect=True
+            )
         )
     if others.dicom:
         where = len(others.dicom_folders)
         what = f"{others.dicom} DICOM file{'s' * (others.dicom > 1)} in {where} folder{'s' * (where > 1)}"
         reason = "the source is read as NIfTI, and DICOM is another format"
-        others.rows.append(LeftOut("", what, reason, _EMBED_HINT.format("dicom"), defect=not chosen))
+        others.rows.append(not_embedded("", what, reason, _EMBED_HINT.format("dicom"), defect=not chosen))
     if others.unknown:
         n = others.unknown.total()
         endings = ", ".join(f"{ending} ({count})" for ending, count in others.unknown.most_common(5))
         what = f"{n} other file{'s' * (n > 1)}: {endings}"
-        others.rows.append(LeftOut("", what, "not a known image format, by name or content"))
+        others.rows.append(not_embedded("", what, "not a known image format, by name or content"))
     return images
 
 
@@ -245,23 +250,23 @@ def _warnings(others: _Others, studies: Sequence[Study], chosen: bool) -> tuple[
 
 def _judge(
     path: Path, source: str, study: str, time_series: TimeSeries
-) -> tuple[Series | LeftOut, Opened | None]:
+) -> tuple[Series | Failure, Opened | None]:
     if is_mask(_stem(path)):
-        return LeftOut(study, source, _MASK, _SCAN_HINT), None
+        return not_embedded(study, source, _MASK, _SCAN_HINT), None
     return make_series(path, source, study, time_series, by_content=True)
 
 
 def _without_fractions(
-    made: Sequence[tuple[Series | LeftOut, Opened | None]], study: str
-) -> list[Series | LeftOut]:
+    made: Sequence[tuple[Series | Failure, Opened | None]], study: str
+) -> list[Series | Failure]:
     """Leave out maps of fractions that are on the grid of an image of the same study."""
     opened = [(item, file) for item, file in made if isinstance(item, Series) and file is not None]
     maps = {id(item) for item, file in opened if len(opened) > 1 and _what_it_shows(file) == "fractions"}
     images = [file for item, file in opened if id(item) not in maps]
-    result: list[Series | LeftOut] = []
+    result: list[Series | Failure] = []
     for item, file in made:
         if isinstance(item, Series) and id(item) in maps and file and any(map(file.same_grid, images)):
-            result.append(LeftOut(study, item.source, _SHOWN["fractions"], _SCAN_HINT))
+            result.append(not_embedded(study, item.source, _SHOWN["fractions"], _SCAN_HINT))
         else:
             result.append(item)
     return result
@@ -305,7 +310,7 @@ def _open(path: Path) -> tuple[NiftiImage | OtherImage, Opened]:
     else:
         data = find_data_file(path)
         if data is not None and (absence := find_absence(data, "", "")):
-            raise ValueError(f"the file with its voxels cannot be used: {absence.reason}")
+            raise ValueError(f"the file with its voxels cannot be used: {absence.error}")
         image = OtherImage(path, data)
     return image, open_other(image)
 

@@ -160,17 +160,24 @@ class Study:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Something in the source that is not embedded, and why."""
+class Failure:
+    """A series or study that is not embedded, and why."""
 
     study: str
     """Id of the study it belongs to, or empty."""
-    what: str
-    """The series' name or the file's path below the dataset (never a path for DICOM)."""
-    reason: str
+    series: str
+    """Name of the series, or path of the file below the dataset (never a path for DICOM); empty for a whole study."""
+    stage: str
+    """`find`, `read`, `tokenize` or `encode`; `merge` for what was missing when shards were merged."""
+    error: str
     hint: str = ""
-    defect: bool = False
-    """True where something is wrong with the data, False where a rule leaves it out by design."""
+    defect: bool = True
+    """True if something is wrong with the data; False if a rule leaves it out, such as a localizer or a phase image."""
+
+
+def not_embedded(study: str, series: str, error: str, hint: str = "", defect: bool = False) -> Failure:
+    """What a finder leaves out: a `Failure` of the stage `find`, by design unless `defect`."""
+    return Failure(study, series, "find", error, hint, defect)
 
 
 @dataclass(frozen=True)
@@ -180,6 +187,6 @@ class Found:
     format: str
     """`bids`, `dicom`, `nifti` or `manifest`."""
     studies: tuple[Study, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
     """What is suspicious about the source as a whole, one sentence each. They name no patient."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prima_features.files.text import MODEL_CHARACTERS, bounded, model_text
-from prima_features.studies.study import Found, LeftOut, Series, Study
+from prima_features.studies.study import Failure, Found, Series, Study
 
 CUT_NAME = "name-cut"
 """Flag of a series whose name is longer than what the model reads."""
@@ -54,5 +54,5 @@ def _tidy_series(series: Series) -> Series:
     return replace(series, name=name, source=source, flags=flags)
 
 
-def _tidy_left_out(item: LeftOut) -> LeftOut:
-    return replace(item, what=bounded(item.what), reason=bounded(item.reason), hint=bounded(item.hint))
+def _tidy_left_out(item: Failure) -> Failure:
+    return replace(item, series=bounded(item.series), error=bounded(item.error), hint=bounded(item.hint))

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from prima_features.cli.main import main
 from prima_features.embedding.export.derivative import participant_output
 from prima_features.embedding.file.read import read_embeddings
-from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, Failure
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.merge import merge
 from prima_features.embedding.record.ids import (
@@ -33,7 +33,7 @@ from prima_features.errors import UsageError
 from prima_features.files.targets import Maker, as_inputs, check_file, check_folder
 from prima_features.studies import Pseudonyms
 from prima_features.studies.labels import study_id
-from prima_features.studies.study import Identity, Study
+from prima_features.studies.study import Failure, Identity, Study
 
 KEY = bytes(range(32)).hex()
 

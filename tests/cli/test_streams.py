@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from prima_features.cli.console import out, table
-from prima_features.embedding.file.records import FailedStudy, Failure
+from prima_features.embedding.file.records import FailedStudy
 from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.record.output import check_output
 from prima_features.errors import UsageError
+from prima_features.studies.study import Failure
 
 CLOSED = """
 import os, sys

@@ -13,13 +13,14 @@ import pytest
 
 from prima_features.cli.main import main
 from prima_features.embedding.file.read import read_embeddings
-from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, Failure, TokenLevel
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, TokenLevel
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.record.run_record import Journal, records_in, write_run_file
 from prima_features.embedding.report import write_report
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import replacing
+from prima_features.studies.study import Failure
 from prima_features.volumes import PLANES
 
 DATA = Path(__file__).parent.parent / "data"

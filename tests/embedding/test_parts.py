@@ -8,16 +8,10 @@ import numpy as np
 import pytest
 
 from prima_features.embedding.file.input_hash import input_hash
-from prima_features.embedding.file.records import (
-    EmbeddedSeries,
-    EmbeddedStudy,
-    FailedStudy,
-    Failure,
-    TokenLevel,
-)
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, TokenLevel
 from prima_features.embedding.resume.parts import Parts
 from prima_features.errors import UsageError
-from prima_features.studies.study import NiftiImage, Series, Study
+from prima_features.studies.study import Failure, NiftiImage, Series, Study
 
 STUDY = EmbeddedStudy(
     id="sub-01_ses-a",

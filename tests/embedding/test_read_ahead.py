@@ -16,11 +16,10 @@ import SimpleITK as sitk
 
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
 from prima_features.embedding.engine.read_ahead import read_ahead
-from prima_features.embedding.file.records import Failure
 from prima_features.encoders.prima.prepare import PrimaPreparer
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.errors import SourceError
-from prima_features.studies.study import NiftiImage, Series, Study
+from prima_features.studies.study import Failure, NiftiImage, Series, Study
 from prima_features.volumes import ReadOptions
 
 READ = StudyReader(PrimaPreparer(Preprocessing()), ReadOptions())

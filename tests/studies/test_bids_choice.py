@@ -30,7 +30,7 @@ def dataset(tmp_path: Path) -> Path:
 def embedded(dataset: Path, options: BidsOptions) -> set[str]:
     found = find_bids(dataset, options)
     sources = {series.source for study in found.studies for series in study.series}
-    reported = {item.what for item in found.left_out}
+    reported = {item.series for item in found.left_out}
     assert len(sources) + len(reported) == 9, "each image is embedded or left out with a reason"
     return {source.removeprefix("sub-01/").removesuffix(".nii.gz") for source in sources}
 
@@ -57,7 +57,7 @@ def test_a_suffix_is_taken_from_every_datatype(dataset: Path) -> None:
 
 def test_the_reason_names_what_was_asked_for(dataset: Path) -> None:
     found = find_bids(dataset, BidsOptions(datatypes=("dwi",)))
-    assert {item.reason for item in found.left_out} == {"only the datatype dwi is selected"}
+    assert {item.error for item in found.left_out} == {"only the datatype dwi is selected"}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_filter_file_narrows_the_choice_among_the_images_it_concerns(
 def test_an_image_that_a_filter_leaves_out_is_told_which_query_did(dataset: Path) -> None:
     (dataset / "filter.json").write_text('{"t1w": {"session": "1"}}')
     found = find_bids(dataset, BidsOptions(filters=read_filters(dataset / "filter.json")))
-    reasons = {item.what: item.reason for item in found.left_out}
+    reasons = {item.series: item.error for item in found.left_out}
     assert reasons[f"sub-01/{T1_LATER}.nii.gz"] == "the filter file leaves it out (t1w)"
 
 

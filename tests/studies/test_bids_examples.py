@@ -42,7 +42,7 @@ def test_a_dataset_gives_its_anatomy_and_a_reason_for_the_rest(
     assert sum(len(study.series) for study in found.studies) == n_series
     assert len(found.left_out) == n_left_out
     assert suffixes(found) == expected
-    assert all(item.reason and not item.defect for item in found.left_out)
+    assert all(item.error and not item.defect for item in found.left_out)
     assert len({study.id for study in found.studies}) == n_studies
 
 
@@ -54,8 +54,8 @@ def test_every_image_of_a_dataset_is_embedded_or_left_out(examples: Path, name: 
     images = {path.relative_to(root).as_posix() for path in root.glob("sub-*/**/*.nii*")}
     found = find(root)
     embedded = {series.source for study in found.studies for series in study.series}
-    assert embedded | {item.what for item in found.left_out} == images
-    assert not embedded & {item.what for item in found.left_out}
+    assert embedded | {item.series for item in found.left_out} == images
+    assert not embedded & {item.series for item in found.left_out}
 
 
 def test_diffusion_uses_the_table_of_its_dataset(examples: Path) -> None:

@@ -10,7 +10,7 @@ from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies import BidsOptions, Selection
 from prima_features.studies.bids import find_bids
 from prima_features.studies.bids.choice import ANAT, DATATYPES, DWI, SUFFIXES
-from prima_features.studies.study import DEFAULT_DESCRIPTION, Found, LeftOut, NiftiImage, Series
+from prima_features.studies.study import DEFAULT_DESCRIPTION, Failure, Found, NiftiImage, Series
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def all_series(found: Found) -> dict[str, Series]:
     return {series.source: series for study in found.studies for series in study.series}
 
 
-def why(found: Found) -> dict[str, LeftOut]:
-    return {item.what: item for item in found.left_out}
+def why(found: Found) -> dict[str, Failure]:
+    return {item.series: item for item in found.left_out}
 
 
 def image(series: Series) -> NiftiImage:
@@ -84,7 +84,7 @@ def test_every_suffix_is_embedded_or_left_out_with_the_reason_of_the_table(
     table = SUFFIXES[datatype]
     put(dataset, *(f"sub-01/{datatype}/sub-01_acq-{i}_{suffix}.nii.gz" for i, suffix in enumerate(table)))
     found = find_bids(dataset)
-    reasons = {what.rsplit("_", 1)[1]: item.reason for what, item in why(found).items()}
+    reasons = {what.rsplit("_", 1)[1]: item.error for what, item in why(found).items()}
     embedded = {source.rsplit("_", 1)[1] for source in all_series(found)}
     assert reasons == {f"{suffix}.nii.gz": reason for suffix, reason in table.items() if reason}
     assert embedded == {f"{suffix}.nii.gz" for suffix, reason in table.items() if not reason}
@@ -106,14 +106,14 @@ def test_other_datatypes_are_left_out_file_by_file(dataset: Path, datatype: str)
     name = f"sub-01/{datatype}/sub-01_run-1_x.nii.gz"
     put(dataset, name, "sub-01/anat/sub-01_T1w.nii.gz")
     left_out = why(find_bids(dataset))
-    assert left_out[name].reason == DATATYPES[datatype]
+    assert left_out[name].error == DATATYPES[datatype]
     assert left_out[name].study == "sub-01"
     assert not left_out[name].defect
 
 
 def test_a_datatype_that_is_not_nifti_is_left_out_in_one_row(dataset: Path) -> None:
     put(dataset, *(f"sub-01/eeg/sub-01_task-rest_run-{i}_eeg.edf" for i in range(3)))
-    assert [(item.what, item.reason) for item in find_bids(dataset).left_out] == [
+    assert [(item.series, item.error) for item in find_bids(dataset).left_out] == [
         ("sub-01/eeg", "EEG, not MRI")
     ]
 
@@ -136,7 +136,7 @@ def test_a_datatype_that_is_not_nifti_is_left_out_in_one_row(dataset: Path) -> N
 def test_parts_masks_and_derived_copies_are_left_out(dataset: Path, name: str, reason: str) -> None:
     put(dataset, f"sub-01/anat/{name}.nii.gz", "sub-01/anat/sub-01_part-mag_T2starw.nii.gz")
     found = find_bids(dataset)
-    assert reason in why(found)[f"sub-01/anat/{name}.nii.gz"].reason
+    assert reason in why(found)[f"sub-01/anat/{name}.nii.gz"].error
     assert list(all_series(found)) == ["sub-01/anat/sub-01_part-mag_T2starw.nii.gz"]
 
 
@@ -146,7 +146,7 @@ def test_derivatives_and_sourcedata_are_one_row_each_and_not_entered(dataset: Pa
     put(dataset, "sourcedata/sub-01/anat/sub-01_T1w.nii.gz")
     found = find_bids(dataset)
     assert [study.id for study in found.studies] == ["sub-01"]
-    assert [(item.study, item.what) for item in found.left_out] == [("", "derivatives"), ("", "sourcedata")]
+    assert [(item.study, item.series) for item in found.left_out] == [("", "derivatives"), ("", "sourcedata")]
 
 
 def test_a_sidecar_names_the_series_as_dicom_would(dataset: Path) -> None:
@@ -185,16 +185,16 @@ def test_a_sidecar_that_cannot_be_read_is_a_failure_of_the_images_it_describes(
     found = find_bids(dataset)
     assert list(all_series(found)) == ["sub-01/anat/sub-01_FLAIR.nii.gz"]
     (item,) = found.left_out
-    assert item.what == "sub-01/anat/sub-01_T1w.nii.gz"
+    assert item.series == "sub-01/anat/sub-01_T1w.nii.gz"
     assert item.defect
-    assert f"its sidecar {sidecar} " in item.reason
+    assert f"its sidecar {sidecar} " in item.error
 
 
 def test_a_sidecar_whose_content_was_not_fetched_is_a_failure(dataset: Path) -> None:
     put(dataset, "sub-01/anat/sub-01_T1w.nii.gz")
     (dataset / "T1w.json").symlink_to(".git/annex/objects/xx/yy")
     (item,) = find_bids(dataset).left_out
-    assert "T1w.json is a link to a file that is not there" in item.reason
+    assert "T1w.json is a link to a file that is not there" in item.error
 
 
 def test_other_text_than_a_name_still_names_the_series(dataset: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_sidecar_tells_the_orientation_of_the_acquired_slices(dataset: Path) -
     (a,) = all_series(found).values()
     assert image(a).orientation == (0, 1, 0, 0, 0, -1)
     (item,) = found.left_out
-    assert "ImageOrientationPatientDICOM that is not two perpendicular directions" in item.reason
+    assert "ImageOrientationPatientDICOM that is not two perpendicular directions" in item.error
 
 
 def test_a_sidecar_that_says_phase_leaves_the_image_out(dataset: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_sidecar_that_says_phase_leaves_the_image_out(dataset: Path) -> None:
     put_json(dataset, "sub-01/anat/sub-01_T2starw.json", ImageType=["ORIGINAL", "PRIMARY", "P", "PHASE"])
     found = find_bids(dataset)
     assert not found.studies
-    assert "phase" in found.left_out[0].reason
+    assert "phase" in found.left_out[0].error
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_a_gradient_table_that_cannot_be_read_is_a_failure(dataset: Path, table:
     put(dataset, "sub-01/dwi/sub-01_dwi.bval", text=table)
     (item,) = find_bids(dataset).left_out
     assert item.defect
-    assert "its sidecar sub-01_dwi.bval" in item.reason
+    assert "its sidecar sub-01_dwi.bval" in item.error
 
 
 def test_diffusion_without_a_table_takes_its_first_volume_and_tables_are_inherited(dataset: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_link_to_content_that_was_not_fetched_is_a_defect_that_says_how_to_fet
     left_out = why(found)
     for suffix, command in (("T2w", "datalad get"), ("FLAIR", "datalad get"), ("PDw", "git lfs pull")):
         item = left_out[f"sub-01/anat/sub-01_{suffix}.nii.gz"]
-        assert "content is not here" in item.reason
+        assert "content is not here" in item.error
         assert command in item.hint
         assert item.defect
 
@@ -288,7 +288,7 @@ def test_scans_that_are_no_part_of_bids_are_named(dataset: Path) -> None:
     )
     found = find_bids(dataset)
     assert list(all_series(found)) == ["sub-01/anat/sub-01_T1w.nii.gz"]
-    assert {item.what: item.reason.rsplit(" it has ", 1)[-1] for item in found.left_out if item.defect} == {
+    assert {item.series: item.error.rsplit(" it has ", 1)[-1] for item in found.left_out if item.defect} == {
         "incoming": "1 DICOM file",
         "raw": "1 NIfTI file",
         "sub-01/anat": "the folder has 3 DICOM files, and BIDS has images as NIfTI",
@@ -309,7 +309,7 @@ def test_empty_images_are_left_out_unless_the_dataset_is_but_a_layout(dataset: P
     put(dataset, "sub-03/anat/sub-03_T1w.nii.gz")
     found = find_bids(dataset)
     assert [study.id for study in found.studies] == ["sub-03"]
-    assert [(item.reason, item.defect) for item in found.left_out] == [("the file is empty", True)] * 2
+    assert [(item.error, item.defect) for item in found.left_out] == [("the file is empty", True)] * 2
 
 
 def test_a_suffix_or_datatype_that_no_image_has_is_a_warning(dataset: Path) -> None:
@@ -334,7 +334,7 @@ def test_endings_in_upper_case_are_endings(dataset: Path) -> None:
     (dataset / "sub-01/anat/sub-01_T1w.JSON").write_text('{"ImageType": ["ORIGINAL", "PRIMARY", "P"]}')
     found = find_bids(dataset)
     assert list(all_series(found)) == ["sub-01/anat/sub-01_T2w.nii.gz"]
-    assert "phase" in found.left_out[0].reason
+    assert "phase" in found.left_out[0].error
 
 
 @pytest.mark.parametrize(
@@ -355,8 +355,8 @@ def test_what_breaks_the_rules_of_bids_is_a_defect_with_a_hint(dataset: Path, na
     put(dataset, name, "sub-03/anat/sub-03_T1w.nii.gz")
     found = find_bids(dataset)
     (item,) = [item for item in found.left_out if item.defect]
-    assert reason in item.reason
-    assert name.startswith(item.what)
+    assert reason in item.error
+    assert name.startswith(item.series)
     assert item.hint
     assert [study.id for study in found.studies] == ["sub-03"]
 
@@ -370,7 +370,7 @@ def test_a_session_named_by_files_alone_is_a_session(dataset: Path) -> None:
 def test_an_empty_subject_is_mentioned_and_hidden_files_are_not(dataset: Path) -> None:
     put(dataset, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/._sub-01_T1w.nii.gz")
     (dataset / "sub-02").mkdir()
-    assert [(item.study, item.reason) for item in find_bids(dataset).left_out] == [
+    assert [(item.study, item.error) for item in find_bids(dataset).left_out] == [
         ("sub-02", "the folder holds no images")
     ]
 
@@ -381,7 +381,7 @@ def test_a_folder_that_cannot_be_read_is_a_defect(dataset: Path) -> None:
     (dataset / "sub-02/anat").chmod(0)
     found = find_bids(dataset)
     (dataset / "sub-02/anat").chmod(0o755)
-    assert [(item.what, item.defect) for item in found.left_out] == [("sub-02/anat", True)]
+    assert [(item.series, item.defect) for item in found.left_out] == [("sub-02/anat", True)]
 
 
 def test_a_dataset_without_subjects_is_nothing_usable(dataset: Path) -> None:

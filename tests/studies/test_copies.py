@@ -62,7 +62,7 @@ def test_loose_copies_are_listed_and_those_at_the_top_are_one_study(tmp_path: Pa
         "sub-p2": ["p2.nii.gz"],
         "sub-p3": ["p3.nii"],
     }
-    assert {item.what: (item.study, item.defect) for item in found.left_out} == {
+    assert {item.series: (item.study, item.defect) for item in found.left_out} == {
         "p1/old/T1 (1).nii": ("sub-p1", False),
         "p2.nii": ("sub-p2", False),
     }
@@ -74,7 +74,7 @@ def test_bids_twins_are_one_series_and_a_defect_if_they_differ(tmp_path: Path) -
         put(tmp_path, f"sub-{subject}/anat/sub-{subject}_T1w.nii", content)
         put(tmp_path, f"sub-{subject}/anat/sub-{subject}_run-2_T1w.nii.gz", gzip.compress(A))
     found = find_bids(tmp_path)
-    assert [(item.what.rsplit("/", 1)[1], item.defect) for item in found.left_out] == [
+    assert [(item.series.rsplit("/", 1)[1], item.defect) for item in found.left_out] == [
         ("sub-01_T1w.nii", False),
         ("sub-02_T1w.nii", True),
     ]

@@ -10,7 +10,7 @@ from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies import DicomOptions, FindOptions, Pseudonyms, Selection, find
 from prima_features.studies.detect import detect
 from prima_features.studies.dicom import files as dicom_files
-from prima_features.studies.study import Found, Identity, LeftOut, Study
+from prima_features.studies.study import Found, Identity, Study, not_embedded
 
 
 def put(root: Path, *names: str, content: bytes = b"") -> None:
@@ -130,12 +130,12 @@ def test_of_two_formats_the_one_with_more_series_is_read_and_the_other_is_named(
     assert "--format" in warning
     rest = f"{n_nifti} NIfTI file" if format == "dicom" else f"{5 * n_dicom} DICOM files"
     (row,) = found.left_out  # each file is listed once
-    assert row.what.startswith(rest)
+    assert row.series.startswith(rest)
     assert row.defect
     other = find(tmp_path, FindOptions(format="nifti" if format == "dicom" else "dicom"))
     assert not other.warnings
-    assert not any(item.defect for item in other.left_out if "another format" in item.reason)
-    assert any("another format" in item.reason for item in other.left_out)
+    assert not any(item.defect for item in other.left_out if "another format" in item.error)
+    assert any("another format" in item.error for item in other.left_out)
 
 
 def test_a_format_of_which_nothing_can_be_embedded_does_not_hide_the_other(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_what_is_not_read_in_a_folder_is_listed(tmp_path: Path) -> None:
         *("q/scan.PAR", "q/scan.REC", "r/x.zip", "r/y.tar.gz", "s/x.mnc", "t/x.hdr", "u/x.bin"),
         content=b"x",
     )
-    assert {item.what: item.defect for item in find(tmp_path).left_out if "x.bin" not in item.what} == {
+    assert {item.series: item.defect for item in find(tmp_path).left_out if "x.bin" not in item.series} == {
         "q/scan.PAR": True,
         "q/scan.REC": True,
         "r/x.zip": True,
@@ -311,7 +311,9 @@ def dicom_found() -> Found:
         Study(f"sub-{p}_ses-x", p, "x", "MRI", (), identity=Identity(f"SMITH{p}", "1.2.3", "folder"))
         for p in ("aa", "bb")
     ]
-    left_out = [LeftOut(study, "AX", "why") for study in ("", "sub-aa_ses-x", "sub-bb_ses-x", "sub-cc_ses-x")]
+    left_out = [
+        not_embedded(study, "AX", "why") for study in ("", "sub-aa_ses-x", "sub-bb_ses-x", "sub-cc_ses-x")
+    ]
     return Found("dicom", tuple(studies), tuple(left_out))
 
 

@@ -96,14 +96,14 @@ def test_paths_that_lead_nowhere_are_left_out_and_the_rest_goes_on(folder: Path)
     rows = "gone.nii.gz\t1\nSmith_John\t1\nnotes.txt\t1\nempty\t1\na.nii.gz\t1\n"
     found = find_manifest(write(folder, HEADER + rows))
     assert [series.source for series in found.studies[0].series] == ["a.nii.gz"]
-    assert [(item.study, item.what) for item in found.left_out] == [
+    assert [(item.study, item.series) for item in found.left_out] == [
         ("sub-1", "row 2: gone.nii.gz"),
         ("sub-1", "row 3"),
         ("sub-1", "row 4"),
         ("sub-1", "row 5"),
     ]
     for item, reason in zip(found.left_out, ("not exist", "not exist", "neither", "no DICOM"), strict=True):
-        assert reason in item.reason
+        assert reason in item.error
         assert item.defect
 
 
@@ -137,5 +137,5 @@ def test_a_folder_of_several_dicom_studies_is_left_out(golden: Path, scans: Path
     shutil.copytree(scans / "dicom/04_canon_dti_b0", folder / "both/b")
     found = find_manifest(write(folder, HEADER + "both\t1\t\t\t\n"))
     assert not found.studies
-    assert [(item.what, item.defect) for item in found.left_out] == [("row 2", True)]
-    assert "2 DICOM studies" in found.left_out[0].reason
+    assert [(item.series, item.defect) for item in found.left_out] == [("row 2", True)]
+    assert "2 DICOM studies" in found.left_out[0].error

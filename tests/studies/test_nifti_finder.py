@@ -74,11 +74,11 @@ def test_a_mask_is_left_out_with_a_reason(tmp_path: Path) -> None:
     put(tmp_path, "case/t1.nii", "case/t1_mask.nii", "lesions.nii")
     found = find_nifti(tmp_path)
     assert contents(found) == {"sub-case": ["case/t1.nii"]}
-    assert [(item.study, item.what) for item in found.left_out] == [
+    assert [(item.study, item.series) for item in found.left_out] == [
         ("sub-lesions", "lesions.nii"),
         ("sub-case", "case/t1_mask.nii"),
     ]
-    assert all("mask" in item.reason and not item.defect for item in found.left_out)
+    assert all("mask" in item.error and not item.defect for item in found.left_out)
 
 
 def test_what_lies_beside_an_image_tells_its_name_orientation_and_b0_volumes(tmp_path: Path) -> None:
@@ -97,14 +97,14 @@ def test_what_lies_beside_an_image_tells_its_name_orientation_and_b0_volumes(tmp
 def test_a_phase_image_is_left_out(tmp_path: Path) -> None:
     put(tmp_path, "gre_ph.nii")
     put(tmp_path, "gre_ph.json", text='{"ImageType": ["ORIGINAL", "PRIMARY", "P", "PHASE"]}')
-    assert "phase" in find_nifti(tmp_path).left_out[0].reason
+    assert "phase" in find_nifti(tmp_path).left_out[0].error
 
 
 @pytest.mark.parametrize("name", ["gre_e2_ph", "T1_phase", "x_imaginary", "gre_fieldmaphz"])
 def test_without_a_sidecar_the_names_of_dcm2niix_say_phase(tmp_path: Path, name: str) -> None:
     put(tmp_path, f"p/{name}.nii", "p/T1.nii")
     (item,) = find_nifti(tmp_path).left_out
-    assert "phase image" in item.reason
+    assert "phase image" in item.error
     put(tmp_path, f"p/{name}.json", text='{"ImageType": ["ORIGINAL", "PRIMARY", "M"]}')
     assert len(find_nifti(tmp_path).studies[0].series) == 2
 
@@ -112,7 +112,7 @@ def test_without_a_sidecar_the_names_of_dcm2niix_say_phase(tmp_path: Path, name:
 def test_a_file_of_several_volumes_follows_the_rule_for_time_series(tmp_path: Path) -> None:
     (tmp_path / "bold.nii").write_bytes(nifti_bytes(n_volumes=5))
     (item,) = find_nifti(tmp_path).left_out
-    assert "5 volumes" in item.reason
+    assert "5 volumes" in item.error
     assert "--time-series" in item.hint
     assert not item.defect
     (first,), (mean,) = (find_nifti(tmp_path, rule).studies[0].series for rule in ("first", "mean"))
@@ -125,7 +125,7 @@ def test_a_gradient_table_of_another_number_of_volumes_is_a_failure(tmp_path: Pa
     put(tmp_path, "dwi.bval", text="0 0 1000")
     (item,) = find_nifti(tmp_path).left_out
     assert item.defect
-    assert "3 b-values, and the image 5 volumes" in item.reason
+    assert "3 b-values, and the image 5 volumes" in item.error
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_files_that_are_no_images_are_found_before_they_are_read(
     put(tmp_path, "good.nii")
     (tmp_path / "bad.nii.gz").write_bytes(content)
     (item,) = find_nifti(tmp_path).left_out
-    assert reason in item.reason
+    assert reason in item.error
     assert item.defect
 
 
@@ -152,7 +152,7 @@ def test_a_sidecar_that_cannot_be_read_is_a_failure_of_its_image(tmp_path: Path)
     put(tmp_path, "p/T1.json", text="{broken")
     found = find_nifti(tmp_path)
     assert contents(found) == {"sub-p": ["p/T2.nii"]}
-    assert "its sidecar T1.json is not valid JSON" in found.left_out[0].reason
+    assert "its sidecar T1.json is not valid JSON" in found.left_out[0].error
     assert found.left_out[0].defect
 
 
@@ -180,7 +180,7 @@ def test_real_scans_are_found_and_the_lesion_mask_is_not(scans: Path) -> None:
     names = {study.source: len(study.series) for study in found.studies}
     assert names["orientations"] == 6
     assert names["FLAIR.nii.gz"] == 1
-    assert {item.what: item.reason.split(":")[0].split(",")[0] for item in found.left_out} == {
+    assert {item.series: item.error.split(":")[0].split(",")[0] for item in found.left_out} == {
         "FLAIR_lesion_mask.nii.gz": "its name says that it is a mask or a segmentation",
         "nibabel_example4d.nii.gz": "it has 2 volumes",
         "nibabel_example_nifti2.nii.gz": "it has 2 volumes",
@@ -194,4 +194,4 @@ def test_a_sidecar_in_upper_case_is_a_sidecar(tmp_path: Path) -> None:
     (tmp_path / "A.JSON").write_text('{"Modality": "CT"}')
     found = find_nifti(tmp_path)
     assert contents(found) == {"sub-B": ["B.NII"]}
-    assert [item.reason for item in found.left_out] == ["its sidecar says that it is a CT image"]
+    assert [item.error for item in found.left_out] == ["its sidecar says that it is a CT image"]

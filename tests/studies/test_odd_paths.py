@@ -83,7 +83,7 @@ def test_a_row_of_a_manifest_with_an_impossible_path_costs_no_other(tmp_path: Pa
     found = find(tmp_path / "t.tsv")
     assert [study.id for study in found.studies] == ["sub-s0"]
     assert [item.study for item in found.left_out] == ["sub-s1", "sub-s2", "sub-s3"]
-    assert all(item.defect for item in found.left_out) and "File name too long" in found.left_out[0].reason
+    assert all(item.defect for item in found.left_out) and "File name too long" in found.left_out[0].error
 
 
 def test_formats_that_libraries_read_are_read_in_a_folder_whose_name_is_not_utf8(
@@ -131,7 +131,7 @@ def test_the_second_study_of_an_id_is_a_row_of_its_own() -> None:
     studies = tuple(Study("sub-1", "1", "", "", (), source) for source in ("a", "b", "c"))
     found = _with_distinct_ids(Found("nifti", studies))
     assert [study.source for study in found.studies] == ["a"]
-    assert [(item.study, item.what, item.defect) for item in found.left_out] == [
+    assert [(item.study, item.series, item.defect) for item in found.left_out] == [
         ("sub-1", "b", True),
         ("sub-1", "c", True),
     ]

@@ -77,7 +77,7 @@ def test_masks_without_a_telling_name_and_tissue_maps_are_left_out(tmp_path: Pat
     assert [series.source for study in found.studies for series in study.series] == [
         *("p/T1.nii.gz", "q/T1_scaled.nii", "r/map_alone.nii")
     ]
-    assert [(item.what, item.defect) for item in found.left_out] == [
+    assert [(item.series, item.defect) for item in found.left_out] == [
         *(("p/aparc_atlas.nii.gz", False), ("p/c1T1.nii", False), ("p/hd_bet.nii.gz", False))
     ]
 

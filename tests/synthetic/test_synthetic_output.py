@@ -73,7 +73,7 @@ def test_the_threads_of_the_caller_do_not_change_a_cohort(bids_cohort: Path, tmp
 def test_bids_and_dicom_of_one_seed_give_the_same_tokens(bids_cohort: Path, dicom_cohort: Path) -> None:
     bids, dicom = find(bids_cohort), find(dicom_cohort)
     assert not bids.left_out
-    assert [item.what for item in dicom.left_out] == ["4 files that are not DICOM"]
+    assert [item.series for item in dicom.left_out] == ["4 files that are not DICOM"]
     twins = sorted(dicom.studies, key=lambda study: study.identity.patient_id)
     for study, twin in zip(bids.studies, twins, strict=True):
         others = {series.name: series for series in twin.series}

@@ -146,7 +146,7 @@ def test_other_content_under_such_a_name_is_a_defect(tmp_path: Path, name: str) 
     (tmp_path / name).write_bytes(b"something else entirely" * 100)
     (tmp_path / "p.nii").write_bytes(nib.Nifti1Image(VALUES, AFFINE).to_bytes())
     (item,) = find_nifti(tmp_path).left_out
-    assert item.what == name
+    assert item.series == name
     assert item.defect
 
 
@@ -222,7 +222,7 @@ def test_sound_nrrd_headers_are_read(tmp_path: Path, lines: str) -> None:
 
 def test_a_gzip_header_without_end_is_damage(tmp_path: Path) -> None:
     (tmp_path / "x.nii.gz").write_bytes(b"\x1f\x8b\x08\x08" + bytes(6) + b"a" * 1_000_000)
-    assert "damaged" in find_nifti(tmp_path).left_out[0].reason
+    assert "damaged" in find_nifti(tmp_path).left_out[0].error
     with pytest.raises(SeriesError, match="damaged"):
         read_volume(Series("x", NiftiImage(tmp_path / "x.nii.gz")))
 
@@ -234,19 +234,19 @@ def test_mgh_with_impossible_spacing_is_a_defect(tmp_path: Path, spacing: float)
     content[30:34] = struct.pack(">f", spacing)
     (tmp_path / "x.mgh").write_bytes(content)
     (item,) = find_nifti(tmp_path).left_out
-    assert "sizes or positions" in item.reason
+    assert "sizes or positions" in item.error
 
 
 def test_several_numbers_per_voxel_are_refused(tmp_path: Path) -> None:
     sitk.WriteImage(sitk.Compose(itk_image(), itk_image(), itk_image()), str(tmp_path / "x.nrrd"))
     (item,) = find_nifti(tmp_path).left_out
-    assert "3 numbers per voxel" in item.reason
+    assert "3 numbers per voxel" in item.error
 
 
 def test_several_volumes_follow_the_rule_for_time_series(tmp_path: Path) -> None:
     several = np.stack([VALUES, 3 * VALUES], axis=-1).astype(np.float32)
     nib.save(nib.MGHImage(several, AFFINE), tmp_path / "x.mgz")
-    assert "it has 2 volumes" in find_nifti(tmp_path).left_out[0].reason
+    assert "it has 2 volumes" in find_nifti(tmp_path).left_out[0].error
     first = read_volume(find_nifti(tmp_path, "first").studies[0].series[0])
     mean = read_volume(find_nifti(tmp_path, "mean").studies[0].series[0])
     assert np.allclose(mean.values[:, 20:200, 20:200], 2 * first.values[:, 20:200, 20:200])

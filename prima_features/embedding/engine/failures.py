@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from prima_features.embedding.file.records import Failure
 from prima_features.errors import SeriesError
+from prima_features.studies.study import Failure
 
 logger = logging.getLogger(__name__)
 

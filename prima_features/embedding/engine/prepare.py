@@ -11,10 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from prima_features.embedding.engine.failures import failure_of
-from prima_features.embedding.file.records import Failure
 from prima_features.encoders.base import Prepared, Preparer
 from prima_features.files.outage import check_disk
-from prima_features.studies.study import Series, Study
+from prima_features.studies.study import Failure, Series, Study
 from prima_features.volumes import ReadOptions
 
 _LEAST_WEIGHT = 8

@@ -18,9 +18,8 @@ from typing import Any
 
 from prima_features.embedding.engine import reader_process
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
-from prima_features.embedding.file.records import Failure
 from prima_features.import_path import safe_path
-from prima_features.studies.study import Study
+from prima_features.studies.study import Failure, Study
 
 _TRIES = 2
 """How often a study is read whose process dies: the first time it may have been another's memory."""

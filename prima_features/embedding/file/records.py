@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prima_features.encoders.base import Picture
+from prima_features.studies.study import Failure
 from prima_features.volumes.volume import PLANES
 
 
@@ -50,20 +51,6 @@ class EmbeddedSeries:
 
 GUESSED = "slice-axis-guessed"
 """Counted among the flags of a run for each series whose slice axis was assumed (`volumes.volume.GUESS`)."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A series or study that is not in the file, and why."""
-
-    study: str
-    series: str
-    stage: str
-    """`find`, `read`, `tokenize` or `encode`; `merge` for what was not there yet."""
-    error: str
-    hint: str = ""
-    defect: bool = True
-    """False where a rule leaves it out by design (a localizer, a phase image)."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from prima_features.embedding.file.records import (
     EmbeddedSeries,
     EmbeddedStudy,
     FailedStudy,
-    Failure,
     Head,
     Result,
     TokenLevel,
@@ -28,6 +27,7 @@ from prima_features.embedding.file.validate import ascending
 from prima_features.embedding.file.write import Provenance
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import state_of
+from prima_features.studies.study import Failure
 
 _STUDY_TEXTS = ("id", "subject", "session", "description", "source")
 _NOT_OF_A_RUN = ("find", "merge")

@@ -25,12 +25,13 @@ from prima_features.embedding.file.layout import (
     VECTOR,
     WORDS,
 )
-from prima_features.embedding.file.records import EmbeddedStudy, Failure, Result
+from prima_features.embedding.file.records import EmbeddedStudy, Result
 from prima_features.embedding.file.sink import Sink
 from prima_features.errors import UsageError
 from prima_features.files.disk import replacing
 from prima_features.files.text import bounded, printable
 from prima_features.models.caveats import caveat_of
+from prima_features.studies.study import Failure
 
 VectorType = Literal["float32", "float16"]
 _CHUNK_BYTES = 1 << 16

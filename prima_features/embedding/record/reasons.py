@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from prima_features.embedding.file.records import Failure
+from prima_features.studies.study import Failure
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _ANY = "\u2026"

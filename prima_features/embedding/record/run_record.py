@@ -25,13 +25,13 @@ from prima_features._version import __version__
 from prima_features.embedding.engine.cores import usable_cores
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.read import Embeddings
-from prima_features.embedding.file.records import Failure
 from prima_features.embedding.record.memory import PeakMemory
 from prima_features.embedding.record.reasons import Reason, grouped, key
 from prima_features.errors import PrimaError, StoppedError
 from prima_features.files.disk import replacing
 from prima_features.files.safe import MIB, load_json, read_text
 from prima_features.files.text import printable_json
+from prima_features.studies.study import Failure
 
 FORMAT, FORMAT_VERSION = "prima-run", 1
 Ended = Literal["running", "finished", "stopped", "failed"]

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from prima_features.embedding.file.read import Embeddings
-from prima_features.embedding.file.records import Failure
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.record.output import report_path
 from prima_features.embedding.record.reasons import grouped
@@ -34,6 +33,7 @@ from prima_features.embedding.report.course import course, settings
 from prima_features.files.disk import replacing
 from prima_features.files.text import printable_json
 from prima_features.page import count, template
+from prima_features.studies.study import Failure
 
 RESEARCH_ONLY = "For research use only: not a medical device."
 _ROOM = "prima_features.embedding.report"

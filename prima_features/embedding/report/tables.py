@@ -12,9 +12,9 @@ import pandas as pd
 
 from prima_features.embedding.file.layout import FAILURE
 from prima_features.embedding.file.read import Embeddings
-from prima_features.embedding.file.records import Failure
 from prima_features.embedding.record.reasons import key
 from prima_features.embedding.report.arrangement import Arrangement
+from prima_features.studies.study import Failure
 
 Kind = Literal["text", "number", "study"]
 MOST_LEFT_OUT = 20_000

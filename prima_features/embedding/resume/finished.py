@@ -7,13 +7,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from prima_features.embedding.file.input_hash import input_hash
-from prima_features.embedding.file.records import Failure, Head, Result
+from prima_features.embedding.file.records import Head, Result
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.resume.parts import Parts
 from prima_features.embedding.resume.plan import Plan
 from prima_features.files.disk import state_of
 from prima_features.files.outage import source_errors
-from prima_features.studies.study import Study
+from prima_features.studies.study import Failure, Study
 
 
 class DamagedPartError(Exception):

@@ -20,7 +20,6 @@ from prima_features.embedding.file.records import (
     EmbeddedSeries,
     EmbeddedStudy,
     FailedStudy,
-    Failure,
     Head,
     Result,
     TokenLevel,
@@ -31,7 +30,7 @@ from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import output_errors, replacing
 from prima_features.files.safe import MIB, load_json, open_regular
 from prima_features.files.text import file_stem
-from prima_features.studies.study import NiftiImage, Study
+from prima_features.studies.study import Failure, NiftiImage, Study
 from prima_features.volumes.volume import PLANES
 
 logger = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from prima_features.embedding.file.records import Failure
 from prima_features.embedding.file.write import Provenance, VectorType
 from prima_features.errors import OutputError
 from prima_features.files.disk import replacing
 from prima_features.files.safe import MIB, load_json, read_text
+from prima_features.studies.study import Failure
 
 _MOST_BYTES = 64 * MIB
 """Of a plan: some 500,000 studies."""

@@ -149,7 +149,7 @@ def find_scans(
     )
     without = [study.id for study in found.studies if reports is not None and not matched[study.id]]
     return studies, (
-        *_left_out(found),
+        *found.left_out,
         *(Failure(id, "", "find", "it has no report", defect=False) for id in without),
     )
 
@@ -188,10 +188,4 @@ def _raw(study: Study, settings: Scans, report: Report | None) -> RawStudy:
         findings=report.findings,
         abnormal=report.abnormal,
         split=report.split,
-    )
-
-
-def _left_out(found: Found) -> tuple[Failure, ...]:
-    return tuple(
-        Failure(item.study, item.what, "find", item.reason, item.hint, item.defect) for item in found.left_out
     )

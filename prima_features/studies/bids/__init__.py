@@ -1,7 +1,7 @@
 """Finding series in a BIDS dataset.
 
 walk ---> image ---> options ---> inherited ---> find
-folders   its name   choice,      sidecars,      Study, Series, LeftOut
+folders   its name   choice,      sidecars,      Study, Series, Failure
                      filters      .bval
 """
 

@@ -27,12 +27,13 @@ from prima_features.studies.sidecar import (
 from prima_features.studies.study import (
     COPY,
     DEFAULT_DESCRIPTION,
+    Failure,
     Found,
-    LeftOut,
     NiftiImage,
     Series,
     Study,
     TimeSeries,
+    not_embedded,
 )
 
 _NAMING = ("acq", "ce", "rec", "dir", "run")
@@ -75,7 +76,7 @@ def find_bids(
         warnings += ("All images of the dataset are empty files: none can be embedded; fetch their content",)
     studies: dict[tuple[str, str], list[tuple[BidsImage, Series]]] = {}
     for image, item in made:
-        if isinstance(item, LeftOut):
+        if isinstance(item, Failure):
             left_out.append(item)
         else:
             studies.setdefault((image.subject, image.session), []).append((image, item))
@@ -88,7 +89,7 @@ def find_bids(
     return Found(
         format="bids",
         studies=tuple(found),
-        left_out=tuple(sorted(left_out, key=lambda item: (item.study, item.what))),
+        left_out=tuple(sorted(left_out, key=lambda item: (item.study, item.series))),
         warnings=warnings,
     )
 
@@ -101,14 +102,14 @@ class _Finder:
     options: BidsOptions
     time_series: TimeSeries
 
-    def make_series(self, image: BidsImage, may_be_empty: bool = False) -> Series | LeftOut:
+    def make_series(self, image: BidsImage, may_be_empty: bool = False) -> Series | Failure:
         reason, hint = self.options.why_not(image)
         if reason:
             defect = self.options.is_misspelled(image)
             hint = "correct upper and lower case in its name or folder" if defect else hint
-            return LeftOut(image.study, image.source, reason, hint, defect)
+            return not_embedded(image.study, image.source, reason, hint, defect)
         absence = find_absence(image.path, image.study, image.source)
-        if absence and not (may_be_empty and absence.reason == EMPTY):
+        if absence and not (may_be_empty and absence.error == EMPTY):
             return absence
         try:
             fields = self.inherited.fields(image)
@@ -116,9 +117,9 @@ class _Finder:
             bvals = self.inherited.bvals(image) if image.suffix == "dwi" else None
             b_values = _b_values(bvals) if bvals else ()
         except SidecarError as error:
-            return LeftOut(image.study, image.source, f"its sidecar {error}", HINT, defect=True)
+            return not_embedded(image.study, image.source, f"its sidecar {error}", HINT, defect=True)
         if "part" not in image.entities and (part := other_part(fields)):
-            return LeftOut(image.study, image.source, f"its sidecar says that it is {part}")
+            return not_embedded(image.study, image.source, f"its sidecar says that it is {part}")
         nifti = NiftiImage(image.path, (0,), orientation, scale_of(fields), self.time_series)
         if b_values:
             nifti = NiftiImage(
@@ -134,15 +135,15 @@ def _b_values(path: Path) -> tuple[float, ...]:
         raise SidecarError(f"{path.name} {error}") from error
 
 
-def _is_layout_only(made: list[tuple[BidsImage, Series | LeftOut]]) -> bool:
+def _is_layout_only(made: list[tuple[BidsImage, Series | Failure]]) -> bool:
     """Whether all images of a dataset with several are empty files."""
     if len(made) < 2 or any(isinstance(item, Series) for _, item in made):
         return False
-    empty = any(isinstance(item, LeftOut) and item.reason == EMPTY for _, item in made)
+    empty = any(isinstance(item, Failure) and item.error == EMPTY for _, item in made)
     return empty and all(image.path.is_file() and image.path.stat().st_size == 0 for image, _ in made)
 
 
-def _without_copies(pairs: list[tuple[BidsImage, Series]]) -> tuple[list[Series], list[LeftOut]]:
+def _without_copies(pairs: list[tuple[BidsImage, Series]]) -> tuple[list[Series], list[Failure]]:
     """A study's series, each image once, and rows for the copies."""
     if len(pairs) == 1 or not may_have_copies([image.path for image, _ in pairs]):
         return [item for _, item in pairs], []

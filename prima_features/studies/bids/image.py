@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prima_features.studies.labels import study_id
-from prima_features.studies.study import LeftOut
+from prima_features.studies.study import Failure, not_embedded
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class BidsImage:
         return self.entities.get("suffix", "")
 
 
-def parse_image(path: Path, source: str, subject: str, session: str) -> BidsImage | LeftOut:
+def parse_image(path: Path, source: str, subject: str, session: str) -> BidsImage | Failure:
     """The image at `path`, which lies in the folders of a subject and session; or what its name contradicts.
 
     Args:
@@ -64,9 +64,9 @@ def parse_image(path: Path, source: str, subject: str, session: str) -> BidsImag
     entities = parse_bids_entities(path.name) | {"datatype": path.parent.name}
     if not path.name.startswith("sub-"):
         reason = f"its name is not one of BIDS: it does not start with sub-{subject}"
-        return LeftOut(study, source, reason, "rename it, or list it in a manifest", defect=True)
+        return not_embedded(study, source, reason, "rename it, or list it in a manifest", defect=True)
     if entities["sub"] != subject or (session and entities.get("ses", session) != session):
         named = study_id(entities["sub"], entities.get("ses", ""))
         reason = f"its name says {named}, and it lies in the folder of {study}"
-        return LeftOut(study, source, reason, "rename it or move it", defect=True)
+        return not_embedded(study, source, reason, "rename it or move it", defect=True)
     return BidsImage(path, source, entities | ({"ses": session} if session else {}))

@@ -13,7 +13,7 @@ from prima_features.studies.bids.image import BidsImage, parse_image
 from prima_features.studies.endings import FileKind, kind_of
 from prima_features.studies.labels import study_id
 from prima_features.studies.selection import Selection
-from prima_features.studies.study import LeftOut
+from prima_features.studies.study import Failure, not_embedded
 from prima_features.studies.survey import DICOM, count_scans, is_dicom, listed
 
 _FOLDER = re.compile(r"(sub|ses)-([a-zA-Z0-9+]+)")
@@ -29,7 +29,7 @@ _PLACE_HINT = "move the scans to the folders that BIDS has for them, or embed th
 _BAD_LABEL_HINT = "rename the folder and its files, or list the images in a manifest"
 
 
-def walk_dataset(root: Path, selection: Selection = Selection()) -> tuple[list[BidsImage], list[LeftOut]]:
+def walk_dataset(root: Path, selection: Selection = Selection()) -> tuple[list[BidsImage], list[Failure]]:
     """NIfTI images of the selected participants and sessions, by path; and what is no image by BIDS's rules.
 
     Raises:
@@ -47,7 +47,7 @@ class _Walk:
     def __init__(self, root: Path, selection: Selection):
         self.root, self.selection = root, selection
         self.images: list[BidsImage] = []
-        self.left_out: list[LeftOut] = []
+        self.left_out: list[Failure] = []
         self._sessions: set[str] = set()
 
     def run(self) -> None:
@@ -59,9 +59,9 @@ class _Walk:
                 self._survey("", folder)
         self._leave_out_files("", self.root, files, "it lies in no subject's folder")
         subjects = self._labelled("sub", folders)
-        if not subjects and (wrong := [item for item in self.left_out if item.reason == _BAD_LABEL]):
+        if not subjects and (wrong := [item for item in self.left_out if item.error == _BAD_LABEL]):
             raise NothingUsableError(
-                f"{self.root}: no folder sub-X can be used; {bounded(wrong[0].what, 100)}, for example: {_BAD_LABEL} "
+                f"{self.root}: no folder sub-X can be used; {bounded(wrong[0].series, 100)}, for example: {_BAD_LABEL} "
                 f"({_BAD_LABEL_HINT})"
             )
         if not subjects:
@@ -164,7 +164,7 @@ class _Walk:
 
     def _take(self, subject: str, session: str, file: Path) -> None:
         image = parse_image(file, self._below(file), subject, session)
-        if isinstance(image, LeftOut):
+        if isinstance(image, Failure):
             self.left_out.append(image)
             return
         self._sessions.add(image.session)
@@ -197,7 +197,7 @@ class _Walk:
         return labelled
 
     def _leave_out(self, study: str, path: Path, reason: str, hint: str = "", defect: bool = False) -> None:
-        self.left_out.append(LeftOut(study, self._below(path), reason, hint, defect))
+        self.left_out.append(not_embedded(study, self._below(path), reason, hint, defect))
 
     def _below(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

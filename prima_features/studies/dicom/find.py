@@ -16,7 +16,16 @@ from prima_features.studies.dicom.read import quiet_pydicom
 from prima_features.studies.dicom.rules import Rejection
 from prima_features.studies.dicom.series import find_series
 from prima_features.studies.pseudonyms import Pseudonyms
-from prima_features.studies.study import COPY, DEFAULT_DESCRIPTION, Found, Identity, LeftOut, Series, Study
+from prima_features.studies.study import (
+    COPY,
+    DEFAULT_DESCRIPTION,
+    Failure,
+    Found,
+    Identity,
+    Series,
+    Study,
+    not_embedded,
+)
 
 
 def find_dicom(
@@ -84,12 +93,12 @@ def _in_order(visits: Sequence[Visit]) -> list[Visit]:
     return sorted(visits, key=lambda visit: (visit.patient_id, visit.date, visit.person))
 
 
-def _undecided(studies: Sequence[Visits]) -> Iterator[LeftOut]:
+def _undecided(studies: Sequence[Visits]) -> Iterator[Failure]:
     if number := sum(len(study.undecided) for study in studies):
-        yield LeftOut(
+        yield not_embedded(
             study="",
-            what=f"{number} DICOM {'file' if number == 1 else 'files'} without a patient",
-            reason="several patients share the StudyInstanceUID, and these files do not say whose they are",
+            series=f"{number} DICOM {'file' if number == 1 else 'files'} without a patient",
+            error="several patients share the StudyInstanceUID, and these files do not say whose they are",
             hint="anonymise again with one PatientID per patient, or give each patient's folder by itself",
             defect=True,
         )
@@ -111,7 +120,7 @@ _TORN = Rejection(
 
 def _find_study(
     visit: Visit, torn: frozenset[str], options: DicomOptions, pseudonyms: Pseudonyms
-) -> tuple[Study, list[LeftOut]]:
+) -> tuple[Study, list[Failure]]:
     headers = visit.headers
     study_uid = headers[0].study_uid
     subject = (
@@ -122,7 +131,7 @@ def _find_study(
     session = pseudonyms.session(study_uid, visit.date)
     name = f"sub-{subject}_ses-{session}"
     series: list[Series] = []
-    left_out: list[LeftOut] = []
+    left_out: list[Failure] = []
     acquisitions = find_acquisitions(headers, options.slice_tolerance)
     for acquisition in sorted(acquisitions, key=lambda one: _series_order(one.headers)):
         if any(header.series_uid in torn for header in acquisition.headers):

@@ -11,7 +11,7 @@ from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.read import read_headers
 from prima_features.studies.dicom.unusable import Unusable, to_left_out
 from prima_features.studies.endings import FileKind, kind_of
-from prima_features.studies.study import LeftOut
+from prima_features.studies.study import Failure
 
 logger = logging.getLogger(__name__)
 _OTHER_FORMATS = (FileKind.NIFTI, FileKind.OTHER_IMAGE, FileKind.UNREAD, FileKind.ARCHIVE)
@@ -22,7 +22,7 @@ class Index:
     """What a tree holds."""
 
     headers: tuple[Header, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[Failure, ...] = ()
     """Files that give no header, counted by reason: a file's name can carry a patient's."""
 
 

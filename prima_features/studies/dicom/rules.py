@@ -9,7 +9,7 @@ from prima_features.studies.dicom.kinds import component, is_direct_map, is_loca
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why something is not embedded: the last fields of a LeftOut."""
+    """Why something is not embedded: the last fields of a Failure."""
 
     reason: str
     hint: str = ""

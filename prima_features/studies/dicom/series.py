@@ -22,7 +22,7 @@ from prima_features.studies.dicom.rules import (
 from prima_features.studies.dicom.split import Part, describe, is_three_plane, split
 from prima_features.studies.dicom.volumes import Volume, find_volumes
 from prima_features.studies.names import NAMELESS, series_name
-from prima_features.studies.study import DicomFrames, DicomSlices, LeftOut, Series
+from prima_features.studies.study import DicomFrames, DicomSlices, Failure, Series, not_embedded
 
 _SHOWN_CHARACTERS = 200
 
@@ -49,7 +49,7 @@ class Chosen:
 
 def find_series(
     acquisition: Acquisition, options: DicomOptions, study: str
-) -> tuple[list[Series], list[LeftOut]]:
+) -> tuple[list[Series], list[Failure]]:
     """Images of one acquisition, and what is left out of it.
 
     An image has the name of the series, or its own if its SeriesDescription differs.
@@ -67,10 +67,10 @@ def find_series(
         else _outcomes(headers, options, first)
     )
     series: list[Series] = []
-    left_out: list[LeftOut] = []
+    left_out: list[Failure] = []
     for what, outcome in outcomes:
         if isinstance(outcome, Rejection):
-            left_out.append(LeftOut(study, what, outcome.reason, outcome.hint, outcome.defect))
+            left_out.append(not_embedded(study, what, outcome.reason, outcome.hint, outcome.defect))
         else:
             series.append(Series(outcome.name, outcome.image, flags=outcome.flags))
     return series, left_out

@@ -3,7 +3,7 @@
 from collections import Counter
 from enum import Enum
 
-from prima_features.studies.study import LeftOut
+from prima_features.studies.study import Failure, not_embedded
 
 
 class Unusable(Enum):
@@ -60,13 +60,13 @@ _SILENT = (Unusable.DIRECTORY,)
 """Part of every exported disc: nothing that a user would miss."""
 
 
-def to_left_out(counts: Counter[Unusable]) -> list[LeftOut]:
+def to_left_out(counts: Counter[Unusable]) -> list[Failure]:
     """One line a reason."""
     return [
-        LeftOut(
+        not_embedded(
             study="",
-            what=f"{counts[kind]} {kind.one if counts[kind] == 1 else kind.many}",
-            reason=kind.reason,
+            series=f"{counts[kind]} {kind.one if counts[kind] == 1 else kind.many}",
+            error=kind.reason,
             hint=kind.hint,
             defect=kind in _DEFECTS,
         )

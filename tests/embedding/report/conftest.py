@@ -10,20 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prima_features.embedding.file.records import (
-    EmbeddedSeries,
-    EmbeddedStudy,
-    FailedStudy,
-    Failure,
-    Picture,
-    Result,
-)
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, Picture, Result
 from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.record.run_record import new_record, write_run_file
 from prima_features.embedding.resume.parts import Parts
 from prima_features.encoders.prima.picture import draw
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.tokens import cut
+from prima_features.studies.study import Failure
 from prima_features.volumes import Volume
 
 PROVENANCE = Provenance("tiny", "1", "ab12", {"matrix": 256}, "prima embed in out.h5")

@@ -24,7 +24,7 @@ def stacks(found: Found) -> list[list[int]]:
 
 
 def defects(found: Found) -> list[str]:
-    return [item.reason for item in found.left_out if item.defect]
+    return [item.error for item in found.left_out if item.defect]
 
 
 def write_volumes(
@@ -69,7 +69,7 @@ def test_a_time_series_of_many_series_uids_is_one(
     found = find_dicom(tmp_path)
     assert not found.studies
     (left_out,) = found.left_out
-    assert left_out.reason == "it is a time series of 4 volumes"
+    assert left_out.error == "it is a time series of 4 volumes"
     assert stacks(find_dicom(tmp_path, DicomOptions(time_series="first"))) == [FIRST]
 
 

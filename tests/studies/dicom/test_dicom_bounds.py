@@ -195,7 +195,7 @@ def test_a_file_that_ends_before_its_pixel_data_is_a_defect(frames: int, tmp_pat
         (tmp_path / "a.dcm").write_bytes(content[:end])
         found = find_dicom(tmp_path)
         assert not found.studies or not any(study.series for study in found.studies)
-        assert ["its files have no pixel data" in item.reason and item.defect for item in found.left_out] == [
+        assert ["its files have no pixel data" in item.error and item.defect for item in found.left_out] == [
             True
         ]
 

@@ -85,7 +85,7 @@ def test_a_time_series_stays_one(kinds: Sequence[Elements], tmp_path: Path, writ
     write_images(tmp_path, write_stack, kinds, slicewise=False)
     found = find_dicom(tmp_path)
     (left_out,) = found.left_out
-    assert left_out.reason == "it is a time series of 4 volumes"
+    assert left_out.error == "it is a time series of 4 volumes"
     assert not found.studies
 
 
@@ -98,7 +98,7 @@ def test_an_image_that_lacks_a_slice_is_a_defect(
     found = find_dicom(tmp_path)
     assert sorted(voxels(found)) == [1, *range(3, len(kinds) + 1)]
     (left_out,) = found.left_out
-    assert left_out.reason.startswith("it has 5 of the 6 slices of its volume")
+    assert left_out.error.startswith("it has 5 of the 6 slices of its volume")
     assert left_out.defect
 
 
@@ -108,4 +108,4 @@ def test_water_overwritten_by_fat_is_no_volume(tmp_path: Path, write_stack: Writ
         (tmp_path / f"IM{k + N_SLICES * (k < 4):04d}").unlink()
     found = find_dicom(tmp_path)
     assert not found.studies
-    assert all(left_out.defect and "slices of its volume" in left_out.reason for left_out in found.left_out)
+    assert all(left_out.defect and "slices of its volume" in left_out.error for left_out in found.left_out)

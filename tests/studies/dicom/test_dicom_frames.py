@@ -230,7 +230,7 @@ def test_frames_sent_twice_are_used_once(write_frames: Callable[..., Path]) -> N
     found = find_dicom(folder)
     (image,) = images(found)
     assert greys(image) == [100 + i for i in range(N_SLICES)]
-    assert [item.what for item in found.left_out] == ["6 images of 5 AX SCAN"]
+    assert [item.series for item in found.left_out] == ["6 images of 5 AX SCAN"]
 
 
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.1.99"], ids=["RLE", "deflated"])
@@ -252,7 +252,7 @@ def test_frames_sent_again_compressed_are_used_once(write_frames: Callable[..., 
     found = find_dicom(folder)
     (image,) = images(found)
     assert greys(image) == [100 + i for i in range(N_SLICES)]
-    assert [item.what for item in found.left_out] == ["6 images of 5 AX SCAN"]
+    assert [item.series for item in found.left_out] == ["6 images of 5 AX SCAN"]
 
 
 def recompress(file: Path, syntax: str) -> None:
@@ -271,7 +271,7 @@ def test_frames_that_do_not_say_where_they_lie_are_left_out(write_frames: Callab
         del frame.PlaneOrientationSequence
     data.save_as(folder / "frames")
     (left_out,) = find_dicom(folder).left_out
-    assert "does not say where its slices lie" in left_out.reason
+    assert "does not say where its slices lie" in left_out.error
 
 
 def test_phase_frames_beside_magnitude_are_left_out(
@@ -281,12 +281,12 @@ def test_phase_frames_beside_magnitude_are_left_out(
     found = find_dicom(write_frames(VOLUME_BY_VOLUME[: 2 * N_SLICES], volumes=volumes))
     (image,) = images(found)
     assert greys(image) == [200 + i for i in range(N_SLICES)]
-    assert [item.reason for item in found.left_out] == ["it shows phase, not magnitude"]
+    assert [item.error for item in found.left_out] == ["it shows phase, not magnitude"]
 
 
 def test_repeated_volumes_are_a_time_series(write_frames: Callable[..., Path]) -> None:
     folder = write_frames(VOLUME_BY_VOLUME, volumes=({}, {}, {}))
-    assert find_dicom(folder).left_out[0].reason == "it is a time series of 3 volumes"
+    assert find_dicom(folder).left_out[0].error == "it is a time series of 3 volumes"
     (image,) = images(find_dicom(folder, DicomOptions(time_series="first")))
     assert greys(image) == [100 + i for i in range(N_SLICES)]
     (image,) = images(find_dicom(folder, DicomOptions(time_series="mean")))
@@ -300,20 +300,20 @@ def test_a_file_without_some_frames_is_a_defect(write_frames: Callable[..., Path
     found = find_dicom(write_frames(lost, volumes=volumes, indexed=indexed))
     (image,) = images(found)
     assert greys(image) == [200 + i for i in range(N_SLICES)]
-    assert [(item.reason, item.defect) for item in found.left_out] == [
+    assert [(item.error, item.defect) for item in found.left_out] == [
         ("1 volume lacks slices and is not used", True)
     ]
     lost = [frame for frame in VOLUME_BY_VOLUME if frame != (1, 4)]
     (left_out,) = find_dicom(write_frames(lost, volumes=volumes, indexed=indexed)).left_out
-    assert left_out.reason == "its volume of the lowest b-value has 5 of 6 slices"
+    assert left_out.error == "its volume of the lowest b-value has 5 of 6 slices"
     gap = [(0, index) for index in range(N_SLICES) if index != 3]
     (left_out,) = find_dicom(write_frames(gap, indexed=indexed)).left_out
-    assert left_out.reason == "1 slice is missing after slice 3, counted from the feet"
+    assert left_out.error == "1 slice is missing after slice 3, counted from the feet"
 
 
 def test_few_frames_are_left_out(write_frames: Callable[..., Path]) -> None:
     (left_out,) = find_dicom(write_frames(VOLUME_BY_VOLUME[:4])).left_out
-    assert left_out.reason == "it has 4 slices, fewer than 5"
+    assert left_out.error == "it has 4 slices, fewer than 5"
 
 
 def test_enhanced_files_of_one_frame_each_are_slices(write_frames: Callable[..., Path]) -> None:

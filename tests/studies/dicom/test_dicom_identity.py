@@ -190,7 +190,7 @@ def test_a_volume_whose_slices_name_two_patients_is_a_defect(
         write_stack(tmp_path, 1, PatientID=patient, ImagePositionPatient=[0, 0, 3 * i])
     found = find_dicom(tmp_path)
     assert not found.studies
-    assert [item.reason for item in found.left_out] == [
+    assert [item.error for item in found.left_out] == [
         "its slices make up one volume, and name different patients"
     ] * 2
     assert all(item.defect for item in found.left_out)
@@ -206,7 +206,7 @@ def test_files_of_nobody_among_two_patients_are_a_defect_unless_their_series_is_
     found = find_dicom(tmp_path)
     assert [len(study.series[0].files) for study in found.studies] == [5, 5]
     (left_out,) = found.left_out
-    assert left_out.what == "6 DICOM files without a patient"
+    assert left_out.series == "6 DICOM files without a patient"
     assert left_out.defect
 
 

@@ -16,7 +16,7 @@ from prima_features.studies.dicom import DicomOptions, find_dicom
 from prima_features.studies.dicom.acquisitions import find_acquisitions
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.series import find_series
-from prima_features.studies.study import DicomSlices, LeftOut, Series
+from prima_features.studies.study import DicomSlices, Failure, Series
 from prima_features.volumes.dicom import read_slices
 
 pytest.importorskip("hypothesis")
@@ -65,9 +65,9 @@ def headers_of(
 
 def find(
     headers: Sequence[Header], options: DicomOptions = DicomOptions()
-) -> tuple[list[Series], list[LeftOut]]:
+) -> tuple[list[Series], list[Failure]]:
     series: list[Series] = []
-    left_out: list[LeftOut] = []
+    left_out: list[Failure] = []
     for acquisition in find_acquisitions(headers, options.slice_tolerance):
         found, rest = find_series(acquisition, options, "study")
         series += found

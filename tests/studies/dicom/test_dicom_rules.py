@@ -131,7 +131,7 @@ def test_what_is_no_anatomy_is_left_out_with_its_reason(
     write_stack(tmp_path, 6, **elements)
     found = find_dicom(tmp_path)
     assert not found.studies
-    assert [item.reason for item in found.left_out] == [reason]
+    assert [item.error for item in found.left_out] == [reason]
     assert not found.left_out[0].defect
 
 
@@ -152,7 +152,7 @@ def test_slices_in_three_planes_are_a_localizer(tmp_path: Path, write_stack: Wri
             )
     found = find_dicom(tmp_path)
     assert not found.studies
-    assert [item.reason for item in found.left_out] == [
+    assert [item.error for item in found.left_out] == [
         "its slices lie in three or more orientations, as a localizer's do"
     ]
 
@@ -160,7 +160,7 @@ def test_slices_in_three_planes_are_a_localizer(tmp_path: Path, write_stack: Wri
 def test_stacks_of_few_slices_are_left_out_unless_asked_for(tmp_path: Path, write_stack: WriteStack) -> None:
     write_stack(tmp_path, 4)
     (left_out,) = find_dicom(tmp_path).left_out
-    assert left_out.reason == "it has 4 slices, fewer than 5"
+    assert left_out.error == "it has 4 slices, fewer than 5"
     assert left_out.hint == "--min-slices 4 embeds it"
     assert find_dicom(tmp_path, DicomOptions(min_slices=4)).studies
 
@@ -182,7 +182,7 @@ def test_a_report_within_a_series_of_images_is_left_out_alone(
     write_stack(tmp_path, 1, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.22", Modality="SR", Rows=None)
     found = find_dicom(tmp_path)
     assert [len(series.files) for series in found.studies[0].series] == [6]
-    assert [item.reason for item in found.left_out] == ["it is a structured report, not an image"]
+    assert [item.error for item in found.left_out] == ["it is a structured report, not an image"]
 
 
 @pytest.mark.parametrize("sequence", ["B0map", "3db0map", "B0rf"])
@@ -199,7 +199,7 @@ def test_a_field_map_and_its_magnitude_in_one_series_give_the_magnitude(
     found = find_dicom(tmp_path, DicomOptions(time_series=option))
     (series,) = found.studies[0].series
     assert {int(pydicom.dcmread(file).pixel_array.flat[0]) for file in series.files} == {300}
-    assert [item.reason for item in found.left_out] == ["it is a field map, not an anatomical image"]
+    assert [item.error for item in found.left_out] == ["it is a field map, not an anatomical image"]
 
 
 def test_a_field_map_that_cannot_be_told_from_its_magnitude_is_a_defect(
@@ -234,5 +234,5 @@ def test_a_mosaic_without_its_private_header_is_a_defect(scans: Path, tmp_path: 
             del data[element.tag]
     data.save_as(tmp_path / "mosaic")
     (left_out,) = find_dicom(tmp_path).left_out
-    assert "mosaic without its private header" in left_out.reason
+    assert "mosaic without its private header" in left_out.error
     assert left_out.defect

@@ -79,7 +79,7 @@ def test_every_scan_ends_in_a_series_or_a_reason(scans: Path, tmp_path: Path, ca
     expected = EXPECTED[case]
     if isinstance(expected, str):
         assert not found.studies
-        assert [item.reason for item in found.left_out] == [expected]
+        assert [item.error for item in found.left_out] == [expected]
     else:
         assert [outline(study.series) for study in found.studies] == [expected]
         assert not found.left_out
@@ -88,7 +88,7 @@ def test_every_scan_ends_in_a_series_or_a_reason(scans: Path, tmp_path: Path, ca
 def test_the_folder_of_broken_files_is_told_file_by_file_and_never_raises(scans: Path) -> None:
     found = find_dicom(scans / "broken" / "dicom")
     assert not found.studies
-    assert {item.what for item in found.left_out} == {
+    assert {item.series for item in found.left_out} == {
         "1 file that is not DICOM",
         "1 gzip-compressed DICOM file",
         "1 DICOM file without UIDs",

@@ -10,7 +10,7 @@ from pydicom.uid import generate_uid
 
 from prima_features.errors import UsageError
 from prima_features.studies.dicom import DicomOptions, find_dicom
-from prima_features.studies.study import DicomSlices, Found, LeftOut
+from prima_features.studies.study import DicomSlices, Failure, Found
 
 WriteStack = Callable[..., list[Path]]
 
@@ -25,7 +25,7 @@ def sizes(found: Found) -> list[list[int]]:
     return [[len(stack) for stack in image.stacks] for image in images(found)]
 
 
-def only_left_out(found: Found) -> LeftOut:
+def only_left_out(found: Found) -> Failure:
     assert not found.studies
     (left_out,) = found.left_out
     return left_out
@@ -97,7 +97,7 @@ def test_an_image_that_lacks_places_of_another_is_a_defect(
     found = find_dicom(tmp_path)
     assert sizes(found) == [[6]]
     (left_out,) = found.left_out
-    assert left_out.reason.startswith("it has 5 of the 6 slices of its volume")
+    assert left_out.error.startswith("it has 5 of the 6 slices of its volume")
     assert left_out.defect
 
 
@@ -157,7 +157,7 @@ def test_a_modality_that_is_missing_or_edited_on_some_slices_loses_none(
             write_stack(folder, 1, first=i + 1, value=100 + i, ImagePositionPatient=[0, 0, 3 * i], **own)
     assert sizes(find_dicom(tmp_path / "None")) == [[12]]
     left_out = only_left_out(find_dicom(tmp_path / "OT"))
-    assert left_out.reason == "its slices state several modalities (MR and OT)"
+    assert left_out.error == "its slices state several modalities (MR and OT)"
     assert left_out.defect
 
 
@@ -180,7 +180,7 @@ def test_slices_of_two_geometries_that_make_up_one_volume_are_a_defect(
         write_stack(tmp_path, 1, first=i + 1, value=100 + i, ImagePositionPatient=[0, 0, 3 * i], **own)
     found = find_dicom(tmp_path)
     assert not found.studies
-    assert all("make up one volume, and differ in" in item.reason and item.defect for item in found.left_out)
+    assert all("make up one volume, and differ in" in item.error and item.defect for item in found.left_out)
 
 
 def test_a_phase_image_is_separated_from_one_that_does_not_say_what_it_is(
@@ -190,7 +190,7 @@ def test_a_phase_image_is_separated_from_one_that_does_not_say_what_it_is(
         write_stack(tmp_path, 6, first=1 + 6 * i, ImageType=["ORIGINAL", "PRIMARY"], value=1 + i, **own)
     found = find_dicom(tmp_path)
     assert sizes(found) == [[6]]
-    assert [item.reason for item in found.left_out] == ["it shows phase, not magnitude"]
+    assert [item.error for item in found.left_out] == ["it shows phase, not magnitude"]
 
 
 def test_volumes_that_only_acquisitiondatetime_separates_are_a_time_series(
@@ -199,7 +199,7 @@ def test_volumes_that_only_acquisitiondatetime_separates_are_a_time_series(
     for volume in range(3):
         time = f"202103041000{volume}0"
         write_stack(tmp_path, 6, value=volume, InstanceNumber=None, AcquisitionDateTime=time)
-    assert only_left_out(find_dicom(tmp_path)).reason == "it is a time series of 3 volumes"
+    assert only_left_out(find_dicom(tmp_path)).error == "it is a time series of 3 volumes"
 
 
 def test_a_part_that_is_left_out_says_which_it_is(tmp_path: Path, write_stack: WriteStack) -> None:
@@ -207,7 +207,7 @@ def test_a_part_that_is_left_out_says_which_it_is(tmp_path: Path, write_stack: W
     write_stack(tmp_path, 4, first=7, EchoTime=80)
     found = find_dicom(tmp_path)
     assert sizes(found) == [[6]]
-    assert [item.what for item in found.left_out] == ["7 AX FLAIR, part 2, echo time 80 ms"]
+    assert [item.series for item in found.left_out] == ["7 AX FLAIR, part 2, echo time 80 ms"]
 
 
 def test_orientations_that_differ_by_rounding_are_one(tmp_path: Path, write_stack: WriteStack) -> None:
@@ -236,7 +236,7 @@ def test_missing_and_uneven_slices_are_named(
 ) -> None:
     place(write_stack(tmp_path, len(places)), places)
     left_out = only_left_out(find_dicom(tmp_path))
-    assert reason in left_out.reason
+    assert reason in left_out.error
     assert left_out.defect
 
 
@@ -252,7 +252,7 @@ def test_slices_shifted_sideways_are_fine_when_evenly_so(tmp_path: Path, write_s
     assert sizes(find_dicom(tmp_path)) == [[6]]
     place(files, [0, 0, 0, 5, 0, 0], axis=1)
     left_out = only_left_out(find_dicom(tmp_path))
-    assert "slices 3 and 4, counted from the feet, are shifted sideways" in left_out.reason
+    assert "slices 3 and 4, counted from the feet, are shifted sideways" in left_out.error
     assert left_out.defect
 
 
@@ -262,7 +262,7 @@ def test_files_copied_within_the_tree_count_once(tmp_path: Path, write_stack: Wr
     found = find_dicom(tmp_path)
     assert sizes(found) == [[6]]
     (left_out,) = found.left_out
-    assert left_out.what == "6 images of 7 AX FLAIR"
+    assert left_out.series == "6 images of 7 AX FLAIR"
     assert not left_out.defect
 
 
@@ -275,7 +275,7 @@ def test_slices_sent_twice_under_new_uids_count_once(
         write_stack(tmp_path, 1, value=100 + i, first=50 + i, ImagePositionPatient=[0, 0, 3 * i])
     found = find_dicom(tmp_path)
     assert sizes(found) == [[6]]
-    assert [item.reason for item in found.left_out] == [
+    assert [item.error for item in found.left_out] == [
         "they are copies of other slices of the study; one copy of each is used"
     ]
 
@@ -285,7 +285,7 @@ def test_a_doubled_slice_with_other_pixels_is_a_defect(tmp_path: Path, write_sta
     write_stack(tmp_path, 1, first=7, value=999, ImagePositionPatient=[0, 0, 6])
     left_out = only_left_out(find_dicom(tmp_path))
     assert (
-        "2 images with different pixels lie in the place of slice 3, counted from the feet" in left_out.reason
+        "2 images with different pixels lie in the place of slice 3, counted from the feet" in left_out.error
     )
     assert left_out.defect
 
@@ -305,7 +305,7 @@ def three_times(tmp_path: Path, write_stack: WriteStack) -> Path:
 
 def test_repeated_slices_are_a_time_series(three_times: Path) -> None:
     left_out = only_left_out(find_dicom(three_times))
-    assert left_out.reason == "it is a time series of 3 volumes"
+    assert left_out.error == "it is a time series of 3 volumes"
     assert "--time-series" in left_out.hint
     assert not left_out.defect
 
@@ -389,7 +389,7 @@ def test_private_elements_of_somebody_else_are_not_b_values(tmp_path: Path, writ
     for volume in range(2):
         private = [(0x0019, "SOMEBODY ELSE", 0x0C, "IS", 1000 * volume)]
         write_stack(tmp_path, 6, first=1 + 6 * volume, value=100 + volume, private=private)
-    assert only_left_out(find_dicom(tmp_path)).reason == "it is a time series of 2 volumes"
+    assert only_left_out(find_dicom(tmp_path)).error == "it is a time series of 2 volumes"
 
 
 def test_series_are_ordered_by_number_and_named_by_their_first_instance(

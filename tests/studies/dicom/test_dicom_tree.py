@@ -86,7 +86,7 @@ def test_other_files_are_counted_and_not_named(tmp_path: Path, write_stack: Writ
     (tmp_path / "table.gz").write_bytes(gzip.compress(b"1,2,3"))
     (tmp_path / "broken.gz").write_bytes(gzip.compress(b"1,2,3" * 99)[:20])
     found = find_dicom(tmp_path)
-    assert [(item.study, item.what) for item in found.left_out] == [
+    assert [(item.study, item.series) for item in found.left_out] == [
         ("", "2 files that are not DICOM"),
         ("", "2 images and archives in other formats"),
         ("", "1 gzip-compressed DICOM file"),
@@ -104,7 +104,7 @@ def test_broken_links_are_defects_and_circles_of_links_end(tmp_path: Path, write
     found = find_dicom(tmp_path)
     assert len(only_stack(found)) == 5
     (left_out,) = found.left_out
-    assert left_out.what == "2 files or folders that cannot be opened"
+    assert left_out.series == "2 files or folders that cannot be opened"
     assert left_out.defect
 
 
@@ -113,7 +113,7 @@ def test_an_unreadable_file_is_a_defect(tmp_path: Path, write_stack: WriteStack)
     write_stack(tmp_path, 7)[6].chmod(0)
     found = find_dicom(tmp_path)
     assert len(only_stack(found)) == 6
-    assert [(item.what, item.defect) for item in found.left_out] == [
+    assert [(item.series, item.defect) for item in found.left_out] == [
         ("1 file or folder that cannot be opened", True)
     ]
 
@@ -175,7 +175,7 @@ def test_a_damaged_header_is_a_defect_and_costs_its_file_only(
     last.write_bytes(last.read_bytes()[:132] + b"\x02\x00\x00\x00UL\xff\xff\x00")
     found = find_dicom(tmp_path)
     assert len(only_stack(found)) == 5
-    assert [(item.what, item.defect) for item in found.left_out] == [("1 damaged DICOM file", True)]
+    assert [(item.series, item.defect) for item in found.left_out] == [("1 damaged DICOM file", True)]
 
 
 def test_random_damage_never_raises(tmp_path: Path, write_stack: WriteStack) -> None:
@@ -202,13 +202,13 @@ def test_series_that_lack_positions_on_some_slices_leave_the_others_alone(
     write_stack(tmp_path / "sound", 5, SeriesInstanceUID="1.3", SeriesDescription="T1", SeriesNumber=8)
     found = find_dicom(tmp_path)
     assert [series.name for study in found.studies for series in study.series].count("T1") == 1
-    assert any("do not say where they lie" in item.reason and item.defect for item in found.left_out)
+    assert any("do not say where they lie" in item.error and item.defect for item in found.left_out)
 
 
 def test_files_without_uids_are_a_defect(tmp_path: Path, write_stack: WriteStack) -> None:
     write_stack(tmp_path, 5, StudyInstanceUID=None)
     (left_out,) = find_dicom(tmp_path).left_out
-    assert (left_out.what, left_out.defect) == ("5 DICOM files without UIDs", True)
+    assert (left_out.series, left_out.defect) == ("5 DICOM files without UIDs", True)
 
 
 def test_odd_values_are_neither_logged_nor_warned_of(

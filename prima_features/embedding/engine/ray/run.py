@@ -24,10 +24,10 @@ from prima_features.embedding.engine.prepare import StudyReader
 from prima_features.embedding.engine.ray.encoders import READER_CPUS, Encoders, cannot_run
 from prima_features.embedding.engine.ray.workers import Receipt, read_study, sees_scans
 from prima_features.embedding.engine.stages import StageTimes
-from prima_features.embedding.file.records import FailedStudy, Failure, Result
+from prima_features.embedding.file.records import FailedStudy, Result
 from prima_features.encoders.base import Encoder
 from prima_features.errors import SourceError
-from prima_features.studies.study import Study
+from prima_features.studies.study import Failure, Study
 
 logger = logging.getLogger(__name__)
 
