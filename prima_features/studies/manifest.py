@@ -122,7 +122,7 @@ def _open_row(row: Row, study: str, options: DicomOptions, pseudonyms: Pseudonym
     if _is_image(row.path):
         made, _ = make_series(row.path, row.written, study, options.time_series)
         if isinstance(made, Failure):
-            return _Content(left_out=(replace(made, what=what),))
+            return _Content(left_out=(replace(made, series=what),))
         return _Content((replace(made, name=row.series or made.name),))
     if row.path.is_file() and not is_dicom(row.path):
         reason, hint = (

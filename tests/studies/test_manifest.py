@@ -4,6 +4,8 @@ import csv
 import shutil
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 from images import put
 
@@ -139,3 +141,9 @@ def test_a_folder_of_several_dicom_studies_is_left_out(golden: Path, scans: Path
     assert not found.studies
     assert [(item.series, item.defect) for item in found.left_out] == [("row 2", True)]
     assert "2 DICOM studies" in found.left_out[0].error
+
+
+def test_an_image_that_is_left_out_is_named_by_its_row_and_path(folder: Path) -> None:
+    nib.save(nib.Nifti1Image(np.zeros((8, 8, 8, 5), np.int16), np.eye(4)), folder / "bold.nii.gz")
+    (left_out,) = find_manifest(write(folder, HEADER + "bold.nii.gz\t1\t\t\t\n")).left_out
+    assert left_out.series == "row 2: bold.nii.gz" and "5 volumes" in left_out.error

@@ -134,7 +134,7 @@ def _embedded(study: PreparedStudy, encoded: EncodedStudy) -> EmbeddedStudy:
     _check_finite(vector, "study vector")
     if encoded.clip is not None:
         _check_finite(encoded.clip, "study vector")
-    tokens = encoded.tokens or [None] * len(study.series)
+    tokens: Sequence[Tokens | None] = encoded.tokens or [None] * len(study.series)
     return EmbeddedStudy(
         id=study.study.id,
         subject=study.study.subject,

@@ -71,10 +71,8 @@ class PrimaModel(
     def info(self) -> EncoderInfo:
         """What is recorded of the model in each embeddings file."""
         config = self.config
-        shape = latent_shape(
-            config.tokenizer,
-            (DOUBLING * config.preprocessing.short_side, *[config.preprocessing.long_side] * 2),
-        )
+        short, long = config.preprocessing.short_side, config.preprocessing.long_side
+        shape = latent_shape(config.tokenizer, (DOUBLING * short, long, long))
         return EncoderInfo(
             encoder=MODEL_TYPE,
             name=self.name,
