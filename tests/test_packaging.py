@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from prima_features import __version__
+
 REPOSITORY = Path(__file__).parent.parent
 FOLDERS = {
     "prima_features": "prima_features",
@@ -97,3 +99,7 @@ def test_the_wheel_embeds_from_another_folder(wheel: Path, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     assert str(site) in done.stdout
     assert (tmp_path / "out.h5").exists()
+
+
+def test_the_citation_file_has_the_version() -> None:
+    assert f"\nversion: {__version__}\n" in (REPOSITORY / "CITATION.cff").read_text()
