@@ -103,3 +103,12 @@ def test_the_wheel_embeds_from_another_folder(wheel: Path, tmp_path: Path) -> No
 
 def test_the_citation_file_has_the_version() -> None:
     assert f"\nversion: {__version__}\n" in (REPOSITORY / "CITATION.cff").read_text()
+
+
+def test_every_subpackage_is_visible_in_a_checkout() -> None:
+    """Editors and type checkers look for `prima_features.probes` in `prima_features/`."""
+    for folder, package in FOLDERS.items():
+        link = REPOSITORY / package.replace(".", "/")
+        if link.is_file():  # Git on a system without symbolic links writes their targets
+            continue
+        assert link.resolve() == REPOSITORY / folder
