@@ -4,7 +4,6 @@ import importlib
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from brains import brain
+from coarse import coarse_acquisitions
 
 from prima_features.pretraining.settings import ClipTraining, read_settings
 from prima_features.pretraining.tokenize import take
-from prima_features.synthetic import Acquisition, Anatomy, Subject, draw_acquisitions, draw_subject
+from prima_features.synthetic import Acquisition, Anatomy, Subject, draw_subject
 from prima_features.synthetic.render import IMAGES
 from prima_features.synthetic.report.phrases import WORDING
 from prima_features.tokens import Subvolumes, cut
@@ -45,12 +45,7 @@ def small(script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) 
     module = script("default_model")
 
     def few(*arguments: Any, **options: Any) -> tuple[Acquisition, ...]:
-        scans = [scan for scan in draw_acquisitions(*arguments, **options) if not scan.three_d][:2]
-        return tuple(coarse(scan) for scan in scans)
-
-    def coarse(scan: Acquisition) -> Acquisition:
-        (rows, columns), (high, wide) = scan.matrix, scan.spacing
-        return replace(scan, matrix=(rows // 2, columns // 2), spacing=(2 * high, 2 * wide))
+        return tuple([scan for scan in coarse_acquisitions(*arguments, **options) if not scan.three_d][:2])
 
     def thin(volume: Volume) -> Subvolumes:
         found = cut(volume)

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from coarse import CoarseStudies
 
 from prima_features.pretraining.build import Workplace, build_stage
 from prima_features.pretraining.checkpoint import Checkpoints
 from prima_features.pretraining.loop import Loop
 from prima_features.pretraining.record import Recorder
 from prima_features.pretraining.settings import ClipTraining, Training, read_settings
+from prima_features.pretraining.sources import synthetic
 from prima_features.pretraining.stages.stage import Stage
 
 FINDINGS = ("bright lesion on the left", "bright lesion on the right", "no acute infarct", "wide ventricles")
@@ -185,14 +187,22 @@ warmup = 0
 """
 
 
+@pytest.fixture
+def coarse_studies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Synthetic studies of three coarse scans."""
+    monkeypatch.setattr(synthetic, "SyntheticStudies", CoarseStudies)
+
+
 @pytest.fixture(scope="session")
 def synthetic_cache(tokenizer_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What two other processes make of the three studies: `latents` and `reports`."""
+    """What two other processes make of the three studies, of three coarse scans each: `latents` and `reports`."""
     folder = tmp_path_factory.mktemp("synthetic")
     text = synthetic_settings(tokenizer_model, "run", folder / "cache")
     (folder / "settings.toml").write_text(text.replace("[data]", "[data]\nworkers = 2"))
     settings = read_settings(ClipTraining, folder / "settings.toml")
-    build_stage(settings, Workplace(folder, Accelerator(cpu=True)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "SyntheticStudies", CoarseStudies)
+        build_stage(settings, Workplace(folder, Accelerator(cpu=True)))
     return folder / "cache"
 
 

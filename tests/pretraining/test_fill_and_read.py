@@ -96,7 +96,7 @@ def test_a_worker_that_is_killed_is_told_of(tmp_path: Path) -> None:
 
 
 def test_made_brains_and_batches_are_the_same_from_other_processes(
-    tokenizer_model: Path, synthetic_cache: Path, tmp_path: Path
+    tokenizer_model: Path, synthetic_cache: Path, coarse_studies: None, tmp_path: Path
 ) -> None:
     """The real source, tokenizer and cache, filled here and by two workers; batches read here and by two readers."""
 

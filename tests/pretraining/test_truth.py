@@ -11,6 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from brains import brain
+from coarse import coarse_acquisitions
 from safetensors.torch import load_file
 
 from prima_features.cli.main import main
@@ -28,7 +29,6 @@ from prima_features.synthetic import (
     TRAITS,
     Acquisition,
     build_anatomy,
-    draw_acquisitions,
     draw_subject,
     measure,
     traits,
@@ -53,7 +53,7 @@ def four_steps(step: int, steps: int, measures: object) -> None:
 
 
 def test_truth_is_learnt_from_a_share_of_the_tokens_and_chunks_change_nothing(
-    tokenizer_model: Path, synthetic_cache: Path, write: Write, tmp_path: Path
+    tokenizer_model: Path, synthetic_cache: Path, coarse_studies: None, write: Write, tmp_path: Path
 ) -> None:
     text = synthetic_settings(tokenizer_model, "whole", synthetic_cache)
     assert main(["pretrain", "clip", str(write(text))]) == 0
@@ -85,10 +85,10 @@ def test_truth_is_learnt_from_a_share_of_the_tokens_and_chunks_change_nothing(
 
 @pytest.fixture
 def short_studies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Studies of their first two series of thick slices; a brain is built once for all its studies."""
+    """Studies of their first two series of thick slices, coarse; a brain is built once for all its studies."""
 
     def few(*arguments: Any, **options: Any) -> tuple[Acquisition, ...]:
-        scans = draw_acquisitions(*arguments, **options)
+        scans = coarse_acquisitions(*arguments, **options)
         return tuple([scan for scan in scans if not scan.three_d][:2])
 
     monkeypatch.setattr(synthetic, "draw_acquisitions", few)
