@@ -1,4 +1,7 @@
-"""Code in the current folder is only data: no process that the tool starts imports it."""
+"""Code in the current folder is only data: no process that the tool starts imports it.
+
+For those of `prima synth` see synthetic/test_synthetic_output.py.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +13,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-
-NAMES = (
-    "SimpleITK",
-    "numpy",
-    "torch",
-    "multiprocessing",
-    "pickle",
-    "sitecustomize",
-    "usercustomize",
-    "nibabel",
-    "json",
-    "typing_extensions",
-    "tomllib",
-    "zipfile",
-    "random",
-    "huggingface_hub",
-)
+from shadows import write_shadows
 
 
 @pytest.fixture
@@ -35,18 +22,15 @@ def folder(tmp_path: Path) -> Path:
     here = tmp_path / "here"
     scans = here / "scans"
     scans.mkdir(parents=True)
-    for name in NAMES:
-        (here / f"{name}.py").write_text(
-            f"open({str(tmp_path / 'ran')!r}, 'a').write({name!r})\nraise SystemExit(9)\n"
-        )
+    write_shadows(here, tmp_path / "ran")
     for i in range(2):
         values = np.random.default_rng(i).integers(0, 900, (32, 32, 8)).astype(np.int16)
         nib.save(nib.Nifti1Image(values, np.diag([2.0, 2.0, 5.0, 1.0])), scans / f"{i}.nii.gz")
     return here
 
 
-def run(folder: Path, *command: str, **variables: str) -> None:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"} | variables
+def run(folder: Path, *command: str) -> None:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *command], cwd=folder, capture_output=True, text=True, env=environment, check=False
     )
@@ -79,13 +63,3 @@ def test_reading_processes_import_nothing_from_the_current_folder(folder: Path, 
 
 def test_python_m_imports_nothing_from_the_current_folder(folder: Path) -> None:
     run(folder, "-m", "prima_features.cli.main", "inspect", "scans")
-
-
-def test_processes_of_multiprocessing_import_nothing_from_the_current_folder(
-    folder: Path, tmp_path: Path
-) -> None:
-    script = tmp_path / "prima.py"
-    script.write_text(PRIMA.replace("sys.exit", "if __name__ == '__main__': sys.exit"))
-    # An empty entry in PYTHONPATH, a common slip, means the current folder. Python itself looks there for this one:
-    (folder / "sitecustomize.py").unlink()
-    run(folder, str(script), "synth", "made", "--subjects", "2", "--workers", "2", PYTHONPATH=os.pathsep)

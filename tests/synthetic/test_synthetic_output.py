@@ -15,6 +15,7 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+from shadows import write_shadows
 
 from prima_features import read_embeddings
 from prima_features.cli.main import main
@@ -28,6 +29,8 @@ from prima_features.synthetic.acquisition import Acquisition
 from prima_features.synthetic.geometry import series_affine
 from prima_features.synthetic.output.bids import to_nifti
 from prima_features.synthetic.render import Rendered
+
+ONE_SCAN = Path(__file__).resolve().parents[1] / "helpers" / "one_scan" / "prima.py"
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -52,10 +55,36 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def test_one_seed_gives_the_same_bytes_in_other_processes(bids_cohort: Path, tmp_path: Path) -> None:
-    again = tmp_path / "again"
-    assert main(["synth", str(again), "--subjects", "2", "--seed", "1", "--workers", "2"]) == 0
-    assert digests(again) == digests(bids_cohort)
+# As the console script starts.
+PRIMA = """
+import sys
+from prima_features.cli.main import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
+
+
+def test_one_seed_gives_the_same_bytes_in_other_processes_which_import_nothing_from_the_current_folder(
+    bids_cohort: Path, tmp_path: Path
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    write_shadows(here, tmp_path / "ran")
+    # An empty entry in PYTHONPATH, a common slip, means the current folder. Python itself looks there for this one:
+    (here / "sitecustomize.py").unlink()
+    script = tmp_path / "prima.py"
+    script.write_text(PRIMA)
+    done = subprocess.run(
+        [sys.executable, script, "synth", "again", "--subjects", "2", "--seed", "1", "--workers", "2"],
+        cwd=here,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
+    assert done.returncode == 0, done.stderr
+    assert digests(here / "again") == digests(bids_cohort)
 
 
 def test_the_threads_of_the_caller_do_not_change_a_cohort(bids_cohort: Path, tmp_path: Path) -> None:
@@ -170,7 +199,7 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_cohort_that_is_interrupted_has_tables_of_what_is_finished(workers: int, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    command = [sys.executable, "-m", "prima_features.cli.main", "synth", str(folder), "--subjects", "40"]
+    command = [sys.executable, str(ONE_SCAN), "synth", str(folder), "--subjects", "40"]
     with subprocess.Popen(
         [*command, "--seed", "22", "--workers", str(workers)],
         stderr=subprocess.PIPE,
