@@ -30,7 +30,7 @@ from prima_features.synthetic.geometry import series_affine
 from prima_features.synthetic.output.bids import to_nifti
 from prima_features.synthetic.render import Rendered
 
-ONE_SCAN = Path(__file__).resolve().parents[1] / "helpers" / "one_scan" / "prima.py"
+ONE_SCAN = Path(__file__).resolve().parents[1] / "helpers" / "one_scan.py"
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -199,9 +199,11 @@ def test_a_folder_that_is_not_empty_is_refused(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_cohort_that_is_interrupted_has_tables_of_what_is_finished(workers: int, tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    command = [sys.executable, str(ONE_SCAN), "synth", str(folder), "--subjects", "40"]
+    # Workers have all started before one of them has made a whole study.
+    program = [str(ONE_SCAN)] if workers == 1 else ["-m", "prima_features.cli.main"]
+    command = [sys.executable, *program, "synth", str(folder), "--subjects", "40"]
     with subprocess.Popen(
-        [*command, "--seed", "22", "--workers", str(workers)],
+        [*command, "--seed", "10", "--workers", str(workers)],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
