@@ -1,0 +1,1 @@
+"""A toy encoder: block means of each series, through one linear layer."""
