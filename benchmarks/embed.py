@@ -191,7 +191,7 @@ def plain(model: Prima, study: PreparedStudy, everything: Sequence[Everything] |
 
 def engine(network: Network, study: PreparedStudy) -> np.ndarray:
     """The study's vector as `prima embed` computes it."""
-    (result,) = encode_window(PrimaInference(network), [study], StageTimes())
+    (result,) = encode_window(PrimaInference(network), network.model.info.widths, [study], StageTimes())
     assert isinstance(result, EmbeddedStudy)
     return result.embedding
 

@@ -95,7 +95,7 @@ def embed(
         typer.Option(
             "--batch-size",
             min=1,
-            help="Subvolumes in one call of the tokenizer (default: 32, on a GPU 256).",
+            help="Most items in one call of the network; Prima counts subvolumes (default: 32, on a GPU 256).",
             show_default=False,
         ),
     ] = None,

@@ -129,18 +129,19 @@ def show_file(file: Embeddings) -> None:
     out.print(f"[bold]{escape(str(file.path))}[/]: {count(file.n_studies, 'study')}, {file.n_series} series")
     facts = table("", "")
     for name in (
+        "encoder",
         "model",
         "model_revision",
         "model_sha256",
         "prima_features_version",
         "created",
         "command",
-        "encoder",
     ):
         facts.add_row(name, escape(str(attributes.get(name, ""))))
     for name in ("study/embedding", "study/clip", "series/embedding"):
-        facts.add_row(f"/{name}", file.describe(name))
-    facts.add_row("tokens", "kept" if file.has_tokens else "not kept (prima embed --level token keeps them)")
+        if file.holds(name):
+            facts.add_row(f"/{name}", file.describe(name))
+    facts.add_row("tokens", _tokens(file))
     facts.add_row("left out", f"{count(len(file.failures), 'row')} in /failure")
     if file.caveat:
         facts.add_row("caveat", f"[bold]{escape(file.caveat)}[/]")
@@ -176,6 +177,14 @@ def show_file(file: Embeddings) -> None:
     out.print(shown)
     if file.n_studies > _SHOWN_STUDIES:
         out.print(f"... and {file.n_studies - _SHOWN_STUDIES} more studies")
+
+
+def _tokens(file: Embeddings) -> str:
+    if file.has_tokens:
+        return "kept"
+    if file.widths and file.widths.get("token") is None:
+        return "none: the encoder has no tokens to store"
+    return "not kept (prima embed --level token keeps them)"
 
 
 def _is_hdf5(path: Path) -> bool:

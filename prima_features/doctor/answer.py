@@ -1,4 +1,4 @@
-"""The made-up scan's vectors, and the file beside a model's weights that records them."""
+"""The vectors of the synthetic scan, and the file next to a model's weights that records them."""
 
 from __future__ import annotations
 
@@ -17,24 +17,27 @@ HOW_TO_RECORD = "on a machine that you trust, run prima doctor --model DIR --rec
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model makes of the scan."""
+    """The vectors that a model computes for the scan."""
 
     model_sha256: str
     """Checksum of the weights: an answer is for these and no others."""
     study: np.ndarray
     """(D,) float32."""
-    clip: np.ndarray
-    """(C,) float32."""
+    clip: np.ndarray | None
+    """(C,) float32; None from encoders without it."""
     series: np.ndarray
     """(2, d) float32."""
 
     @property
     def vectors(self) -> dict[str, np.ndarray]:
         """All of them by name."""
-        return {"study": self.study, "clip": self.clip, "series": self.series}
+        vectors = {"study": self.study, "clip": self.clip, "series": self.series}
+        return {name: values for name, values in vectors.items() if values is not None}
 
     def error(self, expected: Answer) -> float:
-        """The largest relative error of the three, |a - b| / |b|; infinite where shapes differ."""
+        """The largest relative error of the vectors, |a - b| / |b|; infinite if shapes differ."""
+        if self.vectors.keys() != expected.vectors.keys():
+            return np.inf
         pairs = list(zip(self.vectors.values(), expected.vectors.values(), strict=True))
         if any(a.shape != b.shape for a, b in pairs):
             return np.inf
@@ -78,8 +81,9 @@ def read_answer(directory: Path) -> Answer | None:
         record = load_json(read_text(path))
         if record["scan"] != VERSION:
             return None
-        vectors = {name: np.array(record[name], np.float32) for name in ("study", "clip", "series")}
-        return Answer(record["model_sha256"], **vectors)
+        study, series = (np.array(record[name], np.float32) for name in ("study", "series"))
+        clip = np.array(record["clip"], np.float32) if "clip" in record else None
+        return Answer(record["model_sha256"], study, clip, series)
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise UsageError(f"{path} is damaged: {HOW_TO_RECORD}") from error
 

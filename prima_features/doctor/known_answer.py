@@ -1,6 +1,6 @@
-"""A made-up scan through the whole pipeline, compared with the vectors that were recorded for the model.
+"""A synthetic scan through the whole pipeline, compared with the vectors that were recorded for the model.
 
-`prima doctor --model DIR --record-answer` records them beside the weights; run it again whenever weights change.
+`prima doctor --model DIR --record-answer` records them next to the weights; run it again whenever weights change.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from prima_features.doctor.disk import can_be_written_to
 from prima_features.doctor.scan import write_scan
 
 if TYPE_CHECKING:
-    from prima_features.encoders.prima import PrimaModel
+    import torch
+
+    from prima_features.encoders.base import Encoder
 
 TOLERANCE = 1e-3
 """Largest relative error of a vector, |a - b| / |b|, that passes.
@@ -32,25 +34,25 @@ COARSE_TOLERANCE = 5e-2
 
 def known_answer(setup: Setup) -> Iterator[Check]:
     """Embed the scan into the output's folder (where that is unusable, a temporary one) and compare."""
-    model, directory = _load(setup)
+    encoder, device, directory = _load(setup)
     folder = setup.folder if can_be_written_to(setup.folder) else Path(gettempdir())
-    where = f"{model.name} on {model.device}"
-    yield _compare(embed_scan(model, folder), read_answer(directory), where)
+    where = f"{encoder.info.name} on {device}"
+    yield _compare(embed_scan(encoder, device, folder), read_answer(directory), where)
 
 
 def record_answer(setup: Setup) -> Path:
-    """Write the vectors that this machine gives beside the weights; returns the file.
+    """Write the vectors that this machine computes next to the weights; returns the file.
 
     Raises:
         UsageError: there is no such model.
         OutputError: its directory cannot be written to.
     """
-    model, directory = _load(setup)
-    return write_answer(directory, embed_scan(model, setup.folder))
+    encoder, device, directory = _load(setup)
+    return write_answer(directory, embed_scan(encoder, device, setup.folder))
 
 
-def embed_scan(model: PrimaModel, folder: Path) -> Answer:
-    """The scan's vectors, through files in `folder` that are gone afterwards."""
+def embed_scan(encoder: Encoder, device: torch.device, folder: Path) -> Answer:
+    """The scan's vectors, through files in `folder` that are deleted afterwards."""
     from torch.backends import cudnn
 
     from prima_features.embedding.engine.options import EngineOptions
@@ -65,22 +67,23 @@ def embed_scan(model: PrimaModel, folder: Path) -> Answer:
         embed(
             scan,
             output,
-            model,
-            engine_options=EngineOptions(precision="fp32", pictures=False),
+            encoder,
+            engine_options=EngineOptions(precision="fp32", devices=(str(device),), pictures=False),
             run_options=RunOptions(report=False),
         )
         file = read_embeddings(output)
-        return Answer(model.sha256, file.study_embedding[0], file.clip_embedding[0], file.series_embedding)
+        clip = file.clip_embedding[0] if file.holds("study/clip") else None
+        return Answer(encoder.info.sha256, file.study_embedding[0], clip, file.series_embedding)
 
 
-def _load(setup: Setup) -> tuple[PrimaModel, Path]:
-    """The model, and the directory that it lies in."""
+def _load(setup: Setup) -> tuple[Encoder, torch.device, Path]:
+    """The encoder, where to compute, and the model directory."""
     from prima_features.embedding.engine.device import pick_device
-    from prima_features.encoders.prima import PrimaModel
+    from prima_features.encoders.registry import load_from
     from prima_features.models.resolve import resolve
 
-    model = PrimaModel.from_pretrained(setup.model, device=pick_device(setup.device))
-    return model, resolve(setup.model).directory
+    source = resolve(setup.model)
+    return load_from(source), pick_device(setup.device), source.directory
 
 
 def _compare(answer: Answer, expected: Answer | None, where: str) -> Check:

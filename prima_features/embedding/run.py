@@ -129,6 +129,11 @@ def embed(
     with _finding(source, output, find_options, keep_patient_id) as (found, pseudonyms):
         left_out = _left_out(source, found, run_options)
         encoder = load_encoder(model) if isinstance(model, str) else model
+        if engine_options.keep_tokens and encoder.info.widths.token is None:
+            raise UsageError(
+                f"The model {encoder.info.name} has no tokens to store (its encoder is {encoder.info.encoder!r}): "
+                "use --level study"
+            )
         Parts.of(output).create()
     provenance = _provenance(encoder, engine_options, "" if found.format == "dicom" else bounded(command))
     settings = _settings(encoder, provenance, engine_options)

@@ -38,6 +38,27 @@ class Widths:
     token: int | None = None
     """None if the encoder has no tokens to store."""
 
+    def mismatch(self, encoded: EncodedStudy, n_series: int) -> str:
+        """What of an encoded study has another shape than these widths state, in words; empty if nothing has."""
+        wanted = {
+            "series": (n_series, self.series),
+            "study": None if self.study is None else (self.study,),
+            "clip": None if self.clip is None else (self.clip,),
+        }
+        for name, shape in wanted.items():
+            vectors = getattr(encoded, name)
+            found = None if vectors is None else np.shape(vectors)
+            if shape is None and found is not None:
+                return f"{name} vectors, and its widths state none"
+            if found != shape:
+                return f"{name} vectors of shape {found}, not {shape}" if found else f"no {name} vectors"
+        if encoded.tokens and len(encoded.tokens) != n_series:
+            return f"tokens of {len(encoded.tokens)} series, not {n_series}"
+        for one in encoded.tokens:
+            if np.shape(one.embedding) != (len(one.coord), self.token) or np.shape(one.coord)[1:] != (3,):
+                return f"tokens of shapes {np.shape(one.embedding)} and {np.shape(one.coord)}"
+        return ""
+
 
 @dataclass(frozen=True)
 class EncoderInfo:

@@ -10,11 +10,12 @@ The name is the `model_type` in config.json; the function takes a `ModelSource` 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from prima_features.encoders.base import Encoder
-from prima_features.errors import UsageError
+from prima_features.errors import PrimaError, UsageError
 from prima_features.files.text import printable
 from prima_features.models.directory import CONFIG, read_config
 from prima_features.models.resolve import ModelSource, resolve
@@ -24,10 +25,15 @@ GROUP = "prima_features.encoders"
 _BUILT_IN = {"prima": "prima_features.encoders.prima.pretrained:load"}
 
 
-def installed() -> dict[str, EntryPoint]:
-    """The installed encoders by their model types. One of this package is never replaced by another package's."""
-    others = {one.name: one for one in entry_points(group=GROUP)}
-    return others | {name: EntryPoint(name, value, GROUP) for name, value in _BUILT_IN.items()}
+def installed() -> dict[str, list[EntryPoint]]:
+    """The installed encoders by their model types: one each, unless several packages use the same name.
+
+    An encoder of this package is never replaced by another package's.
+    """
+    found: dict[str, list[EntryPoint]] = {}
+    for one in entry_points(group=GROUP):
+        found.setdefault(one.name, []).append(one)
+    return found | {name: [EntryPoint(name, value, GROUP)] for name, value in _BUILT_IN.items()}
 
 
 def load_encoder(name: str | Path, revision: str | None = None) -> Encoder:
@@ -46,21 +52,51 @@ def load_encoder(name: str | Path, revision: str | None = None) -> Encoder:
 def load_from(source: ModelSource) -> Encoder:
     """Load the model of a directory (see `load_encoder`)."""
     model_type = read_config(source.directory)["model_type"]
+    load = _registered(source, model_type)
+    try:
+        encoder = load(source)
+    except PrimaError:
+        raise
+    except Exception as error:
+        if model_type in _BUILT_IN:
+            raise
+        raise UsageError(
+            f"The encoder {model_type!r} cannot load {source.directory} ({_said(error)}): check the model directory, "
+            "or update the package that provides the encoder"
+        ) from error
+    if not isinstance(encoder, Encoder):
+        raise UsageError(
+            f"The package of the encoder {model_type!r} returned an object of type {type(encoder).__name__}, not an "
+            "Encoder: update it"
+        )
+    return encoder
+
+
+def _registered(source: ModelSource, model_type: str) -> Callable[[ModelSource], object]:
+    """The function that loads models of a type.
+
+    Raises:
+        UsageError: no package or several packages provide it, or it cannot be imported.
+    """
     known = installed()
     if model_type not in known:
         raise UsageError(
             f"{source.directory / CONFIG} asks for the encoder {printable(model_type)!r}, which is not installed "
             f"(installed: {', '.join(sorted(known))}): install the package that provides it"
         )
-    try:
-        load = known[model_type].load()
-    except (ImportError, AttributeError) as error:
+    if len(known[model_type]) > 1:
+        packages = ", ".join(sorted(one.dist.name if one.dist else one.value for one in known[model_type]))
         raise UsageError(
-            f"The encoder {model_type!r} cannot be imported ({error}): reinstall the package that provides it"
-        ) from error
-    encoder = load(source)
-    if not isinstance(encoder, Encoder):
-        raise UsageError(
-            f"The package of the encoder {model_type!r} returned a {type(encoder).__name__}, not an Encoder: update it"
+            f"Several packages provide the encoder {model_type!r} ({packages}): uninstall all but one"
         )
-    return encoder
+    try:
+        return known[model_type][0].load()
+    except Exception as error:  # importing runs a stranger's code, which can raise anything
+        raise UsageError(
+            f"The encoder {model_type!r} cannot be imported ({_said(error)}): reinstall the package that provides it"
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    first, *_ = str(error).splitlines() or [""]
+    return printable(f"{type(error).__name__}: {first}" if first else type(error).__name__)

@@ -11,7 +11,7 @@ from prima_features.models import directory
 
 def download(hub_id: str, revision: str | None = None, output: Path | None = None) -> Path:
     """Fetch a whole model, text tower and heads included; see `snapshot`."""
-    return snapshot(hub_id, revision, directory.FILES, directory.MODEL, "a Prima model", output)
+    return snapshot(hub_id, revision, directory.FILES, directory.MODEL, "a model", output)
 
 
 def push(source: Path, hub_id: str, private: bool = False) -> str:

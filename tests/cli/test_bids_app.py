@@ -64,7 +64,7 @@ def test_a_whole_dataset_becomes_a_derivative(
     assert run(bids, output, "participant") == 0
     assert read_embeddings(output / "embeddings.h5").n_studies == 3
     written = json.loads((output / "dataset_description.json").read_text())
-    assert written["Name"] == "Prima embeddings of Ten brains"
+    assert written["Name"] == "Embeddings of Ten brains"
     assert written["DatasetType"] == "derivative"
     assert written["GeneratedBy"][0]["Name"] == "prima-features"
     assert written["SourceDatasets"] == [{"URL": bids.as_uri(), "DOI": "doi:10.0/x"}]

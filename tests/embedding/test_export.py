@@ -176,7 +176,7 @@ def test_an_existing_table_is_replaced_only_when_asked(file: Embeddings, tmp_pat
         ({"source": "missing.h5"}, "does not exist"),
         ({"source": "text.h5"}, "cannot be opened as HDF5"),
         ({"source": "other.h5"}, "not one of embeddings"),
-        ({"source": "no_clip.h5", "level": "clip"}, "holds no clip vectors"),
+        ({"source": "no_clip.h5", "level": "clip"}, "has no clip vectors"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence_and_nothing_is_written(

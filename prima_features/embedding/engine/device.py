@@ -71,7 +71,7 @@ class Computation:
     dtype: torch.dtype
     """One for all devices: numbers made in two do not belong in one file."""
     batch_size: int
-    """Subvolumes in one call of the tokenizer."""
+    """Most items in one call of the network (`EngineOptions.batch_size`)."""
 
 
 def computation(options: EngineOptions, model_device: torch.device) -> Computation:

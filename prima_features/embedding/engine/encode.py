@@ -18,7 +18,7 @@ from prima_features.embedding.file.records import (
     Result,
     TokenLevel,
 )
-from prima_features.encoders.base import EncodedStudy, Inference, Progress, Tokens
+from prima_features.encoders.base import EncodedStudy, Inference, Progress, Tokens, Widths
 from prima_features.errors import SeriesError
 
 
@@ -30,12 +30,17 @@ class NotFiniteError(SeriesError):
     """A vector contains NaN or infinity."""
 
 
+class WrongShapeError(SeriesError):
+    """The encoder returned vectors of other shapes than it states."""
+
+
 def _never() -> None:
     """Never abort."""
 
 
 def encode_window(
     inference: Inference,
+    widths: Widths,
     window: Sequence[PreparedStudy],
     times: StageTimes,
     keep_tokens: bool = False,
@@ -44,6 +49,8 @@ def encode_window(
     """Encode studies together; if that fails, one by one, so that one study cannot make others fail.
 
     Args:
+        inference: the encoder on a device.
+        widths: of the encoder's vectors.
         window: one or more studies; those without a series fail with the reasons they bring.
         times: the time it takes and the tokens are added to this.
         keep_tokens: also return each token's latent.
@@ -53,12 +60,15 @@ def encode_window(
         A result for each study, in order: what the study gives alone, to rounding.
     """
     usable = [study for study in window if study.series]
-    encoded = {result.id: result for result in _encode_or_split(inference, usable, times, keep_tokens, check)}
+    encoded = {
+        result.id: result for result in _encode_or_split(inference, widths, usable, times, keep_tokens, check)
+    }
     return [encoded.get(one.study.id) or FailedStudy(one.study.id, one.failures) for one in window]
 
 
 def _encode_or_split(
     inference: Inference,
+    widths: Widths,
     studies: Sequence[PreparedStudy],
     times: StageTimes,
     keep_tokens: bool,
@@ -67,21 +77,27 @@ def _encode_or_split(
     if not studies:
         return []
     try:
-        return list(_encode(inference, studies, times, keep_tokens, check))
+        return list(_encode(inference, widths, studies, times, keep_tokens, check))
     except Exception as error:
         if len(studies) > 1:
-            alone = (_encode_or_split(inference, [one], times, keep_tokens, check) for one in studies)
+            alone = (_encode_or_split(inference, widths, [one], times, keep_tokens, check) for one in studies)
             return [result for results in alone for result in results]
         only = studies[0]
         if isinstance(error, NotFiniteError) and len(only.series) > 1:
-            sound = _sound_series(inference, only, check)
+            sound = _sound_series(inference, widths, only, keep_tokens, check)
             if sound.series and len(sound.series) < len(only.series):
-                return _encode_or_split(inference, [sound], times, keep_tokens, check)
+                return _encode_or_split(inference, widths, [sound], times, keep_tokens, check)
         failure = failure_of(only.study.id, "", "encode", error)
         return [FailedStudy(only.study.id, (*only.failures, failure))]
 
 
-def _sound_series(inference: Inference, study: PreparedStudy, check: Callable[[], None]) -> PreparedStudy:
+def _sound_series(
+    inference: Inference,
+    widths: Widths,
+    study: PreparedStudy,
+    keep_tokens: bool,
+    check: Callable[[], None],
+) -> PreparedStudy:
     """The study without the series whose vectors are not finite. They are recorded as failures.
 
     Each is encoded alone: NaN in one series can spread to others of its batch.
@@ -89,7 +105,9 @@ def _sound_series(inference: Inference, study: PreparedStudy, check: Callable[[]
     kept, failures = [], []
     for one in study.series:
         try:
-            for _ in _encode(inference, [replace(study, series=(one,))], StageTimes(), True, check):
+            for _ in _encode(
+                inference, widths, [replace(study, series=(one,))], StageTimes(), keep_tokens, check
+            ):
                 kept.append(one)
         except NotFiniteError as error:
             failures.append(failure_of(study.study.id, one.series.stored_name, "encode", error))
@@ -106,6 +124,7 @@ def _check_finite(vectors: np.ndarray, what: str) -> None:
 
 def _encode(
     inference: Inference,
+    widths: Widths,
     studies: Sequence[PreparedStudy],
     times: StageTimes,
     keep_tokens: bool,
@@ -117,10 +136,23 @@ def _encode(
         encoded = inference.encode(wanted, progress, keep_tokens)
     finally:
         times.add_encoding(progress.seconds, time.monotonic() - began)
+    if len(encoded) != len(studies):
+        raise _wrong(f"results for {len(encoded)} studies, not {len(studies)}")
+    for study, vectors in zip(studies, encoded, strict=True):
+        if problem := widths.mismatch(vectors, len(study.series)):
+            raise _wrong(problem)
+        if keep_tokens and not vectors.tokens:
+            raise _wrong("no tokens")
     results = [_embedded(study, vectors) for study, vectors in zip(studies, encoded, strict=True)]
     times.n_subvolumes += sum(study.n_items for study in studies)
     times.n_tokens += sum(one.prepared.n_tokens for study in studies for one in study.series)
     return results
+
+
+def _wrong(problem: str) -> WrongShapeError:
+    return WrongShapeError(
+        f"the encoder returned {problem}", hint="report it to the authors of the encoder's package"
+    )
 
 
 def _embedded(study: PreparedStudy, encoded: EncodedStudy) -> EmbeddedStudy:
@@ -129,11 +161,13 @@ def _embedded(study: PreparedStudy, encoded: EncodedStudy) -> EmbeddedStudy:
     Raises:
         NotFiniteError: a vector contains NaN or infinity.
     """
-    _check_finite(encoded.series, "series vector")
-    vector = encoded.series.mean(axis=0) if encoded.study is None else encoded.study
+    series = np.asarray(encoded.series, np.float32)
+    _check_finite(series, "series vector")
+    vector = series.mean(axis=0) if encoded.study is None else np.asarray(encoded.study, np.float32)
     _check_finite(vector, "study vector")
-    if encoded.clip is not None:
-        _check_finite(encoded.clip, "study vector")
+    clip = None if encoded.clip is None else np.asarray(encoded.clip, np.float32)
+    if clip is not None:
+        _check_finite(clip, "study vector")
     tokens: Sequence[Tokens | None] = encoded.tokens or [None] * len(study.series)
     return EmbeddedStudy(
         id=study.study.id,
@@ -142,10 +176,10 @@ def _embedded(study: PreparedStudy, encoded: EncodedStudy) -> EmbeddedStudy:
         description=study.study.description,
         source=study.study.source,
         embedding=vector,
-        clip=encoded.clip,
+        clip=clip,
         series=tuple(
             _embedded_series(one, row, of_one)
-            for one, row, of_one in zip(study.series, encoded.series, tokens, strict=True)
+            for one, row, of_one in zip(study.series, series, tokens, strict=True)
         ),
         failures=study.failures,
     )

@@ -127,7 +127,7 @@ class _Devices:
 
     def __init__(self, encoder: Encoder, how: Computation, keep_tokens: bool):
         self.count = len(how.devices)
-        self._keep_tokens = keep_tokens
+        self._keep_tokens, self._widths = keep_tokens, encoder.info.widths
         self._idle: SimpleQueue[_Device] = SimpleQueue()
         for device in how.devices:
             self._idle.put(_Device(encoder.on(device, how.dtype, how.batch_size)))
@@ -150,7 +150,10 @@ class _Devices:
         device = self._idle.get()
         times = StageTimes(wait=time.monotonic() - device.idle_since)
         try:
-            return encode_window(device.inference, window, times, self._keep_tokens, self._check), times
+            results = encode_window(
+                device.inference, self._widths, window, times, self._keep_tokens, self._check
+            )
+            return results, times
         finally:
             device.idle_since = time.monotonic()
             self._idle.put(device)

@@ -17,8 +17,8 @@ class EngineOptions:
 
     read: ReadOptions = ReadOptions()
     batch_size: int | None = None
-    """Subvolumes in one call of the tokenizer, at most: a GPU without the memory for them takes fewer. None chooses by
-    device, see `batch_for`."""
+    """Most items in one call of the network, in the encoder's unit (`Prepared.weight`; Prima counts subvolumes). A GPU
+    without enough memory takes fewer. None chooses by device, see `batch_for`."""
     precision: Precision = "auto"
     """Number type that the network computes in; `auto` is bf16 on a GPU that has it, else fp32."""
     workers: int | None = None
@@ -30,7 +30,7 @@ class EngineOptions:
     """Draw each series for the report."""
 
     def batch_for(self, device_type: str) -> int:
-        """Subvolumes in one call on a device of torch's type `device_type`: as told, else as many as keep it busy."""
+        """Items in one call on a device of torch's type `device_type`: as given, else as many as keep it busy."""
         return self.batch_size or (256 if device_type == "cuda" else 32)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -32,7 +33,7 @@ _ONE_THREAD = (
 
 
 def read_ahead(
-    studies: Iterable[Study], read: StudyReader, workers: int, n_subvolumes: int
+    studies: Iterable[Study], read: StudyReader, workers: int, weight: int
 ) -> Iterator[PreparedStudy]:
     """Read studies in order, ahead of who asks for them.
 
@@ -40,11 +41,12 @@ def read_ahead(
 
     Args:
         studies: asked for one by one. Those that are asked for and not yet given out are one a process and one more,
-            or as many as are thought to hold `n_subvolumes`.
+            or as many as are expected to have a total `weight`.
         workers: processes; 0 reads each study here, when it is asked for.
 
     Raises:
         SourceError: the disk with the scans does not answer any more.
+        UsageError: the encoder's preparer cannot be sent to another process.
     """
     studies = iter(studies)
     first = list(islice(studies, 2)) if workers else []
@@ -55,14 +57,14 @@ def read_ahead(
         waiting: deque[Future[PreparedStudy]] = deque()
         for study in chain(first, studies):
             waiting.append(readers.submit(study))
-            while len(waiting) > workers and _expected(waiting) >= n_subvolumes:
+            while len(waiting) > workers and _expected(waiting) >= weight:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
 def _expected(waiting: Sequence[Future[PreparedStudy]]) -> float:
-    """Subvolumes of what is being read; of those that are not yet, the average of those that are."""
+    """Weight of what is being read; of those that are not yet, the average of those that are."""
     sizes = [future.result().weight for future in waiting if future.done() and not future.exception()]
     return sum(sizes) / len(sizes) * len(waiting) if sizes else float("inf")
 
@@ -71,6 +73,10 @@ class _Readers:
     """Processes that read, each with a thread here that talks to it."""
 
     def __init__(self, read: StudyReader, count: int):
+        try:
+            pickle.dumps(read)
+        except Exception as error:
+            raise reader_process.not_picklable("its preparer", error) from error
         self._readers = [_Reader(read) for _ in range(count)]
         self._idle: SimpleQueue[_Reader] = SimpleQueue()
         for reader in self._readers:

@@ -19,6 +19,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from prima_features.errors import UsageError
+
 
 def send(stream: BinaryIO, item: Any) -> None:
     """Write an object; its arrays go as they are, without being copied into a pickle."""
@@ -62,7 +64,12 @@ def main() -> None:
     # Results have standard output to themselves; what a library prints goes to standard error.
     results = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    level, read = receive(sys.stdin.buffer)
+    try:
+        level, read = receive(sys.stdin.buffer)
+    except EOFError:
+        return
+    except Exception as error:  # it unpickles the preparer of an encoder, perhaps of another package
+        level, read = logging.WARNING, _Unloadable(error)
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
     for study in _studies(sys.stdin.buffer):
         try:
@@ -73,6 +80,29 @@ def main() -> None:
             send(results, result)
         except BrokenPipeError:
             return
+        except Exception as error:  # nothing was written: pickling comes first
+            send(results, not_picklable("a series that its preparer returned", error))
+
+
+class _Unloadable:
+    """In place of a reader that could not be unpickled: fails with the reason."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __call__(self, study: Any) -> Any:
+        raise UsageError(
+            f"A reader process cannot load the encoder's preparer ({type(self._error).__name__}: {self._error}): "
+            "define it in an installed module, or use --workers 0"
+        )
+
+
+def not_picklable(what: str, error: Exception) -> UsageError:
+    """The error for something of an encoder that cannot be sent to another process."""
+    return UsageError(
+        f"The encoder cannot be used with reader processes, since {what} cannot be pickled "
+        f"({type(error).__name__}: {error}): use --workers 0, or update the encoder's package"
+    )
 
 
 def _studies(stream: BinaryIO) -> Iterator[Any]:

@@ -16,21 +16,21 @@ class StageTimes:
     """Seconds of each stage, and what they were spent on. Engines add to it; `embed()` hands it out."""
 
     read: float = 0.0
-    """Reading, resampling and cutting; of all processes together."""
+    """Reading and preparing series, summed over all processes."""
     wait: float = 0.0
     """The network had nothing to do because nothing was read yet."""
     tokenizer: float = 0.0
-    """Subvolumes to latents."""
+    """Prima: subvolumes to latents."""
     transformers: float = 0.0
-    """Sequence ViT, study ViT and the names."""
+    """Prima: sequence ViT, study ViT and the names."""
     encode: float = 0.0
-    """Encoders without these two stages."""
+    """All encoding, of encoders without these two stages."""
     write: float = 0.0
     """Parts, and the file made of them."""
     n_subvolumes: int = 0
-    """Subvolumes that the tokenizer encoded."""
+    """Items that the network encoded, in the encoder's unit (`Prepared.weight`; Prima counts subvolumes)."""
     n_tokens: int = 0
-    """Tokens that the sequence ViT read: subvolumes, with those that are kept twice."""
+    """Sum of `Prepared.n_tokens`."""
 
     @contextmanager
     def measure(self, stage: Stage) -> Iterator[None]:
@@ -42,10 +42,10 @@ class StageTimes:
             setattr(self, stage, getattr(self, stage) + time.monotonic() - began)
 
     def add_encoding(self, by_stage: Mapping[str, float], total: float) -> None:
-        """Add the time of encoding, by the stages that the encoder measured; the rest is `encode`.
+        """Add the time of encoding, by the stages that the encoder measured.
 
         Args:
-            by_stage: seconds by name.
+            by_stage: seconds by name. If none of them is `tokenizer` or `transformers`, all the time is `encode`.
             total: seconds of encoding, by the clock.
         """
         known = {name: seconds for name, seconds in by_stage.items() if name in ("tokenizer", "transformers")}

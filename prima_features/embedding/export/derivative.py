@@ -94,7 +94,7 @@ def describe_derivative(folder: Path, source: Path, model: str) -> None:
     """
     raw = _read(source / DESCRIPTION)
     described: dict[str, Any] = {
-        "Name": f"Prima embeddings of {raw.get('Name') or source.resolve().name}",
+        "Name": f"Embeddings of {raw.get('Name') or source.resolve().name}",
         "BIDSVersion": _BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [

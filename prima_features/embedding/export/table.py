@@ -64,7 +64,7 @@ def vector_table(file: Embeddings, level: Level, names: Sequence[str] = ()) -> V
         UsageError: the file has no vectors of that level, or no such column.
     """
     if not file.holds(_VECTORS[level]):
-        raise UsageError(f"{file.path} holds no {level} vectors: its model gives none")
+        raise UsageError(f"{file.path} has no {level} vectors: its encoder provides none")
     columns = _series_columns(file) if level == "series" else file.studies
     if unknown := [name for name in names if name not in columns]:
         known = ", ".join(map(str, columns))

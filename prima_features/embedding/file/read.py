@@ -138,7 +138,7 @@ class Embeddings:
         """
         if not self.holds("study/clip"):
             raise UsageError(
-                f"{self.path} has no vectors that are comparable with text: its encoder gives none"
+                f"{self.path} has no vectors that are comparable with text: its encoder provides none"
             )
         return self.array("study/clip")
 

@@ -9,7 +9,7 @@ from typing import Any
 from prima_features.page import percent
 
 STAGES = {
-    "read": ("Reading", "reading, resampling and cutting, summed over all reader processes"),
+    "read": ("Reading", "reading and preparing series, summed over all reader processes"),
     "wait": ("Waiting for scans", "the network was idle"),
     "tokenizer": ("Tokenizer", "subvolumes to latents"),
     "transformers": ("Transformers", "tokens to vectors of series and studies"),

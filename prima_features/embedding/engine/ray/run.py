@@ -32,7 +32,7 @@ from prima_features.studies.study import Failure, Study
 logger = logging.getLogger(__name__)
 
 _WINDOW_BATCHES = 8
-"""Batches of subvolumes that are read before they are encoded together."""
+"""Batches that are read before they are encoded together."""
 _READ_TRIES = 3
 """How often Ray reads a study whose process or machine dies."""
 _ENCODE_TRIES = 3

@@ -91,7 +91,8 @@ class EncoderActor:
         assert self._inference is not None, "not prepared"
         times = StageTimes(wait=time.monotonic() - self._idle_since)
         try:
-            return encode_window(self._inference, window, times, self._keep_tokens), times
+            widths = self._encoder.info.widths
+            return encode_window(self._inference, widths, window, times, self._keep_tokens), times
         finally:
             self._idle_since = time.monotonic()
 
