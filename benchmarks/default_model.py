@@ -38,12 +38,12 @@ from prima_features.encoders.prima.tokens import Subvolumes, cut
 from prima_features.encoders.ragged import Ragged
 from prima_features.errors import SeriesError, UsageError
 from prima_features.files.disk import replacing
-from prima_features.pretraining.augment import UNKNOWN_NAME
-from prima_features.pretraining.digest import digest_of
-from prima_features.pretraining.sources.rendered import RenderedSeries
-from prima_features.pretraining.tokenize import latents as latents_of
-from prima_features.pretraining.validation.recall import retrieval
-from prima_features.pretraining.vocabulary import read_vocabulary
+from prima_features.pretraining.batches.augment import UNKNOWN_NAME
+from prima_features.pretraining.data.digest import digest_of
+from prima_features.pretraining.data.sources.rendered import RenderedSeries
+from prima_features.pretraining.data.tokenize import latents as latents_of
+from prima_features.pretraining.data.vocabulary import read_vocabulary
+from prima_features.pretraining.objectives.recall import retrieval
 from prima_features.probes import Features, Probe, tasks
 from prima_features.probes.evaluation import Plan
 from prima_features.reports import findings

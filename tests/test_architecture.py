@@ -27,6 +27,8 @@ BESIDE = {
 EVERYWHERE = {"errors", "files", "import_path", "wording", "_version"}
 EMBEDDING = ["file", "engine", "resume", "record", "report", "export"]
 """Rooms of `embedding/`. Each may import what stands before it; what is not in a room ties them together."""
+PRETRAINING = ["settings", "data", "batches", "model", "objectives", "training", "stages"]
+"""Rooms of `pretraining/`, likewise."""
 PACKAGE = Path(prima_features.__file__).parent
 ROOM = {
     name: PACKAGE / name
@@ -69,11 +71,15 @@ def test_a_room_imports_only_what_stands_before_it(room: str) -> None:
         assert imported(file) <= allowed | EVERYWHERE | door, file
 
 
-@pytest.mark.parametrize("room", EMBEDDING)
-def test_a_room_of_embedding_imports_only_what_stands_before_it(room: str) -> None:
-    allowed = set(EMBEDDING[: EMBEDDING.index(room) + 1])
-    for file in (PACKAGE / "embedding" / room).rglob("*.py"):
-        assert imported(file, below="prima_features.embedding") <= allowed, file
+@pytest.mark.parametrize(
+    ("package", "room"),
+    [*(("embedding", room) for room in EMBEDDING), *(("pretraining", room) for room in PRETRAINING)],
+)
+def test_a_room_inside_a_package_imports_only_what_stands_before_it(package: str, room: str) -> None:
+    rooms = {"embedding": EMBEDDING, "pretraining": PRETRAINING}[package]
+    allowed = set(rooms[: rooms.index(room) + 1])
+    for file in (PACKAGE / package / room).rglob("*.py"):
+        assert imported(file, below=f"prima_features.{package}") <= allowed, file
 
 
 def test_only_prima_imports_prima() -> None:

@@ -1,8 +1,12 @@
 """Pretraining in four stages: tokenizer, sequence names, CLIP, heads (docs/pretraining.md).
 
-settings   a run's dataclasses, read from TOML    sources, reports, cohort, cache   its data, tokenised once
-sampler, augment, collate   batches               objectives, grad_cache, gather    losses and gradients
-stages     one module a stage                     loop, checkpoint, record          what all of them share
+settings     a run's dataclasses, read from TOML
+data         studies, reports and labels; the cache of tokens and latents
+batches      sampling, augmentation, tensors
+model        the weights that a run starts from, and the model directory that it writes
+objectives   losses and retrieval
+training     the loop, the optimiser, checkpoints and the log
+stages       one module per stage
 
-`run.pretrain` ties them together.
+Each may import those before it. `run.pretrain` ties them together.
 """

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from prima_features.pretraining.cache import Cache
-from prima_features.pretraining.cohort import Cohort
-from prima_features.pretraining.fill import Filler, Make, fill_cohort
-from prima_features.pretraining.layout import CACHE, VOCABULARY
+from prima_features.pretraining.data.cache import Cache
+from prima_features.pretraining.data.cohort import Cohort
+from prima_features.pretraining.data.fill import Filler, Make, fill_cohort
+from prima_features.pretraining.data.reports import Report, read_reports
+from prima_features.pretraining.data.sources import open_source
+from prima_features.pretraining.data.tokenize import MakeLatents, MakeSubvolumes
+from prima_features.pretraining.model.start import Start, start
 from prima_features.pretraining.preflight import check_before_filling
-from prima_features.pretraining.reports import Report, read_reports
 from prima_features.pretraining.settings import (
     ClipTraining,
     HeadsTraining,
@@ -25,14 +27,12 @@ from prima_features.pretraining.settings import (
     TokenizerTraining,
     Training,
 )
-from prima_features.pretraining.sources import open_source
+from prima_features.pretraining.settings.layout import CACHE, VOCABULARY
 from prima_features.pretraining.stages.clip import ClipStage
 from prima_features.pretraining.stages.heads import HeadsStage
 from prima_features.pretraining.stages.names import NamesStage
-from prima_features.pretraining.stages.stage import Stage
 from prima_features.pretraining.stages.tokenizer import TokenizerStage
-from prima_features.pretraining.start import Start, start
-from prima_features.pretraining.tokenize import MakeLatents, MakeSubvolumes
+from prima_features.pretraining.training.stage import Stage
 from prima_features.synthetic import CONTENT, TRAITS
 from prima_features.synthetic.acquisition import SEQUENCES
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from prima_features.pretraining.layout import CHECKPOINTS, TRAINING
 from prima_features.pretraining.settings import (
     ClipTraining,
     HeadsTraining,
@@ -16,6 +15,7 @@ from prima_features.pretraining.settings import (
     TokenizerTraining,
     Training,
 )
+from prima_features.pretraining.settings.layout import CHECKPOINTS, TRAINING
 
 
 def make_plan(stage: str, path: Path, fresh: bool = False) -> dict[str, Any]:
@@ -27,9 +27,9 @@ def make_plan(stage: str, path: Path, fresh: bool = False) -> dict[str, Any]:
     Raises:
         UsageError, NothingUsableError: what the run itself would raise before it reads the first scan.
     """
-    from prima_features.pretraining.checkpoint import Checkpoints
-    from prima_features.pretraining.export import check_output
+    from prima_features.pretraining.model.export import check_output
     from prima_features.pretraining.run import check_earlier, read_stage
+    from prima_features.pretraining.training.checkpoint import Checkpoints
 
     settings = read_stage(stage, path)
     check_output(settings)
@@ -52,10 +52,10 @@ def make_plan(stage: str, path: Path, fresh: bool = False) -> dict[str, Any]:
 
 def _studies(settings: Training, folder: Path) -> dict[str, Any]:
     from prima_features.pretraining.build import reports_of
+    from prima_features.pretraining.data.sources import open_source
+    from prima_features.pretraining.data.split import split_studies
+    from prima_features.pretraining.model.start import start
     from prima_features.pretraining.preflight import check_before_filling
-    from prima_features.pretraining.sources import open_source
-    from prima_features.pretraining.split import split_studies
-    from prima_features.pretraining.start import start
 
     assert isinstance(settings, TokenizerTraining | NamesTraining | ClipTraining)
     data = settings.data
@@ -78,9 +78,9 @@ def _studies(settings: Training, folder: Path) -> dict[str, Any]:
 
 def _heads(settings: HeadsTraining) -> dict[str, Any]:
     from prima_features.models.resolve import resolve
-    from prima_features.pretraining.labels import positive_weights, read_labelled
-    from prima_features.pretraining.sampler import check_batch
-    from prima_features.pretraining.split import held_out
+    from prima_features.pretraining.batches.sampler import check_batch
+    from prima_features.pretraining.data.labels import positive_weights, read_labelled
+    from prima_features.pretraining.data.split import held_out
 
     data = read_labelled(settings.data, resolve(settings.model).directory)
     held = held_out(data.subjects, settings.data.validation, settings.seed)

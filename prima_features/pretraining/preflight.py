@@ -7,14 +7,13 @@ from collections.abc import Sequence
 
 from prima_features.embedding.file.records import Failure
 from prima_features.errors import NothingUsableError, UsageError
-from prima_features.pretraining.groups import UNITS, grouped, keys_of
-from prima_features.pretraining.optimiser import check_optimiser
-from prima_features.pretraining.records import Source
-from prima_features.pretraining.sampler import check_batch
+from prima_features.pretraining.batches.sampler import UNITS, check_batch, grouped, keys_of
+from prima_features.pretraining.data.records import Source
+from prima_features.pretraining.data.split import split_studies
+from prima_features.pretraining.model.start import Start
+from prima_features.pretraining.model.text import check_text
 from prima_features.pretraining.settings import ClipTraining, NamesTraining, TokenizerTraining
-from prima_features.pretraining.split import split_studies
-from prima_features.pretraining.start import Start
-from prima_features.pretraining.text_start import check_text
+from prima_features.pretraining.training.optimiser import check_optimiser
 from prima_features.studies.names import is_named
 
 logger = logging.getLogger(__name__)

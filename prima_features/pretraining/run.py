@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from prima_features.embedding.file.records import Failure
 from prima_features.errors import OutputError, UsageError
-from prima_features.pretraining.layout import CHECKPOINTS, TRAINING, VOCABULARY
 from prima_features.pretraining.settings import STAGES, Training, read_settings
+from prima_features.pretraining.settings.layout import CHECKPOINTS, TRAINING, VOCABULARY
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from prima_features.pretraining.checkpoint import Checkpoints
+    from prima_features.pretraining.training.checkpoint import Checkpoints
 
 
 _PATIENCE = timedelta(days=1)
@@ -105,7 +105,7 @@ def pretrain(
         DivergedError: too many steps had no finite loss or gradient.
         OutputError: the disk is full.
     """
-    from prima_features.pretraining.export import check_output
+    from prima_features.pretraining.model.export import check_output
 
     settings = read_stage(stage, path)
     check_output(settings)
@@ -132,7 +132,7 @@ def check_earlier(checkpoints: Checkpoints, settings: Training) -> None:
 
     It is asked before the cache is filled, which may take hours.
     """
-    from prima_features.pretraining.resume import check_settings
+    from prima_features.pretraining.training.resume import check_settings
 
     if (state := checkpoints.latest()) is not None:
         check_settings(state["settings"], settings, checkpoints.folder.parent)
@@ -147,9 +147,9 @@ def _train(
     callbacks: Callbacks,
 ) -> Summary:
     from prima_features.pretraining.build import Workplace, build_stage
-    from prima_features.pretraining.checkpoint import Checkpoints
-    from prima_features.pretraining.loop import Loop
-    from prima_features.pretraining.record import Recorder
+    from prima_features.pretraining.training.checkpoint import Checkpoints
+    from prima_features.pretraining.training.loop import Loop
+    from prima_features.pretraining.training.record import Recorder
 
     is_main = accelerator.is_main_process
     checkpoints = Checkpoints(folder / CHECKPOINTS, settings.checkpoint.keep)

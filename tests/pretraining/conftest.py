@@ -13,12 +13,12 @@ from accelerate import Accelerator
 from coarse import CoarseStudies
 
 from prima_features.pretraining.build import Workplace, build_stage
-from prima_features.pretraining.checkpoint import Checkpoints
-from prima_features.pretraining.loop import Loop
-from prima_features.pretraining.record import Recorder
 from prima_features.pretraining.settings import ClipTraining, Training, read_settings
-from prima_features.pretraining.sources import synthetic
-from prima_features.pretraining.stages.stage import Stage
+from prima_features.pretraining.data.sources import synthetic
+from prima_features.pretraining.training.checkpoint import Checkpoints
+from prima_features.pretraining.training.loop import Loop
+from prima_features.pretraining.training.record import Recorder
+from prima_features.pretraining.training.stage import Stage
 
 FINDINGS = ("bright lesion on the left", "bright lesion on the right", "no acute infarct", "wide ventricles")
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from prima_features.pretraining.augment import apply, draw, unchanged
-from prima_features.pretraining.randomness import generator
-from prima_features.pretraining.records import SeriesTokens, TrainingStudy
+from prima_features.pretraining.batches.augment import apply, draw, unchanged
+from prima_features.pretraining.data.randomness import generator
+from prima_features.pretraining.data.records import SeriesTokens, TrainingStudy
 from prima_features.pretraining.settings import Augmentation
 
 OFF = Augmentation(

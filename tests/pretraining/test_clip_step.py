@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from prima_features.pretraining.batches.collate import StudyBatch
 from prima_features.pretraining.build import Workplace, build_stage
-from prima_features.pretraining.collate import StudyBatch
 from prima_features.pretraining.run import read_stage
 
 from .conftest import clip_settings, loop_of

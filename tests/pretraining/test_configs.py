@@ -42,7 +42,7 @@ def test_the_tokenizer_takes_at_most_0_4_gflop_a_token(tmp_path: Path) -> None:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from prima_features.pretraining.start import start
+    from prima_features.pretraining.model.start import start
 
     settings = read_settings(TokenizerTraining, CONFIGS / "prima-synth" / "tokenizer.toml")
     tokenizer = start(settings).prima.tokenizer

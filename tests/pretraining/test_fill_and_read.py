@@ -17,13 +17,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from prima_features.errors import OutputError, SeriesError, UsageError
+from prima_features.pretraining.batches.prefetch import Prefetch
 from prima_features.pretraining.build import Workplace, build_stage
-from prima_features.pretraining.cache import Cache
-from prima_features.pretraining.fill import Filler, fill_cohort
-from prima_features.pretraining.prefetch import Prefetch
-from prima_features.pretraining.records import RawSeries, RawStudy
+from prima_features.pretraining.data.cache import Cache
+from prima_features.pretraining.data.fill import Filler, fill_cohort
+from prima_features.pretraining.data.records import RawSeries, RawStudy
+from prima_features.pretraining.data.sources.rendered import RenderedSeries
 from prima_features.pretraining.settings import ClipTraining, read_settings
-from prima_features.pretraining.sources.rendered import RenderedSeries
 from prima_features.pretraining.stages.clip import ClipStage
 
 from .conftest import synthetic_settings
@@ -152,10 +152,10 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from prima_features.pretraining.cache import Cache
-from prima_features.pretraining.fill import Filler, fill_cohort
-from prima_features.pretraining.records import RawStudy
-from prima_features.pretraining.sources.rendered import RenderedSeries
+from prima_features.pretraining.data.cache import Cache
+from prima_features.pretraining.data.fill import Filler, fill_cohort
+from prima_features.pretraining.data.records import RawStudy
+from prima_features.pretraining.data.sources.rendered import RenderedSeries
 
 
 def slow(series):

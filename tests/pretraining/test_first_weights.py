@@ -14,8 +14,8 @@ from prima_features.encoders.prima.networks.config import (
 )
 from prima_features.encoders.ragged import Ragged
 from prima_features.errors import UsageError
-from prima_features.pretraining.collate import StudyBatch
-from prima_features.pretraining.first_weights import tell_apart
+from prima_features.pretraining.batches.collate import StudyBatch
+from prima_features.pretraining.model.first_weights import tell_apart
 from prima_features.pretraining.objectives import Words, words_loss
 
 SMALL = TransformerConfig(dim=32, depth=1, heads=2, dim_head=8, mlp_dim=20)

@@ -12,10 +12,10 @@ from prima_features.encoders.prima import score_heads
 from prima_features.encoders.prima.model_config import read_config
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
-from prima_features.pretraining.labels import read_labelled
+from prima_features.pretraining.data.labels import read_labelled
 from prima_features.pretraining.plan import make_plan
 from prima_features.pretraining.run import pretrain, read_stage
-from prima_features.pretraining.threshold import best_threshold
+from prima_features.pretraining.stages.heads import best_threshold
 
 Write = Callable[..., Path]
 N, D = 60, 64

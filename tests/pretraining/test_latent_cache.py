@@ -20,15 +20,15 @@ from prima_features.encoders.prima.prepare import read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.tokens import cut
 from prima_features.errors import NothingUsableError, SourceError, UsageError
-from prima_features.pretraining.augment import usual_tokens
-from prima_features.pretraining.cache import Cache
-from prima_features.pretraining.cohort import Cohort
-from prima_features.pretraining.collate import series_vectors
-from prima_features.pretraining.fill import Filler, fill_cohort
-from prima_features.pretraining.records import RawSeries, SeriesTokens
+from prima_features.pretraining.batches.augment import usual_tokens
+from prima_features.pretraining.batches.collate import series_vectors
+from prima_features.pretraining.data.cache import Cache
+from prima_features.pretraining.data.cohort import Cohort
+from prima_features.pretraining.data.fill import Filler, fill_cohort
+from prima_features.pretraining.data.records import RawSeries, SeriesTokens
+from prima_features.pretraining.data.sources import open_source
+from prima_features.pretraining.data.tokenize import cut_widely, latents
 from prima_features.pretraining.settings import Scans
-from prima_features.pretraining.sources import open_source
-from prima_features.pretraining.tokenize import cut_widely, latents
 from prima_features.studies import find
 from prima_features.volumes import Volume
 

@@ -13,14 +13,13 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from prima_features.errors import OutputError, UsageError
-from prima_features.pretraining.checkpoint import load
-from prima_features.pretraining.history import History
-from prima_features.pretraining.loop import DivergedError, Loop
-from prima_features.pretraining.optimiser import build_optimiser
-from prima_features.pretraining.resume import check_settings, settings_record
-from prima_features.pretraining.schedule import rate_factor
 from prima_features.pretraining.settings import Checkpoint, Log, Optimiser, Schedule, Training, Validation
-from prima_features.pretraining.stages.stage import Stage, Validated
+from prima_features.pretraining.training.checkpoint import load
+from prima_features.pretraining.training.loop import DivergedError, Loop
+from prima_features.pretraining.training.optimiser import build_optimiser, rate_factor
+from prima_features.pretraining.training.record import History
+from prima_features.pretraining.training.resume import check_settings, settings_record
+from prima_features.pretraining.training.stage import Stage, Validated
 
 from .conftest import loop_of
 
@@ -275,7 +274,7 @@ def test_a_log_that_is_no_file_of_lines_is_refused(tmp_path: Path, monkeypatch: 
     history = History(tmp_path / "log.jsonl")
     for step in range(100):
         history.add({"step": step})
-    monkeypatch.setattr("prima_features.pretraining.history.TABLE_BYTES", 1000)
+    monkeypatch.setattr("prima_features.pretraining.training.record.TABLE_BYTES", 1000)
     with pytest.raises(UsageError, match="has more than 1000 bytes: move it away"):
         history.read()
 

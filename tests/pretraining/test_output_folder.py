@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.pretraining.export import check_output
+from prima_features.pretraining.model.export import check_output
 from prima_features.pretraining.run import read_stage
 
 

@@ -26,7 +26,7 @@ BOTH = """
 import sys
 from pathlib import Path
 import accelerate, torch, torch._dynamo
-import prima_features.pretraining.build, prima_features.pretraining.loop, prima_features.weights
+import prima_features.pretraining.build, prima_features.pretraining.training.loop, prima_features.weights
 from torch.distributed.launcher import LaunchConfig, elastic_launch
 from prima_features.pretraining.run import pretrain
 
@@ -181,8 +181,8 @@ KILLED = """
 import json, random, signal, sys, time
 from multiprocessing import get_context
 from pathlib import Path
-import prima_features.pretraining.build, prima_features.pretraining.loop, prima_features.encoders.prima
-from prima_features.pretraining.checkpoint import load
+import prima_features.pretraining.build, prima_features.pretraining.training.loop, prima_features.encoders.prima
+from prima_features.pretraining.training.checkpoint import load
 from prima_features.pretraining.run import pretrain
 
 

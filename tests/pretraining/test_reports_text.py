@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.pretraining.reports import fitting_text, read_reports, read_table, split_findings
-from prima_features.pretraining.vocabulary import END, read_vocabulary, train_vocabulary
+from prima_features.pretraining.data.reports import fitting_text, read_reports, read_table, split_findings
+from prima_features.pretraining.data.vocabulary import END, read_vocabulary, train_vocabulary
 from prima_features.reports import Options, summarize
 from prima_features.reports import Report as Dictated
 

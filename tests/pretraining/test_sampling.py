@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.pretraining.cohort import CachedStudy
-from prima_features.pretraining.groups import drawn_from, grouped
-from prima_features.pretraining.sampler import Sampler, share_of
-from prima_features.pretraining.split import held_out
+from prima_features.pretraining.batches.sampler import Sampler, drawn_from, grouped, share_of
+from prima_features.pretraining.data.cohort import CachedStudy
+from prima_features.pretraining.data.split import held_out
 
 
 def batches(sampler: Sampler, count: int) -> list[list[int]]:

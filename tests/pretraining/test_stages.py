@@ -20,9 +20,9 @@ from prima_features.encoders.prima.model_config import read_config
 from prima_features.encoders.verify import verify
 from prima_features.models.directory import MODEL
 from prima_features.models.directory import TEXT as TEXT_FILE
+from prima_features.pretraining.data.reports import read_reports
+from prima_features.pretraining.data.vocabulary import read_vocabulary
 from prima_features.pretraining.objectives import clip_loss
-from prima_features.pretraining.reports import read_reports
-from prima_features.pretraining.vocabulary import read_vocabulary
 
 from .conftest import QUIET, TEXT, clip_settings, tokenizer_settings
 
@@ -437,7 +437,7 @@ def test_a_gpt2_on_disk_becomes_the_text_tower(
 ) -> None:
     from transformers import GPT2Config, GPT2Model
 
-    from prima_features.pretraining.vocabulary import train_vocabulary
+    from prima_features.pretraining.data.vocabulary import train_vocabulary
 
     sizes = GPT2Config(vocab_size=300, n_positions=64, n_embd=16, n_layer=1, n_head=2)
     gpt2 = GPT2Model(sizes)

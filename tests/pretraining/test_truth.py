@@ -18,12 +18,12 @@ from prima_features.cli.main import main
 from prima_features.encoders.prima.tokens import Subvolumes
 from prima_features.errors import UsageError
 from prima_features.pretraining.build import Workplace, build_stage
+from prima_features.pretraining.data.sources import synthetic
+from prima_features.pretraining.data.sources.synthetic import SyntheticStudies
+from prima_features.pretraining.data.tokenize import drawn, take
 from prima_features.pretraining.objectives import Truth, clip_loss, mean_by_study
 from prima_features.pretraining.run import Callbacks, pretrain, read_stage
 from prima_features.pretraining.settings import ClipTraining, read_settings
-from prima_features.pretraining.sources import synthetic
-from prima_features.pretraining.sources.synthetic import SyntheticStudies
-from prima_features.pretraining.tokenize import drawn, take
 from prima_features.synthetic import (
     CONTENT,
     TRAITS,

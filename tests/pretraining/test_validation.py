@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 
 from prima_features.encoders.prima.networks.quantizer import Codebook
-from prima_features.pretraining.codebook import restore, revive, snapshot
-from prima_features.pretraining.history import History
-from prima_features.pretraining.plots import draw_history, save_picture
-from prima_features.pretraining.randomness import generator
-from prima_features.pretraining.validation import recall, reconstruction_picture, retrieval
+from prima_features.pretraining.data.randomness import generator
+from prima_features.pretraining.objectives import recall, retrieval
+from prima_features.pretraining.stages.codebook import restore, revive, snapshot
+from prima_features.pretraining.training.plots import draw_history, reconstruction_picture, save_picture
+from prima_features.pretraining.training.record import History
 
 
 def test_a_partner_among_the_k_most_similar_is_a_hit() -> None:

@@ -1,0 +1,1 @@
+"""One module per stage: tokenizer, sequence names, CLIP, heads."""

@@ -11,17 +11,19 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from prima_features.encoders.prima.networks.contrast import Contrast
-from prima_features.pretraining.augment import apply, draw, unchanged
-from prima_features.pretraining.blend import blend, snapshot
-from prima_features.pretraining.card import model_card
-from prima_features.pretraining.cohort import CachedStudy, Cohort
-from prima_features.pretraining.collate import StudyBatch, study_batch
-from prima_features.pretraining.digest import digest_of
-from prima_features.pretraining.export import write_model
-from prima_features.pretraining.first_weights import tell_apart
-from prima_features.pretraining.gather import gather_rows
-from prima_features.pretraining.grad_cache import backward_in_chunks
-from prima_features.pretraining.groups import UNITS, drawn_from, grouped, keys_of
+from prima_features.pretraining.batches.augment import apply, draw, unchanged
+from prima_features.pretraining.batches.collate import StudyBatch, study_batch
+from prima_features.pretraining.batches.sampler import UNITS, Sampler, drawn_from, grouped, keys_of, share_of
+from prima_features.pretraining.data.cohort import CachedStudy, Cohort
+from prima_features.pretraining.data.digest import digest_of
+from prima_features.pretraining.data.randomness import generator
+from prima_features.pretraining.data.records import TrainingStudy
+from prima_features.pretraining.data.split import split_studies
+from prima_features.pretraining.model.blend import blend, snapshot
+from prima_features.pretraining.model.export import model_card, write_model
+from prima_features.pretraining.model.first_weights import tell_apart
+from prima_features.pretraining.model.start import Start
+from prima_features.pretraining.model.text import TextStart, start_text
 from prima_features.pretraining.objectives import (
     Truth,
     Words,
@@ -30,18 +32,14 @@ from prima_features.pretraining.objectives import (
     pair_loss,
     patient_accuracy,
     patient_loss,
+    retrieval,
     words_loss,
 )
-from prima_features.pretraining.randomness import generator
-from prima_features.pretraining.records import TrainingStudy
-from prima_features.pretraining.sampler import Sampler, share_of
 from prima_features.pretraining.settings import ClipTraining
-from prima_features.pretraining.split import split_studies
-from prima_features.pretraining.stages.stage import Stage, Validated
 from prima_features.pretraining.stages.told import KNOWN, TOLD, new_truth, truth_losses
-from prima_features.pretraining.start import Start
-from prima_features.pretraining.text_start import TextStart, start_text
-from prima_features.pretraining.validation import retrieval
+from prima_features.pretraining.training.gather import gather_rows
+from prima_features.pretraining.training.grad_cache import backward_in_chunks
+from prima_features.pretraining.training.stage import Stage, Validated
 
 T = TypeVar("T")
 _FIRST = 64

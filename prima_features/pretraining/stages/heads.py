@@ -17,17 +17,15 @@ from torch import Tensor, nn
 from prima_features.encoders.prima.networks.config import HeadConfig, HeadsConfig
 from prima_features.encoders.prima.networks.heads import MLP
 from prima_features.models.resolve import resolve
-from prima_features.pretraining.card import model_card
-from prima_features.pretraining.export import write_heads
-from prima_features.pretraining.gather import mean_over_processes, world_size
-from prima_features.pretraining.labels import LabelledStudies, positive_weights, read_labelled
+from prima_features.pretraining.batches.sampler import Sampler, share_of
+from prima_features.pretraining.data.labels import LabelledStudies, positive_weights, read_labelled
+from prima_features.pretraining.data.randomness import generator
+from prima_features.pretraining.data.split import held_out
+from prima_features.pretraining.model.export import model_card, write_heads
 from prima_features.pretraining.objectives import level_loss, presence_loss
-from prima_features.pretraining.randomness import generator
-from prima_features.pretraining.sampler import Sampler, share_of
 from prima_features.pretraining.settings import HeadsTraining
-from prima_features.pretraining.split import held_out
-from prima_features.pretraining.stages.stage import Stage, Validated
-from prima_features.pretraining.threshold import best_threshold
+from prima_features.pretraining.training.gather import mean_over_processes, world_size
+from prima_features.pretraining.training.stage import Stage, Validated
 
 logger = logging.getLogger(__name__)
 
@@ -184,3 +182,28 @@ def _digest(data: LabelledStudies) -> str:
         digest.update(f"{key}".encode() + values.tobytes())
     digest.update(data.priority.tobytes())
     return digest.hexdigest()
+
+
+def best_threshold(outputs: np.ndarray, present: np.ndarray) -> tuple[float, float]:
+    """The threshold of best accuracy, and that accuracy.
+
+    Args:
+        outputs: (N,), at least one.
+        present: (N,) bool.
+
+    Returns:
+        Of thresholds that are equally good, the middle of the widest gap between outputs; beyond all outputs where
+        calling none or all of them present is best.
+    """
+    order = np.argsort(outputs, kind="stable")
+    sorted_outputs, sorted_present = outputs[order].astype(np.float64), present[order]
+    # Right when the lowest k are called absent, for k = 0 ... N.
+    right = np.concatenate([[0], np.cumsum(~sorted_present)]) + (
+        sorted_present.sum() - np.concatenate([[0], np.cumsum(sorted_present)])
+    )
+    edges = np.concatenate([[sorted_outputs[0] - 2], sorted_outputs, [sorted_outputs[-1] + 2]])
+    gaps = np.diff(edges)
+    possible = gaps > 0
+    best = np.flatnonzero(possible & (right == right[possible].max()))
+    chosen = best[gaps[best].argmax()]
+    return float((edges[chosen] + edges[chosen + 1]) / 2), float(right[chosen] / len(outputs))

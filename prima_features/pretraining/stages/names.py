@@ -16,23 +16,21 @@ from prima_features.encoders.prima.networks import PrimaConfig
 from prima_features.encoders.prima.networks.config import TransformerConfig, ViTConfig
 from prima_features.encoders.prima.networks.vit import RegisterViT
 from prima_features.encoders.ragged import Ragged
-from prima_features.pretraining.augment import usual_tokens
-from prima_features.pretraining.card import model_card
-from prima_features.pretraining.cohort import CachedSeries, CachedStudy, Cohort
-from prima_features.pretraining.collate import series_vectors
-from prima_features.pretraining.digest import digest_of
-from prima_features.pretraining.export import write_model
-from prima_features.pretraining.gather import gather_rows
-from prima_features.pretraining.grad_cache import backward_in_chunks
-from prima_features.pretraining.objectives import clip_loss
-from prima_features.pretraining.randomness import generator
-from prima_features.pretraining.sampler import Sampler, share_of
+from prima_features.pretraining.batches.augment import usual_tokens
+from prima_features.pretraining.batches.collate import series_vectors
+from prima_features.pretraining.batches.sampler import Sampler, share_of
+from prima_features.pretraining.data.cohort import CachedSeries, CachedStudy, Cohort
+from prima_features.pretraining.data.digest import digest_of
+from prima_features.pretraining.data.randomness import generator
+from prima_features.pretraining.data.split import split_studies
+from prima_features.pretraining.model.export import model_card, write_model
+from prima_features.pretraining.model.start import Start
+from prima_features.pretraining.objectives import clip_loss, retrieval
 from prima_features.pretraining.settings import NamesTraining
 from prima_features.pretraining.settings.stages import ImageTower
-from prima_features.pretraining.split import split_studies
-from prima_features.pretraining.stages.stage import Stage, Validated
-from prima_features.pretraining.start import Start
-from prima_features.pretraining.validation import retrieval
+from prima_features.pretraining.training.gather import gather_rows
+from prima_features.pretraining.training.grad_cache import backward_in_chunks
+from prima_features.pretraining.training.stage import Stage, Validated
 from prima_features.studies.names import is_named
 
 

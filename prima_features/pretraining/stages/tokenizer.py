@@ -13,21 +13,20 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from prima_features.encoders.prima.networks.tokenizer import TokenizerOutput
-from prima_features.pretraining.card import model_card
-from prima_features.pretraining.codebook import restore, revive, snapshot
-from prima_features.pretraining.cohort import Cohort
-from prima_features.pretraining.digest import digest_of
-from prima_features.pretraining.export import write_model
-from prima_features.pretraining.gather import gather_rows, mean_over_processes, world_size
+from prima_features.pretraining.batches.sampler import share_of
+from prima_features.pretraining.batches.token_pool import TokenPool
+from prima_features.pretraining.data.cohort import Cohort
+from prima_features.pretraining.data.digest import digest_of
+from prima_features.pretraining.data.randomness import generator
+from prima_features.pretraining.data.split import split_studies
+from prima_features.pretraining.model.export import model_card, write_model
+from prima_features.pretraining.model.start import Start
 from prima_features.pretraining.objectives import reconstruction_loss
-from prima_features.pretraining.randomness import generator
-from prima_features.pretraining.sampler import share_of
 from prima_features.pretraining.settings import TokenizerTraining
-from prima_features.pretraining.split import split_studies
-from prima_features.pretraining.stages.stage import Stage, Validated
-from prima_features.pretraining.start import Start
-from prima_features.pretraining.token_pool import TokenPool
-from prima_features.pretraining.validation import reconstruction_picture
+from prima_features.pretraining.stages.codebook import restore, revive, snapshot
+from prima_features.pretraining.training.gather import gather_rows, mean_over_processes, world_size
+from prima_features.pretraining.training.plots import reconstruction_picture
+from prima_features.pretraining.training.stage import Stage, Validated
 
 _HELD_OUT = 256
 """Subvolumes that a validation rebuilds."""

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from prima_features.encoders.prima.networks import PrimaConfig, SeriesOutput, StudyOutput
-from prima_features.pretraining.collate import StudyBatch
+from prima_features.pretraining.batches.collate import StudyBatch
+from prima_features.pretraining.data.records import TrainingStudy
 from prima_features.pretraining.objectives import Truth, mean_by_study
-from prima_features.pretraining.records import TrainingStudy
 from prima_features.synthetic.acquisition import SEQUENCES
 
 TOLD = ("content", "kind", "series_traits", "report_traits", "study_traits")

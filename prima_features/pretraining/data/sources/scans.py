@@ -21,8 +21,8 @@ from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.tokens import Subvolumes
 from prima_features.errors import SeriesError, UsageError
 from prima_features.files.outage import check_disk, check_source
-from prima_features.pretraining.records import RawStudy
-from prima_features.pretraining.reports import Report
+from prima_features.pretraining.data.records import RawStudy
+from prima_features.pretraining.data.reports import Report
 from prima_features.pretraining.settings import Scans
 from prima_features.studies import (
     BidsOptions,

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from prima_features.errors import UsageError
 from prima_features.models.directory import VOCABULARY
-from prima_features.pretraining.reports import fitting_text
+from prima_features.pretraining.data.reports import fitting_text
 
 END = "<|endoftext|>"
 

@@ -17,14 +17,14 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
+from prima_features.embedding.engine.cores import share_of_cpus
 from prima_features.embedding.engine.failures import failure_of
 from prima_features.embedding.file.records import Failure
 from prima_features.errors import NothingUsableError, OutputError, SourceError
 from prima_features.files.safe import safe_children
-from prima_features.pretraining.cache import Cache
-from prima_features.pretraining.cohort import CachedSeries, CachedStudy, Cohort
-from prima_features.pretraining.cpus import share_of_cpus
-from prima_features.pretraining.records import RawSeries, RawStudy, Source
+from prima_features.pretraining.data.cache import Cache
+from prima_features.pretraining.data.cohort import CachedSeries, CachedStudy, Cohort
+from prima_features.pretraining.data.records import RawSeries, RawStudy, Source
 
 Make = Callable[[RawSeries], Mapping[str, Tensor]]
 """Computes what is cached of a series; raises SeriesError where it cannot be used."""

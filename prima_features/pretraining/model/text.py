@@ -15,10 +15,10 @@ from prima_features.encoders.prima.networks.config import TextConfig
 from prima_features.encoders.prima.text import load_text
 from prima_features.errors import UsageError
 from prima_features.models.directory import VOCABULARY
+from prima_features.pretraining.data.vocabulary import Vocabulary, read_vocabulary, train_vocabulary
+from prima_features.pretraining.model.start import Start
 from prima_features.pretraining.settings import ClipTraining
 from prima_features.pretraining.settings.strict import from_table
-from prima_features.pretraining.start import Start
-from prima_features.pretraining.vocabulary import Vocabulary, read_vocabulary, train_vocabulary
 from prima_features.reports.numbered import numbered
 
 

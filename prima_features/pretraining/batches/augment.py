@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from prima_features.pretraining.records import SeriesTokens, TrainingStudy
+from prima_features.pretraining.data.records import SeriesTokens, TrainingStudy
 from prima_features.pretraining.settings import Augmentation
 
 UNKNOWN_NAME = "unk"

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from prima_features.embedding.file.records import Failure
-from prima_features.pretraining.layout import CACHE
-from prima_features.pretraining.records import Source
-from prima_features.pretraining.reports import Report
+from prima_features.pretraining.data.records import Source
+from prima_features.pretraining.data.reports import Report
 from prima_features.pretraining.settings import ReportedScans, Scans
+from prima_features.pretraining.settings.layout import CACHE
 
 
 def open_source(
@@ -34,7 +34,7 @@ def open_source(
         UsageError, NothingUsableError: as `studies.find`.
     """
     if settings.synthetic:
-        from prima_features.pretraining.sources.synthetic import SyntheticStudies
+        from prima_features.pretraining.data.sources.synthetic import SyntheticStudies
 
         cohort_seed = seed if settings.synthetic_seed is None else settings.synthetic_seed
         wordings = settings.wordings if isinstance(settings, ReportedScans) else 0
@@ -48,6 +48,6 @@ def open_source(
             device=device,
             visits=settings.synthetic_visits,
         ), ()
-    from prima_features.pretraining.sources.scans import find_scans
+    from prima_features.pretraining.data.sources.scans import find_scans
 
     return find_scans(settings, folder, reports, keep)

@@ -13,7 +13,7 @@ from prima_features.embedding.file.read import read_embeddings
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
 from prima_features.models import directory
-from prima_features.pretraining.reports import read_table
+from prima_features.pretraining.data.reports import read_table
 from prima_features.pretraining.settings import Labels
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from prima_features.encoders.prima.networks import Prima
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.tokens import Subvolumes, cut, divide
 from prima_features.encoders.prima.tokens.foreground import kept
-from prima_features.pretraining.digest import digest_of
-from prima_features.pretraining.randomness import generator
-from prima_features.pretraining.records import RARE, SUBVOLUMES, RawSeries
+from prima_features.pretraining.data.digest import digest_of
+from prima_features.pretraining.data.randomness import generator
+from prima_features.pretraining.data.records import RARE, SUBVOLUMES, RawSeries
 from prima_features.volumes import Volume
 
 _FEWEST = 32

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from prima_features.pretraining.gather import world_size
+from prima_features.pretraining.training.gather import world_size
 
 Chunk = TypeVar("Chunk")
 

@@ -13,17 +13,16 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from prima_features.embedding.engine.cores import share_of_cpus
 from prima_features.errors import PrimaError
-from prima_features.pretraining.checkpoint import Checkpoints
-from prima_features.pretraining.cpus import share_of_cpus
-from prima_features.pretraining.gather import sum_gradients
-from prima_features.pretraining.optimiser import build_optimiser
-from prima_features.pretraining.prefetch import Prefetch
-from prima_features.pretraining.record import Recorder
-from prima_features.pretraining.resume import check_data, check_settings, settings_record
-from prima_features.pretraining.schedule import rate_factor
+from prima_features.pretraining.batches.prefetch import Prefetch
 from prima_features.pretraining.settings import Training
-from prima_features.pretraining.stages.stage import Stage
+from prima_features.pretraining.training.checkpoint import Checkpoints
+from prima_features.pretraining.training.gather import sum_gradients
+from prima_features.pretraining.training.optimiser import build_optimiser, rate_factor
+from prima_features.pretraining.training.record import Recorder
+from prima_features.pretraining.training.resume import check_data, check_settings, settings_record
+from prima_features.pretraining.training.stage import Stage
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from prima_features.embedding.file.records import Failure
 from prima_features.errors import UsageError
-from prima_features.pretraining.cache import Cache, Entry
-from prima_features.pretraining.records import SeriesTokens, TrainingStudy, Wordings
+from prima_features.pretraining.data.cache import Cache, Entry
+from prima_features.pretraining.data.records import SeriesTokens, TrainingStudy, Wordings
 
 
 @dataclass(frozen=True)

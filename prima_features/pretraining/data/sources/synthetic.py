@@ -14,9 +14,9 @@ import torch
 
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.tokens import Subvolumes
-from prima_features.pretraining.cache import Cache
-from prima_features.pretraining.records import RARE, RawStudy, Wordings
-from prima_features.pretraining.sources.rendered import RenderedSeries
+from prima_features.pretraining.data.cache import Cache
+from prima_features.pretraining.data.records import RARE, RawStudy, Wordings
+from prima_features.pretraining.data.sources.rendered import RenderedSeries
 from prima_features.reports import findings
 from prima_features.studies.names import series_name
 from prima_features.studies.study import DEFAULT_DESCRIPTION

@@ -18,7 +18,7 @@ from torch import Tensor
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import replacing
 from prima_features.files.paths import utf8_name
-from prima_features.pretraining.digest import digest_of
+from prima_features.pretraining.data.digest import digest_of
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from prima_features.encoders.prima.networks.prima import DOUBLING
 from prima_features.errors import NothingUsableError
-from prima_features.pretraining.cohort import CachedSeries, CachedStudy, Cohort
-from prima_features.pretraining.records import SUBVOLUMES
+from prima_features.pretraining.data.cohort import CachedSeries, CachedStudy, Cohort
+from prima_features.pretraining.data.records import SUBVOLUMES
 
 
 class TokenPool:

@@ -1,7 +1,8 @@
-"""The optimiser of a run."""
+"""The optimiser of a run, and its learning rate at each step."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from prima_features.errors import UsageError
-from prima_features.pretraining.settings import Optimiser
+from prima_features.pretraining.settings import Optimiser, Schedule
 
 
 def check_optimiser(settings: Optimiser) -> None:
@@ -88,3 +89,21 @@ class _Both(torch.optim.Optimizer):
             part.load_state_dict(state)
         # Loading replaces the groups, through which the loop sets the learning rate.
         self.param_groups = [group for part in self._parts for group in part.param_groups]
+
+
+def rate_factor(step: int, steps: int, schedule: Schedule) -> float:
+    """What the learning rate is multiplied by in a step.
+
+    Args:
+        step: from 0.
+        steps: of the whole run.
+
+    Returns:
+        (step + 1) / warmup during the warm-up, then 1, or half a cosine from 1 towards `floor` after the last step.
+    """
+    if step < schedule.warmup:
+        return (step + 1) / schedule.warmup
+    if schedule.decay == "none":
+        return 1.0
+    share = (step - schedule.warmup) / max(1, steps - schedule.warmup)
+    return schedule.floor + (1 - schedule.floor) * (1 + math.cos(math.pi * share)) / 2

@@ -1,4 +1,4 @@
-"""The trained model as a model directory, in the run's own folder."""
+"""The trained model as a model directory with its card, in the run's own folder."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from prima_features._version import __version__
 from prima_features.encoders.prima.model_config import read_config, write_config
 from prima_features.encoders.prima.networks import Prima
 from prima_features.encoders.prima.networks.config import HeadsConfig, TextConfig
@@ -21,9 +22,9 @@ from prima_features.files.new_directory import new_directory
 from prima_features.files.paths import utf8_name
 from prima_features.files.targets import check_name, same_file, starts_with
 from prima_features.models import directory
-from prima_features.pretraining.layout import CACHE, CHECKPOINTS, TRAINING, VOCABULARY
+from prima_features.pretraining.data.vocabulary import Vocabulary
 from prima_features.pretraining.settings import Training
-from prima_features.pretraining.vocabulary import Vocabulary
+from prima_features.pretraining.settings.layout import CACHE, CHECKPOINTS, TRAINING, VOCABULARY
 
 _FILES = (
     directory.MODEL,
@@ -183,3 +184,28 @@ def _put_in_place(folder: Path) -> None:
         if (made / name).exists():
             (made / name).replace(folder / name)
     shutil.rmtree(made)
+
+
+_HEAD = """---
+library_name: prima-features
+pipeline_tag: image-feature-extraction
+tags: [mri, brain, neuroimaging, medical]
+---
+
+# Prima, trained by `prima pretrain {stage}`
+
+**For research use only. This is not a medical device, and nothing it computes may guide the care of a patient.**
+
+The architecture is that of Prima ([arXiv 2509.18638](https://arxiv.org/abs/2509.18638)). Trained with prima-features
+{version}. What the training data were, and whom they leave out, is for the one who trained it to say here.
+"""
+
+
+def model_card(stage: str, record: Mapping[str, Any]) -> str:
+    """A card that says what the run was: the stage, its data, steps and last validation."""
+    rows = "".join(f"| {name} | {_shown(value)} |\n" for name, value in record.items())
+    return f"{_HEAD.format(stage=stage, version=__version__)}\n| | |\n|---|---|\n{rows}"
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

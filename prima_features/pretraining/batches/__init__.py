@@ -1,0 +1,1 @@
+"""Batches: which studies are drawn, how they are augmented, and how they become tensors."""
