@@ -70,7 +70,7 @@ def test_the_wheel_holds_code_models_and_cards_under_one_name(wheel: Path) -> No
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"prima_features"}
     for package in packages_on_disk():
         assert f"{package.replace('.', '/')}/__init__.py" in names
-    bundled = REPOSITORY / "prima_features" / "weights" / "bundled"
+    bundled = REPOSITORY / "prima_features" / "models" / "bundled"
     models = [file for file in bundled.glob("*/*") if file.parent.name != "__pycache__"]
     for model in ("prima-untrained", "prima-synth"):
         for name in ("config.json", "model.safetensors", "README.md", "known_answer.json"):

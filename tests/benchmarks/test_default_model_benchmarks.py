@@ -13,12 +13,12 @@ import pytest
 from brains import brain
 from coarse import coarse_acquisitions
 
+from prima_features.encoders.prima.tokens import Subvolumes, cut
 from prima_features.pretraining.data.tokenize import take
 from prima_features.pretraining.settings import ClipTraining, read_settings
 from prima_features.synthetic import Acquisition, Anatomy, Subject, draw_subject
 from prima_features.synthetic.render import IMAGES
 from prima_features.synthetic.report.phrases import WORDING
-from prima_features.tokens import Subvolumes, cut
 from prima_features.volumes import Volume
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"

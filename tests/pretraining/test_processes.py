@@ -26,7 +26,7 @@ BOTH = """
 import sys
 from pathlib import Path
 import accelerate, torch, torch._dynamo
-import prima_features.pretraining.build, prima_features.pretraining.training.loop, prima_features.weights
+import prima_features.pretraining.build, prima_features.pretraining.training.loop, prima_features.models
 from torch.distributed.launcher import LaunchConfig, elastic_launch
 from prima_features.pretraining.run import pretrain
 
