@@ -1,6 +1,7 @@
 """An encoder of another package, which no line of the library knows, embeds like Prima.
 
-The package is tests/data/toy_encoder, installed once with pip into a folder of its own.
+The package is tests/data/toy_encoder, installed once with pip into a folder of its own. docs/adding-an-encoder.md shows
+the same files.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +28,7 @@ from prima_features.encoders.registry import load_encoder
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SOURCE = REPOSITORY / "tests" / "data" / "toy_encoder"
+PAGE = REPOSITORY / "docs" / "adding-an-encoder.md"
 N_STUDIES = 20
 
 Capture = pytest.CaptureFixture[str]
@@ -383,3 +386,12 @@ def test_a_batch_gives_what_its_studies_give(bids: Path, whole: Path, model: Pat
     given = ["--model", model, "--workers", 0, "--batch-size", 1, "--no-report"]
     assert run("embed", bids, tmp_path / "out.h5", *given) == 0
     assert_same(tmp_path / "out.h5", whole)
+
+
+def test_the_page_shows_the_files_of_the_package() -> None:
+    shown = re.findall(r"^`([\w./]+)`:\n\n```\w*\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    assert {name for name, _ in shown} == {
+        str(file.relative_to(SOURCE)) for file in SOURCE.rglob("*") if file.suffix in (".py", ".toml")
+    }
+    for name, text in shown:
+        assert text == (SOURCE / name).read_text(), name
