@@ -7,7 +7,8 @@ sequence; GDCM follows nested sequences until the stack is used up, which ends t
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NoReturn
 
@@ -17,13 +18,15 @@ from prima_features.studies.dicom import values
 from prima_features.studies.dicom.files import START
 
 if TYPE_CHECKING:
-    from pydicom import FileDataset
+    from pydicom import Dataset, FileDataset
     from pydicom.tag import BaseTag
 
 MOST_ITEMS = 500_000
 """Items of all sequences in a header. A file of 12,000 described frames has about half as many."""
 _MOST_ELEMENTS, _ELEMENTS_PER_ITEM = 20_000, 400
 """Elements of a header: outside of sequences, and as many more for each item. Each takes pydicom microseconds."""
+_MOST_IN_ALL = 4_000_000
+"""Elements of a header with those in its items. A file of 12,000 described frames has about half as many."""
 _BYTES_PER_ITEM = MIB // 4
 """Of a sequence that is read: this much, and as much again for each item in it."""
 MOST_FRAMES = 1_000_000
@@ -53,16 +56,59 @@ class _DeflatedError(Exception):
     """pydicom asks for the rest of the file, which it does to inflate it."""
 
 
+class _Tally:
+    """Elements and items of sequences that were read so far."""
+
+    def __init__(self) -> None:
+        self._n_items = self._n_elements = 0
+        self.refusal: UnsafeFileError | None = None
+        """Why reading was refused: pydicom makes other errors of it."""
+
+    def add(self, head: bytes) -> None:
+        """Count an element or item by its first eight bytes. A value of eight bytes counts as well.
+
+        Raises:
+            UnsafeFileError: there are too many.
+        """
+        if head.startswith(_ITEMS):
+            self._n_items += 1
+            if self._n_items > MOST_ITEMS:
+                self.refuse(f"has more than {MOST_ITEMS} items in its sequences")
+        else:
+            self._n_elements += 1
+            most = min(_MOST_ELEMENTS + _ELEMENTS_PER_ITEM * self._n_items, _MOST_IN_ALL)
+            if self._n_elements > most:
+                self.refuse("has more elements than any header")
+
+    def refuse(self, why: str) -> NoReturn:
+        """Raise UnsafeFileError, and keep it."""
+        self.refusal = UnsafeFileError(why)
+        raise self.refusal
+
+
+class _CountedBytes(io.BytesIO):
+    """Bytes that count the elements and items read from them."""
+
+    def __init__(self, content: bytes, tally: _Tally):
+        super().__init__(content)
+        self._tally = tally
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of a file. Raises UnsafeFileError if there were too many elements or items."""
+        content = super().read(size)
+        if size == 8:
+            self._tally.add(content)
+        return content
+
+
 class BoundedFile(io.BufferedReader):
     """A file that gives no more at a time than any element has, and counts elements and items of sequences."""
 
     def __init__(self, file: Path):
         super().__init__(io.FileIO(file))
-        self._n_items = self._n_elements = 0
+        self.tally = _Tally()
         self.is_deflated = False
         """Known when it was read."""
-        self.refusal: UnsafeFileError | None = None
-        """Why reading was refused: pydicom makes other errors of it."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         """As of a file.
@@ -73,23 +119,11 @@ class BoundedFile(io.BufferedReader):
         if size is None or size < 0:
             raise _DeflatedError
         if size > _MOST_VALUE:
-            self._refuse(f"declares an element of {size} bytes")
+            self.tally.refuse(f"declares an element of {size} bytes")
         content = super().read(size)
-        if size != 8:
-            return content
-        if content.startswith(_ITEMS):
-            self._n_items += 1
-            if self._n_items > MOST_ITEMS:
-                self._refuse(f"has more than {MOST_ITEMS} items in its sequences")
-        else:
-            self._n_elements += 1
-            if self._n_elements > _MOST_ELEMENTS + _ELEMENTS_PER_ITEM * self._n_items:
-                self._refuse("has more elements than any header")
+        if size == 8:
+            self.tally.add(content)
         return content
-
-    def _refuse(self, why: str) -> NoReturn:
-        self.refusal = UnsafeFileError(why)
-        raise self.refusal
 
 
 def read_data_set(
@@ -116,10 +150,11 @@ def read_data_set(
         try:
             data = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(tags), force=force)
         except Exception as error:
-            if file.refusal is not None:
-                raise file.refusal from error
+            if file.tally.refusal is not None:
+                raise file.tally.refusal from error
             raise
         _check_elements(data)
+        _check_sequences(data)
         return data
 
     if (found := _read_start(file, read)) is not None:
@@ -196,7 +231,8 @@ def find_pixels(stream: BinaryIO, implicit: bool, little: bool) -> tuple[int, in
 def _inflated(file: BoundedFile, start: int, most: int, whole: bool) -> BinaryIO:
     """A deflated file (PS3.5 annex A.5) as one that is not, at its start."""
     file.seek(0)
-    content = io.BytesIO()
+    file.tally = _Tally()
+    content = _CountedBytes(b"", file.tally)
     content.write(file.read(start).replace(_DEFLATED, _EXPLICIT))
     # When only the beginning is needed, the stream is left when enough has come.
     for piece in inflate(file, most if whole else 1 << 62):
@@ -228,6 +264,43 @@ def _check_elements(data: FileDataset) -> None:
             raise UnsafeFileError(f"has more than {MOST_ITEMS} items in its sequences")
         if stored.length > _BYTES_PER_ITEM * (1 + n_items):
             raise UnsafeFileError(f"has a sequence of {stored.length} bytes in {n_items} items")
+
+
+def _check_sequences(data: Dataset) -> None:
+    """Refuse sequences that pydicom has not read yet, and that have more elements or items than any header.
+
+    They are only counted if there are enough bytes for that many elements: pydicom itself reads them to do so, since
+    any other reader could be made to see fewer.
+    """
+    from pydicom.filereader import read_sequence
+
+    waiting = list(_unread_sequences(data))
+    if sum(len(stored.value) for stored in waiting) <= _LEAST_ELEMENT * _MOST_IN_ALL:
+        return
+    tally = _Tally()
+    while waiting:
+        stored = waiting.pop()
+        content = _CountedBytes(stored.value, tally)
+        with suppress(*values.malformed()):  # raised again if the sequence is needed
+            items = read_sequence(
+                content, stored.is_implicit_VR, stored.is_little_endian, len(stored.value), "iso8859"
+            )
+            waiting += [inner for item in items for inner in _unread_sequences(item)]
+        if tally.refusal is not None:
+            raise tally.refusal
+
+
+def _unread_sequences(data: Dataset) -> Iterator[Any]:
+    """Raw elements that are sequences, also those in the items of sequences that were read."""
+    stored: Any
+    for stored in data.values():
+        if not stored.is_raw:
+            if stored.VR == "SQ":
+                for item in stored.value:
+                    yield from _unread_sequences(item)
+        # Implicit files state no VR, and others may state UN for that of a sequence.
+        elif stored.VR in (None, "SQ", "UN") and stored.value is not None and stored.value.startswith(_ITEMS):
+            yield stored
 
 
 def check_nesting(file: Path) -> None:
