@@ -21,8 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from prima_features.probes.evaluation.crossval import OutOfFold, cross_validate
 from prima_features.probes.evaluation.draw import draw
-from prima_features.probes.evaluation.metrics import scores
-from prima_features.probes.evaluation.scored import scored
+from prima_features.probes.evaluation.scored import scored, scores
 from prima_features.probes.evaluation.splits import Scheme
 from prima_features.probes.outcome import Outcome
 from prima_features.probes.recipe import Recipe

@@ -1,4 +1,6 @@
-"""Numbers in sentences."""
+"""Numbers and lists in sentences."""
+
+from collections.abc import Iterable
 
 
 def count(n: int, noun: str, plural: str = "") -> str:
@@ -12,3 +14,19 @@ def count(n: int, noun: str, plural: str = "") -> str:
 def verb(n: int, one: str, several: str) -> str:
     """The form of a verb that goes with `n` of something: `is` or `are`."""
     return one if n == 1 else several
+
+
+def listed(items: Iterable[str], last: str = "and") -> str:
+    """`a, b and c`."""
+    *first, end = items
+    return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def capital(text: str) -> str:
+    """With a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    return capital(text) + ("" if text.endswith((".", "?", "!")) else ".")

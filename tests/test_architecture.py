@@ -15,14 +15,15 @@ BESIDE = {
     "files": {"files"},
     "hub": {"hub"},
     "models": {"hub", "models", "model_cards"},
-    "page": {"page"},
+    "evaluation": {"evaluation"},
+    "page": {"evaluation", "page"},
     "encoders": {"studies", "volumes", "models", "model_cards", "encoders"},
     "embedding": {*LAYERS, "models", "page"},
     "doctor": {*LAYERS, "models", "doctor"},
     "reports": {"reports"},
     "synthetic": {"synthetic"},
     "pretraining": {*LAYERS, "models", "reports", "synthetic", "pretraining"},
-    "probes": {"embedding", "hub", "probes", "model_cards", "models", "page"},
+    "probes": {"embedding", "evaluation", "hub", "probes", "model_cards", "models", "page"},
 }
 EVERYWHERE = {"errors", "files", "import_path", "wording", "_version"}
 EMBEDDING = ["file", "engine", "resume", "record", "report", "export"]
@@ -32,7 +33,18 @@ PRETRAINING = ["settings", "data", "batches", "model", "objectives", "training",
 PACKAGE = Path(prima_features.__file__).parent
 ROOM = {
     name: PACKAGE / name
-    for name in (*LAYERS, "files", "hub", "page", "models", "doctor", "reports", "synthetic", "pretraining")
+    for name in (
+        *LAYERS,
+        "files",
+        "hub",
+        "evaluation",
+        "page",
+        "models",
+        "doctor",
+        "reports",
+        "synthetic",
+        "pretraining",
+    )
 }
 
 

@@ -1,6 +1,6 @@
-"""What pages that open offline have in common: frame, style, and how their templates are found.
+"""HTML pages that open offline: frame, style, blocks (tables, figures, text), plots and numbers.
 
-A page is one HTML file. It asks for nothing from outside, and its content security policy forbids it.
+A page is one HTML file. It loads nothing from elsewhere, and its content security policy forbids it.
 """
 
 from prima_features.page.digits import count, minus, percent

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from prima_features.probes.folds import deal, strata_of
+from prima_features.evaluation.folds import deal, strata_of
 from prima_features.probes.linalg.rows import Rows
 from prima_features.probes.linalg.side_by_side import SideBySide
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from prima_features.probes.evaluation.crossval import OutOfFold
-from prima_features.probes.evaluation.metrics import scores
 from prima_features.probes.evaluation.record import FoldScores
+from prima_features.probes.evaluation.scored import scores
 from prima_features.probes.evaluation.splits import Fold, Splits
 from prima_features.probes.samples import Samples
 

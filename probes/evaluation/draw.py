@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.evaluation.folds import deal, strata_of
 from prima_features.probes.evaluation.splits import Fold, Scheme, Splits
-from prima_features.probes.folds import deal, strata_of
 from prima_features.probes.samples import Samples
 from prima_features.wording import count
 

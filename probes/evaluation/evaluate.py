@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from prima_features.errors import UsageError
-from prima_features.probes.evaluation import bounds
+from prima_features.evaluation import bounds
+from prima_features.evaluation.intervals import Estimate
+from prima_features.evaluation.weighted import one_against_rest
 from prima_features.probes.evaluation.baselines import baselines
 from prima_features.probes.evaluation.by_fold import check_scale, fold_scores
 from prima_features.probes.evaluation.checks import check, check_harmonization
@@ -16,8 +18,6 @@ from prima_features.probes.evaluation.crossval import cross_validate
 from prima_features.probes.evaluation.draw import draw
 from prima_features.probes.evaluation.gap import gap_report
 from prima_features.probes.evaluation.groups import by_groups
-from prima_features.probes.evaluation.intervals import Estimate
-from prima_features.probes.evaluation.metrics import one_against_rest
 from prima_features.probes.evaluation.permutation import permutation_test
 from prima_features.probes.evaluation.record import Estimates, Evaluation
 from prima_features.probes.evaluation.scored import Scored, scored

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from prima_features.probes.evaluation import weighted
-from prima_features.probes.evaluation.intervals import Estimate
+from prima_features.evaluation import weighted
+from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.scored import Scored
 
 

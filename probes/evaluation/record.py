@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prima_features.errors import UsageError
-from prima_features.probes.evaluation.compare import Comparison, corrected_t_test
+from prima_features.evaluation.compare import Comparison, corrected_t_test
+from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.gap import GapReport
 from prima_features.probes.evaluation.groups import GroupMetrics
-from prima_features.probes.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.permutation import Permutation
 from prima_features.probes.evaluation.sites import LabelBySite, SiteDecodability
 from prima_features.probes.evaluation.splits import Splits

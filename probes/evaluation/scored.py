@@ -6,13 +6,40 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from prima_features.probes.evaluation import bounds
+from prima_features.evaluation import bounds, weighted
+from prima_features.evaluation.intervals import Bootstrap, Estimate
 from prima_features.probes.evaluation.crossval import OutOfFold
-from prima_features.probes.evaluation.intervals import Bootstrap, Estimate
-from prima_features.probes.evaluation.metrics import scores
 from prima_features.probes.outcome import Outcome
 from prima_features.probes.samples import Samples
 from prima_features.probes.tasks import Task
+
+
+def scores(task: Task, y: np.ndarray, outcome: Outcome, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """All metrics of a task for each set of weights.
+
+    With more than two classes, AUROC, AUPRC, prevalence, Brier score and calibration slope are computed for each class
+    against the rest and averaged without weights (macro); prevalence is then the AUPRC expected by chance.
+
+    Args:
+        task: the target.
+        y: (N,) numbers or class numbers.
+        outcome: predictions of the N rows, none missing.
+        weights: (B, N).
+
+    Returns:
+        (B,) values by the names in `task.metrics`.
+    """
+    if not task.is_classification:
+        return weighted.regression(y, outcome.value, weights)
+    classes = [1] if task.kind == "binary" else range(len(task.classes))
+    each = [weighted.one_against_rest(y == k, outcome.probability[:, k], weights) for k in classes]
+    found = (
+        each[0]
+        if len(each) == 1
+        else {name: np.mean([one[name] for one in each], axis=0) for name in each[0]}
+    )
+    found["balanced_accuracy"] = weighted.balanced_accuracy(y, outcome.label, weights, len(task.classes))
+    return {name: found[name] for name in task.metrics}
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from prima_features.page import template
+from prima_features.page.blocks import Section
 from prima_features.probes.persistence.files import write_bytes
-from prima_features.probes.report.blocks import Section
 from prima_features.probes.report.content import ReportContent
 from prima_features.probes.report.sentences import RESEARCH_ONLY, beside_baseline, main_result, title
-from prima_features.probes.report.words import sentence
+from prima_features.wording import sentence
 
 
 def write_report(path: Path, content: ReportContent) -> None:

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from prima_features.page.digits import count, number, with_interval, with_unit
 from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.digits import count, number, with_interval, with_unit
-from prima_features.probes.report.words import (
-    baseline,
-    capital,
-    class_name,
-    decimals,
-    in_sentence,
-    listed,
-    target,
-)
+from prima_features.probes.report.words import baseline, class_name, decimals, in_sentence, target
+from prima_features.wording import capital, listed
 
 RESEARCH_ONLY = "For research use only: not a medical device, and not for decisions about any person."
 

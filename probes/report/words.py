@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable
-from itertools import accumulate
-
-from prima_features.files.text import printable
+from prima_features.page.digits import decimals_for
 from prima_features.probes.evaluation import Evaluation
-from prima_features.probes.report.digits import decimals_for
 from prima_features.probes.tasks import Task
+from prima_features.wording import capital, listed
 
 METRICS = {
     "mae": "Mean absolute error",
@@ -96,36 +92,6 @@ def decimals(name: str, evaluation: Evaluation) -> int:
     return decimals_for(evaluation.metrics["mae"].value) if name in IN_UNITS else 3
 
 
-def listed(items: Iterable[str], last: str = "and") -> str:
-    """`a, b and c`."""
-    *first, end = items
-    return f"{', '.join(first)} {last} {end}" if first else end
-
-
-def capital(text: str) -> str:
-    """With a capital first letter."""
-    return text[:1].upper() + text[1:]
-
-
-def sentence(text: str) -> str:
-    """With a capital letter and a full stop."""
-    return capital(text) + ("" if text.endswith((".", "?", "!")) else ".")
-
-
 def class_name(name: str) -> str:
     """A class inside a sentence: abbreviations such as `ad` and `mci` in capitals, others as they are."""
     return name.upper() if name in _ABBREVIATIONS else name
-
-
-def shortened(text: str, most: int) -> str:
-    """Cut to a width in letters; those of East Asian scripts count two."""
-    text = printable(text[: most + 1])  # a letter counts one at least
-    if width(text) <= most:
-        return text
-    ends = accumulate(map(width, text))
-    return text[: sum(end <= most - 1 for end in ends)].rstrip() + "\u2026"
-
-
-def width(text: str) -> int:
-    """Of a text, in letters."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

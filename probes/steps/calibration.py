@@ -8,18 +8,10 @@ from typing import Literal
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.evaluation.weighted import logit
 
 Method = Literal["none", "platt", "isotonic"]
 METHODS: tuple[Method, ...] = ("none", "platt", "isotonic")
-
-CLIP = 1e-6
-"""Probabilities are held this far from 0 and 1 before a logit is taken."""
-
-
-def logit(probability: np.ndarray) -> np.ndarray:
-    """Log odds, with probabilities clipped to [`CLIP`, 1 - `CLIP`]."""
-    clipped = np.clip(probability, CLIP, 1 - CLIP)
-    return np.log(clipped / (1 - clipped))
 
 
 @dataclass(frozen=True)

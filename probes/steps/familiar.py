@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import norm
 
-from prima_features.probes.folds import deal
+from prima_features.evaluation.folds import deal
 from prima_features.probes.linalg.rows import Rows
 from prima_features.probes.linalg.scaling import Scaling
 from prima_features.probes.steps.reduce import Reduction
@@ -227,7 +227,7 @@ def scores_of(held_out: np.ndarray) -> np.ndarray:
 
     Of two classes the positive one's alone.
     """
-    from prima_features.probes.steps.calibration import logit
+    from prima_features.evaluation.weighted import logit
 
     if held_out.ndim == 1:
         return held_out[:, None].astype(np.float64)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from prima_features.page.digits import count
 from prima_features.probes.evaluation.splits import Splits
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.digits import count
 from prima_features.probes.report.methods.references import Citations
 from prima_features.probes.report.methods.subjects import trained_on
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from prima_features.page.digits import count, short
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.digits import count, short
 from prima_features.probes.report.methods.references import Citations
-from prima_features.probes.report.words import listed
 from prima_features.probes.steps.combat import MIN_ROWS
+from prima_features.wording import listed
 
 _COVARIATES = {"age": "age", "sex": "sex", "icv": "intracranial volume"}
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from prima_features.page.digits import brief, number, p_value
 from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.digits import brief, number, p_value
 from prima_features.probes.report.sentences import association, decodability, main_result
-from prima_features.probes.report.words import IN_UNITS, VARIABLES, baseline, decimals, in_sentence, listed
+from prima_features.probes.report.words import IN_UNITS, VARIABLES, baseline, decimals, in_sentence
+from prima_features.wording import listed
 
 
 def results(content: ReportContent) -> str:

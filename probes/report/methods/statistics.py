@@ -8,7 +8,8 @@ from prima_features.probes.evaluation.groups import MIN_GROUPS
 from prima_features.probes.report.content import ReportContent
 from prima_features.probes.report.methods.references import Citations
 from prima_features.probes.report.projection import MAX_ROWS
-from prima_features.probes.report.words import VARIABLES, listed
+from prima_features.probes.report.words import VARIABLES
+from prima_features.wording import listed
 
 _READ = {"age": "age, age squared", "icv": "intracranial volume", "site": "the site"}
 """What the baselines of `evaluation.baselines` see."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from prima_features.models.caveats import bundled_as
+from prima_features.page.digits import count, decimals_for, number
 from prima_features.probes.feature_matrix import FeatureSource
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.digits import count, decimals_for, number
 from prima_features.probes.report.methods.references import Citations
-from prima_features.probes.report.words import listed
 from prima_features.probes.report.words import target as named
 from prima_features.probes.training import TrainingSet
+from prima_features.wording import listed
 
 
 def features(content: ReportContent, cite: Citations) -> str:

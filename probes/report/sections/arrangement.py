@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prima_features.probes.report.blocks import Figure, Key, Row, Section, section
+from prima_features.page.blocks import Figure, Key, Row, Section, section
+from prima_features.page.digits import decimals_for, number
+from prima_features.page.plots.canvas import COLOURS, OTHER, shortened, svg
+from prima_features.page.plots.points import draw_by_name, draw_by_number, leading, number_colours
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.digits import decimals_for, number
-from prima_features.probes.report.plots.canvas import svg
-from prima_features.probes.report.plots.cloud import draw_by_name, draw_by_number, leading, number_colours
-from prima_features.probes.report.plots.palette import COLOURS, OTHER
 from prima_features.probes.report.projection import FeatureMap
-from prima_features.probes.report.words import shortened, target
+from prima_features.probes.report.words import target
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

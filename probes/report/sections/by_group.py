@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prima_features.page.blocks import Cell, Figure, Folded, Key, Listing, Section, Table, section
+from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, svg
+from prima_features.page.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
 from prima_features.probes.evaluation.groups import GroupMetrics
-from prima_features.probes.report.blocks import Cell, Figure, Folded, Key, Listing, Section, Table, section
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.plots.canvas import svg
-from prima_features.probes.report.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
-from prima_features.probes.report.plots.palette import MAIN, MUTED, REFERENCE
 from prima_features.probes.report.sections.result import cell
-from prima_features.probes.report.words import VARIABLES, decimals, in_sentence, level, listed, metric
+from prima_features.probes.report.words import VARIABLES, decimals, in_sentence, level, metric
+from prima_features.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from prima_features.page.blocks import Cell, Prose, Section, Table, section
+from prima_features.page.digits import decimals_for, number
 from prima_features.probes.evaluation import Evaluation
-from prima_features.probes.report.blocks import Cell, Prose, Section, Table, section
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.digits import decimals_for, number
 from prima_features.probes.report.sentences import association, decodability
 
 

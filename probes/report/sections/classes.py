@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prima_features.probes.report.blocks import Block, Cell, Figure, Key, Row, Table
-from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.digits import brief, percent
-from prima_features.probes.report.plots.canvas import SQUARE, svg
-from prima_features.probes.report.plots.curves import (
+from prima_features.page.blocks import Block, Cell, Figure, Key, Row, Table
+from prima_features.page.digits import brief, percent
+from prima_features.page.plots.canvas import MUTED, OTHER, REFERENCE, SQUARE, shortened, svg
+from prima_features.page.plots.curves import (
     ClassScores,
+    draw_histogram,
     draw_operating_point,
     draw_precision_recall,
+    draw_reliability,
     draw_roc,
 )
-from prima_features.probes.report.plots.palette import MUTED, OTHER, REFERENCE
-from prima_features.probes.report.plots.reliability import draw_histogram, draw_reliability
+from prima_features.probes.report.content import ReportContent
 from prima_features.probes.report.sections.captions import classes_note, repeats_note
-from prima_features.probes.report.words import listed, shortened
+from prima_features.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

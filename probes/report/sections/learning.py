@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prima_features.probes.report.blocks import Cell, Figure, Key, Row, Section, Table, section
+from prima_features.page.blocks import Cell, Figure, Key, Row, Section, Table, section
+from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, svg
+from prima_features.page.plots.curves import draw_learning
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.plots.canvas import svg
-from prima_features.probes.report.plots.learning import draw_learning
-from prima_features.probes.report.plots.palette import MAIN, MUTED, REFERENCE
 from prima_features.probes.report.sections.result import cell
 from prima_features.probes.report.words import baseline, decimals, in_sentence, metric
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prima_features.page.blocks import Figure, Key
+from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, svg
+from prima_features.page.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
 from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.evaluation.record import FoldScores
-from prima_features.probes.report.blocks import Figure, Key
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.plots.canvas import svg
-from prima_features.probes.report.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
-from prima_features.probes.report.plots.palette import MAIN, MUTED, REFERENCE
 from prima_features.probes.report.words import decimals, in_sentence, metric
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prima_features.probes.report.blocks import Block, Cell, Listing, Prose, Section, Table, section
+from prima_features.page.blocks import Block, Cell, Listing, Prose, Section, Table, section
+from prima_features.page.digits import count, percent
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.digits import count, percent
-from prima_features.probes.report.words import capital, sentence
+from prima_features.wording import capital, sentence
 
 if TYPE_CHECKING:
     import pandas as pd

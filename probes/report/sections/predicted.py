@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prima_features.probes.report.blocks import Section, section
+from prima_features.page.blocks import Section, section
 from prima_features.probes.report.content import ReportContent
 from prima_features.probes.report.sections.classes import class_blocks
 from prima_features.probes.report.sections.left_out_sites import left_out_sites

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from prima_features.page.blocks import Block, Figure, Key, Row
+from prima_features.page.digits import brief
+from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, SECOND, SQUARE, svg
+from prima_features.page.plots.points import Limits, draw_agreement, draw_gap, limits_of
 from prima_features.probes.evaluation.gap import GapReport
-from prima_features.probes.report.blocks import Block, Figure, Key, Row
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.digits import brief
-from prima_features.probes.report.plots.canvas import SQUARE, svg
-from prima_features.probes.report.plots.palette import MAIN, MUTED, REFERENCE, SECOND
-from prima_features.probes.report.plots.scatter import Limits, draw_agreement, draw_gap, limits_of
 from prima_features.probes.report.sections.captions import repeats_note
-from prima_features.probes.report.words import capital, target
+from prima_features.probes.report.words import target
+from prima_features.wording import capital
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from prima_features.page.blocks import Cell, Folded, Prose, Section, Table, Verbatim, section
+from prima_features.page.digits import count, number, short
 from prima_features.probes.evaluation import Evaluation
-from prima_features.probes.report.blocks import Cell, Folded, Prose, Section, Table, Verbatim, section
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.digits import count, number, short
 from prima_features.probes.report.methods import methods_text
 from prima_features.probes.report.methods.software import versions
 from prima_features.probes.report.words import decimals, metric

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from prima_features.evaluation.intervals import Estimate
+from prima_features.page.blocks import Block, Cell, Prose, Section, Table, section
+from prima_features.page.digits import interval, number, p_value
 from prima_features.probes.evaluation import Evaluation
-from prima_features.probes.evaluation.intervals import Estimate
-from prima_features.probes.report.blocks import Block, Cell, Prose, Section, Table, section
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.digits import interval, number, p_value
 from prima_features.probes.report.words import baseline, decimals, direction, in_sentence, metric
 
 

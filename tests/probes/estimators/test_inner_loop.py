@@ -9,8 +9,8 @@ import pytest
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
+from prima_features.evaluation.folds import deal, strata_of
 from prima_features.probes.estimators import RidgeProbe, make
-from prima_features.probes.folds import deal, strata_of
 from prima_features.probes.steps.adjust import Residualizer
 from prima_features.probes.steps.combat import ComBat
 

@@ -5,11 +5,11 @@ import warnings
 import numpy as np
 import pytest
 
+from prima_features.evaluation.intervals import Bootstrap
 from prima_features.probes import Recipe
 from prima_features.probes.evaluation import Estimate, Plan, Scheme, evaluate
 from prima_features.probes.evaluation.crossval import cross_validate, training_variance
 from prima_features.probes.evaluation.draw import draw
-from prima_features.probes.evaluation.intervals import Bootstrap
 from prima_features.probes.evaluation.scored import scored
 
 RIDGE = Recipe("ridge", {"alphas": (1e2,)}, inner_folds=2)

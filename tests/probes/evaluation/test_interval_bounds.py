@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binomtest, norm
 
+from prima_features.evaluation import bounds
+from prima_features.evaluation.intervals import Bootstrap
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation import Estimate, Plan, Scheme, bounds, evaluate
+from prima_features.probes.evaluation import Estimate, Plan, Scheme, evaluate
 from prima_features.probes.evaluation.crossval import OutOfFold
 from prima_features.probes.evaluation.groups import by_variable
-from prima_features.probes.evaluation.intervals import Bootstrap
 from prima_features.probes.evaluation.scored import scored
 from prima_features.probes.outcome import Outcome
 
@@ -145,7 +146,7 @@ def test_a_correlation_has_fishers_interval():
     rng = np.random.default_rng(1)
     x = rng.normal(size=60)
     y = 0.7 * x + 0.7 * rng.normal(size=60)
-    from prima_features.probes.evaluation import weighted
+    from prima_features.evaluation import weighted
 
     bootstrap = Bootstrap(np.arange(60), np.zeros(60, dtype=int), 1000)
     one = bootstrap.estimates(lambda w: {"pearson_r": weighted.pearson(x, y, w)})["pearson_r"]

@@ -6,8 +6,7 @@ import pytest
 from prima_features.probes import Recipe
 from prima_features.probes.evaluation.crossval import cross_validate
 from prima_features.probes.evaluation.draw import draw
-from prima_features.probes.evaluation.metrics import scores
-from prima_features.probes.evaluation.scored import scored
+from prima_features.probes.evaluation.scored import scored, scores
 from prima_features.probes.evaluation.splits import Scheme
 from prima_features.probes.recipe import fit_recipe
 

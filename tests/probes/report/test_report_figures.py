@@ -4,13 +4,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from prima_features.page.plots.canvas import COLOURS, MANY_POINTS, shortened, svg, width
+from prima_features.page.plots.curves import reliability_bins
+from prima_features.page.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
+from prima_features.page.plots.points import draw_cloud, limits_of
 from prima_features.probes.evaluation import Estimate
-from prima_features.probes.report.plots.canvas import MANY_POINTS, svg
-from prima_features.probes.report.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
-from prima_features.probes.report.plots.palette import COLOURS
-from prima_features.probes.report.plots.reliability import reliability_bins
-from prima_features.probes.report.plots.scatter import draw_cloud, limits_of
-from prima_features.probes.report.words import shortened, width
 
 
 def scatter(n: int) -> str:

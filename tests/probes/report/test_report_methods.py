@@ -6,9 +6,9 @@ from importlib.metadata import version
 import pytest
 
 from prima_features import __version__
+from prima_features.page.digits import brief, interval, number
 from prima_features.probes import FeatureSource
 from prima_features.probes.report import ReportContent, methods_text
-from prima_features.probes.report.digits import brief, interval, number
 from prima_features.probes.report.methods.references import REFERENCES, Citations
 from prima_features.probes.report.words import decimals
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from prima_features.errors import OutputError
+from prima_features.page.digits import interval, number
 from prima_features.probes import Probe, Recipe, tasks
 from prima_features.probes.evaluation import Estimate
 from prima_features.probes.report import ReportContent, write_report
-from prima_features.probes.report.digits import interval, number
 from prima_features.probes.report.words import decimals, metric
 
 Read = Callable[[ReportContent], Any]

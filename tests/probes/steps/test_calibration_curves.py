@@ -5,8 +5,8 @@ import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from prima_features.errors import UsageError
+from prima_features.evaluation.weighted import calibration_slope
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation.weighted import calibration_slope
 from prima_features.probes.recipe import fit_recipe
 from prima_features.probes.steps.calibration import Calibration, logit
 

@@ -1,4 +1,4 @@
-"""What a page is built of: plain records that the template knows how to draw."""
+"""The blocks of a page: plain records that `blocks.html.jinja` draws, in the style of `blocks.css`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from prima_features.probes.evaluation import Estimate
-from prima_features.probes.report.digits import (
+from prima_features.page.digits import (
     brief,
     decimals_for,
     interval,
@@ -11,6 +10,7 @@ from prima_features.probes.report.digits import (
     short,
     with_interval,
 )
+from prima_features.probes.evaluation import Estimate
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,51 @@
-"""Metrics of weighted rows, for many sets of weights at once: a bootstrap resample is a set of whole weights.
+"""Metrics of weighted rows, for many sets of weights at once: each bootstrap resample is one set of weights.
 
-Each function takes weights (B, N) and gives (B,) numbers, NaN where a number is not defined. With weights of 1 they
-are scikit-learn's metrics of the same names.
+Each function takes weights (B, N) and returns (B,) values, NaN if a value is not defined. With weights of 1 they equal
+scikit-learn's metrics of the same names.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from prima_features.probes.steps.calibration import logit
-
+CLIP = 1e-6
+"""Probabilities are clipped to [`CLIP`, 1 - `CLIP`] before a logit is taken."""
 _NEWTON_STEPS = 30
 _LARGEST_SLOPE = 1e3
 
 
+def regression(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Metrics of predicted numbers: (N,) true and predicted values, (B, N) weights."""
+    error = predicted - truth
+    return {
+        "mae": mean(np.abs(error), weights),
+        "rmse": np.sqrt(mean(error**2, weights)),
+        "r2": r2(truth, predicted, weights),
+        "pearson_r": pearson(truth, predicted, weights),
+    }
+
+
+def one_against_rest(
+    positive: np.ndarray, probability: np.ndarray, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Metrics of the probability of one class: (N,) truth and probability, (B, N) weights."""
+    return {
+        "auroc": auroc(positive, probability, weights),
+        "auprc": average_precision(positive, probability, weights),
+        "prevalence": mean(positive.astype(float), weights),
+        "brier": mean((probability - positive) ** 2, weights),
+        "calibration_slope": calibration_slope(positive, probability, weights),
+    }
+
+
+def logit(probability: np.ndarray) -> np.ndarray:
+    """Log odds of clipped probabilities (`CLIP`)."""
+    clipped = np.clip(probability, CLIP, 1 - CLIP)
+    return np.log(clipped / (1 - clipped))
+
+
 def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Quotients, NaN where the denominator is 0."""
+    """Quotients; NaN if the denominator is 0."""
     safe = np.where(denominator == 0, np.nan, denominator)
     return numerator / safe
 
@@ -45,7 +75,7 @@ def pearson(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.nd
 
 
 def auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of pairs of a positive and a negative row that the score orders rightly; ties count half."""
+    """Share of pairs of a positive and a negative row that the score orders correctly; ties count half."""
     hits, alarms = _at_levels(positive, score, weights)
     below = np.cumsum(alarms, axis=1) - alarms
     ordered = (hits * (below + alarms / 2)).sum(axis=1)
@@ -63,20 +93,20 @@ def average_precision(positive: np.ndarray, score: np.ndarray, weights: np.ndarr
 def balanced_accuracy(
     truth: np.ndarray, label: np.ndarray, weights: np.ndarray, n_classes: int
 ) -> np.ndarray:
-    """Mean over the classes of the part of each that is labelled rightly; NaN where a class has no row."""
+    """Mean recall over the classes; NaN if a class has no row."""
     recalls = [mean_where(label == code, truth == code, weights) for code in range(n_classes)]
     return np.mean(recalls, axis=0)
 
 
 def mean_where(values: np.ndarray, where: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Weighted means of (N,) values over the rows where a mask holds."""
+    """Weighted means of (N,) values over the rows of a mask."""
     return mean(values[where].astype(float), weights[:, where])
 
 
 def calibration_slope(positive: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Slope of a logistic regression of the outcome on the log odds (Cox 1958): 1 is ideal, below 1 overconfident.
 
-    NaN where the score separates the classes, and the slope has no end.
+    NaN if the score separates the classes: the slope then diverges.
     """
     x, y = logit(probability), positive.astype(float)
     spread = x.std() or 1.0

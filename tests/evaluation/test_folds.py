@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedGroupKFold
 
-from prima_features.probes.folds import MAX_BINS, deal, strata_of
+from prima_features.evaluation.folds import MAX_BINS, deal, strata_of
 
 
 def uneven(seed, n_groups=80):

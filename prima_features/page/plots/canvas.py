@@ -1,17 +1,46 @@
-"""From a drawing to SVG that can stand in a page: text stays text, and the same drawing gives the same bytes."""
+"""Figures as SVG inside a page: text stays text, and the same drawing gives the same bytes.
+
+Colours are Paul Tol's muted scheme, which readers with any colour vision can distinguish.
+"""
 
 from __future__ import annotations
 
 import io
+import unicodedata
 import warnings
 from collections.abc import Callable
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-from prima_features.probes.report.plots.palette import INK, MUTED, RULE
+from prima_features.files.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+INK = "#222222"
+MUTED = "#5F6368"
+RULE = "#BDC1C6"
+OTHER = "#9AA0A6"
+
+COLOURS = (
+    "#332288",
+    "#CC6677",
+    "#117733",
+    "#DDAA33",
+    "#44AA99",
+    "#882255",
+    "#88CCEE",
+    "#999933",
+    "#AA4499",
+)
+"""Indigo, rose, green, sand (darkened for white paper), teal, wine, cyan, olive, purple."""
+
+MAIN, SECOND = COLOURS[:2]
+DASHES = ("", "6 2.5", "2 2", "7 2 2 2")
+"""For print without colour: lengths of marks and spaces."""
+REFERENCE = "4 3"
+"""Dashes of lines to compare with, such as chance."""
 
 PANEL = (4.3, 3.5)
 """Inches, of a figure that has half a page's width."""
@@ -111,3 +140,22 @@ def _own(key: str, value: str, name: str) -> str:
     if key == "href" and value.startswith("#"):
         return f"#{name}-{value[1:]}"
     return value.replace("url(#", f"url(#{name}-")
+
+
+def line_style(dashes: str) -> Any:
+    """Dashes as matplotlib takes them."""
+    return (0, tuple(float(length) for length in dashes.split())) if dashes else "solid"
+
+
+def shortened(text: str, most: int) -> str:
+    """Cut to a width in letters; those of East Asian scripts count two."""
+    text = printable(text[: most + 1])  # a letter counts one at least
+    if width(text) <= most:
+        return text
+    ends = accumulate(map(width, text))
+    return text[: sum(end <= most - 1 for end in ends)].rstrip() + "\u2026"
+
+
+def width(text: str) -> int:
+    """Of a text, in letters."""
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

@@ -1,4 +1,4 @@
-"""Forest plots: one number with its interval a row, for groups or sites."""
+"""Forest plots: one value with its interval per row, for groups or sites."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prima_features.probes.evaluation.intervals import Estimate
-from prima_features.probes.report.digits import brief
-from prima_features.probes.report.plots.palette import INK, MAIN, MUTED, REFERENCE, line_style
-from prima_features.probes.report.words import shortened, width
+from prima_features.evaluation.intervals import Estimate
+from prima_features.page.digits import brief
+from prima_features.page.plots.canvas import INK, MAIN, MUTED, REFERENCE, line_style, shortened, width
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,8 +20,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from prima_features.probes.evaluation import weighted
-from prima_features.probes.evaluation.intervals import LEVEL, Bootstrap, Estimate
+from prima_features.evaluation import weighted
+from prima_features.evaluation.intervals import LEVEL, Bootstrap, Estimate
 
 NEAR = 0.05
 """How close to its end a metric is for the bootstrap of the worst case to count."""
@@ -36,7 +36,7 @@ def classification(
     labels: Sequence[np.ndarray],
     bootstrap: Bootstrap,
 ) -> dict[str, Estimate]:
-    """Extend the intervals of `metrics.scores` of a classification.
+    """Extend the intervals of a classification's metrics.
 
     Args:
         found: with percentile intervals.
@@ -69,7 +69,7 @@ def classification(
 def one_against_rest(
     found: Mapping[str, Estimate], positive: np.ndarray, scores: Sequence[np.ndarray], bootstrap: Bootstrap
 ) -> dict[str, Estimate]:
-    """Extend the intervals of `metrics.one_against_rest`; (N,) truth, and scores of each repeat."""
+    """Extend the intervals of `weighted.one_against_rest`; (N,) truth, and scores of each repeat."""
     if not bootstrap.n_resamples or all(np.ptp(one) == 0 for one in scores):
         return dict(found)
     bounds = _one_against_rest(found, positive, scores, bootstrap)

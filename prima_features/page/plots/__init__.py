@@ -1,0 +1,1 @@
+"""Figures of pages: drawn by matplotlib, written as SVG."""
