@@ -25,8 +25,8 @@ QUIET = "[log]\ntensorboard = false\nplots = false\n"
 BOTH = """
 import sys
 from pathlib import Path
-import accelerate, torch, torch._dynamo
-import prima_features.pretraining.build, prima_features.pretraining.training.loop, prima_features.models
+import accelerate, bids2table, huggingface_hub.hf_api, torch, torch._dynamo, transformers.models.gpt2.modeling_gpt2
+import prima_features.pretraining.build, prima_features.pretraining.training.loop, prima_features.encoders.prima
 from torch.distributed.launcher import LaunchConfig, elastic_launch
 from prima_features.pretraining.run import pretrain
 
@@ -181,6 +181,7 @@ KILLED = """
 import json, random, signal, sys, time
 from multiprocessing import get_context
 from pathlib import Path
+import accelerate, bids2table, huggingface_hub.hf_api, torch, torch._dynamo, transformers.models.gpt2.modeling_gpt2
 import prima_features.pretraining.build, prima_features.pretraining.training.loop, prima_features.encoders.prima
 from prima_features.pretraining.training.checkpoint import load
 from prima_features.pretraining.run import pretrain
