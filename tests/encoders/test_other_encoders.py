@@ -146,6 +146,9 @@ def test_a_bids_dataset_is_embedded_with_a_page(whole: Path, model: Path, capsys
     page = whole.with_name("whole.report.html").read_text()
     assert "The toy encoder is an example" in page
     assert "data:image/jpeg" in page
+    assert (
+        "A picture of each series, as its encoder draws it" in page and "<dt>Encoder</dt><dd>toy</dd>" in page
+    )
     assert "CLIP" not in page and "subvolumes to latents" not in page
     record = json.loads(whole.with_name("whole.run.json").read_text())
     assert record["total"]["stages"]["encode"] > 0
