@@ -34,7 +34,7 @@ N_STUDIES = 20
 Capture = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The toy package, installed where this process and those that it starts find it."""
     folder = tmp_path_factory.mktemp("toy")
@@ -50,7 +50,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del sys.modules[name]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def model(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model directory, made by the script of the package."""
     directory = tmp_path_factory.mktemp("toy-model") / "toy"
@@ -60,7 +60,7 @@ def model(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Subjects with a T1w, and the first four with a FLAIR, which get brighter with age."""
     root = tmp_path_factory.mktemp("toy-scans") / "bids"
@@ -81,7 +81,7 @@ def bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def whole(bids: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one run makes of the scans."""
     output = tmp_path_factory.mktemp("toy-whole") / "whole.h5"
@@ -212,6 +212,8 @@ def test_a_probe_fits_and_refuses_other_embeddings_of_the_same_studies(
         capsys, "probe", "predict", tmp_path / "probe", tmp_path / "prima.h5", tmp_path / "other.tsv"
     )
     assert "prima-untrained" in said
+    said = one_sentence(capsys, "merge", tmp_path / "both.h5", whole, tmp_path / "prima.h5")
+    assert "were made by different models" in said
 
 
 def test_a_model_directory_is_verified_and_listed(
