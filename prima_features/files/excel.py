@@ -33,7 +33,7 @@ def is_excel(content: bytes) -> bool:
 
 
 def excel_rows(path: Path, content: bytes, sheet: str = "") -> tuple[list[list[str]], tuple[str, ...]]:
-    """A sheet's rows as text without empty ones, and warnings in a sentence each.
+    """A sheet's rows as text, empty ones included, and warnings in a sentence each.
 
     Args:
         path: for messages.
@@ -59,12 +59,11 @@ def excel_rows(path: Path, content: bytes, sheet: str = "") -> tuple[list[list[s
         raise UsageError(f"{path} is a damaged Excel file ({error}): save the table as CSV") from error
     if name not in sheets:
         raise UsageError(f"{path} has no sheet {sheet!r}: it has {', '.join(sheets)}")
-    rows = [row for row in rows if any(row)]
-    if not rows:
+    width = next((len(row) for row in rows if any(row)), 0)
+    if not width:
         raise UsageError(
             f"the {'sheet ' + sheet if sheet else 'first sheet'} of {path} is empty: expected a table with a header"
         )
-    width = len(rows[0])
     rows = [_as_wide(row, width) for row in rows]
     if sheet or not others:
         return rows, ()

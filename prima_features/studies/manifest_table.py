@@ -1,18 +1,15 @@
-"""Reading a manifest: the rows of a CSV or TSV table, checked."""
+"""Reading a manifest: the rows of a table, checked."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.files.paths import expanded
-from prima_features.files.safe import TABLE_BYTES, UnsafeFileError, read_bytes
+from prima_features.files.tables import EmptyTableError, Table, read_table, spelling
 from prima_features.studies.labels import bare
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -35,7 +32,7 @@ class Row:
     """One row: an image and whose it is."""
 
     number: int
-    """As a spreadsheet shows it: the header is row 1."""
+    """As a spreadsheet counts: the header is row 1."""
     path: Path
     """Relative ones are taken from the manifest's folder."""
     written: str
@@ -53,49 +50,30 @@ class Row:
 def read_rows(table: Path) -> list[Row]:
     """Rows of a manifest, in their order.
 
-    The table is UTF-8, or UTF-16 or Windows-1252 as spreadsheets save it. Columns are parted by tabs,
-    semicolons or commas, whichever the header holds most of.
+    TSV, CSV and Excel are read (see `files.tables.read_table`).
 
     Raises:
         UsageError: it cannot be read, lacks a column, or has an empty path or subject or one path twice. The
             message names the row.
         NothingUsableError: it has no rows.
     """
-    text = _decode(table)
-    delimiter = max("\t;,", key=text.partition("\n")[0].count)
     try:
-        cells = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise UsageError(f"{table} is not a table of comma- or tab-separated values: {error}") from error
-    if not cells:
-        raise NothingUsableError(f"{table} is empty: a manifest has the columns {', '.join(COLUMNS)}")
-    rows = list(_rows(table, _find_columns(table, cells[0]), cells[1:]))
+        cells = read_table(table, "The manifest")
+    except EmptyTableError as error:
+        raise NothingUsableError(
+            f"{table} is empty: a manifest has the columns {', '.join(COLUMNS)}"
+        ) from error
+    if any("\0" in cell for row in cells.rows for cell in row):
+        raise UsageError(f"The manifest {table} is not text in UTF-8: save it as CSV in UTF-8")
+    rows = list(_rows(table, _find_columns(table, cells.header), cells))
     if not rows:
         raise NothingUsableError(f"{table} has a header and no rows")
     return rows
 
 
-def _decode(table: Path) -> str:
-    try:
-        content = read_bytes(table, TABLE_BYTES)
-    except OSError as error:
-        raise UsageError(f"The manifest {table} cannot be read: {error.strerror}") from error
-    except UnsafeFileError as error:
-        raise UsageError(f"The manifest {table} {error}") from error
-    marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252"):
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if "\0" not in text:
-            return text
-    raise UsageError(f"The manifest {table} is not text in UTF-8: save it as CSV in UTF-8")
-
-
 def _find_columns(table: Path, header: Sequence[str]) -> dict[str, int]:
     """Where each known column is."""
-    spelled = [re.sub(r"[\s_-]+", "_", name.strip()).lower() for name in header]
+    spelled = [spelling(name) for name in header]
     columns: dict[str, int] = {}
     for column, spellings in COLUMNS.items():
         places = [i for i, name in enumerate(spelled) if name in spellings]
@@ -111,11 +89,9 @@ def _find_columns(table: Path, header: Sequence[str]) -> dict[str, int]:
     return columns
 
 
-def _rows(table: Path, columns: Mapping[str, int], cells: Sequence[Sequence[str]]) -> Iterator[Row]:
+def _rows(table: Path, columns: Mapping[str, int], cells: Table) -> Iterator[Row]:
     first_rows: dict[str, int] = {}
-    for number, row in enumerate(cells, start=2):
-        if not any(map(str.strip, row)):
-            continue
+    for number, row in zip(cells.numbers, cells.rows, strict=True):
         values = {column: _value(row, place) for column, place in columns.items()}
         for column in _REQUIRED:
             if not values[column]:
@@ -138,5 +114,5 @@ def _rows(table: Path, columns: Mapping[str, int], cells: Sequence[Sequence[str]
 
 
 def _value(row: Sequence[str], place: int) -> str:
-    value = row[place].strip() if place < len(row) else ""
+    value = row[place].strip()
     return "" if value in _EMPTY else value

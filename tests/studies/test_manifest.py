@@ -72,7 +72,7 @@ def test_tables_as_spreadsheets_save_them_are_read(folder: Path, delimiter: str,
         (HEADER + "a.nii.gz\t1\nb.nii.gz\t1\ndeep/../a.nii.gz\t2\n", "row 4: its path is on row 2 already"),
         (HEADER + "a.nii.gz\tP_1\nb.nii.gz\tP1\n", "rows 2 and 3: .* both come to sub-P1"),
         (HEADER + "a.nii.gz\t1\t\t\tX\nb.nii.gz\t1\t\t\tY\n", "rows 2 and 3: one study has two descriptions"),
-        (HEADER + '"a.nii.gz"x\t1\n', "not a table of"),
+        (HEADER + '"a.nii.gz"x\t1\n', "cannot be read as a table"),
         ("path\tsubject\na\0.nii\t1\n", "not text in UTF-8"),
     ],
 )

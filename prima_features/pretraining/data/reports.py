@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from prima_features.errors import UsageError
 from prima_features.files.safe import load_json
+from prima_features.files.tables import find_column
+from prima_features.files.tables import read_table as read_cells
+from prima_features.files.text import from_cell
 from prima_features.reports.numbered import numbered, split_numbered
 from prima_features.reports.records import clean_text
-from prima_features.reports.table import find_column, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +40,7 @@ class Report:
 
 
 def read_reports(path: Path) -> dict[str, Report]:
-    """Reports by study id, from a CSV, TSV or Excel table (see `prima_features.reports.table.read_rows`).
+    """Reports by study id, from a CSV, TSV or Excel table (see `prima_features.files.tables.read_table`).
 
     A cell of findings is a JSON list of texts, a numbered list, one finding a line, or one text. Rows without
     any are left out.
@@ -47,11 +49,11 @@ def read_reports(path: Path) -> dict[str, Report]:
         UsageError: the table cannot be read, lacks a column, or names a study twice; with the row where there
             is one.
     """
-    header, *rows = read_rows(path)
-    places = _find_columns(path, header)
+    table = read_cells(path, free_text=True)
+    places = _find_columns(path, table.header)
     reports: dict[str, Report] = {}
-    for number, row in enumerate(rows, start=2):
-        cells = {name: row[place].strip() for name, place in places.items()}
+    for number, row in zip(table.numbers, table.rows, strict=True):
+        cells = {name: from_cell(row[place]).strip() for name, place in places.items()}
         if cells["study"] in reports:
             # Not whose: in a table for DICOM, ids can name a patient, which nothing that is printed does.
             raise UsageError(f"{path}, row {number}: a second report of its study; keep one")
@@ -88,15 +90,16 @@ def fitting_text(findings: Sequence[str], limit: int, count: Callable[[str], int
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table that `prima_features.reports.table.read_rows` reads, as text; empty where a cell is.
+    """A table that `prima_features.files.tables.read_table` reads, as text; empty where a cell is.
 
     Raises:
         UsageError: it cannot be read as one, or has two columns of a name.
     """
     import pandas as pd
 
-    header, *rows = read_rows(path)
-    table = pd.DataFrame(rows, columns=header, dtype=object).drop(columns="", errors="ignore")
+    read = read_cells(path, free_text=True)
+    rows = [list(map(from_cell, row)) for row in read.rows]
+    table = pd.DataFrame(rows, columns=read.header, dtype=object).drop(columns="", errors="ignore")
     if (twice := table.columns.duplicated()).any():
         name = table.columns[twice][0]
         raise UsageError(f"{path} has more than one column {name}: rename or remove one of them")
