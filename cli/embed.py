@@ -45,7 +45,8 @@ def embed(
     manifest: Annotated[
         Path | None,
         typer.Option(
-            "--manifest", help="Table of scans, in place of SOURCE: prima embed --manifest T.tsv OUT.h5."
+            "--manifest",
+            help="Table of scans (TSV, CSV, Excel), in place of SOURCE: prima embed --manifest T.tsv OUT.h5.",
         ),
     ] = None,
     model: Annotated[

@@ -188,7 +188,7 @@ def _wait_for_lines(path: Path, wanted: int) -> None:
 
 
 WRONG = {
-    "missing table": (["{tmp}/none.tsv", "{out}"], "cannot be read"),
+    "missing table": (["{tmp}/none.tsv", "{out}"], "does not exist"),
     "no output": (["{table}"], "OUT"),
     "unknown column": (["{table}", "{out}", "--report-column", "words"], "no column words"),
     "endpoint without model": (["{table}", "{out}", "--endpoint", "http://localhost:1"], "--model"),
