@@ -33,8 +33,8 @@ import torch
 from prima_features import PrimaModel
 from prima_features.encoders.prima.prepare import read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.encoders.prima.subvolumes import Subvolumes, cut
 from prima_features.encoders.prima.text import load_text
-from prima_features.encoders.prima.tokens import Subvolumes, cut
 from prima_features.encoders.ragged import Ragged
 from prima_features.errors import SeriesError, UsageError
 from prima_features.files.disk import replacing

@@ -32,12 +32,11 @@ from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import EmbeddedStudy
-from prima_features.encoders.prima.encode import PrimaInference
-from prima_features.encoders.prima.network import Network
+from prima_features.encoders.prima.encode import Network, PrimaInference
 from prima_features.encoders.prima.networks import Prima, PrimaConfig
 from prima_features.encoders.prima.prepare import PrimaPreparer, read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import divide
+from prima_features.encoders.prima.subvolumes import divide
 from prima_features.encoders.ragged import Ragged
 from prima_features.studies.dicom import find_dicom
 from prima_features.volumes import PLANES, ReadOptions
@@ -161,7 +160,7 @@ class Everything:
 
 def every_subvolume(series: Any, preprocessing: Preprocessing) -> Everything:
     """The grid without filtering."""
-    from prima_features.encoders.prima.tokens.foreground import kept
+    from prima_features.encoders.prima.subvolumes import kept
 
     grid = divide(read_volume(series, preprocessing), preprocessing)
     values = grid.values.transpose(0, 2, 4, 1, 3, 5).reshape(-1, *grid.size).astype(np.float32)

@@ -23,7 +23,7 @@ from prima_features.embedding.engine.local import embed_studies
 from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import EmbeddedStudy
-from prima_features.encoders.prima.network import Network
+from prima_features.encoders.prima.encode import Network
 from prima_features.encoders.prima.networks import Prima
 from prima_features.studies.dicom import find_dicom
 from prima_features.studies.study import Study

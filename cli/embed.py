@@ -208,8 +208,7 @@ def embed(
         output = bids_app_output(folder, source, find_options)
 
     from prima_features.embedding.engine.options import EngineOptions
-    from prima_features.embedding.resume.options import RunOptions
-    from prima_features.embedding.resume.shard import parse_shard
+    from prima_features.embedding.resume.options import RunOptions, parse_shard
     from prima_features.embedding.run import embed as run
     from prima_features.encoders.registry import load_encoder
     from prima_features.volumes import ReadOptions

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prima_features.doctor.check import Check, Setup, failed, passed, size, warned
-from prima_features.embedding.engine.cores import usable_cores
+from prima_features.embedding.engine.options import usable_cores
 
 if TYPE_CHECKING:
     import torch

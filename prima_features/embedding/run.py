@@ -32,12 +32,10 @@ from prima_features.embedding.record.ids import (
 )
 from prima_features.embedding.record.output import check_output, report_path
 from prima_features.embedding.record.run_record import Journal
-from prima_features.embedding.resume.agree import agree
 from prima_features.embedding.resume.claims import Claims
-from prima_features.embedding.resume.options import RunOptions
+from prima_features.embedding.resume.options import RunOptions, Shard
 from prima_features.embedding.resume.parts import Parts
-from prima_features.embedding.resume.plan import Plan
-from prima_features.embedding.resume.shard import Shard
+from prima_features.embedding.resume.plan import Plan, agree
 from prima_features.embedding.work import Job, StudyDone, Work, failed_fast
 from prima_features.encoders.base import Encoder
 from prima_features.encoders.registry import load_encoder

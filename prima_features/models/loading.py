@@ -3,20 +3,44 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prima_features.errors import UsageError
 from prima_features.files.paths import utf8_name
 from prima_features.files.safe import MIB, UnsafeFileError, load_json, open_regular
-from prima_features.models.strict import difference
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
     Network = TypeVar("Network", bound="nn.Module")
+
+_NAMED = 3
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def difference(expected: Shapes, found: Shapes) -> str:
+    """What is missing, unexpected or of another shape, in words; empty where the two agree."""
+    shapes = [
+        f"{name} {tuple(found[name])} instead of {tuple(expected[name])}"
+        for name in sorted(expected.keys() & found.keys())
+        if tuple(found[name]) != tuple(expected[name])
+    ]
+    parts = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "unexpected": sorted(found.keys() - expected.keys()),
+        "of another shape": shapes,
+    }
+    return "; ".join(f"{what}: {_some(names)}" for what, names in parts.items() if names)
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 _MOST_HEADER = 64 * MIB

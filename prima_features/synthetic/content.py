@@ -139,7 +139,7 @@ def _places(scan: Acquisition, coord: np.ndarray, size: tuple[int, int, int], ma
     places = zyx[..., axes] - [(-n % size[axis]) // 2 for n, axis in zip(lengths, axes, strict=True)]
     if scan.plane != "axial":  # rows run down, z to the head
         places[..., 1] = matrix - 1 - places[..., 1]
-    # Resampling reads sample i of an axis of n at i * n / matrix (prima_features.encoders.prima.resample).
+    # Resampling reads sample i of an axis of n at i * n / matrix (prima_features.encoders.prima.prepare).
     return places * [scan.matrix[0] / matrix, scan.matrix[1] / matrix, 1]
 
 

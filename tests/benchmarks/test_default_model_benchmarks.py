@@ -13,7 +13,7 @@ import pytest
 from brains import brain
 from coarse import coarse_acquisitions
 
-from prima_features.encoders.prima.tokens import Subvolumes, cut
+from prima_features.encoders.prima.subvolumes import Subvolumes, cut
 from prima_features.pretraining.data.tokenize import take
 from prima_features.pretraining.settings import ClipTraining, read_settings
 from prima_features.synthetic import Acquisition, Anatomy, Subject, draw_subject

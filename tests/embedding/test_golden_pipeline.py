@@ -13,7 +13,7 @@ from prima_features.embedding.file.records import EmbeddedStudy
 from prima_features.encoders.prima import PrimaModel, score_heads
 from prima_features.encoders.prima.prepare import read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import Subvolumes, cut
+from prima_features.encoders.prima.subvolumes import Subvolumes, cut
 from prima_features.studies.dicom import find_dicom
 from prima_features.studies.study import NiftiImage, Series, Study
 

@@ -12,7 +12,7 @@ from prima_features.embedding.engine.device import (
 )
 from prima_features.embedding.engine.options import EngineOptions
 from prima_features.encoders.prima import PrimaModel
-from prima_features.encoders.prima.network import Network
+from prima_features.encoders.prima.encode import Network
 from prima_features.errors import UsageError
 
 CPU = torch.device("cpu")

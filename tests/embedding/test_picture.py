@@ -11,7 +11,7 @@ from PIL import Image
 from prima_features.encoders.base import Picture
 from prima_features.encoders.prima.picture import SIDE, draw
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import cut
+from prima_features.encoders.prima.subvolumes import cut
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.volumes import Volume
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prima_features.embedding.resume.shard import Shard, parse_shard
+from prima_features.embedding.resume.options import Shard, parse_shard
 from prima_features.errors import UsageError
 from prima_features.studies.study import NiftiImage, Series, Study
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from prima_features.encoders.prima.networks.quantizer import Codebook, Quantizer
+from prima_features.encoders.prima.networks.tokenizer import Codebook, Quantizer
 
 
 def seeded_codebook(codes: int = 6) -> Codebook:
@@ -80,7 +80,7 @@ HALF = """
 import sys
 import torch
 import torch.distributed as dist
-from prima_features.encoders.prima.networks.quantizer import Codebook
+from prima_features.encoders.prima.networks.tokenizer import Codebook
 
 rank, folder = int(sys.argv[1]), sys.argv[2]
 dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)

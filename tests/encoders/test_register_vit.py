@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from prima_features.encoders.prima.networks.config import TransformerConfig, ViTConfig
-from prima_features.encoders.prima.networks.vit import RegisterViT
+from prima_features.encoders.prima.networks.transformer import RegisterViT
 from prima_features.encoders.ragged import Ragged
 
 DIM, REGISTERS = 12, 3

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import cut
-from prima_features.encoders.prima.tokens.foreground import kept
+from prima_features.encoders.prima.subvolumes import cut, kept
 from prima_features.volumes import Volume
 
 DATA = Path(__file__).parent.parent / "data"

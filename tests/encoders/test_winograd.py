@@ -7,8 +7,7 @@ import torch
 
 from prima_features.encoders.prima.networks.config import TokenizerConfig
 from prima_features.encoders.prima.networks.tokenizer import Encoder, ResidualUnit
-from prima_features.encoders.prima.networks.undoubled import UndoubledEncoder
-from prima_features.encoders.prima.networks.winograd import WinogradUnit, pays
+from prima_features.encoders.prima.networks.undoubled import UndoubledEncoder, WinogradUnit, pays
 
 
 @pytest.mark.parametrize("slices", [2, 4])

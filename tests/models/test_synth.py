@@ -6,7 +6,7 @@ import torch
 from prima_features import model_cards
 from prima_features.encoders.prima import PrimaModel, load_text
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import cut
+from prima_features.encoders.prima.subvolumes import cut
 from prima_features.encoders.ragged import Ragged
 from prima_features.models import DEFAULT_MODEL, bundled
 from prima_features.pretraining.batches.augment import UNKNOWN_NAME

@@ -18,7 +18,7 @@ from prima_features.embedding.engine.local import EngineOptions, embed_studies
 from prima_features.encoders.prima import PrimaModel
 from prima_features.encoders.prima.prepare import read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import cut
+from prima_features.encoders.prima.subvolumes import cut
 from prima_features.errors import NothingUsableError, SourceError, UsageError
 from prima_features.pretraining.batches.augment import usual_tokens
 from prima_features.pretraining.batches.collate import series_vectors

@@ -15,7 +15,7 @@ from coarse import coarse_acquisitions
 from safetensors.torch import load_file
 
 from prima_features.cli.main import main
-from prima_features.encoders.prima.tokens import Subvolumes
+from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.errors import UsageError
 from prima_features.pretraining.build import Workplace, build_stage
 from prima_features.pretraining.data.sources import synthetic

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
 
-from prima_features.encoders.prima.networks.quantizer import Codebook
+from prima_features.encoders.prima.networks.tokenizer import Codebook
 from prima_features.pretraining.data.randomness import generator
 from prima_features.pretraining.objectives import recall, retrieval
 from prima_features.pretraining.stages.codebook import restore, revive, snapshot

@@ -21,7 +21,7 @@ from prima_features import read_embeddings
 from prima_features.cli.main import main
 from prima_features.encoders.prima.prepare import read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import cut
+from prima_features.encoders.prima.subvolumes import cut
 from prima_features.files.disk import sha256
 from prima_features.studies.find import find
 from prima_features.synthetic import build_anatomy, draw_subject, measure

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prima_features.encoders.prima.prepare import read_volume
-from prima_features.encoders.prima.tokens import cut
+from prima_features.encoders.prima.subvolumes import cut
 from prima_features.studies.study import DicomSlices, Series
 from prima_features.volumes import Volume
 

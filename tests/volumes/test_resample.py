@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from prima_features.encoders.prima.resample import resample_in_plane
+from prima_features.encoders.prima.prepare import resample_in_plane
 from prima_features.volumes.orientation import to_lps
 
 

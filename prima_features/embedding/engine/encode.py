@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from prima_features.embedding.engine.failures import failure_of
-from prima_features.embedding.engine.prepare import PreparedSeries, PreparedStudy
+from prima_features.embedding.engine.prepare import PreparedSeries, PreparedStudy, failure_of
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import (
     EmbeddedSeries,

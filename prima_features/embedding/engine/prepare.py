@@ -6,15 +6,34 @@ only reads starts quickly and stays small.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from prima_features.embedding.engine.failures import failure_of
 from prima_features.encoders.base import Prepared, Preparer
+from prima_features.errors import SeriesError
 from prima_features.files.outage import check_disk
 from prima_features.studies.study import Failure, Series, Study
 from prima_features.volumes import ReadOptions
+
+logger = logging.getLogger(__name__)
+
+
+def failure_of(study: str, series: str, stage: str, error: Exception) -> Failure:
+    """The record of an error, which tells no path and no name of a patient.
+
+    Args:
+        study: its id.
+        series: its stored name; empty for the study as a whole.
+    """
+    if isinstance(error, SeriesError):
+        return Failure(study, series, stage, str(error), error.hint)
+    # Another library's message may quote a path, and a DICOM path a patient's name: only its kind is told.
+    logger.debug("%s of %s failed", stage, study, exc_info=error)
+    hint = "run again with --debug for the details, and report it if the scan is sound"
+    return Failure(study, series, stage, f"unexpected {type(error).__name__}", hint)
+
 
 _LEAST_WEIGHT = 8
 """Bounds the number of studies in a window of many that could not be read."""

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from prima_features._version import __version__
-from prima_features.embedding.engine.cores import usable_cores
+from prima_features.embedding.engine.options import usable_cores
 from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.read import Embeddings
 from prima_features.embedding.record.memory import PeakMemory

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from prima_features.embedding.file.write import Provenance, VectorType
-from prima_features.errors import OutputError
+from prima_features.embedding.resume.claims import Claims
+from prima_features.embedding.resume.options import Rows, RunOptions
+from prima_features.embedding.resume.parts import Parts
+from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import replacing
 from prima_features.files.safe import MIB, load_json, read_text
 from prima_features.studies.study import Failure
 
 _MOST_BYTES = 64 * MIB
 """Of a plan: some 500,000 studies."""
-
-Rows = Literal["all", "sound", "none"]
 
 
 @dataclass(frozen=True)
@@ -94,3 +96,57 @@ def read_plan(folder: Path) -> Plan | None:
 
 def _path(folder: Path) -> Path:
     return folder / "plan.json"
+
+
+_BY_STRICTNESS: tuple[Rows, ...] = get_args(Rows)
+
+
+def agree(plan: Plan, share: Iterable[str], options: RunOptions, parts: Parts, claims: Claims) -> Plan:
+    """Announce a plan, or join the processes that follow it.
+
+    A run that was interrupted under --force or --retry-failed stays such a run when it goes on without the option. With
+    the option, it begins anew: the share's parts that must not be kept are deleted, unless a live process
+    works on that share, which has done so already.
+
+    Args:
+        share: ids of this process's studies.
+
+    Returns:
+        The plan as it is followed, with `rows` and `earlier` of the run that goes on.
+
+    Raises:
+        UsageError: processes at work on the output follow another plan.
+        OutputError: the parts folder cannot be written to.
+    """
+    with claims.waiting_for("start"):
+        others = [other for other in claims.others() if other.plan]
+        anew = options.rows != "all" and not others
+        if old := read_plan(parts.folder):
+            plan = _continued(plan, old, anew)
+        for other in others:
+            if other.plan != plan.identity:
+                raise UsageError(
+                    f"{other} is at work on the same output with other studies, scans or options; wait for it to end, "
+                    "or name another output"
+                )
+        if not any(other.shard == str(options.shard) for other in others):
+            _discard_unwanted(share, options, parts)
+        plan.write(parts.folder)
+        claims.announce(plan.identity, str(options.shard))
+    return plan
+
+
+def _continued(plan: Plan, old: Plan, anew: bool) -> Plan:
+    if replace(old, rows=plan.rows).identity != plan.identity:
+        return plan
+    rows = max(plan.rows, old.rows, key=_BY_STRICTNESS.index)
+    return replace(plan, rows=rows, earlier=plan.earlier if anew else old.earlier)
+
+
+def _discard_unwanted(share: Iterable[str], options: RunOptions, parts: Parts) -> None:
+    if options.rows == "all":
+        return
+    for study_id in share:
+        head = parts.head(study_id)
+        if head is not None and (options.force or not head.sound):
+            parts.discard(study_id)

@@ -15,8 +15,7 @@ from prima_features.encoders.prima.networks.config import HeadsConfig
 from prima_features.errors import UsageError
 from prima_features.files.paths import utf8_name
 from prima_features.models import directory as files
-from prima_features.models.loading import assign
-from prima_features.models.strict import difference
+from prima_features.models.loading import assign, difference
 
 if TYPE_CHECKING:
     from safetensors import safe_open

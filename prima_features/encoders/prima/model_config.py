@@ -7,8 +7,7 @@ from pathlib import Path
 from prima_features.encoders.prima.networks.config import PrimaConfig
 from prima_features.errors import UsageError
 from prima_features.models import directory as files
-from prima_features.models.loading import hollow
-from prima_features.models.strict import Shapes
+from prima_features.models.loading import Shapes, hollow
 
 
 def write_config(directory: Path, config: PrimaConfig) -> None:

@@ -17,7 +17,7 @@ from prima_features.encoders.base import Picture
 from prima_features.encoders.prima.preprocessing import Preprocessing
 
 if TYPE_CHECKING:  # a merge, which draws nothing, does without the libraries that read scans
-    from prima_features.encoders.prima.tokens import Subvolumes
+    from prima_features.encoders.prima.subvolumes import Subvolumes
     from prima_features.volumes import Volume
 
 SIDE = 88

@@ -14,10 +14,9 @@ from huggingface_hub import PyTorchModelHubMixin
 from safetensors.torch import save
 
 from prima_features.encoders.base import Encoder, EncoderInfo, Widths
-from prima_features.encoders.prima.encode import PrimaInference
+from prima_features.encoders.prima.encode import Network, PrimaInference
 from prima_features.encoders.prima.heads import iter_heads
 from prima_features.encoders.prima.model_config import read_config, write_config
-from prima_features.encoders.prima.network import Network
 from prima_features.encoders.prima.networks.config import MODEL_TYPE, PrimaConfig
 from prima_features.encoders.prima.networks.prima import DOUBLING, Prima
 from prima_features.encoders.prima.networks.tokenizer import latent_shape

@@ -17,8 +17,8 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from prima_features.embedding.engine.cores import share_of_cpus
-from prima_features.embedding.engine.failures import failure_of
+from prima_features.embedding.engine.options import share_of_cpus
+from prima_features.embedding.engine.prepare import failure_of
 from prima_features.embedding.file.records import Failure
 from prima_features.errors import NothingUsableError, OutputError, SourceError
 from prima_features.files.safe import safe_children

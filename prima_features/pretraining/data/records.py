@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 from torch import Tensor
 
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import Subvolumes
+from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.volumes import Volume
 
 SUBVOLUMES = "values"

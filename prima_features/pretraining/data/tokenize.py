@@ -12,8 +12,7 @@ from torch import Tensor
 
 from prima_features.encoders.prima.networks import Prima
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import Subvolumes, cut, divide
-from prima_features.encoders.prima.tokens.foreground import kept
+from prima_features.encoders.prima.subvolumes import Subvolumes, cut, divide, kept
 from prima_features.pretraining.data.digest import digest_of
 from prima_features.pretraining.data.randomness import generator
 from prima_features.pretraining.data.records import RARE, SUBVOLUMES, RawSeries

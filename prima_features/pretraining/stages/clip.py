@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from prima_features.encoders.prima.networks.contrast import Contrast
+from prima_features.encoders.prima.networks.prima import Contrast
 from prima_features.pretraining.batches.augment import apply, draw, unchanged
 from prima_features.pretraining.batches.collate import StudyBatch, study_batch
 from prima_features.pretraining.batches.sampler import UNITS, Sampler, drawn_from, grouped, keys_of, share_of

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from prima_features.encoders.prima.networks.quantizer import Codebook
+from prima_features.encoders.prima.networks.tokenizer import Codebook
 
 _NAMES = ("ema_cluster_size", "ema_w", "embedding.weight")
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from prima_features.encoders.prima.networks import PrimaConfig
 from prima_features.encoders.prima.networks.config import TransformerConfig, ViTConfig
-from prima_features.encoders.prima.networks.vit import RegisterViT
+from prima_features.encoders.prima.networks.transformer import RegisterViT
 from prima_features.encoders.ragged import Ragged
 from prima_features.pretraining.batches.augment import usual_tokens
 from prima_features.pretraining.batches.collate import series_vectors

@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from prima_features.embedding.engine.cores import share_of_cpus
+from prima_features.embedding.engine.options import share_of_cpus
 from prima_features.errors import PrimaError
 from prima_features.pretraining.batches.prefetch import Prefetch
 from prima_features.pretraining.settings import Training

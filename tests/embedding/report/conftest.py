@@ -16,7 +16,7 @@ from prima_features.embedding.record.run_record import new_record, write_run_fil
 from prima_features.embedding.resume.parts import Parts
 from prima_features.encoders.prima.picture import draw
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import cut
+from prima_features.encoders.prima.subvolumes import cut
 from prima_features.studies.study import Failure
 from prima_features.volumes import Volume
 

@@ -23,7 +23,7 @@ from prima_features.models.checkpoint.records import CheckpointError
 from prima_features.models.checkpoint.safetensors_file import write_safetensors
 from prima_features.models.checkpoint.stored_tensor import StoredTensor
 from prima_features.models.checkpoint.torch_archive import TorchArchive
-from prima_features.models.strict import difference
+from prima_features.models.loading import difference
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from prima_features.encoders.prima.networks.config import NAME_SYMBOLS, NameConfig
-from prima_features.encoders.prima.networks.position import sinusoids
 from prima_features.encoders.prima.networks.transformer import Transformer
+from prima_features.encoders.prima.networks.vectors import sinusoids
 from prima_features.encoders.ragged import Ragged
 
 # Index 0 is free: the published model keeps it for padding, which ragged batches do without.

@@ -15,13 +15,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prima_features.encoders.prima.networks.config import PrimaConfig
-from prima_features.encoders.prima.networks.contrast import Contrast
+from prima_features.encoders.prima.networks.config import ContrastConfig, PrimaConfig
 from prima_features.encoders.prima.networks.names import NameEncoder
 from prima_features.encoders.prima.networks.tokenizer import Tokenizer, latent_shape
+from prima_features.encoders.prima.networks.transformer import RegisterViT
 from prima_features.encoders.prima.networks.vectors import PLACE_DIM, token_vectors
-from prima_features.encoders.prima.networks.vit import RegisterViT
 from prima_features.encoders.ragged import Ragged
+
+
+class Contrast(nn.Module):
+    """Temperatures of the two contrastive losses, and the projection that patient discrimination compares.
+
+    `temperature` (1,) is the logarithm of what cosine similarities of images and texts are multiplied by;
+    `patient_temperature` (1,) is what similarities of series are divided by.
+    """
+
+    def __init__(self, in_dim: int, config: ContrastConfig) -> None:
+        super().__init__()
+        self.project = nn.Sequential(
+            nn.Linear(in_dim, config.hidden), nn.ReLU(), nn.Linear(config.hidden, config.out_dim)
+        )
+        self.temperature = nn.Parameter(torch.tensor([0.07]))
+        self.patient_temperature = nn.Parameter(torch.tensor([0.1]))
+
+    def forward(self, registers: Tensor) -> Tensor:
+        """Flattened registers of B series (B, in_dim) to (B, out_dim)."""
+        return self.project(registers)
+
 
 DOUBLING = 2
 """Times that each sample of a subvolume is repeated along the slice axis before the tokenizer."""

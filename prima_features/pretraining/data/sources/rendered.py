@@ -13,7 +13,7 @@ from torch import Tensor
 
 from prima_features.encoders.prima.prepare import read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import Subvolumes
+from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.files.disk import output_errors
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.volumes import ReadOptions, Volume

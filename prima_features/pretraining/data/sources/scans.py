@@ -18,7 +18,7 @@ from prima_features.embedding.file.records import Failure
 from prima_features.embedding.record.ids import add_ids, check_key, load_pseudonyms
 from prima_features.encoders.prima.prepare import read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import Subvolumes
+from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.errors import SeriesError, UsageError
 from prima_features.files.outage import check_disk, check_source
 from prima_features.pretraining.data.records import RawStudy

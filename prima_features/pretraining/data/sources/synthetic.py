@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.encoders.prima.tokens import Subvolumes
+from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.pretraining.data.cache import Cache
 from prima_features.pretraining.data.records import RARE, RawStudy, Wordings
 from prima_features.pretraining.data.sources.rendered import RenderedSeries
