@@ -28,6 +28,7 @@ from prima_features.synthetic import build_anatomy, draw_subject, measure
 from prima_features.synthetic.acquisition import Acquisition
 from prima_features.synthetic.geometry import series_affine
 from prima_features.synthetic.output.bids import to_nifti
+from prima_features.synthetic.output.run import interrupts_held
 from prima_features.synthetic.render import Rendered
 
 ONE_SCAN = Path(__file__).resolve().parents[1] / "helpers" / "one_scan.py"
@@ -219,6 +220,15 @@ def test_a_cohort_that_is_interrupted_has_tables_of_what_is_finished(workers: in
     assert "Traceback" not in told
     assert {path.name for path in folder.glob("sub-*")} == {row["participant_id"] for row in made}
     assert len(rows(folder / "reports.tsv")) == len(made)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signal masks on this system")
+def test_a_worker_that_is_starting_does_not_receive_an_interrupt() -> None:
+    command = [sys.executable, "-c", "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, []))"]
+    with interrupts_held():
+        blocked = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    after = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "SIGINT" in blocked and "SIGINT" not in after
 
 
 def test_a_cohort_can_be_of_some_diagnoses_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,12 +123,26 @@ def _each(output: Path, options: CohortOptions, workers: int, stopping: Callable
             # Only as many as the workers make now: when a run stops, all that were submitted are still made.
             free = workers - sum(not study.done() for study in studies)
             if not stopping():
-                studies.extend(pool.submit(make, index) for index in islice(left, free))
+                with interrupts_held():  # workers inherit it: Ctrl-C while they start is not theirs
+                    studies.extend(pool.submit(make, index) for index in islice(left, free))
             if not studies:
                 return
             wait([study for study in studies if not study.done()] or studies, return_when=FIRST_COMPLETED)
             while studies and studies[0].done():
                 yield studies.popleft().result()
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """SIGINT waits until the block ends; processes that are started in it never receive it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin() -> None:
