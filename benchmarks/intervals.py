@@ -19,10 +19,8 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from prima_features.probes.evaluation.crossval import OutOfFold, cross_validate
-from prima_features.probes.evaluation.draw import draw
-from prima_features.probes.evaluation.scored import scored, scores
-from prima_features.probes.evaluation.splits import Scheme
+from prima_features.probes.evaluation.scored import OutOfFold, cross_validate, scored, scores
+from prima_features.probes.evaluation.splits import Scheme, draw
 from prima_features.probes.outcome import Outcome
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples, samples

@@ -34,9 +34,8 @@ from sklearn.preprocessing import StandardScaler
 
 from prima_features.probes import tasks
 from prima_features.probes.estimators.grids import RIDGE_ALPHAS
-from prima_features.probes.evaluation.crossval import OutOfFold, cross_validate
-from prima_features.probes.evaluation.draw import draw
-from prima_features.probes.evaluation.splits import Fold, Scheme, Splits
+from prima_features.probes.evaluation.scored import OutOfFold, cross_validate
+from prima_features.probes.evaluation.splits import Fold, Scheme, Splits, draw
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples, samples
 

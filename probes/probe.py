@@ -148,7 +148,7 @@ class Probe:
         Raises:
             UsageError: the probe is not fitted, or the features are not of the kind it was fitted on.
         """
-        from prima_features.probes.evaluation.table import add_outcome
+        from prima_features.probes.evaluation.scored import add_outcome
 
         fitted = self._fitted(features)
         features, frame = _aligned(features, frame)

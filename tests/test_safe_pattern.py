@@ -10,7 +10,7 @@ import pytest
 
 from prima_features.errors import UsageError
 from prima_features.files.safe_pattern import SafePattern
-from prima_features.probes.labels.ids import rule
+from prima_features.probes.labels.values import rule
 
 
 @pytest.mark.parametrize("regex", ["(a+)+$", "(a|aa)+$", "(a*)*b", r"^(\w+\s?)*$", "(a|a)*$", r"(x+x+)+y"])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from prima_features.probes.evaluation.crossval import OutOfFold, cross_validate, training_variance
+from prima_features.probes.evaluation.scored import OutOfFold, cross_validate, training_variance
 from prima_features.probes.evaluation.splits import Splits
 from prima_features.probes.outcome import Outcome
 from prima_features.probes.recipe import Recipe

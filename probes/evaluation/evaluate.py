@@ -1,8 +1,8 @@
-"""Evaluating a recipe by nested cross-validation, with all that belongs beside the result."""
+"""Evaluating a recipe by nested cross-validation, or a fitted probe on another cohort."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,20 +11,22 @@ from prima_features.errors import UsageError
 from prima_features.evaluation import bounds
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.weighted import one_against_rest
-from prima_features.probes.evaluation.baselines import baselines
-from prima_features.probes.evaluation.by_fold import check_scale, fold_scores
+from prima_features.probes.evaluation.baselines import baselines, constant
 from prima_features.probes.evaluation.checks import check, check_harmonization
-from prima_features.probes.evaluation.crossval import cross_validate
-from prima_features.probes.evaluation.draw import draw
-from prima_features.probes.evaluation.gap import gap_report
-from prima_features.probes.evaluation.groups import by_groups
+from prima_features.probes.evaluation.groups import by_groups, gap_report
 from prima_features.probes.evaluation.permutation import permutation_test
-from prima_features.probes.evaluation.record import Estimates, Evaluation
-from prima_features.probes.evaluation.scored import Scored, scored
+from prima_features.probes.evaluation.record import Estimates, Evaluation, check_scale, fold_scores
+from prima_features.probes.evaluation.scored import (
+    OutOfFold,
+    Scored,
+    cross_validate,
+    predictions_table,
+    scored,
+)
 from prima_features.probes.evaluation.sites import label_by_site, site_decodability
-from prima_features.probes.evaluation.splits import Scheme, Splits
-from prima_features.probes.evaluation.table import predictions_table
-from prima_features.probes.recipe import Recipe
+from prima_features.probes.evaluation.splits import Scheme, Splits, draw
+from prima_features.probes.outcome import Outcome
+from prima_features.probes.recipe import FittedRecipe, Recipe
 from prima_features.probes.samples import Samples
 
 
@@ -55,7 +57,7 @@ def evaluate(
             is then not used.
 
     Raises:
-        UsageError: what `checks.check`, `draw.draw` or `Recipe.check` refuse, or splits of other samples.
+        UsageError: what `checks.check`, `splits.draw` or `Recipe.check` refuse, or splits of other samples.
     """
     plan = plan or Plan()
     recipe.check(samples.task)
@@ -155,3 +157,55 @@ def per_class(result: Scored) -> dict[str, Estimates]:
             result.bootstrap.estimates(statistic), result.y == code, scores, result.bootstrap
         )
     return found
+
+
+def evaluate_fitted(
+    fitted: FittedRecipe,
+    samples: Samples,
+    typical: np.ndarray,
+    *,
+    n_bootstrap: int = 1000,
+    seed: int = 0,
+    warnings: tuple[str, ...] = (),
+) -> Evaluation:
+    """Predict another cohort and compare with its labels. Nothing is fitted.
+
+    Args:
+        fitted: the probe.
+        samples: the other cohort, with labels.
+        typical: what the dummy baseline predicts for everyone: (1,) mean training target, or (K,) class
+            frequencies in training.
+        n_bootstrap: resamples of subjects.
+        seed: of the resamples.
+        warnings: what is known beforehand, a sentence each.
+
+    Raises:
+        UsageError: no study counts, as where none is of a control.
+    """
+    if not samples.eligible.any():
+        raise UsageError(
+            "no study is of a control, and brain age is scored on controls: see the control column"
+        )
+    predicted = _as_out_of_fold(fitted.predict(samples), len(samples))
+    result = scored(samples, predicted, n_bootstrap, seed)
+    rival = replace(result, repeats=(constant(samples, typical).take(np.flatnonzero(samples.eligible)),))
+    return Evaluation(
+        recipe=fitted.recipe,
+        predictions=predictions_table(samples, predicted),
+        **assess(result, samples, np.flatnonzero(samples.eligible), fitted.recipe),
+        baselines={"dummy": rival.estimates()},
+        over_baselines={"dummy": {samples.task.primary: difference(result, rival)}},
+        warnings=(*warnings, *_absent_classes(samples)),
+    )
+
+
+def _as_out_of_fold(outcome: Outcome, n: int) -> OutOfFold:
+    return OutOfFold((outcome,), np.zeros((1, n), dtype=int), ())
+
+
+def _absent_classes(samples: Samples) -> list[str]:
+    present = np.unique(samples.y[samples.eligible])
+    absent = [name for code, name in enumerate(samples.task.classes) if code not in present]
+    if not absent:
+        return []
+    return [f"this cohort has no {', '.join(absent)}: what compares the classes is not defined"]

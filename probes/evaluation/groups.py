@@ -1,8 +1,12 @@
-"""A probe's metrics by sex, age band, site, scanner and field strength."""
+"""A probe's metrics by sex, age band, site, scanner and field strength, and the brain-age gap.
+
+The gap is given before and after bias correction; metrics are always those of the raw predictions.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +17,7 @@ from prima_features.probes.evaluation.scored import Scored
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 VARIABLES = ("sex", "age_band", "site", "scanner", "field_strength")
 MIN_GROUPS = 10
@@ -74,3 +79,43 @@ def _too_few(scored: Scored, rows: np.ndarray) -> str:
         if n < MIN_GROUPS:
             return f"{n} subjects of class {name}, fewer than {MIN_GROUPS}"
     return ""
+
+
+@dataclass(frozen=True)
+class GapReport:
+    """Predicted minus true age."""
+
+    method: str
+    """Of the correction, fitted on out-of-fold predictions of training subjects."""
+    raw_age_correlation: Estimate
+    corrected_age_correlation: Estimate
+    raw_mean: Estimate
+    corrected_mean: Estimate
+    """Years."""
+    age_range: tuple[float, float]
+    """Years, of the rows that count."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        estimates = {name: one.to_dict() for name, one in vars(self).items() if isinstance(one, Estimate)}
+        return estimates | {"method": self.method, "age_range": list(self.age_range)}
+
+
+def gap_report(scored: Scored, method: str) -> GapReport:
+    """The gap's mean and its correlation with age, over N rows of a brain-age probe."""
+    age = scored.y
+
+    def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
+        raw = [one.value - age for one in scored.repeats]
+        corrected = [one.corrected - age for one in scored.repeats]
+        return {
+            "raw_age_correlation": np.mean([weighted.pearson(gap, age, weights) for gap in raw], axis=0),
+            "corrected_age_correlation": np.mean(
+                [weighted.pearson(gap, age, weights) for gap in corrected], axis=0
+            ),
+            "raw_mean": np.mean([weighted.mean(gap, weights) for gap in raw], axis=0),
+            "corrected_mean": np.mean([weighted.mean(gap, weights) for gap in corrected], axis=0),
+        }
+
+    found = scored.bootstrap.estimates(statistic, ("raw_age_correlation", "corrected_age_correlation"))
+    return GapReport(method, **found, age_range=(float(age.min()), float(age.max())))

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from prima_features.evaluation.intervals import Estimate
-from prima_features.probes.evaluation.crossval import cross_validate, training_variance
-from prima_features.probes.evaluation.scored import scored
+from prima_features.probes.evaluation.scored import cross_validate, scored, training_variance
 from prima_features.probes.evaluation.splits import Fold, Splits
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples

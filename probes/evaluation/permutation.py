@@ -8,10 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from prima_features.errors import UsageError
-from prima_features.probes.evaluation.crossval import cross_validate
-from prima_features.probes.evaluation.draw import draw
-from prima_features.probes.evaluation.scored import scored
-from prima_features.probes.evaluation.splits import Scheme
+from prima_features.probes.evaluation.scored import cross_validate, scored
+from prima_features.probes.evaluation.splits import Scheme, draw
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples
 

@@ -1,17 +1,134 @@
-"""Out-of-fold predictions with the rows that count: what metrics, groups and comparisons are computed on."""
+"""The outer loop of cross-validation, and its out-of-fold predictions as a table and as metrics.
+
+The loop is written out because scikit-learn's own nested loops drop the groups.
+"""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prima_features.evaluation import bounds, weighted
 from prima_features.evaluation.intervals import Bootstrap, Estimate
-from prima_features.probes.evaluation.crossval import OutOfFold
+from prima_features.probes.evaluation.splits import Splits
 from prima_features.probes.outcome import Outcome
+from prima_features.probes.recipe import FittedRecipe, Recipe, fit_recipe
 from prima_features.probes.samples import Samples
 from prima_features.probes.tasks import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Predictions of rows by probes that had not seen their groups."""
+
+    repeats: tuple[Outcome, ...]
+    """Of all N rows, a repeat each; rows that were never tested hold NaN and -1."""
+    fold: np.ndarray
+    """(repeats, N) fold that tested each row, -1 where none did."""
+    parameters: tuple[dict[str, Any], ...]
+    """What the inner loop of each fold chose."""
+    fitted: tuple[FittedRecipe, ...] = ()
+    """What was fitted in each fold, where it was asked for."""
+    variance: float = 1.0
+    """Of the bootstrap's weights (see `intervals`): above 1 where those who are tested also train."""
+
+    @property
+    def tested(self) -> np.ndarray:
+        """(N,) rows that were predicted."""
+        return np.asarray((self.fold >= 0).all(axis=0))
+
+
+def cross_validate(
+    samples: Samples, recipe: Recipe, splits: Splits, *, keep_fitted: bool = False
+) -> OutOfFold:
+    """Fit on each fold's training rows, and predict its test rows.
+
+    Args:
+        samples: N studies.
+        recipe: what is fitted in each fold.
+        splits: the folds (see `splits.draw`).
+        keep_fitted: also return what was fitted.
+    """
+    n, n_classes = len(samples), len(samples.task.classes)
+    repeats = tuple(Outcome.empty(n, n_classes) for _ in range(splits.n_repeats))
+    fold_of = np.full((splits.n_repeats, n), -1)
+    parameters, kept = [], []
+    for i, fold in enumerate(splits.folds):
+        fitted = fit_recipe(recipe, samples, fold.train, fold.inner)
+        repeats[fold.repeat].put(fold.test, fitted.predict(samples.take(fold.test)))
+        fold_of[fold.repeat, fold.test] = i
+        parameters.append(fitted.estimator.best_params_)
+        if keep_fitted:
+            kept.append(fitted)
+        _log.info("fold %d of %d: %s", i + 1, len(splits.folds), parameters[-1])
+    return OutOfFold(repeats, fold_of, tuple(parameters), tuple(kept), training_variance(samples, splits))
+
+
+def training_variance(samples: Samples, splits: Splits) -> float:
+    """Nadeau and Bengio's factor, 1 + n_tested / n_train; 1 where a single fold tests who never trains."""
+    if len(splits.folds) == 1:
+        return 1.0
+    n_tested = sum(int(samples.eligible[fold.test].sum()) for fold in splits.folds) / splits.n_repeats
+    return 1 + n_tested / float(np.mean([len(fold.train) for fold in splits.folds]))
+
+
+KNOWN = ("study", "subject", "group", "site", "sex", "age", "scanner", "field_strength")
+
+
+def predictions_table(samples: Samples, predicted: OutOfFold) -> pd.DataFrame:
+    """Out-of-fold predictions, the mean over repeats; `counts` is 1 for rows that the metrics count.
+
+    The class is that of the first repeat, and so is `fold`.
+    """
+    rows = np.flatnonzero(predicted.tested)
+    table = samples.frame.loc[rows, list(KNOWN)].reset_index(drop=True)
+    table["target"] = target_names(samples)[rows]
+    table["counts"] = samples.eligible[rows].astype(int)
+    table["fold"] = predicted.fold[0, rows]
+    mean = _mean_outcome([outcome.take(rows) for outcome in predicted.repeats])
+    return add_outcome(table, samples.take(rows), mean)
+
+
+def add_outcome(table: pd.DataFrame, samples: Samples, outcome: Outcome) -> pd.DataFrame:
+    """The table with the columns of a prediction (see `record.Evaluation.predictions`)."""
+    task = samples.task
+    if not task.is_classification:
+        table["prediction"] = outcome.value
+        if task.is_age:
+            table["prediction_corrected"] = outcome.corrected
+            table["gap"] = outcome.value - samples.age
+            table["gap_corrected"] = outcome.corrected - samples.age
+        return table
+    names = np.array(task.classes, dtype=object)
+    if task.kind == "binary":
+        table["prediction"] = outcome.probability[:, 1]
+    for code, name in enumerate(task.classes):
+        table[f"probability_{name}"] = outcome.probability[:, code]
+    table["predicted"] = names[outcome.label]
+    return table
+
+
+def target_names(samples: Samples) -> np.ndarray:
+    """(N,) targets as they were given: numbers, or names of classes."""
+    return np.array(samples.task.classes, dtype=object)[samples.y] if samples.task.classes else samples.y
+
+
+def _mean_outcome(repeats: list[Outcome]) -> Outcome:
+    return Outcome(
+        np.mean([one.value for one in repeats], axis=0),
+        np.mean([one.probability for one in repeats], axis=0),
+        repeats[0].label,
+        np.mean([one.corrected for one in repeats], axis=0),
+    )
 
 
 def scores(task: Task, y: np.ndarray, outcome: Outcome, weights: np.ndarray) -> dict[str, np.ndarray]:

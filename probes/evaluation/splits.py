@@ -1,14 +1,21 @@
-"""Which rows train and which test, drawn once into a plain record: a run can be replayed, and two probes compared."""
+"""Outer and inner folds, drawn once into a plain record: a run can be replayed, and two probes compared.
+
+Folds are grouped: the studies of a subject or family stay on one side.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.evaluation.folds import deal, strata_of
+from prima_features.probes.samples import Samples
+from prima_features.wording import count
 
 SchemeKind = Literal["nested", "leave-site-out", "split"]
 
@@ -107,3 +114,107 @@ class Splits:
             for fold in document["folds"]
         )
         return cls(folds, document["n_rows"], Scheme(**document["scheme"]))
+
+
+TRAINING = ("train", "training", "val", "validation", "dev")
+"""Values of a split column whose rows train; the inner loop makes its own validation sets of them."""
+
+
+def draw(samples: Samples, scheme: Scheme) -> Splits:
+    """Draw all folds of a run.
+
+    Rows that are not eligible (see `Samples.eligible`) are tested but never train.
+
+    Raises:
+        UsageError: there are fewer groups than folds, no sites or split to go by, a given split cuts a group, or a
+            training set lacks a class.
+    """
+    if scheme.kind not in _DRAWN:
+        raise UsageError(f"there is no scheme {scheme.kind!r}: expected one of {', '.join(_DRAWN)}")
+    folds = []
+    for i, (train, test, repeat, name) in enumerate(_DRAWN[scheme.kind](samples, scheme)):
+        rows = np.flatnonzero(train & samples.eligible)
+        _check_classes(samples, rows, name)
+        folds.append(Fold(rows, np.flatnonzero(test), _inner(samples, rows, scheme, i), repeat, name))
+    return Splits(tuple(folds), len(samples), scheme)
+
+
+_Sides = Iterator[tuple[np.ndarray, np.ndarray, int, str]]
+
+
+def _nested(samples: Samples, scheme: Scheme) -> _Sides:
+    groups = samples.groups
+    n_groups = len(np.unique(groups[samples.eligible]))
+    if not 2 <= scheme.outer_folds <= n_groups or scheme.repeats < 1:
+        raise UsageError(
+            f"{count(n_groups, 'training subject or group', 'training subjects or groups')} cannot be split into "
+            f"{scheme.outer_folds} outer folds with {count(scheme.repeats, 'repeat')}: use 2 or more folds (--folds), "
+            "at most one per subject or group, and 1 or more repeats"
+        )
+    strata = _strata(samples, scheme.outer_folds)
+    for repeat in range(scheme.repeats):
+        fold_of = deal(groups, strata, scheme.outer_folds, scheme.seed + repeat)
+        for fold in range(scheme.outer_folds):
+            yield fold_of != fold, fold_of == fold, repeat, ""
+
+
+def _strata(samples: Samples, n_folds: int) -> np.ndarray:
+    """(N,) as `strata_of`, but those who train and those who do not are shared out apart."""
+    strata = np.zeros(len(samples), dtype=np.int64)
+    for part in (samples.eligible, ~samples.eligible):
+        if part.any():
+            found = strata_of(
+                samples.y[part],
+                samples.groups[part],
+                classes=samples.task.is_classification,
+                n_folds=n_folds,
+            )
+            strata[part] = found + strata.max() + 1
+    return strata
+
+
+def _leave_site_out(samples: Samples, scheme: Scheme) -> _Sides:
+    sites, groups = samples.sites, samples.groups
+    names = np.unique(sites[sites != ""])
+    if len(names) < 2:
+        raise UsageError("leave-site-out needs two sites or more: name their column with --site-column")
+    for name in names:
+        test = sites == name
+        # Who was scanned at several sites must not train the probe of a site that tests them.
+        train = ~np.isin(groups, groups[test]) & (sites != "")
+        yield train, test, 0, str(name)
+
+
+def _given_split(samples: Samples, scheme: Scheme) -> _Sides:
+    split = np.char.lower(samples.frame["split"].to_numpy(dtype=str))
+    train, test = np.isin(split, TRAINING), ~np.isin(split, (*TRAINING, ""))
+    if not train.any() or not test.any():
+        values = ", ".join(sorted(set(split.tolist()) - {""})) or "nothing"
+        raise UsageError(
+            f"a given split needs rows that say {TRAINING[0]} and others that say test; it says {values}"
+        )
+    if common := sorted(set(samples.groups[train]) & set(samples.groups[test])):
+        raise UsageError(
+            f"the given split has {len(common)} subjects or groups on both sides, such as {common[0]}"
+        )
+    yield train, test, 0, ""
+
+
+_DRAWN = {"nested": _nested, "leave-site-out": _leave_site_out, "split": _given_split}
+
+
+def _inner(samples: Samples, rows: np.ndarray, scheme: Scheme, i: int) -> np.ndarray:
+    groups, y = samples.groups[rows], samples.y[rows]
+    n_folds = min(scheme.inner_folds, len(np.unique(groups)))
+    if n_folds < 2:
+        raise UsageError(f"the inner loop needs 2 groups or more in each training set, and one has {n_folds}")
+    strata = strata_of(y, groups, classes=samples.task.is_classification, n_folds=n_folds)
+    return deal(groups, strata, n_folds, scheme.seed + 1000 * (i + 1))
+
+
+def _check_classes(samples: Samples, rows: np.ndarray, name: str) -> None:
+    present = set(samples.y[rows].tolist())
+    for code, label in enumerate(samples.task.classes):
+        if code not in present:
+            where = f"without site {name}" if name else "of a fold"
+            raise UsageError(f"the training set {where} has no {label}: use fewer folds, or another scheme")

@@ -8,9 +8,14 @@
 
 from prima_features.probes.labels import cohorts
 from prima_features.probes.labels.join import describe, join
-from prima_features.probes.labels.records import Joined, LabelRequest
-from prima_features.probes.labels.summary import JoinSummary, summarize
-from prima_features.probes.labels.targets import LABEL_TASKS, LabelTask
+from prima_features.probes.labels.records import (
+    LABEL_TASKS,
+    Joined,
+    JoinSummary,
+    LabelRequest,
+    LabelTask,
+    summarize,
+)
 
 __all__ = [
     "LABEL_TASKS",

@@ -8,8 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from prima_features.errors import UsageError
-from prima_features.probes.labels.records import LabelRequest
-from prima_features.probes.labels.targets import ANY, LabelTask
+from prima_features.probes.labels.records import ANY, LabelRequest, LabelTask
 from prima_features.probes.labels.values import code, is_missing, is_top_coded, may_be_thousands, number
 
 MISSING = "the label is missing"

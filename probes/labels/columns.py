@@ -11,8 +11,7 @@ from typing import Any
 from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import Cohort, IdColumn, Target, get
 from prima_features.probes.labels.cohorts.generic import GENERIC
-from prima_features.probes.labels.records import LabelRequest
-from prima_features.probes.labels.targets import LABEL_TASKS
+from prima_features.probes.labels.records import LABEL_TASKS, LabelRequest
 from prima_features.probes.labels.values import code, tidy
 
 _NAMED = {

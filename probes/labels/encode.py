@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prima_features.errors import UsageError
-from prima_features.probes.labels.ages import age
 from prima_features.probes.labels.cells import (
     MISSING,
     Label,
@@ -21,9 +20,9 @@ from prima_features.probes.labels.cells import (
 )
 from prima_features.probes.labels.cohorts import Cohort, Target
 from prima_features.probes.labels.columns import find, first
-from prima_features.probes.labels.levels import LEVELS
-from prima_features.probes.labels.records import LabelRequest
-from prima_features.probes.labels.targets import LabelTask, label_task
+from prima_features.probes.labels.records import LabelRequest, LabelTask, label_task
+from prima_features.probes.labels.tables import LEVELS
+from prima_features.probes.labels.times import age
 from prima_features.probes.labels.values import is_missing
 from prima_features.wording import count, verb
 

@@ -1,21 +1,64 @@
-"""The tables that a join gives."""
+"""The tables that a join returns, with the person and the group of each study, which stay on one side of a split."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prima_features.probes.labels.cohorts import Cohort
-from prima_features.probes.labels.groups import groups, persons
-from prima_features.probes.labels.ids import pattern
+from prima_features.probes.labels.matching import person
 from prima_features.probes.labels.records import LabelRequest
 from prima_features.probes.labels.rows import LabelRow
 from prima_features.probes.labels.scans import Scan
 from prima_features.probes.labels.times import DAYS_PER_YEAR
+from prima_features.probes.labels.values import pattern
 from prima_features.probes.labels.visits import Choice
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def persons(scans: Sequence[Scan], rows: Sequence[LabelRow], cohort: Cohort) -> list[str]:
+    """The person of each matched study: studies that share a subject or a person are of one, also through others.
+
+    A person has the name of the first study's subject, so that nobody is named who is not named in the file.
+    """
+    return _connected(scans, [_person(scan, row, cohort) for scan, row in zip(scans, rows, strict=True)])
+
+
+def groups(scans: Sequence[Scan], rows: Sequence[LabelRow], cohort: Cohort) -> list[str]:
+    """The group of each matched study: as `persons`, and families are one group as well."""
+    shared = [
+        [*_person(scan, row, cohort), ("family", row.person.family)]
+        for scan, row in zip(scans, rows, strict=True)
+    ]
+    return _connected(scans, shared)
+
+
+def _person(scan: Scan, row: LabelRow, cohort: Cohort) -> list[tuple[str, str]]:
+    return [
+        ("subject", scan.subject),
+        ("person", person(row, cohort) if any(row.ids) else ""),
+        ("column", row.subject),
+    ]
+
+
+def _connected(scans: Sequence[Scan], shared: Iterable[list[tuple[str, str]]]) -> list[str]:
+    """The name of each scan's connected component, given what each shares with others."""
+    parent: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def root(node: tuple[str, str]) -> tuple[str, str]:
+        while parent.setdefault(node, node) != node:
+            node = parent[node]
+        return node
+
+    for scan, nodes in zip(scans, shared, strict=True):
+        for kind, name in nodes:
+            if name:
+                parent[root((kind, name))] = root(("study", scan.id))
+    names: dict[tuple[str, str], str] = {}
+    return [names.setdefault(root(("study", scan.id)), scan.subject or scan.id) for scan in scans]
+
 
 COLUMNS = (
     "row", "study", "subject", "session", "target", "group", "site", "sex", "age", "scanner",

@@ -11,10 +11,9 @@ from prima_features.probes.labels.cells import Label
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.columns import effective
 from prima_features.probes.labels.encode import asked_classes, constant_label, controls, encode, require_ages
-from prima_features.probes.labels.explain import refuse_disagreement, refuse_empty
 from prima_features.probes.labels.frames import matched_frame, unmatched_labels, unmatched_studies
 from prima_features.probes.labels.matching import Match, match
-from prima_features.probes.labels.records import Joined, LabelRequest
+from prima_features.probes.labels.records import Joined, LabelRequest, label_task
 from prima_features.probes.labels.remarks import (
     about_choices,
     about_rows,
@@ -22,13 +21,13 @@ from prima_features.probes.labels.remarks import (
     about_studies,
     about_visits,
     is_one_file,
+    refuse_disagreement,
+    refuse_empty,
     remarks,
 )
 from prima_features.probes.labels.rows import LabelRow, Person, read_rows, with_age_as_target
-from prima_features.probes.labels.scan_dates import scan_dates
-from prima_features.probes.labels.scans import Scan, is_private, scans
+from prima_features.probes.labels.scans import Scan, is_private, scan_dates, scans
 from prima_features.probes.labels.sources import gather
-from prima_features.probes.labels.targets import label_task
 from prima_features.probes.labels.times import Time
 from prima_features.probes.labels.visits import Choice, choose
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import Cohort
-from prima_features.probes.labels.ids import GENERIC, normalise, written
 from prima_features.probes.labels.rows import LabelRow
 from prima_features.probes.labels.scans import Scan
+from prima_features.probes.labels.values import GENERIC, normalise, written
 from prima_features.wording import count, verb
 
 

@@ -1,17 +1,113 @@
-"""What is asked of a join, and what comes of it."""
+"""The tasks that labels are joined for, what is asked of a join, and its result with a summary."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from prima_features.errors import UsageError
 from prima_features.files.targets import as_inputs
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from prima_features.probes.labels.cohorts import Cohort
+
+
+ANY = "*"
+"""In a mapping of values to classes: every other value that is not missing."""
+
+
+@dataclass(frozen=True)
+class LabelTask:
+    """A task as far as its labels go."""
+
+    name: str
+    classes: tuple[str, ...] = ()
+    """Default classes, the positive one last; none where the target is a number or any column."""
+    words: Mapping[str, str] = field(default_factory=dict)
+    """Values that mean one class in every table, as `values.code` writes them, to the finest class."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """A finer class to the class that holds it, where that one is asked for."""
+
+    def class_of(self, fine: str, asked: tuple[str, ...]) -> str:
+        """The class among those asked for that a finest class belongs to; empty where none does."""
+        whole = self.parts.get(fine, "")
+        return fine if fine in asked else whole if whole in asked else ""
+
+
+def _words(classes: Mapping[str, str]) -> dict[str, str]:
+    """Each word of each class's list, which `|` separates, to its class."""
+    return {word: name for name, words in classes.items() for word in words.split("|")}
+
+
+_CONTROL = (
+    "control|controls|ctrl|ctl|hc|healthy|healthy control|healthy controls|healthy volunteer|td|tdc|"
+    "typically developing|normal|0"
+)
+
+LABEL_TASKS: dict[str, LabelTask] = {
+    task.name: task
+    for task in (
+        LabelTask("brain-age"),
+        LabelTask(
+            "autism",
+            ("control", "autism"),
+            _words({"control": _CONTROL, "autism": "autism|asd|autistic|autism spectrum disorder|1"}),
+        ),
+        LabelTask(
+            "dementia",
+            ("cn", "ad"),
+            _words(
+                {
+                    "cn": "cn|nc|nl|hc|smc|control|normal|cognitively normal|0",
+                    "mci": "mci|emci|lmci|mild cognitive impairment",
+                    "ad": "ad|dementia|ad dementia|alzheimer|alzheimers|alzheimer's disease|1",
+                }
+            ),
+        ),
+        LabelTask(
+            "glioma-presence",
+            ("control", "glioma"),
+            _words({"control": _CONTROL, "glioma": "glioma|tumor|tumour|1"}),
+        ),
+        LabelTask(
+            "glioma-grade",
+            ("2-3", "4"),
+            _words({"2": "2|g2|ii", "3": "3|g3|iii", "4": "4|g4|iv|hgg|glioblastoma|gbm", "2-3": "2-3|lgg"}),
+            parts={"2": "2-3", "3": "2-3"},
+        ),
+        LabelTask(
+            "glioma-idh",
+            ("wildtype", "mutant"),
+            _words({"wildtype": "wildtype|wild-type|wt|0", "mutant": "mutant|mutated|idh-mutant|1"}),
+        ),
+        LabelTask(
+            "stroke", ("control", "stroke"), _words({"control": _CONTROL, "stroke": "stroke|patient|1"})
+        ),
+        LabelTask(
+            "health",
+            ("patient", "control"),
+            _words({"control": _CONTROL, "patient": "patient|patients|case"}),
+        ),
+        LabelTask("custom"),
+    )
+}
+"""Tasks by name. `dementia` takes `classes=("cn", "mci", "ad")` too, and `glioma-grade` `("2", "3", "4")`;
+`health` tells controls from patients and fills the column `control` of a join."""
+
+
+def label_task(name: str) -> LabelTask:
+    """The task of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in LABEL_TASKS:
+        raise UsageError(f"there is no task {name!r}: expected one of {', '.join(LABEL_TASKS)}")
+    return LABEL_TASKS[name]
 
 
 @dataclass(frozen=True)
@@ -22,7 +118,7 @@ class LabelRequest:
     """Label tables, or a folder: a BIDS dataset (participants.tsv, sessions.tsv, phenotype/*.tsv) or one that
     holds a cohort's tables. Further tables add columns to the first. None for a cohort without tables."""
     task: str = "custom"
-    """One of `targets.LABEL_TASKS`."""
+    """One of `LABEL_TASKS`."""
     cohort: str | Path | Cohort = ""
     """A preset's name, a TOML file of the same shape, or the cohort itself."""
     id_column: str = ""
@@ -85,3 +181,60 @@ class Joined:
     cohort: str = ""
     task: str = "custom"
     request: LabelRequest = field(default_factory=LabelRequest, repr=False)
+
+
+@dataclass(frozen=True)
+class JoinSummary:
+    """What `--dry-run` shows."""
+
+    n_studies: int
+    """Studies in the embeddings file."""
+    n_matched: int
+    n_groups: int
+    """Persons or families among the matched."""
+    study_reasons: dict[str, int]
+    """Reason to the studies without a label for it, the commonest first."""
+    label_reasons: dict[str, int]
+    """Reason to the label rows that no study took for it, the commonest first."""
+    classes: dict[str, int]
+    """Class to its studies; empty where the target is a number."""
+    target_range: tuple[float, float, float] | None
+    """Least, mean and greatest target; None where there are classes."""
+    by_site: pd.DataFrame
+    """Studies by site (rows) and class (columns); for a number the columns are n, min, mean, max."""
+    warnings: tuple[str, ...]
+
+
+def summarize(joined: Joined) -> JoinSummary:
+    """The numbers of a join."""
+    target = joined.frame["target"]
+    numeric = not joined.classes
+    return JoinSummary(
+        n_studies=len(joined.frame) + len(joined.unmatched_studies),
+        n_matched=len(joined.frame),
+        n_groups=joined.frame["group"].nunique(),
+        study_reasons=_counts(joined.unmatched_studies),
+        label_reasons=_counts(joined.unmatched_labels),
+        classes={} if numeric else {name: int((target == name).sum()) for name in joined.classes},
+        target_range=(float(target.min()), float(target.mean()), float(target.max())) if numeric else None,
+        by_site=_numbers_by_site(joined) if numeric else _classes_by_site(joined),
+        warnings=joined.warnings,
+    )
+
+
+def _counts(lost: pd.DataFrame) -> dict[str, int]:
+    return {str(reason): int(n) for reason, n in lost["reason"].value_counts().items()}
+
+
+def _classes_by_site(joined: Joined) -> pd.DataFrame:
+    import pandas as pd
+
+    sites = joined.frame["site"].replace("", "unknown")
+    counts = pd.crosstab(sites, joined.frame["target"])
+    return counts.reindex(columns=list(joined.classes), fill_value=0)
+
+
+def _numbers_by_site(joined: Joined) -> pd.DataFrame:
+    sites = joined.frame["site"].replace("", "unknown")
+    table = joined.frame["target"].astype(float).groupby(sites).agg(["count", "min", "mean", "max"])
+    return table.rename(columns={"count": "n"})

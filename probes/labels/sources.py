@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.columns import check_named, first, named
-from prima_features.probes.labels.combine import combine, id_column
-from prima_features.probes.labels.levels import LEVELS, read_levels
 from prima_features.probes.labels.records import LabelRequest
-from prima_features.probes.labels.tables import WARNINGS, read_table
+from prima_features.probes.labels.tables import LEVELS, WARNINGS, combine, id_column, read_levels, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,7 +25,7 @@ SESSIONS = "sessions.tsv"
 def gather(request: LabelRequest, cohort: Cohort) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """One table of text from all that is given, and warnings in a sentence each.
 
-    The table's `attrs` have what its JSON files say of codes, under `levels.LEVELS`.
+    The table's `attrs` have what its JSON files say of codes, under `tables.LEVELS`.
 
     The first table is the main one. The others add columns that it lacks, by id, and by visit or session
     if they have several rows per subject. A folder's tables are read until all needed columns are found; those

@@ -1,18 +1,26 @@
-"""A label table as a DataFrame of text: nothing is guessed about any cell here."""
+"""Label tables as DataFrames of text: reading one with its JSON description, and adding the columns of another."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prima_features.errors import UsageError
 from prima_features.files import tables
+from prima_features.files.safe import load_json, read_text
 from prima_features.files.text import from_cell
-from prima_features.probes.labels.values import tidy
+from prima_features.probes.labels.cohorts import Cohort
+from prima_features.probes.labels.cohorts.generic import GENERIC as ANY_TABLE
+from prima_features.probes.labels.columns import find, first
+from prima_features.probes.labels.values import GENERIC, code, is_missing, normalise, tidy, written
+from prima_features.wording import count
 
 if TYPE_CHECKING:
     import pandas as pd
+
 
 WARNINGS = "prima_warnings"
 """Key of `DataFrame.attrs`: sentences on how the table was read."""
@@ -43,3 +51,172 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def _tidy(cell: str) -> str:
     return tidy(cell.replace("\0", ""))
+
+
+LEVELS = "prima_levels"
+"""The key in a table's `attrs`."""
+
+Levels = Mapping[str, Mapping[str, str]]
+"""Columns to their values' codes (see `values.code`) to what each means."""
+
+
+def read_levels(tables: Iterable[Path]) -> tuple[dict[str, dict[str, str]], tuple[str, ...]]:
+    """The levels of all columns that the JSON files next to these tables describe; the first file counts.
+
+    Returns:
+        the levels, and a warning for each file that could not be read.
+    """
+    levels: dict[str, dict[str, str]] = {}
+    warnings = []
+    for path in dict.fromkeys(table.with_suffix(".json") for table in tables):
+        if not path.is_file():
+            continue
+        try:
+            described = load_json(read_text(path, encoding="utf-8-sig"))
+        except (OSError, ValueError) as error:
+            warnings.append(
+                f"{path.name} next to the labels could not be read, so its levels are not used: {error}"
+            )
+            continue
+        for column, about in described.items() if isinstance(described, dict) else ():
+            named = about.get("Levels") if isinstance(about, dict) else None
+            if isinstance(named, dict):
+                levels.setdefault(column, {code(value): _meaning(text) for value, text in named.items()})
+    return levels, tuple(warnings)
+
+
+def _meaning(level: object) -> str:
+    """A level's text; BIDS allows an object with a description, too."""
+    if isinstance(level, dict):
+        level = level.get("Description", "")
+    return level if isinstance(level, str) else ""
+
+
+_KEY = "__id"
+
+
+def combine(
+    table: pd.DataFrame, other: pd.DataFrame, label: str, cohort: Cohort
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The table with the other's further columns.
+
+    If only the other has sessions or several rows per subject, its rows are kept, and its values count.
+
+    Returns:
+        the table, and a warning for each column that both have with different values.
+
+    Raises:
+        UsageError: the tables share no id, or both have several rows per subject and no visit in common.
+            `label` names the other table.
+    """
+    table, other = _with_keys(table, other, label, cohort)
+    has_sessions = first(other.columns, cohort.session) and not first(table.columns, cohort.session)
+    by_others = (has_sessions or other[_KEY].duplicated().any()) and not table[_KEY].duplicated().any()
+    keys = [_KEY] if by_others else [_KEY, *_shared_visit(table, other, cohort)]
+    used = label if by_others else "the first table"
+    contradictions = _contradictions(table, other, keys, label, used, cohort)
+    if by_others:
+        result = _add_columns(other, table, keys, label, rest=True)
+    else:
+        result = _add_columns(table, other, keys, label)
+    return result.drop(columns=_KEY), contradictions
+
+
+def id_column(table: pd.DataFrame, label: str, names: Sequence[str]) -> str:
+    """The table's column of ids, the first of these names.
+
+    Raises:
+        UsageError: it has none.
+    """
+    column = first(table.columns, names)
+    if not column:
+        raise UsageError(
+            f"{label} has no column of ids: expected {' or '.join(dict.fromkeys(names[:3]))}, "
+            f"found {', '.join(table.columns[:12])}; name it with --id-column"
+        )
+    return column
+
+
+def _with_keys(
+    table: pd.DataFrame, other: pd.DataFrame, label: str, cohort: Cohort
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    own = [item.column for item in cohort.ids]
+    names = own + [item.column for item in ANY_TABLE.ids]
+    shared = next((name for name in own if find(table.columns, name) and find(other.columns, name)), "")
+    columns = (
+        shared or id_column(table, "the first table", own),
+        shared or id_column(other, label, names),
+    )
+    cells = [frame[find(frame.columns, name)] for frame, name in zip((table, other), columns, strict=True)]
+    rules = next((rules for rules in GENERIC if _is_shared(cells, rules)), None)
+    if rules is None:
+        forms = [_form(next(filter(None, own), "")) for own in cells]
+        raise UsageError(
+            f"{label} and the first table of labels share no id: those of {columns[1]} are written like {forms[1]}, "
+            f"those of {columns[0]} like {forms[0]}; leave one out, or join them by hand"
+        )
+    keyed = [
+        # Rows without an id are nobody's: each gets a key of its own.
+        [normalise(text, rules) or f"\0{side}{i}" for i, text in enumerate(own)]
+        for side, own in enumerate(cells)
+    ]
+    return table.assign(**{_KEY: keyed[0]}), other.assign(**{_KEY: keyed[1]})
+
+
+def _form(text: str) -> str:
+    """How an id is written, without the id, which can be a patient's: `ABC_007` as `AAA_000`."""
+    return re.sub(r"[^\W\d_]", "A", re.sub(r"\d", "0", text)) or "nothing"
+
+
+def _is_shared(cells: Sequence[pd.Series], rules: tuple[str, ...]) -> bool:
+    """Whether the tables share an id under these rules, and no two ids of one table become the same."""
+    keys = [{normalise(text, rules): written(text) for text in own} for own in cells]
+    is_clear = all(
+        len({written(text) for text in own}) == len(one) for own, one in zip(cells, keys, strict=True)
+    )
+    return bool((keys[0].keys() & keys[1].keys()) - {""}) and (is_clear or rules == GENERIC[0])
+
+
+def _shared_visit(table: pd.DataFrame, other: pd.DataFrame, cohort: Cohort) -> list[str]:
+    if not other[_KEY].duplicated().any():
+        return []
+    names = (*cohort.visit, *cohort.session, cohort.day, cohort.date)
+    return [name for name in names if name in table.columns and name in other.columns][:1]
+
+
+def _contradictions(
+    table: pd.DataFrame, other: pd.DataFrame, keys: list[str], label: str, used: str, cohort: Cohort
+) -> tuple[str, ...]:
+    ids = {item.column for item in (*cohort.ids, *ANY_TABLE.ids)}
+    common = [
+        name for name in other.columns if name in table.columns and name not in ids and name not in keys
+    ]
+    both = table[[*keys, *common]].merge(other[[*keys, *common]], on=keys, suffixes=("", "\0"))
+    warnings = []
+    for column in common:
+        pairs = zip(both[column], both[f"{column}\0"], strict=True)
+        n = sum(code(a) != code(b) and not is_missing(a) and not is_missing(b) for a, b in pairs)
+        if n:
+            warnings.append(
+                f"{label} and the first table disagree about {column} in {count(n, 'row')}: "
+                f"the values of {used} are used"
+            )
+    return tuple(warnings)
+
+
+def _add_columns(
+    table: pd.DataFrame, other: pd.DataFrame, keys: list[str], label: str, rest: bool = False
+) -> pd.DataFrame:
+    import pandas as pd
+
+    new = [column for column in other.columns if column not in table.columns]
+    added = other[[*keys, *new]].drop_duplicates()
+    if added[keys].duplicated().any():
+        raise UsageError(
+            f"{label} has several rows per subject, and no column of visits that says which of the "
+            "first table's rows each belongs to: leave it out, or join the tables by hand"
+        )
+    merged = table.merge(added, on=keys, how="left")
+    if rest:
+        merged = pd.concat([merged, other[~other[_KEY].isin(table[_KEY])]], ignore_index=True)
+    return merged.fillna("")

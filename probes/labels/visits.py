@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from prima_features.probes.labels.cells import MISSING
-from prima_features.probes.labels.ids import bare_session
 from prima_features.probes.labels.rows import LabelRow, agreed, contradictions
 from prima_features.probes.labels.scans import Scan
+from prima_features.probes.labels.values import bare_session
 
 NO_SESSION = "no label for the scan's session"
 NO_TIME = "labels have visits and the scan's date is not known"

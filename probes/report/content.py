@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from prima_features.probes.evaluation import Evaluation, LearningPoint
-    from prima_features.probes.labels.summary import JoinSummary
+    from prima_features.probes.labels.records import JoinSummary
     from prima_features.probes.training import TrainingSet
 
 

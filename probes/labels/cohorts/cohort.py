@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from prima_features.errors import UsageError
-from prima_features.probes.labels.ids import pattern, rule
-from prima_features.probes.labels.targets import label_task
+from prima_features.probes.labels.records import label_task
+from prima_features.probes.labels.values import pattern, rule
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Figures of predicted classes: discrimination, calibration, and who was taken for what."""
+"""Predicted classes: curves, calibration and the confusion matrix."""
 
 from __future__ import annotations
 
@@ -19,11 +19,25 @@ from prima_features.page.plots.curves import (
     draw_roc,
 )
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.sections.captions import classes_note, repeats_note
 from prima_features.wording import listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
+
+
+def repeats_note(content: ReportContent) -> str:
+    """What to know where several repeats were averaged; starts with a space, empty otherwise."""
+    splits = content.evaluation.splits
+    if splits is None or splits.n_repeats == 1:
+        return ""
+    return " Curves use each study's mean over the repeats; the table gives the mean of the repeats' metrics."
+
+
+def classes_note(content: ReportContent) -> str:
+    """What to know of decided classes where there are several repeats; starts with a space, empty otherwise."""
+    splits = content.evaluation.splits
+    return "" if splits is None or splits.n_repeats == 1 else " Classes are from the first repeat."
+
 
 _MOST_BESIDE = 4
 """Classes whose table of confusions has room beside a figure."""

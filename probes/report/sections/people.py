@@ -12,7 +12,7 @@ from prima_features.wording import capital, sentence
 if TYPE_CHECKING:
     import pandas as pd
 
-    from prima_features.probes.labels.summary import JoinSummary
+    from prima_features.probes.labels.records import JoinSummary
     from prima_features.probes.training import TrainingSet
 
 _LABELS = ("Studies", "Subjects", "Age, years", "Female", "Male", "Sex unknown", "Sites")

@@ -8,9 +8,8 @@ import pytest
 from prima_features.evaluation.intervals import Bootstrap
 from prima_features.probes import Recipe
 from prima_features.probes.evaluation import Estimate, Plan, Scheme, evaluate
-from prima_features.probes.evaluation.crossval import cross_validate, training_variance
-from prima_features.probes.evaluation.draw import draw
-from prima_features.probes.evaluation.scored import scored
+from prima_features.probes.evaluation.scored import cross_validate, scored, training_variance
+from prima_features.probes.evaluation.splits import draw
 
 RIDGE = Recipe("ridge", {"alphas": (1e2,)}, inner_folds=2)
 

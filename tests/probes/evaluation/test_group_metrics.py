@@ -8,11 +8,9 @@ from fairlearn.metrics import MetricFrame, false_positive_rate, true_positive_ra
 from sklearn import metrics as sk
 
 from prima_features.evaluation.intervals import Bootstrap
-from prima_features.probes.evaluation.crossval import OutOfFold, cross_validate
-from prima_features.probes.evaluation.draw import draw
 from prima_features.probes.evaluation.groups import age_bands, by_groups, by_variable
-from prima_features.probes.evaluation.scored import Scored, scored
-from prima_features.probes.evaluation.splits import Scheme
+from prima_features.probes.evaluation.scored import OutOfFold, Scored, cross_validate, scored
+from prima_features.probes.evaluation.splits import Scheme, draw
 from prima_features.probes.outcome import Outcome
 
 

@@ -7,9 +7,8 @@ import pytest
 
 from prima_features.probes import Recipe
 from prima_features.probes.evaluation.baselines import baselines
-from prima_features.probes.evaluation.crossval import cross_validate
-from prima_features.probes.evaluation.draw import draw
-from prima_features.probes.evaluation.splits import Scheme
+from prima_features.probes.evaluation.scored import cross_validate
+from prima_features.probes.evaluation.splits import Scheme, draw
 from prima_features.probes.steps.familiar import TrainingRange
 
 SITES = ("a", "b", "c")

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation.crossval import cross_validate
-from prima_features.probes.evaluation.draw import draw
-from prima_features.probes.evaluation.scored import scored, scores
-from prima_features.probes.evaluation.splits import Scheme
+from prima_features.probes.evaluation.scored import cross_validate, scored, scores
+from prima_features.probes.evaluation.splits import Scheme, draw
 from prima_features.probes.recipe import fit_recipe
 
 N_SUBJECTS = 200

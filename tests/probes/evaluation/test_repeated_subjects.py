@@ -6,7 +6,7 @@ import pytest
 from prima_features.probes import Recipe
 from prima_features.probes.estimators.base import ProbeEstimator
 from prima_features.probes.evaluation import Plan, Scheme, evaluate
-from prima_features.probes.evaluation.draw import draw
+from prima_features.probes.evaluation.splits import draw
 from prima_features.probes.recipe import fit_recipe
 
 SCHEMES = ("nested", "leave-site-out")

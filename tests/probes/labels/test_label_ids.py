@@ -4,7 +4,7 @@ import pytest
 
 from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import PRESETS
-from prima_features.probes.labels.ids import bare_session, normalise, rule
+from prima_features.probes.labels.values import bare_session, normalise, rule
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from prima_features.probes import Features, FeatureSource, Probe, Recipe, tasks
 from prima_features.probes.evaluation import Plan, Scheme, learning_curve
-from prima_features.probes.labels.summary import JoinSummary
+from prima_features.probes.labels.records import JoinSummary
 from prima_features.probes.report import ReportContent, feature_map
 from prima_features.probes.report.page import page
 from prima_features.probes.samples import samples
