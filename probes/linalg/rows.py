@@ -1,4 +1,4 @@
-"""Some rows of a matrix, taken when needed and in pieces, so that folds cost no copy of the data."""
+"""Some rows of a matrix in pieces, so that folds copy no data; their mean, scale and products."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import blas
 
 CHUNK_BYTES = 1 << 25
 """Size of a piece, as float64."""
@@ -61,3 +62,69 @@ class Rows:
         for rows, values in self.row_chunks():
             result[rows] = values @ weights
         return result
+
+
+_ROUNDING = {4: 1e-7, 8: 1e-12}
+"""Deviation of a feature that is constant but for rounding, as a part of its mean; by bytes a number."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """x -> (x - mean) / scale."""
+
+    mean: np.ndarray
+    """(D,) float64."""
+    scale: np.ndarray
+    """(D,) standard deviation (of the population); 1 where a feature is constant or scaling is not wanted."""
+
+    @classmethod
+    def fit(cls, rows: Rows, standardize: bool = True) -> Scaling:
+        """Mean, and with `standardize` standard deviation, of each feature."""
+        mean, scale = np.empty(rows.width), np.ones(rows.width)
+        for columns, values in rows.column_chunks():
+            mean[columns] = values.mean(axis=0)
+            if standardize:
+                values -= mean[columns]  # the piece is a copy
+                deviation = np.sqrt(np.einsum("ij,ij->j", values, values) / len(rows))
+                # What rounding leaves of a constant is no variation to blow up.
+                constant = deviation <= _ROUNDING[rows.X.itemsize] * np.abs(mean[columns])
+                scale[columns] = np.where(constant | (deviation == 0), 1, deviation)
+        return cls(mean, scale)
+
+    def apply(self, values: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
+        """Scale values (n, c) of some columns, in place."""
+        values -= self.mean[columns]
+        values /= self.scale[columns]
+        return values
+
+
+def gram(rows: Rows, scaling: Scaling) -> np.ndarray:
+    """Z @ Z.T of the scaled rows Z: (n, n) float64 in Fortran order, of which only the lower half is filled."""
+    product = np.zeros((len(rows), len(rows)), order="F")
+    for columns, values in rows.column_chunks():
+        product = _add_square(scaling.apply(values, columns), product)
+    return product
+
+
+def covariance(rows: Rows, scaling: Scaling) -> np.ndarray:
+    """Z.T @ Z of the scaled rows Z: (D, D) float64 in Fortran order, of which only the lower half is filled."""
+    product = np.zeros((rows.width, rows.width), order="F")
+    for _, values in rows.row_chunks():
+        product = _add_square(scaling.apply(values).T, product)
+    return product
+
+
+def transposed_dot(rows: Rows, scaling: Scaling, right: np.ndarray) -> np.ndarray:
+    """(D, k) product Z.T @ right of the scaled rows Z with (n, k) numbers."""
+    result = np.empty((rows.width, right.shape[1]))
+    for columns, values in rows.column_chunks():
+        result[columns] = scaling.apply(values, columns).T @ right
+    return result
+
+
+def _add_square(values: np.ndarray, product: np.ndarray) -> np.ndarray:
+    """`product` plus values @ values.T, in place."""
+    # BLAS reads Fortran order: hand it whichever of the matrix and its transpose is that without a copy.
+    if values.flags.f_contiguous:
+        return blas.dsyrk(1.0, values, beta=1.0, c=product, trans=0, lower=1, overwrite_c=1)
+    return blas.dsyrk(1.0, values.T, beta=1.0, c=product, trans=1, lower=1, overwrite_c=1)

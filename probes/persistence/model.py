@@ -10,8 +10,8 @@ import numpy as np
 from prima_features.errors import UsageError
 from prima_features.probes.estimators.base import ProbeEstimator
 from prima_features.probes.outcome import Outcome
-from prima_features.probes.persistence.arrays import Arrays, below, prefixed, read_arrays, to_bytes
 from prima_features.probes.persistence.document import Document
+from prima_features.probes.persistence.files import Arrays, below, prefixed, read_arrays, to_bytes
 from prima_features.probes.persistence.layout import ARRAYS, TREES
 from prima_features.probes.persistence.trees import read_trees
 from prima_features.probes.probe import Fitted

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import eigh
 
-from prima_features.probes.linalg.gram import covariance, gram, transposed_dot
-from prima_features.probes.linalg.rows import Rows
-from prima_features.probes.linalg.scaling import Scaling
+from prima_features.probes.linalg.rows import Rows, Scaling, covariance, gram, transposed_dot
 
 _RANK_TOLERANCE = 1e-10
 

@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from prima_features.probes.linalg.gram import covariance, gram, transposed_dot
-from prima_features.probes.linalg.rows import CHUNK_BYTES, Rows
-from prima_features.probes.linalg.scaling import Scaling
+from prima_features.probes.linalg.rows import CHUNK_BYTES, Rows, Scaling, covariance, gram, transposed_dot
 
 RNG = np.random.default_rng(0)
 
