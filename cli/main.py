@@ -78,14 +78,14 @@ def _options(
     pass
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code.
+def main(arguments: Sequence[str] | None = None, application: typer.Typer = app, name: str = "prima") -> int:
+    """Run the command, or another application with its handling of errors; returns the exit code.
 
     0 all done; 1 internal error; 2 wrong use; 3 some studies failed, the rest is there; 4 nothing usable.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     with standard_streams() as streams:
-        code = _run(given)
+        code = _run(given, application, name)
         if (lost := streams.lost()) is None:
             return code
         print_error(f"Not everything could be printed ({lost.strerror}); files are written as usual")
@@ -93,9 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 @cache
-def _command() -> Any:
+def _command(application: typer.Typer = app) -> Any:
     """The whole command, which takes 0.1 s to put together."""
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(application)
     _hide_types_of_flags(command)
     return command
 
@@ -123,18 +123,18 @@ def _check_current_folder() -> None:
         ) from error
 
 
-def _run(given: list[str]) -> int:
+def _run(given: list[str], application: typer.Typer, name: str) -> int:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     _configure_logging(debug)
-    command = _command()
+    command = _command(application)
     try:
         check_no_empty(given)
         _check_current_folder()
         with safe_children():
             result = command.main(
                 _spread_for(command, as_embed(given, command.commands)),
-                prog_name="prima",
+                prog_name=name,
                 standalone_mode=False,
                 obj=given,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,12 +15,7 @@ from prima_features.cli.console import err, out, print_failures, table
 
 if TYPE_CHECKING:
     from prima_features.pretraining.run import Callbacks
-
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Train the model in stages, each from a TOML file.\n\n"
-    "In several processes: torchrun -m prima_features.pretraining STAGE CONFIG.toml",
-)
+    from prima_features.pretraining.stages.clip import ClipStage
 
 _Config = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings (docs/pretraining.md).")]
 _Resume = Annotated[
@@ -40,40 +35,52 @@ _Export = Annotated[
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; train and write nothing.")]
 
 
-@app.command()
-def tokenizer(
-    config: _Config, resume: _Resume = True, export: _Export = False, dry_run: _DryRun = False
+_STAGES = {
+    "tokenizer": "Train the 3-D VQ-VAE on subvolumes.",
+    "names": "Train the sequence-name encoder against images of one series.",
+    "clip": "Train sequence and study ViT and the text tower on studies and reports.",
+    "heads": "Train diagnosis, referral and priority heads on embeddings.",
+}
+
+
+def stage_commands(started_by: str, clip: Callable[[], type[ClipStage]] | None = None) -> typer.Typer:
+    """One command per stage.
+
+    Args:
+        started_by: how torchrun names what runs them, for the help text.
+        clip: gives a recipe's CLIP stage in place of Prima's.
+    """
+    commands = typer.Typer(
+        no_args_is_help=True,
+        help="Train the model in stages, each from a TOML file.\n\n"
+        f"In several processes: torchrun {started_by} STAGE CONFIG.toml",
+    )
+    for stage, text in _STAGES.items():
+        _add(commands, stage, text, clip)
+    return commands
+
+
+def _add(commands: typer.Typer, stage: str, text: str, clip: Callable[[], type[ClipStage]] | None) -> None:
+    @commands.command(stage, help=text)
+    def command(
+        config: _Config, resume: _Resume = True, export: _Export = False, dry_run: _DryRun = False
+    ) -> None:
+        _run(stage, config, resume, export, dry_run, None if clip is None else clip())
+
+
+app = stage_commands("-m prima_features.pretraining")
+
+
+def _run(
+    stage: str, config: Path, resume: bool, export: bool, dry_run: bool, clip: type[ClipStage] | None
 ) -> None:
-    """Train the 3-D VQ-VAE on subvolumes."""
-    _run("tokenizer", config, resume, export, dry_run)
-
-
-@app.command()
-def names(config: _Config, resume: _Resume = True, export: _Export = False, dry_run: _DryRun = False) -> None:
-    """Train the sequence-name encoder against images of one series."""
-    _run("names", config, resume, export, dry_run)
-
-
-@app.command()
-def clip(config: _Config, resume: _Resume = True, export: _Export = False, dry_run: _DryRun = False) -> None:
-    """Train sequence and study ViT and the text tower on studies and reports."""
-    _run("clip", config, resume, export, dry_run)
-
-
-@app.command()
-def heads(config: _Config, resume: _Resume = True, export: _Export = False, dry_run: _DryRun = False) -> None:
-    """Train diagnosis, referral and priority heads on embeddings."""
-    _run("heads", config, resume, export, dry_run)
-
-
-def _run(stage: str, config: Path, resume: bool, export: bool, dry_run: bool) -> None:
     if dry_run:
-        _show_plan(stage, config, fresh=not resume)
+        _show_plan(stage, config, not resume, clip)
         return
     from prima_features.pretraining.run import pretrain
 
     with _progress() as callbacks:
-        summary = pretrain(stage, config, fresh=not resume, train=not export, callbacks=callbacks)
+        summary = pretrain(stage, config, fresh=not resume, train=not export, callbacks=callbacks, clip=clip)
     if not summary.is_main:
         return
     print_failures(summary.failures)
@@ -91,11 +98,11 @@ def _run(stage: str, config: Path, resume: bool, export: bool, dry_run: bool) ->
         raise typer.Exit(3)
 
 
-def _show_plan(stage: str, config: Path, fresh: bool) -> None:
+def _show_plan(stage: str, config: Path, fresh: bool, clip: type[ClipStage] | None) -> None:
     from prima_features.pretraining.plan import make_plan
 
     shown = table("", "")
-    for name, value in make_plan(stage, config, fresh).items():
+    for name, value in make_plan(stage, config, fresh, clip).items():
         shown.add_row(escape(name), escape(str(value)))
     if int(os.environ.get("RANK", "0")) == 0:
         out.print(shown)

@@ -51,8 +51,13 @@ class Workplace:
     """Called with studies done and all studies while the cache is filled."""
 
 
-def build_stage(settings: Training, place: Workplace) -> Stage[Any]:
+def build_stage(settings: Training, place: Workplace, clip: type[ClipStage] | None = None) -> Stage[Any]:
     """A stage, its networks on the accelerator's device and its cache filled.
+
+    Args:
+        settings: of the stage.
+        place: where it is built.
+        clip: a recipe's CLIP stage in place of Prima's.
 
     Raises:
         UsageError, NothingUsableError, OutputError: as the parts raise.
@@ -70,7 +75,12 @@ def build_stage(settings: Training, place: Workplace) -> Stage[Any]:
             begun = start(settings, contrast=True)
             reach = max(_REACH, settings.augmentation.move_threshold)
             cohort = _latents(settings, begun, reach, place)
-            return ClipStage(settings, accelerator, begun, cohort, place.folder / VOCABULARY)
+            kind = clip or ClipStage
+            if type(settings) is not kind.Settings:
+                raise TypeError(
+                    f"{kind.__name__} takes {kind.Settings.__name__}, not {type(settings).__name__}"
+                )
+            return kind(settings, accelerator, begun, cohort, place.folder / VOCABULARY)
         case HeadsTraining():
             return HeadsStage(settings, accelerator)
     raise TypeError(f"{type(settings).__name__} is no stage's settings")

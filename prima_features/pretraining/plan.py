@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,12 +17,18 @@ from prima_features.pretraining.settings import (
 )
 from prima_features.pretraining.settings.layout import CHECKPOINTS, TRAINING
 
+if TYPE_CHECKING:
+    from prima_features.pretraining.stages.clip import ClipStage
 
-def make_plan(stage: str, path: Path, fresh: bool = False) -> dict[str, Any]:
+
+def make_plan(
+    stage: str, path: Path, fresh: bool = False, clip: type[ClipStage] | None = None
+) -> dict[str, Any]:
     """Rows of a table: the data, the steps, the networks, the output.
 
     Args:
         fresh: what an earlier run left does not count.
+        clip: as of `pretrain`.
 
     Raises:
         UsageError, NothingUsableError: what the run itself would raise before it reads the first scan.
@@ -31,7 +37,7 @@ def make_plan(stage: str, path: Path, fresh: bool = False) -> dict[str, Any]:
     from prima_features.pretraining.run import check_earlier, read_stage
     from prima_features.pretraining.training.checkpoint import Checkpoints
 
-    settings = read_stage(stage, path)
+    settings = read_stage(stage, path, clip)
     check_output(settings)
     folder = settings.output / TRAINING
     checkpoints = Checkpoints(folder / CHECKPOINTS, settings.checkpoint.keep)

@@ -20,6 +20,7 @@ from prima_features.pretraining.settings.layout import CHECKPOINTS, TRAINING, VO
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from prima_features.pretraining.stages.clip import ClipStage
     from prima_features.pretraining.training.checkpoint import Checkpoints
 
 
@@ -64,8 +65,8 @@ class Summary:
         return not any(failure.defect for failure in self.failures)
 
 
-def read_stage(stage: str, path: Path) -> Training:
-    """The settings of a stage.
+def read_stage(stage: str, path: Path, clip: type[ClipStage] | None = None) -> Training:
+    """The settings of a stage; `clip` as of `pretrain`.
 
     Raises:
         UsageError: there is no such stage, the settings are wrong, or accelerate is not installed.
@@ -74,7 +75,8 @@ def read_stage(stage: str, path: Path) -> Training:
         raise UsageError(f"there is no stage {stage}; there are {', '.join(STAGES)}")
     if find_spec("accelerate") is None:
         raise UsageError("pretraining needs accelerate: pip install 'prima-features[pretrain]'")
-    settings = read_settings(STAGES[stage], path)
+    kind = clip.Settings if clip is not None and stage == "clip" else STAGES[stage]
+    settings = read_settings(kind, path)
     if settings.log.tensorboard and find_spec("tensorboard") is None:
         raise UsageError(
             f"{path}: log.tensorboard needs tensorboard: pip install 'prima-features[pretrain]', or set it to false"
@@ -85,7 +87,13 @@ def read_stage(stage: str, path: Path) -> Training:
 
 
 def pretrain(
-    stage: str, path: Path, *, fresh: bool = False, train: bool = True, callbacks: Callbacks = Callbacks()
+    stage: str,
+    path: Path,
+    *,
+    fresh: bool = False,
+    train: bool = True,
+    callbacks: Callbacks = Callbacks(),
+    clip: type[ClipStage] | None = None,
 ) -> Summary:
     """Train one stage, going on from the newest checkpoint of the same run if there is one.
 
@@ -97,6 +105,7 @@ def pretrain(
         fresh: drop an earlier run's checkpoints, log and vocabulary.
         train: false takes no further step and makes the model of the newest checkpoint.
         callbacks: for a progress display.
+        clip: a recipe's CLIP stage with its own settings, in place of Prima's.
 
     Raises:
         UsageError: settings, data or model are wrong, the output holds a run with other settings, or there is no
@@ -107,14 +116,14 @@ def pretrain(
     """
     from prima_features.pretraining.model.export import check_output
 
-    settings = read_stage(stage, path)
+    settings = read_stage(stage, path, clip)
     check_output(settings)
     folder = settings.output / TRAINING
     if fresh and not train:
         raise UsageError("--fresh drops what --export makes the model of: leave one of them out")
     with _session(settings, folder) as accelerator:
         check_processes(settings, accelerator.num_processes)
-        return _train(settings, folder, accelerator, fresh, train, callbacks)
+        return _train(settings, folder, accelerator, fresh, train, callbacks, clip)
 
 
 def check_processes(settings: Training, processes: int) -> None:
@@ -145,6 +154,7 @@ def _train(
     fresh: bool,
     train: bool,
     callbacks: Callbacks,
+    clip: type[ClipStage] | None,
 ) -> Summary:
     from prima_features.pretraining.build import Workplace, build_stage
     from prima_features.pretraining.training.checkpoint import Checkpoints
@@ -165,7 +175,8 @@ def _train(
             shutil.rmtree(folder / VOCABULARY, ignore_errors=True)
     accelerator.wait_for_everyone()
     check_earlier(checkpoints, settings)
-    built = build_stage(settings, Workplace(folder, accelerator, callbacks.on_study if is_main else _quiet))
+    place = Workplace(folder, accelerator, callbacks.on_study if is_main else _quiet)
+    built = build_stage(settings, place, clip)
     loop = Loop(built, settings, accelerator, checkpoints, recorder, callbacks.on_step)
     loop.resume()
     resumed_at = loop.progress.step

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from prima_features.pretraining.settings.strict import PLACE
 
@@ -107,6 +108,11 @@ class Log:
 @dataclass(frozen=True)
 class Training:
     """What all stages share. Paths are relative to the settings file's folder."""
+
+    free: ClassVar[frozenset[str]] = frozenset()
+    """A recipe's settings that a resumed run may change, in addition to `training.resume.FREE`."""
+    moved: ClassVar[Mapping[str, Any]] = {}
+    """Settings of earlier releases that a recipe has now, with the values that switch them off."""
 
     output: Path
     """Folder of the run: the trained model as a model directory, and `training/` with all else."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from prima_features.encoders.prima.networks.config import Sizes
 from prima_features.pretraining.settings.common import NetworkTraining, Optimiser, Schedule, Training
@@ -127,9 +128,14 @@ class Text:
 class ClipTraining(NetworkTraining):
     """Studies against their reports, and series against those of other patients."""
 
+    moved: ClassVar[Mapping[str, Any]] = {
+        **dict.fromkeys(
+            ("pair_weight", "words_weight", "content_weight", "traits_weight", "start_share"), 0.0
+        ),
+        "tell_apart": False,
+    }
     batch: int = 32
-    """Studies of a step over all processes; each is compared with all reports of the step, but not with other ones of
-    its subject where `pair_weight` draws two."""
+    """Studies of a step over all processes; each is compared with all reports of the step."""
     chunk: int = 0
     """Studies that one process computes at a time (gradient caching); 0 all at once."""
     data: ReportedScans
@@ -138,54 +144,18 @@ class ClipTraining(NetworkTraining):
     schedule: Schedule = Schedule(warmup=200)
     augmentation: Augmentation = Augmentation()
     patient_weight: float = 0.03
-    """Weight of patient discrimination beside the CLIP loss."""
-    pair_weight: float = 0.0
-    """Weight of recognising a study's subject by its embedding, among the subjects of a step, from another of the
-    subject's studies; where there is none, from the same one augmented anew. A step then holds two studies of each
-    subject. Not Prima's."""
-    words_weight: float = 0.0
-    """Weight of telling from the study embedding which words its report has. Not Prima's: it helps small data."""
-    content_weight: float = 0.0
-    """Weight of telling which tissues are really in each token, from what the last block reads of it. Not Prima's, and
-    only for synthetic studies."""
-    traits_weight: float = 0.0
-    """Weight of telling from series, studies and reports what the subject's brain really comes to: volumes, age,
-    where lesions are; and from series which sequence they are. Not Prima's, and only for synthetic studies."""
+    """Weight of patient discrimination, added to the CLIP loss."""
     temperature: float = 0.07
     """Logarithm of what cosine similarities are multiplied by at first, unless `model` brings its own. The
     published one hardly moves in few steps at a high rate: 2.66 (14 times) is what short runs start well from."""
-    start_share: float = 0.0
-    """Share of the weights of `model` in those that are exported: where a stage has few studies of its own, the mean of
-    both tells those of others better than either. Not Prima's (Wortsman et al., arXiv 2109.01903)."""
-    tell_apart: bool = False
-    """New weights of both ViTs are made so that studies differ from the first step on; short runs need it. Nothing is
-    changed where either ViT is that of `model`."""
-
-    @property
-    def together(self) -> int:
-        """Studies that are drawn together: with `pair_weight` two of a subject."""
-        return 2 if self.pair_weight else 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_later_stage(self.model, self.chunk, self.batch)
-        for name in ("content_weight", "traits_weight"):
-            if getattr(self, name) and not self.data.synthetic:
-                raise ValueError(f"{name}: only synthetic studies bring the truth; set it to 0")
-        for name in ("patient_weight", "pair_weight", "words_weight", "content_weight", "traits_weight"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
-        if self.pair_weight and (self.batch % 2 or self.batch < 4):
-            raise ValueError(f"batch must be even and 4 or more with pair_weight, and is {self.batch}")
+        if self.patient_weight < 0:
+            raise ValueError(f"patient_weight must be 0 or more, not {self.patient_weight}")
         if not isinstance(sizes := self.network.get("text", {}), dict):
             raise ValueError(f"network.text is a table, not {sizes!r}")
-        if not 0 <= self.start_share < 1:
-            raise ValueError(f"start_share must lie in 0 to below 1, not {self.start_share}")
-        if self.start_share and (self.text.source is not None or "text" in self.network):
-            raise ValueError(
-                "start_share keeps a share of model's weights, and text.source or network.text bring another text "
-                "tower: leave one out"
-            )
         if self.text.source is not None and "text" in self.network:
             raise ValueError(
                 "text.source brings the text tower's sizes, and network.text gives others: give one"

@@ -59,6 +59,11 @@ def from_table(
     kinds = typing.get_type_hints(cls)
     known = {f.name: f for f in fields(cast(Any, cls))}
     for key in table:
+        if key in getattr(cls, "moved", {}) and key not in known:
+            raise ValueError(
+                f"unknown key {where}{key}: it belongs to the recipe of the bundled model; train with "
+                "recipes/prima_synth/train.py of the repository, or leave it out"
+            )
         if key not in known:
             raise ValueError(_unknown(where + key, key, list(known)))
     values = {} if default is None else {name: getattr(default, name) for name in known}

@@ -4,50 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from prima_features.encoders.prima.networks import SeriesOutput, StudyOutput
 from prima_features.encoders.prima.networks.prima import Contrast
 from prima_features.pretraining.batches.augment import apply, draw, unchanged
 from prima_features.pretraining.batches.collate import StudyBatch, study_batch
-from prima_features.pretraining.batches.sampler import UNITS, Sampler, drawn_from, grouped, keys_of, share_of
+from prima_features.pretraining.batches.sampler import Sampler, grouped, keys_of, share_of
 from prima_features.pretraining.data.cohort import CachedStudy, Cohort
 from prima_features.pretraining.data.digest import digest_of
 from prima_features.pretraining.data.randomness import generator
 from prima_features.pretraining.data.records import TrainingStudy
 from prima_features.pretraining.data.split import split_studies
-from prima_features.pretraining.model.blend import blend, snapshot
 from prima_features.pretraining.model.export import model_card, write_model
-from prima_features.pretraining.model.first_weights import tell_apart
 from prima_features.pretraining.model.start import Start
 from prima_features.pretraining.model.text import TextStart, start_text
-from prima_features.pretraining.objectives import (
-    Truth,
-    Words,
-    clip_loss,
-    pair_accuracy,
-    pair_loss,
-    patient_accuracy,
-    patient_loss,
-    retrieval,
-    words_loss,
-)
+from prima_features.pretraining.objectives import clip_loss, patient_accuracy, patient_loss, retrieval
 from prima_features.pretraining.settings import ClipTraining
-from prima_features.pretraining.stages.told import KNOWN, TOLD, new_truth, truth_losses
 from prima_features.pretraining.training.gather import gather_rows
 from prima_features.pretraining.training.grad_cache import backward_in_chunks
 from prima_features.pretraining.training.stage import Stage, Validated
 
 T = TypeVar("T")
-_FIRST = 64
-"""Studies that new weights are fitted to where the settings say so."""
 
 
 class Embedded(NamedTuple):
-    """What comes of B studies with S series."""
+    """What the networks make of B studies with S series."""
 
     images: Tensor
     """(B, C)"""
@@ -55,70 +41,41 @@ class Embedded(NamedTuple):
     """(B, C)"""
     series: Tensor
     """(S, P), of patient discrimination."""
-    studies: Tensor
-    """(B, D), what `prima embed` writes; no columns where they are not paired."""
-    words: Tensor
-    """(B, W), logits of the words in the reports; no columns where they are not told."""
-    truth: Tensor
-    """(B, 5), losses of telling the truth, by `TOLD`; no columns where it is not told."""
 
 
 class ClipStage(Stage[list[StudyBatch]]):
-    """Trains name encoders, both ViTs and the text tower on the cached latents of a cohort."""
+    """Trains name encoders, both ViTs and the text tower on the cached latents of a cohort.
+
+    A subclass can add objectives: `_further` gives the networks' outputs that they need, `_loss` and
+    `_further_measures` what they are. See recipes/prima_synth.
+    """
+
+    Settings: ClassVar[type[ClipTraining]] = ClipTraining
 
     def __init__(
         self, settings: ClipTraining, accelerator: Accelerator, start: Start, cohort: Cohort, vocabulary: Path
     ) -> None:
         self.settings, self.accelerator, self._cohort = settings, accelerator, cohort
         self.failures = cohort.failures
-        self._train, held_out = split_studies(cohort.studies, settings.data.validation, settings.seed)
-        self._together = settings.together
-        self._groups, self._held_out = (grouped(some, self._together) for some in (self._train, held_out))
-        self._sampler = Sampler(
-            keys=keys_of(self._groups, bool(settings.data.synthetic)),
-            repeats=[
-                1 + settings.augmentation.abnormal_repeats * any(study.abnormal for study in group)
-                for group in self._groups
-            ],
-            batch=settings.batch // self._together,
-            seed=settings.seed,
-            what=UNITS[self._together],
-        )
+        self._train, self._held_out = split_studies(cohort.studies, settings.data.validation, settings.seed)
+        self._seen = self._train[: len(self._held_out)]
+        self._sampler = self._new_sampler()
         self.prima = start.prima.to(accelerator.device).eval()
         if "contrast." not in start.taken:
             self._contrast.temperature.data.fill_(settings.temperature)
         reports = [study.findings for study in self._train]
         self.text: TextStart = start_text(settings, start, reports, vocabulary, accelerator)
-        # Of what the weights are drawn as: what is then measured on batches differs in last digits among processors.
-        drawn = digest_of(self.prima.state_dict())
-        if settings.tell_apart and not {"sequence.", "study."} & set(start.taken):
-            tell_apart(self.prima, self._first_batch().to(accelerator.device))
         self.text.tower.to(accelerator.device)
         self.modules = {"prima": self.prima, "text": self.text.tower}
-        self._begun: dict[str, dict[str, Tensor]] = {}
-        if settings.start_share:  # of the parts that are `model`'s: new ones have nothing to keep
-            encoder = snapshot(self.prima)
-            taken = {name: encoder[name] for name in encoder if name.startswith(start.taken)}
-            self._begun = {"prima": taken, "text": snapshot(self.text.tower)}
         self.trained = [*self._image_parameters(), *self.text.tower.parameters()]
-        self._words: Words | None = None
-        if settings.words_weight:
-            ids = [self.text.vocabulary.encode(findings) for findings in reports]
-            self._words = Words(self.prima.config.study.flat_dim, ids, self.text.vocabulary.size)
-            self.modules["words"] = self._words.to(accelerator.device)
-            self.trained += self._words.parameters()
-        self._truth: Truth | None = None
-        if settings.content_weight or settings.traits_weight:
-            self._truth = new_truth(self.prima.config, map(cohort.study, self._train[:KNOWN]))
-            self.modules["truth"] = self._truth.to(accelerator.device)
-            self.trained += self._truth.parameters()
-        others = [digest_of(module.state_dict()) for name, module in self.modules.items() if name != "prima"]
-        self.digest = " ".join([cohort.digest, drawn, *others, self.text.vocabulary.digest])
+        # Of the weights as they are drawn: what is measured on batches later differs in the last digits among
+        # processors.
+        self._drawn = digest_of(self.prima.state_dict())
+        self.digest = self._digest()
         self.counts = {
             "training studies": len(self._train),
             "abnormal training studies": sum(study.abnormal for study in self._train),
-            "validation studies": len(held_out),
-            **({"validation subjects": len(self._held_out)} if self._together > 1 else {}),
+            "validation studies": len(self._held_out),
             "training series": sum(len(study.series) for study in self._train),
         }
 
@@ -129,84 +86,99 @@ class ClipStage(Stage[list[StudyBatch]]):
         studies = [study for place in places for study in self._read(items[place], number, place)]
         return [self._batch(chunk) for chunk in _chunks(studies, self._chunk)]
 
-    def _read(self, item: int, number: int, place: int) -> list[TrainingStudy]:
-        """The studies at a place in a batch: one, or with pairs two."""
-        chance = generator(self.settings.seed, "group", number, place)
-        chosen = drawn_from(self._groups[item], self._together, chance)
-        return [self._augmented(study, number, self._together * place + i) for i, study in enumerate(chosen)]
-
-    def _augmented(self, cached: CachedStudy, number: int, place: int) -> TrainingStudy:
-        """A training study, augmented as its place in a batch says."""
-        chance = generator(self.settings.seed, "augment", number, place)
-        wording = int(chance.integers(len(cached.wordings))) if len(cached.wordings) > 1 else 0
-        study = self._cohort.study(cached, wording)
-        return apply(study, draw(study, self.settings.augmentation, chance))
-
     def backward(self, batch: list[StudyBatch], number: int) -> Mapping[str, Tensor]:
-        """CLIP and pairs over the studies of all processes, patient discrimination over all their series."""
-        contrast, settings = self._contrast, self.settings
+        """CLIP over the studies of all processes, patient discrimination over all their series."""
         owners = self._owners([n for chunk in batch for n in chunk.n_series])
         measures: dict[str, Tensor] = {}
 
         def loss(embedded: Sequence[Tensor], temperatures: Sequence[Tensor]) -> Tensor:
-            all_of = Embedded(*map(gather_rows, embedded))
-            subject = torch.arange(len(all_of.images), device=all_of.images.device) // self._together
-            measures["clip_loss"] = clip_loss(all_of.images, all_of.texts, temperatures[0], subject)
-            measures["patient_loss"] = patient_loss(
-                all_of.series, owners, contrast.patient_temperature.detach(), owners // self._together
-            )
-            total = measures["clip_loss"] + settings.patient_weight * measures["patient_loss"]
-            if settings.pair_weight:
-                measures["pair_loss"] = pair_loss(all_of.studies)
-                total = total + settings.pair_weight * measures["pair_loss"]
-            if self._words is not None:
-                measures["words_loss"] = words_loss(all_of.words, gather_rows(self._present(batch)))
-                total = total + settings.words_weight * measures["words_loss"]
-            if self._truth is not None:
-                for name, value in zip(TOLD, all_of.truth.mean(0), strict=True):
-                    measures[f"{name}_loss"] = value
-                    weight = settings.content_weight if name == "content" else settings.traits_weight
-                    total = total + weight * value
+            rows = list(map(gather_rows, embedded))
+            total, found = self._loss(rows, temperatures[0], owners, batch)
+            measures.update(found)
             return total
 
+        temperature = self._contrast.temperature
         share = 1 / self.accelerator.gradient_accumulation_steps
-        total = backward_in_chunks(batch, self._embed, loss, [contrast.temperature], share)
-        return {"loss": total, **measures, "temperature": contrast.temperature.detach()[0]}
+        total = backward_in_chunks(batch, self._embed, loss, [temperature], share)
+        return {"loss": total, **measures, "temperature": temperature.detach()[0]}
+
+    def _loss(
+        self, rows: Sequence[Tensor], temperature: Tensor, owners: Tensor, batch: Sequence[StudyBatch]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a whole batch, and its parts.
+
+        Args:
+            rows: what `_embed` gives, gathered from all processes.
+            temperature: (1,), of CLIP.
+            owners: (S,), the study of each series.
+            batch: this process's chunks.
+        """
+        images, texts, series = rows[: len(Embedded._fields)]
+        subject = self._subject(torch.arange(len(images), device=images.device))
+        patient_temperature = self._contrast.patient_temperature.detach()
+        measures = {
+            "clip_loss": clip_loss(images, texts, temperature, subject),
+            "patient_loss": patient_loss(series, owners, patient_temperature, self._subject(owners)),
+        }
+        return measures["clip_loss"] + self.settings.patient_weight * measures["patient_loss"], measures
+
+    def _subject(self, study: Tensor) -> Tensor:
+        """The subject of each study by its place in the batch. A subject's other studies are not wrong answers."""
+        return study
 
     @torch.no_grad()
     def validate(self) -> Validated:
-        """Retrieval among the held-out studies, not augmented: with pairs, among the first ones of subjects. As many
-        training studies, not augmented either, show whether more studies would help."""
+        """Retrieval among the held-out studies, not augmented. The loss of as many training studies, not augmented
+        either, shows whether more studies would help."""
         if not self._held_out:
             return Validated()
-        first, n_series = self._unaugmented([group[0] for group in self._held_out])
+        rows, n_series = self._unaugmented(self._held_out)
+        images, texts, series = rows[: len(Embedded._fields)]
         owners = self._owners(n_series)
-        loss = clip_loss(first.images, first.texts, self._contrast.temperature).item()
-        patients = patient_loss(first.series, owners, self._contrast.patient_temperature).item()
+        loss = self._clip_loss(images, texts)
         measures = {
             "clip_loss": loss,
-            "patient_loss": patients,
-            "patient_accuracy": patient_accuracy(first.series, owners),
-            **retrieval(first.images, first.texts),
-            "trained_clip_loss": self._trained_loss(),
+            "patient_loss": patient_loss(series, owners, self._contrast.patient_temperature).item(),
+            "patient_accuracy": patient_accuracy(series, owners),
+            **retrieval(images, texts),
+            "trained_clip_loss": self._clip_loss(*self._unaugmented(self._seen)[0][:2]),
+            **self._further_measures(rows),
         }
-        if self._truth is not None:
-            measures["study_traits_loss"] = first.truth[:, TOLD.index("study_traits")].mean().item()
-        paired = [number for number, group in enumerate(self._held_out) if len(group) > 1]
-        if paired and len(self._held_out) > 1:
-            second, _ = self._unaugmented([self._held_out[number][1] for number in paired])
-            measures["pair_accuracy"] = pair_accuracy(
-                first.studies, second.studies, torch.tensor(paired, device=first.studies.device)
-            )
         return Validated(measures, -loss)
 
-    def _trained_loss(self) -> float:
-        """CLIP loss of as many training studies as are held out."""
-        seen, _ = self._unaugmented([group[0] for group in self._groups[: len(self._held_out)]])
-        return clip_loss(seen.images, seen.texts, self._contrast.temperature).item()
+    def export(self, folder: Path, record: Mapping[str, Any]) -> None:
+        """Write encoder, text tower and vocabulary."""
+        text = (self.text.config, self.text.tower, self.text.vocabulary)
+        dtype = getattr(torch, self.settings.export_type)
+        write_model(folder, self.prima, model_card("clip", record), text, dtype=dtype)
 
-    def _unaugmented(self, studies: Sequence[CachedStudy]) -> tuple[Embedded, list[int]]:
-        """Studies that the processes share, as they are, in their order; and the numbers of series of this one's."""
+    def _new_sampler(self) -> Sampler:
+        repeats = self.settings.augmentation.abnormal_repeats
+        return Sampler(
+            keys=keys_of(grouped(self._train, 1), bool(self.settings.data.synthetic)),
+            repeats=[1 + repeats * study.abnormal for study in self._train],
+            batch=self.settings.batch,
+            seed=self.settings.seed,
+        )
+
+    def _digest(self) -> str:
+        others = [digest_of(module.state_dict()) for name, module in self.modules.items() if name != "prima"]
+        return " ".join([self._cohort.digest, self._drawn, *others, self.text.vocabulary.digest])
+
+    def _read(self, item: int, number: int, place: int) -> list[TrainingStudy]:
+        """The studies at a place in a batch."""
+        return [self._augmented(self._train[item], number, place)]
+
+    def _augmented(self, cached: CachedStudy, number: int, place: int) -> TrainingStudy:
+        """A training study, augmented as its place in a batch says."""
+        rng = generator(self.settings.seed, "augment", number, place)
+        wording = int(rng.integers(len(cached.wordings))) if len(cached.wordings) > 1 else 0
+        study = self._cohort.study(cached, wording)
+        return apply(study, draw(study, self.settings.augmentation, rng))
+
+    def _unaugmented(self, studies: Sequence[CachedStudy]) -> tuple[list[Tensor], list[int]]:
+        """Embeddings of studies that the processes share, in their order; and the numbers of series of this process's
+        studies."""
         rank, processes = self.accelerator.process_index, self.accelerator.num_processes
         # Contiguous parts, so that gathering them gives the studies in their order.
         first, last = (len(studies) * (rank + i) // processes for i in range(2))
@@ -215,27 +187,41 @@ class ClipStage(Stage[list[StudyBatch]]):
             batch = self._batch([unchanged(self._cohort.study(study)) for study in some])
             parts.append(self._embed(batch))
             n_series += batch.n_series
-        return Embedded(*map(gather_rows, self._joined(parts))), n_series
+        # A process may have no study if few are held out.
+        empty = [torch.zeros(0, width, device=self.accelerator.device) for width in self._widths()]
+        return [gather_rows(torch.cat(rows)) for rows in zip(empty, *parts, strict=True)], n_series
 
-    def finish(self) -> bool:
-        """Leave them a share of the weights that the stage started from, where the settings say so."""
-        for name, begun in self._begun.items():
-            blend(self.modules[name], begun, self.settings.start_share)
-        return bool(self._begun)
+    def _clip_loss(self, images: Tensor, texts: Tensor) -> float:
+        return clip_loss(images, texts, self._contrast.temperature).item()
 
-    def export(self, folder: Path, record: Mapping[str, Any]) -> None:
-        """Write encoder, text tower and vocabulary."""
-        text = (self.text.config, self.text.tower, self.text.vocabulary)
-        dtype = getattr(torch, self.settings.export_type)
-        if self.settings.start_share:
-            record = {**record, "start_share": self.settings.start_share}
-        write_model(folder, self.prima, model_card("clip", record), text, dtype=dtype)
+    def _batch(self, studies: Sequence[TrainingStudy]) -> StudyBatch:
+        return study_batch(studies, self.text.vocabulary, self.prima.config)
 
-    def _first_batch(self) -> StudyBatch:
-        """The first studies, the same in all processes."""
-        chance = generator(self.settings.seed, "first batch")
-        studies = [self._cohort.study(study) for study in self._train[:_FIRST]]
-        return self._batch([apply(one, draw(one, self.settings.augmentation, chance)) for one in studies])
+    def _embed(self, batch: StudyBatch) -> list[Tensor]:
+        """A chunk's embeddings, float32: those of `Embedded`, and any further ones."""
+        batch = batch.to(self.accelerator.device)
+        with self.accelerator.autocast():
+            series, study = self.prima(batch.tokens, batch.names, batch.n_series, batch.descriptions)
+            texts = self.text.tower(batch.ids, batch.lengths)
+            vectors = self._contrast(series.registers)
+        embedded = Embedded(study.clip.float(), texts.float(), vectors.float())
+        return [*embedded, *self._further(batch, series, study, texts)]
+
+    def _widths(self) -> list[int]:
+        """Columns of each of a chunk's embeddings."""
+        config = self.prima.config
+        assert config.contrast is not None
+        return [config.study.out_dim, config.study.out_dim, config.contrast.out_dim]
+
+    def _further(
+        self, batch: StudyBatch, series: SeriesOutput, study: StudyOutput, texts: Tensor
+    ) -> list[Tensor]:
+        """Further outputs, each (B, ...) or (S, ...), for a subclass's objectives."""
+        return []
+
+    def _further_measures(self, rows: Sequence[Tensor]) -> dict[str, float]:
+        """A subclass's measures of the held-out studies, from their embeddings."""
+        return {}
 
     @property
     def _contrast(self) -> Contrast:
@@ -252,45 +238,6 @@ class ClipStage(Stage[list[StudyBatch]]):
     def _chunk(self) -> int:
         """Studies that this process computes at a time."""
         return self.settings.chunk or self.settings.batch // self.accelerator.num_processes
-
-    def _batch(self, studies: Sequence[TrainingStudy]) -> StudyBatch:
-        return study_batch(studies, self.text.vocabulary, self.prima.config)
-
-    def _present(self, batch: Sequence[StudyBatch]) -> Tensor:
-        """Which words the reports of this process's studies have."""
-        assert self._words is not None
-        device = self.accelerator.device
-        return torch.cat([self._words.present(chunk.ids.to(device)) for chunk in batch])
-
-    def _embed(self, batch: StudyBatch) -> Embedded:
-        """A chunk's embeddings, float32."""
-        batch = batch.to(self.accelerator.device)
-        with self.accelerator.autocast():
-            series, study = self.prima(batch.tokens, batch.names, batch.n_series, batch.descriptions)
-            texts = self.text.tower(batch.ids, batch.lengths)
-            vectors = self._contrast(series.registers)
-        nothing = texts.new_zeros(len(texts), 0, dtype=torch.float32)
-        return Embedded(
-            images=study.clip.float(),
-            texts=texts.float(),
-            series=vectors.float(),
-            studies=study.embedding.float() if self._together > 1 else nothing,
-            words=nothing if self._words is None else self._words(study.embedding.float()),
-            truth=nothing
-            if self._truth is None
-            else truth_losses(self._truth, batch, series, study, texts, len(self.prima.sequence.registers)),
-        )
-
-    def _joined(self, parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-        """Rows of all parts; a process may have none where few studies are held out."""
-        config = self.prima.config
-        assert config.contrast is not None
-        study, told = config.study, 0 if self._truth is None else len(TOLD)
-        words = 0 if self._words is None else len(self._words.chosen)
-        paired = study.flat_dim if self._together > 1 else 0
-        widths = (study.out_dim, study.out_dim, config.contrast.out_dim, paired, words, told)
-        empty = [torch.zeros(0, width, device=self.accelerator.device) for width in widths]
-        return [torch.cat(rows) for rows in zip(empty, *parts, strict=True)]
 
     def _owners(self, n_series: Sequence[int]) -> Tensor:
         """The study (S,) of each series of all processes, from the numbers of series of this one's studies."""

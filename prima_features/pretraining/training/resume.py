@@ -13,7 +13,7 @@ from prima_features.files.safe import load_json
 from prima_features.pretraining.settings import Training
 
 FREE = frozenset({
-    "output", "device", "prefetch", "readers", "nan_limit", "export", "export_type", "start_share", "chunk", "model",
+    "output", "device", "prefetch", "readers", "nan_limit", "export", "export_type", "chunk", "model",
     "data.source", "data.reports", "data.cache", "data.workers", "data.embeddings", "data.labels", "data.participants",
     "data.sessions", "text.source",
 })  # fmt: skip
@@ -26,7 +26,8 @@ must not."""
 def settings_record(settings: Training) -> str:
     """The settings that matter, as JSON, for a checkpoint."""
     flat = dict(_flat(asdict(settings)))
-    bound = {key: value for key, value in flat.items() if key not in FREE and not key.startswith(FREE_TABLES)}
+    free = FREE | settings.free
+    bound = {key: value for key, value in flat.items() if key not in free and not key.startswith(FREE_TABLES)}
     return json.dumps(bound, sort_keys=True)
 
 
@@ -50,8 +51,10 @@ def check_settings(record: str, settings: Training, folder: Path) -> None:
         raise UsageError(
             f"{folder} has a checkpoint whose settings cannot be read (its record {error}): start over with --fresh"
         ) from error
-    # A setting that a later release has brought had its default before.
-    old = {key: _default(settings, key) for key in new} | old
+    # A setting that a later release has brought had its default before; one that left meant nothing if it was off.
+    old = {key: _default(settings, key) for key in new} | {
+        key: value for key, value in old.items() if key in new or settings.moved.get(key, MISSING) != value
+    }
     changed = [
         f"{key} was {old.get(key)!r} and is {new.get(key)!r}"
         for key in sorted(old.keys() | new.keys())

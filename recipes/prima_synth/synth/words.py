@@ -1,4 +1,4 @@
-"""Which words a report has, told from the study: what small data learn from sooner than from CLIP.
+"""Which words a report has, predicted from the study: small data learn from this sooner than from CLIP.
 
 Each word is a label of its own (Joulin et al. 2016, arXiv 1511.02251).
 """
@@ -18,7 +18,7 @@ _RARE, _COMMON = 0.01, 0.99
 
 
 class Words(nn.Module):
-    """The words that are told, and the linear layer that tells them. It starts with each word's frequency.
+    """The words, and the linear layer that predicts them. It starts with each word's frequency.
 
     Args:
         dim: length of the study embedding.

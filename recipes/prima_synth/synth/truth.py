@@ -1,22 +1,29 @@
-"""Telling what is really there, tissues in tokens and volumes of studies: a help to small data, of synthetic brains."""
+"""Predicting what is known of synthetic studies: tissues in tokens, sequences of series, numbers of brains."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from prima_features.encoders.prima.networks import PrimaConfig, SeriesOutput, StudyOutput
+from prima_features.pretraining.batches.collate import StudyBatch
+from prima_features.pretraining.data.records import TrainingStudy
+from prima_features.synthetic.acquisition import SEQUENCES
+
 _LEAST_ENTROPY = 0.0005
 """Of a share, nats: what is rarer still weighs no more."""
 _LEAST_SD = 0.3
 """Of a trait: what hardly varies weighs no more."""
+PREDICTED = ("content", "kind", "series_traits", "report_traits", "study_traits")
+"""What is predicted, in the order of `truth_losses`."""
 
 
 class Truth(nn.Module):
-    """Linear layers that tell contents of tokens, kinds of series, and traits from series, studies and reports; at
+    """Linear layers that predict contents of tokens, kinds of series, and traits from series, studies and reports; at
     first, the means.
 
     Args:
@@ -74,11 +81,64 @@ class Truth(nn.Module):
         """Of each report, (B, width) and (B, T) to (B,), as of series."""
         return self._error(self.report(embeddings), traits)
 
-    def _error(self, told: Tensor, traits: Tensor) -> Tensor:
-        return (told - (traits - self.mean) / self.sd).square().mean(1)
+    def _error(self, predicted: Tensor, traits: Tensor) -> Tensor:
+        return (predicted - (traits - self.mean) / self.sd).square().mean(1)
 
 
 def mean_by_study(values: Tensor, counts: Sequence[int]) -> Tensor:
     """Means of `counts` values each, (sum of counts,) to (B,); no count may be 0."""
     lengths = torch.tensor(counts, device=values.device)
     return torch.segment_reduce(values, "mean", lengths=lengths)
+
+
+def new_truth(config: PrimaConfig, known: Iterable[TrainingStudy]) -> Truth:
+    """New layers for an encoder of these sizes.
+
+    Args:
+        known: studies that give the means and deviations.
+    """
+    series = [study.series for study in known]
+    content = [one.content for some in series for one in some]
+    traits = [some[0].traits for some in series]
+    return Truth(
+        (
+            config.sequence.transformer.dim,
+            config.sequence.out_dim,
+            config.study.flat_dim,
+            config.study.out_dim,
+        ),
+        torch.cat([part for part in content if part is not None]),
+        torch.stack([part for part in traits if part is not None]),
+        len(SEQUENCES),
+    )
+
+
+def truth_losses(
+    truth: Truth, batch: StudyBatch, series: SeriesOutput, study: StudyOutput, texts: Tensor, registers: int
+) -> Tensor:
+    """Losses of each study (B, 5): mean over its tokens, two means over its series, its report's, its own.
+
+    Args:
+        batch: B studies with what is known of them.
+        series, study: what the encoder made of it.
+        texts: (B, C), what the text tower made of the reports.
+        registers: of the sequence ViT, which stand before its tokens.
+    """
+    assert batch.content is not None and batch.traits is not None and batch.kinds is not None
+    lengths = batch.tokens.lengths
+    # Where the registers read it: contents that only the last block knew would reach no embedding.
+    tokens = series.before_last.without_first(registers + 1).values.float()
+    content = mean_by_study(truth.content_loss(tokens, batch.content), lengths)
+    own = torch.repeat_interleave(batch.traits, torch.tensor(batch.n_series, device=batch.traits.device), 0)
+    embeddings = series.embedding.float()
+    kinds, predicted = truth.kind_loss(embeddings, batch.kinds), truth.series_loss(embeddings, own)
+    return torch.stack(
+        [
+            mean_by_study(content, batch.n_series),
+            mean_by_study(kinds, batch.n_series),
+            mean_by_study(predicted, batch.n_series),
+            truth.report_loss(texts.float(), batch.traits),
+            truth.study_loss(study.embedding.float(), batch.traits),
+        ],
+        dim=1,
+    )

@@ -1,4 +1,4 @@
-"""New weights that tell scans apart from the first step on, which short runs need.
+"""First weights under which studies differ from the first step on, and the mean of first and last weights.
 
 As they are drawn, attention averages over tokens, and registers are the same for all scans: all studies look alike, and
 contrastive training stays where all similarities are equal for hundreds of steps. Small registers and large outputs
@@ -7,6 +7,8 @@ standard deviation (data-dependent initialisation, as in Mishkin and Matas 2016,
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -51,3 +53,25 @@ def _standardise(linear: nn.Module, outputs: Tensor, sd: float = 1.0) -> None:
     factor = sd / outputs.std(dim=0).clamp(min=1e-6)
     linear.weight.mul_(factor[:, None])
     linear.bias.sub_(outputs.mean(dim=0)).mul_(factor)
+
+
+def snapshot(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of a module's floating numbers on the CPU, by their names."""
+    return {
+        name: tensor.detach().to("cpu", copy=True)
+        for name, tensor in module.state_dict().items()
+        if tensor.is_floating_point()
+    }
+
+
+@torch.no_grad()
+def blend(module: nn.Module, start: Mapping[str, Tensor], share: float) -> None:
+    """Bring a module's numbers back by a share of the way that they have gone.
+
+    Args:
+        start: where they were, by their names; what it lacks stays where it is.
+        share: 0 leaves them, 1 brings them back.
+    """
+    for name, tensor in module.state_dict().items():
+        if name in start:
+            tensor.lerp_(start[name].to(tensor), share)

@@ -1,4 +1,4 @@
-"""Pairs: two studies of one subject recognise each other among those of other subjects. Not Prima's."""
+"""Pairs: two studies of one subject recognise each other among those of other subjects."""
 
 from __future__ import annotations
 

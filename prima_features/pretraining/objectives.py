@@ -1,0 +1,141 @@
+"""The losses of the four stages, and retrieval: plain functions of tensors, equal to the public Prima code's.
+
+CLIP: Radford et al. 2021, arXiv 2103.00020, section 2.3. In patient discrimination the series of one study recognise
+each other among those of other studies.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from prima_features.encoders.prima.networks.tokenizer import TokenizerOutput
+
+_OWN = -10.0
+"""Logit of a series with itself (the public Prima code's)."""
+KS = (1, 5, 10)
+
+
+def clip_loss(images: Tensor, texts: Tensor, temperature: Tensor, subject: Tensor | None = None) -> Tensor:
+    """Symmetric cross-entropy over a batch: each image's text against all texts, and the other way round.
+
+    Args:
+        images, texts: (B, C), row i of both belonging together; of any length, directions are compared.
+        temperature: (1,), the logarithm of what cosine similarities are multiplied by.
+        subject: (B,) int64; where it is given, the texts of one subject's other images are no wrong answers.
+
+    Returns:
+        (), the mean of both directions.
+    """
+    cosine = F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T  # (B, B)
+    logits = cosine * temperature.exp()
+    own = torch.arange(len(logits), device=logits.device)
+    if subject is not None:
+        others = (subject[:, None] == subject[None]) & (own[:, None] != own[None])
+        logits = logits.masked_fill(others, -torch.inf)
+    return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+
+
+def patient_loss(
+    vectors: Tensor, study: Tensor, temperature: Tensor | float = 0.1, subject: Tensor | None = None
+) -> Tensor:
+    """Sum over series of -log of the mass that falls on the others of the study, each divided by their number.
+
+    Args:
+        vectors: (S, P), one a series, compared by inner products.
+        study: (S,) int64, equal for series of one study.
+        temperature: what the products are divided by.
+        subject: (S,) int64; where it is given, series of the subject's other studies are left out of the comparison.
+
+    Returns:
+        (); series alone in their study are left out, and without others the loss is 0.
+    """
+    logits, same = _compare(vectors, study, temperature)
+    if subject is not None:
+        elsewhere = (subject[:, None] == subject[None]) & (study[:, None] != study[None])
+        logits = logits.masked_fill(elsewhere, -torch.inf)
+    siblings = same.sum(dim=1)
+    with_others = siblings > 0
+    if not with_others.any():
+        return (vectors * 0).sum()
+    logits, same = logits[with_others], same[with_others]
+    # -log of a ratio of sums, each as a logarithm, because a small mass would underflow.
+    missing = logits.logsumexp(1) - logits.masked_fill(~same, -torch.inf).logsumexp(1)
+    return (missing / siblings[with_others]).sum()
+
+
+def patient_accuracy(vectors: Tensor, study: Tensor) -> float:
+    """Share of series (of studies with more than one) whose most similar series is of the same study."""
+    logits, same = _compare(vectors, study, 1.0)
+    with_others = same.any(dim=1)
+    if not with_others.any():
+        return float("nan")
+    nearest = logits.fill_diagonal_(-torch.inf).argmax(dim=1, keepdim=True)
+    return same.gather(1, nearest)[with_others].double().mean().item()
+
+
+def _compare(vectors: Tensor, study: Tensor, temperature: Tensor | float) -> tuple[Tensor, Tensor]:
+    """Logits (S, S), and where two different series are of one study."""
+    own = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    logits = (vectors @ vectors.T / temperature).masked_fill(own, _OWN)
+    return logits, (study[:, None] == study[None]) & ~own
+
+
+def reconstruction_loss(output: TokenizerOutput, subvolumes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean absolute difference from the input (N, 1, z, y, x), and the quantiser's commitment loss; both ()."""
+    return F.l1_loss(output.reconstruction.float(), subvolumes), output.quantization_loss
+
+
+def presence_loss(outputs: Tensor, labels: Tensor, positive_weight: Tensor, known: int) -> Tensor:
+    """Binary cross-entropy in which positives weigh more.
+
+    Args:
+        outputs: (B,), before the sigmoid and before the threshold.
+        labels: (B,) float, 0 or 1, NaN where it is not known: those are left out.
+        positive_weight: (), negatives for each positive among the training studies.
+        known: what the sum is divided by: known labels of the whole batch, which several processes may share.
+
+    Returns:
+        ().
+    """
+    has = ~labels.isnan()
+    total = F.binary_cross_entropy_with_logits(
+        outputs[has], labels[has], pos_weight=positive_weight, reduction="sum"
+    )
+    return total / max(known, 1)
+
+
+def level_loss(outputs: Tensor, levels: Tensor, known: int) -> Tensor:
+    """Cross-entropy of priority levels: outputs (B, K), levels (B,) int64, -1 where it is not known."""
+    return F.cross_entropy(outputs, levels, ignore_index=-1, reduction="sum") / max(known, 1)
+
+
+def retrieval(images: Tensor, texts: Tensor) -> dict[str, float]:
+    """Recall at 1, 5 and 10 both ways: the share of queries whose own partner is among the k most similar.
+
+    Args:
+        images, texts: (N, C), L2-normalised, row i of both belonging together.
+
+    Returns:
+        `text_to_study_recall_at_K` and `study_to_text_recall_at_K`.
+    """
+    similarity = texts.double() @ images.double().T  # (texts, images)
+    ways = {"text_to_study": similarity, "study_to_text": similarity.T}
+    return {f"{way}_recall_at_{k}": recall(matrix, k) for way, matrix in ways.items() for k in KS}
+
+
+def recall(similarity: Tensor, k: int) -> float:
+    """Share of rows (N, N) whose diagonal element is among the k largest of its row.
+
+    Where others are exactly as large (equal reports), it is the share expected when ties are broken by chance. NaN
+    where there is no row, or something among them is not a number.
+    """
+    if not len(similarity) or similarity.isnan().any():
+        return math.nan
+    own = similarity.diagonal()[:, None]
+    larger = (similarity > own).sum(dim=1)
+    tied = (similarity == own).sum(dim=1)  # itself among them
+    return ((k - larger) / tied).clamp(0, 1).double().mean().item()
