@@ -44,13 +44,13 @@ PROCESSES ?= 2
 
 pretrain-default: $(READY)
 	mkdir -p $(SYNTH)
-	cp prima_features/pretraining/configs/prima-synth/*.toml $(SYNTH)
+	cp recipes/prima_synth/configs/*.toml $(SYNTH)
 	for stage in tokenizer/tokenizer clip/content clip/clip clip/fresh clip/pairs clip/finish clip/findings \
 	    clip/more clip/others; do \
-	  OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) -m prima_features.pretraining \
+	  OMP_NUM_THREADS=1 $(BIN)/torchrun --nproc-per-node $(PROCESSES) recipes/prima_synth/train.py \
 	    $${stage%/*} $(SYNTH)/$${stage#*/}.toml || exit; \
 	done
-	$(BIN)/python benchmarks/default_model.py --model $(SYNTH)/others --work $(SYNTH)/evaluation --pairs 50 \
+	$(BIN)/python recipes/prima_synth/evaluate.py --model $(SYNTH)/others --work $(SYNTH)/evaluation --pairs 50 \
 	  $(if $(REAL),--real $(REAL)) --json > $(SYNTH)/results.json
 
 # Puts what was trained into the package, with the card in model_cards.

@@ -4,7 +4,7 @@ Each is the content and the CLIP stage of the package's settings, shortened, wit
 findings: with all that the model has, without the sequences' names, without patient discrimination, and with half of
 the studies. The same command goes on after an interruption, and prints in the end how to measure what was trained.
 
-    python benchmarks/ablations.py runs/ablations --tokenizer runs/prima-synth/tokenizer
+    python recipes/prima_synth/ablations.py runs/ablations --tokenizer runs/prima-synth/tokenizer
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import prima_features.pretraining
-
-CONFIGS = Path(prima_features.pretraining.__file__).parent / "configs" / "prima-synth"
+HERE = Path(__file__).resolve().parent
+CONFIGS = HERE / "configs"
 NAMELESS = "no-names"
 STAGES = ("content", "clip")
 
@@ -62,7 +61,7 @@ def main() -> None:
             train(path, chosen.processes)
             before = output.resolve()
     also = " ".join(f"--also {name}={chosen.folder / name / STAGES[-1]}" for name in variants(2))
-    print(f"python benchmarks/default_model.py --work WORK --pairs 50 {also} --nameless {NAMELESS}")
+    print(f"python recipes/prima_synth/evaluate.py --work WORK --pairs 50 {also} --nameless {NAMELESS}")
 
 
 def variants(studies: int) -> dict[str, dict[str, object]]:
@@ -77,7 +76,7 @@ def variants(studies: int) -> dict[str, dict[str, object]]:
 
 
 def settings(stage: str, changes: dict[str, object]) -> str:
-    """The package's settings of a stage with other values.
+    """The recipe's settings of a stage with other values.
 
     Raises:
         ValueError: a key is not there to be changed.
@@ -95,7 +94,7 @@ def settings(stage: str, changes: dict[str, object]) -> str:
 def train(path: Path, processes: int) -> None:
     """Run the stage of a settings file."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
-    command += ["-m", "prima_features.pretraining", "clip", str(path)]
+    command += [str(HERE / "train.py"), "clip", str(path)]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 

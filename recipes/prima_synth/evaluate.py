@@ -6,7 +6,7 @@ embedding with all names hidden, whether two scans of one subject, in other plan
 those of others of the same age, and how well the site is read from an embedding, which is best not at all. Beside each
 probe the same one on the untrained network and on intensities: histograms, and volumes of bright and dark tissue.
 
-    python benchmarks/default_model.py --model prima-synth --work /tmp/brains --json
+    python recipes/prima_synth/evaluate.py --model prima-synth --work /tmp/brains --json
 
 Studies are made once and kept in --work with their latents, so that another model with the same tokenizer takes little.
 With --real, the sequence classifier is also put on scans of a folder. `--also NAME=DIR` adds models, such as ablations,
@@ -43,7 +43,7 @@ from prima_features.pretraining.data.digest import digest_of
 from prima_features.pretraining.data.sources.rendered import RenderedSeries
 from prima_features.pretraining.data.tokenize import latents as latents_of
 from prima_features.pretraining.data.vocabulary import read_vocabulary
-from prima_features.pretraining.objectives.recall import retrieval
+from prima_features.pretraining.objectives import retrieval
 from prima_features.probes import Features, Probe, tasks
 from prima_features.probes.evaluation import Plan
 from prima_features.reports import findings

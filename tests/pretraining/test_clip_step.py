@@ -6,13 +6,12 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from small_training import clip_settings, loop_of
 from torch import Tensor, nn
 
 from prima_features.pretraining.batches.collate import StudyBatch
 from prima_features.pretraining.build import Workplace, build_stage
 from prima_features.pretraining.run import read_stage
-
-from .conftest import clip_settings, loop_of
 
 PATIENT_WEIGHT = 0.03
 OPTIMISER = "[optimiser]\nlr = 1e-3\nweight_decay = 1e-2\neps = 1e-3\n"

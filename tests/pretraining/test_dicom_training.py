@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from small_training import clip_settings
 
 from prima_features.cli.main import main
 from prima_features.encoders.prima import PrimaModel
-
-from .conftest import clip_settings
 
 SERIES = ("001_t1_sag", "004_dwi_ax")
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
+from small_training import synthetic_settings
 from torch import Tensor
 
 from prima_features.errors import OutputError, SeriesError, UsageError
@@ -25,8 +26,6 @@ from prima_features.pretraining.data.records import RawSeries, RawStudy
 from prima_features.pretraining.data.sources.rendered import RenderedSeries
 from prima_features.pretraining.settings import ClipTraining, read_settings
 from prima_features.pretraining.stages.clip import ClipStage
-
-from .conftest import synthetic_settings
 
 
 def no_voxels() -> tuple[np.ndarray, np.ndarray]:

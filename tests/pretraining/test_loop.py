@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from small_training import loop_of
 from torch import Tensor, nn
 
 from prima_features.errors import OutputError, UsageError
@@ -20,8 +21,6 @@ from prima_features.pretraining.training.optimiser import build_optimiser, rate_
 from prima_features.pretraining.training.record import History
 from prima_features.pretraining.training.resume import check_settings, settings_record
 from prima_features.pretraining.training.stage import Stage, Validated
-
-from .conftest import loop_of
 
 needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="Muon came with torch 2.9")
 

@@ -13,8 +13,6 @@ from prima_features.encoders.prima.networks.tokenizer import Tokenizer
 from prima_features.pretraining.objectives import (
     clip_loss,
     level_loss,
-    pair_accuracy,
-    pair_loss,
     patient_accuracy,
     patient_loss,
     presence_loss,
@@ -83,25 +81,6 @@ def test_other_reports_of_a_subject_are_no_wrong_answers_to_clip() -> None:
     torch.testing.assert_close(
         clip_loss(images, texts, temperature, torch.arange(4)), clip_loss(images, texts, temperature)
     )
-
-
-def test_pairs_recognise_their_partner_among_all_others() -> None:
-    vectors = torch.randn(6, 5)
-    cosine = torch.nn.functional.normalize(vectors) @ torch.nn.functional.normalize(vectors).T
-    partner = [1, 0, 3, 2, 5, 4]
-    each = [
-        -(
-            cosine[i, partner[i]] / 0.1
-            - torch.tensor([cosine[i, j] / 0.1 for j in range(6) if j != i]).logsumexp(0)
-        )
-        for i in range(6)
-    ]
-    torch.testing.assert_close(pair_loss(vectors), torch.stack(each).mean())
-    torch.testing.assert_close(pair_loss(torch.ones(6, 5)), torch.tensor(5.0).log())
-    nearest = torch.repeat_interleave(torch.eye(3), 2, 0)
-    assert pair_loss(nearest) < 1e-3
-    assert pair_accuracy(nearest[::2], 2 * nearest[1::2], torch.arange(3)) == 1
-    assert pair_accuracy(nearest[::2], nearest[[1, 4]], torch.tensor([1, 2])) == 0.5
 
 
 def test_series_alone_in_their_study_are_left_out() -> None:

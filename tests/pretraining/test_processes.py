@@ -13,12 +13,11 @@ import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
+from small_training import TEXT, clip_settings, tokenizer_settings
 
 from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.run import embed
 from prima_features.pretraining.run import pretrain
-
-from .conftest import TEXT, clip_settings, tokenizer_settings
 
 Write = Callable[..., Path]
 QUIET = "[log]\ntensorboard = false\nplots = false\n"
@@ -35,7 +34,7 @@ def train():
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
     for stage in sys.argv[2:]:
-        pretrain(stage.split()[0], Path(sys.argv[1]) / stage / "s.toml")
+        pretrain(stage, Path(sys.argv[1]) / stage / "s.toml")
     torch.distributed.destroy_process_group()
 
 
@@ -43,7 +42,7 @@ here = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "max_restarts": 
 elastic_launch(LaunchConfig(1, 1, 2, run_id="both", start_method="fork", **here), train)()
 """
 """What torchrun does, with processes that are forked from one that has imported everything."""
-STAGES = ("tokenizer", "names", "clip", "clip pairs", "heads")
+STAGES = ("tokenizer", "names", "clip", "heads")
 
 
 def measured(folder: Path, name: str) -> list[float]:
@@ -70,25 +69,21 @@ def names_settings(bids: Path, model: Path) -> str:
 
 OPTIMISER = "[optimiser]\nlr = {rate}\neps = 0.1\n"
 """Steps far larger than the agreement asked for, and in proportion to the gradient."""
-RATES = {"clip": 1e-3, "clip pairs": 1e-3}
+RATES = {"clip": 1e-3}
 """Learning rates (default: 1e-2). At larger ones the few subjects are learnt by heart within these steps, after which
 gradients are too small to compare."""
 
 
-def settings_of(
-    stage: str, bids: Path, reports: Path, visits: tuple[Path, Path], model: Path, folder: Path
-) -> str:
+def settings_of(stage: str, bids: Path, reports: Path, model: Path, folder: Path) -> str:
     match stage:
         case "tokenizer":
             text = tokenizer_settings(bids, steps=5, more="revive_every = 2")
         case "names":
             text = names_settings(bids, model)
         case "clip":
-            # Several chunks in each process, all augmentations on, two batches a step, and what is not Prima's.
-            more = "chunk = 1\naccumulation = 2\nwords_weight = 2\ntell_apart = true"
+            # Several chunks in each process, all augmentations on, two batches a step.
+            more = "chunk = 1\naccumulation = 2"
             text = clip_settings(bids, reports, model, steps=5, more=more)
-        case "clip pairs":
-            text = clip_settings(*visits, model, steps=5, more="chunk = 1\npair_weight = 1")
         case _:
             label_table(bids, model, folder)
             text = heads_settings(model)
@@ -107,7 +102,6 @@ def label_table(bids: Path, model: Path, folder: Path) -> None:
 def both(
     bids: Path,
     reports: Path,
-    visits: tuple[Path, Path],
     tokenizer_model: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
@@ -119,12 +113,12 @@ def both(
         for stage in STAGES:
             folder = root / name / stage
             folder.mkdir(parents=True)
-            text = settings_of(stage, bids, reports, visits, tokenizer_model, folder)
+            text = settings_of(stage, bids, reports, tokenizer_model, folder)
             if not torch.cuda.is_available():  # as most settings are: no device is named
                 text = text.replace('device = "cpu"\n', "")
             (folder / "s.toml").write_text(text)
     for stage in STAGES:
-        pretrain(stage.split()[0], root / "one" / stage / "s.toml")
+        pretrain(stage, root / "one" / stage / "s.toml")
     (root / "both.py").write_text(BOTH)
     done = subprocess.run(
         [sys.executable, str(root / "both.py"), str(root / "two"), *STAGES],
@@ -144,17 +138,10 @@ def test_two_processes_train_as_one_does(stage: str, both: Path) -> None:
     assert len(measured(one, "loss")) == 5
     np.testing.assert_allclose(measured(two, "loss"), measured(one, "loss"), atol=1e-5, rtol=0)
     # Adam hides a wrong scale of all gradients, their norm does not.
-    atol = 1e-8 if stage == "clip pairs" else 0  # two subjects are told apart in a few steps: 1e-5 is left
-    np.testing.assert_allclose(
-        measured(two, "gradient_norm"), measured(one, "gradient_norm"), rtol=1e-4, atol=atol
-    )
-    assert ("pair_accuracy" in validation(one)) == (stage == "clip pairs")
+    np.testing.assert_allclose(measured(two, "gradient_norm"), measured(one, "gradient_norm"), rtol=1e-4)
     assert validation(two).keys() == validation(one).keys()
     for name, value in validation(one).items():
-        if (
-            name != "pair_accuracy"
-        ):  # the rounding of the kernels decides which of two close vectors is nearer
-            assert validation(two)[name] == pytest.approx(value, abs=1e-5)
+        assert validation(two)[name] == pytest.approx(value, abs=1e-5)
     for file in one.glob("*.safetensors"):
         expected = load_file(file)
         for name, tensor in load_file(two / file.name).items():
@@ -169,12 +156,6 @@ def test_batches_that_two_processes_cannot_share_are_refused(write: Write, bids:
     check_processes(settings, 4)
     with pytest.raises(UsageError, match="batch is 8, which 3 processes cannot share evenly"):
         check_processes(settings, 3)
-    pairs = read_stage("clip", write(clip_settings(bids, bids, bids, more="pair_weight = 1")))
-    check_processes(pairs, 2)
-    with pytest.raises(
-        UsageError, match=r"batch is 4, which 4 processes cannot share .*: make it a multiple of 8"
-    ):
-        check_processes(pairs, 4)
 
 
 KILLED = """

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from accelerate import Accelerator
+from small_training import clip_settings
 
 from prima_features.cli.main import main
 from prima_features.encoders.prima.prepare import read_volume
@@ -23,8 +24,6 @@ from prima_features.pretraining.settings import ReportedScans, Scans
 from prima_features.reports import findings
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.synthetic.output.run import CohortOptions, make_cohort
-
-from .conftest import clip_settings
 
 AXIAL = np.array([[-1.5, 0, 0], [0, -1.5, 0.0], [0, 0, 5.0]])
 SAGITTAL = np.array([[0, 0, -1.0], [-1.0, 0, 0], [0, -1.0, 0]])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_training import QUIET, clip_settings, tokenizer_settings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from prima_features.cli.main import main
@@ -19,15 +20,11 @@ from prima_features.encoders.prima import PrimaModel, load_text, score_heads
 from prima_features.encoders.prima.model_config import read_config
 from prima_features.encoders.verify import verify
 from prima_features.models.directory import MODEL
-from prima_features.models.directory import TEXT as TEXT_FILE
 from prima_features.pretraining.data.reports import read_reports
 from prima_features.pretraining.data.vocabulary import read_vocabulary
 from prima_features.pretraining.objectives import clip_loss
 
-from .conftest import QUIET, TEXT, clip_settings, tokenizer_settings
-
 Write = Callable[..., Path]
-Cohorts = dict[bool, tuple[Path, Path]]
 
 
 def run(*arguments: object) -> int:
@@ -177,41 +174,15 @@ def test_the_card_tells_of_the_weights_that_are_exported(
     assert f"6 steps; the model is that of step {best}, the best" in printed
 
 
-def test_a_model_can_keep_a_share_of_the_weights_that_it_started_from(
-    bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
-) -> None:
-    assert run("pretrain", "clip", write(clip_settings(bids, reports, tokenizer_model))) == 0
-    rate = "[optimiser]\nlr = 1e-2\n" + QUIET
-    text = clip_settings(bids, reports, tmp_path / "run", tables=rate)
-    text = text.replace(TEXT, "[network.contrast]\nhidden = 12\nout_dim = 6\n")  # of new sizes, so made anew
-    text = text.replace('output = "run"', 'output = "later"')
-    assert run("pretrain", "clip", write(text)) == 0
-    trained = {name: load_file(tmp_path / "later" / name) for name in (MODEL, TEXT_FILE)}
-    measured = (tmp_path / "later" / "README.md").read_text()
-    # The trained weights are those of the checkpoint, which the same command takes up.
-    assert run("pretrain", "clip", write(text.replace("steps", "start_share = 0.25\nsteps"))) == 0
-    for name, tensors in trained.items():
-        begun, kept = load_file(tmp_path / "run" / name), load_file(tmp_path / "later" / name)
-        taken = [key for key in tensors if not key.startswith("contrast.")]
-        assert any((tensors[key] - begun[key]).abs().max() > 1e-3 for key in taken)
-        for key, tensor in tensors.items():
-            expected = torch.lerp(tensor, begun[key], 0.25) if key in taken else tensor
-            torch.testing.assert_close(kept[key], expected)
-    card = (tmp_path / "later" / "README.md").read_text()
-    assert "| start_share | 0.25 |" in card and "start_share" not in measured
-    assert card.replace("| start_share | 0.25 |\n", "") != measured, "it has the measures of the mean"
-
-
-@pytest.mark.parametrize(("stage", "pairs"), [("tokenizer", False), ("clip", False), ("clip", True)])
+@pytest.mark.parametrize("stage", ["tokenizer", "clip"])
 def test_a_stage_goes_on_from_any_checkpoint_to_the_same_bits(
-    stage: str, pairs: bool, cohorts: Cohorts, tokenizer_model: Path, write: Write, tmp_path: Path
+    stage: str, bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
 ) -> None:
     more = "[checkpoint]\nevery = 1\nkeep = 9\n[log]\ntensorboard = false\nplots = false\n"
     if stage == "clip":
-        weight = f"pair_weight = {int(pairs)}"
-        text = clip_settings(*cohorts[pairs], tokenizer_model, more=weight, tables=more)
+        text = clip_settings(bids, reports, tokenizer_model, tables=more)
     else:
-        text = tokenizer_settings(cohorts[pairs][0], more="revive_every = 2", tables=more)
+        text = tokenizer_settings(bids, more="revive_every = 2", tables=more)
     path = write(text.replace("cache_type", f'cache = "{tmp_path}/cache"\ncache_type'))
     assert run("pretrain", stage, path) == 0
     whole = log(tmp_path / "run")
@@ -229,33 +200,11 @@ def test_a_stage_goes_on_from_any_checkpoint_to_the_same_bits(
         assert (tmp_path / "run" / "model.safetensors").read_bytes() == weights
 
 
-def test_short_runs_tell_studies_apart_and_words_from_the_first_step(
+def test_chunks_train_to_the_same_weights_as_the_whole_batch(
     bids: Path, reports: Path, tokenizer_model: Path, write: Write, tmp_path: Path
 ) -> None:
-    more = 'tell_apart = true\nwords_weight = 1\nexport_type = "float16"'
-    for name, steps, chosen in (("drawn", 2, ""), ("fitted", 40, more)):
-        text = clip_settings(bids, reports, tokenizer_model, steps=steps, more=chosen)
-        text = text.replace('"run"', f'"{name}"').replace("[data]", "[optimiser]\nlr = 3e-3\n[data]")
-        assert run("pretrain", "clip", write(text)) == 0
-    first, *rest = (line for line in log(tmp_path / "fitted") if "loss" in line)
-    # It starts from how often each word occurs, and a word that is in half of the reports costs log 2.
-    assert 0.4 < first["words_loss"] < 0.75
-    assert np.mean([line["words_loss"] for line in rest[-8:]]) < 0.93 * first["words_loss"]
-    assert "words_loss" not in log(tmp_path / "drawn")[1]
-    kinds = {tensor.dtype for tensor in load_file(tmp_path / "fitted" / "model.safetensors").values()}
-    assert torch.float16 in kinds and torch.float32 not in kinds
-    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("fitted", "drawn")]
-    assert sizes[0] < 0.6 * sizes[1]
-    assert PrimaModel.from_pretrained(tmp_path / "fitted").dtype == torch.float32
-
-
-@pytest.mark.parametrize("pairs", [False, True])
-def test_chunks_train_to_the_same_weights_as_the_whole_batch(
-    pairs: bool, cohorts: Cohorts, tokenizer_model: Path, write: Write, tmp_path: Path
-) -> None:
     for name, more in (("whole", ""), ("chunks", "chunk = 1")):
-        more = f"pair_weight = {int(pairs)}\n{more}"
-        text = clip_settings(*cohorts[pairs], tokenizer_model, more=more).replace('"run"', f'"{name}"')
+        text = clip_settings(bids, reports, tokenizer_model, more=more).replace('"run"', f'"{name}"')
         # Steps far larger than the agreement asked for, and in proportion to the gradient.
         text = text.replace("[data]", "[optimiser]\nlr = 1e-3\neps = 0.1\n[data]")
         assert run("pretrain", "clip", write(text)) == 0

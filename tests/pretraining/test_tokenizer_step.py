@@ -6,11 +6,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from small_training import loop_of, tokenizer_settings
 
 from prima_features.pretraining.build import Workplace, build_stage
 from prima_features.pretraining.run import read_stage
-
-from .conftest import loop_of, tokenizer_settings
 
 
 def test_a_step_is_adam_on_l1_and_commitment_and_moves_the_codebook(bids: Path, tmp_path: Path) -> None:

@@ -104,11 +104,11 @@ def test_a_codebook_goes_back_to_its_copy() -> None:
 
 
 def test_a_batch_that_is_not_finite_leaves_the_tokenizer_as_it_was(bids: Path, tmp_path: Path) -> None:
+    from small_training import tokenizer_settings
+
     from prima_features.pretraining.build import Workplace, build_stage
     from prima_features.pretraining.run import read_stage
     from prima_features.pretraining.stages.tokenizer import TokenBatch
-
-    from .conftest import tokenizer_settings
 
     (tmp_path / "t.toml").write_text(tokenizer_settings(bids))
     settings = read_stage("tokenizer", tmp_path / "t.toml")
@@ -122,10 +122,10 @@ def test_a_batch_that_is_not_finite_leaves_the_tokenizer_as_it_was(bids: Path, t
 
 
 def test_codes_are_revived_below_the_count_that_is_set(bids: Path, tmp_path: Path) -> None:
+    from small_training import tokenizer_settings
+
     from prima_features.pretraining.build import Workplace, build_stage
     from prima_features.pretraining.run import read_stage
-
-    from .conftest import tokenizer_settings
 
     def step(more: str) -> tuple[int, torch.Tensor]:
         (tmp_path / "t.toml").write_text(tokenizer_settings(bids, more=more))
@@ -145,10 +145,10 @@ def test_codes_are_revived_below_the_count_that_is_set(bids: Path, tmp_path: Pat
 
 
 def test_a_tokens_axes_are_exchanged_in_one_way_for_a_batch(bids: Path, tmp_path: Path) -> None:
+    from small_training import tokenizer_settings
+
     from prima_features.pretraining.build import Workplace, build_stage
     from prima_features.pretraining.run import read_stage
-
-    from .conftest import tokenizer_settings
 
     shapes = {}
     for more in ("", "permute_axes = false"):

@@ -1,27 +1,29 @@
-"""The settings in the package are ones that the stages take."""
+"""The settings of prima-synth are ones that the stages take."""
 
 from pathlib import Path
 
 import pytest
+from synth.settings import SynthClipTraining
 
-import prima_features.pretraining
-from prima_features.pretraining.settings import ClipTraining, TokenizerTraining, read_settings
+from prima_features.pretraining.settings import TokenizerTraining, read_settings
 
-CONFIGS = Path(prima_features.pretraining.__file__).parent / "configs"
+from .conftest import RECIPE
+
+CONFIGS = RECIPE / "configs"
 
 
 @pytest.mark.parametrize(
     ("stage", "settings"),
     [
         ("tokenizer", TokenizerTraining),
-        ("content", ClipTraining),
-        ("clip", ClipTraining),
-        ("fresh", ClipTraining),
-        ("pairs", ClipTraining),
-        ("finish", ClipTraining),
-        ("findings", ClipTraining),
-        ("more", ClipTraining),
-        ("others", ClipTraining),
+        ("content", SynthClipTraining),
+        ("clip", SynthClipTraining),
+        ("fresh", SynthClipTraining),
+        ("pairs", SynthClipTraining),
+        ("finish", SynthClipTraining),
+        ("findings", SynthClipTraining),
+        ("more", SynthClipTraining),
+        ("others", SynthClipTraining),
     ],
 )
 def test_the_default_models_settings_are_read_and_share_caches(
@@ -31,7 +33,7 @@ def test_the_default_models_settings_are_read_and_share_caches(
     for earlier in ("tokenizer", "content", "clip", "fresh", "pairs", "finish", "findings", "more"):
         (tmp_path / earlier).mkdir()
     path = tmp_path / f"{stage}.toml"
-    path.write_text((CONFIGS / "prima-synth" / f"{stage}.toml").read_text())
+    path.write_text((CONFIGS / f"{stage}.toml").read_text())
     found = read_settings(settings, path)
     assert found.output == tmp_path / stage
     assert found.data.cache == tmp_path / "cache"
@@ -44,7 +46,7 @@ def test_the_tokenizer_takes_at_most_0_4_gflop_a_token(tmp_path: Path) -> None:
 
     from prima_features.pretraining.model.start import start
 
-    settings = read_settings(TokenizerTraining, CONFIGS / "prima-synth" / "tokenizer.toml")
+    settings = read_settings(TokenizerTraining, CONFIGS / "tokenizer.toml")
     tokenizer = start(settings).prima.tokenizer
     with torch.inference_mode(), FlopCounterMode(display=False) as counted:
         tokenizer.encode(torch.zeros(2, 1, 8, 32, 32))

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 from brains import brain
 from coarse import coarse_acquisitions
+from synth.settings import SynthClipTraining
 
 from prima_features.encoders.prima.subvolumes import Subvolumes, cut
 from prima_features.pretraining.data.tokenize import take
-from prima_features.pretraining.settings import ClipTraining, read_settings
+from prima_features.pretraining.settings import read_settings
 from prima_features.synthetic import Acquisition, Anatomy, Subject, draw_subject
 from prima_features.synthetic.render import IMAGES
 from prima_features.synthetic.report.phrases import WORDING
 from prima_features.volumes import Volume
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+FOLDER = Path(__file__).resolve().parents[2] / "recipes" / "prima_synth"
 
 
 @pytest.fixture
@@ -40,9 +41,9 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
 
 @pytest.fixture
 def small(script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """`default_model.py` with studies of two series of thick slices at half the resolution in plane, of which it takes
+    """`evaluate.py` with studies of two series of thick slices at half the resolution in plane, of which it takes
     every third token; every third subject has the same brain."""
-    module = script("default_model")
+    module = script("evaluate")
 
     def few(*arguments: Any, **options: Any) -> tuple[Acquisition, ...]:
         return tuple([scan for scan in coarse_acquisitions(*arguments, **options) if not scan.three_d][:2])
@@ -68,7 +69,7 @@ def test_the_model_is_measured_beside_what_has_learnt_nothing(
     for index in range(10):
         small.one_study(setup, index)
     made = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    command = ["default_model.py", "--json", "--work", str(tmp_path), "--workers", "1"]
+    command = ["evaluate.py", "--json", "--work", str(tmp_path), "--workers", "1"]
     command += ["--studies", "10", "--pairs", "2", "--seed", "9100", "--settings", "usual"]
     monkeypatch.setattr(sys, "argv", command)
     small.main()
@@ -94,7 +95,7 @@ def test_ablations_differ_in_what_they_leave_out(script: Callable[[str], ModuleT
     for name, changes in ablations.variants(640).items():
         path = tmp_path / "clip.toml"
         path.write_text(ablations.settings("clip", {"model": f'"{tmp_path}"', "steps": 250, **changes}))
-        found[name] = read_settings(ClipTraining, path)
+        found[name] = read_settings(SynthClipTraining, path)
     reference = found.pop("reference")
     assert (reference.steps, reference.precision) == (250, "no")
     assert (reference.data.synthetic, found["half-the-data"].data.synthetic) == (640, 320)

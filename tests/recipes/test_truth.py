@@ -9,21 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import train
 from accelerate import Accelerator
 from brains import brain
 from coarse import coarse_acquisitions
 from safetensors.torch import load_file
+from small_training import clip_settings, synthetic_settings
+from synth.settings import SynthClipTraining
+from synth.stage import SynthClipStage
+from synth.truth import Truth, mean_by_study
 
-from prima_features.cli.main import main
 from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.errors import UsageError
 from prima_features.pretraining.build import Workplace, build_stage
 from prima_features.pretraining.data.sources import synthetic
 from prima_features.pretraining.data.sources.synthetic import SyntheticStudies
 from prima_features.pretraining.data.tokenize import drawn, take
-from prima_features.pretraining.objectives import Truth, clip_loss, mean_by_study
+from prima_features.pretraining.objectives import clip_loss
 from prima_features.pretraining.run import Callbacks, pretrain, read_stage
-from prima_features.pretraining.settings import ClipTraining, read_settings
+from prima_features.pretraining.settings import read_settings
 from prima_features.synthetic import (
     CONTENT,
     TRAITS,
@@ -34,9 +38,10 @@ from prima_features.synthetic import (
     traits,
 )
 
-from .conftest import clip_settings, synthetic_settings
-
 Write = Callable[..., Path]
+TRUTH = "content_weight = 1\ntraits_weight = 1\ntell_apart = true\n"
+CLIP = 'output = "run"\nmodel = "prima-untrained"\n'
+DATA = '[data]\nsource = "scans"\nreports = "reports.tsv"\n'
 
 
 def log(folder: Path) -> list[dict]:
@@ -55,11 +60,11 @@ def four_steps(step: int, steps: int, measures: object) -> None:
 def test_truth_is_learnt_from_a_share_of_the_tokens_and_chunks_change_nothing(
     tokenizer_model: Path, synthetic_cache: Path, coarse_studies: None, write: Write, tmp_path: Path
 ) -> None:
-    text = synthetic_settings(tokenizer_model, "whole", synthetic_cache)
-    assert main(["pretrain", "clip", str(write(text))]) == 0
-    text = synthetic_settings(tokenizer_model, "chunks", synthetic_cache, "chunk = 1")
+    text = synthetic_settings(tokenizer_model, "whole", synthetic_cache, TRUTH)
+    assert train.main(["clip", str(write(text))]) == 0
+    text = synthetic_settings(tokenizer_model, "chunks", synthetic_cache, f"{TRUTH}chunk = 1")
     with pytest.raises(EnoughError):
-        pretrain("clip", write(text), callbacks=Callbacks(on_step=four_steps))
+        pretrain("clip", write(text), callbacks=Callbacks(on_step=four_steps), clip=SynthClipStage)
     whole, chunks = (
         [line for line in log(tmp_path / name) if "loss" in line] for name in ("whole", "chunks")
     )
@@ -98,14 +103,14 @@ def short_studies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_two_studies_of_a_subject_make_a_pair(
     tokenizer_model: Path, short_studies: None, write: Write, tmp_path: Path
 ) -> None:
-    text = synthetic_settings(tokenizer_model, "pairs", tmp_path / "cache", "pair_weight = 3").replace(
-        "synthetic = 3", "synthetic = 4\nsynthetic_visits = 2"
-    )
+    text = synthetic_settings(
+        tokenizer_model, "pairs", tmp_path / "cache", f"{TRUTH}pair_weight = 3"
+    ).replace("synthetic = 3", "synthetic = 4\nsynthetic_visits = 2")
     text = text.replace("validation = 0.34", "validation = 0.5")
     text = text.replace("steps = 24", "steps = 2").replace("batch = 2", "batch = 4")
     plain = "drop_series = 0\ndrop_token = 0\nmove_threshold = 0\nshuffle_series = false"
     path = write(f"{text}\n[augmentation]\n{plain}\n")
-    assert main(["pretrain", "clip", str(path)]) == 0
+    assert train.main(["clip", str(path)]) == 0
     lines = log(tmp_path / "pairs")
     shares = {"clip": 1, "patient": 0.03, "pair": 3, "content": 1, "kind": 1}
     shares |= {f"{of}_traits": 1 for of in ("series", "report", "study")}
@@ -116,7 +121,11 @@ def test_two_studies_of_a_subject_make_a_pair(
             assert line["pair_loss"] > 0
     assert all(line["validation"]["pair_accuracy"] in (0, 0.5, 1) for line in lines if "validation" in line)
 
-    stage = build_stage(read_stage("clip", path), Workplace(tmp_path / "pairs", Accelerator(cpu=True)))
+    stage = build_stage(
+        read_stage("clip", path, SynthClipStage),
+        Workplace(tmp_path / "pairs", Accelerator(cpu=True)),
+        SynthClipStage,
+    )
     assert stage.counts["training studies"] == 4 and stage.counts["validation subjects"] == 2
     (batch,) = stage.load(0)
     assert batch.traits is not None
@@ -197,6 +206,24 @@ def test_a_share_of_the_tokens_keeps_thresholds_apart() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (CLIP + "batch = 7\npair_weight = 1\n" + DATA, "batch must be even and 4 or more with pair_weight"),
+        (CLIP + "pair_weight = -1\n" + DATA, "pair_weight must be 0 or more"),
+        (CLIP + "start_share = 1\n" + DATA, "start_share must lie in 0 to below 1, not 1"),
+        (
+            CLIP + "start_share = 0.5\n" + DATA + "[network.text]\ndim = 16\n",
+            "start_share keeps a share of model's weights, and text.source or network.text",
+        ),
+    ],
+)
+def test_contradictions_of_the_recipes_settings_are_named(write: Write, text: str, told: str) -> None:
+    with pytest.raises(UsageError) as error:
+        read_settings(SynthClipTraining, write(text))
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
     ("more", "data", "message"),
     [
         ("traits_weight = 1", "", "traits_weight: only synthetic studies bring the truth"),
@@ -209,4 +236,4 @@ def test_settings_that_contradict_each_other_are_refused(
 ) -> None:
     text = clip_settings(bids, reports, tokenizer_model, more=more).replace("[data]", f"[data]\n{data}")
     with pytest.raises(UsageError, match=message):
-        read_settings(ClipTraining, write(text))
+        read_settings(SynthClipTraining, write(text))

@@ -8,6 +8,11 @@ from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
+from synth.pairs import pair_accuracy, pair_loss
+from synth.settings import SynthClipTraining
+from synth.truth import PREDICTED, Truth, new_truth, truth_losses
+from synth.weights import blend, snapshot, tell_apart
+from synth.words import Words, words_loss
 from torch import Tensor
 
 from prima_features.encoders.prima.networks import SeriesOutput, StudyOutput
@@ -20,11 +25,6 @@ from prima_features.pretraining.data.records import TrainingStudy
 from prima_features.pretraining.model.start import Start
 from prima_features.pretraining.stages.clip import ClipStage, Embedded
 from prima_features.pretraining.training.gather import gather_rows
-from synth.pairs import pair_accuracy, pair_loss
-from synth.settings import SynthClipTraining
-from synth.truth import PREDICTED, Truth, new_truth, truth_losses
-from synth.weights import blend, snapshot, tell_apart
-from synth.words import Words, words_loss
 
 _FIRST = 64
 """Studies that new weights are fitted to."""

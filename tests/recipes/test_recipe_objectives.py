@@ -1,7 +1,10 @@
-"""Weights for short runs, and the words of reports as labels."""
+"""Weights for short runs, words of reports as labels, and pairs."""
 
 import pytest
 import torch
+from synth.pairs import pair_accuracy, pair_loss
+from synth.weights import tell_apart
+from synth.words import Words, words_loss
 
 from prima_features.encoders.prima.networks import Prima, PrimaConfig
 from prima_features.encoders.prima.networks.config import (
@@ -15,8 +18,6 @@ from prima_features.encoders.prima.networks.config import (
 from prima_features.encoders.ragged import Ragged
 from prima_features.errors import UsageError
 from prima_features.pretraining.batches.collate import StudyBatch
-from prima_features.pretraining.model.first_weights import tell_apart
-from prima_features.pretraining.objectives import Words, words_loss
 
 SMALL = TransformerConfig(dim=32, depth=1, heads=2, dim_head=8, mlp_dim=20)
 CONFIG = PrimaConfig(
@@ -78,3 +79,22 @@ def test_words_are_those_that_tell_reports_apart_and_start_from_their_frequency(
 def test_reports_that_are_all_alike_have_no_words_to_tell() -> None:
     with pytest.raises(UsageError, match="words_weight: no word"):
         Words(dim=5, reports=[[1, 2], [2, 1]], size=4)
+
+
+def test_pairs_recognise_their_partner_among_all_others() -> None:
+    vectors = torch.randn(6, 5)
+    cosine = torch.nn.functional.normalize(vectors) @ torch.nn.functional.normalize(vectors).T
+    partner = [1, 0, 3, 2, 5, 4]
+    each = [
+        -(
+            cosine[i, partner[i]] / 0.1
+            - torch.tensor([cosine[i, j] / 0.1 for j in range(6) if j != i]).logsumexp(0)
+        )
+        for i in range(6)
+    ]
+    torch.testing.assert_close(pair_loss(vectors), torch.stack(each).mean())
+    torch.testing.assert_close(pair_loss(torch.ones(6, 5)), torch.tensor(5.0).log())
+    nearest = torch.repeat_interleave(torch.eye(3), 2, 0)
+    assert pair_loss(nearest) < 1e-3
+    assert pair_accuracy(nearest[::2], 2 * nearest[1::2], torch.arange(3)) == 1
+    assert pair_accuracy(nearest[::2], nearest[[1, 4]], torch.tensor([1, 2])) == 0.5
