@@ -52,6 +52,7 @@ def stage_commands(started_by: str, clip: Callable[[], type[ClipStage]] | None =
     """
     commands = typer.Typer(
         no_args_is_help=True,
+        add_completion=False,
         help="Train the model in stages, each from a TOML file.\n\n"
         f"In several processes: torchrun {started_by} STAGE CONFIG.toml",
     )
