@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from prima_features.files.tables import find_column, read_table
 from prima_features.files.targets import Maker, as_inputs, check_file, starts_with
 from prima_features.files.text import from_cell, to_cell
 from prima_features.reports.records import Report
+
+logger = logging.getLogger(__name__)
 
 ID_COLUMNS = (
     "study_id", "study", "exam_id", "report_id", "note_id", "session_id", "participant_id", "subject_id", "id",
@@ -37,6 +40,8 @@ def read_reports(path: Path, id_column: str = "", report_column: str = "") -> li
         UsageError: the table cannot be read, lacks a column, has no rows, or a study's id is empty or twice there.
     """
     table = read_table(path, free_text=True)
+    for warning in table.warnings:
+        logger.warning("%s", warning)
     header = table.header
     places = [
         _find(path, header, id_column, ID_COLUMNS, "--id-column"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from prima_features.errors import NothingUsableError, UsageError
 from prima_features.files.paths import expanded
 from prima_features.files.tables import EmptyTableError, Table, read_table, spelling
 from prima_features.studies.labels import bare
+
+logger = logging.getLogger(__name__)
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "file_path", "filepath", "image", "image_path", "scan"),
@@ -63,6 +66,8 @@ def read_rows(table: Path) -> list[Row]:
         raise NothingUsableError(
             f"{table} is empty: a manifest has the columns {', '.join(COLUMNS)}"
         ) from error
+    for warning in cells.warnings:
+        logger.warning("%s", warning)
     if any("\0" in cell for row in cells.rows for cell in row):
         raise UsageError(f"The manifest {table} is not text in UTF-8: save it as CSV in UTF-8")
     rows = list(_rows(table, _find_columns(table, cells.header), cells))

@@ -147,3 +147,13 @@ def test_an_image_that_is_left_out_is_named_by_its_row_and_path(folder: Path) ->
     nib.save(nib.Nifti1Image(np.zeros((8, 8, 8, 5), np.int16), np.eye(4)), folder / "bold.nii.gz")
     (left_out,) = find_manifest(write(folder, HEADER + "bold.nii.gz\t1\t\t\t\n")).left_out
     assert left_out.series == "row 2: bold.nii.gz" and "5 volumes" in left_out.error
+
+
+def test_how_a_table_had_to_be_read_is_a_warning(
+    golden: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(golden / "study_a" / "002_t2_ax", folder / "scan")
+    (folder / "t.csv").write_bytes("path,subject,session,series\nscan,1,,M\u00fcller".encode("cp1252"))
+    (study,) = find_manifest(folder / "t.csv").studies
+    assert study.series[0].name == "M\u00fcller"
+    assert "was read as Windows text (cp1252)" in caplog.text
