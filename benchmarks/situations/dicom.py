@@ -248,7 +248,7 @@ def nameless(box: Box) -> Outcome:
     """Both lose files."""
     write(box.folder / "in", 0, every(4, PatientID=None, PatientName=None))
     write(box.folder / "in", 1, fields(PatientID="B", PatientName="Sample^Two"))
-    return embed(box, [[0], [1]], "do not say whose they are")
+    return embed(box, [[0], [1]], "do not state their patient")
 
 
 def _kept(ids: tuple[str, str], box: Box) -> Outcome:
@@ -323,20 +323,26 @@ SITUATIONS("two patients of one PatientID are one series in one place")(
     partial(_two, fields(FrameOfReferenceUID="1.2.826.63"), ("several scans or patients",))
 )
 SITUATIONS("two thick stacks lie between each other in one series")(
-    partial(_two, fields(AcquisitionNumber=2), ("two stacks",), shift=STEP / 2)
+    partial(_two, fields(AcquisitionNumber=2), ("two interleaved or adjacent stacks",), shift=STEP / 2)
 )
 SITUATIONS("two stacks adjoin in one series, each numbered from 1")(
-    partial(_two, fields(AcquisitionNumber=2), ("two stacks",), shift=STEP * SLICES, numbers_run_on=False)
+    partial(
+        _two,
+        fields(AcquisitionNumber=2),
+        ("two interleaved or adjacent stacks",),
+        shift=STEP * SLICES,
+        numbers_run_on=False,
+    )
 )
 SITUATIONS("two stacks lie side by side in one series")(
     partial(
         _two,
         lambda data, k: setattr(data, "ImagePositionPatient", [92.0, -103.0, -55.0 + k * STEP]),
-        ("time series", "sideways"),
+        ("time series", "in-plane"),
     )
 )
 SITUATIONS("two scans lie askew between each other in one series")(
-    partial(_two, fields(AcquisitionNumber=2), ("unevenly", "two stacks"), shift=3.3)
+    partial(_two, fields(AcquisitionNumber=2), ("unevenly", "two interleaved or adjacent stacks"), shift=3.3)
 )
 
 
@@ -373,7 +379,7 @@ SITUATIONS("two slices are of the phase image")(
     )
 )
 SITUATIONS("some slices have another flip angle")(
-    partial(_overwritten, fields(FlipAngle=40), lambda k: k > 8, ("not acquired alike",))
+    partial(_overwritten, fields(FlipAngle=40), lambda k: k > 8, ("acquired with different settings",))
 )
 SITUATIONS("some slices are diffusion-weighted")(
     partial(_overwritten, fields(DiffusionBValue=1000.0), lambda k: k < 5, ("b-value",))

@@ -206,7 +206,7 @@ def _(box: Box) -> Outcome:
     nib.save(nib.Nifti1Pair(volume(2), AFFINE), box.folder / "in/p1/T2.img")
     (box.folder / "in/p1/T2.hdr").unlink()
     return named(
-        box.prima("embed", box.folder / "in", box.folder / "o.h5", *EMBED), "no .hdr file", codes=(3,)
+        box.prima("embed", box.folder / "in", box.folder / "o.h5", *EMBED), ".hdr file is missing", codes=(3,)
     )
 
 
@@ -363,7 +363,7 @@ def _(box: Box) -> Outcome:
     for place in ("a", "p1/T1"):
         packed = (box.folder / f"other/{place}.nii.gz").read_bytes()
         (box.folder / f"other/{place}.nii").write_bytes(gzip.decompress(packed))
-    return compared(box, "other", "clean", said="the same image as")
+    return compared(box, "other", "clean", said="a copy of")
 
 
 @SITUATIONS("a downloaded copy of a scan, compressed differently, in the same folder")
@@ -372,7 +372,7 @@ def _(box: Box) -> Outcome:
     shutil.copytree(box.folder / "clean", box.folder / "other")
     content = gzip.decompress((box.folder / "clean/p1/T1.nii.gz").read_bytes())
     (box.folder / "other/p1/T1 (1).nii.gz").write_bytes(gzip.compress(content, 1))
-    return compared(box, "other", "clean", said="the same image as")
+    return compared(box, "other", "clean", said="a copy of")
 
 
 @SITUATIONS("two different scans under one name, .nii and .nii.gz, in a BIDS dataset")
@@ -405,7 +405,7 @@ def _(box: Box) -> Outcome:
     save(box.folder / "in/p1/T1.nii.gz", volume(1))
     (box.folder / "in/p1/dwi.bval").write_text("0 1000 1000")
     ran = box.prima("embed", box.folder / "in", box.folder / "o.h5", *EMBED)
-    return named(ran, "3 b-values, and the image 4 volumes", codes=(3,))
+    return named(ran, "3 b-values, but the image has 4 volumes", codes=(3,))
 
 
 # ---- selections and names ----

@@ -163,7 +163,7 @@ SITUATIONS("the rows run the other way in half of the frames")(
         [(int(k >= SLICES // 2), k) for k in range(SLICES)],
         ({}, {"orientation": [-1, 0, 0, 0, -1, 0]}),
         [[0]],
-        ("make up one volume",),
+        ("form one volume",),
     )
 )
 SITUATIONS("an enhanced file lost a frame in the middle")(
@@ -190,7 +190,7 @@ def again(box: Box) -> Outcome:
 def _edited(which: Callable[[int], bool], change: dict[str, Any], box: Box) -> Outcome:
     edit = fields(**change)
     write(box.folder / "in", 0, lambda data, k: edit(data, k) if which(k) else None)
-    return embed(box, [[0]], "make up one volume")
+    return embed(box, [[0]], "form one volume")
 
 
 for _name, _which in {"half": lambda k: k >= 6, "every other": lambda k: k % 2 == 1}.items():
@@ -293,7 +293,7 @@ for _creator, _place in {"SIEMENS MR HEADER": (0x19, 0x0C), "GEMS_PARM_01": (0x4
 def _modality(modality: str | None, box: Box) -> Outcome:
     edit = fields(Modality=modality)
     write(box.folder / "in", 0, lambda data, k: edit(data, k) if k >= 6 else None)
-    return embed(box, [[0]], "several modalities")
+    return embed(box, [[0]], "different modalities")
 
 
 SITUATIONS("the modality is missing in half of the slices")(partial(_modality, None))

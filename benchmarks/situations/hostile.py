@@ -174,7 +174,7 @@ def _(box: Box) -> Outcome:
 @SITUATIONS("a sequence of 700,000 empty items")
 def _(box: Box) -> Outcome:
     _dicom(box.folder / "in" / "bad", _sequence((b"\xfe\xff\x00\xe0" + bytes(4)) * 700_000, (0x5200, 0x9230)))
-    return _embed(box, "out of bounds")
+    return _embed(box, "implausible header")
 
 
 @SITUATIONS("a series description of 20 MB")
@@ -185,7 +185,7 @@ def _(box: Box) -> Outcome:
         at = content.index(b"\x08\x00\x3e\x10LO")
         text = struct.pack("<HH2sHI", 0x0008, 0x103E, b"UT", 0, 20 << 20) + b"x" * (20 << 20)
         file.write_bytes(content[:at] + text + content[at + 10 :])
-    return _embed(box, "out of bounds")
+    return _embed(box, "implausible header")
 
 
 @SITUATIONS("an element that declares four gigabytes and has ten bytes")
@@ -203,7 +203,7 @@ def _(box: Box) -> Outcome:
 @SITUATIONS("a header that claims two billion frames")
 def _(box: Box) -> Outcome:
     _dicom(box.folder / "in" / "bad", NumberOfFrames="2000000000")
-    return _embed(box, "out of bounds")
+    return _embed(box, "implausible header")
 
 
 @SITUATIONS("RLE-compressed frames without segments")
@@ -227,7 +227,7 @@ def _(box: Box) -> Outcome:
         for i in range(300_000)
     )
     _dicom(box.folder / "in" / "bad", b"".join(elements))
-    return _embed(box, "out of bounds")
+    return _embed(box, "implausible header")
 
 
 @SITUATIONS("a JPEG 2000 stream of two billion by two billion pixels")
@@ -276,7 +276,7 @@ def _(box: Box) -> Outcome:
             if number == 0 and file == files[-1]:
                 del data.ImagePositionPatient
             data.save_as(file)
-    return _embed(box, "do not say where they lie")
+    return _embed(box, "have no position or orientation")
 
 
 # --- NIfTI ------------------------------------------------------------------------------------------------------------
@@ -316,7 +316,7 @@ def _(box: Box) -> Outcome:
 @SITUATIONS("a NIfTI extension of two gigabytes")
 def _(box: Box) -> Outcome:
     extended = _header((8, 8, 8), float(2 << 30))[:348] + b"\1\0\0\0" + struct.pack("<ii", (2 << 30) - 368, 6)
-    return _nifti(box, gzip.compress(extended + bytes(1 << 26)), "bytes before the voxels")
+    return _nifti(box, gzip.compress(extended + bytes(1 << 26)), "voxel offset")
 
 
 _NRRD = b"NRRD0004\ntype: short\ndimension: 3\nsizes: 48 48 10\nendian: little\nencoding: raw\n"

@@ -363,7 +363,7 @@ def _(box: Box) -> Outcome:
     folder = write_enhanced(
         box.folder / "dicom", volume, [0.02] * SLICES, "SIEMENS", cut=volume.shape[0] * volume.shape[1]
     )
-    return refused(box, folder, "end before")
+    return refused(box, folder, "fewer voxels")
 
 
 @SITUATIONS("one slice lacks its last pixels")
@@ -372,7 +372,7 @@ def _(box: Box) -> Outcome:
         if k == 7:
             data.PixelData = data.PixelData[:-400]
 
-    return refused(box, write(box.folder / "dicom", head(), edit), "too early")
+    return refused(box, write(box.folder / "dicom", head(), edit), "truncated")
 
 
 @SITUATIONS("one file was cut short by an interrupted copy")
@@ -380,7 +380,7 @@ def _(box: Box) -> Outcome:
     folder = write(box.folder / "dicom", head())
     file = folder / "006.dcm"
     file.write_bytes(file.read_bytes()[:-3000])
-    return refused(box, folder, "too early")
+    return refused(box, folder, "truncated")
 
 
 @SITUATIONS("every slice holds the pixels of a matrix twice as large")
@@ -398,7 +398,7 @@ def _(box: Box) -> Outcome:
             data.PixelData = b""
 
     folder = write(box.folder / "dicom", head(), edit, syntax=DeflatedExplicitVRLittleEndian)
-    return refused(box, folder, "too early", "pixel data", "no image")
+    return refused(box, folder, "truncated", "pixel data", "no image")
 
 
 def _cut_stream(syntax: str) -> Callable[[Box], Outcome]:
@@ -408,7 +408,7 @@ def _cut_stream(syntax: str) -> Callable[[Box], Outcome]:
         frame = get_frame(data.PixelData, 0, number_of_frames=1)
         data.PixelData = encapsulate([frame[: len(frame) // 2]])
         data.save_as(folder / "008.dcm", enforce_file_format=True)
-        return refused(box, folder, "too early", "cannot be decoded")
+        return refused(box, folder, "truncated", "cannot be decoded")
 
     return situation
 

@@ -29,7 +29,7 @@ def find_absence(path: Path, study: str, what: str) -> Failure | None:
     except FileNotFoundError:
         if not path.is_symlink():
             return not_embedded(study, what, "the file does not exist", defect=True)
-        reason = "its content is not here: the file is a link to what has not been fetched"
+        reason = "its content has not been fetched: the file is a broken link"
         return not_embedded(study, what, reason, _POINTERS[b"/annex/objects/"], defect=True)
     except OSError as error:
         return not_embedded(
@@ -37,6 +37,6 @@ def find_absence(path: Path, study: str, what: str) -> Failure | None:
         )
     for prefix, hint in _POINTERS.items():
         if start.startswith(prefix):
-            reason = "its content is not here: the file is a stand-in for what has not been fetched"
+            reason = "its content has not been fetched: the file is a placeholder"
             return not_embedded(study, what, reason, hint, defect=True)
     return None

@@ -86,8 +86,8 @@ def find_copies(paths: Sequence[Path], inflated: bool = True) -> dict[Path, Copy
 def left_out_copy(study: str, what: str, used: str, same: bool) -> Failure:
     """The row of an image that another one of its study stands for."""
     if same:
-        return not_embedded(study, what, f"the same image as {used}, which is embedded once")
-    reason = f"it has the name of {used} and other content; only that one is embedded"
+        return not_embedded(study, what, f"a copy of {used}, which is embedded once")
+    reason = f"it has the same name as {used} but different content; only {used} is embedded"
     return not_embedded(study, what, reason, "remove one of the two, or rename it", defect=True)
 
 

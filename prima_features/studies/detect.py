@@ -44,7 +44,7 @@ def detect(source: Path) -> SourceFormat:
     seen, has_dicom = Counter[FileKind](), False
     for path in walk(source):
         if path.name == DESCRIPTION:
-            raise UsageError(f"{source} is not a BIDS dataset, but has one inside: give {path.parent}")
+            raise UsageError(f"{source} is not a BIDS dataset but contains one: give {path.parent}")
         kind = kind_of(path.name)
         if kind is FileKind.OTHER_IMAGE and is_dicom(path):  # .img is an ending of DICOM files, too
             kind, has_dicom = FileKind.UNKNOWN, True
@@ -80,7 +80,7 @@ def _why_no_scans(seen: Counter[FileKind]) -> str:
     if n := seen[FileKind.ARCHIVE]:
         why += f"; {n} {'is an archive' if n == 1 else 'are archives'} (such as .zip): unpack first"
     if n := seen[FileKind.UNREAD]:
-        why += f"; {n} {'is an image' if n == 1 else 'are images'} in a format that is not read: convert to NIfTI"
+        why += f"; {n} {'is an image' if n == 1 else 'are images'} in an unsupported format: convert to NIfTI"
     return why
 
 
@@ -109,8 +109,8 @@ def _refuse_part_of_bids(folder: Path) -> None:
     for part in (whole, *whole.parents):
         if (match := re.fullmatch(r"sub-([a-zA-Z0-9+]+)", part.name)) and is_bids(part.parent):
             raise UsageError(
-                f"{folder} is part of the BIDS dataset {part.parent}: give that, "
-                f"with --participant-label {match[1]}, or say what the folder is with --format"
+                f"{folder} is part of the BIDS dataset {part.parent}: give the dataset with --participant-label "
+                f"{match[1]}, or set --format"
             )
 
 
@@ -122,7 +122,7 @@ def _detect_file(file: Path) -> SourceFormat:
         return "manifest"
     if is_dicomdir(file):
         raise NothingUsableError(
-            f"{file} lists the files of a disc and has no image: give its folder {file.parent}"
+            f"{file} is a DICOMDIR, which contains no images: give its folder {file.parent}"
         )
     if is_dicom(file):
         return "dicom"
@@ -134,6 +134,6 @@ def _detect_file(file: Path) -> SourceFormat:
     elif name.endswith(HEADER_OF_PAIR):
         advice = "give the .img file that it belongs to"
     raise NothingUsableError(
-        f"{file} is not NIfTI (.nii, .nii.gz), DICOM or a manifest (.csv, .tsv), nor an image in another "
-        f"format that is read ({', '.join(OTHER_IMAGES)}): {advice}"
+        f"{file} is not NIfTI (.nii, .nii.gz), DICOM or a manifest (.csv, .tsv), nor another supported image "
+        f"format ({', '.join(OTHER_IMAGES)}): {advice}"
     )

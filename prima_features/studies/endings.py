@@ -86,7 +86,7 @@ class FileKind(Enum):
     NIFTI = "NIfTI image"
     OTHER_IMAGE = "image in another format"
     PAIR_HEADER = "header of a pair"
-    UNREAD = "image in a format that is not read"
+    UNREAD = "image in an unsupported format"
     ARCHIVE = "archive"
     NO_IMAGE = "file without image"
     UNKNOWN = "file"

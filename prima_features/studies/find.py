@@ -38,7 +38,7 @@ class FindOptions:
 
     def __post_init__(self) -> None:
         if self.format not in get_args(Format):
-            raise UsageError(f"The format is one of {', '.join(get_args(Format))}, not {self.format}")
+            raise UsageError(f"The format must be one of {', '.join(get_args(Format))}, not {self.format}")
 
 
 def find(
@@ -73,7 +73,7 @@ def find(
     if format == "dicom":
         if source.is_file() and is_dicomdir(source):
             raise NothingUsableError(
-                f"{source} lists the files of a disc and has no image: give its folder {source.parent}"
+                f"{source} is a DICOMDIR, which contains no images: give its folder {source.parent}"
             )
         found = _with_other_images(find_dicom(source, options.dicom, pseudonyms), source, chosen)
     elif format == "nifti":
@@ -87,8 +87,8 @@ def _with_distinct_ids(found: Found) -> Found:
     """The first study of each id, and a row for each further one: rows of the output and parts go by ids."""
     first: dict[str, Study] = {}
     others = [study for study in found.studies if first.setdefault(study.id, study) is not study]
-    reason = "another study of the source has the same id, and only the first is embedded"
-    hint = "rename it, or embed it to an output of its own"
+    reason = "another study in the source has the same id; only the first is embedded"
+    hint = "rename it, or embed it to a separate output"
     rows = tuple(not_embedded(study.id, study.source, reason, hint, defect=True) for study in others)
     return replace(found, studies=tuple(first.values()), left_out=(*found.left_out, *rows))
 
@@ -97,14 +97,14 @@ def _with_other_images(found: Found, source: Path, chosen: bool) -> Found:
     """Add rows for images in a DICOM tree that are not DICOM, by number: their names can identify patients."""
     if not source.is_dir() or not (counts := count_scans(source)):
         return found
-    reason = "the source is read as DICOM, and this is another format"
+    reason = "it has another format, and the source is read as DICOM"
     rows, scans = [], 0
     for name, n in counts.items():
         what = f"{n} {name} file{'s' * (n > 1)}"
         if name == ARCHIVE:
             rows.append(not_embedded("", what, "archives are not opened", "unpack it", defect=True))
         else:
-            hint = "embed it on its own with --format nifti and another output"
+            hint = "embed it separately with --format nifti and another output"
             rows.append(not_embedded("", what, reason, hint, defect=not chosen))
             scans += n
     others = [item for item in found.left_out if item.error != Unusable.OTHER_FORMAT.reason]

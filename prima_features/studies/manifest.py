@@ -50,7 +50,7 @@ def find_manifest(
         NothingUsableError: it has no rows.
     """
     if table.is_dir():
-        raise UsageError(f"{table} is a folder, and a manifest is a table in a CSV or TSV file")
+        raise UsageError(f"{table} is a folder, but a manifest is a CSV or TSV file")
     studies: dict[str, list[Row]] = {}
     for row in read_rows(table):
         session = safe_label(row.session) if row.session else ""
@@ -71,7 +71,7 @@ def _make_study(
         if (row.subject, row.session) != (first.subject, first.session):
             raise UsageError(
                 f"{table}, rows {first.number} and {row.number}: their subjects or sessions differ, but both "
-                f"come to {study}, since ids hold letters and digits only; rename one"
+                f"become {study}, because ids contain only letters and digits; rename one"
             )
     # A path that cannot be looked up costs its row and no other.
     absent = {row.path: absence for row in rows if (absence := _find_absence(row, study)) is not None}
@@ -127,7 +127,7 @@ def _open_row(row: Row, study: str, options: DicomOptions, pseudonyms: Pseudonym
     if row.path.is_file() and not is_dicom(row.path):
         reason, hint = (
             f"the file is neither NIfTI (.nii, .nii.gz) nor DICOM, nor {' '.join(OTHER_IMAGES)}",
-            "convert it, or take the row out",
+            "convert it, or remove the row",
         )
         return _Content(left_out=(not_embedded(study, what, reason, hint, defect=True),))
     return _open_dicom(row, study, find_dicom(row.path, options, pseudonyms))
@@ -143,15 +143,15 @@ def _is_image(path: Path) -> bool:
 
 def _open_dicom(row: Row, study: str, found: Found) -> _Content:
     if len(found.studies) > 1:
-        reason = f"the folder holds {len(found.studies)} DICOM studies, and a row is one study's"
-        hint = "give each study's folder on a row of its own"
+        reason = f"the folder contains {len(found.studies)} DICOM studies, but a row is one study"
+        hint = "list each study's folder in a separate row"
         return _Content(left_out=(not_embedded(study, f"row {row.number}", reason, hint, defect=True),))
     left_out = tuple(
         replace(item, study=study, series=f"row {row.number}: {item.series}") for item in found.left_out
     )
     if not found.studies:
         none = not_embedded(
-            study, f"row {row.number}", "the folder holds no DICOM series to embed", defect=True
+            study, f"row {row.number}", "the folder contains no DICOM series to embed", defect=True
         )
         return _Content(left_out=left_out or (none,))
     (one,) = found.studies

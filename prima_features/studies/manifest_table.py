@@ -105,7 +105,7 @@ def _rows(table: Path, columns: Mapping[str, int], cells: Table) -> Iterator[Row
         first = first_rows.setdefault(os.path.normpath(path), number)
         if first != number:
             raise UsageError(
-                f"{table}, row {number}: its path is on row {first} already; list each image once"
+                f"{table}, row {number}: the path is already in row {first}; list each image once"
             )
         yield Row(
             number=number,

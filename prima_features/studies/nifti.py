@@ -55,12 +55,13 @@ _PHASE = re.compile(r"[_-](ph|phase|imaginary|fieldmaphz)$", re.IGNORECASE)
 """How dcm2niix ends the names of images that are not magnitude images."""
 _MASK = "its name says that it is a mask or a segmentation"
 _SHOWN = {
-    "mask": "its voxels have no more than three values: a mask, not an image",
+    "mask": "its voxels have at most three distinct values: a mask, not an image",
     "labels": "its voxels are labels of regions: a segmentation, not an image",
-    "fractions": "its voxels are fractions from 0 to 1, next to an image of the same grid: a tissue or probability map",
+    "fractions": "its voxels are fractions from 0 to 1, next to an image of the same grid: a tissue or "
+    "probability map",
 }
-_SCAN_HINT = "list it in a manifest if it is a scan after all"
-_EMBED_HINT = "embed them on their own with --format {} and another output"
+_SCAN_HINT = "if it is a scan, list it in a manifest"
+_EMBED_HINT = "embed them separately with --format {} and another output"
 
 
 @dataclass
@@ -163,7 +164,7 @@ def make_series(
             study, source, str(error), "copy it again or convert it to NIfTI", defect=True
         ), None
     if table and len(table) != opened.n_volumes:
-        reason = f"its .bval file has {len(table)} b-values, and the image {opened.n_volumes} volumes"
+        reason = f"its .bval file has {len(table)} b-values, but the image has {opened.n_volumes} volumes"
         return not_embedded(study, source, reason, HINT, defect=True), opened
     if not (volumes := _choose_volumes(opened.n_volumes, table, time_series)):
         reason = f"it has {opened.n_volumes} volumes, such as a time series"
@@ -209,15 +210,13 @@ def _list_images(source: Path, others: _Others, chosen: bool) -> list[Path]:
                 others.dicom_folders.add(path.parent)
         elif kind is FileKind.PAIR_HEADER:
             if _partner(path, ".img") is None:
-                leave_out(
-                    path, "it is the header of a pair, and there is no .img of its name", "copy both files"
-                )
+                leave_out(path, "it is the header of a pair, but its .img file is missing", "copy both files")
         elif kind is FileKind.UNREAD:
-            leave_out(path, f"the format is not read ({format_name(path.name)})", "convert it to NIfTI")
+            leave_out(path, f"the format is not supported ({format_name(path.name)})", "convert it to NIfTI")
         elif kind is FileKind.ARCHIVE:
             leave_out(path, "it is an archive, which is not opened", "unpack it")
         elif kind is FileKind.UNKNOWN:
-            others.unknown[path.suffix.lower() or "without an ending"] += 1
+            others.unknown[path.suffix.lower() or "without an extension"] += 1
     for name in unreadable:
         others.rows.append(
             not_embedded(
@@ -227,7 +226,7 @@ def _list_images(source: Path, others: _Others, chosen: bool) -> list[Path]:
     if others.dicom:
         where = len(others.dicom_folders)
         what = f"{others.dicom} DICOM file{'s' * (others.dicom > 1)} in {where} folder{'s' * (where > 1)}"
-        reason = "the source is read as NIfTI, and DICOM is another format"
+        reason = "they are DICOM, and the source is read as NIfTI"
         others.rows.append(not_embedded("", what, reason, _EMBED_HINT.format("dicom"), defect=not chosen))
     if others.unknown:
         n = others.unknown.total()
@@ -305,7 +304,7 @@ def _open(path: Path) -> tuple[NiftiImage | OtherImage, Opened]:
         return NiftiImage(path), open_nifti(path)
     if path.suffix.lower() == ".img":
         if (header := _partner(path, ".hdr")) is None:
-            raise ValueError("there is no .hdr file of its name")
+            raise ValueError("its .hdr file is missing")
         image = OtherImage(header, path)
     else:
         data = find_data_file(path)

@@ -20,7 +20,7 @@ class Pseudonyms:
 
     def __post_init__(self) -> None:
         if len(self.key) < 16:  # an empty key gives the same pseudonyms to everybody
-            raise ValueError(f"a key of {len(self.key)} bytes, and at least 16 are needed")
+            raise ValueError(f"the key has {len(self.key)} bytes; at least 16 are needed")
 
     def subject(self, patient_id: str, person: str = "") -> str:
         """Name of a patient, without the `sub-`; letters and digits of ASCII only.

@@ -157,13 +157,13 @@ def read_b_values(path: Path) -> tuple[float, ...]:
     """The b-values of a gradient table in FSL's format (.bval: numbers separated by spaces), s/mm2.
 
     Raises:
-        SidecarError: it cannot be read, is empty, or has something other than numbers.
+        SidecarError: it cannot be read, is empty, or contains something other than numbers.
     """
     words = re.split(r"[\s,;]+", _decode(_read(path)).strip())
     try:
         values = tuple(float(word) for word in words if word)
     except ValueError as error:
-        raise SidecarError("has something other than numbers") from error
+        raise SidecarError("contains something other than numbers") from error
     if not values:
         raise SidecarError("is empty")
     return values
@@ -190,7 +190,7 @@ def _read(path: Path) -> bytes:
             os.close(descriptor)
     except FileNotFoundError as error:
         if path.is_symlink():
-            raise SidecarError("is a link to a file that is not there") from error
+            raise SidecarError("is a broken link") from error
         raise SidecarError("does not exist") from error
     except OSError as error:
         raise SidecarError(f"cannot be read: {error.strerror}") from error

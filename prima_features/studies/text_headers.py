@@ -138,4 +138,4 @@ def _fits(fields: dict[str, str], name: str, value: str) -> bool:
 
 def _not_read(name: str) -> ValueError:
     shown = "".join(c if c.isascii() and c.isprintable() else "?" for c in name[:40])
-    return ValueError(f"its header has a line that is not read: {shown}")
+    return ValueError(f"its header has an unsupported line: {shown}")

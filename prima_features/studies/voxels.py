@@ -77,7 +77,7 @@ class Opened:
         return self.shape[:3] == other.shape[:3] and bool(np.allclose(self.affine, other.affine, atol=1e-3))
 
     def first_volume(self) -> np.ndarray | None:
-        """The stored numbers of the first volume, or None if they are too many, damaged, or not plain numbers."""
+        """The stored numbers of the first volume, or None if they are too many, damaged, or not scalar values."""
         import numpy as np
 
         n = int(np.prod(self.shape[:3], dtype=object))
@@ -139,7 +139,7 @@ def open_other(image: OtherImage) -> Opened:
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: its content is not what its name says, or it is not one image of plain numbers.
+        ValueError: its content does not match its file extension, or it is not one image of plain numbers.
     """
     import numpy as np
 
@@ -149,9 +149,9 @@ def open_other(image: OtherImage) -> Opened:
             opened = _open_itk(image.path, _SITK[suffix]) if suffix in _SITK else _open_nibabel(image.path)
         shape = tuple(int(length) for length in opened.shape)
         if min(shape, default=0) < 1 or not _is_invertible(opened.affine):
-            raise ValueError("its header states sizes or positions that no image has")
+            raise ValueError("its header declares implausible sizes or positions")
         if len(shape) >= 3 and np.prod(shape[:3], dtype=object) > MAX_VOXELS:
-            raise ValueError("its header states more voxels than any head scan has")
+            raise ValueError("its header declares more voxels than any head scan has")
         _check_volumes(shape)
         dtype = opened.dataobj.dtype if suffix in _SITK else opened.get_data_dtype()
         return Opened(shape, opened.affine, np.dtype(dtype), image.path, other=opened)
@@ -164,7 +164,7 @@ def open_other(image: OtherImage) -> Opened:
 def _check_volumes(shape: tuple[int, ...]) -> None:
     # Without it, a damaged header would pass for a long time series, which is left out without an error.
     if (n := math.prod(max(length, 1) for length in shape[3:])) > MOST_VOLUMES:
-        raise ValueError(f"its header states {n} volumes, which no scan has")
+        raise ValueError(f"its header declares {n} volumes, more than any scan has")
 
 
 def find_data_file(path: Path) -> Path | None:
@@ -275,9 +275,9 @@ def _open_nibabel(path: Path) -> Any:
     try:
         image: Any = nib.load(path)
     except nib.filebasedimages.ImageFileError as error:
-        raise ValueError("its content is not what its name says") from error
+        raise ValueError("its content does not match its file extension") from error
     if not isinstance(image, nib.MGHImage | nib.AnalyzeImage):
-        raise ValueError("its content is not what its name says")
+        raise ValueError("its content does not match its file extension")
     return image
 
 
@@ -297,7 +297,7 @@ def _open_itk(path: Path, library: str) -> Any:
             if (n := reader.GetNumberOfComponents()) != 1:
                 raise ValueError(f"it has {n} numbers per voxel, not one")
             if np.prod(reader.GetSize(), dtype=object) > MAX_VOXELS:  # all volumes are read
-                raise ValueError("its header states more voxels than any head scan has")
+                raise ValueError("its header declares more voxels than any head scan has")
             image = reader.Execute()
     except (RuntimeError, UnicodeError) as error:
         raise ValueError("its content cannot be read by SimpleITK") from error

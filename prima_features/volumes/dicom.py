@@ -106,7 +106,7 @@ def _read_stack(files: tuple[Path, ...], frames: tuple[int, ...]) -> Acquired:
         try:
             pixels, data = read_stored(file, [frames[i] for i in where] if frames else None)
             if len(pixels.frames) != len(where):
-                raise SeriesError(f"a file of it contains {len(pixels.frames)} frames, not one slice")
+                raise SeriesError(f"one of its files contains {len(pixels.frames)} frames, not one slice")
         except SeriesError as error:
             number = f" (slice {where[0] + 1} of {len(files)})" if len(where) == 1 else ""
             raise SeriesError(f"{error}{number}", hint=error.hint) from error
@@ -192,7 +192,7 @@ def _check_nesting(file: Path) -> None:
     try:
         check_nesting(file)
     except UnsafeFileError as error:
-        raise SeriesError(f"a file of it {error}", hint="export the series again") from error
+        raise SeriesError(f"one of its files {error}", hint="export the series again") from error
 
 
 def _is_beyond_gdcm(layout: Layout) -> bool:
@@ -330,9 +330,7 @@ def _stated_direction(reader: sitk.ImageFileReader, place: _Place) -> np.ndarray
 def _empty_slice(place: _Place, file: Path) -> Path:
     """A file that has the geometry and nothing else of a slice."""
     if not (place.position and place.orientation):
-        raise SeriesError(
-            "it does not say where its slices lie in the patient", hint="export the series again"
-        )
+        raise SeriesError("it has no slice positions or orientations", hint="export the series again")
     from pydicom.uid import MRImageStorage
     from pydicom.valuerep import format_number_as_ds
 
@@ -371,7 +369,7 @@ def unpack_frames(image: DicomFrames, folder: Path) -> Path:
     made = [path for path in sorted(outputs.glob("*.nii")) if not path.stem.endswith(("_Eq_1", "_ph"))]
     if len(made) != 1:
         raise SeriesError(
-            f"dcm2niix made {len(made)} images of it, not one",
+            f"dcm2niix converts it to {len(made)} images, not one",
             hint="convert the series to BIDS yourself and embed that",
         )
     voxels = np.asarray(nib.Nifti1Image.from_filename(made[0]).dataobj)

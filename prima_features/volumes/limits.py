@@ -29,8 +29,8 @@ class SizeLimits:
         if slices < self.min_slices:
             raise SeriesError(
                 f"it has {count(slices, 'slice')}, fewer than {self.min_slices}",
-                hint="lower the limit with --min-slices if this is a volume all the same",
+                hint="if it is a whole volume, lower the limit with --min-slices",
             )
         self.check_slices(slices)
         if (voxels := shape[0] * shape[1] * shape[2]) > MAX_VOXELS:
-            raise SeriesError(f"its header claims {voxels} voxels, more than any head scan has")
+            raise SeriesError(f"its header declares {voxels} voxels, more than any head scan has")

@@ -80,7 +80,7 @@ def read_nifti(
                 image, axis, known_by, values = _read_from(stream, source, slice_axis, limits, as_acquired)
             except _BAD_STREAM:
                 raise SeriesError(
-                    "its compressed data is damaged or ends too early",
+                    "its compressed data is damaged or truncated",
                     hint="the file is truncated: copy it again",
                 ) from error
     order = in_plane_order(image.geometry, axis, known_by, source.orientation)
@@ -200,10 +200,11 @@ def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> 
         )
     if dtype.kind not in "iuf":
         kind = "complex" if dtype.kind == "c" else "colour (RGB)"
-        raise SeriesError(f"its voxels are {kind}, not plain numbers", hint="embed the magnitude image")
+        raise SeriesError(f"its voxels are {kind}, not scalar values", hint="embed the magnitude image")
     if not 0 <= offset <= _MOST_EXTENSION:
         raise SeriesError(
-            f"its header states {offset} bytes before the voxels", hint="the header is damaged: copy it again"
+            f"its header declares a voxel offset of {offset} bytes",
+            hint="the header is damaged: copy it again",
         )
 
 
@@ -212,7 +213,7 @@ def _volumes_to_read(image: _Opened, source: NiftiImage) -> tuple[int, ...]:
     n = int(np.prod(image.shape[3:]))
     if source.n_b_values not in (0, n):
         raise SeriesError(
-            f"its .bval file has {source.n_b_values} b-values, and the image {n} volumes",
+            f"its .bval file has {source.n_b_values} b-values, but the image has {n} volumes",
             hint="correct the .bval file, or convert the scan again",
         )
     if n == 1 or source.time_series == "first":
@@ -228,7 +229,7 @@ def _load(image: _Opened, volumes: tuple[int, ...]) -> np.ndarray:
     if len(image.shape) == 3:
         values = _read(image, ())
     elif max(volumes) >= image.shape[3]:
-        raise SeriesError(f"volume {max(volumes)} is asked for, and the image has {image.shape[3]}")
+        raise SeriesError(f"volume {max(volumes)} was requested, but the image has {image.shape[3]}")
     elif len(volumes) == 1:
         values = _read(image, volumes)
     else:
@@ -268,7 +269,7 @@ def _fill(values: np.ndarray, file: BinaryIO, offset: int) -> None:
 
 def _cut_short() -> SeriesError:
     return SeriesError(
-        "the file holds fewer voxels than its header declares: its voxels end before the header says",
+        "the file contains fewer voxels than its header declares",
         hint="the file is truncated: copy it again",
     )
 

@@ -88,11 +88,11 @@ def read_geometry(header: Any, pixdim: np.ndarray) -> Geometry:
         affine = qform
         flags = ("sform-unusable",) if codes[0] > 0 else ()
     elif codes[0] > 0 and sized:
-        raise SeriesError("its affine is singular: the header does not say how the voxels lie", _HINT)
+        raise SeriesError("its affine is singular, so the orientation of the voxels is unknown", _HINT)
     elif not sized:
         raise SeriesError("its header states a voxel size of 0, NaN or infinity", _HINT)
     elif codes[1] > 0:
-        raise SeriesError("its qform is damaged: the header does not say how the voxels lie", _HINT)
+        raise SeriesError("its qform is damaged, so the orientation of the voxels is unknown", _HINT)
     else:
         affine, flags = header.get_base_affine(), ("orientation-unknown",)
     if _is_sheared(affine):

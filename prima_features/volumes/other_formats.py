@@ -47,7 +47,7 @@ def to_nifti(image: OtherImage, folder: Path) -> NiftiImage:
         reason = str(error) if isinstance(error, ValueError) else "its voxels cannot be read"
         raise SeriesError(reason, hint="the file is damaged or truncated: copy it again") from error
     if values.dtype.kind not in "iuf":
-        raise SeriesError("its voxels are not plain numbers", hint="embed the magnitude image")
+        raise SeriesError("its voxels are not scalar values", hint="embed the magnitude image")
     if values.dtype == np.float16:
         values = values.astype(np.float32)
     made = _with_geometry(values, opened)

@@ -115,12 +115,12 @@ def check_values(values: np.ndarray) -> None:
         raise SeriesError(f"{share:.2g}% of its voxels are NaN or infinite", hint=hint)
     if max(abs(float(low)), abs(float(high))) > _LARGEST:
         raise SeriesError(
-            f"its voxels reach {max(low, high, key=abs):.3g}, beyond what can be computed with",
-            hint="divide them by a constant",
+            f"its voxel values reach {max(low, high, key=abs):.3g}, too large to compute with",
+            hint="divide the values by a constant",
         )
     if high > 0 and -float(low) > _UNEVEN * float(high):
         raise SeriesError(
-            f"its voxels reach {low:.3g} below 0 and {high:.3g} above it, too uneven to divide by the maximum",
+            f"its voxel values range from {low:.3g} to {high:.3g}, too uneven to divide by the maximum",
             hint="replace the extreme values",
         )
     if low == high:

@@ -139,7 +139,7 @@ def read_stored(file: Path, numbers: Sequence[int] | None = None) -> tuple[Store
     try:
         return _read_stored(file, numbers)
     except UnsafeFileError as error:
-        raise SeriesError(f"a file of it {error}", hint=_EXPORT) from error
+        raise SeriesError(f"one of its files {error}", hint=_EXPORT) from error
 
 
 def _read_stored(file: Path, numbers: Sequence[int] | None) -> tuple[StoredPixels, "Dataset"]:
@@ -159,16 +159,16 @@ def _read_stored(file: Path, numbers: Sequence[int] | None) -> tuple[StoredPixel
         layout = _layout(data)
         n_frames = values.whole(data, "NumberOfFrames") or 1
         if not 0 < n_frames <= MOST_FRAMES:
-            raise SeriesError(f"its header claims {n_frames} frames, which no scan has", hint=_EXPORT)
+            raise SeriesError(f"its header declares {n_frames} frames, more than any scan has", hint=_EXPORT)
         numbers = range(n_frames) if numbers is None else numbers
         if max(numbers, default=0) >= n_frames:
             raise SeriesError(f"frame {max(numbers) + 1} is needed, and the file declares {n_frames}")
         if layout.rows * layout.columns * len(numbers) > _MOST_VOXELS:
-            raise SeriesError("its header claims more voxels than any head scan has")
+            raise SeriesError("its header declares more voxels than any head scan has")
         start = source.tell()
         if syntax in NATIVE:
             if length == _UNDEFINED:
-                raise SeriesError("its pixel data is compressed, and its transfer syntax says it is not")
+                raise SeriesError("its pixel data is compressed, but its transfer syntax is uncompressed")
             _check_length(source, start, length, layout.frame_bytes * n_frames, layout)
             frames = tuple(_native(source, start, number, layout, swap) for number in numbers)
         else:
@@ -318,9 +318,9 @@ def _layout(data: "Dataset") -> Layout:
         raise SeriesError("its values are defined by a Modality LUT, which is not supported", hint=_EXPORT)
     rows, columns = whole("Rows", 0), whole("Columns", 0)
     if rows < 1 or columns < 1:
-        raise SeriesError("a file of it contains no image", hint=_EXPORT)
+        raise SeriesError("one of its files contains no image", hint=_EXPORT)
     if rows * columns > _MOST_PIXELS:
-        raise SeriesError(f"its header claims {rows} x {columns} pixels, more than any slice has")
+        raise SeriesError(f"its header declares {rows} x {columns} pixels, more than any slice has")
     inverted = values.text(data, "PhotometricInterpretation").strip() == "MONOCHROME1"
     return Layout(rows, columns, allocated, stored, high, bool(whole("PixelRepresentation", 0)), inverted)
 
@@ -359,12 +359,12 @@ def _check_length(source: BinaryIO, start: int, length: int, expected: int, layo
     there = min(length, source.seek(0, 2) - start)
     if there < expected or there < length:
         raise SeriesError(
-            f"its pixel data ends too early: {there} of {max(expected, length)} bytes are there",
+            f"its pixel data is truncated: {there} of {max(expected, length)} bytes are there",
             hint="a file is truncated: copy or export the series again",
         )
     if length - expected > max(layout.columns * layout.allocated // 8 - 1, 1):
         raise SeriesError(
-            f"its pixel data has {length} bytes, and its header declares {expected}: the image size may be wrong",
+            f"its pixel data has {length} bytes, but its header declares {expected}: the image size may be wrong",
             hint=_EXPORT,
         )
 
@@ -387,7 +387,7 @@ def _streams(
 ) -> tuple[bytes, ...]:
     """The compressed streams of some frames (PS3.5 annex A.4)."""
     if length != _UNDEFINED:
-        raise SeriesError("its transfer syntax is compressed, and its pixel data is not", hint=_EXPORT)
+        raise SeriesError("its transfer syntax is compressed, but its pixel data is not", hint=_EXPORT)
     fragments = _fragments(source)
     if n_frames == 1:
         frames = [b"".join(_read(source, *fragment) for fragment in fragments[1:])]
@@ -397,7 +397,7 @@ def _streams(
         frames = _by_offsets(source, fragments, n_frames, numbers)
     if syntax != _RLE and any(not _is_complete(frame) for frame in frames):
         raise SeriesError(
-            "its compressed pixel data ends too early", hint="a file is truncated: export the series again"
+            "its compressed pixel data is truncated", hint="a file is truncated: export the series again"
         )
     if syntax == _RLE and not all(_is_sound_rle(frame) for frame in frames):
         raise SeriesError("its RLE-compressed pixel data is damaged", hint=_EXPORT)
@@ -466,7 +466,7 @@ def _fragments(source: BinaryIO) -> list[tuple[int, int]]:
             return found
         if tag != _ITEM or end + 8 + length > size:
             raise SeriesError(
-                "its compressed pixel data ends too early or is damaged",
+                "its compressed pixel data is truncated or damaged",
                 hint="a file is truncated: copy or export the series again",
             )
         found.append((end + 8, length))

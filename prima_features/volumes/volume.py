@@ -22,7 +22,7 @@ KNOWN_BY = {
 
 
 SHEARED = "sheared"
-"""Flag: slices are shifted sideways against each other, as under a tilted gantry. They are read as if they were not."""
+"""Flag: slices are shifted in-plane, as under a tilted gantry. They are read as if they were not."""
 SHEAR = 0.05
 """Sine of the angle between the slices' normal and the direction they are stacked in, above which they are sheared."""
 

@@ -36,7 +36,7 @@ EMBEDDED = {
 """Case, and how many series are embedded."""
 
 LEFT_OUT = {
-    f"{ENHANCED}/9_gre_field_mapping": "it shows phase, not magnitude",
+    f"{ENHANCED}/9_gre_field_mapping": "it is a phase image, not a magnitude image",
     f"{ENHANCED}/14_DWI_dir80_PA": "its images are in colour",
     f"{ENHANCED}/25_asl_2d_tra": "it is a time series of 7 volumes",
     f"{ENHANCED}/27_asl_2d_tra": "it shows brain function or perfusion",
@@ -54,11 +54,11 @@ LEFT_OUT = {
     f"{SMALL}/generic_rgb_001": "its images are in colour",
     f"{SMALL}/failing_slicecount_001": "it has 2 slices, fewer than 5",
     # One slice in several encodings, and a truncated copy of it with the same UIDs.
-    "broken/dicom/MR_small.dcm": "2 images with different pixels lie in the place of slice 1",
-    "broken/dicom/MR_small_RLE.dcm": "2 images with different pixels lie in the place of slice 1",
-    "broken/dicom/MR_small_bigendian.dcm": "2 images with different pixels lie in the place of slice 1",
-    "broken/dicom/MR_small_jp2klossless.dcm": "2 images with different pixels lie in the place of slice 1",
-    "broken/dicom/MR_truncated.dcm": "2 images with different pixels lie in the place of slice 1",
+    "broken/dicom/MR_small.dcm": "2 images with different pixels have the position of slice 1",
+    "broken/dicom/MR_small_RLE.dcm": "2 images with different pixels have the position of slice 1",
+    "broken/dicom/MR_small_bigendian.dcm": "2 images with different pixels have the position of slice 1",
+    "broken/dicom/MR_small_jp2klossless.dcm": "2 images with different pixels have the position of slice 1",
+    "broken/dicom/MR_truncated.dcm": "2 images with different pixels have the position of slice 1",
     "broken/dicom/no_meta.dcm": "not NIfTI (.nii, .nii.gz), DICOM or a manifest",
     "broken/dicom/meta_missing_tsyntax.dcm": "a StudyInstanceUID and a SeriesInstanceUID are needed",
     "broken/dicom/test-SR.dcm": "it is a structured report, not an image",
@@ -66,7 +66,7 @@ LEFT_OUT = {
     "broken/dicom/zipMR.gz": "compressed files are not opened",
     "broken/dicom_series_missing_slice": "1 slice is missing after slice 20, counted from the feet",
     "broken/nifti/empty.nii.gz": "the file is empty",
-    "broken/nifti/truncated.nii.gz": "its compressed data is damaged or ends too early",
+    "broken/nifti/truncated.nii.gz": "its compressed data is damaged or truncated",
     "broken/nifti/not_gzip.nii.gz": "its content is not NIfTI",
     "broken/nifti/nan_slices.nii.gz": "23% of its voxels are NaN or infinite",
     "nifti/FLAIR_lesion_mask.nii.gz": "its name says that it is a mask or a segmentation",
@@ -83,7 +83,7 @@ LEFT_OUT = {
     "bids/micr_SPIM": "microscopy, not MRI",
     "bids/pheno004": "the file is empty",
     "bids/qmri_mp2rage": "the file is empty",
-    "bids/synthetic": "its voxels end before the header says",
+    "bids/synthetic": "the file contains fewer voxels than its header declares",
 }
 """Case, and why nothing of it is embedded."""
 

@@ -91,11 +91,11 @@ def test_an_image_that_a_filter_leaves_out_is_told_which_query_did(dataset: Path
     (dataset / "filter.json").write_text('{"t1w": {"session": "1"}}')
     found = find_bids(dataset, BidsOptions(filters=read_filters(dataset / "filter.json")))
     reasons = {item.series: item.error for item in found.left_out}
-    assert reasons[f"sub-01/{T1_LATER}.nii.gz"] == "the filter file leaves it out (t1w)"
+    assert reasons[f"sub-01/{T1_LATER}.nii.gz"] == "the filter file excludes it (t1w)"
 
 
 def test_a_filter_file_that_would_do_nothing_is_an_error(dataset: Path) -> None:
-    with pytest.raises(UsageError, match=r"concerns none of the images.* tw1"):
+    with pytest.raises(UsageError, match=r"applies to none of the images.* tw1"):
         filtered(dataset, {"tw1": {"session": "1"}})
 
 
@@ -103,9 +103,9 @@ def test_a_filter_file_that_would_do_nothing_is_an_error(dataset: Path) -> None:
     ("text", "message"),
     [
         ("{", "is not valid JSON"),
-        ("[]", "must hold queries"),
-        ("{}", "must hold queries"),
-        ('{"t1w": {"sesion": "1"}}', "'sesion', which is no entity of BIDS; did you mean ses"),
+        ("[]", "must contain queries"),
+        ("{}", "must contain queries"),
+        ('{"t1w": {"sesion": "1"}}', "'sesion', which is not a BIDS entity; did you mean ses"),
         ('{"t1w": {"session": true}}', "asks for ses True"),
         ('{"t1w": {"session": {"a": 1}}}', "asks for ses"),
         ('{"t1w": {"session": "1"}, "t2w": 3}', "'t2w' must hold entities"),

@@ -130,7 +130,7 @@ def test_a_datatype_that_is_not_nifti_is_left_out_in_one_row(dataset: Path) -> N
         ("sub-01_label-GM_probseg", "mask or segmentation"),
         ("sub-01_space-MNI152NLin6Asym_T1w", "resampled to another space"),
         ("sub-01_T1w_brain", "BIDS has no brain image in anat"),
-        ("sub-01_run-01", "does not end in a suffix"),
+        ("sub-01_run-01", "does not end in a BIDS suffix"),
     ],
 )
 def test_parts_masks_and_derived_copies_are_left_out(dataset: Path, name: str, reason: str) -> None:
@@ -194,7 +194,7 @@ def test_a_sidecar_whose_content_was_not_fetched_is_a_failure(dataset: Path) -> 
     put(dataset, "sub-01/anat/sub-01_T1w.nii.gz")
     (dataset / "T1w.json").symlink_to(".git/annex/objects/xx/yy")
     (item,) = find_bids(dataset).left_out
-    assert "T1w.json is a link to a file that is not there" in item.error
+    assert "T1w.json is a broken link" in item.error
 
 
 def test_other_text_than_a_name_still_names_the_series(dataset: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_link_to_content_that_was_not_fetched_is_a_defect_that_says_how_to_fet
     left_out = why(found)
     for suffix, command in (("T2w", "datalad get"), ("FLAIR", "datalad get"), ("PDw", "git lfs pull")):
         item = left_out[f"sub-01/anat/sub-01_{suffix}.nii.gz"]
-        assert "content is not here" in item.error
+        assert "content has not been fetched" in item.error
         assert command in item.hint
         assert item.defect
 
@@ -291,12 +291,12 @@ def test_scans_that_are_no_part_of_bids_are_named(dataset: Path) -> None:
     assert {item.series: item.error.rsplit(" it has ", 1)[-1] for item in found.left_out if item.defect} == {
         "incoming": "1 DICOM file",
         "raw": "1 NIfTI file",
-        "sub-01/anat": "the folder has 3 DICOM files, and BIDS has images as NIfTI",
-        "sub-01/anat/sub-01_T2w.PAR": "BIDS has images as .nii or .nii.gz, and this is .PAR",
+        "sub-01/anat": "the folder has 3 DICOM files, but BIDS images are NIfTI files",
+        "sub-01/anat/sub-01_T2w.PAR": "BIDS images are .nii or .nii.gz files, not .PAR",
         "sub-01/anat/x": "1 .mgz file",
         "sub-01/dicom/a": "1 DICOM file",
         "sub-02.zip": "it is an archive, which is not opened",
-        "sub-03.nii.gz": "it lies in no subject's folder",
+        "sub-03.nii.gz": "it is not in a subject's folder",
     }
     assert all(item.defect and item.hint for item in found.left_out)
 
@@ -305,7 +305,7 @@ def test_empty_images_are_left_out_unless_the_dataset_is_but_a_layout(dataset: P
     put(dataset, "sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz", text="")
     found = find_bids(dataset)
     assert len(found.studies) == 2
-    assert "All images of the dataset are empty files" in found.warnings[0]
+    assert "All images in the dataset are empty files" in found.warnings[0]
     put(dataset, "sub-03/anat/sub-03_T1w.nii.gz")
     found = find_bids(dataset)
     assert [study.id for study in found.studies] == ["sub-03"]
@@ -341,10 +341,10 @@ def test_endings_in_upper_case_are_endings(dataset: Path) -> None:
     ("name", "reason"),
     [
         ("sub-01/anat/T1.nii.gz", "does not start with sub-01"),
-        ("sub-01/anat/sub-02_T1w.nii.gz", "its name says sub-02, and it lies in the folder of sub-01"),
+        ("sub-01/anat/sub-02_T1w.nii.gz", "its name says sub-02, but it is in the folder of sub-01"),
         ("sub-01/ses-a/anat/sub-01_ses-b_T1w.nii.gz", "its name says sub-01_ses-b"),
-        ("sub-01/sub-01_T1w.nii.gz", "lies in no datatype's folder"),
-        ("sub-01/anat/sub-01_T1w.mgz", "images as .nii or .nii.gz"),
+        ("sub-01/sub-01_T1w.nii.gz", "is not in a datatype folder"),
+        ("sub-01/anat/sub-01_T1w.mgz", "images are .nii or .nii.gz"),
         ("sub-01/anat/sub-01_T1W.nii.gz", "BIDS has no T1W image"),
         ("sub-01/ANAT/sub-01_T1w.nii.gz", "BIDS has no datatype ANAT"),
         ("sub-0_1/anat/sub-0_1_T1w.nii.gz", "only letters and digits"),
@@ -371,7 +371,7 @@ def test_an_empty_subject_is_mentioned_and_hidden_files_are_not(dataset: Path) -
     put(dataset, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/anat/._sub-01_T1w.nii.gz")
     (dataset / "sub-02").mkdir()
     assert [(item.study, item.error) for item in find_bids(dataset).left_out] == [
-        ("sub-02", "the folder holds no images")
+        ("sub-02", "the folder contains no images")
     ]
 
 
@@ -385,7 +385,7 @@ def test_a_folder_that_cannot_be_read_is_a_defect(dataset: Path) -> None:
 
 
 def test_a_dataset_without_subjects_is_nothing_usable(dataset: Path) -> None:
-    with pytest.raises(NothingUsableError, match="no folders named sub-X"):
+    with pytest.raises(NothingUsableError, match="no sub-X folders"):
         find_bids(dataset)
 
 

@@ -223,7 +223,7 @@ def test_manifests_join_composed_and_decomposed_spellings(tmp_path: Path) -> Non
 
 def test_a_folder_of_datasets_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "ds1/dataset_description.json", "ds1/sub-01/anat/sub-01_T1w.nii.gz")
-    with pytest.raises(UsageError, match=r"has one inside: give .*ds1"):
+    with pytest.raises(UsageError, match=r"contains one: give .*ds1"):
         find(tmp_path)
 
 
@@ -259,7 +259,9 @@ def test_a_format_that_does_not_fit_the_source_is_an_error(tmp_path: Path, forma
 
 
 def test_an_unknown_format_is_an_error() -> None:
-    with pytest.raises(UsageError, match="The format is one of auto, bids, dicom, nifti, manifest, not zip"):
+    with pytest.raises(
+        UsageError, match="The format must be one of auto, bids, dicom, nifti, manifest, not zip"
+    ):
         FindOptions(format="zip")  # type: ignore[arg-type]
 
 

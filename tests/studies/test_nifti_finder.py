@@ -125,7 +125,7 @@ def test_a_gradient_table_of_another_number_of_volumes_is_a_failure(tmp_path: Pa
     put(tmp_path, "dwi.bval", text="0 0 1000")
     (item,) = find_nifti(tmp_path).left_out
     assert item.defect
-    assert "3 b-values, and the image 5 volumes" in item.error
+    assert "3 b-values, but the image has 5 volumes" in item.error
 
 
 @pytest.mark.parametrize(

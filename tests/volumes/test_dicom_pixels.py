@@ -253,9 +253,9 @@ def as_32_bits(data: Dataset, k: int) -> None:
 
 
 REFUSED = {
-    "short": (cut_pixels, ExplicitVRLittleEndian, "ends too early: 138 of 140 bytes.*slice 4 of 6"),
+    "short": (cut_pixels, ExplicitVRLittleEndian, "is truncated: 138 of 140 bytes.*slice 4 of 6"),
     "short and deflated": (cut_pixels, DeflatedExplicitVRLittleEndian, "138 of 140 bytes"),
-    "two frames for one": (double_pixels, ExplicitVRLittleEndian, "280 bytes, and its header declares 140"),
+    "two frames for one": (double_pixels, ExplicitVRLittleEndian, "280 bytes, but its header declares 140"),
     "another matrix": (edit_element(Rows=10, Columns=7), ExplicitVRLittleEndian, "differ in size"),
     "13 of 12 bits": (edit_element(BitsStored=17), ExplicitVRLittleEndian, "16 bits, of which 17"),
     "colour": (edit_element(SamplesPerPixel=3), ExplicitVRLittleEndian, "colour"),
@@ -354,7 +354,7 @@ def test_compressed_pixels_that_end_early_are_refused(tmp_path: Path, syntax: st
             file = tmp_path / "series" / f"{k}"
             file.write_bytes(file.read_bytes()[: -len(frame) // 2])
     with pytest.raises(
-        SeriesError, match=r"ends too early|cannot be decoded|RLE-compressed pixel data is damaged"
+        SeriesError, match=r"is truncated|cannot be decoded|RLE-compressed pixel data is damaged"
     ):
         read(tmp_path / "series")
 

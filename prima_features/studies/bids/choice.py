@@ -8,18 +8,18 @@ from collections.abc import Mapping
 Decisions = Mapping[str, str]
 """Name to the reason it is left out; embedded where the reason is empty."""
 
-_MAP = "a map of a computed quantity, not an image as acquired"
-_SET = "one of a set of images that a map is computed from, not read on its own"
+_MAP = "a computed parameter map, not an acquired image"
+_SET = "one of several images from which a map is computed; not embedded on its own"
 _MASK = "a mask or segmentation, not an image"
 
 DATATYPES: Decisions = {
     "anat": "",
     "dwi": "",
     "swi": "",
-    "func": "a time series of brain activity, not anatomy",
-    "perf": "a perfusion series, not anatomy",
-    "fmap": "a field map, not anatomy",
-    "mrs": "spectroscopy, not an image of anatomy",
+    "func": "a functional time series, not an anatomical image",
+    "perf": "a perfusion series, not an anatomical image",
+    "fmap": "a field map, not an anatomical image",
+    "mrs": "spectroscopy, not an anatomical image",
     "pet": "PET, not MRI",
     "micr": "microscopy, not MRI",
     "eeg": "EEG, not MRI",
@@ -27,13 +27,13 @@ DATATYPES: Decisions = {
     "ieeg": "intracranial EEG, not MRI",
     "meg": "MEG, not MRI",
     "nirs": "near-infrared spectroscopy, not MRI",
-    "beh": "behaviour, not MRI",
+    "beh": "behavioural data, not MRI",
     "motion": "motion tracking, not MRI",
 }
 
 NOT_WALKED: Decisions = {
-    "derivatives": "derived data, not scans as acquired; give a dataset in it as the source to embed that",
-    "sourcedata": "scans before they became BIDS; give the folder as the source to embed those",
+    "derivatives": "derived data, not acquired scans; to embed a dataset in this folder, give it as the source",
+    "sourcedata": "scans before conversion to BIDS; to embed them, give this folder as the source",
 }
 """Folders at the top of a dataset that are reported and not entered."""
 
@@ -92,14 +92,14 @@ SWI: Decisions = {
     "swi": "",
     "SWI": "",
     "GRE": "",
-    "minIP": "a minimum-intensity projection, computed from the images beside it",
+    "minIP": "a minimum-intensity projection, computed from other images",
 }
 
 SUFFIXES: Mapping[str, Decisions] = {"anat": ANAT, "dwi": DWI, "swi": SWI}
 
 NOT_PICTURES: Decisions = {
     **dict.fromkeys(("mask", "dseg", "probseg", "defacemask", "roi", "lesion"), _MASK),
-    "colFA": "a colour map, whose voxels are not plain numbers",
+    "colFA": "a colour map: its voxels are not scalar values",
 }
 """In any datatype."""
 
@@ -113,7 +113,7 @@ ENTITIES: Mapping[str, Decisions] = {
 """Values of an entity that leave an image out."""
 
 ENTITIES_AT_ALL: Decisions = {
-    "space": "resampled to another space; the image in its own space is the one to embed",
+    "space": "resampled to another space; embed the image in its native space",
     "label": _MASK,
     "seg": _MASK,
 }

@@ -62,7 +62,9 @@ def read_filters(path: Path) -> tuple[BidsFilter, ...]:
     except ValueError as error:
         raise UsageError(f"The filter file {path} is not valid JSON: {error}") from error
     if not isinstance(queries, dict) or not queries:
-        raise UsageError(f'The filter file {path} must hold queries, such as {{"t1w": {{"session": "02"}}}}')
+        raise UsageError(
+            f'The filter file {path} must contain queries, such as {{"t1w": {{"session": "02"}}}}'
+        )
     if not any(isinstance(query, dict) for query in queries.values()):
         queries = {"": queries}
     return tuple(_filter(path, name, query) for name, query in queries.items())
@@ -70,7 +72,7 @@ def read_filters(path: Path) -> tuple[BidsFilter, ...]:
 
 def _filter(path: Path, name: str, query: Any) -> BidsFilter:
     if not isinstance(query, dict):
-        raise UsageError(f"In the filter file {path}, {name!r} must hold entities, not {query!r}")
+        raise UsageError(f"In the filter file {path}, {name!r} must be an object of entities, not {query!r}")
     wanted = []
     for entity, values in query.items():
         if values != "Query.OPTIONAL":
@@ -85,7 +87,7 @@ def _short_name(path: Path, entity: str) -> str:
     if entity not in names:
         near = get_close_matches(entity, names, n=3)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise UsageError(f"The filter file {path} names {entity!r}, which is no entity of BIDS{meant}")
+        raise UsageError(f"The filter file {path} names {entity!r}, which is not a BIDS entity{meant}")
     return names[entity]
 
 
@@ -103,7 +105,7 @@ def _value(path: Path, entity: str, value: Any) -> str:
         return ABSENT
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise UsageError(
-            f"The filter file {path} asks for {entity} {value!r}; write a text, a number or null"
+            f"The filter file {path} asks for {entity} {value!r}; use a string, a number or null"
         )
     text = _WORDS.get(str(value), str(value))
     return bare(text, f"{entity}-")

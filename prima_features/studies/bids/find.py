@@ -64,7 +64,9 @@ def find_bids(
         NothingUsableError: there is no folder `sub-X` in it.
     """
     if not root.is_dir():
-        raise UsageError(f"{root} is a file, and a BIDS dataset is a folder: give the one that holds sub-X")
+        raise UsageError(
+            f"{root} is a file, but a BIDS dataset is a folder: give the folder that contains sub-X"
+        )
     images, left_out = walk_dataset(root, selection)
     _check_filters(options, images)
     finder = _Finder(Inherited(root), options, time_series)
@@ -73,7 +75,9 @@ def find_bids(
     if _is_layout_only(made):
         # As in the public BIDS examples: the layout is what there is to see.
         made = [(image, finder.make_series(image, may_be_empty=True)) for image in images]
-        warnings += ("All images of the dataset are empty files: none can be embedded; fetch their content",)
+        warnings += (
+            "All images in the dataset are empty files, so none can be embedded: fetch their content",
+        )
     studies: dict[tuple[str, str], list[tuple[BidsImage, Series]]] = {}
     for image, item in made:
         if isinstance(item, Failure):
@@ -106,7 +110,7 @@ class _Finder:
         reason, hint = self.options.why_not(image)
         if reason:
             defect = self.options.is_misspelled(image)
-            hint = "correct upper and lower case in its name or folder" if defect else hint
+            hint = "correct the capitalisation of its name or folder" if defect else hint
             return not_embedded(image.study, image.source, reason, hint, defect)
         absence = find_absence(image.path, image.study, image.source)
         if absence and not (may_be_empty and absence.error == EMPTY):
@@ -208,6 +212,6 @@ def _check_filters(options: BidsOptions, images: list[BidsImage]) -> None:
     if options.filters and not any(query.concerns(i.entities) for query in options.filters for i in images):
         names = ", ".join(query.name for query in options.filters)
         raise UsageError(
-            "The filter file concerns none of the images: name a suffix or datatype in it, or use one for a "
-            f"key, such as t1w, in place of {names or 'what it asks for'}"
+            "The filter file applies to none of the images: give a suffix or datatype in it, or use one as a "
+            f"key, such as t1w, instead of {names or 'its present keys'}"
         )

@@ -63,10 +63,10 @@ def parse_image(path: Path, source: str, subject: str, session: str) -> BidsImag
     study = study_id(subject, session)
     entities = parse_bids_entities(path.name) | {"datatype": path.parent.name}
     if not path.name.startswith("sub-"):
-        reason = f"its name is not one of BIDS: it does not start with sub-{subject}"
+        reason = f"its name is not a valid BIDS name: it does not start with sub-{subject}"
         return not_embedded(study, source, reason, "rename it, or list it in a manifest", defect=True)
     if entities["sub"] != subject or (session and entities.get("ses", session) != session):
         named = study_id(entities["sub"], entities.get("ses", ""))
-        reason = f"its name says {named}, and it lies in the folder of {study}"
+        reason = f"its name says {named}, but it is in the folder of {study}"
         return not_embedded(study, source, reason, "rename it or move it", defect=True)
     return BidsImage(path, source, entities | ({"ses": session} if session else {}))

@@ -28,7 +28,7 @@ class BidsOptions:
         for name, values in (("datatype", self.datatypes), ("suffix", self.suffixes)):
             if any(not value.strip() for value in values):
                 raise UsageError(
-                    f"A {name} to embed is empty; name one, such as {'anat' if name == 'datatype' else 'T1w'}"
+                    f"The {name} to embed is empty; give one, such as {'anat' if name == 'datatype' else 'T1w'}"
                 )
 
     def why_not(self, image: BidsImage) -> tuple[str, str]:
@@ -57,7 +57,7 @@ class BidsOptions:
     def _by_suffix(self, image: BidsImage) -> tuple[str, str] | None:
         suffix, hint = image.suffix, f"name {image.suffix} with --suffix to embed it"
         if not suffix:
-            return "its name does not end in a suffix that says what it is, such as T1w", "rename the file"
+            return "its name does not end in a BIDS suffix such as T1w", "rename the file"
         if self.suffixes:
             asked = ", ".join(self.suffixes)
             return None if suffix in self.suffixes else (f"only the suffix {asked} is selected", "")
@@ -72,10 +72,10 @@ class BidsOptions:
         matched = [query for query in concerned if query.matches(image.entities)]
         if concerned and not matched:
             names = ", ".join(query.name for query in concerned if query.name)
-            return f"the filter file leaves it out{f' ({names})' if names else ''}", ""
+            return f"the filter file excludes it{f' ({names})' if names else ''}", ""
         decided = frozenset().union(*(query.named for query in matched))
         for entity, value in image.entities.items():
             reason = ENTITIES_AT_ALL.get(entity, "") or ENTITIES.get(entity, {}).get(value.lower(), "")
             if reason and entity not in decided:
-                return reason, f"ask for {entity} {value} in a filter file to embed it"
+                return reason, f"select {entity} {value} in a filter file to embed it"
         return None

@@ -17,7 +17,7 @@ from prima_features.studies.study import Failure, not_embedded
 from prima_features.studies.survey import DICOM, count_scans, is_dicom, listed
 
 _FOLDER = re.compile(r"(sub|ses)-([a-zA-Z0-9+]+)")
-_BAD_LABEL = "its name is not one of BIDS: only letters and digits may follow sub- and ses-"
+_BAD_LABEL = "its name is not a valid BIDS name: only letters and digits may follow sub- and ses-"
 _MOST_FILES = 5000
 """Files looked at in a folder that is no part of BIDS."""
 _MOST_DICOM = 100
@@ -25,7 +25,7 @@ _MOST_DICOM = 100
 _NO_SCANS = ("code", "stimuli", "phenotype", "logs", "figures", "xnat")
 """Folders at the top of a dataset that are no place for scans."""
 _DICOM_HINT = "convert the scans to BIDS, or embed the folder with --format dicom and another output"
-_PLACE_HINT = "move the scans to the folders that BIDS has for them, or embed the folder with --format nifti"
+_PLACE_HINT = "move the scans to BIDS folders, or embed the folder with --format nifti"
 _BAD_LABEL_HINT = "rename the folder and its files, or list the images in a manifest"
 
 
@@ -57,15 +57,18 @@ class _Walk:
                 self._leave_out("", folder, NOT_WALKED[folder.name])
             elif not folder.name.startswith("sub-") and folder.name not in _NO_SCANS:
                 self._survey("", folder)
-        self._leave_out_files("", self.root, files, "it lies in no subject's folder")
+        self._leave_out_files("", self.root, files, "it is not in a subject's folder")
         subjects = self._labelled("sub", folders)
         if not subjects and (wrong := [item for item in self.left_out if item.error == _BAD_LABEL]):
             raise NothingUsableError(
-                f"{self.root}: no folder sub-X can be used; {bounded(wrong[0].series, 100)}, for example: {_BAD_LABEL} "
-                f"({_BAD_LABEL_HINT})"
+                f"{self.root}: none of its sub-X folders can be used; {bounded(wrong[0].series, 100)}, for "
+                f"example: {_BAD_LABEL} ({_BAD_LABEL_HINT})"
             )
         if not subjects:
-            raise NothingUsableError(f"{self.root} holds no folders named sub-X, as a BIDS dataset does")
+            raise NothingUsableError(
+                f"{self.root} contains no sub-X folders, so it is not a BIDS dataset: "
+                f"check the path, or give another --format"
+            )
         self.selection.check_participants(subjects)
         for subject, folder in subjects.items():
             if self.selection.takes_participant(subject):
@@ -80,13 +83,13 @@ class _Walk:
             if self.selection.takes_session(session):
                 self._walk_visit(subject, session, visit)
         if len(self.images) + len(self.left_out) == before and not self.selection.sessions:
-            self._leave_out(study_id(subject), folder, "the folder holds no images")
+            self._leave_out(study_id(subject), folder, "the folder contains no images")
 
     def _walk_visit(self, subject: str, session: str, folder: Path) -> list[Path]:
         """Take the images of one visit; returns the folders in it, sessions among them."""
         study = study_id(subject, session)
         folders, files = self._list(study, folder)
-        self._leave_out_files(study, folder, files, "it lies in no datatype's folder, such as anat")
+        self._leave_out_files(study, folder, files, "it is not in a datatype folder such as anat")
         for datatype in folders:
             if not datatype.name.startswith("ses-"):
                 self._walk_datatype(subject, session, datatype)
@@ -124,7 +127,9 @@ class _Walk:
             if kind in (FileKind.UNKNOWN, FileKind.ARCHIVE) or file.suffix.lower() == ".img":
                 unknown.append(file)
             elif kind is FileKind.NIFTI:
-                self._leave_out(study, file, place, "move it to the folder that BIDS has for it", defect=True)
+                self._leave_out(
+                    study, file, place, "move it to the BIDS folder for its datatype", defect=True
+                )
             elif kind in (FileKind.OTHER_IMAGE, FileKind.UNREAD):
                 self._leave_out_format(study, file)
         n_dicom = 0
@@ -141,11 +146,13 @@ class _Walk:
             elif file.suffix.lower() == ".dcm":
                 self._leave_out(study, file, "its content is not DICOM", "copy it again", defect=True)
         if n_dicom:
-            reason = f"the folder has {n_dicom} DICOM file{'s' * (n_dicom > 1)}, and BIDS has images as NIfTI"
+            reason = (
+                f"the folder has {n_dicom} DICOM file{'s' * (n_dicom > 1)}, but BIDS images are NIfTI files"
+            )
             self._leave_out(study, folder, reason, _DICOM_HINT, defect=True)
 
     def _leave_out_format(self, study: str, file: Path) -> None:
-        reason = f"BIDS has images as .nii or .nii.gz, and this is {file.suffix}"
+        reason = f"BIDS images are .nii or .nii.gz files, not {file.suffix}"
         self._leave_out(study, file, reason, "convert it to NIfTI", defect=True)
 
     def _survey(self, study: str, folder: Path) -> None:
@@ -155,12 +162,12 @@ class _Walk:
             return
         counts = count_scans(folder, dicom=True, most=_MOST_FILES)
         if counts:
-            reason = f"a folder that BIDS does not have; it has {listed(counts)}"
+            reason = f"not a BIDS folder; it contains {listed(counts)}"
             self._leave_out(
                 study, folder, reason, _DICOM_HINT if DICOM in counts else _PLACE_HINT, defect=True
             )
         elif folder.parent.name in SUFFIXES:
-            self._leave_out(study, folder, "a folder that BIDS does not have; it is not walked")
+            self._leave_out(study, folder, "not a BIDS folder; it is not searched")
 
     def _take(self, subject: str, session: str, file: Path) -> None:
         image = parse_image(file, self._below(file), subject, session)

@@ -150,8 +150,9 @@ def _join_pieces(
         Acquisition(
             images,
             Rejection(
-                f"{len(series)} series share its number and name: they could be slices of one volume, or scans",
-                hint="export the series again under one SeriesInstanceUID, or give each scan a number of its own",
+                f"{len(series)} series share its number and name: they could be slices of one volume or "
+                f"separate scans",
+                hint="export the series again under one SeriesInstanceUID, or give each scan its own series number",
                 defect=True,
             ),
         )
@@ -186,7 +187,7 @@ def _piece_defect(images: list[Header], tolerance: float) -> Rejection | None:
     if len(found) >= _LEAST_PIECES and len(set(map(len, found))) == 1 and is_even(depths, tolerance):
         return None
     return Rejection(
-        f"its {len(images)} slices have a SeriesInstanceUID each and do not make up one volume",
+        f"its {len(images)} slices each have their own SeriesInstanceUID and do not form one volume",
         hint="export the series again under one SeriesInstanceUID",
         defect=True,
     )

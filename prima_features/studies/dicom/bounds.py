@@ -78,7 +78,7 @@ class _Tally:
             self._n_elements += 1
             most = min(_MOST_ELEMENTS + _ELEMENTS_PER_ITEM * self._n_items, _MOST_IN_ALL)
             if self._n_elements > most:
-                self.refuse("has more elements than any header")
+                self.refuse("has more elements than any real header")
 
     def refuse(self, why: str) -> NoReturn:
         """Raise UnsafeFileError, and keep it."""
@@ -220,9 +220,7 @@ def find_pixels(stream: BinaryIO, implicit: bool, little: bool) -> tuple[int, in
     head = stream.read(8)
     tag = int.from_bytes(head[:2], order) << 16 | int.from_bytes(head[2:4], order)
     if tag != _PIXEL_DATA:
-        raise SeriesError(
-            "a file of it contains no pixel data of whole numbers", hint="export the series again"
-        )
+        raise SeriesError("one of its files contains no integer pixel data", hint="export the series again")
     length = head[4:8] if implicit else stream.read(4)
     # In big-endian files OW swaps words whatever the size of a sample (PS3.5 annex A.3); OB swaps nothing.
     swap = 0 if little else (1 if head[4:6] == b"OB" else 2)
@@ -314,7 +312,7 @@ def check_nesting(file: Path) -> None:
     with file.open("rb") as stream:
         content = stream.read(_MOST_SLICE + 1)
     if len(content) > _MOST_SLICE:
-        raise UnsafeFileError("is larger than any file of one slice")
+        raise UnsafeFileError("is larger than any single-slice file")
     if _DEFLATED in content[:4096]:
         content = _inflated_content(content)
     if max(map(content.count, _ITEMS)) > _DEPTH:

@@ -37,7 +37,7 @@ def choose_volumes(
 
 
 def _reject_time_series(first: Header, n_acquired: int) -> Rejection | None:
-    hint = "--time-series first or mean embeds it"
+    hint = "use --time-series first or mean to embed it"
     if n_acquired > 1:
         return Rejection(f"it is a time series of {n_acquired} volumes", hint)
     if is_function(first):
@@ -52,7 +52,8 @@ def reject_stack(volume: Volume, options: DicomOptions) -> Rejection | None:
     if n_slices is not None and n_slices < options.min_slices:
         count = f"{n_slices} {'slice' if n_slices == 1 else 'slices'}"
         return Rejection(
-            f"it has {count}, fewer than {options.min_slices}", hint=f"--min-slices {n_slices} embeds it"
+            f"it has {count}, fewer than {options.min_slices}",
+            hint=f"use --min-slices {n_slices} to embed it",
         )
     if block or len(volume) == 1:
         return None

@@ -97,9 +97,9 @@ def _undecided(studies: Sequence[Visits]) -> Iterator[Failure]:
     if number := sum(len(study.undecided) for study in studies):
         yield not_embedded(
             study="",
-            series=f"{number} DICOM {'file' if number == 1 else 'files'} without a patient",
-            error="several patients share the StudyInstanceUID, and these files do not say whose they are",
-            hint="anonymise again with one PatientID per patient, or give each patient's folder by itself",
+            series=f"{number} DICOM {'file' if number == 1 else 'files'} of unknown patients",
+            error="several patients share the StudyInstanceUID, and these files do not state their patient",
+            hint="anonymise again with one PatientID per patient, or embed each patient's folder separately",
             defect=True,
         )
 
@@ -112,8 +112,8 @@ def _groups(headers: Sequence[Header], key: Callable[[Header], str]) -> list[lis
 
 
 _TORN = Rejection(
-    "its slices make up one volume, and name different patients",
-    hint="find out whose they are, and anonymise again with one PatientID per patient",
+    "its slices form one volume but name different patients",
+    hint="check which patient they belong to, and anonymise again with one PatientID per patient",
     defect=True,
 )
 

@@ -144,7 +144,7 @@ def spacing_defect(positions: Sequence[Vector], orientation: Vector, tolerance: 
         if abs(gap / usual - step) > tolerance * step:
             return (
                 f"its slices are unevenly spaced: slices {i} and {i + 1}, counted from the {end}, are "
-                f"{gap:.2f} mm apart where {usual:.2f} mm is usual"
+                f"{gap:.2f} mm apart instead of the usual {usual:.2f} mm"
             )
     if lost := {after: step - 1 for after, step in enumerate(steps, start=1) if step > 1}:
         return _name_missing(lost, end)
@@ -164,7 +164,9 @@ def _sideways_defect(positions: Sequence[Vector], limit: float, end: str) -> str
     usual = [median(step[axis] for step in steps) for axis in range(3)]
     for i, step in enumerate(steps, start=1):
         if max(abs(s - u) for s, u in zip(step, usual, strict=True)) > limit:
-            return f"slices {i} and {i + 1}, counted from the {end}, are shifted sideways against each other"
+            return (
+                f"slices {i} and {i + 1}, counted from the {end}, are shifted in-plane relative to each other"
+            )
     return ""
 
 

@@ -183,13 +183,13 @@ def warn_of_identities(headers: Iterable[Header], n_shared: int, n_dates: int) -
     warnings = []
     if n_shared:
         warnings.append(
-            f"{count(n_shared, 'StudyInstanceUID is', 'StudyInstanceUIDs are')} shared by several patients; each "
-            f"patient's files are a study of their own: check how the files were anonymised"
+            f"{count(n_shared, 'StudyInstanceUID is', 'StudyInstanceUIDs are')} shared by several patients; "
+            f"each patient's files become a separate study: check how the files were anonymised"
         )
     if n_dates:
         warnings.append(
-            f"{count(n_dates, 'StudyInstanceUID covers', 'StudyInstanceUIDs cover')} several dates; each date is a "
-            f"study of its own: check how the files were anonymised"
+            f"{count(n_dates, 'StudyInstanceUID covers', 'StudyInstanceUIDs cover')} several dates; each date "
+            f"becomes a separate study: check how the files were anonymised"
         )
     if several:
         warnings.append(

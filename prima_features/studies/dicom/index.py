@@ -41,7 +41,7 @@ def read_index(root: Path) -> Index:
         raise UsageError(f"{root} does not exist: name a folder of DICOM files, or one file of a series")
     read = read_headers(root)
     if isinstance(read, Unusable):
-        raise NothingUsableError(f"{root} holds no DICOM image that can be used: {read.reason}")
+        raise NothingUsableError(f"{root} contains no usable DICOM image: {read.reason}")
     return Index(tuple(_read_siblings(root, read[0])))
 
 

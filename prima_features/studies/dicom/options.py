@@ -26,13 +26,14 @@ class DicomOptions:
 
     def __post_init__(self) -> None:
         if not self.modality:
-            raise UsageError("the modality is empty: name one, such as MR")
+            raise UsageError("the modality is empty: give one, such as MR")
         if self.min_slices < 1:
-            raise UsageError(f"the fewest slices of a series must be 1 or more, not {self.min_slices}")
+            raise UsageError(f"the minimum number of slices must be 1 or more, not {self.min_slices}")
         if self.time_series not in get_args(TimeSeries):
             choices = ", ".join(get_args(TimeSeries))
-            raise UsageError(f"time series can be treated as {choices}, not {self.time_series}")
+            raise UsageError(f"the treatment of time series must be one of {choices}, not {self.time_series}")
         if not 0 < self.slice_tolerance < 0.5:
             raise UsageError(
-                f"the slice tolerance must lie between 0 and 0.5 of the distance, not {self.slice_tolerance}"
+                f"the slice tolerance must be between 0 and 0.5 (a fraction of the slice distance), not "
+                f"{self.slice_tolerance}"
             )

@@ -52,7 +52,7 @@ def reject_object(header: Header, modality: str) -> Rejection | None:
             return Rejection(f"it is {name}, not an image")
     if not header.has_pixels and header.sop_class.startswith(_IMAGES):
         return Rejection(
-            "its files have no pixel data, or end before it does",
+            "its files have no pixel data or are truncated",
             hint="copy or export the series again",
             defect=True,
         )
@@ -61,10 +61,11 @@ def reject_object(header: Header, modality: str) -> Rejection | None:
             what = "no DICOM modality code" if header.modality else "missing"
             return Rejection(f"its modality is {what}, not {modality}")
         return Rejection(
-            f"its modality is {header.modality}, not {modality}", f"--modality {header.modality} embeds it"
+            f"its modality is {header.modality}, not {modality}",
+            f"use --modality {header.modality} to embed it",
         )
     if not header.rows:
-        return Rejection("it holds no image")
+        return Rejection("it contains no image")
     if header.is_colour:
         return Rejection("its images are in colour")
     return None
@@ -90,7 +91,7 @@ def reject_modalities(series: Sequence[Header], modality: str) -> Rejection | No
         return None
     known = " and ".join(sorted(stated & _MODALITIES))
     return Rejection(
-        f"its slices state several modalities ({known})",
+        f"its slices have different modalities ({known})",
         hint="export the series again: headers were edited",
         defect=True,
     )
@@ -104,7 +105,7 @@ def reject_kind(header: Header) -> Rejection | None:
         return Rejection("it is a field map, not an anatomical image")
     if is_direct_map(header) and not (header.ge and header.ge.is_magnitude):
         return Rejection(
-            "it is a field map or the magnitude of one, and its headers do not say which",
+            "it is a field map or its magnitude image, and its headers do not state which",
             hint="export the series again with private elements",
             defect=True,
         )
@@ -115,7 +116,7 @@ def reject_kind(header: Header) -> Rejection | None:
             defect=True,
         )
     if is_phase(header):
-        return Rejection("it shows phase, not magnitude")
+        return Rejection("it is a phase image, not a magnitude image")
     return None
 
 
@@ -126,10 +127,10 @@ def reject_geometry(part: Sequence[Header]) -> Rejection | None:
     if not mosaics and 0 < n_lost < len(part):
         return lacks_positions(n_lost, len(part))
     if not mosaics and n_lost:
-        return Rejection("it does not say where its slices lie in the patient, as screenshots do not")
+        return Rejection("it has no slice positions or orientations, like a screenshot")
     if not all(mosaic.is_described for mosaic in mosaics):
         return Rejection(
-            "it is a Siemens mosaic without its private header, which says in which direction the slices are stacked",
+            "it is a Siemens mosaic without its private header, which gives the slice direction",
             hint="export or anonymise again and keep the element group (0029,xxxx)",
             defect=True,
         )
@@ -139,7 +140,7 @@ def reject_geometry(part: Sequence[Header]) -> Rejection | None:
 def lacks_positions(n_lost: int, n: int) -> Rejection:
     """Of a series of which some slices say where they lie: the others are lost, and are no screenshots."""
     return Rejection(
-        f"{n_lost} of its {n} slices do not say where they lie in the patient",
+        f"{n_lost} of its {n} slices have no position or orientation",
         hint="export the series again",
         defect=True,
     )

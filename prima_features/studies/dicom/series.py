@@ -113,7 +113,7 @@ def _outcomes(headers: Sequence[Header], options: DicomOptions, first: Header) -
         yield label, rejection
     images = [header for header in distinct if not rejections[header]]
     if is_three_plane(images):
-        yield label, Rejection("its slices lie in three or more orientations, as a localizer's do")
+        yield label, Rejection("its slices have three or more orientations, like a localizer")
         return
     parts = split(images, options.slice_tolerance)
     for part in parts:

@@ -80,7 +80,7 @@ def _torn(groups: Sequence[list[Header]], tolerance: float) -> dict[int, Rejecti
         usual = median(gaps)
         if usual > 0 and all(abs(gap - usual) <= tolerance * usual for gap in gaps):
             rejection = Rejection(
-                f"its slices make up one volume, and differ in {_geometry_difference(one[0], other[0])}",
+                f"its slices form one volume but differ in {_geometry_difference(one[0], other[0])}",
                 hint="export the series again: headers were edited, or files overwritten by those of another image",
                 defect=True,
             )

@@ -9,12 +9,12 @@ from prima_features.studies.study import Failure, not_embedded
 class Unusable(Enum):
     """Why a file gives no header: (one file, several, the reason, what to do)."""
 
-    NOT_DICOM = ("file that is not DICOM", "files that are not DICOM", "only DICOM is read here", "")
+    NOT_DICOM = ("file that is not DICOM", "files that are not DICOM", "the source is read as DICOM", "")
     OTHER_FORMAT = (
         "image or archive in another format",
         "images and archives in other formats",
-        "it is of another format, and only DICOM is read here",
-        "embed it on its own",
+        "it has another format, and the source is read as DICOM",
+        "embed it separately",
     )
     GZIPPED = (
         "gzip-compressed DICOM file",
@@ -25,7 +25,7 @@ class Unusable(Enum):
     UNREADABLE = (
         "file or folder that cannot be opened",
         "files or folders that cannot be opened",
-        "access is denied, or what a link points at is missing",
+        "permission denied, or a broken link",
         "check permissions and links",
     )
     DAMAGED = (
@@ -35,18 +35,18 @@ class Unusable(Enum):
         "copy or export again",
     )
     OUT_OF_BOUNDS = (
-        "DICOM file out of bounds",
-        "DICOM files out of bounds",
-        "the header is larger or nested deeper than that of any scan",
+        "DICOM file with an implausible header",
+        "DICOM files with an implausible header",
+        "the header is larger or more deeply nested than in any scan",
         "leave it out, or export again",
     )
     NO_UIDS = (
         "DICOM file without UIDs",
         "DICOM files without UIDs",
-        "a StudyInstanceUID and a SeriesInstanceUID are needed to tell series apart",
+        "a StudyInstanceUID and a SeriesInstanceUID are needed to distinguish series",
         "anonymise with a tool that replaces UIDs instead of removing them",
     )
-    DIRECTORY = ("DICOMDIR", "DICOMDIRs", "it lists files and holds no image", "")
+    DIRECTORY = ("DICOMDIR", "DICOMDIRs", "it lists files and contains no image", "")
 
     def __init__(self, one: str, many: str, reason: str, hint: str):
         self.one = one

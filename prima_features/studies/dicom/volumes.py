@@ -60,7 +60,7 @@ def find_volumes(images: Sequence[Header], tolerance: float) -> Volumes | Reject
         len({place_of[id(header)] for header in one}) == len(found) for one in by_b.values()
     ):
         return Rejection(
-            f"no b-value has all of its {len(found)} slices",
+            f"no b-value has all {len(found)} slices",
             hint="export the whole series again",
             defect=True,
         )
@@ -76,7 +76,7 @@ def find_volumes(images: Sequence[Header], tolerance: float) -> Volumes | Reject
         n_acquired += repeats.n_acquired
         if not volumes and not complete:
             return Rejection(
-                f"its volume of the lowest b-value has {len(repeats.complete[0])} of {len(found)} slices",
+                f"its volume with the lowest b-value has {len(repeats.complete[0])} of {len(found)} slices",
                 hint="export the whole series again",
                 defect=True,
             )
@@ -114,7 +114,7 @@ def _find_repeats(images: list[Header], place_of: dict[int, int], n_places: int)
         return Volumes([tuple(once[i][0] for i in sorted(once))], len(images) - len(once), n_acquired=1)
     number = 1 + min(i for i, sharing in once.items() if len(sharing) > 1)
     return Rejection(
-        f"{len(once[number - 1])} images with different pixels lie in the place of slice {number}, counted from the "
+        f"{len(once[number - 1])} images with different pixels have the position of slice {number}, counted from the "
         f"{count_from(images[0].orientation)}, and their headers do not say which belong together",
         hint="export the series again, or remove the files that do not belong to it",
         defect=True,
@@ -253,8 +253,8 @@ def _several_scans(images: Sequence[Header]) -> Rejection | None:
         scans = _by_mark([header for header in images if mark(header)], mark)
         if 1 < len(scans) <= _FEW_SCANS and len(scans) < len(images):
             return Rejection(
-                f"its slices have {len(scans)} {what}, and may be of several scans or patients",
-                hint="export each scan as a series of its own",
+                f"its slices have {len(scans)} {what}, and may belong to several scans or patients",
+                hint="export each scan as a separate series",
                 defect=True,
             )
     return None
@@ -267,22 +267,22 @@ def _mixture(volumes: Sequence[Volume]) -> Rejection | None:
     if len(kinds) > 1:
         what = differences(kinds)
         return Rejection(
-            f"its slices were not acquired alike{f' ({what})' if what else ''}",
-            hint="export the series again: it may have lost files to those of another image",
+            f"its slices were acquired with different settings{f' ({what})' if what else ''}",
+            hint="export the series again: files may have been overwritten by those of another image",
             defect=True,
         )
     moving = is_function(first[0]) or is_diffusion(first[0]) or is_echo_planar(first[0])
     pairs = ((a, b) for other in volumes[1:] for a, b in zip(first, other, strict=True))
     if not moving and any(_shift(a, b) > _SAME_PLACE for a, b in pairs):
         return Rejection(
-            "its slices belong to several stacks that are shifted sideways against each other",
-            hint="export each scan as a series of its own",
+            "its slices belong to several stacks that are shifted in-plane relative to each other",
+            hint="export each scan as a separate series",
             defect=True,
         )
     if _is_two_stacks(first):
         return Rejection(
-            "its slices could be one volume or two stacks that lie between or next to each other",
-            hint="export each scan as a series of its own",
+            "its slices could be one volume or two interleaved or adjacent stacks",
+            hint="export each scan as a separate series",
             defect=True,
         )
     return None

@@ -89,7 +89,7 @@ def test_single_slices_that_make_up_no_volume_are_a_defect(tmp_path: Path, write
         write_stack(
             tmp_path, 1, SeriesInstanceUID=f"1.2.{i}", SeriesNumber=i, ImagePositionPatient=[0, 0, 3 * i]
         )
-    assert "have a SeriesInstanceUID each" in defects(find_dicom(tmp_path))[0]
+    assert "each have their own SeriesInstanceUID" in defects(find_dicom(tmp_path))[0]
 
 
 def test_repeated_anatomical_scans_stay_series_of_their_own(tmp_path: Path, write_stack: WriteStack) -> None:
@@ -131,7 +131,7 @@ def test_halves_with_a_series_uid_each_are_one_volume_only_if_their_numbers_run_
         assert stacks(found) == [[100 + i for i in range(12)]]
     else:
         assert not found.studies
-        assert "could be slices of one volume, or scans" in defects(found)[0]
+        assert "could be slices of one volume or separate scans" in defects(found)[0]
 
 
 @pytest.mark.parametrize("spacing", [None, 6])
@@ -147,7 +147,7 @@ def test_two_thick_stacks_between_each_other_are_a_defect(
             SliceThickness=6,
             SpacingBetweenSlices=spacing,
         )
-    assert "two stacks" in defects(find_dicom(tmp_path))[0]
+    assert "two interleaved or adjacent stacks" in defects(find_dicom(tmp_path))[0]
 
 
 def test_overlapping_slices_of_one_volume_stay(tmp_path: Path, write_stack: WriteStack) -> None:
@@ -173,7 +173,7 @@ def test_two_scans_in_one_series_are_a_defect(
             )
     found = find_dicom(tmp_path)
     assert not found.studies
-    assert "may be of several scans or patients" in defects(found)[0]
+    assert "may belong to several scans or patients" in defects(found)[0]
 
 
 def test_a_frame_of_reference_for_each_file_says_nothing(tmp_path: Path, write_stack: WriteStack) -> None:
@@ -189,7 +189,7 @@ def test_stacks_side_by_side_are_a_defect(tmp_path: Path, write_stack: WriteStac
             write_stack(tmp_path, 1, first=6 * stack + i, value=50 * stack + i, ImagePositionPatient=place)
     found = find_dicom(tmp_path, DicomOptions(time_series="mean"))
     assert not found.studies
-    assert "shifted sideways" in defects(found)[0]
+    assert "shifted in-plane relative to each other" in defects(found)[0]
 
 
 def test_slices_of_another_flip_angle_in_a_volume_are_a_defect(

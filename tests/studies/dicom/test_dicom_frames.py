@@ -271,7 +271,7 @@ def test_frames_that_do_not_say_where_they_lie_are_left_out(write_frames: Callab
         del frame.PlaneOrientationSequence
     data.save_as(folder / "frames")
     (left_out,) = find_dicom(folder).left_out
-    assert "does not say where its slices lie" in left_out.error
+    assert "has no slice positions or orientations" in left_out.error
 
 
 def test_phase_frames_beside_magnitude_are_left_out(
@@ -281,7 +281,7 @@ def test_phase_frames_beside_magnitude_are_left_out(
     found = find_dicom(write_frames(VOLUME_BY_VOLUME[: 2 * N_SLICES], volumes=volumes))
     (image,) = images(found)
     assert greys(image) == [200 + i for i in range(N_SLICES)]
-    assert [item.error for item in found.left_out] == ["it shows phase, not magnitude"]
+    assert [item.error for item in found.left_out] == ["it is a phase image, not a magnitude image"]
 
 
 def test_repeated_volumes_are_a_time_series(write_frames: Callable[..., Path]) -> None:
@@ -305,7 +305,7 @@ def test_a_file_without_some_frames_is_a_defect(write_frames: Callable[..., Path
     ]
     lost = [frame for frame in VOLUME_BY_VOLUME if frame != (1, 4)]
     (left_out,) = find_dicom(write_frames(lost, volumes=volumes, indexed=indexed)).left_out
-    assert left_out.error == "its volume of the lowest b-value has 5 of 6 slices"
+    assert left_out.error == "its volume with the lowest b-value has 5 of 6 slices"
     gap = [(0, index) for index in range(N_SLICES) if index != 3]
     (left_out,) = find_dicom(write_frames(gap, indexed=indexed)).left_out
     assert left_out.error == "1 slice is missing after slice 3, counted from the feet"

@@ -191,7 +191,7 @@ def test_a_volume_whose_slices_name_two_patients_is_a_defect(
     found = find_dicom(tmp_path)
     assert not found.studies
     assert [item.error for item in found.left_out] == [
-        "its slices make up one volume, and name different patients"
+        "its slices form one volume but name different patients"
     ] * 2
     assert all(item.defect for item in found.left_out)
 

@@ -40,7 +40,7 @@ LEFT_OUT: dict[str, tuple[dict[str, object], str]] = {
         {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4.2", "Rows": None},
         "it is a spectrum, not an image",
     ),
-    "no picture": ({"Rows": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "it holds no image"),
+    "no picture": ({"Rows": None, "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "it contains no image"),
     "colour": (
         {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0},
         "its images are in colour",
@@ -50,19 +50,22 @@ LEFT_OUT: dict[str, tuple[dict[str, object], str]] = {
     "localizer by name": ({"SeriesDescription": "3-plane loc"}, "it is a localizer"),
     "scout by name": ({"SeriesDescription": "AAHead_Scout_32ch"}, "it is a localizer"),
     "survey by name": ({"SeriesDescription": "Survey_SHC"}, "it is a localizer"),
-    "phase by type": ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "it shows phase, not magnitude"),
+    "phase by type": (
+        {"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]},
+        "it is a phase image, not a magnitude image",
+    ),
     "Philips phase": (
         {"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE"]},
-        "it shows phase, not magnitude",
+        "it is a phase image, not a magnitude image",
     ),
-    "phase by component": ({"ComplexImageComponent": "PHASE"}, "it shows phase, not magnitude"),
+    "phase by component": ({"ComplexImageComponent": "PHASE"}, "it is a phase image, not a magnitude image"),
     "Philips weighted phase": (
         {"ImageType": ["ORIGINAL", "PRIMARY", "SW_P_FFE", "SW_P", "FFE"]},
-        "it shows phase, not magnitude",
+        "it is a phase image, not a magnitude image",
     ),
     "Philips imaginary": (
         {"ImageType": ["ORIGINAL", "PRIMARY", "I_FFE", "I", "FFE"]},
-        "it shows phase, not magnitude",
+        "it is a phase image, not a magnitude image",
     ),
     "Philips field map": (
         {"ImageType": ["ORIGINAL", "PRIMARY", "B0 MAP", "B0", "UNSPECIFIED"]},
@@ -76,16 +79,19 @@ LEFT_OUT: dict[str, tuple[dict[str, object], str]] = {
         {"SeriesDescription": "B0map", **GE, "private": [(0x0043, "GEMS_PARM_01", 0x30, "SS", 0)]},
         "it is a field map, not an anatomical image",
     ),
-    "GE phase": ({"private": [(0x0043, "GEMS_PARM_01", 0x2F, "SS", 1)]}, "it shows phase, not magnitude"),
+    "GE phase": (
+        {"private": [(0x0043, "GEMS_PARM_01", 0x2F, "SS", 1)]},
+        "it is a phase image, not a magnitude image",
+    ),
     "Philips phase by its private element": (
         {
             "private": [(0x2005, "Philips MR Imaging DD 001", 0x11, "CS", "P")],
             "ImageType": ["ORIGINAL", "PRIMARY"],
         },
-        "it shows phase, not magnitude",
+        "it is a phase image, not a magnitude image",
     ),
-    "phase by its unit": ({"RescaleType": "milliradials"}, "it shows phase, not magnitude"),
-    "velocity by its unit": ({"RescaleType": "cm/s"}, "it shows phase, not magnitude"),
+    "phase by its unit": ({"RescaleType": "milliradials"}, "it is a phase image, not a magnitude image"),
+    "velocity by its unit": ({"RescaleType": "cm/s"}, "it is a phase image, not a magnitude image"),
     "field map by its unit": ({"RescaleType": "Hz"}, "it is a field map, not an anatomical image"),
     "BOLD by name": ({"SeriesDescription": "rest_BOLD_SBRef"}, "it shows brain function or perfusion"),
     "perfusion map": (
@@ -94,11 +100,11 @@ LEFT_OUT: dict[str, tuple[dict[str, object], str]] = {
     ),
     "screenshots": (
         {"ImagePositionPatient": None, "ImageOrientationPatient": None},
-        "it does not say where its slices lie in the patient, as screenshots do not",
+        "it has no slice positions or orientations, like a screenshot",
     ),
     "zeroed orientation": (
         {"ImageOrientationPatient": [0] * 6},
-        "it does not say where its slices lie in the patient, as screenshots do not",
+        "it has no slice positions or orientations, like a screenshot",
     ),
 }
 
@@ -153,7 +159,7 @@ def test_slices_in_three_planes_are_a_localizer(tmp_path: Path, write_stack: Wri
     found = find_dicom(tmp_path)
     assert not found.studies
     assert [item.error for item in found.left_out] == [
-        "its slices lie in three or more orientations, as a localizer's do"
+        "its slices have three or more orientations, like a localizer"
     ]
 
 

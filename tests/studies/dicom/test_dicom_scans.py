@@ -23,7 +23,7 @@ EXPECTED: dict[str, list[tuple[str, type, int]] | str] = {
     f"{XA30}/5_anat-T1w_acq-tfl": [("anat_T1w_acq_tfl", SLICES, 1)],
     f"{XA30}/6_anat-T1w_acq-tfl": [("anat_T1w_acq_tfl", SLICES, 1)],
     f"{XA30}/8_gre_field_mapping": [("gre_field_mapping", SLICES, 1), ("gre_field_mapping", SLICES, 1)],
-    f"{XA30}/9_gre_field_mapping": "it shows phase, not magnitude",
+    f"{XA30}/9_gre_field_mapping": "it is a phase image, not a magnitude image",
     f"{XA30}/10_DWI_dir80_PA": [("DWI_dir80_PA", SLICES, 1)],
     f"{XA30}/11_DWI_dir80_PA": [("DWI_dir80_PA_ADC-DWI_dir80_PA-Protocol", SLICES, 1)],
     f"{XA30}/12_DWI_dir80_PA": [("DWI_dir80_PA_TRACEW-DWI_dir80_PA-Protocol", SLICES, 1)],
@@ -56,7 +56,7 @@ EXPECTED: dict[str, list[tuple[str, type, int]] | str] = {
     "broken/dicom/MR_small_bigendian.dcm": "it has 1 slice, fewer than 5",
     "broken/dicom/test-SR.dcm": "it is a structured report, not an image",
     "broken/dicom/image_dfl.dcm": "its modality is OT, not MR",
-    "broken/nifti": "it is of another format, and only DICOM is read here",
+    "broken/nifti": "it has another format, and the source is read as DICOM",
 }
 """Each scan with its series as (name, how it is stored, number of files), or the reason it is left out."""
 
@@ -171,5 +171,5 @@ def test_a_mosaic_cut_short_is_refused(scans: Path, tmp_path: Path) -> None:
     file = min((scans / "dicom/05_siemens_mosaic_sag").iterdir())
     (tmp_path / "cut").write_bytes(file.read_bytes()[:-1000])
     ((series,),) = (study.series for study in find_dicom(tmp_path, DicomOptions(time_series="mean")).studies)
-    with pytest.raises(SeriesError, match="ends too early"):
+    with pytest.raises(SeriesError, match="is truncated"):
         read_volume(series)

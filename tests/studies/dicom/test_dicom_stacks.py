@@ -157,7 +157,7 @@ def test_a_modality_that_is_missing_or_edited_on_some_slices_loses_none(
             write_stack(folder, 1, first=i + 1, value=100 + i, ImagePositionPatient=[0, 0, 3 * i], **own)
     assert sizes(find_dicom(tmp_path / "None")) == [[12]]
     left_out = only_left_out(find_dicom(tmp_path / "OT"))
-    assert left_out.error == "its slices state several modalities (MR and OT)"
+    assert left_out.error == "its slices have different modalities (MR and OT)"
     assert left_out.defect
 
 
@@ -180,7 +180,7 @@ def test_slices_of_two_geometries_that_make_up_one_volume_are_a_defect(
         write_stack(tmp_path, 1, first=i + 1, value=100 + i, ImagePositionPatient=[0, 0, 3 * i], **own)
     found = find_dicom(tmp_path)
     assert not found.studies
-    assert all("make up one volume, and differ in" in item.error and item.defect for item in found.left_out)
+    assert all("form one volume but differ in" in item.error and item.defect for item in found.left_out)
 
 
 def test_a_phase_image_is_separated_from_one_that_does_not_say_what_it_is(
@@ -190,7 +190,7 @@ def test_a_phase_image_is_separated_from_one_that_does_not_say_what_it_is(
         write_stack(tmp_path, 6, first=1 + 6 * i, ImageType=["ORIGINAL", "PRIMARY"], value=1 + i, **own)
     found = find_dicom(tmp_path)
     assert sizes(found) == [[6]]
-    assert [item.error for item in found.left_out] == ["it shows phase, not magnitude"]
+    assert [item.error for item in found.left_out] == ["it is a phase image, not a magnitude image"]
 
 
 def test_volumes_that_only_acquisitiondatetime_separates_are_a_time_series(
@@ -252,7 +252,7 @@ def test_slices_shifted_sideways_are_fine_when_evenly_so(tmp_path: Path, write_s
     assert sizes(find_dicom(tmp_path)) == [[6]]
     place(files, [0, 0, 0, 5, 0, 0], axis=1)
     left_out = only_left_out(find_dicom(tmp_path))
-    assert "slices 3 and 4, counted from the feet, are shifted sideways" in left_out.error
+    assert "slices 3 and 4, counted from the feet, are shifted in-plane" in left_out.error
     assert left_out.defect
 
 
@@ -285,7 +285,7 @@ def test_a_doubled_slice_with_other_pixels_is_a_defect(tmp_path: Path, write_sta
     write_stack(tmp_path, 1, first=7, value=999, ImagePositionPatient=[0, 0, 6])
     left_out = only_left_out(find_dicom(tmp_path))
     assert (
-        "2 images with different pixels lie in the place of slice 3, counted from the feet" in left_out.error
+        "2 images with different pixels have the position of slice 3, counted from the feet" in left_out.error
     )
     assert left_out.defect
 

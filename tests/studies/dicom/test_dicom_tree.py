@@ -74,7 +74,7 @@ def test_one_file_stands_for_its_series(tmp_path: Path, write_stack: WriteStack)
 
 def test_one_file_that_is_not_dicom_is_told_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "notes.dcm").write_text("not an image")
-    with pytest.raises(NothingUsableError, match="no DICOM image"):
+    with pytest.raises(NothingUsableError, match="no usable DICOM image"):
         find_dicom(tmp_path / "notes.dcm")
 
 
@@ -202,7 +202,7 @@ def test_series_that_lack_positions_on_some_slices_leave_the_others_alone(
     write_stack(tmp_path / "sound", 5, SeriesInstanceUID="1.3", SeriesDescription="T1", SeriesNumber=8)
     found = find_dicom(tmp_path)
     assert [series.name for study in found.studies for series in study.series].count("T1") == 1
-    assert any("do not say where they lie" in item.error and item.defect for item in found.left_out)
+    assert any("have no position or orientation" in item.error and item.defect for item in found.left_out)
 
 
 def test_files_without_uids_are_a_defect(tmp_path: Path, write_stack: WriteStack) -> None:
