@@ -26,8 +26,8 @@ from prima_features.files.safe import (
 from prima_features.import_path import safe_path
 
 JSON = {
-    "deep lists": ("[" * 15_000 + "]" * 15_000, "nests deeper"),
-    "deep objects": ('{"a":' * 65 + "1" + "}" * 65, "nests deeper"),
+    "deep lists": ("[" * 15_000 + "]" * 15_000, "nested deeper"),
+    "deep objects": ('{"a":' * 65 + "1" + "}" * 65, "nested deeper"),
     "deep, never closed": ("[" * 5_000_000, "nests deeper|more than 1000000"),
     "many values": ("[" + "0," * 1_000_001 + "0]", "more than 1000000 values"),
     "many empty objects": ("[" + "{}," * 600_000 + "0]", "more than 1000000 values"),
@@ -36,7 +36,7 @@ JSON = {
     "an infinite number": ("[1e999]", "not finite"),
     "Infinity": ('{"a": -Infinity}', "holds -Infinity"),
     "NaN": ("NaN", "holds NaN"),
-    "a key twice": ('[{"a": 1, "b": {"c": 1, "c": 2}}]', "a key twice"),
+    "a key twice": ('[{"a": 1, "b": {"c": 1, "c": 2}}]', "repeats a key"),
     "a text without an end": ('"' + '\\"' * 1_000_000, "Unterminated"),
     "many quotes": ('"' * 1_000_001, "Extra data"),
     "a backslash at the end": ('"abc\\', "Unterminated"),
@@ -70,8 +70,8 @@ def test_json_that_people_write_is_read_as_it_is(value: object) -> None:
 
 
 TOML = {
-    "deep lists": ("a = " + "[" * 5_000 + "]" * 5_000, "nests deeper"),
-    "deep tables": ("a = " + "{a = " * 500 + "1" + "}" * 500, "nests deeper"),
+    "deep lists": ("a = " + "[" * 5_000 + "]" * 5_000, "nested deeper"),
+    "deep tables": ("a = " + "{a = " * 500 + "1" + "}" * 500, "nested deeper"),
     "a key of many parts": (".".join("a" * 100_000) + " = 1", "a key of more than 64 parts"),
     "a table's key of many parts": ("['a b'" + " . 'a b'" * 1_000 + "]", "a key of more than 64 parts"),
     "an inline key of many parts": ("x = {a" + '."\\"b"' * 1_000 + " = 1}", "a key of more than 64 parts"),
@@ -104,7 +104,7 @@ def test_only_regular_files_of_a_stated_size_are_read(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     (tmp_path / "link").symlink_to(file)
     assert read_bytes(file, 5) == read_bytes(tmp_path / "link", 5) == b"12345"
-    with pytest.raises(UnsafeFileError, match="has 5 bytes, and at most 4"):
+    with pytest.raises(UnsafeFileError, match="has 5 bytes; the limit is 4"):
         read_bytes(file, 4)
     for path in (pipe, Path("/dev/zero"), tmp_path):
         with pytest.raises(UnsafeFileError, match="not a regular file"):
@@ -121,7 +121,7 @@ def test_a_stream_is_inflated_up_to_a_bound(tmp_path: Path) -> None:
     content = os.urandom(3 << 20) + bytes(3 << 20)
     packed = gzip.compress(content)
     assert b"".join(inflate(io.BytesIO(packed), len(content), 31)) == content
-    with pytest.raises(UnsafeFileError, match="inflates to more than 100 bytes"):
+    with pytest.raises(UnsafeFileError, match="decompresses to more than 100 bytes"):
         list(inflate(io.BytesIO(packed), 100, 31))
     assert content.startswith(b"".join(inflate(io.BytesIO(packed[:-1000]), len(content), 31)))
     with pytest.raises(zlib.error):

@@ -380,7 +380,7 @@ def _(box: Box) -> Outcome:
     bids(box.folder / "clean", "T1w")
     shutil.copytree(box.folder / "clean", box.folder / "other")
     save(box.folder / "other/sub-01/anat/sub-01_T1w.nii", volume(7))
-    return compared(box, "other", "clean", codes=(3,), said="other content")
+    return compared(box, "other", "clean", codes=(3,), said="different content")
 
 
 @SITUATIONS("a time series in a folder of scans")

@@ -158,7 +158,7 @@ def _(box: Box) -> Outcome:
         )
 
     _dicom(box.folder / "in" / "bad", deflate=pack)
-    return _embed(box, "inflates")
+    return _embed(box, "decompresses")
 
 
 @SITUATIONS("deflated DICOM whose header claims 60,000 x 60,000 pixels")
@@ -541,7 +541,7 @@ def _(box: Box) -> Outcome:
         "settings": "a", "dtype": "float32", "studies": ["../../victim"], "left_out": [],
     }  # fmt: skip
     (folder / "plan.json").write_text(json.dumps(plan))
-    return _bounded(box, "merge", box.folder / "out.h5", words="no folder of parts")
+    return _bounded(box, "merge", box.folder / "out.h5", words="not a parts folder")
 
 
 # --- settings, probes, models -----------------------------------------------------------------------------------------
@@ -790,7 +790,7 @@ def _(box: Box) -> Outcome:
     ran = _hub(box, server.address, "weights", "verify", "lab/model")
     if [path for path in box.folder.rglob("*") if "evil" in path.name]:
         return Outcome("silently wrong", "a file was written outside the cache")
-    return named(ran, "never does")
+    return named(ran, "invalid commit or file name")
 
 
 @SITUATIONS("a Hub whose answer has no end")
@@ -803,7 +803,7 @@ def _(box: Box) -> Outcome:
 def _(box: Box) -> Outcome:
     headers = {"X-Repo-Commit": "0" * 40, "ETag": '"a"', "X-Linked-Etag": f'"{"1" * 64}"'}
     server = _Answers(200, headers, b"weights")
-    return named(_hub(box, server.address, "weights", "verify", "lab/model"), "other content")
+    return named(_hub(box, server.address, "weights", "verify", "lab/model"), "does not match its checksum")
 
 
 @SITUATIONS("a language-model server whose message has terminal commands")

@@ -69,7 +69,7 @@ class PlannedStudies:
     def __init__(self, folder: Path, earlier: Path | None = None):
         self.path, self._parts = folder, Parts(folder)
         if (plan := read_plan(folder)) is None:
-            raise UsageError(f"{folder} is no folder of parts: prima embed leaves none without a plan.json")
+            raise UsageError(f"{folder} is not a parts folder (plan.json is missing)")
         self.plan: Plan = plan
         self._earlier = StoredStudies(earlier) if earlier else None
 
@@ -195,7 +195,7 @@ def merge(
         _check_one_key([source.path for source in sources if isinstance(source, PlannedStudies)])
         raise UsageError(
             f"{len(missing)} of {len(where) + len(missing)} studies are not finished, such as {missing[0]}: run "
-            "their shards (again), or use --incomplete to go without them"
+            "their shards (again), or use --incomplete to leave them out"
         )
     outside = {study_id for path in paths if path.is_dir() for study_id in Parts(path).outside(where)} - {
         *missing
@@ -326,8 +326,8 @@ def _whereabouts(sources: Sequence[Source]) -> dict[str, Source]:
             known = first.heads[study_id].input_hash
             if first is not source and (not known or known != head.input_hash):
                 raise UsageError(
-                    f"{study_id} is in {first.path} and in {source.path}, made of different scans; leave one "
-                    "of them out"
+                    f"{study_id} is in {first.path} and in {source.path}, made from different scans; leave one "
+                    f"of them out"
                 )
             if head.n_series > first.heads[study_id].n_series:  # of one scan, the try that gave more
                 where[study_id] = source

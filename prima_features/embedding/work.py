@@ -248,7 +248,7 @@ class Work:
             again += f" without --{'force' if self._job.options.force else 'retry-failed'}"
         return StoppedError(
             f"Stopped: {len(self.heads)} of {len(self._job.share)} studies are finished and kept in "
-            f"{self._parts.folder}; run {again} again to go on"
+            f"{self._parts.folder}; run {again} again to continue"
         )
 
 
@@ -257,7 +257,7 @@ def failed_fast(failure: Failure) -> FailedFastError:
     where = " ".join(part for part in (failure.study, failure.series) if part) or "the source"
     hint = f" ({failure.hint})" if failure.hint else ""
     return FailedFastError(
-        f"Stopped at the first failure, as asked: {where}: {failure.error}{hint}; what is finished is kept"
+        f"Stopped at the first failure (--fail-fast): {where}: {failure.error}{hint}; finished work is kept"
     )
 
 
@@ -267,5 +267,5 @@ def _changed(study_id: str) -> Failure:
         "",
         "read",
         "its files changed while they were read",
-        "run again with --retry-failed when nothing writes to them any more",
+        "run again with --retry-failed once no process writes to them",
     )

@@ -34,7 +34,7 @@ class Ragged:
             ValueError: the lengths do not add up to T.
         """
         if sum(lengths) != len(values):
-            raise ValueError(f"the lengths add up to {sum(lengths)}, and there are {len(values)} values")
+            raise ValueError(f"the lengths add up to {sum(lengths)}, but there are {len(values)} values")
         starts = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
         return cls(values, starts.to(values.device))
 

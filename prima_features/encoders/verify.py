@@ -22,6 +22,6 @@ def verify(directory: Path) -> tuple[list[CheckedFile], list[str]]:
     checked = check_files(directory)
     if bad := [file.name for file in checked if not file.ok]:
         raise UsageError(
-            f"{', '.join(bad)} in {directory} is not what {CHECKSUMS} records: download the model again"
+            f"the content of {', '.join(bad)} in {directory} does not match {CHECKSUMS}: download the model again"
         )
     return checked, load_encoder(directory).check_parts()

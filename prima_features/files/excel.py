@@ -68,8 +68,8 @@ def excel_rows(path: Path, content: bytes, sheet: str = "") -> tuple[list[list[s
     if sheet or not others:
         return rows, ()
     told = (
-        f"{path.name} has several sheets: {name} was read, and {', '.join(others)} not "
-        f"(name another as {path.name}#{others[0]})"
+        f"{path.name} has several sheets: {name} was read, not {', '.join(others)} (select another with "
+        f"{path.name}#{others[0]})"
     )
     return rows, (told,)
 

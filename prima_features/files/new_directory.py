@@ -44,5 +44,5 @@ def new_directory(output: Path, overwrite: bool = False, maker: Maker = _MAKER) 
         if isinstance(error, OutputError):
             raise
         raise OutputError(
-            f"{output} could not be written ({error.strerror or error}): nothing was kept"
+            f"{output} could not be written ({error.strerror or error}); nothing was kept"
         ) from error

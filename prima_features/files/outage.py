@@ -51,7 +51,7 @@ def check_source(source: Path) -> None:
         SourceError: it is gone.
     """
     if not (source.is_file() or _is_listed(source)):
-        raise _outage("nothing is there any more")
+        raise _outage("the source no longer exists")
 
 
 @contextmanager
@@ -69,8 +69,8 @@ def source_errors() -> Iterator[None]:
 
 def _outage(reason: str) -> SourceError:
     return SourceError(
-        f"The disk with the scans does not answer ({reason or 'input/output error'}); what is finished is kept: "
-        "run the same command again when it is back"
+        f"The disk with the scans does not respond ({reason or 'input/output error'}); finished work is kept: "
+        "run the same command again when the disk is available"
     )
 
 

@@ -7,7 +7,7 @@
 `safe_children`             no code from the current folder in processes that are started (see `import_path`)
 
 Every refusal is an `UnsafeFileError`: a ValueError whose message continues a sentence that starts with the file's
-name, such as "config.json nests deeper than 64 levels".
+name, such as "config.json is nested deeper than 64 levels".
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ def read_bytes(path: Path, most: int) -> bytes:
     """
     with open_regular(path) as file:
         if (size := os.fstat(file.fileno()).st_size) > most:
-            raise UnsafeFileError(f"has {size} bytes, and at most {most} are read")
+            raise UnsafeFileError(f"has {size} bytes; the limit is {most}")
         content = file.read(most + 1)  # files of /proc state 0 bytes, and a file may grow
     if len(content) > most:
-        raise UnsafeFileError(f"has more than {most} bytes, and no more are read")
+        raise UnsafeFileError(f"has more than {most} bytes, which is the limit")
     return content
 
 
@@ -118,9 +118,9 @@ def load_json(content: str | bytes, *, depth: int = DEPTH, values: int = VALUES,
     raw = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     outside = _JSON_STRING.sub(b"", raw)
     if outside.count(b",") + outside.count(b"[") + outside.count(b"{") > values:
-        raise UnsafeFileError(f"holds more than {values} values")
+        raise UnsafeFileError(f"contains more than {values} values")
     if max(accumulate(_STEPS[byte] for byte in outside.translate(None, _NOT_BRACKETS)), default=0) > depth:
-        raise UnsafeFileError(f"nests deeper than {depth} levels")
+        raise UnsafeFileError(f"is nested deeper than {depth} levels")
     try:
         return json.loads(
             content,
@@ -130,30 +130,30 @@ def load_json(content: str | bytes, *, depth: int = DEPTH, values: int = VALUES,
             object_pairs_hook=_object,
         )
     except RecursionError as error:
-        raise UnsafeFileError(f"nests deeper than {depth} levels") from error
+        raise UnsafeFileError(f"is nested deeper than {depth} levels") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     # Readers differ in which of two values they use (RFC 8259): a person could see another value than is computed with.
     if len(made := dict(pairs)) < len(pairs):
-        raise UnsafeFileError("names a key twice in one object")
+        raise UnsafeFileError("repeats a key within one object")
     return made
 
 
 def _whole_number(digits: str) -> int:
     if len(digits) > _DIGITS:
-        raise UnsafeFileError(f"holds a number of {len(digits)} digits")
+        raise UnsafeFileError(f"contains a number of {len(digits)} digits")
     return int(digits)
 
 
 def _finite_number(digits: str) -> float:
     if not math.isfinite(number := float(digits)):
-        raise UnsafeFileError("holds a number that is not finite")
+        raise UnsafeFileError("contains a number that is not finite")
     return number
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise UnsafeFileError(f"holds {name}, which is not JSON")
+    raise UnsafeFileError(f"contains {name}, which is not JSON")
 
 
 def load_toml(text: str, *, depth: int = DEPTH) -> dict[str, Any]:
@@ -165,17 +165,17 @@ def load_toml(text: str, *, depth: int = DEPTH) -> dict[str, Any]:
     """
     # Each table costs a walk along its key: thousands of parts would take minutes.
     if _DOTTED_KEY.search(text):
-        raise UnsafeFileError(f"holds a key of more than {_KEY_PARTS} parts")
+        raise UnsafeFileError(f"contains a key of more than {_KEY_PARTS} parts")
     try:
         table = tomllib.loads(text)
     except RecursionError as error:
-        raise UnsafeFileError(f"nests deeper than {depth} levels") from error
+        raise UnsafeFileError(f"is nested deeper than {depth} levels") from error
     except tomllib.TOMLDecodeError:
         raise
     except (
         ValueError
     ) as error:  # from int(), of more digits than Python converts; or from a date that is none
-        raise UnsafeFileError("holds a number or date that cannot be read") from error
+        raise UnsafeFileError("contains a number or date that cannot be read") from error
     _check_plain(table, depth)
     return table
 
@@ -186,11 +186,11 @@ def _check_plain(table: Any, depth: int) -> None:
         value, level = waiting.pop()
         if isinstance(value, dict | list):
             if level > depth:
-                raise UnsafeFileError(f"nests deeper than {depth} levels")
+                raise UnsafeFileError(f"is nested deeper than {depth} levels")
             inner = value.values() if isinstance(value, dict) else value
             waiting += [(item, level + 1) for item in inner]
         elif isinstance(value, int) and abs(value) >= 10**30:  # TOML 1.0 asks for 64 bits
-            raise UnsafeFileError("holds a whole number of more than 30 digits")
+            raise UnsafeFileError("contains an integer of more than 30 digits")
 
 
 def inflate(file: BinaryIO, most: int, wbits: int = -zlib.MAX_WBITS) -> Iterator[bytes]:
@@ -210,7 +210,7 @@ def inflate(file: BinaryIO, most: int, wbits: int = -zlib.MAX_WBITS) -> Iterator
     while not inflater.eof and (piece := inflater.unconsumed_tail or file.read(_PIECE)):
         content = inflater.decompress(piece, _PIECE)
         if len(content) > left:
-            raise UnsafeFileError(f"inflates to more than {most} bytes")
+            raise UnsafeFileError(f"decompresses to more than {most} bytes")
         left -= len(content)
         yield content
 
@@ -229,7 +229,7 @@ def check_zip(content: bytes, most: int) -> None:
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
         return
     if size > most:
-        raise UnsafeFileError(f"unpacks to {size} bytes, and at most {most} are read")
+        raise UnsafeFileError(f"unpacks to {size} bytes; the limit is {most}")
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class SafePattern:
         self._regex, self._left = regex, seconds
         if len(regex) > _MOST_CHARACTERS:
             raise UsageError(
-                f"a regular expression has {len(regex)} characters: at most {_MOST_CHARACTERS} are used"
+                f"a regular expression has {len(regex)} characters; the limit is {_MOST_CHARACTERS}"
             )
         try:
             self._compiled = re.compile(regex, flags)
@@ -67,6 +67,5 @@ class SafePattern:
 
     def _stop(self, number: int, frame: FrameType | None) -> NoReturn:
         raise UsageError(
-            f"the regular expression {self._regex[:80]!r} takes too long on the names that it is applied to: "
-            "write it without repetitions inside of repetitions"
+            f"the regular expression {self._regex[:80]!r} takes too long to match: avoid nested repetitions"
         )

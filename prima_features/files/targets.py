@@ -84,13 +84,13 @@ def check_folder(output: Path, maker: Maker, force: bool = False) -> None:
     if not is_folder(output.parent):
         raise UsageError(f"{output.parent} is not a folder; create it first, or name another output")
     if os.path.lexists(output) and not output.is_dir():
-        raise UsageError(f"{output} is a file, and a new folder is made here; name another output")
+        raise UsageError(f"{output} is a file, but the output is a new folder; name another output")
     _refuse_inputs(output, maker)
     if not output.is_dir() or not any(output.iterdir()):
         return
     for one in (*maker.inputs, Path.cwd(), Path.home()):
         if one.exists() and _is_inside(one, output):
-            what = "an input" if one in maker.inputs else "a folder that is not to be replaced"
+            what = "an input" if one in maker.inputs else "a folder that must not be replaced"
             raise UsageError(f"{output} contains {one}, {what}; name another output")
     if not force and not _is_own(output, maker):
         raise _not_ours(output, maker)
@@ -105,7 +105,8 @@ def check_name(output: Path) -> None:
     most, bytes_of_name = longest_name(output.parent), len(os.fsencode(output.name))
     if bytes_of_name > most:
         raise UsageError(
-            f"The name {bounded(output.name, 64)} has {bytes_of_name} bytes, and the disk stores at most {most}; "
+            f"The name {bounded(output.name, 64)} has {bytes_of_name} bytes, but the file system allows at most "
+            f"{most}; "
             "choose a shorter one"
         )
     if "\0" in str(output):

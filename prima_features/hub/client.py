@@ -59,18 +59,20 @@ def talking(hub_id: str, revision: str | None) -> Iterator[None]:
         ) from error
     except errors.LocalEntryNotFoundError as error:
         raise UsageError(
-            f"{at} is no folder and not in the Hub cache, and the Hub cannot be reached or HF_HUB_OFFLINE is set: "
+            f"{at} is neither a folder nor in the Hub cache, and the Hub cannot be reached or HF_HUB_OFFLINE is set: "
             f"on a machine with internet run `prima weights download {at} --output DIR`, and copy DIR here"
         ) from error
     except errors.EntryNotFoundError as error:
-        raise UsageError(f"{at} on the Hub lacks files of a Prima model: is it one?") from error
+        raise UsageError(f"{at} on the Hub lacks files of a Prima model: check the name") from error
     # The HTTP library's own errors: which library it is depends on the client's version.
     except (errors.HTTPError, OSError) as error:
-        raise UsageError(f"the Hub refused {at}, or cannot be reached ({_first_line(error)})") from error
+        raise UsageError(
+            f"the Hub refused access to {at}, or cannot be reached ({_first_line(error)})"
+        ) from error
     # What the client raises when an answer is not the Hub's: no JSON, or JSON without what it looks for.
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError) as error:
         raise UsageError(
-            f"the answer about {at} is not the Hub's ({type(error).__name__}): {_CHECK}"
+            f"the response for {at} does not come from the Hub ({type(error).__name__}): {_CHECK}"
         ) from error
     finally:
         constants.HF_HUB_DISABLE_TELEMETRY = told_before
@@ -127,13 +129,13 @@ def _check_answer(answer: Any) -> None:
         and commit is None
         and "text/html" in headers.get("content-type", "").lower()
     ):
-        raise UsageError(f"{address.netloc} answers with a web page, not as the Hub does: {_CHECK}")
+        raise UsageError(f"{address.netloc} returned a web page instead of a response of the Hub: {_CHECK}")
     tags = (headers.get(name) for name in ("etag", "x-linked-etag"))
     # Both become names of files in the cache.
     if (commit is not None and not _COMMIT.fullmatch(commit)) or any(
         not _TAG.fullmatch(tag.removeprefix("W/").strip('"')) for tag in tags if tag is not None
     ):
-        raise UsageError(f"{address.netloc} names a commit or file as the Hub never does: {_CHECK}")
+        raise UsageError(f"{address.netloc} returned an invalid commit or file name: {_CHECK}")
     if answer.status_code == 200 and re.fullmatch(r"/api/models/[^/]+/[^/]+(/revision/.+)?", address.path):
         _check_description(answer, address.netloc)
 
@@ -155,9 +157,9 @@ def _bound(answer: Any, host: str, is_file: bool) -> None:
                 received += len(piece)
                 passed = time.monotonic() - started
                 if received > most:
-                    raise UsageError(f"{host} sends an answer of more than {most} bytes: {_CHECK}")
+                    raise UsageError(f"{host} returned more than {most} bytes: {_CHECK}")
                 if passed > _PATIENCE_S and received < passed * _SLOWEST:
-                    raise UsageError(f"{host} answers with fewer than {_SLOWEST} bytes a second: {_CHECK}")
+                    raise UsageError(f"{host} sent fewer than {_SLOWEST} bytes per second: {_CHECK}")
                 yield piece
 
         def close(self) -> None:
@@ -172,7 +174,7 @@ def _check_description(answer: Any, host: str) -> None:
         answer.read()
     described = answer.json()
     if not isinstance(described, dict) or not _COMMIT.fullmatch(str(described.get("sha"))):
-        raise UsageError(f"{host} describes no repository as the Hub does: {_CHECK}")
+        raise UsageError(f"{host} returned an invalid description of the repository: {_CHECK}")
 
 
 def _first_line(error: Exception) -> str:

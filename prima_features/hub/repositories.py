@@ -31,7 +31,7 @@ def split_revision(name: str, revision: str | None = None) -> tuple[str, str | N
     if not _HUB_ID.fullmatch(hub_id) or not _is_allowed(hub_id):
         raise UsageError(f"{bounded(name, 128)} is not a Hub id: write OWNER/NAME or OWNER/NAME@REVISION")
     if inside and revision and inside != revision:
-        raise UsageError(f"{name} names one revision and {revision} is another: give one of them")
+        raise UsageError(f"{name} contains a revision other than {revision}: give only one")
     return hub_id, revision or inside or None
 
 
@@ -139,7 +139,7 @@ def _check_content(path: Path, tag: str, hub_id: str) -> None:
     if re.fullmatch(r"[0-9a-f]{64}", tag) and sha256(path) != tag:
         path.resolve().unlink()
         raise UsageError(
-            f"{path.name} of {hub_id} arrived with other content than the Hub's checksum says, and was removed: "
+            f"{path.name} of {hub_id} does not match its checksum on the Hub and was removed: "
             "try again, or check the proxy and HF_ENDPOINT"
         )
 
@@ -155,4 +155,4 @@ def _tag(made: Path, name: str) -> str:
 
 def _check_holds(folder: Path, needed: str, hub_id: str, kind: str) -> None:
     if not (folder / needed).is_file():
-        raise UsageError(f"{hub_id} holds no {needed}: not {kind}")
+        raise UsageError(f"{hub_id} contains no {needed}: it is not {kind}")

@@ -144,7 +144,7 @@ def assign(
     """Like `fill`, from tensors in memory; `where` is said to hold them in messages."""
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     if problem := difference(expected, {name: tuple(tensor.shape) for name, tensor in tensors.items()}):
-        raise UsageError(f"{where} does not hold the tensors that config.json asks for ({problem})")
+        raise UsageError(f"{where} does not contain the tensors that config.json requires ({problem})")
     placed = {name: _placed(tensor, device, dtype) for name, tensor in tensors.items()}
     network.load_state_dict(placed, strict=True, assign=True)
     network.eval()

@@ -51,7 +51,7 @@ def resolve(
     for file in files:
         if not (found.directory / file).is_file():
             raise UsageError(
-                f"{name} holds no {file}: give a model directory that `prima weights convert` made"
+                f"{name} contains no {file}: give a model directory that `prima weights convert` made"
             )
     return found
 
@@ -59,7 +59,7 @@ def resolve(
 def _from_hub(name: str | Path, path: Path, revision: str | None, files: Sequence[str]) -> ModelSource:
     if is_file(path):
         raise UsageError(
-            f"{name} is a file: give a model directory; `prima weights convert` makes one of a .pt file"
+            f"{name} is a file: give a model directory; `prima weights convert` makes one from a .pt file"
         )
     if path.is_absolute() or "/" not in str(name):
         known = ", ".join(bundled.names())

@@ -22,5 +22,5 @@ def push(source: Path, hub_id: str, private: bool = False) -> str:
     """
     directory.read_config(source)
     if not directory.is_model_directory(source):
-        raise UsageError(f"{source} holds no {directory.MODEL}: give a model directory")
+        raise UsageError(f"{source} contains no {directory.MODEL}: give a model directory")
     return upload(source, hub_id, directory.FILES, "Upload model", private)

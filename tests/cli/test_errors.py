@@ -54,7 +54,11 @@ CASES = {
         2,
         "no participant 7",
     ),
-    "unknown device": (["embed", "{bids}", "{tmp}/out.h5", "--device", "tpu9"], 2, "not available here"),
+    "unknown device": (
+        ["embed", "{bids}", "{tmp}/out.h5", "--device", "tpu9"],
+        2,
+        "not available on this machine",
+    ),
     "unknown option": (["embed", "{bids}", "{tmp}/out.h5", "--modle", "x"], 2, "No such option"),
     "bad choice": (["embed", "{bids}", "{tmp}/out.h5", "--dtype", "int8"], 2, "--dtype"),
     "less than no workers": (["embed", "{bids}", "{tmp}/out.h5", "--workers", "-1"], 2, "--workers"),

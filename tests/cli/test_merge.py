@@ -113,11 +113,11 @@ def test_what_does_not_belong_together_is_refused(
     assert "different models or with different options" in refused(capsys, output, one, two)
     (bids / "sub-01/anat/sub-01_T1w.nii.gz").unlink()
     assert run("embed", bids, two) == 0
-    assert f"sub-01 is in {one} and in {two}, made of different scans" in refused(capsys, output, one, two)
+    assert f"sub-01 is in {one} and in {two}, made from different scans" in refused(capsys, output, one, two)
     assert f"{two} exists; name another output" in refused(capsys, two, one)
     assert "does not exist" in refused(capsys, output, tmp_path / "none.h5")
     assert "does not exist: name the parts folders" in refused(capsys, output)
-    assert "is no folder of parts" in refused(capsys, output, bids)
+    assert "is not a parts folder" in refused(capsys, output, bids)
     assert "cannot be opened as HDF5" in refused(capsys, output, bids / "dataset_description.json")
     assert not output.exists()
 

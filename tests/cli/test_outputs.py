@@ -93,7 +93,7 @@ def test_a_folder_of_models_is_not_taken_for_parts(tmp_path: Path) -> None:
     model = tmp_path / "out.h5.parts" / "model.safetensors"
     model.parent.mkdir()
     save_file({"weight": np.ones(3)}, model)
-    with pytest.raises(UsageError, match=r"model\.safetensors, which is no part of a run"):
+    with pytest.raises(UsageError, match=r"model\.safetensors, which is not a part of a run"):
         check_output(tmp_path / "out.h5")
 
 

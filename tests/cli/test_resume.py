@@ -1,4 +1,4 @@
-"""Long runs: what is finished is kept, what changed is made again, and whoever stops the run loses little."""
+"""Long runs: finished work is kept, what changed is made again, and whoever stops the run loses little."""
 
 import os
 import shutil
@@ -163,7 +163,7 @@ def test_fail_fast_stops_at_the_first_scan_that_fails_and_goes_on_when_it_is_men
     scan.write_bytes(bytes(len(sound)))
     assert run("embed", bids, output, "--fail-fast") == 3
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("Error: Stopped at the first failure, as asked: sub-02_ses-a T1w: ")
+    assert error.startswith("Error: Stopped at the first failure (--fail-fast): sub-02_ses-a T1w: ")
     assert not output.exists()
     scan.write_bytes(sound)
     os.utime(scan, ns=(state.st_atime_ns, state.st_mtime_ns))
@@ -233,7 +233,7 @@ def test_a_source_that_goes_away_stops_the_run_and_nothing_counts_as_failed(
             bids.mkdir()
         return False
 
-    with pytest.raises(SourceError, match="nothing is there any more"):
+    with pytest.raises(SourceError, match="the source no longer exists"):
         embed(bids, output, stoppable=nullcontext(unmount))
     assert not output.exists()
     bids.rmdir()

@@ -152,7 +152,7 @@ def test_bfloat16_on_a_processor_without_it_is_told_once_and_computed(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
     results = list(embed_studies(studies, model, EngineOptions(workers=0, precision="bf16")))
     assert all(isinstance(result, EmbeddedStudy) for result in results)
-    assert caplog.text.count("does not multiply bfloat16 in hardware") == 1
+    assert caplog.text.count("has no hardware support for bfloat16") == 1
     caplog.clear()
     list(embed_studies(studies, model, EngineOptions(workers=0, precision="fp32")))
     assert "bfloat16" not in caplog.text

@@ -259,7 +259,7 @@ def test_what_is_no_embeddings_file_is_refused(tmp_path: Path, content: bytes | 
 def test_other_hdf5_and_newer_versions_are_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
-    with pytest.raises(UsageError, match="not one of embeddings"):
+    with pytest.raises(UsageError, match="not an embeddings file"):
         read_embeddings(tmp_path / "other.h5")
     write_embeddings(tmp_path / "new.h5", [study(1)], PROVENANCE)
     with h5py.File(tmp_path / "new.h5", "a") as file:

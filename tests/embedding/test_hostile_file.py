@@ -175,8 +175,11 @@ FILES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         lambda f: f["study"].__setitem__("extra", h5py.SoftLink("/")),
         "link to another place",
     ),
-    "a virtual dataset": (replace("study/embedding", virtual), "in another place"),
-    "a column whose numbers are in another file": (replace("study/embedding", external), "in another place"),
+    "a virtual dataset": (replace("study/embedding", virtual), "in an external file"),
+    "a column whose numbers are in another file": (
+        replace("study/embedding", external),
+        "in an external file",
+    ),
     "a group in a circle": (replace("study/id", lambda g, n: g.__setitem__(n, g.file["/"])), "not a column"),
     "a table that is the root": (
         lambda f: (f.__delitem__("failure"), f.__setitem__("failure", f["/"])),
@@ -222,11 +225,11 @@ FILES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     ),
     "a piece that inflates to more than it holds": (
         replace("study/embedding", inflating("number")),
-        "inflates to more",
+        "decompresses to more",
     ),
     "texts that inflate to more than they hold": (
         replace("study/description", inflating("text")),
-        "inflates to more",
+        "decompresses to more",
     ),
     "a piece that was deflated twice": (
         replace("study/embedding", inflating("number", 2)),
@@ -271,16 +274,19 @@ FILES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         lambda f: [f["study"].create_group(f"g{i}") for i in range(1001)],
         "more than 1000 entries",
     ),
-    "version 0": (lambda f: f.attrs.__setitem__("format_version", 0), "no format version"),
-    "a version that is text": (lambda f: f.attrs.__setitem__("format_version", "1"), "no format version"),
+    "version 0": (lambda f: f.attrs.__setitem__("format_version", 0), "no valid format version"),
+    "a version that is text": (
+        lambda f: f.attrs.__setitem__("format_version", "1"),
+        "no valid format version",
+    ),
     "a version that is no number": (
         lambda f: f.attrs.__setitem__("format_version", np.nan),
-        "no format version",
+        "no valid format version",
     ),
     "a version beyond": (lambda f: f.attrs.__setitem__("format_version", 1 << 60), "up to"),
     "a format that is a table": (
         lambda f: f.attrs.__setitem__("format", [b"x"] * 9),
-        "not one of embeddings",
+        "not an embeddings file",
     ),
 }
 
@@ -335,9 +341,9 @@ def test_a_file_that_was_replaced_is_checked_again(copy: Path, sound: Path) -> N
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("[" * 100_000, "how the scans"),
-        ('{"a": NaN}', "how the scans"),
-        ("[]", "how the scans"),
+        ("[" * 100_000, "preprocessing settings"),
+        ('{"a": NaN}', "preprocessing settings"),
+        ("[]", "preprocessing settings"),
         (3, "how the"),
     ],
 )

@@ -64,7 +64,7 @@ def test_batches_shrink_until_they_fit_the_memory(
     torch.testing.assert_close(latents(network, 20), expected, rtol=1e-4, atol=1e-5)
     assert seen == [16, 8, 4, 4, 4, 4, 4]
     assert network.batch_size == 4
-    assert "does not do for 16 subvolumes at once: 8" in caplog.text
+    assert "at batch size 16; continuing with 8" in caplog.text
 
 
 def test_a_single_subvolume_that_does_not_fit_is_an_error(model: PrimaModel) -> None:
@@ -128,5 +128,5 @@ def test_all_devices_of_a_run_compute_in_one_number_type(monkeypatch: pytest.Mon
 def test_several_devices_are_named_with_commas() -> None:
     assert pick_devices("cpu") == (CPU,)
     assert pick_devices("cpu, cpu") == (CPU,)
-    with pytest.raises(UsageError, match="not available here"):
+    with pytest.raises(UsageError, match="not available on this machine"):
         pick_devices("cpu,cuda:97")

@@ -35,7 +35,7 @@ def test_what_one_file_can_answer_is_that_files_failure(tmp_path: Path, number: 
 
 
 def test_an_input_output_error_is_the_disks_where_the_folder_is_gone_too(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="does not answer"):
+    with pytest.raises(SourceError, match="does not respond"):
         check_disk(failure(errno.EIO), [tmp_path / "unmounted" / "scan.nii"])
 
 
@@ -50,5 +50,5 @@ def test_an_empty_or_missing_source_is_gone_and_a_file_is_not(tmp_path: Path) ->
 
 
 def test_an_error_while_looking_at_scans_is_told_in_a_sentence() -> None:
-    with pytest.raises(SourceError, match="what is finished is kept"), source_errors():
+    with pytest.raises(SourceError, match="finished work is kept"), source_errors():
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))

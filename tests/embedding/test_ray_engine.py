@@ -128,7 +128,7 @@ def test_a_machine_that_dies_at_work_costs_nothing(
         embed(bids, tmp_path / "out.h5", model, engine_options=OPTIONS, engine=engine, on_study=kill_at_work)
     cluster.add_node(num_cpus=1)
     assert killed
-    assert "An encoder is lost" in caplog.text
+    assert "An encoder process was lost" in caplog.text
     assert_same(tmp_path / "out.h5", local)
 
 

@@ -71,7 +71,7 @@ def test_a_caveat_is_one_line(caveat: str, tiny_config: PrimaConfig) -> None:
 @pytest.mark.parametrize("percent", [-1, 101, 10**9])
 def test_percentages_are_0_to_100(percent: int, tiny_config: PrimaConfig) -> None:
     for name in ("start_percent", "infill_percent"):
-        with pytest.raises(ValueError, match=f"{name} must lie in 0 to 100"):
+        with pytest.raises(ValueError, match=f"{name} must be between 0 and 100"):
             replace(tiny_config.preprocessing, **{name: percent})
 
 

@@ -109,7 +109,7 @@ def test_a_folder_is_not_replaced_with_an_input_or_the_current_folder_in_it(
         with pytest.raises(UsageError, match="an input"):
             check_folder(output, replace(OURS, inputs=(source,)), force=True)
     monkeypatch.chdir(output / "sub")
-    with pytest.raises(UsageError, match="not to be replaced"):
+    with pytest.raises(UsageError, match="must not be replaced"):
         check_folder(output, OURS, force=True)
 
 

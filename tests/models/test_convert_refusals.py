@@ -31,18 +31,21 @@ ATTENTION = f"{VISUAL}.innerViT.transformer.layers.0.0.fn"
 WRONG: dict[str, tuple[Callable[[nn.Module], object], str]] = {
     "state dict": (
         lambda model: model.state_dict(),
-        "holds a state dict, where the whole pickled model is expected",
+        "contains a state dict, but the whole pickled model is expected",
     ),
-    "tensor": (lambda model: torch.zeros(3), "holds no torch module"),
-    "list": (lambda model: [1, 2], "holds no torch module"),
-    "other network": (lambda model: nn.Linear(2, 2), "holds no visual model"),
+    "tensor": (lambda model: torch.zeros(3), "contains no  torch module"),
+    "list": (lambda model: [1, 2], "contains no  torch module"),
+    "other network": (lambda model: nn.Linear(2, 2), "contains no  visual model"),
     "no visual model": (
         lambda model: without(without(model, "clipvisualmodel"), VISUAL),
-        "holds no visual model",
+        "contains no  visual model",
     ),
     "no sequence ViT": (lambda model: without(model, f"{VISUAL}.innerViT"), "has no .*innerViT"),
     "no names": (lambda model: without(model, f"{VISUAL}.serieencoder"), "has no .*serieencoder"),
-    "names off": (lambda model: changed(model, VISUAL, useseriename=False), "was trained without names"),
+    "names off": (
+        lambda model: changed(model, VISUAL, useseriename=False),
+        "was trained without series names",
+    ),
     "no layers": (
         lambda model: changed(model, f"{VISUAL}.outerViT.transformer", layers=nn.ModuleList()),
         "has 0 layers",
@@ -52,11 +55,11 @@ WRONG: dict[str, tuple[Callable[[nn.Module], object], str]] = {
     "causal": (lambda model: changed(model, ATTENTION, causal=True), "causal attention"),
     "mean pooling": (
         lambda model: changed(model, f"{VISUAL}.innerViT", pool="mean"),
-        "in a way that Prima does not",
+        "position encoding in .* that Prima does not",
     ),
     "five priorities": (
         lambda model: changed(model, "", priorityhead=head_of(5)),
-        "5 outputs, where 3 and 4",
+        "5 outputs; only 3 and 4",
     ),
     "head of one layer": (
         lambda model: changed(model, "", diagnosisheads={"a": [changed(head_of(2)[:1], "", thresh=0.0), 0]}),
@@ -64,7 +67,7 @@ WRONG: dict[str, tuple[Callable[[nn.Module], object], str]] = {
     ),
     "head without threshold": (
         lambda model: changed(model, "", diagnosisheads={"a": [head_of(2), 0]}),
-        "no number as threshold",
+        "no numeric threshold",
     ),
     "index out of range": (
         lambda model: changed(model, "", diagnosisheads={"a": [changed(head_of(2), "", thresh=0.0), 2]}),
@@ -108,7 +111,7 @@ def test_a_wrong_checkpoint_is_refused_in_one_sentence(
 def test_swapped_files_are_named_as_such(full_file: Path, tokenizer_file: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="it is a tokenizer, which goes with --tokenizer"):
         convert(tokenizer_file, full_file, tmp_path / "output")
-    with pytest.raises(UsageError, match="holds no VQ-VAE"):
+    with pytest.raises(UsageError, match="contains no  VQ-VAE"):
         convert(full_file, full_file, tmp_path / "output")
 
 

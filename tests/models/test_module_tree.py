@@ -41,9 +41,9 @@ def test_endless_layers_and_heads_of_one_record_are_refused() -> None:
 
 
 def test_what_is_no_module_is_named_by_its_place() -> None:
-    with pytest.raises(CheckpointError, match="holds no torch module at its top"):
+    with pytest.raises(CheckpointError, match="contains no torch module at its top"):
         Module({}, "")
-    with pytest.raises(CheckpointError, match=r"holds no torch module at a\.b"):
+    with pytest.raises(CheckpointError, match=r"contains no torch module at a\.b"):
         Module(record(a=record(b=3)), "").child("a.b")
     with pytest.raises(CheckpointError, match=r"has no a\.c"):
         Module(record(a=record()), "").child("a.c")

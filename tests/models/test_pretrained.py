@@ -180,7 +180,7 @@ def test_damaged_and_missing_files_are_named(folder: Path) -> None:
     with pytest.raises(UsageError, match=r"model\.safetensors is damaged"):
         PrimaModel.from_pretrained(folder)
     (folder / "model.safetensors").unlink()
-    with pytest.raises(UsageError, match=r"holds no model\.safetensors"):
+    with pytest.raises(UsageError, match=r"contains no model\.safetensors"):
         PrimaModel.from_pretrained(folder)
 
 

@@ -78,7 +78,7 @@ def test_damaged_heads_are_named(copy: Path) -> None:
     with pytest.raises(UsageError, match=r"referral\.neurology in heads\.safetensors .*of another shape"):
         list(iter_heads(copy))
     save_file(state | {"referral.neurology.2.bias": removed[None]}, copy / "heads.safetensors")
-    with pytest.raises(UsageError, match="is no MLP"):
+    with pytest.raises(UsageError, match="is not an MLP"):
         list(iter_heads(copy))
     (copy / "heads.safetensors").write_bytes(b"weights")
     with pytest.raises(UsageError, match="is damaged"):

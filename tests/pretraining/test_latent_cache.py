@@ -127,7 +127,7 @@ def test_a_disk_that_goes_away_ends_the_run_and_not_the_studies(
 
     filler = Filler(source, Cache(tmp_path / "cache", {"settings": "a"}), Unplugged())
     with pytest.raises(
-        SourceError, match="what is finished is kept: run the same command again when it is back"
+        SourceError, match="finished work is kept: run the same command again when the disk is available"
     ):
         fill_cohort(filler, accelerator, left_out)
     away.rename(scans)

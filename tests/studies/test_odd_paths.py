@@ -53,7 +53,7 @@ def test_a_path_that_cannot_be_looked_up_is_a_usage_error(tmp_path: Path, path: 
 
 @pytest.mark.parametrize("name", ["n" * 247 + ".h5", "ü" * 124 + ".h5", LONG])
 def test_no_file_next_to_an_output_has_a_name_that_the_disk_cannot_store(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="the disk stores at most 255; choose a shorter one"):
+    with pytest.raises(UsageError, match="the file system allows at most 255; choose a shorter one"):
         check_output(tmp_path / name)
     check_output(tmp_path / ("n" * 240 + ".h5"))
 

@@ -26,7 +26,7 @@ def pick_device(name: str = "auto") -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         # Torch built without CUDA answers with an AssertionError.
-        raise UsageError(f"The device {name} is not available here; --device cpu always is") from error
+        raise UsageError(f"The device {name} is not available on this machine; use --device cpu") from error
     return device
 
 

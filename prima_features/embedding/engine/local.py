@@ -102,7 +102,7 @@ def _warn_of_slow_products(how: Computation) -> None:
     for device in how.devices:
         if how.dtype == torch.bfloat16 and not multiplies_bfloat16(device):
             logger.warning(
-                "%s does not multiply bfloat16 in hardware: --precision fp32 is quicker and more exact",
+                "%s has no hardware support for bfloat16: --precision fp32 is faster and more accurate",
                 device,
             )
 

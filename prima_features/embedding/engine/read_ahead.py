@@ -183,5 +183,5 @@ def _died(study: Study, status: int) -> Failure:
         "",
         "read",
         f"the process that read it died ({how}), {_TRIES} times",
-        "the memory may not suffice: try --workers 1, and leave the study out if it dies again",
+        "the machine may be out of memory: try --workers 1, and exclude the study if it fails again",
     )

@@ -38,7 +38,7 @@ def participant_output(folder: Path, source: Path, selection: Selection = Select
         OutputError: it cannot be made.
     """
     if folder.suffix in (".h5", ".hdf5"):
-        raise UsageError(f"{folder} names a file; a BIDS App writes to a folder, and names its files itself")
+        raise UsageError(f"{folder} is a file name; a BIDS App writes to a folder and names its files itself")
     if not source.is_dir():
         raise UsageError(f"{source} is not a folder; a BIDS App takes a BIDS dataset")
     if same_file(folder, source):
@@ -77,7 +77,7 @@ def group_inputs(folder: Path) -> list[Path]:
     files = set(folder.glob(f"*_{EMBEDDINGS}"))
     unfinished = {path.with_suffix("") for path in folder.glob(f"*{EMBEDDINGS}.parts")}
     if not files | unfinished | set(folder.glob(EMBEDDINGS)):
-        raise UsageError(f"{folder} holds no embeddings; run the participant level first")
+        raise UsageError(f"{folder} contains no embeddings; run the participant level first")
     return sorted(files | {Parts.of(output).folder for output in unfinished - files})
 
 
@@ -127,7 +127,7 @@ def _check_ours(folder: Path) -> None:
     if not (folder / DESCRIPTION).exists():
         if (folder / ".bidsignore").exists():
             raise UsageError(
-                f"{folder} holds a .bidsignore that prima embed did not write; name another folder"
+                f"{folder} contains a .bidsignore that prima embed did not write; name another folder"
             )
         return
     described = _read(folder / DESCRIPTION)
@@ -137,7 +137,7 @@ def _check_ours(folder: Path) -> None:
     # prima synth makes datasets too: raw ones, which must not be described anew.
     if not ours or described.get("DatasetType") != "derivative":
         raise UsageError(
-            f"{folder} holds a dataset that is no output of prima embed ({DESCRIPTION}); name another folder"
+            f"{folder} contains a dataset that prima embed did not write ({DESCRIPTION}); name another folder"
         )
 
 

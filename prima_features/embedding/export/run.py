@@ -80,5 +80,5 @@ def _format_of(output: Path) -> Format:
             return format
     endings = ", ".join(f".{format}" for format in FORMATS)
     raise UsageError(
-        f"{output} does not say which format to write: end its name in {endings}, or use --format"
+        f"{output} has no extension of a known format: end its name in {endings}, or use --format"
     )

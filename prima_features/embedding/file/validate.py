@@ -136,7 +136,7 @@ def _members(path: Path, group: h5py.Group) -> list[str]:
     names = list(group)
     for name in names:
         if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
-            _refuse(path, f"{_shown(group.name.rstrip('/') + '/' + name)} is a link to another place")
+            _refuse(path, f"{_shown(group.name.rstrip('/') + '/' + name)} is a soft or external link")
     return names
 
 
@@ -144,7 +144,7 @@ def _check_column(path: Path, dataset: h5py.Dataset, name: str, kind: str, size:
     """Bytes of the file that a column takes, texts included."""
     plan = dataset.id.get_create_plist()
     if dataset.is_virtual or plan.get_external_count():
-        _refuse(path, f"the numbers of {name} are kept in another place")
+        _refuse(path, f"the values of {name} are stored in an external file")
     text = kind in (TEXT, WORDS)
     stored_class = dataset.id.get_type().get_class()
     if stored_class not in _PLAIN or (stored_class == h5py.h5t.STRING) != text:
@@ -155,9 +155,9 @@ def _check_column(path: Path, dataset: h5py.Dataset, name: str, kind: str, size:
     # A table without rows does not know the length of its vectors.
     is_empty = dataset.shape == (0,)
     if dataset.shape is None or (len(dataset.shape) != 1 + two and not is_empty):
-        _refuse(path, f"{name} has not {1 + two} dimensions")
+        _refuse(path, f"{name} does not have {1 + two} dimensions")
     if name.endswith(_TRIPLES) and dataset.shape[0] and dataset.shape[1] != 3:
-        _refuse(path, f"{name} has not 3 numbers per row")
+        _refuse(path, f"{name} does not have 3 numbers per row")
     stored = _check_storage(path, dataset, name, plan, size)
     if text and h5py.check_string_dtype(dataset.dtype).length is None:
         stored += _text_bytes(path, dataset, name, size)
@@ -172,12 +172,12 @@ def _check_storage(path: Path, dataset: h5py.Dataset, name: str, plan: Any, size
     """Refuse a column that would take more memory than the file has bytes for, compressed within reason."""
     filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
     if not set(filters) <= set(_FILTERS):
-        _refuse(path, f"{name} is compressed in a way that is not read")
+        _refuse(path, f"{name} uses an unsupported compression")
     if (
         dataset.chunks
         and int(np.prod(dataset.chunks, dtype=object)) * dataset.id.get_type().get_size() > _MOST_CHUNK
     ):
-        _refuse(path, f"{name} is stored in pieces that are too large")
+        _refuse(path, f"{name} has chunks that are too large")
     if (stored := int(dataset.id.get_storage_size())) > size:
         _refuse(path, f"{name} declares more than the file stores")
     if filters:
@@ -191,7 +191,7 @@ def _check_storage(path: Path, dataset: h5py.Dataset, name: str, plan: Any, size
 def _check_pieces(path: Path, dataset: h5py.Dataset, name: str, filters: list[int]) -> None:
     """Refuse compressed pieces that inflate to more than the column's pieces hold: libhdf5 inflates them whole."""
     if len(set(filters)) < len(filters) or {h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_DEFLATE} <= set(filters):
-        _refuse(path, f"{name} is compressed in a way that is not read")
+        _refuse(path, f"{name} uses an unsupported compression")
     held = int(np.prod(dataset.chunks, dtype=object)) * dataset.id.get_type().get_size()
     pieces: list[Any] = []
     dataset.id.chunk_iter(pieces.append)
@@ -207,7 +207,7 @@ def _check_pieces(path: Path, dataset: h5py.Dataset, name: str, filters: list[in
             # Fletcher32's four bytes may have been added first.
             too_much |= len(zlib.decompressobj().decompress(raw, held + 5)) > held + 4
         if too_much:
-            _refuse(path, f"{name} inflates to more than it declares")
+            _refuse(path, f"{name} decompresses to more than it declares")
 
 
 def _text_bytes(path: Path, dataset: h5py.Dataset, name: str, size: int) -> int:
@@ -226,7 +226,7 @@ def _stored_lengths(path: Path, dataset: h5py.Dataset, name: str) -> Iterator[np
         return
     if dataset.chunks is None:  # not how this package or h5repack writes texts
         if n_rows > _MOST_NAMES:
-            _refuse(path, f"{name} is stored in a way that is not read")
+            _refuse(path, f"{name} uses an unsupported storage layout")
         yield from (np.array([len(text)]) for text in (dataset[row] for row in range(n_rows)))
         return
     (rows,) = dataset.chunks
@@ -236,7 +236,7 @@ def _stored_lengths(path: Path, dataset: h5py.Dataset, name: str) -> Iterator[np
         skipped, raw = dataset.id.read_direct_chunk((first,))
         entries = _unfiltered(raw, filters, skipped, dataset.id.get_type().get_size() * rows, rows)
         if len(entries) % rows or len(entries) < 4 * rows:
-            _refuse(path, f"{name} is stored in a way that is not read")
+            _refuse(path, f"{name} uses an unsupported storage layout")
         table = np.frombuffer(entries, np.uint8).reshape(rows, -1)
         yield table[: n_rows - first, :4].copy().view("<u4")[:, 0]
 
@@ -253,7 +253,7 @@ def _unfiltered(raw: bytes, filters: list[int], skipped: int, expected: int, row
         elif filters[place] == h5py.h5z.FILTER_SHUFFLE:
             raw = np.frombuffer(raw, np.uint8).reshape(-1, rows).T.tobytes()
         else:
-            raise ValueError("texts behind another filter")
+            raise ValueError("texts with an unsupported filter")
     return raw
 
 
@@ -283,5 +283,5 @@ def _shown(name: str) -> str:
 
 def _refuse(path: Path, why: str, error: Exception | None = None) -> NoReturn:
     raise UsageError(
-        f"{path} is not an embeddings file as prima embed writes it, or is damaged: {why}; it is not read"
+        f"{path} is not an embeddings file written by prima embed, or is damaged: {why}"
     ) from error

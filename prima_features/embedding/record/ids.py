@@ -49,7 +49,8 @@ def load_pseudonyms(output: Path, keep_patient_id: bool = False) -> Pseudonyms:
     keys = {row[-1].lower() for row in rows.values()}
     if len(keys) > 1:
         raise UsageError(
-            f"{path} holds the keys of {len(keys)} runs, since prima merge wrote it; name another output, and merge "
+            f"{path} contains the keys of {len(keys)} runs, because prima merge wrote it; name another output, "
+            f"and merge "
             "again"
         )
     return Pseudonyms(bytes.fromhex(keys.pop()), keep_patient_id)
@@ -82,7 +83,7 @@ def check_key(output: Path, pseudonyms: Pseudonyms, studies: Iterable[Study]) ->
         for _, patient_id, study_uid, *_ in rows.values()
     ):
         raise UsageError(
-            f"{path} holds a damaged key: it does not give the pseudonyms in the table; restore the file, or "
+            f"{path} contains a damaged key, which does not match the pseudonyms in the table; restore the file, or "
             "move it and name another output"
         )
 
@@ -265,7 +266,8 @@ def _key(text: str, path: Path) -> bytes:
         if len(key := bytes.fromhex(text)) == _KEY_BYTES and len(set(key)) >= _KEY_BYTES // 4:
             return key
     raise UsageError(
-        f"{path} holds a damaged key (expected {2 * _KEY_BYTES} hexadecimal digits); restore the file, or move it and "
+        f"{path} contains a damaged key (expected {2 * _KEY_BYTES} hexadecimal digits); restore the file, or "
+        f"move it and "
         "name another output"
     )
 

@@ -43,7 +43,9 @@ def check_output(output: Path, inputs: Iterable[Path] = (), report: bool = True)
     maker = Maker("prima embed", tuple(inputs), _is_embeddings, "an embeddings file", "")
     check_file(output, maker)
     if not os.access(output.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"The folder {output.parent} cannot be written to; choose another for {output.name}")
+        raise UsageError(
+            f"The folder {output.parent} is not writable; choose another folder for {output.name}"
+        )
     twin = _twin(output)
     if twin.is_file() and _holds_embeddings(twin):
         raise UsageError(

@@ -95,11 +95,11 @@ class Worker:
             ValueError: the content is too long, is not JSON, or describes something else.
         """
         if len(content) > _MOST_BYTES:
-            raise ValueError("is longer than what describes a worker")
+            raise ValueError("is too long for a worker record")
         values = load_json(content)
         kinds = {field.name: int if field.name == "pid" else str for field in fields(cls)}
         if not isinstance(values, dict) or {name: type(value) for name, value in values.items()} != kinds:
-            raise ValueError("describes no worker")
+            raise ValueError("is not a worker record")
         return cls(**values)
 
     def __str__(self) -> str:

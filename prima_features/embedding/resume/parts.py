@@ -80,7 +80,8 @@ class Parts:
                 strange = next((path for path in self.folder.iterdir() if not _looks_ours(path)), None)
             if strange is not None:
                 raise UsageError(
-                    f"{self.folder} holds {strange.name}, which is no part of a run; move it, or name another output"
+                    f"{self.folder} contains {strange.name}, which is not a part of a run; move it, or name "
+                    f"another output"
                 )
         elif os.path.lexists(self.folder):
             raise UsageError(f"{self.folder} is a file; move it, or name another output")
@@ -146,7 +147,7 @@ class Parts:
                 file.seek(0)
                 tensors = load(file.read())
             if metadata.pop("content_hash") != _content_hash(tensors, metadata):
-                raise ValueError("the content is not that of the hash")
+                raise ValueError("the content does not match its hash")
             return _assemble(tensors, _read_record(metadata, study_id), expected)
         except FileNotFoundError:
             return None
@@ -224,7 +225,7 @@ def _read_metadata(file: BinaryIO) -> dict[str, str]:
     header = load_json(file.read(length))
     metadata = header.pop("__metadata__")
     if not all(isinstance(text, str) for text in metadata.values()):
-        raise ValueError("metadata that is no text")
+        raise ValueError("metadata that is not text")
     end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
     if file.seek(0, 2) != 8 + length + end:
         raise ValueError("cut off")

@@ -44,7 +44,7 @@ def heads_config(directory: Path) -> HeadsConfig:
     config = read_config(directory).heads
     if config is None:
         raise UsageError(
-            f"the model in {directory} has no heads: scores need a model that has, such as Prima's"
+            f"the model in {directory} has no heads: scores need a model with heads, such as Prima's"
         )
     return config
 
@@ -89,7 +89,7 @@ def _load(file: safe_open, prefix: str, make: Callable[..., MLP]) -> MLP:
 
     tensors = {part: file.get_tensor(f"{prefix}.{part}") for part in _PARTS}
     if any(tensor.ndim != 1 + part.endswith("weight") for part, tensor in tensors.items()):
-        raise UsageError(f"{prefix} in {files.HEADS} is no MLP: convert or download the model again")
+        raise UsageError(f"{prefix} in {files.HEADS} is not an MLP: convert or download the model again")
     in_dim, hidden, _ = MLP.sizes(tensors)
     with torch.device("meta"):
         module = make(in_dim, hidden)
@@ -103,4 +103,4 @@ def _check_names(config: HeadsConfig, found: Iterable[str], path: Path) -> None:
     prefixes += ["priority"] if config.priority else []
     expected = [f"{prefix}.{part}" for prefix in prefixes for part in _PARTS]
     if problem := difference(dict.fromkeys(expected, ()), dict.fromkeys(found, ())):
-        raise UsageError(f"{path} does not hold the heads that config.json names ({problem})")
+        raise UsageError(f"{path} does not contain the heads listed in config.json ({problem})")

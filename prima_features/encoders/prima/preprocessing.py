@@ -38,12 +38,12 @@ class Preprocessing:
         sizes = {"matrix": 4096, "short_side": 1024, "long_side": 1024, "max_subvolumes": 1_000_000}
         for name, most in sizes.items():
             if not 1 <= getattr(self, name) <= most:
-                raise ValueError(f"{name} must lie in 1 to {most}, not {getattr(self, name)}")
+                raise ValueError(f"{name} must be between 1 and {most}, not {getattr(self, name)}")
         if self.matrix % self.long_side:
             raise ValueError(f"matrix {self.matrix} is not a multiple of long_side {self.long_side}")
         for name in ("start_percent", "infill_percent"):
             if not 0 <= getattr(self, name) <= 100:
-                raise ValueError(f"{name} must lie in 0 to 100, not {getattr(self, name)}")
+                raise ValueError(f"{name} must be between 0 and 100, not {getattr(self, name)}")
 
     @property
     def most_slices(self) -> int:
@@ -55,9 +55,8 @@ class Preprocessing:
         """Raise `SeriesError` if a series of `n_slices` slices gives more subvolumes than `max_subvolumes`."""
         if (subvolumes := self.count_subvolumes(n_slices)) > self.max_subvolumes:
             raise SeriesError(
-                f"its {n_slices} slices give {subvolumes} subvolumes, more than the {self.max_subvolumes} "
-                "a model takes",
-                hint=f"resample it to {self.most_slices} slices or fewer; --max-subvolumes-action resample does so",
+                f"its {n_slices} slices give {subvolumes} subvolumes, more than the maximum of {self.max_subvolumes}",
+                hint=f"resample it to {self.most_slices} slices or fewer, or use --max-subvolumes-action resample",
             )
 
     def count_subvolumes(self, n_slices: int) -> int:

@@ -32,13 +32,15 @@ def load_text(
 
     config = read_config(directory).text
     if config is None:
-        raise UsageError(f"the model in {directory} has no text tower: search needs one that has")
+        raise UsageError(
+            f"the model in {directory} has no text tower: search needs a model with a text tower"
+        )
     # Unlike the encoder, the tower is made with numbers: of a size that the file can fill, or not at all.
     numbers = (config.vocab_size + config.positions) * config.dim + 12 * config.depth * config.dim**2
     path = directory / files.TEXT
     if not path.is_file() or path.stat().st_size < numbers:
         raise UsageError(
-            f"{path} does not hold the tensors that config.json asks for: download or convert the model again"
+            f"{path} does not contain the tensors that config.json requires: download or convert the model again"
         )
     tower = TextTower(config)
     fill(tower, directory / files.TEXT, device, dtype or torch.float32)

@@ -17,5 +17,5 @@ def path(name: str) -> Path:
         KeyError: there is no such model.
     """
     if name not in names():
-        raise KeyError(f"no bundled model {name!r}; there are {', '.join(names())}")
+        raise KeyError(f"no bundled model {name!r}; available: {', '.join(names())}")
     return _FOLDER / name

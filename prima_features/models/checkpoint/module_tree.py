@@ -114,13 +114,13 @@ class Module:
             tensors = {f"{prefix}{name}": as_tensor(value) for name, value in module._members(kind).items()}
             found |= {name: tensor for name, tensor in tensors.items() if tensor is not None}
             waiting += [(f"{prefix}{name}.", child) for name, child in module.children().items()]
-        raise CheckpointError(f"holds more than {_MAX_MODULES} modules at {self.path or 'its top'}")
+        raise CheckpointError(f"contains more than {_MAX_MODULES} modules at {self.path or 'its top'}")
 
 
 def _state(record: object, path: str) -> dict[object, object]:
     state = record.state if isinstance(record, Record) else None
     if not (isinstance(state, dict) and isinstance(state.get("_modules"), dict)):
         raise CheckpointError(
-            f"holds no torch module at {path or 'its top'}: a whole pickled model is expected"
+            f"contains no torch module at {path or 'its top'}: a whole pickled model is expected"
         )
     return state

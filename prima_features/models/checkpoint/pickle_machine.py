@@ -20,7 +20,7 @@ class Machine:
 
     def pop(self) -> Any:
         if not self.stack:
-            raise CheckpointError("holds a damaged pickle (an empty stack)")
+            raise CheckpointError("contains a damaged pickle (an empty stack)")
         return self.stack.pop()
 
     def top(self) -> Any:
@@ -29,7 +29,7 @@ class Machine:
 
     def pop_to_mark(self) -> list[Any]:
         if not self.outer:
-            raise CheckpointError("holds a damaged pickle (no mark)")
+            raise CheckpointError("contains a damaged pickle (no mark)")
         items, self.stack = self.stack, self.outer.pop()
         return items
 
@@ -55,7 +55,7 @@ class Machine:
     def stack_global(self, _: Any) -> None:
         name, module = self.pop(), self.pop()
         if not (isinstance(name, str) and isinstance(module, str)):
-            raise CheckpointError("holds a damaged pickle (a global without a name)")
+            raise CheckpointError("contains a damaged pickle (a global without a name)")
         self.push(Global(module, name))
 
     def call(self, _: Any) -> None:
@@ -76,7 +76,7 @@ class Machine:
 
     def get(self, key: int) -> None:
         if key not in self.memo:
-            raise CheckpointError("holds a damaged pickle (an unknown reference)")
+            raise CheckpointError("contains a damaged pickle (an unknown reference)")
         self.push(self.memo[key])
 
 

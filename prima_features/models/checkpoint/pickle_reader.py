@@ -31,12 +31,12 @@ def read_records(data: bytes) -> object:
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if count == MAX_OPCODES:
-                raise CheckpointError(f"holds a pickle of more than {MAX_OPCODES} steps")
+                raise CheckpointError(f"contains a pickle of more than {MAX_OPCODES} steps")
             _step(machine, opcode.name, argument)
     except CheckpointError:
         raise
     except ValueError as error:
-        raise CheckpointError(f"holds a damaged pickle ({error})") from error
+        raise CheckpointError(f"contains a damaged pickle ({error})") from error
     return machine.pop()
 
 
@@ -48,7 +48,7 @@ def _step(machine: Machine, name: str, argument: Any) -> None:
     elif name in _ACTIONS:
         _ACTIONS[name](machine, argument)
     else:
-        raise CheckpointError(f"holds a pickle with the step {name}, which torch.save does not write")
+        raise CheckpointError(f"contains a pickle with the step {name}, which torch.save does not write")
 
 
 _VALUES: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}

@@ -36,12 +36,12 @@ class StoredTensor:
     def __post_init__(self) -> None:
         numbers = (*self.shape, *self.stride, self.offset, self.storage_size)
         if not all(type(number) is int and 0 <= number < _MAX_SIZE for number in numbers):
-            raise CheckpointError("holds a tensor with a size, stride or offset that is no sensible number")
+            raise CheckpointError("contains a tensor with an invalid size, stride or offset")
         if len(self.shape) != len(self.stride) or len(self.shape) > _MAX_DIMENSIONS:
-            raise CheckpointError(f"holds a tensor of shape {self.shape} and stride {self.stride}")
+            raise CheckpointError(f"contains a tensor of shape {self.shape} and stride {self.stride}")
         # A view may repeat numbers (stride 0), and so claim terabytes of a storage of one number.
         if self.size > self.storage_size or (self.size and self.offset + self.span > self.storage_size):
-            raise CheckpointError(f"holds a tensor of shape {self.shape} that reaches beyond its storage")
+            raise CheckpointError(f"contains a tensor of shape {self.shape} that reaches beyond its storage")
 
     @property
     def size(self) -> int:
@@ -75,7 +75,9 @@ class StoredTensor:
             CheckpointError: there are not as many axes.
         """
         if not -len(self.shape) <= axis < len(self.shape):
-            raise CheckpointError(f"holds a tensor of shape {self.shape} where one of more axes is expected")
+            raise CheckpointError(
+                f"contains a tensor of shape {self.shape}, but one with more axes is expected"
+            )
         return self.shape[axis]
 
     def item(self, index: int) -> StoredTensor:
@@ -86,7 +88,9 @@ class StoredTensor:
         """
         length = self.length(0)
         if not -length <= index < length:
-            raise CheckpointError(f"holds a tensor of shape {self.shape} where an item {index} is expected")
+            raise CheckpointError(
+                f"contains a tensor of shape {self.shape} without the expected item {index}"
+            )
         offset = self.offset + index % length * self.stride[0]
         return replace(self, shape=self.shape[1:], stride=self.stride[1:], offset=offset)
 
@@ -119,16 +123,18 @@ def _view(args: tuple[object, ...], metadata: tuple[object, ...]) -> StoredTenso
     storage, offset, shape, stride = args[:4]
     reference = storage.value if isinstance(storage, PersistentId) else None
     if not (isinstance(reference, tuple) and len(reference) == 5 and isinstance(reference[2], str)):
-        raise CheckpointError("holds a tensor without a storage of its own")
+        raise CheckpointError("contains a tensor without a storage of its own")
     if not (isinstance(shape, tuple) and isinstance(stride, tuple)):
-        raise CheckpointError("holds a tensor without a shape")
+        raise CheckpointError("contains a tensor without a shape")
     if any(metadata):
-        raise CheckpointError("holds a negated or conjugated view: save it again as a plain tensor")
+        raise CheckpointError("contains a negated or conjugated view: save it again as a plain tensor")
     return StoredTensor(_dtype(reference[1]), shape, stride, offset, reference[2], reference[4])  # type: ignore[arg-type]
 
 
 def _dtype(value: object) -> str:
     name = value.name.removesuffix("Storage") if isinstance(value, Global) else "?"
     if name not in _TYPES:
-        raise CheckpointError(f"holds a tensor of the type {name}, where {', '.join(ITEM_BYTES)} can be read")
+        raise CheckpointError(
+            f"contains a tensor of the type {name}; supported types: {', '.join(ITEM_BYTES)}"
+        )
     return _TYPES[name]

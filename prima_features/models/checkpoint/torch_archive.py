@@ -62,13 +62,15 @@ class TorchArchive:
         elif tensor.span * ITEM_BYTES[tensor.dtype] <= MAX_STRIDED_BYTES:
             yield self._gathered(tensor)
         else:
-            raise CheckpointError(f"holds a transposed tensor of shape {tensor.shape}, too large to reorder")
+            raise CheckpointError(
+                f"contains a transposed tensor of shape {tensor.shape}, too large to reorder"
+            )
 
     def _pickle(self) -> bytes:
         name = self._folder + "data.pkl"
         size = self._entries.size(name)
         if size > MAX_PICKLE_BYTES:
-            raise CheckpointError(f"holds a pickle of {size} bytes, far more than a Prima checkpoint has")
+            raise CheckpointError(f"contains a pickle of {size} bytes, far more than a Prima checkpoint has")
         return b"".join(self._entries.chunks(name, 0, size))
 
     def _numbers(self, tensor: StoredTensor, count: int) -> Iterator[bytes]:

@@ -54,7 +54,7 @@ class ZipEntries:
             count -= len(chunk)
             yield chunk
         if count:
-            raise CheckpointError(f"is cut off at {name}: copy or download it again")
+            raise CheckpointError(f"is truncated at {name}: copy or download it again")
 
     def _entry(self, name: str) -> zipfile.ZipInfo:
         if name not in self._zip.NameToInfo:
@@ -64,7 +64,9 @@ class ZipEntries:
             zipfile.ZIP_STORED,
             zipfile.ZIP_DEFLATED,
         ):
-            raise CheckpointError(f"holds {name} encrypted or compressed in a way torch.save does not write")
+            raise CheckpointError(
+                f"contains {name} encrypted or compressed in a way torch.save does not write"
+            )
         return entry
 
     def _stored(self, entry: zipfile.ZipInfo, start: int, count: int) -> Iterator[bytes]:

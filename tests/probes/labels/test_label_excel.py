@@ -76,7 +76,7 @@ def test_the_first_sheet_is_read_with_a_warning_and_another_by_its_name(tmp_path
     table = read_table(path)
     assert table["age"].tolist() == ["30"]
     assert table.attrs[WARNINGS] == (
-        "labels.xlsx has several sheets: baseline was read, and year 3 not (name another as labels.xlsx#year 3)",
+        "labels.xlsx has several sheets: baseline was read, not year 3 (select another with labels.xlsx#year 3)",
     )
     other = read_table(tmp_path / "labels.xlsx#year 3")
     assert (other["age"].tolist(), other.attrs[WARNINGS]) == (["33"], ())

@@ -293,7 +293,7 @@ COUNTS: dict[str, tuple[Callable[[Document], Any], str]] = {
         lambda document: document["training"].update(age_range=[float("nan"), 1.0]),
         "holds NaN",
     ),
-    "a task that nests": (lambda document: document.update(task=nested(100)), "nests deeper"),
+    "a task that nests": (lambda document: document.update(task=nested(100)), "is nested deeper"),
 }
 
 

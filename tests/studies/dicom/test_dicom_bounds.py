@@ -108,9 +108,9 @@ def test_a_deflated_file_inflates_no_further_than_its_header_declares(tmp_path: 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with quiet_pydicom():
         assert len(read_headers(file)) == 1  # type: ignore[arg-type]
-    with pytest.raises(SeriesError, match="inflates to more than"):
+    with pytest.raises(SeriesError, match="decompresses to more than"):
         read_stored(file)
-    with pytest.raises(UnsafeFileError, match="inflates to more than"):
+    with pytest.raises(UnsafeFileError, match="decompresses to more than"):
         check_nesting(file)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000  # kB
 

@@ -98,8 +98,8 @@ class Encoders(Generic[T]):
                 self._encoders[place] = _Started(actor, actor.prepare.remote())
         if places and not self._encoders:
             raise PrimaError(
-                f"Encoders died {_TRIES} times on every machine of the Ray cluster, perhaps for want of memory; "
-                "what is finished is kept: the logs of Ray tell why"
+                f"The encoders died {_TRIES} times on every machine of the Ray cluster, perhaps out of memory; "
+                f"finished work is kept: see the logs of Ray"
             )
 
     def _room(self, node: str, n_cpus: float) -> dict[str, Any]:
@@ -133,13 +133,14 @@ class Encoders(Generic[T]):
         except RayTaskError as error:
             raise cannot_run(error) from error
         except RayError as error:
-            logger.debug("An encoder is lost", exc_info=error)
+            logger.debug("An encoder process was lost", exc_info=error)
             return None, self._lose(place)
         if reference == encoder.preparing:
             encoder.preparing = None
             if answer != __version__:
                 raise UsageError(
-                    f"The Ray cluster has prima-features {answer}, here it is {__version__}: install the same there"
+                    f"The Ray cluster has prima-features {answer}, but this machine has {__version__}: install "
+                    f"the same version on the cluster"
                 )
             return None, []
         encoder.in_hand = deque(one for one in encoder.in_hand if one[0] != reference)
@@ -187,7 +188,7 @@ def cannot_run(error: RayTaskError) -> UsageError:
     if isinstance(cause, PrimaError):
         return UsageError(f"A machine of the Ray cluster cannot embed: {cause}")
     if isinstance(cause, ImportError):
-        return UsageError(f"A machine of the Ray cluster lacks what is installed here: {cause}")
+        return UsageError(f"A machine of the Ray cluster lacks a package that is installed here: {cause}")
     return UsageError(
-        f"A machine of the Ray cluster cannot embed ({type(cause).__name__}); --debug tells more"
+        f"A machine of the Ray cluster cannot embed ({type(cause).__name__}); use --debug for details"
     )

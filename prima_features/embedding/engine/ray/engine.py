@@ -73,7 +73,7 @@ class RayEngine:
             undo.callback(self.close)
             self.on_gpus = self._device != "cpu" and ray.cluster_resources().get("GPU", 0) >= 1
             if self._device == "cuda" and not self.on_gpus:
-                raise UsageError("The Ray cluster has no GPU: --device cpu or auto encodes on its processors")
+                raise UsageError("The Ray cluster has no GPU: use --device cpu or auto to encode on its CPUs")
             undo.pop_all()
         return self
 
@@ -195,7 +195,7 @@ def _check_that_it_answers(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdecimal():
         raise UsageError(
-            f"The Ray address {address} is not HOST:PORT or auto: Ray is joined from one of its machines"
+            f"The Ray address {address} is not HOST:PORT or auto: run prima on a machine of the cluster"
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
@@ -205,5 +205,5 @@ def _check_that_it_answers(address: str) -> None:
 
 def _no_answer(address: str) -> UsageError:
     return UsageError(
-        f"No Ray cluster answers at {address}: `ray status` on its head tells whether it runs, and where"
+        f"No Ray cluster answers at {address}: check that it is running with `ray status` on its head node"
     )

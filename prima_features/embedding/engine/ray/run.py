@@ -149,13 +149,13 @@ class StudiesOnRay:
                 raise error.cause from error
             raise cannot_run(error) from error
         except RayError as error:
-            logger.debug("A reader is lost", exc_info=error)
+            logger.debug("A reader process was lost", exc_info=error)
             yield _died(one.study, "read", _READ_TRIES)
             return
         if not receipt.sees_scans and sees_scans(one.study):
             raise SourceError(
-                f"{receipt.host}, a machine of the Ray cluster, does not see the scans: mount their disk there "
-                "under the path that it has here"
+                f"{receipt.host}, a machine of the Ray cluster, cannot read the scans: mount their disk there "
+                f"under the same path as here"
             )
         self._times.read += receipt.seconds
         one.weight = receipt.weight
@@ -203,7 +203,7 @@ class Patience:
         if not self._told and time.monotonic() - self._since > _PATIENCE_S:
             self._told = True
             logger.warning(
-                "Nothing has been done for %d s: Ray may have no room (`ray status` tells)", _PATIENCE_S
+                "No progress for %d s: Ray may have no free resources (check `ray status`)", _PATIENCE_S
             )
 
 
@@ -214,6 +214,6 @@ def _died(study: Study, stage: str, tries: int) -> FailedStudy:
         "",
         stage,
         f"the process that {verb} it died, {tries} times",
-        "the memory may not suffice: give Ray fewer processors a machine, and leave the study out if it dies again",
+        "the machine may be out of memory: give Ray fewer CPUs per machine, and exclude the study if it fails again",
     )
     return FailedStudy(study.id, (failure,))

@@ -65,11 +65,11 @@ def full_model(root: object) -> FullModel:
     """
     if isinstance(root, dict):
         other = " (it is a tokenizer, which goes with --tokenizer)" if holds_tokenizer(root) else ""
-        raise CheckpointError(f"holds a state dict, where the whole pickled model is expected{other}")
+        raise CheckpointError(f"contains a state dict, but the whole pickled model is expected{other}")
     model = Module(root, "")
     visual = next((found for path in _VISUAL if (found := model.find(path)) is not None), None)
     if visual is None:
-        raise CheckpointError(f"holds no visual model (looked for {', '.join(_VISUAL)})")
+        raise CheckpointError(f"contains no visual model (looked for {', '.join(_VISUAL)})")
     clip = model.find("clipmodel") or model
     names, names_tensors = _names(visual)
     sequence, sequence_tensors = vit(visual.child("innerViT"), "sequence")
@@ -86,7 +86,7 @@ def full_model(root: object) -> FullModel:
 def _names(visual: Module) -> tuple[NamesConfig, Tensors]:
     for option in ("useseriename", "usestudydescription"):
         if visual.attribute(option, True) is not True:
-            raise CheckpointError(f"was trained without names ({option} is off), which Prima reads")
+            raise CheckpointError(f"was trained without series names ({option} is off), but Prima needs them")
     sequence, sequence_tensors = name_encoder(visual.child("serieencoder"), "names.sequence")
     study, study_tensors = name_encoder(visual.child("studyencoder"), "names.study")
     return NamesConfig(sequence, study), sequence_tensors | study_tensors

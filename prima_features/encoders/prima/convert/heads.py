@@ -44,7 +44,7 @@ def _family(model: Module, attribute: str, kind: str) -> tuple[tuple[HeadConfig,
     for name, entry in entries.items():
         where = f"{attribute}.{name}"
         if not (isinstance(entry, list | tuple) and len(entry) == 2 and isinstance(entry[1], int)):
-            raise CheckpointError(f"has at {where} something else than a module and the index of its output")
+            raise CheckpointError(f"has something other than a module and an output index at {where}")
         module = Module(entry[0], where)
         configs.append(HeadConfig(str(name), _threshold(module)))
         tensors |= _one_output(_mlp(module, f"{kind}.{name}"), f"{kind}.{name}.4", entry[1])
@@ -73,11 +73,11 @@ def _one_output(tensors: Tensors, last: str, index: int) -> Tensors:
 def _threshold(module: Module) -> float:
     threshold = module.attribute("thresh")
     if not isinstance(threshold, int | float):
-        raise CheckpointError(f"has no number as threshold (thresh) of {module.path}")
+        raise CheckpointError(f"has no numeric threshold (thresh) in {module.path}")
     return float(threshold)
 
 
 def _priorities(outputs: int) -> tuple[str, ...]:
     if outputs not in PRIORITIES:
-        raise CheckpointError(f"has a priority head of {outputs} outputs, where 3 and 4 are known")
+        raise CheckpointError(f"has a priority head of {outputs} outputs; only 3 and 4 are known")
     return PRIORITIES[outputs]

@@ -69,9 +69,9 @@ def convert(full: Path, tokenizer: Path, output: Path, overwrite: bool = False) 
             config = model.config(tokenizer_config)
             expected = network_shapes(config)
         except ValueError as error:
-            raise UsageError(f"{full.name} and {tokenizer.name} do not fit together: {error}") from error
+            raise UsageError(f"{full.name} and {tokenizer.name} do not match: {error}") from error
         if problem := difference(expected, {name: source.tensor.shape for name, source in sources.items()}):
-            raise UsageError(f"{full.name} and {tokenizer.name} do not hold Prima's tensors ({problem})")
+            raise UsageError(f"{full.name} and {tokenizer.name} do not contain Prima's tensors ({problem})")
         files = {directory.MODEL: sources} | _extra_files(model, full_archive)
         with new_directory(output, overwrite, maker) as made:
             _write(made, config, files, {full: sha256(full), tokenizer: sha256(tokenizer)})

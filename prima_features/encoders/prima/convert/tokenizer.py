@@ -43,7 +43,7 @@ def tokenizer(root: object) -> tuple[TokenizerConfig, Tensors]:
     decoder = _levels(tensors, "decoder")[1:]
     units = {len(level.units) for level in encoder}
     if _CODES not in tensors or len(units) != 1 or last.units or len(decoder) != len(encoder):
-        raise CheckpointError("holds a VQ-VAE whose levels, decoder or codebook are not laid out as Prima's")
+        raise CheckpointError("contains a VQ-VAE with other levels, decoder or codebook than Prima's")
     down = [_geometry(level.conv.length(-1)) for level in encoder]
     up = [_geometry(level.conv.length(-1)) for level in decoder]
     config = TokenizerConfig(
@@ -67,7 +67,7 @@ def _vqvae_tensors(root: object) -> Tensors:
     state = _state_dict(root)
     prefix = _prefix(state)
     if prefix is None:
-        raise CheckpointError(f"holds no VQ-VAE (no tensor {_FIRST}): give the tokenizer's checkpoint")
+        raise CheckpointError(f"contains no VQ-VAE (no tensor {_FIRST}): give the tokenizer's checkpoint")
     named = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     return {name: tensor for name, tensor in named.items() if name.startswith(_PARTS)}
 
@@ -102,7 +102,9 @@ def _levels(tensors: Tensors, side: str) -> list[_Level]:
         elif levels:
             levels[-1].units.append(tensors[f"{block}.conv1.conv.weight"])
     if len(levels) < 2 or any(len(level.conv.shape) != 5 for level in levels):
-        raise CheckpointError(f"holds a VQ-VAE whose {side} is not made of 3-D convolutions as Prima's")
+        raise CheckpointError(
+            f"contains a VQ-VAE with a {side} that does not consist of 3-D convolutions like Prima's"
+        )
     return levels
 
 

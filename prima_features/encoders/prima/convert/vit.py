@@ -27,7 +27,7 @@ def transformer(module: Module, prefix: str) -> tuple[TransformerConfig, Tensors
     """
     layers = list(module.child("layers").children().values())
     if not 0 < len(layers) <= _MAX_LAYERS:
-        raise CheckpointError(f"has {len(layers)} layers in {module.path}, where 1 to {_MAX_LAYERS} can be")
+        raise CheckpointError(f"has {len(layers)} layers in {module.path}; 1 to {_MAX_LAYERS} are supported")
     sizes = {_sizes(layer) for layer in layers}
     if len(sizes) > 1:
         raise CheckpointError(f"has layers of different sizes in {module.path}")
@@ -45,7 +45,7 @@ def vit(module: Module, prefix: str) -> tuple[ViTConfig, Tensors]:
         CheckpointError: a variant that Prima does not use (mean pooling, learned positions).
     """
     if module.attribute("pool", "cls") != "cls" or module.attribute("pos_embedding") is not None:
-        raise CheckpointError(f"pools or numbers its tokens in {module.path} in a way that Prima does not")
+        raise CheckpointError(f"uses a pooling or position encoding in {module.path} that Prima does not")
     config, tensors = transformer(module.child("transformer"), f"{prefix}.transformer")
     registers = module.tensor("cls_token").item(0)  # (R, dim)
     project = module.child("mlp_head.0")
@@ -79,7 +79,7 @@ def _sizes(layer: Module) -> tuple[int, int, int, int]:
         isinstance(heads, int) and isinstance(dim_head, int) and heads > 0 and 3 * heads * dim_head == packed
     ):
         raise CheckpointError(
-            f"has {heads} heads of {dim_head} in {attention.path}, whose tensors have {packed} rows"
+            f"has {heads} heads of {dim_head} in {attention.path}, but its tensors have {packed} rows"
         )
     if attention.attribute("causal", False):
         raise CheckpointError(f"has causal attention in {attention.path}, which Prima does not use")

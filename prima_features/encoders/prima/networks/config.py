@@ -199,7 +199,7 @@ class PrimaConfig:
             joints.append(("text.out_dim", self.text.out_dim, self.study.out_dim))
         for name, is_, must in joints:
             if is_ != must:
-                raise ValueError(f"{name} is {is_} and must be {must}, the width of what reads it")
+                raise ValueError(f"{name} is {is_} and must be {must}, the width of the layer that reads it")
 
     def to_json(self) -> dict[str, Any]:
         """As plain containers, with the model type and format version that mark a model directory."""
