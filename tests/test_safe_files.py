@@ -28,7 +28,7 @@ from prima_features.import_path import safe_path
 JSON = {
     "deep lists": ("[" * 15_000 + "]" * 15_000, "nested deeper"),
     "deep objects": ('{"a":' * 65 + "1" + "}" * 65, "nested deeper"),
-    "deep, never closed": ("[" * 5_000_000, "nests deeper|more than 1000000"),
+    "deep, never closed": ("[" * 5_000_000, "nested deeper|more than 1000000"),
     "many values": ("[" + "0," * 1_000_001 + "0]", "more than 1000000 values"),
     "many empty objects": ("[" + "{}," * 600_000 + "0]", "more than 1000000 values"),
     "a long number": ("1" + "0" * 6_000, "a number of 6001 digits"),

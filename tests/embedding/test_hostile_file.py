@@ -223,7 +223,7 @@ FILES: dict[str, tuple[Callable[[h5py.File], object], str]] = {
         replace("study/embedding", lambda g, n: g.create_dataset(n, data=np.ones((2, 8), "f4"))),
         "differ in length",
     ),
-    "a piece that inflates to more than it holds": (
+    "a piece that decompresses to more than it declares": (
         replace("study/embedding", inflating("number")),
         "decompresses to more",
     ),

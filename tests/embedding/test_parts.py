@@ -150,7 +150,7 @@ def test_a_folder_of_parts_is_checked_and_emptied_of_its_own_only(parts: Parts) 
     parts.save(STUDY)
     parts.check_folder()
     (parts.folder / "mine.txt").write_text("kept")
-    with pytest.raises(UsageError, match=r"holds mine\.txt"):
+    with pytest.raises(UsageError, match=r"contains mine\.txt"):
         parts.check_folder()
     parts.remove()
     assert [path.name for path in parts.folder.iterdir()] == ["mine.txt"]
