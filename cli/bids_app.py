@@ -87,5 +87,5 @@ def merge_participants(folder: Path, force: bool, no_report: bool, no_pictures: 
         merge(folder / EMBEDDINGS, inputs, force=force, no_report=no_report, no_pictures=no_pictures)
     else:
         out.print(
-            f"[bold]{escape(str(folder / EMBEDDINGS))}[/] has everything that the participant level made"
+            f"[bold]{escape(str(folder / EMBEDDINGS))}[/] contains all results of the participant level"
         )

@@ -17,7 +17,7 @@ _COLOUR = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red"}
 
 def doctor(
     output: Annotated[
-        Path, typer.Option("--output", metavar="FOLDER", help="Where embeddings will be written.")
+        Path, typer.Option("--output", metavar="FOLDER", help="Folder in which embeddings will be written.")
     ] = Path(),
     model: Annotated[
         str, typer.Option("--model", help="The model to check, as prima embed takes it.")
@@ -28,8 +28,8 @@ def doctor(
         bool,
         typer.Option(
             "--record-answer",
-            help="Check nothing: store this machine's embedding of the synthetic scan with the model, "
-            "for other machines to compare with.",
+            help="Instead of checking, store this machine's embedding of the synthetic scan with the model, for "
+            "comparison on other machines.",
         ),
     ] = False,
 ) -> None:

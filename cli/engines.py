@@ -35,9 +35,9 @@ def check(engine: Name, ray_address: str | None, workers: int | None) -> None:
         BadParameter: with the reason.
     """
     if ray_address is not None and engine != "ray":
-        raise typer.BadParameter("it is for --engine ray; give both", param_hint="--ray-address")
+        raise typer.BadParameter("it requires --engine ray", param_hint="--ray-address")
     if workers == 0 and engine == "ray":
-        raise typer.BadParameter("with --engine ray at least one must read", param_hint="--workers")
+        raise typer.BadParameter("--engine ray needs at least one reader", param_hint="--workers")
 
 
 @contextmanager

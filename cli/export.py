@@ -14,16 +14,16 @@ from prima_features.wording import count
 
 
 def export(
-    source: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A file that prima embed made.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE.h5", help="Embeddings file made by prima embed.")],
     output: Annotated[
         Path,
-        typer.Argument(metavar="OUTPUT", help="The table to write: a name in .parquet, .csv or .npz."),
+        typer.Argument(metavar="OUTPUT", help="Table to write (.parquet, .csv or .npz)."),
     ],
     level: Annotated[
         Literal["study", "clip", "series"],
         typer.Option(
             "--level",
-            help="study: the vectors that probes read; clip: those comparable with text; series: one row per series.",
+            help="study: vectors for probes; clip: vectors comparable with text; series: one row per series.",
         ),
     ] = "study",
     columns: Annotated[
@@ -34,10 +34,10 @@ def export(
     ] = None,
     format: Annotated[
         Literal["parquet", "csv", "npz"] | None,
-        typer.Option("--format", help="File format (default: from the ending of OUTPUT)."),
+        typer.Option("--format", help="File format (default: from the extension of OUTPUT)."),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", "--force", help="Replace OUTPUT if it exists.")
+        bool, typer.Option("--overwrite", "--force", help="Overwrite OUTPUT if it exists.")
     ] = False,
 ) -> None:
     """Write the vectors of an embeddings file as Parquet, CSV or NPZ, one row per study or series.

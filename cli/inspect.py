@@ -25,7 +25,10 @@ _SHOWN_STUDIES = 10
 
 def inspect(
     source: Annotated[
-        Path, typer.Argument(metavar="SOURCE|FILE.h5", help="What prima embed takes, or a file that it made.")
+        Path,
+        typer.Argument(
+            metavar="SOURCE|FILE.h5", help="Source of scans, as for prima embed, or an embeddings file."
+        ),
     ],
     format: find.Format = "auto",
     participant_label: find.Participants = None,
@@ -93,7 +96,7 @@ def _show_studies(found: Found, slice_axis: SliceAxis | None) -> None:
 
     n_series = sum(len(study.series) for study in found.studies)
     out.print(f"[bold]{count(len(found.studies), 'study')} with {n_series} series ({found.format})[/]")
-    shown = table("study", "series", "files", "plane", "slice axis known by", "flags", "source")
+    shown = table("study", "series", "files", "plane", "slice axis from", "flags", "source")
     for study in found.studies:
         for series in study.series:
             plane, known_by, flags = read_slice_axis(series, slice_axis)
@@ -153,7 +156,7 @@ def show_file(file: Embeddings) -> None:
         "study",
         "series",
         "plane",
-        "slice axis known by",
+        "slice axis from",
         "tokens",
         "volume (z, y, x)",
         "spacing, mm",

@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None, application: typer.Typer = app,
         code = _run(given, application, name)
         if (lost := streams.lost()) is None:
             return code
-        print_error(f"Not everything could be printed ({lost.strerror}); files are written as usual")
+        print_error(f"Some output could not be printed ({lost.strerror}); written files are not affected")
         return code or 1
 
 
@@ -166,7 +166,7 @@ def _run(given: list[str], application: typer.Typer, name: str) -> int:
         )
         return 1
     if result == _INTERRUPTED:  # which newer releases of typer return, and older ones raise
-        print_error("Stopped. What is finished is kept: run the same command again to go on")
+        print_error("Stopped. Finished work is kept: run the same command again to continue")
     return result if isinstance(result, int) else 0
 
 

@@ -25,7 +25,9 @@ def merge(
     incomplete: Annotated[
         bool, typer.Option("--incomplete", help="Leave out the studies that are not finished yet.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace an OUTPUT.h5 that is no input.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite OUTPUT.h5 if it exists and is not an input.")
+    ] = False,
     no_report: NoReport = False,
     no_pictures: NoPictures = False,
 ) -> None:

@@ -29,7 +29,7 @@ Participants = Annotated[
     typer.Option(
         "--participant-label",
         metavar="LABEL...",
-        help="Only these subjects; sub- may be left out.",
+        help="Subjects to include, with or without sub-.",
         rich_help_panel=_FIND,
     ),
 ]
@@ -38,7 +38,7 @@ Sessions = Annotated[
     typer.Option(
         "--session-label",
         metavar="LABEL...",
-        help="Only these sessions; ses- may be left out.",
+        help="Sessions to include, with or without ses-.",
         rich_help_panel=_FIND,
     ),
 ]
@@ -47,7 +47,7 @@ Datatypes = Annotated[
     typer.Option(
         "--datatype",
         metavar="NAME...",
-        help="BIDS datatypes to take (default: anat dwi swi).",
+        help="BIDS datatypes to include (default: anat dwi swi).",
         rich_help_panel=_FIND,
     ),
 ]
@@ -56,20 +56,22 @@ Suffixes = Annotated[
     typer.Option(
         "--suffix",
         metavar="NAME...",
-        help="BIDS suffixes to take, in place of the default ones.",
+        help="BIDS suffixes to include instead of the default ones.",
         rich_help_panel=_FIND,
     ),
 ]
 FilterFile = Annotated[
     Path | None,
     typer.Option(
-        "--bids-filter-file", help="JSON file of BIDS entities to select by.", rich_help_panel=_FIND
+        "--bids-filter-file", help="JSON file of BIDS entities to filter by.", rich_help_panel=_FIND
     ),
 ]
-Modality = Annotated[str, typer.Option("--modality", help="DICOM modality to take.", rich_help_panel=_FIND)]
+Modality = Annotated[
+    str, typer.Option("--modality", help="DICOM modality to include.", rich_help_panel=_FIND)
+]
 MinSlices = Annotated[
     int,
-    typer.Option("--min-slices", min=1, help="Series of fewer slices are left out.", rich_help_panel=_FIND),
+    typer.Option("--min-slices", min=1, help="Minimum number of slices of a series.", rich_help_panel=_FIND),
 ]
 TimeSeries = Annotated[
     Literal["skip", "first", "mean"],
@@ -83,7 +85,7 @@ SliceAxis = Annotated[
     Literal["L", "P", "S"] | None,
     typer.Option(
         "--slice-axis",
-        help="Direction of the slice axis of NIfTI images; found from the header by default.",
+        help="Direction of the slice axis of NIfTI images (default: from the header).",
         rich_help_panel=_FIND,
     ),
 ]
@@ -91,7 +93,7 @@ Nan = Annotated[
     Literal["refuse", "zero"],
     typer.Option(
         "--nan",
-        help="Series with voxels that are NaN: refuse them, or read those voxels as 0.",
+        help="Series with NaN voxels: refuse them, or read those voxels as 0.",
         rich_help_panel=_UNTIDY,
     ),
 ]
@@ -99,7 +101,7 @@ MaxSubvolumesAction = Annotated[
     Literal["fail", "resample"],
     typer.Option(
         "--max-subvolumes-action",
-        help="Series of more slices than a model takes: fail, or resample them to as many as it takes.",
+        help="Series with more slices than the model accepts: fail, or resample them to the maximum.",
         rich_help_panel=_UNTIDY,
     ),
 ]
@@ -113,7 +115,7 @@ SliceTolerance = Annotated[
 ]
 KeepPatientId = Annotated[
     bool,
-    typer.Option("--keep-patient-id", help="Show and store DICOM PatientIDs in place of pseudonyms."),
+    typer.Option("--keep-patient-id", help="Show and store DICOM PatientIDs instead of pseudonyms."),
 ]
 
 _REPORT = "Report"
@@ -129,7 +131,7 @@ NoPictures = Annotated[
     bool,
     typer.Option(
         "--no-pictures",
-        help="Keep no pictures of the scans: small axial and coronal slices, for the report.",
+        help="Do not store thumbnails of the scans (small axial and coronal slices for the report).",
         rich_help_panel=_REPORT,
     ),
 ]

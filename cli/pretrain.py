@@ -90,9 +90,7 @@ def _run(
     begun = f", from step {summary.resumed_at} on" if summary.resumed_at and not export else ""
     skipped = f", {summary.skipped} of them skipped" if summary.skipped else ""
     best = (
-        f"; the model is that of step {summary.exported}, the best"
-        if summary.exported != summary.steps
-        else ""
+        f"; the model is from step {summary.exported}, the best" if summary.exported != summary.steps else ""
     )
     out.print(f"[bold]{escape(str(summary.output))}[/]: {summary.steps} steps{begun}{skipped}{best}")
     if not summary.complete:
@@ -142,7 +140,7 @@ def _print_study(done: int, total: int) -> None:
 
 
 def _print_start(step: int, steps: int) -> None:
-    err.print(f"going on from step {step} of {steps}" if step else f"{steps} steps")
+    err.print(f"resuming from step {step} of {steps}" if step else f"{steps} steps")
 
 
 def _print_step(step: int, steps: int, measures: Mapping[str, float]) -> None:

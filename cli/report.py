@@ -11,18 +11,21 @@ from prima_features.cli.console import print_report
 
 
 def report(
-    source: Annotated[Path, typer.Argument(metavar="FILE.h5", help="A file that prima embed or merge made.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE.h5", help="Embeddings file made by prima embed or merge.")
+    ],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output", help="Where to write the page (default: FILE.report.html).", show_default=False
-        ),
+        typer.Option("--output", help="HTML file to write (default: FILE.report.html).", show_default=False),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Replace a page that this command did not write.")
+        bool, typer.Option("--force", help="Overwrite a file that this command did not write.")
     ] = False,
     no_pictures: Annotated[
-        bool, typer.Option("--no-pictures", help="Leave out the pictures of the scans, as before sharing.")
+        bool,
+        typer.Option(
+            "--no-pictures", help="Leave out the thumbnails of the scans, for example before sharing."
+        ),
     ] = False,
 ) -> None:
     """Write the HTML report of an embeddings file again: counts, failures, pictures, a map, near-duplicates, outliers.

@@ -35,7 +35,7 @@ def _group() -> None:
 @app.command()
 def summarize(
     table: Annotated[
-        Path, typer.Argument(metavar="TABLE", help="TSV, CSV or Excel with a study's id and its report.")
+        Path, typer.Argument(metavar="TABLE", help="TSV, CSV or Excel table with study ids and reports.")
     ],
     output: Annotated[
         Path | None, typer.Argument(metavar="OUT", help="The TSV to write.", show_default=False)
@@ -53,8 +53,8 @@ def summarize(
         bool,
         typer.Option(
             "--labels",
-            help="A column for each of Prima's 52 diagnoses: 1, 0, or empty; and a column abnormal: 1 where any of "
-            "them is 1, else 0.",
+            help="A column for each of Prima's 52 diagnoses (1, 0 or empty), and a column abnormal: 1 if any of "
+            "them is 1, otherwise 0.",
         ),
     ] = False,
     label_method: Annotated[
@@ -70,16 +70,20 @@ def summarize(
         bool, typer.Option("--keep-normal", help="Keep findings that are reported as normal or absent.")
     ] = False,
     id_column: Annotated[
-        str, typer.Option("--id-column", help="Column with the study's id.", rich_help_panel=_TABLE)
+        str, typer.Option("--id-column", help="Column with the study ids.", rich_help_panel=_TABLE)
     ] = "",
     report_column: Annotated[
-        str, typer.Option("--report-column", help="Column with the report.", rich_help_panel=_TABLE)
+        str, typer.Option("--report-column", help="Column with the reports.", rich_help_panel=_TABLE)
     ] = "",
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Only the first N reports.", rich_help_panel=_TABLE)
+        int | None,
+        typer.Option("--limit", min=1, help="Summarise only the first N reports.", rich_help_panel=_TABLE),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", help="Its name on the server, or a folder.", rich_help_panel=_MODEL)
+        str,
+        typer.Option(
+            "--model", help="Name of the model on the server, or a model folder.", rich_help_panel=_MODEL
+        ),
     ] = "",
     endpoint: Annotated[
         str,
@@ -94,7 +98,10 @@ def summarize(
     api_key_env: Annotated[
         str,
         typer.Option(
-            "--api-key-env", metavar="NAME", help="Environment variable with its key.", rich_help_panel=_MODEL
+            "--api-key-env",
+            metavar="NAME",
+            help="Environment variable that contains the API key.",
+            rich_help_panel=_MODEL,
         ),
     ] = "",
     rate: Annotated[
@@ -121,12 +128,10 @@ def summarize(
     ] = 1024,
     device: Annotated[
         str,
-        typer.Option(
-            "--device", help="Where transformers computes: auto, cpu, cuda.", rich_help_panel=_MODEL
-        ),
+        typer.Option("--device", help="Device for transformers: auto, cpu or cuda.", rich_help_panel=_MODEL),
     ] = "auto",
     force: Annotated[
-        bool, typer.Option("--force", help="Replace OUT even if this command did not write it.")
+        bool, typer.Option("--force", help="Overwrite OUT even if this command did not write it.")
     ] = False,
     show_prompt: Annotated[
         bool,
@@ -149,7 +154,7 @@ def summarize(
     chosen = method or ("endpoint" if endpoint else "rules")
     _check(chosen, endpoint, model, rate)
     if label_method and not labels:
-        raise UsageError("--label-method says who labels, and nothing is labelled: add --labels")
+        raise UsageError("--label-method has no effect without labels: add --labels")
     label_method = label_method or ("rules" if chosen == "rules" else "model")
     options = Options(max_items, keep_normal, label_method if labels else None, unmentioned)
     reports = read_reports(table, id_column, report_column)[:limit]
@@ -179,7 +184,7 @@ def summarize(
 
 def _check(method: Method, endpoint: str, model: str, rate: float | None) -> None:
     if endpoint and method != "endpoint":
-        raise UsageError(f"--endpoint does not go with --method {method}: leave one of them out")
+        raise UsageError(f"--endpoint cannot be combined with --method {method}: leave one of them out")
     if method == "endpoint" and not endpoint:
         raise UsageError("--method endpoint needs --endpoint with the server's address")
     if method == "transformers" and not model:
@@ -187,7 +192,7 @@ def _check(method: Method, endpoint: str, model: str, rate: float | None) -> Non
     if model and method == "rules":
         raise UsageError("--model is for a language model: add --endpoint, or --method transformers")
     if rate is not None and method != "endpoint":
-        raise UsageError("--rate is of requests to a server: add --endpoint, or leave it out")
+        raise UsageError("--rate limits requests to a server: add --endpoint, or leave it out")
 
 
 def _key(variable: str) -> str:
@@ -245,7 +250,7 @@ def _tell(summary: Summary) -> None:
 
     failures = [Failure(failed.study, "", "summarize", failed.reason) for failed in summary.failures]
     if not summary.n_studies:
-        raise NothingUsableError("no report could be summarised: no table is written", failures)
+        raise NothingUsableError("no report could be summarised: no table was written", failures)
     print_failures(failures)
     kept = f", {summary.n_kept} of the answers kept from an earlier run" if summary.n_kept else ""
     failed = f"; {len(failures)} failed" if failures else ""

@@ -54,7 +54,7 @@ def synth(
         bool, typer.Option("--preview", help="Also write preview.png, a sheet of middle slices.")
     ] = False,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Number of processes.")] = 1,
-    device: Annotated[str, typer.Option("--device", help="Where to compute: auto, cpu, cuda.")] = "cpu",
+    device: Annotated[str, typer.Option("--device", help="Device: auto, cpu or cuda.")] = "cpu",
 ) -> None:
     """Make synthetic brain MRI studies with known factors, reports and labels.
 
@@ -67,7 +67,9 @@ def synth(
 
     chosen = split_values(conditions)
     if unknown := [name for name in chosen if name not in CONDITIONS]:
-        raise UsageError(f"There is no condition {unknown[0]}; --condition takes {', '.join(CONDITIONS)}")
+        raise UsageError(
+            f"Unknown condition {unknown[0]}: --condition must be one of {', '.join(CONDITIONS)}"
+        )
     options = CohortOptions(subjects, seed, format, settings, str(pick_device(device)), preview, chosen)
     with _progress(subjects) as on_study, stopping_on_signals() as stopping:
         made = make_cohort(output, options, workers, on_study, stopping)

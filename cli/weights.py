@@ -38,7 +38,10 @@ def download(
     hub_id: _HubId,
     output: Annotated[
         Path | None,
-        typer.Option("--output", help="New folder to put it in, e.g. to copy to a machine without internet."),
+        typer.Option(
+            "--output",
+            help="New folder for the model, for example to copy to a machine without internet access.",
+        ),
     ] = None,
 ) -> None:
     """Download a model, by default to the Hub client's cache, where its name is found from then on."""

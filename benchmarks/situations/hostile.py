@@ -253,13 +253,13 @@ def _(box: Box) -> Outcome:
     for path in _dicom(box.folder / "in" / "bad").glob("*.dcm"):
         content = path.read_bytes()
         path.write_bytes(content[: content.index(b"\x28\0\x02\0")])
-    return _embed(box, "no pixel data")
+    return _embed(box, "no integer pixel data")
 
 
 @SITUATIONS("a header that claims 900,000 frames in a file of one")
 def _(box: Box) -> Outcome:
     _dicom(box.folder / "in" / "bad", NumberOfFrames="900000")
-    return _embed(box, "no pixel data")
+    return _embed(box, "no integer pixel data")
 
 
 @SITUATIONS("a slice without a position in one of several series of one name and number")

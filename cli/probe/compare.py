@@ -11,8 +11,10 @@ from prima_features.cli.console import out, print_caveat
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that prima probe fit made.")],
-    second: Annotated[Path, typer.Argument(metavar="DIR", help="Another, fitted on the same studies.")],
+    first: Annotated[Path, typer.Argument(metavar="DIR", help="Probe folder made by prima probe fit.")],
+    second: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Another probe folder, fitted on the same studies.")
+    ],
 ) -> None:
     """Test whether two probes differ, by the folds that both were evaluated on.
 

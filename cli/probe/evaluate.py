@@ -18,10 +18,14 @@ def evaluate(
     request: Any,
     context: typer.Context,
     probe: Annotated[
-        str, typer.Argument(metavar="PROBE", help="Folder that prima probe fit made, or a probe on the Hub.")
+        str,
+        typer.Argument(metavar="PROBE", help="Probe folder made by prima probe fit, or a probe on the Hub."),
     ],
     embeddings: Annotated[
-        Path, typer.Argument(metavar="FILE.h5", help="Embeddings of another cohort, by the same model.")
+        Path,
+        typer.Argument(
+            metavar="FILE.h5", help="Embeddings file of another cohort, made with the same model."
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -30,7 +34,9 @@ def evaluate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "--force", help="Replace DIR if it is not empty.")
     ] = False,
-    bootstrap: Annotated[int, typer.Option("--bootstrap", min=0, help="Resamples for the intervals.")] = 1000,
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Number of resamples for the confidence intervals.")
+    ] = 1000,
 ) -> None:
     """Evaluate a saved probe on another cohort's labels. Nothing is fitted."""
     from prima_features.cli.probe.show import print_evaluation, print_warnings

@@ -31,13 +31,15 @@ def fit(
             help="brain-age, autism, dementia, glioma, stroke, or custom (see prima probe list).",
         ),
     ],
-    embeddings: Annotated[Path, typer.Argument(metavar="FILE.h5", help="File that prima embed made.")],
+    embeddings: Annotated[
+        Path, typer.Argument(metavar="FILE.h5", help="Embeddings file made by prima embed.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", metavar="DIR", help="Folder to write.", show_default=False)
     ] = None,
     variant: Annotated[
         Literal["presence", "grade", "idh"] | None,
-        typer.Option("--variant", help="Variant of the task glioma."),
+        typer.Option("--variant", help="Variant of the glioma task."),
     ] = None,
     classes: Annotated[
         list[str] | None,
@@ -52,7 +54,8 @@ def fit(
         bool,
         typer.Option(
             "--dry-run",
-            help="Run all checks; show who trains, who is only predicted, and who is left out and why. Write nothing.",
+            help="Run all checks; show which studies would be used for training, which would only be predicted, "
+            "and which are left out and why. Write nothing.",
         ),
     ] = False,
     overwrite: Annotated[
@@ -61,7 +64,9 @@ def fit(
     estimator: Annotated[
         Literal["ridge", "logistic", "xgboost", "mlp", "knn"] | None,
         typer.Option(
-            "--estimator", help="Default: ridge for a number, logistic for classes.", rich_help_panel=_MODEL
+            "--estimator",
+            help="Estimator (default: ridge for numbers, logistic for classes).",
+            rich_help_panel=_MODEL,
         ),
     ] = None,
     option: Annotated[
@@ -86,7 +91,7 @@ def fit(
         typer.Option(
             "--series",
             metavar="PATTERN",
-            help="Only series whose name matches, such as T1w; the mean of a study's matching ones.",
+            help="Use only series with a matching name, such as T1w, and average them per study.",
             rich_help_panel=_MODEL,
         ),
     ] = "",
@@ -101,7 +106,9 @@ def fit(
     unseen_sites: Annotated[
         Literal["keep", "error"],
         typer.Option(
-            "--unseen-sites", help="What ComBat does with sites not in training.", rich_help_panel=_MODEL
+            "--unseen-sites",
+            help="How ComBat treats sites that are not in the training data.",
+            rich_help_panel=_MODEL,
         ),
     ] = "keep",
     confounds: Annotated[
@@ -115,7 +122,7 @@ def fit(
     ] = None,
     calibration: Annotated[
         Literal["none", "platt", "isotonic"],
-        typer.Option("--calibration", help="Calibration of probabilities.", rich_help_panel=_MODEL),
+        typer.Option("--calibration", help="Probability calibration.", rich_help_panel=_MODEL),
     ] = "none",
     bias_correction: Annotated[
         Literal["none", "cole", "beheshti"],
@@ -145,14 +152,19 @@ def fit(
     seed: Annotated[int, typer.Option("--seed", help="Random seed.", rich_help_panel=_EVALUATION)] = 0,
     bootstrap: Annotated[
         int,
-        typer.Option("--bootstrap", min=0, help="Resamples for the intervals.", rich_help_panel=_EVALUATION),
+        typer.Option(
+            "--bootstrap",
+            min=0,
+            help="Number of resamples for the confidence intervals.",
+            rich_help_panel=_EVALUATION,
+        ),
     ] = 1000,
     permutations: Annotated[
         int,
         typer.Option(
             "--permutations",
             min=0,
-            help="For a p-value; each repeats the whole evaluation.",
+            help="Number of permutations for a p-value; each repeats the whole evaluation.",
             rich_help_panel=_EVALUATION,
         ),
     ] = 0,
@@ -168,7 +180,7 @@ def fit(
         bool,
         typer.Option(
             "--learning-curve/--no-learning-curve",
-            help="Evaluate with parts of the training sets too.",
+            help="Also compute a learning curve on subsets of the training data.",
             rich_help_panel=_CHECKS,
         ),
     ] = True,
@@ -176,7 +188,7 @@ def fit(
         bool,
         typer.Option(
             "--allow-confounded",
-            help="Continue although each site has a single class and the probe may learn the site.",
+            help="Continue even if each site has a single class, so that the probe may learn the site.",
             rich_help_panel=_CHECKS,
         ),
     ] = False,

@@ -63,15 +63,15 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         list[str] | None,
         None,
         "--missing-values",
-        "Codes of missing values beyond the usual ones, such as 99; write a negative one as --missing-values=-1.",
+        "Additional codes for missing values, such as 99; write a negative one as --missing-values=-1.",
         **_VALUES,
     ),
     "blank_labels": _option(
         Literal["preset", "missing"],
         "preset",
         "--blank-labels",
-        "What a blank label means: what the cohort's preset says (OASIS-1: subjects under 60 are nondemented), or "
-        "nothing.",
+        "Meaning of a blank label: preset, as defined for the cohort (OASIS-1: subjects under 60 are "
+        "nondemented), or missing.",
     ),
     "date_format": _option(
         str, "", "--date-format", "Format of --date-column if not ISO 8601, such as %d/%m/%Y."
@@ -79,23 +79,31 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "scan_dates": _option(
         Path | None, None, "--scan-dates", "Table of the scans' dates, by study or subject."
     ),
-    "max_days": _option(float, 180.0, "--max-days", "Most days between a scan and its label's visit.", min=0),
-    "id_column": _column("--id-column", "The subject or scan."),
-    "target_column": _column("--target-column", "What is predicted."),
+    "max_days": _option(
+        float, 180.0, "--max-days", "Maximum number of days between a scan and the visit of its label.", min=0
+    ),
+    "id_column": _column("--id-column", "Column with the subject or scan."),
+    "target_column": _column("--target-column", "Column to predict."),
     "group_column": _column(
-        "--group-column", "Family, or what else must not cross folds (default: the subject)."
+        "--group-column",
+        "Column with the group that must stay within one fold, such as the family (default: the subject).",
     ),
     "site_column": _column("--site-column", "The site."),
-    "age_column": _column("--age-column", "Age at the scan, in years."),
+    "age_column": _column("--age-column", "Column with the age at the scan, in years."),
     "sex_column": _column("--sex-column", "Sex."),
-    "split_column": _column("--split-column", "Which rows train, for --scheme split."),
-    "scanner_column": _column("--scanner-column", "Scanner, for metrics by group."),
-    "field_strength_column": _column("--field-strength-column", "Field strength, for metrics by group."),
-    "session_column": _column("--session-column", "The session that a label belongs to."),
-    "date_column": _column(
-        "--date-column", "Date of the label, or its day since entry: the visit nearest the scan counts."
+    "split_column": _column("--split-column", "Column that marks the training rows, for --scheme split."),
+    "scanner_column": _column("--scanner-column", "Column with the scanner, for metrics by group."),
+    "field_strength_column": _column(
+        "--field-strength-column", "Column with the field strength, for metrics by group."
     ),
-    "control_column": _column("--control-column", "Who is a control; brain age is fitted on controls."),
+    "session_column": _column("--session-column", "Column with the session of a label."),
+    "date_column": _column(
+        "--date-column",
+        "Column with the date of a label, or its day since entry; the visit nearest to the scan is used.",
+    ),
+    "control_column": _column(
+        "--control-column", "Column that marks controls; brain age is fitted on controls."
+    ),
 }
 """Fields of `LabelRequest` to the option's type and default."""
 

@@ -26,14 +26,18 @@ from prima_features.cli.probe.label_options import with_labels
 def predict(
     request: Any,
     probe: Annotated[
-        str, typer.Argument(metavar="PROBE", help="Folder that prima probe fit made, or a probe on the Hub.")
+        str,
+        typer.Argument(metavar="PROBE", help="Probe folder made by prima probe fit, or a probe on the Hub."),
     ],
     embeddings: Annotated[
-        Path, typer.Argument(metavar="FILE.h5", help="Embeddings by the model that the probe was fitted on.")
+        Path,
+        typer.Argument(
+            metavar="FILE.h5", help="Embeddings file, made with the model that the probe was fitted on."
+        ),
     ],
     output: Annotated[Path, typer.Argument(metavar="OUT.tsv", help="Table to write.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Replace OUT.tsv even if this command did not write it.")
+        bool, typer.Option("--force", help="Overwrite OUT.tsv even if this command did not write it.")
     ] = False,
 ) -> None:
     """Predict every study of an embeddings file with a saved probe.

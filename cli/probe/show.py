@@ -71,11 +71,13 @@ def print_plan(plan: FitPlan) -> None:
     shown = ", ".join(f"{name} {int((frame['target'][trains] == name).sum())}" for name in classes)
     subjects = count(frame["subject"][trains].nunique(), "subject")
     out.print(
-        f"[bold]{count(int(trains.sum()), 'study')} of {subjects} would train[/] and count in the metrics"
+        f"[bold]{count(int(trains.sum()), 'study')} of {subjects} would be used for training[/] and in the metrics"
         + (f": {escape(shown)}" if shown else "")
     )
     if (~trains).any():
-        out.print(f"{count(int((~trains).sum()), 'study')} would only be predicted: not of known controls")
+        out.print(
+            f"{count(int((~trains).sum()), 'study')} would only be predicted: not known to be of controls"
+        )
     out.print("All checks of the fit have passed; nothing was written.")
 
 

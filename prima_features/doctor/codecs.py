@@ -43,9 +43,9 @@ def codecs(setup: Setup) -> Iterator[Check]:
                 yield failed(name, str(error), _REINSTALL_SITK)
                 continue
         if np.array_equal(values, PICTURE[None]):
-            yield passed(name, "decoded by SimpleITK to the voxels that were compressed")
+            yield passed(name, "SimpleITK restores the original voxels")
         else:
-            yield failed(name, "SimpleITK decodes it to other voxels than were compressed", _REINSTALL_SITK)
+            yield failed(name, "SimpleITK does not restore the original voxels", _REINSTALL_SITK)
 
 
 def dcm2niix(setup: Setup) -> Iterator[Check]:
@@ -67,7 +67,7 @@ def dcm2niix(setup: Setup) -> Iterator[Check]:
             yield failed("dcm2niix", f"{version}: {error}", _REINSTALL_DCM2NIIX)
             return
     if np.array_equal(np.sort(values.ravel()), np.sort(np.tile(PICTURE.ravel(), _N_SLICES))):
-        yield passed("dcm2niix", f"{version}, converts a compressed series")
+        yield passed("dcm2niix", f"{version}: it converts a compressed series correctly")
     else:
         yield failed("dcm2niix", f"{version}: it changes the voxels it converts", _REINSTALL_DCM2NIIX)
 

@@ -61,7 +61,7 @@ def hdf5_locking(setup: Setup) -> Iterator[Check]:
         return
     setting = os.environ.get("HDF5_USE_FILE_LOCKING")
     if setting is not None and setting.upper() in ("FALSE", "0"):
-        yield passed("HDF5 locking", f"turned off by HDF5_USE_FILE_LOCKING={setting}; prima needs none")
+        yield passed("HDF5 locking", f"turned off by HDF5_USE_FILE_LOCKING={setting}; prima does not need it")
         return
     with tempfile.TemporaryDirectory(prefix=".prima-doctor-", dir=setup.folder) as folder:
         problem = _locking_problem(Path(folder) / "locked.h5")
@@ -69,7 +69,7 @@ def hdf5_locking(setup: Setup) -> Iterator[Check]:
         remedy = "prima needs no locks; for your own scripts set HDF5_USE_FILE_LOCKING=FALSE"
         yield warned("HDF5 locking", problem, remedy)
     else:
-        yield passed("HDF5 locking", "HDF5 takes its file locks here")
+        yield passed("HDF5 locking", "HDF5 file locks work here")
 
 
 def _claim(path: Path) -> None:
@@ -79,7 +79,7 @@ def _claim(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL))
     except FileExistsError:
         return
-    raise OSError("a file could be made twice; exclusive creation (O_EXCL), by which runs share work, fails")
+    raise OSError("exclusive file creation (O_EXCL), which runs use to share work, does not work here")
 
 
 def _locking_problem(path: Path) -> str:
@@ -92,7 +92,7 @@ def _locking_problem(path: Path) -> str:
         with h5py.File(path, "w", locking=True) as file:
             file["x"] = 1
     except OSError as error:
-        return f"the disk refuses file locks: {str(error).splitlines()[0]}"
+        return f"the file system does not support file locks: {str(error).splitlines()[0]}"
     # Not through HDF5 twice: within one process it shares an open file and asks for no second lock.
     with path.open("rb+") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -100,7 +100,7 @@ def _locking_problem(path: Path) -> str:
             h5py.File(path, "a", locking=True).close()
         except OSError:
             return ""
-    return "file locks are taken, and hold nobody back"
+    return "file locks are granted but have no effect"
 
 
 def _space(name: str, folder: Path, little: float, remedy: str) -> Check:

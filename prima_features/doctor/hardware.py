@@ -66,7 +66,9 @@ def _examine_gpu(device: torch.device) -> Check:
     if not bool((product == 16).all()):
         return failed("device", f"{found}; it computes wrong numbers", "use another GPU, or --device cpu")
     if free < _LITTLE_GPU_MEMORY:
-        return warned("device", found, "end what else uses the GPU (nvidia-smi), or lower --batch-size")
+        return warned(
+            "device", found, "stop other programs on the GPU (see nvidia-smi), or lower --batch-size"
+        )
     return passed("device", found)
 
 

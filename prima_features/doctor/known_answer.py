@@ -91,11 +91,13 @@ def _compare(answer: Answer, expected: Answer | None, where: str) -> Check:
     if not all(np.isfinite(values).all() for values in answer.vectors.values()):
         return failed(name, f"{where}: the vectors are not finite", "see prima weights verify")
     if expected is None:
-        return warned(name, f"{where} embeds, and no answer is recorded to compare with", HOW_TO_RECORD)
+        return warned(
+            name, f"{where}: embeds, but there is no recorded answer to compare with", HOW_TO_RECORD
+        )
     if expected.model_sha256 != answer.model_sha256:
-        return warned(name, f"{where} embeds; the recorded answer is for other weights", HOW_TO_RECORD)
+        return warned(name, f"{where}: embeds, but the recorded answer is for other weights", HOW_TO_RECORD)
     error = answer.error(expected)
-    found = f"{where}: relative error {error:.1g}, at most {TOLERANCE:g} is expected"
+    found = f"{where}: relative error {error:.1g} (tolerance {TOLERANCE:g})"
     if error <= TOLERANCE:
         return passed(name, found)
     if error <= COARSE_TOLERANCE:

@@ -37,7 +37,8 @@ def packages(setup: Setup) -> Iterator[Check]:
     else:
         there = f"; extras there: {', '.join(complete)}" if complete else ""
         yield passed(
-            "packages", f"{_DISTRIBUTION} {version(_DISTRIBUTION)} with all {len(needed)} it needs{there}"
+            "packages",
+            f"{_DISTRIBUTION} {version(_DISTRIBUTION)} with all {len(needed)} required packages{there}",
         )
 
 
@@ -78,4 +79,4 @@ def _problem(need: Requirement) -> str:
         return f"{need.name} is not installed"
     if need.specifier.contains(installed, prereleases=True):
         return ""
-    return f"{need.name} {installed} does not fit {need.specifier}"
+    return f"{need.name} {installed} does not satisfy {need.specifier}"

@@ -18,14 +18,16 @@ def weights(setup: Setup) -> Iterator[Check]:
     bad = [file.name for file in files if not file.ok]
     unrecorded = [file.name for file in files if file.recorded is None]
     if bad:
-        found = f"{source.name}: {', '.join(bad)} is not what {CHECKSUMS} records"
+        found = f"{source.name}: the content of {', '.join(bad)} does not match {CHECKSUMS}"
         yield failed(
             "weights", found, "download or convert the model again; reinstall the package if it is bundled"
         )
     elif unrecorded:
-        found = f"{source.name}: no checksum is recorded of {', '.join(unrecorded)}"
+        found = f"{source.name}: no checksum is recorded for {', '.join(unrecorded)}"
         yield warned(
-            "weights", found, "compare them with where they came from: prima weights verify shows them"
+            "weights", found, "compare them with those of the source (prima weights verify shows them)"
         )
     else:
-        yield passed("weights", f"{source.name} {source.revision}: {len(files)} files are as recorded")
+        yield passed(
+            "weights", f"{source.name} {source.revision}: {len(files)} files match their recorded checksums"
+        )

@@ -63,12 +63,14 @@ class EndpointConfig:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError("the endpoint is not an address such as http://localhost:8000/v1")
         if parts.username is not None or parts.query:
-            raise UsageError("the endpoint's address holds a key or a query: give the key by --api-key-env")
+            raise UsageError(
+                "the endpoint's address contains a key or a query: give the key by --api-key-env"
+            )
         if not self.model:
             raise UsageError("an endpoint needs the name of a model on it: give --model")
         numbers = (1.0 if self.rate is None else self.rate, self.workers, self.timeout_s)
         if not all(0 < number < math.inf for number in numbers):
-            raise UsageError("rate, workers and time-out of an endpoint must be above 0")
+            raise UsageError("rate, workers and time-out of an endpoint must be positive")
         if self.timeout_s > _LONGEST_TIMEOUT_S or not 0 <= self.backoff_s <= _LONGEST_WAIT_S:
             raise UsageError(
                 f"the time-out of an endpoint must be {_LONGEST_TIMEOUT_S:g} s or less, and the wait before the second "
@@ -150,9 +152,9 @@ class Endpoint:
                 wait = last.after if last.after is not None else doubled
                 if (waited := waited + wait) > _LONGEST_WAITS_S:
                     raise ReportError(
-                        f"{last}, and asks to wait for longer than {_LONGEST_WAITS_S:g} s"
+                        f"{last}, and the server asks to wait longer than {_LONGEST_WAITS_S:g} s"
                     ) from last
-                logger.debug("%s; asking again in %.1f s", last, wait)
+                logger.debug("%s; retrying in %.1f s", last, wait)
                 self._sleep(wait)
         if last.unreachable:
             raise UsageError(
@@ -243,7 +245,7 @@ class Endpoint:
             choice = load_json(content)["choices"][0]
             answer = choice["message"]["content"]
             if not isinstance(answer, str | None):
-                raise TypeError("an answer that is no text")
+                raise TypeError("an answer that is not text")
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise _TryAgainError("the server's answer is not a chat completion in JSON") from error
         if choice.get("finish_reason") == "length":

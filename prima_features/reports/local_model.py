@@ -43,7 +43,7 @@ class LocalModel:
         except (OSError, ValueError, KeyError) as error:
             logger.debug("loading %s failed", directory, exc_info=error)
             raise UsageError(
-                f"{directory} holds no language model that transformers can read: check --model"
+                f"{directory} contains no language model that transformers can read: check --model"
             ) from error
         self._model = model.to(device).eval()
         self._max_tokens = max_tokens

@@ -81,7 +81,7 @@ def read_summary(answer: str, options: Options) -> list[str]:
         ReportError: it holds no list.
     """
     if not (items := split_numbered(answer)):
-        raise ReportError("the model's answer holds no numbered list")
+        raise ReportError("the model's answer contains no numbered list")
     return items[: options.max_items]
 
 

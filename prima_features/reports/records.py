@@ -32,7 +32,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if self.max_items < 1:
-            raise UsageError(f"a summary of {self.max_items} findings cannot be: at least 1 is needed")
+            raise UsageError(f"the maximum number of findings must be at least 1, not {self.max_items}")
 
 
 class LanguageModel(Protocol):

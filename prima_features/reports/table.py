@@ -53,10 +53,12 @@ def read_reports(path: Path, id_column: str = "", report_column: str = "") -> li
         if not (study := study.strip()):
             raise UsageError(f"{path}, row {number}: the column {header[places[0]]} is empty")
         if study in reports:
-            raise UsageError(f"{path}, row {number}: {study} is there already; keep one report a study")
+            raise UsageError(
+                f"{path}, row {number}: {study} is already in the table; keep one report per study"
+            )
         reports[study] = Report(study, text.strip())
     if not reports:
-        raise UsageError(f"{path} has a header and no rows: expected one row a report")
+        raise UsageError(f"{path} has a header and no rows: expected one row per report")
     return list(reports.values())
 
 
@@ -66,7 +68,7 @@ def _find(path: Path, header: Sequence[str], named: str, guesses: Sequence[str],
     if place is not None:
         return place
     what = f"no column {named}" if named else f"none of the columns {', '.join(guesses)}"
-    raise UsageError(f"{path} has {what}; name one of its columns ({', '.join(header)}) with {option}")
+    raise UsageError(f"{path} has {what}; give one of its columns ({', '.join(header)}) with {option}")
 
 
 def check_output(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> None:

@@ -226,7 +226,7 @@ def _list_images(source: Path, others: _Others, chosen: bool) -> list[Path]:
     if others.dicom:
         where = len(others.dicom_folders)
         what = f"{others.dicom} DICOM file{'s' * (others.dicom > 1)} in {where} folder{'s' * (where > 1)}"
-        reason = "they are DICOM, and the source is read as NIfTI"
+        reason = "they have another format, and the source is read as NIfTI"
         others.rows.append(not_embedded("", what, reason, _EMBED_HINT.format("dicom"), defect=not chosen))
     if others.unknown:
         n = others.unknown.total()

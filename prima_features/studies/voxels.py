@@ -164,7 +164,7 @@ def open_other(image: OtherImage) -> Opened:
 def _check_volumes(shape: tuple[int, ...]) -> None:
     # Without it, a damaged header would pass for a long time series, which is left out without an error.
     if (n := math.prod(max(length, 1) for length in shape[3:])) > MOST_VOLUMES:
-        raise ValueError(f"its header declares {n} volumes, more than any scan has")
+        raise ValueError(f"its header declares {n} volumes, which is implausible")
 
 
 def find_data_file(path: Path) -> Path | None:

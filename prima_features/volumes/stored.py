@@ -159,7 +159,7 @@ def _read_stored(file: Path, numbers: Sequence[int] | None) -> tuple[StoredPixel
         layout = _layout(data)
         n_frames = values.whole(data, "NumberOfFrames") or 1
         if not 0 < n_frames <= MOST_FRAMES:
-            raise SeriesError(f"its header declares {n_frames} frames, more than any scan has", hint=_EXPORT)
+            raise SeriesError(f"its header declares {n_frames} frames, which is implausible", hint=_EXPORT)
         numbers = range(n_frames) if numbers is None else numbers
         if max(numbers, default=0) >= n_frames:
             raise SeriesError(f"frame {max(numbers) + 1} is needed, and the file declares {n_frames}")

@@ -72,7 +72,7 @@ def test_a_whole_dataset_becomes_a_derivative(
     assert beside == {".bidsignore", "dataset_description.json"}
     capsys.readouterr()
     assert run(bids, output, "group") == 0
-    assert "has everything" in capsys.readouterr().out
+    assert "contains all results" in capsys.readouterr().out
 
 
 def test_jobs_of_single_participants_share_a_folder_and_the_group_level_joins_them(

@@ -318,8 +318,8 @@ def test_a_dry_run_says_who_trains_and_who_is_only_predicted(
     folder = cohort("a")
     assert fit("brain-age", folder, tmp_path / "probe", "--control-column", "diagnosis", "--dry-run") == 0
     told = [" ".join(text.split()) for text in capsys.readouterr()]
-    assert "30 studies of 30 subjects would train and count in the metrics" in told[0]
-    assert "30 studies would only be predicted: not of known controls" in told[0]
+    assert "30 studies of 30 subjects would be used for training and in the metrics" in told[0]
+    assert "30 studies would only be predicted: not known to be of controls" in told[0]
     assert "30 studies are not of known controls" in told[1]
     assert not (tmp_path / "probe").exists()
 

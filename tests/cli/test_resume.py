@@ -184,7 +184,7 @@ def test_a_signal_ends_the_run_in_good_order_and_the_same_command_goes_on(
     last = errors.splitlines()[-1]
     n_finished = len(list(folder.glob("*.safetensors")))
     assert last.startswith(f"Stopped: {n_finished} of 8 studies are finished and kept in {folder}")
-    assert last.endswith("run the same command again to go on")
+    assert last.endswith("run the same command again to continue")
     assert not output.exists() and not list(folder.glob("*.claim")) and not list(folder.glob("*.worker"))
     assert run("embed", many, output) == 0
     assert_same(output, whole_many)

@@ -85,7 +85,7 @@ def test_a_model_without_an_answer_is_a_warning_and_a_damaged_answer_an_error(
     model: Path, tmp_path: Path
 ) -> None:
     (model / ANSWER).unlink()
-    assert "no answer is recorded" in check(model, tmp_path).found
+    assert "no recorded answer" in check(model, tmp_path).found
     (model / ANSWER).write_text("{")
     with pytest.raises(UsageError, match=r"known_answer\.json is damaged"):
         check(model, tmp_path)

@@ -225,7 +225,7 @@ def test_a_command_that_is_stopped_on_ray_goes_on_without_it(
     ("arguments", "says"),
     [
         (["--ray-address", "auto"], "--engine ray"),
-        (["--engine", "ray", "--workers", "0"], "at least one must read"),
+        (["--engine", "ray", "--workers", "0"], "at least one reader"),
         (["--engine", "ray", "--device", "cuda:1"], "Ray chooses the GPUs itself"),
         (["--engine", "ray", "--ray-address", "ray://head:10001"], "is not HOST:PORT or auto"),
         (["--engine", "ray", "--ray-address", "head"], "is not HOST:PORT or auto"),

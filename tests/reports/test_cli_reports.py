@@ -201,7 +201,7 @@ WRONG = {
     "transformers without model": (["{table}", "{out}", "--method", "transformers"], "--model"),
     "model with rules": (["{table}", "{out}", "--model", "m"], "--method transformers"),
     "who labels, and no labels": (["{table}", "{out}", "--label-method", "rules"], "add --labels"),
-    "rate with rules": (["{table}", "{out}", "--rate", "30"], "--rate is of requests to a server"),
+    "rate with rules": (["{table}", "{out}", "--rate", "30"], "--rate limits requests to a server"),
     "labels by no model": (["{table}", "{out}", "--labels", "--label-method", "model"], "need one"),
     "key not set": (
         [
@@ -249,4 +249,4 @@ def test_help_says_that_nothing_is_sent(capsys: pytest.CaptureFixture[str]) -> N
 def test_help_says_which_columns_labels_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "a column abnormal: 1 where any of them is 1, else 0" in shown
+    assert "a column abnormal: 1 if any of them is 1, otherwise 0" in shown

@@ -116,7 +116,7 @@ def test_a_report_that_fails_is_listed_and_the_rest_is_there(server: Any, output
     summary = summarize(reports, output, model=model(server))
     assert [row["study_id"] for row in rows(output)] == ["s3", "s1", "s2"]
     assert [(failed.study, failed.reason) for failed in summary.failures] == [
-        ("s4", "the model's answer holds no numbered list"),
+        ("s4", "the model's answer contains no numbered list"),
         ("s5", "the report is empty"),
     ]
 

@@ -108,7 +108,7 @@ def test_a_filter_file_that_would_do_nothing_is_an_error(dataset: Path) -> None:
         ('{"t1w": {"sesion": "1"}}', "'sesion', which is not a BIDS entity; did you mean ses"),
         ('{"t1w": {"session": true}}', "asks for ses True"),
         ('{"t1w": {"session": {"a": 1}}}', "asks for ses"),
-        ('{"t1w": {"session": "1"}, "t2w": 3}', "'t2w' must hold entities"),
+        ('{"t1w": {"session": "1"}, "t2w": 3}', "'t2w' must be an object of entities"),
     ],
 )
 def test_a_filter_file_with_a_slip_says_where_it_is(tmp_path: Path, text: str, message: str) -> None:

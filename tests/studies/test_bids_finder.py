@@ -288,7 +288,9 @@ def test_scans_that_are_no_part_of_bids_are_named(dataset: Path) -> None:
     )
     found = find_bids(dataset)
     assert list(all_series(found)) == ["sub-01/anat/sub-01_T1w.nii.gz"]
-    assert {item.series: item.error.rsplit(" it has ", 1)[-1] for item in found.left_out if item.defect} == {
+    assert {
+        item.series: item.error.rsplit(" it contains ", 1)[-1] for item in found.left_out if item.defect
+    } == {
         "incoming": "1 DICOM file",
         "raw": "1 NIfTI file",
         "sub-01/anat": "the folder has 3 DICOM files, but BIDS images are NIfTI files",

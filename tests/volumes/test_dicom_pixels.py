@@ -262,9 +262,13 @@ REFUSED = {
     "minus five frames": (
         lambda data, k: setattr(data, "NumberOfFrames", -5),
         ExplicitVRLittleEndian,
-        "claims -5 frames",
+        "declares -5 frames",
     ),
-    "no pixels": (lambda data, k: data.__delattr__("PixelData"), ExplicitVRLittleEndian, "no pixel data"),
+    "no pixels": (
+        lambda data, k: data.__delattr__("PixelData"),
+        ExplicitVRLittleEndian,
+        "no integer pixel data",
+    ),
     # pydicom and GDCM disagree on the order of big-endian 32-bit samples.
     "two decoders": (
         as_32_bits,

@@ -376,7 +376,7 @@ REFUSED = {
     ),
     "far_offset.nii": (
         lambda path, whole: path.write_bytes(edited(vox_offset=2e9)),
-        "2000000000 bytes before",
+        "voxel offset of 2000000000 bytes",
     ),
     "cut_member.nii.gz": (
         lambda path, whole: path.write_bytes(

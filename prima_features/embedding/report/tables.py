@@ -79,7 +79,7 @@ def series(file: Embeddings) -> list[Column]:
         Column("study", "Study", "study", file.studies["id"].to_numpy(dtype=object)[table["study"]]),
         Column("name", "Series", "text", table["name"]),
         Column("plane", "Plane", "text", table["plane"]),
-        Column("known_by", "Slice axis known by", "text", table["slice_axis_known_by"]),
+        Column("known_by", "Slice axis from", "text", table["slice_axis_known_by"]),
         Column("n_tokens", "Tokens", "number", table["n_tokens"]),
         Column("shape", "Volume (z, y, x)", "text", [_TIMES.join(map(str, one)) for one in axes[0]]),
         Column("spacing", "Spacing, mm", "text", [_TIMES.join(f"{v:.2f}" for v in one) for one in axes[1]]),

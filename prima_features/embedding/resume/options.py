@@ -100,7 +100,7 @@ class RunOptions:
     retry_failed: bool = False
     """Try again what failed in an earlier run although nothing has changed."""
     force: bool = False
-    """Keep nothing of an earlier run."""
+    """Discard the results of an earlier run."""
     fail_fast: bool = False
     """Stop at the first scan that cannot be embedded; its study is not remembered as failed."""
     report: bool = True

@@ -86,13 +86,13 @@ def make_cohort(
         ) from error
     except BrokenProcessPool as error:
         raise OutputError(
-            f"A process that makes studies ended early, for want of memory: {output} is not whole; give fewer "
-            "--workers, and name a new folder"
+            f"A worker process ended early, perhaps out of memory: {output} is incomplete; use fewer --workers "
+            f"and name a new folder"
         ) from error
     if len(made) < options.subjects:
         raise StoppedError(
-            f"Stopped: {output} holds {len(made)} of {options.subjects} studies, and tables of these; for all of "
-            "them name a new folder"
+            f"Stopped: {output} contains {len(made)} of {options.subjects} studies and their tables; to make "
+            f"all of them, name a new folder"
         )
     return made
 

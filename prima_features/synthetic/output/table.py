@@ -28,7 +28,7 @@ COLUMNS: dict[str, dict[str, object]] = {
     "lesion_side": {"Description": "left, right, midline or both"},
     "lesion_place": {"Description": "where the largest lesion lies"},
     "n_lesions": {"Description": "lesions of the diagnosis, without white-matter hyperintensities"},
-    "incidental": {"Description": "what is found beside the diagnosis: variants and harmless findings"},
+    "incidental": {"Description": "findings other than the diagnosis: variants and harmless findings"},
     "ventricle_asymmetry": {"Description": "of lateral ventricles, aimed at: logarithm of right over left"},
     "brain_ml": {"Description": "volume of brain tissue", "Units": "ml"},
     "ventricle_ml": {"Description": "volume of all ventricles", "Units": "ml"},

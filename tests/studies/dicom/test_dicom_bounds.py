@@ -168,8 +168,8 @@ def test_long_elements_are_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("elements", "message"),
     [
-        ({"Rows": 65535, "Columns": 65535}, "claims 65535 x 65535 pixels"),
-        ({"NumberOfFrames": "999999999"}, "claims 999999999 frames"),
+        ({"Rows": 65535, "Columns": 65535}, "declares 65535 x 65535 pixels"),
+        ({"NumberOfFrames": "999999999"}, "declares 999999999 frames"),
     ],
 )
 def test_sizes_that_no_scan_has_are_refused(

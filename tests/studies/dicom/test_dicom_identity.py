@@ -206,7 +206,7 @@ def test_files_of_nobody_among_two_patients_are_a_defect_unless_their_series_is_
     found = find_dicom(tmp_path)
     assert [len(study.series[0].files) for study in found.studies] == [5, 5]
     (left_out,) = found.left_out
-    assert left_out.series == "6 DICOM files without a patient"
+    assert left_out.series == "6 DICOM files of unknown patients"
     assert left_out.defect
 
 

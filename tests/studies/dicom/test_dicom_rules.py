@@ -167,7 +167,7 @@ def test_stacks_of_few_slices_are_left_out_unless_asked_for(tmp_path: Path, writ
     write_stack(tmp_path, 4)
     (left_out,) = find_dicom(tmp_path).left_out
     assert left_out.error == "it has 4 slices, fewer than 5"
-    assert left_out.hint == "--min-slices 4 embeds it"
+    assert left_out.hint == "use --min-slices 4 to embed it"
     assert find_dicom(tmp_path, DicomOptions(min_slices=4)).studies
 
 

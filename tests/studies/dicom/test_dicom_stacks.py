@@ -224,10 +224,13 @@ def test_orientations_that_differ_by_rounding_are_one(tmp_path: Path, write_stac
     [
         ([0, 3, 6, 12, 15], "1 slice is missing after slice 3, counted from the feet"),
         ([0, 6, 9, 12, 24, 27], "4 slices are missing after slices 1 and 4, counted from the feet"),
-        ([0, 3, 6, 9, 13], "slices 4 and 5, counted from the feet, are 4.00 mm apart where 3.00 mm is usual"),
+        (
+            [0, 3, 6, 9, 13],
+            "slices 4 and 5, counted from the feet, are 4.00 mm apart instead of the usual 3.00 mm",
+        ),
         (
             [0, 3, 6, 9, 9.5],
-            "slices 4 and 5, counted from the feet, are 0.50 mm apart where 3.00 mm is usual",
+            "slices 4 and 5, counted from the feet, are 0.50 mm apart instead of the usual 3.00 mm",
         ),
     ],
 )
