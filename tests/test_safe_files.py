@@ -34,8 +34,8 @@ JSON = {
     "a long number": ("1" + "0" * 6_000, "a number of 6001 digits"),
     "a long negative number": ("[-" + "9" * 6_000 + "]", "a number of 6001 digits"),
     "an infinite number": ("[1e999]", "not finite"),
-    "Infinity": ('{"a": -Infinity}', "holds -Infinity"),
-    "NaN": ("NaN", "holds NaN"),
+    "Infinity": ('{"a": -Infinity}', "contains -Infinity"),
+    "NaN": ("NaN", "contains NaN"),
     "a key twice": ('[{"a": 1, "b": {"c": 1, "c": 2}}]', "repeats a key"),
     "a text without an end": ('"' + '\\"' * 1_000_000, "Unterminated"),
     "many quotes": ('"' * 1_000_001, "Extra data"),
@@ -113,7 +113,7 @@ def test_only_regular_files_of_a_stated_size_are_read(tmp_path: Path) -> None:
         read_bytes(tmp_path / "missing", 5)
     with file.open("r+b") as sparse:
         sparse.truncate(1 << 40)
-    with pytest.raises(UnsafeFileError, match="at most 5"):
+    with pytest.raises(UnsafeFileError, match="the limit is 5"):
         read_bytes(file, 5)
 
 

@@ -46,7 +46,7 @@ def test_no_sequences_are_a_batch_too() -> None:
 
 
 def test_lengths_that_do_not_add_up_are_refused() -> None:
-    with pytest.raises(ValueError, match="add up to 5, and there are 4"):
+    with pytest.raises(ValueError, match="add up to 5, but there are 4"):
         Ragged.from_lengths(torch.zeros(4, 3), [2, 3])
 
 

@@ -33,12 +33,12 @@ WRONG: dict[str, tuple[Callable[[nn.Module], object], str]] = {
         lambda model: model.state_dict(),
         "contains a state dict, but the whole pickled model is expected",
     ),
-    "tensor": (lambda model: torch.zeros(3), "contains no  torch module"),
-    "list": (lambda model: [1, 2], "contains no  torch module"),
-    "other network": (lambda model: nn.Linear(2, 2), "contains no  visual model"),
+    "tensor": (lambda model: torch.zeros(3), "contains no torch module"),
+    "list": (lambda model: [1, 2], "contains no torch module"),
+    "other network": (lambda model: nn.Linear(2, 2), "contains no visual model"),
     "no visual model": (
         lambda model: without(without(model, "clipvisualmodel"), VISUAL),
-        "contains no  visual model",
+        "contains no visual model",
     ),
     "no sequence ViT": (lambda model: without(model, f"{VISUAL}.innerViT"), "has no .*innerViT"),
     "no names": (lambda model: without(model, f"{VISUAL}.serieencoder"), "has no .*serieencoder"),
@@ -71,12 +71,12 @@ WRONG: dict[str, tuple[Callable[[nn.Module], object], str]] = {
     ),
     "index out of range": (
         lambda model: changed(model, "", diagnosisheads={"a": [changed(head_of(2), "", thresh=0.0), 2]}),
-        "where an item 2 is expected",
+        "without the expected item 2",
     ),
     "heads in a list": (lambda model: changed(model, "", referralheads=[1]), "not a dict of at most"),
     "other width": (
         lambda model: changed(model, f"{VISUAL}.innerViT", mlp_head=nn.Sequential(nn.Linear(3 * 289, 25))),
-        "do not fit together",
+        "do not match",
     ),
     "missing bias": (
         lambda model: changed(model, f"{VISUAL}.innerViT.layernorm", bias=None),
@@ -111,7 +111,7 @@ def test_a_wrong_checkpoint_is_refused_in_one_sentence(
 def test_swapped_files_are_named_as_such(full_file: Path, tokenizer_file: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="it is a tokenizer, which goes with --tokenizer"):
         convert(tokenizer_file, full_file, tmp_path / "output")
-    with pytest.raises(UsageError, match="contains no  VQ-VAE"):
+    with pytest.raises(UsageError, match="contains no VQ-VAE"):
         convert(full_file, full_file, tmp_path / "output")
 
 
@@ -122,7 +122,7 @@ def test_a_tokenizer_of_another_model_is_refused(full_file: Path, tmp_path: Path
         Tokenizer(TokenizerConfig((4, 6), (3, 5), codes=16, code_dim=3)).state_dict(), tmp_path / "other.pth"
     )
     with pytest.raises(
-        UsageError, match=r"do not fit together: sequence.transformer.dim is 289 and must be 417"
+        UsageError, match=r"do not match: sequence.transformer.dim is 289 and must be 417"
     ):
         convert(full_file, tmp_path / "other.pth", tmp_path / "output")
 

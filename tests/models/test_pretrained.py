@@ -200,5 +200,5 @@ def test_only_a_hub_id_has_a_revision(folder: Path) -> None:
     for name in (folder, UNTRAINED):
         with pytest.raises(UsageError, match="has no revision 'v1'"):
             PrimaModel.from_pretrained(name, revision="v1")
-    with pytest.raises(UsageError, match="give one of them"):
+    with pytest.raises(UsageError, match="give only one"):
         PrimaModel.from_pretrained("lab/model@v1", revision="v2")

@@ -35,7 +35,7 @@ def test_a_changed_file_is_named(folder: Path) -> None:
     data = bytearray((folder / "model.safetensors").read_bytes())
     data[-1] ^= 1
     (folder / "model.safetensors").write_bytes(data)
-    with pytest.raises(UsageError, match=r"model\.safetensors in .* is not what SHA256SUMS records"):
+    with pytest.raises(UsageError, match=r"model\.safetensors in .* does not match SHA256SUMS"):
         verify(folder)
     write_checksums(folder)
     verify(folder)
