@@ -59,14 +59,14 @@ def embed(
         str | None,
         typer.Option(
             "--study-description",
-            help="What the model reads as the study's description (default: the scan's own).",
+            help="Study description for the model (default: the description in the scan).",
         ),
     ] = None,
     level: Annotated[
-        Literal["study", "token"], typer.Option("--level", help="token: keep each token's vector as well.")
+        Literal["study", "token"], typer.Option("--level", help="token: also store the vector of each token.")
     ] = "study",
     dtype: Annotated[
-        Literal["float32", "float16"], typer.Option("--dtype", help="Number type of the stored vectors.")
+        Literal["float32", "float16"], typer.Option("--dtype", help="Data type of the stored vectors.")
     ] = "float32",
     device: Annotated[
         str,
@@ -79,7 +79,7 @@ def embed(
         Literal["auto", "fp32", "bf16"],
         typer.Option(
             "--precision",
-            help="Number type of the network; auto is bf16 on GPUs that support it, otherwise fp32.",
+            help="Data type of the network; auto: bf16 on GPUs that support it, otherwise fp32.",
         ),
     ] = "auto",
     workers: Annotated[
@@ -87,7 +87,7 @@ def embed(
         typer.Option(
             "--workers",
             min=0,
-            help="Reader processes; 0 reads in the main process (default: by the number of cores).",
+            help="Number of reader processes; 0: read in the main process (default: depends on the number of cores).",
             show_default=False,
         ),
     ] = None,
@@ -109,7 +109,7 @@ def embed(
         typer.Option(
             "--ray-address",
             metavar="HOST:PORT|auto",
-            help="The Ray cluster to use (default: RAY_ADDRESS, else a Ray of its own on this machine).",
+            help="The Ray cluster to use (default: RAY_ADDRESS, otherwise a new one on this machine).",
             show_default=False,
             rich_help_panel=_RUN,
         ),
@@ -119,7 +119,7 @@ def embed(
         typer.Option(
             "--shard",
             metavar="I/N|slurm",
-            help="Only this job's share of the studies; prima merge OUTPUT.h5 ends such a run.",
+            help="Embed only this job's share of the studies; combine the shards with prima merge OUTPUT.h5.",
             rich_help_panel=_RUN,
         ),
     ] = "1/1",
@@ -127,13 +127,13 @@ def embed(
         bool,
         typer.Option(
             "--retry-failed",
-            help="Try failed scans again even if they have not changed.",
+            help="Retry failed scans even if they have not changed.",
             rich_help_panel=_RUN,
         ),
     ] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Keep nothing of an earlier run.", rich_help_panel=_RUN),
+        typer.Option("--force", help="Discard the results of an earlier run.", rich_help_panel=_RUN),
     ] = False,
     fail_fast: Annotated[
         bool,
@@ -147,7 +147,10 @@ def embed(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be embedded and what not; write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Show what would be embedded and what would be left out; write nothing."
+        ),
     ] = False,
     format: find.Format = "auto",
     participant_label: find.Participants = None,
@@ -176,9 +179,7 @@ def embed(
         format = bids_format(format, manifest)
     if manifest is not None:
         if output is not None:
-            raise typer.BadParameter(
-                "it takes the place of SOURCE; give one of them", param_hint="--manifest"
-            )
+            raise typer.BadParameter("it replaces SOURCE; give only one of them", param_hint="--manifest")
         source, output, format = manifest, output or source, "manifest"
     if output is None:
         raise typer.BadParameter("name the file to write, such as out.h5", param_hint="OUTPUT.h5")

@@ -67,7 +67,7 @@ def test_an_answer_for_other_weights_is_no_proof_until_it_is_recorded_again(
     assert read_answer(model).error(before) > TOLERANCE
     (hashes,) = weights(Setup(model=str(model)))
     assert hashes.status is Status.FAIL
-    assert "model.safetensors is not what SHA256SUMS records" in hashes.found
+    assert "the content of model.safetensors does not match SHA256SUMS" in hashes.found
 
 
 @pytest.mark.parametrize(("factor", "status"), [(1.01, Status.WARN), (1.2, Status.FAIL)])

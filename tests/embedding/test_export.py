@@ -154,7 +154,7 @@ def test_half_precision_is_widened(tmp_path: Path, format: Format) -> None:
 def test_the_format_can_be_named_in_place_of_the_ending(file: Embeddings, tmp_path: Path) -> None:
     export(file.path, tmp_path / "table.dat", format="csv")
     assert (tmp_path / "table.dat").read_text().startswith("id,")
-    with pytest.raises(UsageError, match=r"does not say which format.*\.parquet, \.csv, \.npz"):
+    with pytest.raises(UsageError, match=r"has no extension of a known format.*\.parquet, \.csv, \.npz"):
         export(file.path, tmp_path / "table.xlsx")
 
 
@@ -175,7 +175,7 @@ def test_an_existing_table_is_replaced_only_when_asked(file: Embeddings, tmp_pat
         ({"columns": ["age", "id"]}, "no column age at level study; there are id, subject"),
         ({"source": "missing.h5"}, "does not exist"),
         ({"source": "text.h5"}, "cannot be opened as HDF5"),
-        ({"source": "other.h5"}, "not one of embeddings"),
+        ({"source": "other.h5"}, "not an embeddings file"),
         ({"source": "no_clip.h5", "level": "clip"}, "has no clip vectors"),
     ],
 )

@@ -121,9 +121,7 @@ def test_a_tokenizer_of_another_model_is_refused(full_file: Path, tmp_path: Path
     torch.save(
         Tokenizer(TokenizerConfig((4, 6), (3, 5), codes=16, code_dim=3)).state_dict(), tmp_path / "other.pth"
     )
-    with pytest.raises(
-        UsageError, match=r"do not match: sequence.transformer.dim is 289 and must be 417"
-    ):
+    with pytest.raises(UsageError, match=r"do not match: sequence.transformer.dim is 289 and must be 417"):
         convert(full_file, tmp_path / "other.pth", tmp_path / "output")
 
 

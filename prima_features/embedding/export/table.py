@@ -68,7 +68,7 @@ def vector_table(file: Embeddings, level: Level, names: Sequence[str] = ()) -> V
     columns = _series_columns(file) if level == "series" else file.studies
     if unknown := [name for name in names if name not in columns]:
         known = ", ".join(map(str, columns))
-        raise UsageError(f"no column {', '.join(unknown)} at level {level}; there are {known}")
+        raise UsageError(f"no column {', '.join(unknown)} at level {level}; available: {known}")
     wanted = [name for name in columns if name == "id" or name in names or not names]
     return VectorTable(columns[wanted], file.attributes, level, file.width(_VECTORS[level]), file)
 

@@ -79,11 +79,9 @@ class Embeddings:
         try:
             values = load_json(self.attributes["preprocessing"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(
-                f"{self.path} does not say how the scans were prepared: it is damaged"
-            ) from error
+            raise UsageError(f"{self.path} is damaged: its preprocessing settings cannot be read") from error
         if not isinstance(values, dict):
-            raise UsageError(f"{self.path} does not say how the scans were prepared: it is damaged")
+            raise UsageError(f"{self.path} is damaged: its preprocessing settings cannot be read")
         return values
 
     @property
@@ -97,7 +95,7 @@ class Embeddings:
         if not isinstance(values, dict) or not all(
             name in levels and (width is None or type(width) is int) for name, width in values.items()
         ):
-            raise UsageError(f"{self.path} is damaged: its attribute widths does not give lengths of vectors")
+            raise UsageError(f"{self.path} is damaged: its attribute widths is not a table of vector lengths")
         return values
 
     @cached_property
@@ -215,7 +213,7 @@ class Embeddings:
             found = dataset[rows]
         except (OSError, RuntimeError, UnicodeDecodeError) as error:
             raise UsageError(
-                f"{self.path} is damaged: some of it cannot be read; copy it or make it again"
+                f"{self.path} is damaged: parts of it cannot be read; copy or create it again"
             ) from error
         if isinstance(dataset, h5py.Dataset) and dataset.dtype.kind == "f" and not _is_finite(found):
             raise UsageError(
@@ -261,12 +259,12 @@ class Embeddings:
     def _check_format(self, file: h5py.File) -> None:
         kind, version = (plain_attribute(file, name) for name in ("format", "format_version"))
         if not isinstance(kind, str) or kind != FORMAT:
-            raise UsageError(f"{self.path} is an HDF5 file, but not one of embeddings ({FORMAT})")
+            raise UsageError(f"{self.path} is an HDF5 file but not an embeddings file ({FORMAT})")
         if not isinstance(version, int | np.integer) or version < 1:
-            raise UsageError(f"{self.path} has no format version of embeddings: the file is damaged")
+            raise UsageError(f"{self.path} has no valid format version: the file is damaged")
         if version > FORMAT_VERSION:
             raise UsageError(
-                f"{self.path} has format version {version}, and this release reads up to "
+                f"{self.path} has format version {version}, but this release reads versions up to "
                 f"{FORMAT_VERSION}; run pip install --upgrade prima-features"
             )
 
@@ -297,7 +295,7 @@ def damage_named(path: str | Path) -> Iterator[None]:
         # Errors of the disk have a number; those of HDF5 have none.
         if isinstance(error, PrimaError) or (isinstance(error, OSError) and error.errno is not None):
             raise
-        raise UsageError(f"{path} is damaged: parts of it cannot be read; make or copy it again") from error
+        raise UsageError(f"{path} is damaged: parts of it cannot be read; copy or create it again") from error
 
 
 def _is_finite(values: np.ndarray) -> bool:

@@ -85,8 +85,8 @@ def _slurm_shard(environment: Mapping[str, str]) -> Shard:
         ) from error
     if (most - least) // step + 1 != count:
         raise UsageError(
-            f"The job array's {count} tasks between {least} and {most} are not evenly spaced, so that their "
-            "shares are not known: give --shard I/N, such as $SLURM_ARRAY_TASK_ID/8"
+            f"The job array's {count} tasks between {least} and {most} are not evenly spaced, so their shares "
+            f"are unknown: give --shard I/N, such as $SLURM_ARRAY_TASK_ID/8"
         )
     return Shard((task - least) // step + 1, count)
 

@@ -126,8 +126,8 @@ def agree(plan: Plan, share: Iterable[str], options: RunOptions, parts: Parts, c
         for other in others:
             if other.plan != plan.identity:
                 raise UsageError(
-                    f"{other} is at work on the same output with other studies, scans or options; wait for it to end, "
-                    "or name another output"
+                    f"{other} is writing the same output with different studies, scans or options; wait until "
+                    f"it ends, or name another output"
                 )
         if not any(other.shard == str(options.shard) for other in others):
             _discard_unwanted(share, options, parts)

@@ -78,7 +78,7 @@ class Network:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         logger.warning(
-            "The memory of %s does not do for %d subvolumes at once: %d", self.device, tried, tried // 2
+            "Out of memory on %s at batch size %d; continuing with %d", self.device, tried, tried // 2
         )
 
 

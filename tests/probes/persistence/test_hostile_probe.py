@@ -287,11 +287,11 @@ COUNTS: dict[str, tuple[Callable[[Document], Any], str]] = {
     ),
     "a threshold that is infinite": (
         lambda document: document["decision"].update(threshold=float("inf")),
-        "holds Infinity",
+        "contains Infinity",
     ),
     "an age that is NaN": (
         lambda document: document["training"].update(age_range=[float("nan"), 1.0]),
-        "holds NaN",
+        "contains NaN",
     ),
     "a task that nests": (lambda document: document.update(task=nested(100)), "is nested deeper"),
 }
