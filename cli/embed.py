@@ -96,7 +96,7 @@ def embed(
         typer.Option(
             "--batch-size",
             min=1,
-            help="Most items in one call of the network; Prima counts subvolumes (default: 32, on a GPU 256).",
+            help="Batch size of the network; for Prima, in subvolumes (default: 32, on a GPU 256).",
             show_default=False,
         ),
     ] = None,

@@ -145,7 +145,7 @@ def test_a_read_only_output_folder_is_refused_before_any_work(
     with heeding_permissions():
         code, sentence = fails(capsys, "embed", bids, locked / "out.h5")
     assert code == 2
-    assert sentence.startswith(f"Error: The folder {locked} cannot be written to")
+    assert sentence.startswith(f"Error: The folder {locked} is not writable")
 
 
 @contextmanager
