@@ -45,7 +45,7 @@ def test_a_package_that_is_missing_or_too_old_is_named_with_what_installs_it(
     monkeypatch.syspath_prepend(str(tmp_path))
     check = only(software.packages(Setup()))
     assert check.status is Status.FAIL
-    assert check.found == f"numpy {np.__version__} does not fit >=9999; no-such-package is not installed"
+    assert check.found == f"numpy {np.__version__} does not satisfy >=9999; no-such-package is not installed"
     assert check.remedy == "run pip install 'numpy>=9999' 'no-such-package'"
     assert only(software.python(Setup())).status is Status.FAIL
 

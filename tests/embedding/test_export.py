@@ -172,7 +172,7 @@ def test_an_existing_table_is_replaced_only_when_asked(file: Embeddings, tmp_pat
     ("arguments", "reason"),
     [
         ({"output": "nowhere/table.csv"}, "folder .*nowhere does not exist"),
-        ({"columns": ["age", "id"]}, "no column age at level study; there are id, subject"),
+        ({"columns": ["age", "id"]}, "no column age at level study; available: id, subject"),
         ({"source": "missing.h5"}, "does not exist"),
         ({"source": "text.h5"}, "cannot be opened as HDF5"),
         ({"source": "other.h5"}, "not an embeddings file"),
