@@ -56,7 +56,7 @@ WRONG = {
     "empty": ("", "is empty"),
     "only a header": ("study_id,report\n", "no rows"),
     "empty id": ("study_id,report\n ,b\n", "row 2: the column study_id is empty"),
-    "id twice": ("study_id,report\na,b\na,c\n", "row 3: a is there already"),
+    "id twice": ("study_id,report\na,b\na,c\n", "row 3: a is already in the table"),
     "column twice": ("study_id,report,report\na,b,c\n", "more than one column report"),
     "unquoted comma": ("study_id,report\na,b, c\n", "row 2 has more cells"),
     "open quote": ('study_id,report\na,"b\n', "check its quotes"),

@@ -335,5 +335,5 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(name: str, saved: Saved) ->
     folder = saved("ridge, Cole")
     (folder / name).unlink()
     os.mkfifo(folder / name)
-    with pytest.raises(UsageError, match=r"is not a file|contains no probe\.json"):
+    with pytest.raises(UsageError, match=r"is not a file|holds no probe\.json"):
         Probe.load(folder)
