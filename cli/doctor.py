@@ -33,11 +33,11 @@ def doctor(
         ),
     ] = False,
 ) -> None:
-    """Check whether this machine reads, computes and writes what it should.
+    """Check whether this machine can read, compute and write correctly.
 
     Python and packages, device and memory, compressed DICOM, dcm2niix, the output's disk, the model's checksums, and
     the embedding of a synthetic scan against stored numbers. PASS, WARN or FAIL each, with what to do. Exit code 1
-    where something fails.
+    if a check fails.
     """
     from prima_features.doctor.check import Check, Setup, Status
     from prima_features.doctor.known_answer import record_answer

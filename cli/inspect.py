@@ -43,9 +43,9 @@ def inspect(
     slice_axis: find.SliceAxis = None,
     keep_patient_id: find.KeepPatientId = False,
 ) -> None:
-    """Show what would be embedded, what not and why; or what is in an embeddings file.
+    """Show what would be embedded and what would be left out and why; or the contents of an embeddings file.
 
-    The exit code is that of prima embed, as far as headers tell: 3 if something is left out that should have been
+    The exit code is that of prima embed, as far as the headers show: 3 if something is left out that should have been
     readable (in red), 4 if nothing can be embedded.
     """
     if _is_hdf5(source):

@@ -81,7 +81,7 @@ def _options(
 def main(arguments: Sequence[str] | None = None, application: typer.Typer = app, name: str = "prima") -> int:
     """Run the command, or another application with its handling of errors; returns the exit code.
 
-    0 all done; 1 internal error; 2 wrong use; 3 some studies failed, the rest is there; 4 nothing usable.
+    0 all done; 1 internal error; 2 usage error; 3 some studies failed, the others were written; 4 nothing usable.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     with standard_streams() as streams:

@@ -30,8 +30,8 @@ def report(
 ) -> None:
     """Write the HTML report of an embeddings file again: counts, failures, pictures, a map, near-duplicates, outliers.
 
-    `prima embed` and `prima merge` write it themselves. Pictures are taken from the page that is there: a page that is
-    deleted takes them with it, and they come back when the studies are embedded again.
+    `prima embed` and `prima merge` write it themselves. Pictures are taken from the existing page; if it was
+    deleted, they return only when the studies are embedded again.
     """
     from prima_features.embedding.record.output import check_page, report_path
     from prima_features.embedding.record.run_record import run_path

@@ -97,7 +97,7 @@ def push(
     hub_id: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository on the Hub.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
 ) -> None:
-    """Upload a model or a probe to the Hub; a repository is made if there is none (log in first).
+    """Upload a model or a probe to the Hub; the repository is created if it does not exist (log in first).
 
     Of a probe, predictions.tsv and the list of training subjects are not uploaded: they contain data on
     individual persons.
