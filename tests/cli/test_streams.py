@@ -59,7 +59,7 @@ def test_a_reader_that_has_ended_is_no_error_and_a_full_disk_is_one() -> None:
         full = os.open("/dev/full", os.O_WRONLY)
         done = python(code, stdout=full)
         os.close(full)
-        assert done.returncode == 1 and b"Not everything could be printed" in done.stderr
+        assert done.returncode == 1 and b"Some output could not be printed" in done.stderr
 
 
 def test_names_are_escaped_and_are_neither_markup_nor_emoji(capsys: pytest.CaptureFixture[str]) -> None:
