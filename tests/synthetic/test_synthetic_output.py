@@ -216,7 +216,7 @@ def test_a_cohort_that_is_interrupted_has_tables_of_what_is_finished(workers: in
     assert process.returncode == 130, told
     made = rows(folder / "participants.tsv")
     assert 1 <= len(made) < 40
-    assert f"Stopped:{folder}holds{len(made)}of40studies" in "".join(told.split())
+    assert f"Stopped:{folder}contains{len(made)}of40studies" in "".join(told.split())
     assert "Traceback" not in told
     assert {path.name for path in folder.glob("sub-*")} == {row["participant_id"] for row in made}
     assert len(rows(folder / "reports.tsv")) == len(made)
