@@ -277,4 +277,4 @@ def test_reports_stand_alone_and_load_nothing_heavy() -> None:
     loaded = set(done.stdout.split())
     assert not loaded & {"torch", "pandas", "transformers", "h5py", "sklearn"}
     ours = {name.split(".")[1] for name in loaded if name.startswith("prima_features.")}
-    assert ours <= {"reports", "errors", "files", "import_path", "_version"}
+    assert ours <= {"reports", "errors", "files", "import_path", "_version", "wording"}
