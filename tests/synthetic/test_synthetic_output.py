@@ -244,5 +244,5 @@ def test_a_cohort_can_be_of_some_diagnoses_only(tmp_path: Path, capsys: pytest.C
     capsys.readouterr()
     assert main(["synth", str(tmp_path / "other"), "--condition", "gliomas"]) == 2
     told = capsys.readouterr().err
-    assert "Unknown condition gliomas; --condition takes control, autism" in " ".join(told.split())
+    assert "Unknown condition gliomas: --condition must be one of control, autism" in " ".join(told.split())
     assert not (tmp_path / "other").exists()
