@@ -46,7 +46,7 @@ def embed(
         Path | None,
         typer.Option(
             "--manifest",
-            help="Table of scans (TSV, CSV, Excel), in place of SOURCE: prima embed --manifest T.tsv OUT.h5.",
+            help="Table of scans (TSV, CSV or Excel) instead of SOURCE: prima embed --manifest T.tsv OUT.h5.",
         ),
     ] = None,
     model: Annotated[

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 if TYPE_CHECKING:
-    import torch
-
     from prima_features.embedding.engine.local import Engine
     from prima_features.embedding.engine.options import EngineOptions
 
@@ -24,8 +22,6 @@ class Chosen:
 
     engine: Engine
     options: EngineOptions
-    device: torch.device
-    """Where the model is loaded."""
 
 
 def check(engine: Name, ray_address: str | None, workers: int | None) -> None:
@@ -47,19 +43,15 @@ def opened(engine: Name, ray_address: str | None, device: str, options: EngineOp
     Raises:
         UsageError: a device that is not there, Ray is not installed, or no cluster answers.
     """
-    import torch
-
     from prima_features.embedding.engine.device import pick_devices
 
     if engine == "local":
         from prima_features.embedding.engine.local import embed_studies
 
-        devices = pick_devices(device)
-        options = replace(options, devices=tuple(map(str, devices)))
-        yield Chosen(embed_studies, options, devices[0])
+        yield Chosen(embed_studies, replace(options, devices=tuple(map(str, pick_devices(device)))))
         return
 
     from prima_features.embedding.engine.ray.engine import RayEngine
 
     with RayEngine(ray_address, device) as cluster:
-        yield Chosen(cluster, cluster.options(options), torch.device("cpu"))
+        yield Chosen(cluster, cluster.options(options))

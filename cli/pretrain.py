@@ -48,7 +48,7 @@ def stage_commands(started_by: str, clip: Callable[[], type[ClipStage]] | None =
 
     Args:
         started_by: how torchrun names what runs them, for the help text.
-        clip: gives a recipe's CLIP stage in place of Prima's.
+        clip: returns the CLIP stage of a recipe, used instead of Prima's.
     """
     commands = typer.Typer(
         no_args_is_help=True,

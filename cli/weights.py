@@ -102,8 +102,12 @@ def push(
     Of a probe, predictions.tsv and the list of training subjects are not uploaded: they contain data on
     individual persons.
     """
+    from prima_features.encoders.registry import load_encoder
     from prima_features.models import transfer
     from prima_features.probes import persistence
 
-    push_it = persistence.push if persistence.is_probe(directory) else transfer.push
-    out.print(f"Pushed: {escape(push_it(directory, hub_id, private))}")
+    if persistence.is_probe(directory):
+        pushed = persistence.push(directory, hub_id, private)
+    else:
+        pushed = transfer.push(directory, hub_id, private, check=load_encoder)
+    out.print(f"Pushed: {escape(pushed)}")

@@ -16,8 +16,9 @@ if is_command():
 
     sys.path[:] = safe_path()
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 from prima_features._version import __version__
 
@@ -26,16 +27,13 @@ if TYPE_CHECKING:
     from prima_features.embedding.run import embed as embed
     from prima_features.encoders.prima.pretrained import PrimaModel as PrimaModel
 
-_HOMES = {
-    "PrimaModel": "encoders.prima.pretrained",
-    "embed": "embedding.run",
-    "read_embeddings": "embedding.file.read",
-}
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "embedding.file.read": ["read_embeddings"],
+        "embedding.run": ["embed"],
+        "encoders.prima.pretrained": ["PrimaModel"],
+    },
+)
 
 __all__ = ["PrimaModel", "__version__", "embed", "read_embeddings"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

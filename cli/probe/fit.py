@@ -188,7 +188,7 @@ def fit(
         bool,
         typer.Option(
             "--allow-confounded",
-            help="Continue even if each site has a single class, so that the probe may learn the site.",
+            help="Continue even if each site has a single class; the probe may then learn the site.",
             rich_help_panel=_CHECKS,
         ),
     ] = False,

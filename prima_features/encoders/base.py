@@ -132,7 +132,7 @@ class Tokens:
     """The tokens of one series."""
 
     embedding: np.ndarray
-    """(n, k) float32."""
+    """(n, k) float32; float16 as it is stored."""
     coord: np.ndarray
     """(n, 3) int16, (z, y, x) of the first voxel of each token."""
 

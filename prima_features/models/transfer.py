@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from prima_features.errors import UsageError
@@ -14,8 +15,13 @@ def download(hub_id: str, revision: str | None = None, output: Path | None = Non
     return snapshot(hub_id, revision, directory.FILES, directory.MODEL, "a model", output)
 
 
-def push(source: Path, hub_id: str, private: bool = False) -> str:
+def push(
+    source: Path, hub_id: str, private: bool = False, check: Callable[[Path], object] = directory.read_config
+) -> str:
     """Upload a model directory in one commit; see `upload`.
+
+    Args:
+        check: raises UsageError if the model cannot be used, such as `encoders.registry.load_encoder`.
 
     Raises:
         UsageError: no model directory, or as `upload`.
@@ -23,4 +29,5 @@ def push(source: Path, hub_id: str, private: bool = False) -> str:
     directory.read_config(source)
     if not directory.is_model_directory(source):
         raise UsageError(f"{source} contains no {directory.MODEL}: give a model directory")
+    check(source)
     return upload(source, hub_id, directory.FILES, "Upload model", private)

@@ -13,11 +13,12 @@ import pytest
 
 from prima_features.cli.main import main
 from prima_features.embedding.file.read import read_embeddings
-from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, TokenLevel
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.record.run_record import Journal, records_in, write_run_file
 from prima_features.embedding.report import write_report
+from prima_features.encoders.base import Tokens
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import replacing
 from prima_features.studies.study import Failure
@@ -39,7 +40,7 @@ def study(number: int, n_series: int = 2, tokens: bool = False) -> EmbeddedStudy
             shape=(24, 256, 256),
             spacing=(5.0, 0.5, 0.25),
             embedding=random.normal(size=8).astype(np.float32),
-            tokens=TokenLevel(np.full((7, 256), i, np.float16), np.full((7, 3), 32, np.int16))
+            tokens=Tokens(np.full((7, 256), i, np.float16), np.full((7, 3), 32, np.int16))
             if tokens
             else None,
         )

@@ -20,12 +20,13 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save
 
 from prima_features.embedding.file.read import read_embeddings
-from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, TokenLevel
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.record.run_record import read_run_file
 from prima_features.embedding.resume.parts import Parts, _content_hash
 from prima_features.embedding.resume.plan import read_plan
+from prima_features.encoders.base import Tokens
 from prima_features.errors import UsageError
 
 PROVENANCE = Provenance("tiny", "local", "ab12", {"matrix": 256}, "prima embed in out.h5")
@@ -33,7 +34,7 @@ PROVENANCE = Provenance("tiny", "local", "ab12", {"matrix": 256}, "prima embed i
 
 def study(number: int) -> EmbeddedStudy:
     random = np.random.default_rng(number)
-    tokens = TokenLevel(np.ones((3, 256), np.float16), np.ones((3, 3), np.int16))
+    tokens = Tokens(np.ones((3, 256), np.float16), np.ones((3, 3), np.int16))
     texts = {"name": "T1w", "plane": "axial", "source": "a.nii", "n_tokens": 3}
     sizes = {"shape": (24, 256, 256), "spacing": (5.0, 1.0, 1.0)}
     series = tuple(

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from prima_features.embedding.file.input_hash import input_hash
-from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, TokenLevel
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, FailedStudy
 from prima_features.embedding.resume.parts import Parts
+from prima_features.encoders.base import Tokens
 from prima_features.errors import UsageError
 from prima_features.studies.study import Failure, NiftiImage, Series, Study
 
@@ -31,7 +32,7 @@ STUDY = EmbeddedStudy(
             (256, 24, 256),
             (1.0, 5.0, 1.0),
             np.zeros(4, np.float32),
-            TokenLevel(np.ones((2, 256), np.float16), np.zeros((2, 3), np.int16)),
+            Tokens(np.ones((2, 256), np.float16), np.zeros((2, 3), np.int16)),
         ),
     ),
     failures=(Failure("sub-01_ses-a", "dwi", "read", "empty", "again"),),

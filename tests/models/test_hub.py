@@ -322,6 +322,11 @@ def test_pushing_needs_a_login_a_model_and_a_connection(client: Client, tmp_path
     assert "cannot be reached" in one_sentence(client.run(PRIMA, "push", folder, MODEL, HF_HUB_OFFLINE="1"))
     assert "refused" in one_sentence(client.run(PRIMA, "push", folder, MODEL, HF_TOKEN="hf_wrong"))
     assert "config.json cannot be read" in one_sentence(client.run(PRIMA, "push", str(tmp_path), MODEL))
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    config = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps(config | {"sise": 3}))
+    assert "unknown key sise" in one_sentence(client.run(PRIMA, "push", str(broken), MODEL))
 
 
 PREDICT = """

@@ -15,7 +15,6 @@ from prima_features.embedding.file.records import (
     EmbeddedStudy,
     FailedStudy,
     Result,
-    TokenLevel,
 )
 from prima_features.encoders.base import EncodedStudy, Inference, Progress, Tokens, Widths
 from prima_features.errors import SeriesError
@@ -190,7 +189,7 @@ def _embedded_series(one: PreparedSeries, vector: np.ndarray, tokens: Tokens | N
         with np.errstate(over="ignore"):
             half = tokens.embedding.astype(np.float16)
         _check_finite(half, "token vectors in float16")
-        level = TokenLevel(half, tokens.coord)
+        level = Tokens(half, tokens.coord)
     prepared = one.prepared
     return EmbeddedSeries(
         name=one.series.stored_name,

@@ -29,7 +29,7 @@ def failure_of(study: str, series: str, stage: str, error: Exception) -> Failure
     """
     if isinstance(error, SeriesError):
         return Failure(study, series, stage, str(error), error.hint)
-    # Another library's message may quote a path, and a DICOM path a patient's name: only its kind is told.
+    # Only the type: another library's message may quote a path, and a DICOM path can contain a patient's name.
     logger.debug("%s of %s failed", stage, study, exc_info=error)
     hint = "run again with --debug for the details, and report the problem if the scan is intact"
     return Failure(study, series, stage, f"unexpected {type(error).__name__}", hint)

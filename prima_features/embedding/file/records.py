@@ -6,19 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prima_features.encoders.base import Picture
+from prima_features.encoders.base import Picture, Tokens
 from prima_features.studies.study import Failure
 from prima_features.volumes.volume import PLANES
-
-
-@dataclass(frozen=True)
-class TokenLevel:
-    """The tokens of one series, kept only with `--level token`."""
-
-    embedding: np.ndarray
-    """(n, k) float16."""
-    coord: np.ndarray
-    """(n, 3) int16, (z, y, x) of the first voxel of each token."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +25,8 @@ class EmbeddedSeries:
     """Distance between its samples, mm."""
     embedding: np.ndarray
     """(d,) float32."""
-    tokens: TokenLevel | None = None
+    tokens: Tokens | None = None
+    """As float16; kept only with `--level token`."""
     picture: Picture | None = None
     """For the report; not kept in the embeddings file."""
     slice_axis_known_by: str = ""

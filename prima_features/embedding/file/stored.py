@@ -20,11 +20,11 @@ from prima_features.embedding.file.records import (
     FailedStudy,
     Head,
     Result,
-    TokenLevel,
     flags_of,
 )
 from prima_features.embedding.file.validate import ascending
 from prima_features.embedding.file.write import Provenance
+from prima_features.encoders.base import Tokens
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import state_of
 from prima_features.studies.study import Failure
@@ -179,11 +179,11 @@ class StoredStudies:
             for row, vector in enumerate(vectors, first)
         ]
 
-    def _tokens(self, series: int) -> TokenLevel | None:
+    def _tokens(self, series: int) -> Tokens | None:
         if not self.has_tokens:
             return None
         first, end = np.searchsorted(self._token_series, (series, series + 1))
-        return TokenLevel(self._array("token/embedding", first, end), self._array("token/coord", first, end))
+        return Tokens(self._array("token/embedding", first, end), self._array("token/coord", first, end))
 
     def _vectors(self, name: str, first: int, end: int) -> np.ndarray:
         return self._array(name, first, end).astype(np.float32)

@@ -17,10 +17,10 @@ Rows = Literal["all", "sound", "none"]
 
 @dataclass(frozen=True)
 class Shard:
-    """A share of the studies. Raises UsageError where there is no such share."""
+    """A share of the studies. Raises UsageError if there is no such share."""
 
     number: int = 1
-    """1 to `count`; 0 stands for `count`, so that jobs which count from 0 have all shares too."""
+    """1 to `count`. 0 means `count`, for job arrays that count from 0."""
     count: int = 1
 
     def __post_init__(self) -> None:

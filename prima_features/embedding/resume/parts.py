@@ -22,10 +22,9 @@ from prima_features.embedding.file.records import (
     FailedStudy,
     Head,
     Result,
-    TokenLevel,
     flags_of,
 )
-from prima_features.encoders.base import Picture
+from prima_features.encoders.base import Picture, Tokens
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import output_errors, replacing
 from prima_features.files.safe import MIB, load_json, open_regular
@@ -294,7 +293,7 @@ def _assemble(tensors: dict[str, np.ndarray], record: dict[str, Any], input_hash
     for i, values in enumerate(record.pop("series")):
         tokens = None
         if f"series.{i}.tokens.embedding" in tensors:
-            tokens = TokenLevel(tensors[f"series.{i}.tokens.embedding"], tensors[f"series.{i}.tokens.coord"])
+            tokens = Tokens(tensors[f"series.{i}.tokens.embedding"], tensors[f"series.{i}.tokens.coord"])
         if picture := values.get("picture"):
             values["picture"] = Picture(tensors[f"series.{i}.picture"].tobytes(), **picture)
         values |= {name: tuple(values[name]) for name in ("shape", "spacing", "flags")}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import asdict, replace
 from importlib.util import find_spec
-from math import prod
 from pathlib import Path
 from typing import Self
 
@@ -18,8 +17,8 @@ from prima_features.encoders.prima.encode import Network, PrimaInference
 from prima_features.encoders.prima.heads import iter_heads
 from prima_features.encoders.prima.model_config import read_config, write_config
 from prima_features.encoders.prima.networks.config import MODEL_TYPE, PrimaConfig
-from prima_features.encoders.prima.networks.prima import DOUBLING, Prima
-from prima_features.encoders.prima.networks.tokenizer import latent_shape
+from prima_features.encoders.prima.networks.prima import Prima
+from prima_features.encoders.prima.networks.vectors import PLACE_DIM
 from prima_features.encoders.prima.prepare import PrimaPreparer
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.text import load_text
@@ -70,14 +69,13 @@ class PrimaModel(
     def info(self) -> EncoderInfo:
         """What is recorded of the model in each embeddings file."""
         config = self.config
-        short, long = config.preprocessing.short_side, config.preprocessing.long_side
-        shape = latent_shape(config.tokenizer, (DOUBLING * short, long, long))
+        token = config.sequence.transformer.dim - PLACE_DIM
         return EncoderInfo(
             encoder=MODEL_TYPE,
             name=self.name,
             revision=self.revision,
             sha256=self.sha256,
-            widths=Widths(config.study.flat_dim, config.sequence.out_dim, config.study.out_dim, prod(shape)),
+            widths=Widths(config.study.flat_dim, config.sequence.out_dim, config.study.out_dim, token),
             settings=asdict(config.preprocessing),
             caveat=config.caveat,
             citation="arXiv 2509.18638",

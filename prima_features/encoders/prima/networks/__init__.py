@@ -3,8 +3,9 @@
 Sizes come without torch: a name below is looked up in its module when it is first asked for.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from prima_features.encoders.prima.networks.config import PrimaConfig as PrimaConfig
@@ -15,20 +16,13 @@ if TYPE_CHECKING:
     from prima_features.encoders.prima.networks.text import TextTower as TextTower
     from prima_features.encoders.prima.networks.tokenizer import Tokenizer as Tokenizer
 
-_HOMES = {
-    "Head": "heads",
-    "Prima": "prima",
-    "PrimaConfig": "config",
-    "SeriesOutput": "prima",
-    "StudyOutput": "prima",
-    "TextTower": "text",
-    "Tokenizer": "tokenizer",
-}
-
-__all__ = [*_HOMES]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "config": ["PrimaConfig"],
+        "heads": ["Head"],
+        "prima": ["Prima", "SeriesOutput", "StudyOutput"],
+        "text": ["TextTower"],
+        "tokenizer": ["Tokenizer"],
+    },
+)
