@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
-import http.client
 import ipaddress
 import json
 import logging
 import math
+import os
 import socket
+import ssl
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
+
+import httpx2
 
 from prima_features.errors import UsageError
 from prima_features.files.safe import load_json
@@ -50,7 +51,7 @@ class EndpointConfig:
     workers: int = 4
     """Concurrent requests."""
     timeout_s: float = 120.0
-    """For one request, from its first byte to the last of the answer."""
+    """For one whole request, however slowly the server sends its response."""
     retries: int = 4
     """Further attempts after a 408, 425, 429 or 5xx, a dropped connection, a time-out, an answer that is no JSON."""
     backoff_s: float = 1.0
@@ -65,6 +66,10 @@ class EndpointConfig:
         if parts.username is not None or parts.query:
             raise UsageError(
                 "the endpoint's address contains a key or a query: give the key by --api-key-env"
+            )
+        if not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise UsageError(
+                "the API key contains characters other than printable ASCII: check --api-key-env"
             )
         if not self.model:
             raise UsageError("an endpoint needs the name of a model on it: give --model")
@@ -114,8 +119,11 @@ class _TryAgainError(Exception):
 class Endpoint:
     """A `LanguageModel` on a server.
 
-    Redirects are not followed, since they would hand reports and key to an address nobody gave; nor is a proxy
-    used for a server on this machine.
+    Redirects are not followed, since they would hand reports and key to an address that the user did not give. No
+    proxy is used for a server on this machine.
+
+    Raises:
+        UsageError: the proxy or certificates that the environment names cannot be used.
     """
 
     def __init__(self, config: EndpointConfig, sleep: Callable[[float], None] = time.sleep):
@@ -123,13 +131,23 @@ class Endpoint:
         self.name = f"endpoint:{config.model}"
         self.identity = f"{self.name} max_tokens={config.max_tokens}"
         self.workers = config.workers
-        handlers: list[Any] = [
-            _NoRedirects(),
-            _Watched(),
-            _WatchedSecure(),
-            *([urllib.request.ProxyHandler({})] if config.is_local else []),
-        ]
-        self._opener = urllib.request.build_opener(*handlers)
+        self._headers = {
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            **({"Authorization": f"Bearer {config.api_key}"} if config.api_key else {}),
+        }
+        try:
+            # Made once: it reads all certificates.
+            tls = httpx2.create_ssl_context(trust_env=not config.is_local)
+            # All time-outs of the client bound a single read or write; `_post` bounds the whole request.
+            self._client: dict[str, Any] = {"verify": tls, "trust_env": not config.is_local, "timeout": None}
+            httpx2.AsyncClient(**self._client)
+        except (ImportError, ValueError, OSError) as error:
+            raise UsageError(
+                f"the proxy or certificates that the environment names cannot be used ({type(error).__name__}): check "
+                "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE; a SOCKS proxy needs pip install socksio"
+            ) from error
         self._turn = threading.Lock()
         self._next_turn = 0.0
 
@@ -140,6 +158,8 @@ class Endpoint:
             ReportError: the server refuses this prompt, answers nothing usable, or fails more often than `retries`.
             UsageError: there is no server, or it refuses the key or the model.
         """
+        # Own code: with tenacity it is longer, since the bound on all waits, Retry-After and the three ways to end
+        # need functions of their own (26 lines for 21).
         waited = 0.0
         for attempt in range(self._config.retries + 1):
             self._wait_for_turn()
@@ -173,6 +193,35 @@ class Endpoint:
             self._sleep(turn - now)
 
     def _post(self, prompt: str) -> bytes:
+        """The body of the server's response.
+
+        Raises:
+            _TryAgainError: there is none this time.
+            ReportError: the server refuses this prompt.
+            UsageError: the server refuses the key or the model.
+        """
+        config = self._config
+        try:
+            response, content = asyncio.run(asyncio.wait_for(self._send(prompt), config.timeout_s))
+        except TimeoutError as error:
+            raise _TryAgainError(f"no answer within {config.timeout_s:g} s") from error
+        except (httpx2.ConnectError, httpx2.ProxyError) as error:
+            raise _TryAgainError(one_line(_reason(error), _MOST_QUOTED), unreachable=True) from error
+        except httpx2.HTTPError as error:
+            raise _TryAgainError("the server dropped the connection") from error
+        if response.is_success:
+            return content
+        code, reason = response.status_code, f"the server answered HTTP {response.status_code}"
+        if code in _RETRIED or code >= 500:
+            raise _TryAgainError(reason, _retry_after(response.headers.get("Retry-After")))
+        reason += self._message(content)
+        if code in (401, 403):
+            raise UsageError(f"{reason}: check the key that --api-key-env names")
+        if code in (404, 405) or code < 400:
+            raise UsageError(f"{reason}: check --endpoint and --model")
+        raise ReportError(reason)
+
+    async def _send(self, prompt: str) -> tuple[httpx2.Response, bytes]:
         config = self._config
         body = {
             "model": config.model,
@@ -180,58 +229,24 @@ class Endpoint:
             "temperature": 0,
             "max_tokens": config.max_tokens,
         }
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
-        if config.api_key:
-            headers["Authorization"] = f"Bearer {config.api_key}"
-        request = urllib.request.Request(config.chat_url, json.dumps(body).encode(), headers)
-        with _Deadline(config.timeout_s) as deadline:
-            request.deadline = deadline  # type: ignore[attr-defined]
-            try:
-                with self._opener.open(request, timeout=config.timeout_s) as response:
-                    content = bytes(response.read(_MOST_BYTES))
-                if deadline.is_over:  # what was cut off can look whole
-                    raise self._late()
-                return content
-            except urllib.error.HTTPError as error:
-                with error:
-                    self._refuse(error)
-            except urllib.error.URLError as error:
-                raise (self._late() if deadline.is_over else self._not_sent(error.reason)) from error
-            except TimeoutError as error:
-                raise self._late() from error
-            except (http.client.HTTPException, OSError, ValueError) as error:
-                if isinstance(error, UsageError | ReportError):
-                    raise
-                late = self._late() if deadline.is_over else None
-                raise late or _TryAgainError("the server dropped the connection") from error
+        content = bytearray()
+        async with (
+            httpx2.AsyncClient(**self._client) as client,
+            client.stream(
+                "POST", config.chat_url, content=json.dumps(body), headers=self._headers
+            ) as response,
+        ):
+            async for piece in response.aiter_raw():  # not inflated, which could be to any size
+                content += piece
+                if len(content) > _MOST_BYTES:
+                    break
+        return response, bytes(content)
 
-    def _not_sent(self, reason: str | BaseException) -> _TryAgainError:
-        if isinstance(reason, TimeoutError):
-            return self._late()
-        if isinstance(reason, ConnectionResetError | BrokenPipeError):
-            return _TryAgainError("the server dropped the connection")
-        why = one_line(str(getattr(reason, "strerror", None) or reason), _MOST_QUOTED)
-        return _TryAgainError(why, unreachable=True)
-
-    def _late(self) -> _TryAgainError:
-        return _TryAgainError(f"no answer within {self._config.timeout_s:g} s")
-
-    def _refuse(self, error: urllib.error.HTTPError) -> NoReturn:
-        reason = f"the server answered HTTP {error.code}"
-        if error.code in _RETRIED or error.code >= 500:
-            raise _TryAgainError(reason, _retry_after(error.headers.get("Retry-After")))
-        reason += self._message(error)
-        if error.code in (401, 403):
-            raise UsageError(f"{reason}: check the key that --api-key-env names")
-        if error.code in (404, 405) or error.code < 400:
-            raise UsageError(f"{reason}: check --endpoint and --model")
-        raise ReportError(reason)
-
-    def _message(self, error: urllib.error.HTTPError) -> str:
+    def _message(self, content: bytes) -> str:
         """The server's reason, without the key if it repeats that."""
         try:
-            message = load_json(error.read(_MOST_BYTES))["error"]["message"]
-        except (ValueError, TypeError, KeyError, IndexError, OSError, http.client.HTTPException):
+            message = load_json(content)["error"]["message"]
+        except (ValueError, TypeError, KeyError, IndexError):
             return ""
         if not isinstance(message, str):
             return ""
@@ -255,62 +270,16 @@ class Endpoint:
         return clean_text((answer or "").rpartition(_END_OF_THOUGHTS)[2]).strip()
 
 
-class _Deadline:
-    """Ends a request that takes longer in all: a time-out of the socket only bounds the time between two bytes."""
-
-    def __init__(self, seconds: float):
-        self.is_over = False
-        self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
-
-    def __enter__(self) -> _Deadline:
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    def watch(self, connected: socket.socket) -> None:
-        """End what comes over this socket in time. Whoever waits for it reads the end of the stream."""
-        self._socket = connected
-
-    def _end(self) -> None:
-        self.is_over = True
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-
-
-def _watching(make: Callable[..., http.client.HTTPConnection], request: Any) -> Callable[..., Any]:
-    def watched(*where: Any, **options: Any) -> http.client.HTTPConnection:
-        connection = make(*where, **options)
-        connect = connection.connect
-
-        def connect_and_watch() -> None:
-            connect()
-            # urllib takes the socket from the connection before it reads the answer.
-            request.deadline.watch(connection.sock)
-
-        connection.connect = connect_and_watch  # type: ignore[method-assign]
-        return connection
-
-    return watched
-
-
-class _Watched(urllib.request.HTTPHandler):
-    def http_open(self, req: urllib.request.Request) -> Any:
-        return self.do_open(_watching(http.client.HTTPConnection, req), req)
-
-
-class _WatchedSecure(urllib.request.HTTPSHandler):
-    def https_open(self, req: urllib.request.Request) -> Any:
-        return self.do_open(_watching(http.client.HTTPSConnection, req), req)
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        return None
+def _reason(error: BaseException) -> str:
+    """Why there is no connection: the operating system's reason if there is one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError | socket.gaierror) and cause.strerror:
+            return cause.strerror
+        if isinstance(cause, OSError) and cause.errno:
+            return os.strerror(cause.errno)
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -132,6 +132,16 @@ def test_a_proxy_is_not_used_for_a_server_on_this_machine(
     assert (len(server.requests), len(other_server.requests)) == (1, 0)
 
 
+@pytest.mark.parametrize("proxy", ["socks9://user:secret@h", "foo bar://"])
+def test_a_proxy_that_cannot_be_used_is_refused_without_repeating_secrets(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", proxy)
+    with pytest.raises(UsageError, match="ALL_PROXY") as error:
+        Endpoint(EndpointConfig("http://example.org", "m"))
+    assert "secret" not in str(error.value)
+
+
 def test_requests_keep_to_the_rate(server: Any) -> None:
     waits: list[float] = []
     limited = endpoint(server, waits, rate=6)
@@ -174,6 +184,8 @@ def test_other_addresses_are_not(host: str) -> None:
         {"rate": 0},
         {"workers": 0},
         {"timeout_s": 0},
+        {"api_key": "secret\n"},
+        {"api_key": "s\xe9cret"},
     ],
 )
 def test_an_endpoint_that_cannot_be_is_refused_without_repeating_secrets(wrong: dict[str, Any]) -> None:
