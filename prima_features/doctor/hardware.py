@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -40,9 +41,11 @@ def device(setup: Setup) -> Iterator[Check]:
 
 def memory(setup: Setup) -> Iterator[Check]:
     """Main memory that is free for this process."""
-    total = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    available = _available_memory(total)
-    found = f"{size(available)} available of {size(total)}"
+    import psutil
+
+    machine = psutil.virtual_memory()
+    available = min(machine.available, _left_by_limit())
+    found = f"{size(available)} available of {size(machine.total)}"
     if available < _LITTLE_MEMORY:
         yield warned("memory", found, "close other programs or ask the scheduler for more, 4 GB at least")
     else:
@@ -89,16 +92,10 @@ def _unseen_gpu() -> Check:
     return warned("device", found, remedy)
 
 
-def _available_memory(total: float) -> float:
-    """Bytes: the kernel's estimate, or what the limit of a container or a job leaves of it."""
-    available = total
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        available = 1024.0 * int(fields["MemAvailable"].split()[0])
+def _left_by_limit() -> float:
+    """Bytes that the limit of a container or a job leaves; psutil does not read control groups."""
     group = Path("/sys/fs/cgroup")
     try:
-        left = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
     except (OSError, ValueError):  # no control group of version 2, or "max": no limit
-        return available
-    return min(available, left)
+        return math.inf

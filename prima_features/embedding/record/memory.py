@@ -48,8 +48,9 @@ class PeakMemory:
 def tree_memory(pid: int) -> int:
     """Bytes in memory of a process and all below it, a page that n of them share counted as 1/n in each (PSS).
 
-    0 where /proc does not tell.
+    0 if /proc does not say.
     """
+    # psutil reads the state of every process of the machine to find children: 39 ms a look with 400 of them, not 1 ms.
     total, waiting = 0, [pid]
     while waiting:
         one = waiting.pop()
