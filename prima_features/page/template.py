@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 def template(package: str, name: str) -> Template:
     """A room's template, compiled once per process.
 
+    A template whose name ends in `.txt.jinja` yields plain text: nothing in it is escaped for HTML.
+
     Args:
         package: of the room, which has the file `name`; what that includes is looked for there and then here, where
             `frame.html.jinja`, `style.css` and `dark.css` are.
@@ -30,7 +32,7 @@ def template(package: str, name: str) -> Template:
 
     return Environment(
         loader=FunctionLoader(load),
-        autoescape=True,
+        autoescape=lambda name: not str(name).endswith(".txt.jinja"),
         finalize=lambda value: printable(value, keep="\n\t") if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -9,8 +9,7 @@ from prima_features.page.blocks import Cell, Folded, Prose, Section, Table, Verb
 from prima_features.page.digits import count, number, short
 from prima_features.probes.evaluation import Evaluation
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.methods import methods_text
-from prima_features.probes.report.methods.text import versions
+from prima_features.probes.report.methods import methods_text, versions
 from prima_features.probes.report.words import decimals, metric
 
 

@@ -1,0 +1,217 @@
+"""The methods and results sections of a paper, with the numbers of one run and the papers that they cite.
+
+The sentences are in `methods.txt.jinja`, the papers in `references.toml`; here is what both need.
+"""
+
+from __future__ import annotations
+
+import platform
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from prima_features._version import __version__
+from prima_features.models.caveats import bundled_as
+from prima_features.page import template
+from prima_features.page.digits import brief, count, decimals_for, number, p_value, short
+from prima_features.probes.evaluation import Estimate, Evaluation
+from prima_features.probes.evaluation.groups import MIN_GROUPS
+from prima_features.probes.report import words
+from prima_features.probes.report.content import ReportContent
+from prima_features.probes.report.projection import MAX_ROWS
+from prima_features.probes.steps.combat import MIN_ROWS
+from prima_features.wording import listed
+
+_COVARIATES = {"age": "age", "sex": "sex", "icv": "intracranial volume"}
+_PREDICTORS = {"age": ("age", "age squared"), "icv": ("intracranial volume",), "site": ("the site",)}
+"""Predictors of the baselines (`evaluation.baselines`) by the parts of their names; others are called as there."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One paper."""
+
+    short: str
+    """As cited in a sentence: `Platt 1999`."""
+    full: str
+    doi: str = ""
+
+
+@cache
+def references() -> dict[str, Reference]:
+    """All papers that a methods section can cite, by their keys in `references.toml`."""
+    table = tomllib.loads(files(__package__).joinpath("references.toml").read_text(encoding="utf-8"))
+    return {key: Reference(**one) for key, one in table.items()}
+
+
+@dataclass
+class Citations:
+    """The papers that one text has cited so far."""
+
+    used: dict[str, Reference] = field(default_factory=dict)
+
+    def __call__(self, *keys: str) -> str:
+        """Cite papers, in round brackets."""
+        cited = {key: references()[key] for key in keys}
+        self.used |= cited
+        return f"({'; '.join(one.short for one in cited.values())})"
+
+    def listed(self) -> list[str]:
+        """The cited papers with their DOIs, sorted by authors."""
+        papers = sorted(self.used.values(), key=lambda one: one.full.casefold())
+        return [f"{one.full}{f' doi:{one.doi}' if one.doi else ''}" for one in papers]
+
+
+def methods_text(content: ReportContent) -> str:
+    """The methods and results sections for a paper, with the references that they cite.
+
+    Args:
+        content: an evaluation, and what else is known about the run.
+
+    Returns:
+        paragraphs under the headings Methods, Results and References, separated by empty lines.
+    """
+    cite = Citations()
+    text = template("prima_features.probes.report", "methods.txt.jinja").render(_values(content, cite))
+    paragraphs = [" ".join(one.split()) for one in text.split("\n\n") if one.strip()]
+    return "\n\n".join([*paragraphs, "References", "\n".join(cite.listed())]) + "\n"
+
+
+def versions(content: ReportContent) -> dict[str, str]:
+    """Versions of the packages that took part, by package, and of Python."""
+    names = ["scikit-learn", "numpy"] + ["xgboost"] * (content.evaluation.recipe.estimator == "xgboost")
+    found = {"prima-features": __version__} | {name: _version(name) for name in names}
+    return found | {"Python": platform.python_version()}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed here"
+
+
+def _values(content: ReportContent, cite: Citations) -> dict[str, Any]:
+    """The variables and functions of the template."""
+    found, recipe = content.evaluation, content.evaluation.recipe
+    task, training = found.task, content.training
+    groups = {name: words.VARIABLES[name].partition(",")[0].lower() for name in found.groups}
+    digits = words.decimals(task.primary, found)
+
+    def value(name: str, one: Estimate) -> str:
+        return brief(one, words.decimals(name, found), task.unit if name in words.IN_UNITS else "")
+
+    return {
+        "content": content,
+        "found": found,
+        "task": task,
+        "recipe": recipe,
+        "training": training,
+        "splits": found.splits,
+        "gap": found.gap,
+        "cohort": _cohort(content),
+        "bundled": bundled_as(training.source.model, training.source.model_sha256) if training else "",
+        "n_left_out": len(found.predictions) - len(content.counted),
+        "targets": {} if task.is_classification else _targets(content),
+        "n_inner": max((len(np.unique(fold.inner)) for fold in found.splits.folds), default=0)
+        if found.splits
+        else 0,
+        "confounds": [_COVARIATES[name] for name in recipe.confounds],
+        "estimator": recipe.estimator_name(task),
+        "options": recipe.make(task).get_params(deep=False),
+        "variance_factor": _variance_factor(found),
+        "baselines": list(_baselines(found)),
+        "variables": list(groups.values()),
+        "largest_differences": [
+            f"{groups[name]} {value(task.primary, one.gaps[task.primary])}"
+            for name, one in found.groups.items()
+            if one.gaps and np.isfinite(one.gaps[task.primary].ci_low)
+        ],
+        "site_association": bool(np.isfinite(found.label_by_site.association)),
+        "software": [
+            f"{name} {number}" + (f" {cite(name)}" if name in ("scikit-learn", "numpy") else "")
+            for name, number in versions(content).items()
+        ],
+        "primary": words.in_sentence(task.primary),
+        "digits": digits,
+        "combat_min_rows": MIN_ROWS,
+        "min_groups": MIN_GROUPS,
+        "map_rows": MAX_ROWS,
+        "cite": cite,
+        "value": value,
+        "thousands": "{:,}".format,
+        "grid": grid,
+        "count": count,
+        "listed": listed,
+        "number": number,
+        "short": short,
+        "brief": brief,
+        "p_value": p_value,
+    } | {
+        name: getattr(words, name)
+        for name in ("target", "baseline", "in_sentence", "main_result", "association", "decodability")
+    }
+
+
+def _cohort(content: ReportContent) -> dict[str, Any]:
+    """Numbers of the studies that count in the metrics."""
+    task, table = content.evaluation.task, content.counted
+    sexes = table["sex"].map({"F": "female", "M": "male"}).fillna("unknown").value_counts()
+    n = {name: int(sexes.get(name, 0)) for name in ("female", "male", "unknown")}
+    said = [f"{n['female']:,} were female", f"{n['male']:,} were male"] + [
+        f"{n['unknown']:,} unknown"
+    ] * bool(n["unknown"])
+    return {
+        "n_rows": len(table),
+        "n_groups": table["group"].nunique(),
+        "n_sites": table.loc[table["site"] != "", "site"].nunique(),
+        "classes": [f"{int((table['target'] == name).sum()):,} {name}" for name in task.classes],
+        "ages": content.ages(table),
+        "sexes": said if n["female"] + n["male"] else [],
+    }
+
+
+def _targets(content: ReportContent) -> dict[str, str]:
+    """Mean, standard deviation and range of a number that is predicted."""
+    values: pd.Series[float] = content.counted["target"].astype(float)
+    digits = min(decimals_for(values.abs().max()), 6)
+    return {name: number(values.agg(name), digits) for name in ("mean", "std", "min", "max")}
+
+
+def _variance_factor(found: Evaluation) -> float:
+    """By which the variance of the bootstrap's weights was raised (see `scored.training_variance`); 0 if it was not."""
+    splits, scores = found.splits, found.fold_scores
+    if splits is None or scores is None or len(splits.folds) == 1:
+        return 0.0
+    return float(1 + scores.n_test.sum() / splits.n_repeats / scores.n_train.mean())
+
+
+def _baselines(found: Evaluation) -> Iterator[str]:
+    """What the baselines were."""
+    if "dummy" in found.baselines:
+        averaged = found.splits is not None and len(found.splits.folds) > 1
+        dummy = (
+            "the frequencies of the classes in training" if found.task.classes else "the mean training target"
+        )
+        yield dummy + (" (averaged over folds)" if averaged else "")
+    if others := [name for name in found.baselines if name != "dummy"]:
+        parts = [
+            [one for part in name.split("_") for one in _PREDICTORS.get(part, (part,))] for name in others
+        ]
+        kind = "logistic" if found.task.classes else "ridge"
+        yield f"{kind} regression {listed((f'on {listed(names)}' for names in parts), 'or')}, fitted in the same folds"
+
+
+def grid(what: str, values: Sequence[float]) -> str:
+    """`a penalty of 0.1, 1 or 10`, `a penalty of 20 values from 0.01 to 1,000,000`."""
+    ordered = sorted(set(values))
+    if len(ordered) > 5:
+        return f"{what} of {len(ordered)} values from {short(ordered[0])} to {short(ordered[-1])}"
+    return f"{what} of {listed((short(value) for value in ordered), 'or')}"
