@@ -16,7 +16,7 @@ from prima_features.doctor.answer import read_answer
 from prima_features.errors import UsageError
 from prima_features.pretraining.settings import ClipTraining
 from prima_features.pretraining.settings.strict import read_settings
-from prima_features.probes.labels.cohorts.toml_file import read_cohort
+from prima_features.probes.labels.cohorts import read_cohort
 from prima_features.probes.labels.tables import read_table
 from prima_features.reports import read_reports
 from prima_features.studies.bids.filters import read_filters

@@ -80,6 +80,9 @@ def test_the_wheel_holds_code_models_and_cards_under_one_name(wheel: Path) -> No
         assert f"prima_features/model_cards/{file.parent.name}.md" in names
     assert "prima_features/py.typed" in names
     assert "prima_features/doctor/codecs.toml" in names
+    for file in (REPOSITORY / "probes").rglob("*"):
+        if file.suffix in (".toml", ".jinja"):
+            assert f"prima_features/{file.relative_to(REPOSITORY).as_posix()}" in names
 
 
 def test_the_wheel_embeds_from_another_folder(wheel: Path, tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from prima_features.errors import UsageError
-from prima_features.probes.labels.cohorts import Cohort, IdColumn, Target, get
-from prima_features.probes.labels.cohorts.generic import GENERIC
+from prima_features.probes.labels.cohorts import ANY_TABLE, Cohort, IdColumn, Target, get
 from prima_features.probes.labels.records import LABEL_TASKS, LabelRequest
 from prima_features.probes.labels.values import code, tidy
 
@@ -77,7 +76,7 @@ def effective(request: LabelRequest) -> Cohort:
     """The cohort asked for, with the columns that the user named in place of its own."""
     cohort = request.cohort
     if not isinstance(cohort, Cohort):
-        cohort = get(cohort) if cohort else GENERIC
+        cohort = get(cohort) if cohort else ANY_TABLE
     changes: dict[str, Any] = {}
     for option, field in _NAMED.items():
         if (name := getattr(request, option)) and field:

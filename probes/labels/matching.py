@@ -10,7 +10,7 @@ from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.rows import LabelRow
 from prima_features.probes.labels.scans import Scan
-from prima_features.probes.labels.values import GENERIC, normalise, written
+from prima_features.probes.labels.values import GENERIC_RULES, normalise, written
 from prima_features.wording import count, verb
 
 
@@ -38,7 +38,7 @@ class _Index:
 
     def find(self, scan: Scan) -> Match | None:
         """The scan's rows; none if it has another id of this kind, or no match at all."""
-        return self._generic(scan) if self.rules in GENERIC else self._specific(scan)
+        return self._generic(scan) if self.rules in GENERIC_RULES else self._specific(scan)
 
     def _generic(self, scan: Scan) -> Match | None:
         for name in (*scan.names, *(scan.folders if self.is_own else ())):
@@ -98,7 +98,7 @@ def match(
         return found, _ambiguous(found)
     columns = [i for i in range(len(cohort.ids)) if any(row.ids[i] for row in rows)]
     by_column = {
-        i: _match(scans, [_index(scans, rows, i, rules, False) for rules in GENERIC]) for i in columns
+        i: _match(scans, [_index(scans, rows, i, rules, False) for rules in GENERIC_RULES]) for i in columns
     }
     used = next((i for i in columns if any(_is_found(one) for one in by_column[i])), None)
     if used is None:
@@ -119,13 +119,13 @@ def person(row: LabelRow, cohort: Cohort) -> str:
     """The person that a row is about, the same for all ids of one person."""
     text = next(filter(None, row.ids), "")
     column = row.ids.index(text)
-    key = normalise(text, cohort.ids[column].rules) or normalise(text, GENERIC[0])
+    key = normalise(text, cohort.ids[column].rules) or normalise(text, GENERIC_RULES[0])
     return normalise(key, cohort.person) or key
 
 
 def _chains(cohort: Cohort) -> list[tuple[int, tuple[str, ...], bool]]:
     own = [(column, item.rules) for column, item in enumerate(cohort.ids)]
-    generic = [(column, rules) for rules in GENERIC for column in range(len(cohort.ids))]
+    generic = [(column, rules) for rules in GENERIC_RULES for column in range(len(cohort.ids))]
     return [(*chain, chain in own) for chain in dict.fromkeys(own + generic)]
 
 
@@ -137,7 +137,7 @@ def _index(
         if key := normalise(row.ids[column], rules):
             found[key].append(row)
     holders: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for scan in scans if rules in GENERIC else ():
+    for scan in scans if rules in GENERIC_RULES else ():
         for name in scan.names:
             holders[normalise(name, rules)][written(name)].add(written(scan.subject or scan.id))
     return _Index(column, rules, is_own, dict(found), holders)

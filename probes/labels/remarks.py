@@ -14,7 +14,7 @@ from prima_features.probes.labels.frames import NO_STUDY, row_name
 from prima_features.probes.labels.records import LabelRequest
 from prima_features.probes.labels.rows import LabelRow
 from prima_features.probes.labels.scans import Scan, is_private
-from prima_features.probes.labels.values import GENERIC, bare_session, normalise
+from prima_features.probes.labels.values import GENERIC_RULES, bare_session, normalise
 from prima_features.probes.labels.visits import DISAGREE, NO_TIME, TOO_FAR, Choice
 from prima_features.wording import count, verb
 
@@ -179,10 +179,10 @@ def refuse_empty(
 
 
 def _advice(scans: Sequence[Scan], cohort: Cohort, table: pd.DataFrame) -> str:
-    names = {normalise(name, GENERIC[1]) for scan in scans for name in scan.names}
+    names = {normalise(name, GENERIC_RULES[1]) for scan in scans for name in scan.names}
     used = {item.column for item in cohort.ids}
     shared = {
-        column: len(names & {normalise(cell, GENERIC[1]) for cell in table[column] if cell})
+        column: len(names & {normalise(cell, GENERIC_RULES[1]) for cell in table[column] if cell})
         for column in table.columns
         if column not in used and 2 * table[column].nunique() > len(table)
     }
@@ -191,8 +191,8 @@ def _advice(scans: Sequence[Scan], cohort: Cohort, table: pd.DataFrame) -> str:
         return f"the column {best} holds the ids of {shared[best]} of them: try --id-column {best}"
     cells = {cell for item in cohort.ids for cell in table.get(find(table.columns, item.column), ()) if cell}
     for scan in () if is_private(scans) else scans[:_EXAMPLE_IDS]:
-        name = normalise(scan.subject, GENERIC[0])
-        longer = next((cell for cell in cells if name and name in normalise(cell, GENERIC[0])), "")
+        name = normalise(scan.subject, GENERIC_RULES[0])
+        longer = next((cell for cell in cells if name and name in normalise(cell, GENERIC_RULES[0])), "")
         if longer:
             return (
                 f"{longer} contains {scan.subject}: write the ids of the table as the studies', or describe them by a "

@@ -12,10 +12,9 @@ from prima_features.errors import UsageError
 from prima_features.files import tables
 from prima_features.files.safe import load_json, read_text
 from prima_features.files.text import from_cell
-from prima_features.probes.labels.cohorts import Cohort
-from prima_features.probes.labels.cohorts.generic import GENERIC as ANY_TABLE
+from prima_features.probes.labels.cohorts import ANY_TABLE, Cohort
 from prima_features.probes.labels.columns import find, first
-from prima_features.probes.labels.values import GENERIC, code, is_missing, normalise, tidy, written
+from prima_features.probes.labels.values import GENERIC_RULES, code, is_missing, normalise, tidy, written
 from prima_features.wording import count
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ def _with_keys(
         shared or id_column(other, label, names),
     )
     cells = [frame[find(frame.columns, name)] for frame, name in zip((table, other), columns, strict=True)]
-    rules = next((rules for rules in GENERIC if _is_shared(cells, rules)), None)
+    rules = next((rules for rules in GENERIC_RULES if _is_shared(cells, rules)), None)
     if rules is None:
         forms = [_form(next(filter(None, own), "")) for own in cells]
         raise UsageError(
@@ -174,7 +173,7 @@ def _is_shared(cells: Sequence[pd.Series], rules: tuple[str, ...]) -> bool:
     is_clear = all(
         len({written(text) for text in own}) == len(one) for own, one in zip(cells, keys, strict=True)
     )
-    return bool((keys[0].keys() & keys[1].keys()) - {""}) and (is_clear or rules == GENERIC[0])
+    return bool((keys[0].keys() & keys[1].keys()) - {""}) and (is_clear or rules == GENERIC_RULES[0])
 
 
 def _shared_visit(table: pd.DataFrame, other: pd.DataFrame, cohort: Cohort) -> list[str]:

@@ -91,7 +91,7 @@ def sex(text: str, codes: Mapping[str, str]) -> str:
 
 Rule = Callable[[str], str]
 
-GENERIC: tuple[tuple[str, ...], ...] = (("bare",), ("bare", "unpad"))
+GENERIC_RULES: tuple[tuple[str, ...], ...] = (("bare",), ("bare", "unpad"))
 """How ids are compared where no preset says it: the stricter way first."""
 
 

@@ -7,20 +7,20 @@ import pytest
 from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.probes.labels import LabelRequest, cohorts, join
-from prima_features.probes.labels.cohorts.cohort import Cohort, IdColumn, Target
+from prima_features.probes.labels.cohorts import Cohort, IdColumn, Target
 
 Studies = Callable[..., Embeddings]
 Table = Callable[..., Path]
 
 
-@pytest.mark.parametrize("name", cohorts.NAMES)
+@pytest.mark.parametrize("name", cohorts.PRESETS)
 def test_every_preset_is_complete_and_holds_only_known_cohorts(name: str) -> None:
     preset = cohorts.get(name)
     assert preset.name == name
     assert preset.title
     assert preset.tasks()
     assert preset.constant.get("health") or preset.targets.get("health"), "says who is a control"
-    assert set(preset.contains) <= set(cohorts.NAMES)
+    assert set(preset.contains) <= set(cohorts.PRESETS)
     with pytest.raises(FrozenInstanceError):
         preset.name = "other"  # type: ignore[misc]
 
