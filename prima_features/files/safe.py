@@ -4,6 +4,7 @@
 `load_json`, `load_toml`    text to plain containers, with bounds on depth, values and digits
 `inflate`                   a compressed stream, in pieces, up to a number of bytes
 `check_zip`                 the size that a zip archive states for its entries, before any is unpacked
+`safetensors_header`        the header of a safetensors file, which states every byte of the file
 `safe_children`             no code from the current folder in processes that are started (see `import_path`)
 
 Every refusal is an `UnsafeFileError`: a ValueError whose message continues a sentence that starts with the file's
@@ -33,6 +34,7 @@ SETTINGS_BYTES = MIB
 TOML_BYTES = MIB // 4
 TABLE_BYTES = 512 * MIB
 """Most bytes of a table of labels, reports or scans."""
+_MOST_HEADER = 64 * MIB
 DEPTH = 64
 VALUES = 1_000_000
 _DIGITS = 400
@@ -230,6 +232,33 @@ def check_zip(content: bytes, most: int) -> None:
         return
     if size > most:
         raise UnsafeFileError(f"unpacks to {size} bytes; the limit is {most}")
+
+
+def safetensors_header(file: BinaryIO) -> dict[str, Any]:
+    """The header of a safetensors file: entries by tensor, and texts under `__metadata__`.
+
+    Read here because the library maps the whole file into memory first, and gives no sizes.
+
+    Args:
+        file: a regular file, open for reading at its start.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no safetensors file, damaged (mostly as UnsafeFileError), or cut off.
+    """
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if not 0 < length <= min(_MOST_HEADER, size - 8):
+        raise UnsafeFileError("has no header")
+    header: dict[str, Any] = load_json(file.read(length))
+    try:
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        complete = 8 + length + max(ends, default=0) == size
+    except (TypeError, KeyError, IndexError, AttributeError) as error:
+        raise UnsafeFileError("has a damaged header") from error
+    if not complete:
+        raise UnsafeFileError("has another size than its header states")
+    return header
 
 
 @contextmanager

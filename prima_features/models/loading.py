@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from prima_features.errors import UsageError
 from prima_features.files.paths import utf8_name
-from prima_features.files.safe import MIB, UnsafeFileError, load_json, open_regular
+from prima_features.files.safe import UnsafeFileError, open_regular, safetensors_header
 
 if TYPE_CHECKING:
     import torch
@@ -41,9 +40,6 @@ def _some(names: Iterable[str]) -> str:
     names = list(names)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
-
-
-_MOST_HEADER = 64 * MIB
 
 
 def hollow(build: Callable[[], Network]) -> Network:
@@ -99,20 +95,12 @@ def check_tensors(path: Path) -> None:
     Raises:
         UsageError: the file is missing or damaged.
     """
-    # Not by the library, which maps the whole file into memory first.
     try:
         with open_regular(path) as file:
-            size = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(8), "little")
-            if length > _MOST_HEADER or length + 8 > size:
-                raise UnsafeFileError("has no header")
-            header = load_json(file.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        if 8 + length + max(ends, default=0) != size:
-            raise UnsafeFileError("has another size than its header states")
+            safetensors_header(file)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: download or convert the whole model") from error
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except ValueError as error:
         why = f" (it {error})" if isinstance(error, UnsafeFileError) else ""
         raise UsageError(f"{path} is damaged{why}: copy, download or convert it again") from error
 
