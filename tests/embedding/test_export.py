@@ -14,10 +14,8 @@ import pytest
 
 from prima_features.embedding.export import FORMATS, LEVELS, Format, Level, export
 from prima_features.embedding.export import table as table_module
-from prima_features.embedding.export.csv import write_csv
-from prima_features.embedding.export.npz import write_npz
-from prima_features.embedding.export.parquet import write_parquet
 from prima_features.embedding.export.table import VectorTable, vector_table
+from prima_features.embedding.export.write import write_csv, write_npz, write_parquet
 from prima_features.embedding.file.read import Embeddings, read_embeddings
 from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.file.write import Provenance, write_embeddings

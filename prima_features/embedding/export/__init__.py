@@ -1,8 +1,4 @@
-"""An embeddings file as a table for other programs: Parquet, CSV or NPZ.
-
-table -> parquet, csv, npz -> run
-what     one writer each      checks, and writes complete or not at all
-"""
+"""An embeddings file as a table for other programs: Parquet, CSV or NPZ."""
 
 from prima_features.embedding.export.run import FORMATS, Exported, Format, export
 from prima_features.embedding.export.table import LEVELS, Level

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from prima_features.embedding.export.csv import write_csv
-from prima_features.embedding.export.npz import write_npz
-from prima_features.embedding.export.parquet import write_parquet
 from prima_features.embedding.export.table import Level, VectorTable, vector_table
+from prima_features.embedding.export.write import write_csv, write_npz, write_parquet
 from prima_features.embedding.file.read import read_embeddings
 from prima_features.embedding.record.output import files_next_to
 from prima_features.errors import UsageError
