@@ -37,7 +37,9 @@ def _cached(model_types: Collection[str]) -> Iterator[KnownModel]:
 
     if not Path(constants.HF_HUB_CACHE).is_dir():
         return
-    for repository in sorted(scan_cache_dir().repos, key=lambda repository: repository.repo_id):
+    for repository in sorted(
+        scan_cache_dir(constants.HF_HUB_CACHE).repos, key=lambda repository: repository.repo_id
+    ):
         for revision in sorted(repository.revisions, key=lambda revision: revision.last_modified):
             if _is_model(revision.snapshot_path, model_types):
                 yield KnownModel(repository.repo_id, revision.commit_hash, revision.snapshot_path)
