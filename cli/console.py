@@ -142,6 +142,18 @@ def embed_progress() -> Iterator[Callable[[StudyDone], None]]:
         )
 
 
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal, nothing otherwise; yields a function of the numbers done and in all."""
+    if not err.is_terminal:
+        yield lambda done, total: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
 def _print_line(done: StudyDone) -> None:
     result = f"{done.n_series} series" if done.n_series else "failed"
     err.print(f"{done.done}/{done.total} {escape(done.id)}: {result}")

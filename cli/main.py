@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from prima_features._version import __version__
 from prima_features.cli import (
+    diagnose,
     doctor,
     embed,
     export,
@@ -55,6 +56,7 @@ app.command("inspect")(inspect.inspect)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
 app.command("report")(report.report)
+app.command("diagnose")(diagnose.diagnose)
 app.add_typer(probe.app, name="probe")
 app.add_typer(reports.app, name="reports")
 app.add_typer(pretrain.app, name="pretrain")

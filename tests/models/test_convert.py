@@ -97,8 +97,11 @@ def test_of_a_head_only_the_row_that_is_read_is_kept(
             assert torch.equal(tensors[f"{kind}.{name}.2.weight"], module[2].weight)
 
 
-@pytest.mark.parametrize(("outputs", "names"), [(3, "none low high"), (4, "none low medium high")])
-def test_three_and_four_priorities_are_named(
+@pytest.mark.parametrize(
+    ("outputs", "names"),
+    [(3, "none low high"), (4, "none low medium high"), (5, "level_0 level_1 level_2 level_3 level_4")],
+)
+def test_priority_levels_are_named_by_their_number(
     outputs: int, names: str, make_full: Make, tokenizer_file: Path, tmp_path: Path
 ) -> None:
     config, tensors = converted(make_full(priorities=outputs), tokenizer_file, tmp_path)

@@ -57,9 +57,9 @@ WRONG: dict[str, tuple[Callable[[nn.Module], object], str]] = {
         lambda model: changed(model, f"{VISUAL}.innerViT", pool="mean"),
         "position encoding in .* that Prima does not",
     ),
-    "five priorities": (
-        lambda model: changed(model, "", priorityhead=head_of(5)),
-        "5 outputs; only 3 and 4",
+    "one priority": (
+        lambda model: changed(model, "", priorityhead=head_of(1)),
+        "a priority head with 1 output; expected 2 to 100",
     ),
     "head of one layer": (
         lambda model: changed(model, "", diagnosisheads={"a": [changed(head_of(2)[:1], "", thresh=0.0), 0]}),

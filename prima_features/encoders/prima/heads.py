@@ -6,6 +6,7 @@ A head of the published size has 45 million parameters (180 MB), and there are m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -55,39 +56,44 @@ def iter_heads(directory: Path) -> Iterator[NamedHead]:
     Raises:
         UsageError: the model has no heads, or its file is damaged.
     """
-    from safetensors import SafetensorError, safe_open
+    from prima_features.encoders.prima.networks.heads import Head, PriorityHead
 
     config = heads_config(directory)
     path = directory / files.HEADS
+    with _opened(path) as file:
+        _check_names(config, set(file.keys()), path)
+    for kind, heads in (("diagnosis", config.diagnosis), ("referral", config.referral)):
+        for head in heads:
+            one_output = partial(Head, threshold=head.threshold)
+            yield NamedHead(kind, head.name, _load(path, f"{kind}.{head.name}", one_output))
+    if config.priority:
+        yield NamedHead(
+            "priority", "", _load(path, "priority", partial(PriorityHead, levels=len(config.priority)))
+        )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[safe_open]:
+    from safetensors import SafetensorError, safe_open
+
     try:
         with utf8_name(path) as name, safe_open(name, framework="pt") as file:
-            _check_names(config, set(file.keys()), path)
-            yield from _heads(config, file)
+            yield file
     except FileNotFoundError as error:
         raise UsageError(f"{path} is missing: download or convert the model again") from error
     except SafetensorError as error:
         raise UsageError(f"{path} is damaged ({error}): copy, download or convert it again") from error
 
 
-def _heads(config: HeadsConfig, file: safe_open) -> Iterator[NamedHead]:
-    from prima_features.encoders.prima.networks.heads import Head, PriorityHead
-
-    for kind, heads in (("diagnosis", config.diagnosis), ("referral", config.referral)):
-        for head in heads:
-            one_output = partial(Head, threshold=head.threshold)
-            yield NamedHead(kind, head.name, _load(file, f"{kind}.{head.name}", one_output))
-    if config.priority:
-        yield NamedHead(
-            "priority", "", _load(file, "priority", partial(PriorityHead, levels=len(config.priority)))
-        )
-
-
-def _load(file: safe_open, prefix: str, make: Callable[..., MLP]) -> MLP:
+def _load(path: Path, prefix: str, make: Callable[..., MLP]) -> MLP:
     import torch
 
     from prima_features.encoders.prima.networks.heads import MLP
 
-    tensors = {part: file.get_tensor(f"{prefix}.{part}") for part in _PARTS}
+    # The file is mapped into memory while it is open, and pages once read stay resident: opened for each head, no more
+    # than one head's are.
+    with _opened(path) as file:
+        tensors = {part: file.get_tensor(f"{prefix}.{part}") for part in _PARTS}
     if any(tensor.ndim != 1 + part.endswith("weight") for part, tensor in tensors.items()):
         raise UsageError(f"{prefix} in {files.HEADS} is not an MLP: convert or download the model again")
     in_dim, hidden, _ = MLP.sizes(tensors)

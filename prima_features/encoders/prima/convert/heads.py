@@ -7,11 +7,17 @@ from prima_features.encoders.prima.networks.config import HeadConfig, HeadsConfi
 from prima_features.models.checkpoint.module_tree import Module
 from prima_features.models.checkpoint.records import CheckpointError
 from prima_features.models.checkpoint.stored_tensor import StoredTensor
+from prima_features.wording import count
 
 PRIORITIES = {3: ("none", "low", "high"), 4: ("none", "low", "medium", "high")}
-"""Names of the priority head's outputs by their number; files from before February 2026 have three."""
+"""Names of the priority head's outputs by their number, from the least to the most urgent.
+
+Published files from before 19 February 2026 most likely have four and newer ones three; the levels of any other number
+have no published names.
+"""
 
 _MAX_HEADS = 1000
+_MAX_LEVELS = 100
 _WITHOUT_WEIGHTS = {"ReLU", "Dropout", "Identity"}
 
 Tensors = dict[str, StoredTensor]
@@ -46,7 +52,7 @@ def _family(model: Module, attribute: str, kind: str) -> tuple[tuple[HeadConfig,
         if not (isinstance(entry, list | tuple) and len(entry) == 2 and isinstance(entry[1], int)):
             raise CheckpointError(f"has something other than a module and an output index at {where}")
         module = Module(entry[0], where)
-        configs.append(HeadConfig(str(name), _threshold(module)))
+        configs.append(HeadConfig(str(name), _threshold(module), entry[1]))
         tensors |= _one_output(_mlp(module, f"{kind}.{name}"), f"{kind}.{name}.4", entry[1])
     return tuple(configs), tensors
 
@@ -78,6 +84,8 @@ def _threshold(module: Module) -> float:
 
 
 def _priorities(outputs: int) -> tuple[str, ...]:
-    if outputs not in PRIORITIES:
-        raise CheckpointError(f"has a priority head of {outputs} outputs; only 3 and 4 are known")
-    return PRIORITIES[outputs]
+    if not 2 <= outputs <= _MAX_LEVELS:
+        raise CheckpointError(
+            f"has a priority head with {count(outputs, 'output')}; expected 2 to {_MAX_LEVELS}"
+        )
+    return PRIORITIES.get(outputs) or tuple(f"level_{i}" for i in range(outputs))

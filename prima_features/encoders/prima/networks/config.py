@@ -156,6 +156,8 @@ class HeadConfig:
 
     name: str
     threshold: float
+    index: int | None = None
+    """Of the output in the head as it was trained, for the record: that output alone is stored. None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ class HeadsConfig:
     diagnosis: tuple[HeadConfig, ...] = ()
     referral: tuple[HeadConfig, ...] = ()
     priority: tuple[str, ...] = ()
-    """Names of the priority head's outputs, e.g. `none, low, medium, high`; empty without one."""
+    """Names of the priority head's outputs from the least to the most urgent, e.g. `none, low, medium, high`; empty
+    without one."""
 
 
 @dataclass(frozen=True)

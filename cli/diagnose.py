@@ -1,0 +1,88 @@
+"""`prima diagnose`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.markup import escape
+
+from prima_features.cli.console import count, counting, err, out, print_caveat
+from prima_features.models import DEFAULT_MODEL
+from prima_features.wording import verb
+
+
+def diagnose(
+    embeddings: Annotated[
+        Path,
+        typer.Argument(metavar="FILE.h5", help="Embeddings file, made with the model that has the heads."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Argument(metavar="OUT.tsv", help="Table of scores to write; OUT.json is written next to it."),
+    ],
+    model: Annotated[
+        str,
+        typer.Option("--model", help="A model with heads: a bundled name, a model directory, or a Hub id."),
+    ] = DEFAULT_MODEL,
+    worklist: Annotated[
+        Literal["expected", "high", "high-none"],
+        typer.Option(
+            "--worklist",
+            help="Number to order studies by: expected level under the softmax of the priority outputs, the output of "
+            "the highest level, or that output minus the output of the lowest level.",
+        ),
+    ] = "expected",
+    public_json: Annotated[
+        Path | None,
+        typer.Option(
+            "--public-json",
+            metavar="DIR",
+            help="Also write one STUDY_predictions.json per study, as Prima's public pipeline does.",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite outputs even if this command did not write them.")
+    ] = False,
+) -> None:
+    """Score every study of an embeddings file: diagnoses, referrals, and a worklist.
+
+    A score is the head's output minus its threshold: 0 or more means present. It is not a probability. Scores,
+    raw priority outputs, the worklist number (higher is more urgent) and the rank (1 is the most urgent) are one row
+    per study; OUT.json states the thresholds, the worklist rule and the model.
+    """
+    from prima_features.clinical import diagnose as score
+    from prima_features.clinical.diagnose import json_path
+
+    with counting("heads") as on_head:
+        found = score(
+            embeddings,
+            output,
+            model,
+            worklist=worklist,
+            public_json=public_json,
+            device=device,
+            force=force,
+            on_head=on_head,
+        )
+    scores = found.scores
+    items = [
+        count(len(scores.diagnosis_names), "diagnosis", "diagnoses"),
+        count(len(scores.referral_names), "referral"),
+        count(len(scores.priority_names), "priority level"),
+    ]
+    out.print(
+        f"[bold]{escape(str(output))}[/]: {count(len(found.table), 'study')}; {', '.join(items)}; "
+        f"description in {escape(str(json_path(output)))}"
+    )
+    if not scores.priority_names:
+        err.print("[yellow]Warning:[/] the model has no priority head, so there is no worklist")
+    if n := len(found.not_scored):
+        err.print(
+            f"[yellow]Warning:[/] {count(n, 'study')} of the embeddings file could not be embedded and "
+            f"{verb(n, 'has', 'have')} no scores: {escape(', '.join(found.not_scored[:5]))}{', ...' if n > 5 else ''}"
+        )
+    print_caveat(found.caveat)
+    out.print("For research use only: not a medical device.")

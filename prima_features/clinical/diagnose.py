@@ -1,0 +1,220 @@
+"""`diagnose()`: scores of diagnoses and referrals, and a worklist, for every study of an embeddings file.
+
+A score is logit minus threshold. It is not a probability: the training loss weights positives, and the threshold was
+chosen for accuracy on a validation set whose prevalence need not be that of any clinic.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prima_features._version import __version__
+from prima_features.clinical.model import model_of
+from prima_features.clinical.worklist import RULES, Rule, ranks, urgency
+from prima_features.embedding.file.read import Embeddings, read_embeddings
+from prima_features.embedding.record.output import files_next_to
+from prima_features.errors import UsageError
+from prima_features.files.disk import replacing
+from prima_features.files.new_directory import new_directory
+from prima_features.files.targets import Maker, as_inputs, check_file, check_folder, starts_with
+from prima_features.files.text import file_stem, printable_json, to_cell
+from prima_features.models import DEFAULT_MODEL, directory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from prima_features.encoders.prima import HeadScores
+    from prima_features.encoders.prima.networks.config import HeadConfig
+    from prima_features.models.resolve import ModelSource
+
+FORMAT = "prima-scores"
+RESEARCH_ONLY = "For research use only: not a medical device."
+SCORE = "logit minus threshold; present if 0 or more; not a probability"
+_JSON_START = f'{{\n  "format": "{FORMAT}"'.encode()
+_TSV_STARTS = tuple(
+    f"study\tsubject\tsession\t{kind}".encode() for kind in ("diagnosis/", "referral/", "priority/")
+)
+_PUBLIC_ENDING = "_predictions.json"
+_NAME = re.compile("[A-Za-z0-9_-]{1,100}")
+"""Study ids that are used as file names as they are."""
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosed:
+    """Scores of N studies."""
+
+    table: pd.DataFrame
+    """One row per study, in the order of the embeddings file: study, subject, session, `diagnosis/NAME` and
+    `referral/NAME` (scores), `priority/LEVEL` (raw outputs), worklist (higher is more urgent; NaN if the model has no
+    priority head) and rank (1 is the most urgent)."""
+    document: Mapping[str, Any]
+    """Names, thresholds, output indices, worklist rule and model, as written to OUT.json."""
+    scores: HeadScores
+    not_scored: tuple[str, ...]
+    """Studies that could not be embedded and so have no scores."""
+    caveat: str
+    """What must be said with every number of the model, one sentence; empty if nothing is known."""
+
+
+def diagnose(
+    embeddings: str | Path,
+    output: str | Path | None = None,
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    worklist: Rule = "expected",
+    public_json: str | Path | None = None,
+    device: str = "cpu",
+    force: bool = False,
+    on_head: Callable[[int, int], None] = lambda done, total: None,
+) -> Diagnosed:
+    """Score every study of an embeddings file with the heads of the model that made it.
+
+    Heads are read from the disk one at a time, so memory is that of one head and the study vectors.
+
+    Args:
+        embeddings: the embeddings file.
+        output: a table to write, tab-separated; names, thresholds and the model go to a JSON file of the same name.
+        model: bundled name, model directory or Hub id of a model with heads.
+        worklist: see `worklist.RULES`.
+        public_json: a folder for one predictions file per study, as the public pipeline writes them.
+        device: where to compute: auto, cpu, cuda, cuda:1.
+        force: replace outputs that this function did not write. Inputs are never replaced.
+        on_head: called after each head with the number of heads done and of all heads.
+
+    Raises:
+        UsageError: the model has no heads, or another model made the embeddings; or an output cannot be written there.
+        OutputError: an output cannot be written.
+    """
+    from prima_features.embedding.engine.device import pick_device
+    from prima_features.encoders.prima import score_heads
+    from prima_features.encoders.prima.heads import heads_config
+
+    path, folder = (None if one is None else Path(one) for one in (output, public_json))
+    outputs = _check_outputs(Path(embeddings), path, folder, model, force)
+    file = read_embeddings(embeddings)
+    source = model_of(file, model, directory.HEADS, "heads")
+    vectors = file.study_embedding
+    scores = score_heads(source.directory, vectors, pick_device(device), on_head)
+    found = _diagnosed(file, source, scores, heads_config(source.directory), worklist)
+    if folder is not None:
+        with new_directory(folder, overwrite=True) as made:
+            _write_public(made, found, vectors)
+    if path is not None:
+        with replacing(outputs[1]) as temporary:
+            document = json.dumps(printable_json(found.document), indent=2, allow_nan=False)
+            temporary.write_text(document + "\n", encoding="utf-8", newline="")
+        with replacing(path) as temporary:
+            temporary.write_bytes(_tsv(found))
+    return found
+
+
+def json_path(output: Path) -> Path:
+    """Of the document that belongs to a table of scores."""
+    return output.with_suffix(".json")
+
+
+def _check_outputs(
+    embeddings: Path, output: Path | None, public: Path | None, model: str | Path, force: bool
+) -> tuple[Path, ...]:
+    maker = Maker("prima diagnose", as_inputs(embeddings, files_next_to(embeddings), model))
+    if public is not None:
+        is_own = lambda folder: all(one.name.endswith(_PUBLIC_ENDING) for one in folder.iterdir())  # noqa: E731
+        check_folder(public, replace(maker, is_own=is_own), force)
+    if output is None:
+        return ()
+    if output.suffix.lower() in (".json", ".html"):
+        raise UsageError(
+            f"{output} is the table, whose name ends in .tsv: {output.suffix} files are written next to it"
+        )
+    table = replace(maker, is_own=starts_with(*_TSV_STARTS), kind="a table of scores")
+    document = replace(maker, is_own=starts_with(_JSON_START), kind="the description of a table of scores")
+    check_file(output, table, force)
+    check_file(json_path(output), document, force)
+    return output, json_path(output)
+
+
+def _diagnosed(
+    file: Embeddings, source: ModelSource, scores: HeadScores, config: Any, rule: Rule
+) -> Diagnosed:
+    import pandas as pd
+
+    studies = file.studies
+    columns: dict[str, Any] = {
+        "study": studies["id"].to_numpy(),
+        "subject": studies["subject"].to_numpy(),
+        "session": studies["session"].to_numpy(),
+    }
+    for kind in ("diagnosis", "referral", "priority"):
+        values = getattr(scores, kind)
+        columns |= {f"{kind}/{name}": values[:, i] for i, name in enumerate(getattr(scores, f"{kind}_names"))}
+    if scores.priority_names:
+        columns["worklist"] = urgency(scores.priority, rule)
+        columns["rank"] = ranks(columns["worklist"], columns["study"])
+    else:
+        columns["worklist"] = np.full(len(studies), np.nan)
+        columns["rank"] = pd.array([pd.NA] * len(studies), dtype="Int64")
+    failed = file.failures["study"]
+    not_scored = tuple(sorted(set(failed[failed != ""]) - set(studies["id"])))
+    document = {
+        "format": FORMAT,
+        "format_version": 1,
+        "notice": RESEARCH_ONLY,
+        "caveat": file.caveat,
+        "prima_features_version": __version__,
+        "model": source.name,
+        "model_revision": source.revision,
+        "model_sha256": str(file.attributes["model_sha256"]),
+        "embeddings": file.path.name,
+        "n_studies": file.n_studies,
+        "not_scored": list(not_scored),
+        "score": SCORE,
+        "diagnosis": [_head(head) for head in config.diagnosis],
+        "referral": [_head(head) for head in config.referral],
+        "priority": {"levels": list(config.priority), "outputs": "raw outputs of the priority head"},
+        "worklist": {"rule": rule, "definition": RULES[rule]} if config.priority else None,
+    }
+    return Diagnosed(pd.DataFrame(columns), document, scores, not_scored, file.caveat)
+
+
+def _head(head: HeadConfig) -> dict[str, Any]:
+    """A head as in OUT.json. The group of a name is what precedes its first underscore."""
+    group = head.name.partition("_")[0]
+    return {"name": head.name, "group": group, "threshold": head.threshold, "output_index": head.index}
+
+
+def _tsv(found: Diagnosed) -> bytes:
+    table = found.table
+    texts = table.select_dtypes(include=["object", "string"])
+    table = table.assign(**{str(name): texts[name].map(to_cell) for name in texts})
+    table = table.rename(columns={name: to_cell(str(name)) for name in table})
+    if found.caveat:
+        table = table.assign(caveat=to_cell(found.caveat))
+    return bytes(table.to_csv(sep="\t", index=False, lineterminator="\n").encode())
+
+
+def _write_public(folder: Path, found: Diagnosed, vectors: np.ndarray) -> None:
+    """One file per study, structured as the public pipeline's: its `clip_emb` is the study vector."""
+    studies = found.table["study"]
+    # Names that differ only in case are one name on some disks.
+    repeated = studies.str.lower().duplicated(keep=False)
+    for row, (study, is_repeated) in enumerate(zip(studies, repeated, strict=True)):
+        predictions: dict[str, Any] = {
+            kind: {
+                name: [float(value)]
+                for name, value in zip(
+                    getattr(found.scores, f"{kind}_names"), getattr(found.scores, kind)[row], strict=True
+                )
+            }
+            for kind in ("diagnosis", "referral", "priority")
+        }
+        predictions["clip_emb"] = [vectors[row].astype(np.float32).tolist()]
+        text = json.dumps(predictions, indent=2)
+        name = study if _NAME.fullmatch(study) and not is_repeated else file_stem(study)
+        (folder / f"{name}{_PUBLIC_ENDING}").write_text(text, encoding="utf-8", newline="")
