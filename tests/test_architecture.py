@@ -26,7 +26,7 @@ BESIDE = {
     "pretraining": {*LAYERS, "models", "reports", "synthetic", "pretraining"},
     "probes": {"embedding", "evaluation", "hub", "probes", "model_cards", "models", "page"},
 }
-EVERYWHERE = {"errors", "files", "import_path", "wording", "_version"}
+EVERYWHERE = {"errors", "files", "import_path", "processes", "wording", "_version"}
 EMBEDDING = ["file", "engine", "resume", "record", "report", "export"]
 """Rooms of `embedding/`. Each may import what stands before it; what is not in a room ties them together."""
 PRETRAINING = ["settings", "data", "batches", "model", "objectives", "training", "stages"]

@@ -19,10 +19,8 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +44,7 @@ from prima_features.pretraining.data.vocabulary import read_vocabulary
 from prima_features.pretraining.objectives import retrieval
 from prima_features.probes import Features, Probe, tasks
 from prima_features.probes.evaluation import Plan
+from prima_features.processes import in_processes
 from prima_features.reports import findings
 from prima_features.studies import find
 from prima_features.studies.names import series_name
@@ -153,18 +152,12 @@ def make_all(setup: Setup, count: int, workers: int) -> list[dict[str, Any]]:
     """All studies, from the folder where they are there."""
     setup.work.mkdir(parents=True, exist_ok=True)
     make = partial(one_study, setup)
-    with ProcessPoolExecutor(workers, get_context("spawn"), one_thread) as pool:
-        made = []
-        for study in pool.map(make, range(count)):
-            made.append(study)
-            if len(made) % 20 == 0:
-                print(f"{len(made)}/{count} studies", file=sys.stderr)
+    made = []
+    for study in in_processes(make, range(count), workers, "a worker process died: set fewer --workers"):
+        made.append(study)
+        if len(made) % 20 == 0:
+            print(f"{len(made)}/{count} studies", file=sys.stderr)
     return made
-
-
-def one_thread() -> None:
-    """Each process has one core."""
-    torch.set_num_threads(1)
 
 
 @dataclass(frozen=True, eq=False)

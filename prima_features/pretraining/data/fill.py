@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
 
 import torch
 from accelerate import Accelerator
@@ -21,10 +14,15 @@ from prima_features.embedding.engine.options import share_of_cpus
 from prima_features.embedding.engine.prepare import failure_of
 from prima_features.embedding.file.records import Failure
 from prima_features.errors import NothingUsableError, OutputError, SourceError
-from prima_features.files.safe import safe_children
 from prima_features.pretraining.data.cache import Cache
 from prima_features.pretraining.data.cohort import CachedSeries, CachedStudy, Cohort
 from prima_features.pretraining.data.records import RawSeries, RawStudy, Source
+from prima_features.processes import in_processes
+
+_DIED = (
+    "A process that fills the cache ended early: for want of memory (set fewer data.workers), or because a script that "
+    "starts the run lacks 'if __name__ == \"__main__\":'. The same command goes on from what is cached"
+)
 
 Make = Callable[[RawSeries], Mapping[str, Tensor]]
 """Computes what is cached of a series; raises SeriesError where it cannot be used."""
@@ -85,7 +83,7 @@ def fill_cohort(
     numbers = range(accelerator.process_index, total, step)
     workers = min(workers, share_of_cpus(step), len(numbers))
     mine: list[Filled] = []
-    for filled in _in_workers(filler, numbers, workers) if workers else map(filler, numbers):
+    for filled in in_processes(filler, numbers, workers, _DIED) if workers else map(filler, numbers):
         mine.append(filled)
         on_study(min(len(mine) * step, total), total)
     everything: list[Filled] = sorted(gather_object(mine), key=lambda filled: filled.number)
@@ -94,49 +92,6 @@ def fill_cohort(
     if not studies:
         raise NothingUsableError("No study can be trained on: none has a usable series", all_failures)
     return Cohort(studies, filler.cache, all_failures)
-
-
-def _in_workers(filler: Filler, numbers: Sequence[int], workers: int) -> Iterator[Filled]:
-    """What comes of each study, as it is done."""
-    level = logging.getLogger().getEffectiveLevel()
-    with safe_children():
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (filler, level))
-        futures = [pool.submit(_work, number) for number in numbers]
-    try:
-        for future in as_completed(futures):
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise OutputError(
-            "A process that fills the cache ended early: for want of memory (set fewer data.workers), or because a "
-            "script that starts the run lacks 'if __name__ == \"__main__\":'. The same command goes on from what is "
-            "cached"
-        ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_filler: Filler
-"""Of a worker."""
-
-
-def _begin(filler: Filler, level: int) -> None:
-    global _filler
-    _filler = filler
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
-    torch.set_num_threads(1)  # the workers share the CPUs
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started them ends them
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for ever, and hold the GPU's memory."""
-    if (parent := parent_process()) is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(number: int) -> Filled:
-    return _filler(number)
 
 
 def _fill_study(study: RawStudy, cache: Cache, make: Make) -> tuple[CachedStudy | None, tuple[Failure, ...]]:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import errno
 import json
-import signal
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
 from prima_features._version import __version__
 from prima_features.errors import OutputError, StoppedError, UsageError
-from prima_features.files.safe import safe_children
+from prima_features.processes import in_processes
 from prima_features.synthetic.protocol import Settings
 
 Format = Literal["bids", "dicom"]
@@ -79,15 +73,12 @@ def make_cohort(
             on_study(study, len(made))
         if made:
             _write_tables(output, options, made)
+    except OutputError:  # a worker died
+        raise
     except OSError as error:
         cure = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the disk"
         raise OutputError(
             f"{output} cannot be written ({error.strerror or error}): {cure}, and name a new folder"
-        ) from error
-    except BrokenProcessPool as error:
-        raise OutputError(
-            f"A worker process ended early, perhaps out of memory: {output} is incomplete; use fewer --workers "
-            f"and name a new folder"
         ) from error
     if len(made) < options.subjects:
         raise StoppedError(
@@ -116,40 +107,11 @@ def _each(output: Path, options: CohortOptions, workers: int, stopping: Callable
                     return
                 yield make(index)
         return
-    # Not forked: torch's threads do not survive it.
-    with safe_children(), ProcessPoolExecutor(workers, get_context("spawn"), _begin) as pool:
-        left, studies = iter(indices), deque[Future[Made]]()
-        while True:
-            # Only as many as the workers make now: when a run stops, all that were submitted are still made.
-            free = workers - sum(not study.done() for study in studies)
-            if not stopping():
-                with interrupts_held():  # workers inherit it: Ctrl-C while they start is not theirs
-                    studies.extend(pool.submit(make, index) for index in islice(left, free))
-            if not studies:
-                return
-            wait([study for study in studies if not study.done()] or studies, return_when=FIRST_COMPLETED)
-            while studies and studies[0].done():
-                yield studies.popleft().result()
-
-
-@contextmanager
-def interrupts_held() -> Iterator[None]:
-    """SIGINT waits until the block ends; processes that are started in it never receive it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _begin() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
+    died = (
+        f"A worker process ended early, perhaps out of memory: {output} is incomplete; use fewer --workers "
+        f"and name a new folder"
+    )
+    yield from in_processes(make, indices, workers, died, stopping)
 
 
 @contextmanager
