@@ -28,6 +28,12 @@ def golden() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_clinical() -> Path:
+    """Scores, explanations and search results that the public Prima code gives."""
+    return _shared("golden_clinical")
+
+
+@pytest.fixture(scope="session")
 def scans() -> Path:
     """Real public scans."""
     return _shared("scans")

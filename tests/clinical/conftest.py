@@ -15,14 +15,6 @@ from prima_features.studies.study import Failure
 
 
 @pytest.fixture(scope="session")
-def golden_clinical(golden: Path) -> Path:
-    folder = golden.parent / "golden_clinical"
-    if not folder.is_dir():
-        pytest.skip("needs the folder shared/golden_clinical beside the checkout")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def sets(golden_clinical: Path) -> SeriesSets:
     names = json.loads((golden_clinical / "a_clinical.json").read_text())
     values = dict(np.load(golden_clinical / "a_heads.npz"))

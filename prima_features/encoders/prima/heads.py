@@ -56,20 +56,48 @@ def iter_heads(directory: Path) -> Iterator[NamedHead]:
     Raises:
         UsageError: the model has no heads, or its file is damaged.
     """
+    for load in _loaders(directory):
+        yield load()
+
+
+def load_head(directory: Path, kind: str, name: str = "") -> NamedHead:
+    """One head of a model directory.
+
+    Args:
+        directory: a model directory.
+        kind: `diagnosis`, `referral` or `priority`.
+        name: what it detects; empty for priority.
+
+    Raises:
+        UsageError: the model has no such head, or its file is damaged.
+    """
+    for load in _loaders(directory):
+        if load.args == (kind, name):
+            return load()
+    raise UsageError(f"the model in {directory} has no head {kind} {name}".rstrip())
+
+
+def _loaders(directory: Path) -> list[partial[NamedHead]]:
+    """A function of (kind, name) for each head that config.json lists, which loads it."""
     from prima_features.encoders.prima.networks.heads import Head, PriorityHead
 
     config = heads_config(directory)
     path = directory / files.HEADS
     with _opened(path) as file:
         _check_names(config, set(file.keys()), path)
-    for kind, heads in (("diagnosis", config.diagnosis), ("referral", config.referral)):
-        for head in heads:
-            one_output = partial(Head, threshold=head.threshold)
-            yield NamedHead(kind, head.name, _load(path, f"{kind}.{head.name}", one_output))
+    loaders = [
+        partial(_load_head, kind, head.name, path=path, make=partial(Head, threshold=head.threshold))
+        for kind, heads in (("diagnosis", config.diagnosis), ("referral", config.referral))
+        for head in heads
+    ]
     if config.priority:
-        yield NamedHead(
-            "priority", "", _load(path, "priority", partial(PriorityHead, levels=len(config.priority)))
-        )
+        levels = partial(PriorityHead, levels=len(config.priority))
+        loaders.append(partial(_load_head, "priority", "", path=path, make=levels))
+    return loaders
+
+
+def _load_head(kind: str, name: str, path: Path, make: Callable[..., MLP]) -> NamedHead:
+    return NamedHead(kind, name, _load(path, f"{kind}.{name}" if name else kind, make))
 
 
 @contextmanager

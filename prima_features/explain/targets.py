@@ -1,0 +1,97 @@
+"""The explained number: one output of a head, the similarity to a text, or a function of the study vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prima_features.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from prima_features.encoders.prima.networks import StudyOutput
+
+KINDS = ("diagnosis", "referral", "priority", "text", "probe")
+FORMS = "diagnosis/NAME, referral/NAME, priority/LEVEL, text:WORDS or probe:DIR"
+
+
+@dataclass(frozen=True)
+class TargetName:
+    """A parsed `--target`."""
+
+    kind: str
+    """One of `KINDS`."""
+    name: str
+    """What follows the kind."""
+
+    @classmethod
+    def parse(cls, text: str) -> TargetName:
+        """Split `diagnosis/NAME`, `referral/NAME`, `priority/LEVEL`, `text:WORDS` or `probe:DIR`.
+
+        Raises:
+            UsageError: it has none of these forms.
+        """
+        for kind in KINDS:
+            start = kind + (":" if kind in ("text", "probe") else "/")
+            if text.startswith(start) and (name := text.removeprefix(start).strip()):
+                return cls(kind, name)
+        raise UsageError(f"the target {text!r} is none of {FORMS}: give one of these")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is explained."""
+
+    label: str
+    """As in outputs, such as `diagnosis/tumor_adult_glioma`."""
+    meaning: str
+    """What the number is, in a few words."""
+    of: Callable[[StudyOutput], Tensor]
+    """The number of each of B studies, (B,)."""
+    has_gradient: bool = True
+
+    def __call__(self, output: StudyOutput) -> Tensor:
+        """The number of each of B studies, (B,)."""
+        return self.of(output)
+
+
+def head_target(directory: Path, name: TargetName, device: torch.device | str = "cpu") -> Target:
+    """The logit of a diagnosis or referral, before its threshold is subtracted; or the raw output of a priority level.
+
+    Raises:
+        UsageError: the model has no such head, or its file is damaged.
+    """
+    from prima_features.encoders.prima.heads import heads_config, load_head
+    from prima_features.encoders.prima.networks.heads import MLP
+
+    config = heads_config(directory)
+    is_priority = name.kind == "priority"
+    names = config.priority if is_priority else tuple(head.name for head in getattr(config, name.kind))
+    if name.name not in names:
+        known = ", ".join(names) or "none"
+        raise UsageError(f"the model in {directory} has no {name.kind} {name.name!r}: it has {known}")
+    column = names.index(name.name) if is_priority else 0
+    head = load_head(directory, name.kind, "" if is_priority else name.name)
+    module = head.module.to(device)
+    return Target(
+        f"{name.kind}/{name.name}",
+        "raw output of the priority head" if is_priority else "logit, before the threshold",
+        lambda output: MLP.forward(module, output.embedding)[:, column],
+    )
+
+
+def function_target(label: str, meaning: str, function: Callable[[np.ndarray], np.ndarray]) -> Target:
+    """A function of study vectors, (B, D) float32 to (B,). It has no gradient."""
+    import torch
+
+    def of(output: Any) -> Tensor:
+        values = function(output.embedding.float().cpu().numpy())
+        return torch.from_numpy(np.asarray(values, dtype=np.float64))
+
+    return Target(label, meaning, of, has_gradient=False)
