@@ -26,6 +26,7 @@ from prima_features.cli import (
     probe,
     report,
     reports,
+    search,
     synth,
     weights,
 )
@@ -56,6 +57,7 @@ app.command("inspect")(inspect.inspect)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
 app.command("report")(report.report)
+app.command("search")(search.search)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(probe.app, name="probe")
 app.add_typer(reports.app, name="reports")

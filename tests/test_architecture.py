@@ -19,7 +19,7 @@ BESIDE = {
     "page": {"evaluation", "page"},
     "encoders": {"studies", "volumes", "models", "model_cards", "encoders"},
     "embedding": {*LAYERS, "models", "page"},
-    "clinical": {*LAYERS, "clinical", "evaluation", "models", "page"},
+    "clinical": {*LAYERS, "clinical", "evaluation", "models", "page", "reports"},
     "explain": {*LAYERS, "evaluation", "explain", "models", "page"},
     "doctor": {*LAYERS, "models", "doctor"},
     "reports": {"reports"},

@@ -9,5 +9,9 @@ import lazy_loader
 
 if TYPE_CHECKING:
     from prima_features.clinical.diagnose import diagnose as diagnose
+    from prima_features.clinical.search import search as search
+    from prima_features.clinical.search import search_like as search_like
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submod_attrs={"diagnose": ["diagnose"]})
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"diagnose": ["diagnose"], "search": ["search", "search_like"]}
+)

@@ -17,6 +17,7 @@ import numpy as np
 
 from prima_features._version import __version__
 from prima_features.clinical.model import model_of
+from prima_features.clinical.tables import table_bytes
 from prima_features.clinical.worklist import RULES, Rule, ranks, urgency
 from prima_features.embedding.file.read import Embeddings, read_embeddings
 from prima_features.embedding.record.output import files_next_to
@@ -24,7 +25,7 @@ from prima_features.errors import UsageError
 from prima_features.files.disk import replacing
 from prima_features.files.new_directory import new_directory
 from prima_features.files.targets import Maker, as_inputs, check_file, check_folder, starts_with
-from prima_features.files.text import file_stem, printable_json, to_cell
+from prima_features.files.text import file_stem, printable_json
 from prima_features.models import DEFAULT_MODEL, directory
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def diagnose(
             document = json.dumps(printable_json(found.document), indent=2, allow_nan=False)
             temporary.write_text(document + "\n", encoding="utf-8", newline="")
         with replacing(path) as temporary:
-            temporary.write_bytes(_tsv(found))
+            temporary.write_bytes(table_bytes(found.table, found.caveat))
     return found
 
 
@@ -187,16 +188,6 @@ def _head(head: HeadConfig) -> dict[str, Any]:
     """A head as in OUT.json. The group of a name is what precedes its first underscore."""
     group = head.name.partition("_")[0]
     return {"name": head.name, "group": group, "threshold": head.threshold, "output_index": head.index}
-
-
-def _tsv(found: Diagnosed) -> bytes:
-    table = found.table
-    texts = table.select_dtypes(include=["object", "string"])
-    table = table.assign(**{str(name): texts[name].map(to_cell) for name in texts})
-    table = table.rename(columns={name: to_cell(str(name)) for name in table})
-    if found.caveat:
-        table = table.assign(caveat=to_cell(found.caveat))
-    return bytes(table.to_csv(sep="\t", index=False, lineterminator="\n").encode())
 
 
 def _write_public(folder: Path, found: Diagnosed, vectors: np.ndarray) -> None:

@@ -1,0 +1,92 @@
+"""`prima search`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from prima_features.cli.console import count, err, out, print_caveat, table
+from prima_features.errors import UsageError
+from prima_features.models import DEFAULT_MODEL
+
+
+def search(
+    embeddings: Annotated[
+        Path, typer.Argument(metavar="FILE.h5", help="Embeddings file of a model with a text tower.")
+    ],
+    query: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT]...", help='Finding to look for, such as "acute left MCA infarct".'),
+    ] = None,
+    all_of: Annotated[
+        bool,
+        typer.Option(
+            "--all-of", help="Take all TEXTs as the findings of one study instead of one query each."
+        ),
+    ] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="TEXT", help="Rank by the cosine with TEXT minus that with this text."
+        ),
+    ] = None,
+    texts: Annotated[
+        Path | None, typer.Option("--texts", metavar="FILE", help="Text file with one query per line.")
+    ] = None,
+    like: Annotated[
+        str | None, typer.Option("--like", metavar="STUDY", help="Rank by similarity to a study of the file.")
+    ] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", help="The model that made FILE.h5: a bundled name, a directory, or a Hub id."
+        ),
+    ] = DEFAULT_MODEL,
+    top: Annotated[int, typer.Option("--top", min=1, help="Studies to print per query.")] = 10,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="OUT.tsv", help="Write all ranks to a table.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite OUT.tsv even if this command did not write it.")
+    ] = False,
+) -> None:
+    """Rank the studies of an embeddings file by a text, or by similarity to one of its studies.
+
+    The model reads a query as it reads reports: as a numbered list of findings. The cosine is no probability, and
+    there is no value of it above which a finding is present.
+    """
+    from prima_features.clinical.search import check_output, read_queries, search_like, write_table
+    from prima_features.clinical.search import search as search_texts
+
+    queries: list[str | tuple[str, ...]] = [tuple(query)] if all_of and query else list(query or ())
+    if (bool(query) + (texts is not None) + (like is not None)) != 1:
+        raise UsageError('give one of: TEXT, such as "acute left MCA infarct"; --texts FILE; or --like STUDY')
+    if like is not None and (against or all_of):
+        raise UsageError("--like ranks by a study: leave out --against and --all-of")
+    check_output(embeddings, output, model, force, texts)
+    if like is not None:
+        found = search_like(embeddings, like)
+    else:
+        queries = read_queries(texts) if texts is not None else queries
+        found = search_texts(embeddings, queries, model, against=against or "", device=device)
+    by = "difference" if against else "cosine"
+    for name, hits in found.table.groupby("query", sort=False):
+        if found.table["query"].nunique() > 1:
+            out.print(f"[bold]{escape(str(name))}[/]")
+        shown = table("rank", "study", "subject", "session", *(("cosine", "against") if against else ()), by)
+        for row in hits.head(top).itertuples():
+            numbers = (f"{getattr(row, column):.4f}" for column in (("cosine", "against") if against else ()))
+            names = (escape(str(one)) for one in (row.study, row.subject, row.session))
+            shown.add_row(str(row.rank), *names, *numbers, f"{getattr(row, by):.4f}")
+        out.print(shown)
+    for warning in found.warnings:
+        err.print(f"[yellow]Warning:[/] {escape(warning)}")
+    if output is not None:
+        write_table(found, output)
+        out.print(f"[bold]{escape(str(output))}[/]: {count(len(found.table), 'row')}")
+    print_caveat(found.caveat)
+    out.print("For research use only: not a medical device.")
