@@ -51,11 +51,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
 from prima_features.files.disk import output_errors, replacing
+from prima_features.files.plain import from_plain
 from prima_features.files.safe import load_json, open_regular, read_bytes
 from prima_features.files.text import file_stem
 
@@ -96,11 +97,7 @@ class Worker:
         """
         if len(content) > _MOST_BYTES:
             raise ValueError("is too long for a worker record")
-        values = load_json(content)
-        kinds = {field.name: int if field.name == "pid" else str for field in fields(cls)}
-        if not isinstance(values, dict) or {name: type(value) for name, value in values.items()} != kinds:
-            raise ValueError("is not a worker record")
-        return cls(**values)
+        return from_plain(cls, load_json(content))
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"

@@ -27,6 +27,7 @@ from prima_features.embedding.file.records import (
 from prima_features.encoders.base import Picture, Tokens
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import output_errors, replacing
+from prima_features.files.plain import from_plain
 from prima_features.files.safe import load_json, open_regular, safetensors_header
 from prima_features.files.text import file_stem
 from prima_features.studies.study import Failure, NiftiImage, Study
@@ -324,11 +325,4 @@ def _check(study: EmbeddedStudy) -> None:
 
 
 def _failures(record: dict[str, Any]) -> tuple[Failure, ...]:
-    failures = tuple(Failure(**failure) for failure in record["failures"])
-    if not all(
-        isinstance(text, str)
-        for one in failures
-        for text in (one.study, one.series, one.stage, one.error, one.hint)
-    ):
-        raise ValueError("texts of a failure")
-    return failures
+    return tuple(from_plain(Failure, failure) for failure in record["failures"])

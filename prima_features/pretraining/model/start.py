@@ -15,12 +15,12 @@ from prima_features.encoders.prima.networks import Prima, PrimaConfig
 from prima_features.encoders.prima.networks.config import ContrastConfig
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
+from prima_features.files.plain import from_plain
 from prima_features.models import directory
 from prima_features.models.caveats import caveat_of, inherited
 from prima_features.models.loading import read_tensors
 from prima_features.models.resolve import ModelSource, resolve
 from prima_features.pretraining.settings import NetworkTraining
-from prima_features.pretraining.settings.strict import from_table
 
 PARTS = ("tokenizer.", "names.sequence.", "names.study.", "sequence.", "study.", "contrast.")
 """Parts of the network whose weights are taken over or drawn anew as a whole, by their place in the config."""
@@ -85,7 +85,7 @@ def _config(base: PrimaConfig | None, network: Mapping[str, Any], contrast: bool
         raise UsageError("network.heads cannot be set: heads come from `prima pretrain heads`")
     default = replace(base or PrimaConfig(), text=None, heads=None)
     try:
-        config = from_table(PrimaConfig, table, Path(), default, "network.")
+        config = from_plain(PrimaConfig, table, "network.", folder=Path(), default=default)
     except ValueError as error:
         raise UsageError(str(error)) from error
     if contrast and config.contrast is None:

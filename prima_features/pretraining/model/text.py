@@ -14,11 +14,11 @@ from prima_features.encoders.prima.networks import TextTower
 from prima_features.encoders.prima.networks.config import TextConfig
 from prima_features.encoders.prima.text import load_text
 from prima_features.errors import UsageError
+from prima_features.files.plain import from_plain
 from prima_features.models.directory import VOCABULARY
 from prima_features.pretraining.data.vocabulary import Vocabulary, read_vocabulary, train_vocabulary
 from prima_features.pretraining.model.start import Start
 from prima_features.pretraining.settings import ClipTraining
-from prima_features.pretraining.settings.strict import from_table
 from prima_features.reports.numbered import numbered
 
 
@@ -126,7 +126,7 @@ def _from_transformers(source: Path, out_dim: int, seed: int) -> TextStart:
 def _sizes(table: Mapping[str, Any], out_dim: int) -> TextConfig:
     try:
         default = TextConfig(out_dim=out_dim, tokenizer=VOCABULARY)
-        config = from_table(TextConfig, dict(table), Path(), default, "network.text.")
+        config = from_plain(TextConfig, dict(table), "network.text.", folder=Path(), default=default)
     except ValueError as error:
         raise UsageError(str(error)) from error
     if config.out_dim != out_dim:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from prima_features.pretraining.settings.strict import PLACE
+from prima_features.files.plain import PLACE
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from prima_features.encoders.prima.networks.config import Sizes
+from prima_features.files.plain import PLACE
 from prima_features.pretraining.settings.common import NetworkTraining, Optimiser, Schedule, Training
 from prima_features.pretraining.settings.data import Labels, ReportedScans, Scans
-from prima_features.pretraining.settings.strict import PLACE
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import types
-import typing
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from prima_features.encoders.prima.preprocessing import Preprocessing
+from prima_features.files.plain import from_plain
 from prima_features.models.caveats import MOST_CAVEAT
 
 FORMAT_VERSION = 1
@@ -227,47 +226,3 @@ class PrimaConfig:
         if version != FORMAT_VERSION:
             raise ValueError(f"format_version is {version!r}; this release reads {FORMAT_VERSION}")
         return from_plain(cls, values)
-
-
-T = TypeVar("T")
-
-
-def from_plain(cls: type[T], values: dict[str, Any], where: str = "") -> T:
-    """A (nested) config dataclass from plain containers, as JSON and TOML give them.
-
-    Raises:
-        ValueError: a key that the dataclass does not have, named with its place.
-    """
-    types_ = typing.get_type_hints(cls)
-    known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-    for key in values:
-        if key not in known:
-            raise ValueError(f"unknown key {where}{key}; known: {', '.join(sorted(known))}")
-    return cls(**{key: _convert(types_[key], value, f"{where}{key}.") for key, value in values.items()})
-
-
-def _convert(wanted: Any, value: Any, where: str) -> Any:
-    if typing.get_origin(wanted) in (typing.Union, types.UnionType):
-        if value is None:
-            return None
-        wanted = next(arg for arg in typing.get_args(wanted) if arg is not type(None))
-    if is_dataclass(wanted):
-        return from_plain(typing.cast(type, wanted), _of_kind(dict, value, where), where)
-    if typing.get_origin(wanted) is tuple:
-        inner = typing.get_args(wanted)
-        items = value if isinstance(value, tuple) else _of_kind(list, value, where)
-        kinds = [inner[0]] * len(items) if inner[-1] is Ellipsis else list(inner)
-        if len(kinds) != len(items):
-            raise ValueError(f"{where[:-1]} has {len(items)} values, not {len(kinds)}")
-        return tuple(_convert(kind, item, where) for kind, item in zip(kinds, items, strict=True))
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    return _of_kind(wanted, value, where) if wanted in (int, float, str, bool) else value
-
-
-def _of_kind(kind: type, value: Any, where: str) -> Any:
-    # True is an int to Python, and never what a number was meant to be.
-    if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
-        return value
-    words = {dict: "an object", list: "a list", int: "a whole number", float: "a number", str: "a text"}
-    raise ValueError(f"{where[:-1]} must be {words.get(kind, 'true or false')}, not {str(value)[:40]!r}")
