@@ -25,7 +25,7 @@ from prima_features.volumes.nifti_geometry import (
     in_plane_order,
     read_geometry,
 )
-from prima_features.volumes.volume import Acquired
+from prima_features.volumes.volume import Acquired, StoredGrid
 
 _PIECE = 1 << 18
 _HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
@@ -85,7 +85,8 @@ def read_nifti(
                 ) from error
     order = in_plane_order(image.geometry, axis, known_by, source.orientation)
     values, flags = to_display(values, source.scale, image.slope, image.intercept)
-    return Acquired(_displayed(values, image.geometry.affine, order), known_by, image.geometry.flags + flags)
+    displayed = _displayed(values, image.geometry.affine, order)
+    return Acquired(displayed, known_by, image.geometry.flags + flags, _stored_grid(image.geometry, order))
 
 
 def read_nifti_slices(
@@ -283,6 +284,12 @@ def _displayed(values: np.ndarray, affine: np.ndarray, order: np.ndarray) -> sit
     image.SetDirection(_nearest_rotation(lps[:3, :3]).ravel().tolist())
     image.SetOrigin(lps[:3, 3].tolist())
     return image
+
+
+def _stored_grid(geometry: Geometry, order: np.ndarray) -> StoredGrid:
+    first, second, third = np.argsort(order[:, 0])
+    a, b, c = (bool(order[axis, 1] < 0) for axis in (first, second, third))
+    return StoredGrid(geometry.shape, geometry.affine, (int(first), int(second), int(third)), (a, b, c))
 
 
 def _contiguous(values: np.ndarray) -> np.ndarray:

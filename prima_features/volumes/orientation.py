@@ -15,9 +15,7 @@ def to_lps(image: sitk.Image) -> Volume:
     Args:
         image: 3-D, slices stacked along its third axis.
     """
-    direction = np.reshape(image.GetDirection(), (3, 3))
-    x_y_z = _nearest_axes(direction)
-    flipped = [direction[world, axis] < 0 for world, axis in enumerate(x_y_z)]
+    x_y_z, flipped = lps_axes(image)
     values = sitk.GetArrayViewFromImage(image).transpose([2 - axis for axis in reversed(x_y_z)])
     values = np.flip(values, tuple(2 - axis for axis in range(3) if flipped[axis]))
     dx, dy, dz = (image.GetSpacing()[axis] for axis in x_y_z)
@@ -26,6 +24,13 @@ def to_lps(image: sitk.Image) -> Volume:
         spacing=(dz, dy, dx),
         slice_axis=2 - x_y_z.index(2),
     )
+
+
+def lps_axes(image: sitk.Image) -> tuple[list[int], list[bool]]:
+    """The image axis that runs along each of x, y and z, and whether it runs the other way."""
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    x_y_z = _nearest_axes(direction)
+    return x_y_z, [bool(direction[world, axis] < 0) for world, axis in enumerate(x_y_z)]
 
 
 def _nearest_axes(direction: np.ndarray) -> list[int]:

@@ -1,6 +1,6 @@
 """One series as a volume."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
@@ -27,6 +27,24 @@ SHEAR = 0.05
 """Sine of the angle between the slices' normal and the direction they are stacked in, above which they are sheared."""
 
 
+@dataclass(frozen=True, eq=False)
+class StoredGrid:
+    """The voxel grid of a scan as it is stored, and how the acquired image was turned from it."""
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    """(4, 4), voxel indices to mm in RAS."""
+    axes: tuple[int, int, int] = (0, 1, 2)
+    """The stored axis that became each axis (columns, rows, slices) of the acquired image."""
+    flipped: tuple[bool, bool, bool] = (False, False, False)
+    """Whether the direction of that axis was reversed."""
+
+    def to_stored(self, values: np.ndarray) -> np.ndarray:
+        """An array (columns, rows, slices) on the acquired image's grid, on the stored grid."""
+        turned = np.flip(values, [axis for axis in range(3) if self.flipped[axis]])
+        return turned.transpose(np.argsort(self.axes))
+
+
 @dataclass(frozen=True)
 class Acquired:
     """One volume as acquired, before resampling."""
@@ -37,6 +55,19 @@ class Acquired:
     """See `Volume.slice_axis_known_by`."""
     flags: tuple[str, ...] = ()
     """See `Volume.flags`."""
+    stored: StoredGrid | None = field(default=None, compare=False)
+    """The file's grid, if the image was turned from a file's voxel order; None for DICOM slices. See `grid`."""
+
+    @property
+    def grid(self) -> StoredGrid:
+        """The grid of the scan as it is stored; for DICOM slices that of the columns, rows and slices."""
+        if self.stored is not None:
+            return self.stored
+        affine = np.eye(4)
+        affine[:3, :3] = np.reshape(self.image.GetDirection(), (3, 3)) * self.image.GetSpacing()
+        affine[:3, 3] = self.image.GetOrigin()
+        columns, rows, slices = self.image.GetSize()
+        return StoredGrid((columns, rows, slices), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from prima_features.volumes import ReadOptions, Volume, read_series
 from prima_features.volumes.brain_check import check_brain
 from prima_features.volumes.limits import any_number
 from prima_features.volumes.orientation import to_lps
+from prima_features.volumes.volume import Acquired
 
 
 def resample_in_plane(image: sitk.Image, matrix: int) -> sitk.Image:
@@ -97,8 +98,23 @@ def read_volume(
     Raises:
         SeriesError: it cannot be read, is constant or not finite, or has a size out of limits.
     """
+    return to_volume(acquire(series, preprocessing, options), preprocessing)
+
+
+def acquire(
+    series: Series, preprocessing: Preprocessing = Preprocessing(), options: ReadOptions = ReadOptions()
+) -> Acquired:
+    """Read a series as acquired, and refuse it if it has more slices than the model takes.
+
+    Raises:
+        SeriesError: see `read_volume`.
+    """
     resample = options.max_subvolumes_action == "resample"
-    acquired = read_series(series, options, any_number if resample else preprocessing.check_slices)
+    return read_series(series, options, any_number if resample else preprocessing.check_slices)
+
+
+def to_volume(acquired: Acquired, preprocessing: Preprocessing = Preprocessing()) -> Volume:
+    """Resample an acquired image in plane, and along the slices if it has too many, and turn it to LPS."""
     flags = acquired.flags
     image = resample_in_plane(acquired.image, preprocessing.matrix)
     if image.GetSize()[2] > preprocessing.most_slices:
