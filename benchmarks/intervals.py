@@ -21,8 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from prima_features.probes.evaluation.scored import OutOfFold, cross_validate, scored, scores
 from prima_features.probes.evaluation.splits import Scheme, draw
-from prima_features.probes.outcome import Outcome
-from prima_features.probes.recipe import Recipe
+from prima_features.probes.recipe import Outcome, Recipe
 from prima_features.probes.samples import Samples, samples
 from prima_features.probes.tasks import Task
 

@@ -11,19 +11,18 @@ import numpy as np
 from prima_features.errors import UsageError
 from prima_features.models.caveats import warn_of
 from prima_features.probes import tasks
-from prima_features.probes.cautions import check_source, shared_subjects, unlike_training
 from prima_features.probes.feature_matrix import Features
 from prima_features.probes.recipe import FittedRecipe, Recipe, fit_recipe
 from prima_features.probes.samples import Samples, samples, unlabelled
 from prima_features.probes.tasks import Task
-from prima_features.probes.training import TrainingSet
+from prima_features.probes.training import TrainingSet, check_source, shared_subjects, unlike_training
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from prima_features.probes.evaluation import Evaluation, Plan, Splits
     from prima_features.probes.persistence import Extras
-    from prima_features.probes.steps.familiar import TrainingRange
+    from prima_features.probes.steps.novelty import TrainingRange
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class Probe:
             frame: labels.
             cohort: its name, to warn where the probe is tested on a cohort that holds the same subjects.
         """
-        from prima_features.probes.steps.familiar import TrainingRange, scores_of
+        from prima_features.probes.steps.novelty import TrainingRange, scores_of
 
         _warn(features)
         given = self._samples(features, frame)

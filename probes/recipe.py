@@ -10,19 +10,50 @@ import numpy as np
 
 from prima_features.errors import UsageError
 from prima_features.probes.linalg.rows import Rows
-from prima_features.probes.outcome import Outcome
-from prima_features.probes.steps.bias import METHODS as BIAS_METHODS
-from prima_features.probes.steps.bias import BiasCorrection
-from prima_features.probes.steps.bias import Method as BiasMethod
-from prima_features.probes.steps.calibration import METHODS as CALIBRATION_METHODS
-from prima_features.probes.steps.calibration import Calibration
-from prima_features.probes.steps.calibration import Method as CalibrationMethod
-from prima_features.probes.steps.decision import Decision
+from prima_features.probes.steps.outputs import (
+    BIAS_CORRECTIONS,
+    CALIBRATIONS,
+    BiasCorrection,
+    BiasMethod,
+    Calibration,
+    CalibrationMethod,
+    Decision,
+)
 
 if TYPE_CHECKING:
     from prima_features.probes.estimators.base import ProbeEstimator
     from prima_features.probes.samples import Samples
     from prima_features.probes.tasks import Task
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Predictions of N studies."""
+
+    value: np.ndarray
+    """(N,) predicted numbers; NaN for classes."""
+    probability: np.ndarray
+    """(N, K) of the classes; K is 0 for numbers."""
+    label: np.ndarray
+    """(N,) class numbers by the rule chosen in training; -1 for numbers."""
+    corrected: np.ndarray
+    """(N,) ages after bias correction, for the gap; NaN where there is none."""
+
+    @classmethod
+    def empty(cls, n: int, n_classes: int) -> Outcome:
+        """Nothing said of anyone."""
+        unknown = np.full(n, np.nan)
+        return cls(unknown, np.full((n, n_classes), np.nan), np.full(n, -1), unknown.copy())
+
+    def take(self, rows: np.ndarray) -> Outcome:
+        """Of some studies, by mask or position."""
+        return Outcome(self.value[rows], self.probability[rows], self.label[rows], self.corrected[rows])
+
+    def put(self, rows: np.ndarray, other: Outcome) -> None:
+        """Write the outcome of some studies into this one's arrays."""
+        self.value[rows], self.probability[rows] = other.value, other.probability
+        self.label[rows], self.corrected[rows] = other.label, other.corrected
+
 
 CONFOUNDS = ("age", "sex", "icv")
 
@@ -55,8 +86,8 @@ class Recipe:
         """
         _one_of("harmonize", self.harmonize, ("none", "combat"))
         _one_of("unseen_sites", self.unseen_sites, ("keep", "error"))
-        _one_of("calibration", self.calibration, CALIBRATION_METHODS)
-        _one_of("bias_correction", self.bias_correction, BIAS_METHODS)
+        _one_of("calibration", self.calibration, CALIBRATIONS)
+        _one_of("bias_correction", self.bias_correction, BIAS_CORRECTIONS)
         for name in self.confounds:
             _one_of("confounds", name, CONFOUNDS)
         if self.harmonize != "none" and self.confounds:
@@ -93,8 +124,7 @@ class Recipe:
         return None
 
     def _adjust(self) -> Any:
-        from prima_features.probes.steps.adjust import Residualizer
-        from prima_features.probes.steps.combat import ComBat
+        from prima_features.probes.steps.adjust import ComBat, Residualizer
 
         return (
             ComBat(self.unseen_sites)

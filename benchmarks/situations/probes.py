@@ -226,7 +226,7 @@ def _(box: Box) -> Outcome:
 
 @SITUATIONS("ComBat shrinks each site's shifts towards the site's own mean over features")
 def _(box: Box) -> Outcome:
-    from prima_features.probes.steps.combat import ComBat
+    from prima_features.probes.steps.adjust import ComBat
 
     rng = np.random.default_rng(0)
     site = np.repeat(["a", "b"], [60, 6])

@@ -7,9 +7,8 @@ from typing import Any
 from prima_features.errors import UsageError
 from prima_features.probes.estimators.base import Companions, ProbeEstimator
 from prima_features.probes.estimators.knn import KNNClassifierProbe, KNNRegressorProbe
-from prima_features.probes.estimators.logistic import LogisticProbe
+from prima_features.probes.estimators.linear import LogisticProbe, RidgeProbe
 from prima_features.probes.estimators.mlp import MLPClassifierProbe, MLPRegressorProbe
-from prima_features.probes.estimators.ridge import RidgeProbe
 from prima_features.probes.estimators.xgb import XGBClassifierProbe, XGBRegressorProbe
 
 __all__ = [

@@ -1,7 +1,8 @@
-"""What all probes' estimators share: validation, the inner loop grouped by subject, and adjusting inside folds."""
+"""What all estimators share: validation, the inner loop grouped by subject, adjustment inside folds, and prediction."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -9,15 +10,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from prima_features.errors import UsageError
 from prima_features.evaluation.folds import deal, strata_of
 from prima_features.probes.linalg.rows import Rows
 from prima_features.probes.linalg.side_by_side import SideBySide
 
 Parameters = dict[str, Any]
+_LEAST_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,71 @@ class ProbeEstimator(BaseEstimator):
         return _adjusted(self.adjust_, Rows.all(X), Companions(np.arange(len(X)), sites, covariates))
 
 
+class ProbeRegressor(RegressorMixin, ProbeEstimator):
+    """Predicts numbers; parameters are chosen by the mean squared error."""
+
+    _classifies = False
+
+    def predict(
+        self, X: np.ndarray, *, sites: np.ndarray | None = None, covariates: np.ndarray | None = None
+    ) -> np.ndarray:
+        """(N,) numbers of (N, D) features; `sites` and `covariates` as in `fit`, for `adjust`."""
+        return self._numbers(self._checked(X, sites, covariates))
+
+    @abstractmethod
+    def _numbers(self, rows: Rows) -> np.ndarray:
+        """(n,) predictions of adjusted rows."""
+
+    def _loss(self, y: np.ndarray, predicted: np.ndarray) -> float:
+        return float(np.mean((y - predicted) ** 2))
+
+
+class ProbeClassifier(ClassifierMixin, ProbeEstimator):
+    """Predicts classes; parameters are chosen by the log loss of the probabilities."""
+
+    _classifies = True
+
+    def predict(
+        self, X: np.ndarray, *, sites: np.ndarray | None = None, covariates: np.ndarray | None = None
+    ) -> np.ndarray:
+        """(N,) most probable classes of (N, D) features."""
+        check_is_fitted(self, "n_features_in_")
+        return self.classes_[self.predict_proba(X, sites=sites, covariates=covariates).argmax(axis=1)]
+
+    def predict_proba(
+        self, X: np.ndarray, *, sites: np.ndarray | None = None, covariates: np.ndarray | None = None
+    ) -> np.ndarray:
+        """(N, K) probabilities of the classes, in the order of `classes_`."""
+        check_is_fitted(self, "n_features_in_")
+        return self._probabilities(self._checked(X, sites, covariates))
+
+    @abstractmethod
+    def _probabilities(self, rows: Rows) -> np.ndarray:
+        """(n, K) probabilities of adjusted rows."""
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"a classifier needs 2 classes or more, and all rows have 1 class: {self.classes_[0]}"
+            )
+        return codes
+
+    def _loss(self, y: np.ndarray, predicted: np.ndarray) -> float:
+        given = predicted[np.arange(len(y)), y]
+        return float(-np.log(np.maximum(given, _LEAST_PROBABILITY)).mean())
+
+    def _fold_path(
+        self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows
+    ) -> np.ndarray:
+        """`_path` on the classes that the fold's training rows have; the others get probability 0."""
+        present, codes = np.unique(y, return_inverse=True)
+        full = np.zeros((len(candidates), len(test), len(self.classes_)))
+        full[:, :, present] = self._path(candidates, train, codes, test) if len(present) > 1 else 1.0
+        return full
+
+
 def _adjusted(adjust: Any, rows: Rows, companions: Companions) -> Rows:
     if adjust is None:
         return rows
@@ -209,3 +278,26 @@ def _adjusted(adjust: Any, rows: Rows, companions: Companions) -> Rows:
 
 def _take(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
     return None if values is None else values[rows]
+
+
+def ascending(name: str, values: Sequence[float]) -> list[float]:
+    """The different values of a grid, the smallest first.
+
+    Raises:
+        UsageError: there is none, or one is not a positive number.
+    """
+    try:
+        numbers = sorted({float(value) for value in values})
+    except (TypeError, ValueError):
+        numbers = []
+    if not numbers or not all(0 < number < math.inf for number in numbers):
+        raise UsageError(f"{name} must be a list of positive numbers, one at least, not {values!r}")
+    return numbers
+
+
+def ascending_counts(name: str, values: Sequence[int]) -> list[int]:
+    """`ascending` for whole numbers."""
+    numbers = ascending(name, values)
+    if not all(number.is_integer() for number in numbers):
+        raise UsageError(f"{name} must be whole numbers, not {values!r}")
+    return [int(number) for number in numbers]

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from prima_features.probes.estimators.base import Parameters
-from prima_features.probes.estimators.grids import KNN_NEIGHBOURS, ascending_counts
-from prima_features.probes.estimators.kinds import ProbeClassifier, ProbeRegressor
-from prima_features.probes.linalg.rows import Rows
-from prima_features.probes.steps.reduce import Reduction
+from prima_features.probes.estimators.base import (
+    Parameters,
+    ProbeClassifier,
+    ProbeRegressor,
+    ascending_counts,
+)
+from prima_features.probes.linalg.rows import Reduction, Rows
+
+KNN_NEIGHBOURS: tuple[int, ...] = (50, 20, 10, 5)
 
 
 class _Neighbours:

@@ -10,11 +10,16 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from prima_features.probes.estimators.base import Parameters
-from prima_features.probes.estimators.grids import MLP_ALPHAS, ascending
-from prima_features.probes.estimators.kinds import ProbeClassifier, ProbeRegressor
-from prima_features.probes.linalg.rows import Rows
-from prima_features.probes.steps.reduce import Reduction
+from prima_features.probes.estimators.base import (
+    Parameters,
+    ProbeClassifier,
+    ProbeRegressor,
+    ascending,
+)
+from prima_features.probes.linalg.rows import Reduction, Rows
+
+MLP_ALPHAS: tuple[float, ...] = (10.0, 1.0, 0.1)
+"""L2 penalties of the weights."""
 
 Layers = list[tuple[np.ndarray, np.ndarray]]
 

@@ -7,12 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from prima_features.probes.estimators.base import Parameters
-from prima_features.probes.estimators.grids import XGBOOST_DEPTHS, XGBOOST_ROUNDS, ascending_counts
-from prima_features.probes.estimators.kinds import ProbeClassifier, ProbeRegressor
+from prima_features.probes.estimators.base import (
+    Parameters,
+    ProbeClassifier,
+    ProbeRegressor,
+    ascending_counts,
+)
 from prima_features.probes.linalg.rows import Rows
 from prima_features.probes.linalg.side_by_side import SideBySide
-from prima_features.probes.optional import require
+
+XGBOOST_DEPTHS: tuple[int, ...] = (2, 4)
+XGBOOST_ROUNDS: tuple[int, ...] = (50, 100, 200, 300)
+"""Numbers of trees; all are read off one booster of the largest."""
 
 
 class _Boosted:
@@ -140,4 +146,6 @@ class XGBClassifierProbe(_Boosted, ProbeClassifier):
 
 
 def _xgboost() -> Any:
-    return require("xgboost", "the estimator xgboost")
+    import xgboost
+
+    return xgboost

@@ -8,8 +8,7 @@ import numpy as np
 
 from prima_features.probes.evaluation.scored import OutOfFold, cross_validate, training_variance
 from prima_features.probes.evaluation.splits import Splits
-from prima_features.probes.outcome import Outcome
-from prima_features.probes.recipe import Recipe
+from prima_features.probes.recipe import Outcome, Recipe
 from prima_features.probes.samples import Samples
 from prima_features.probes.training import typical_of
 

@@ -67,7 +67,7 @@ def check_harmonization(samples: Samples, recipe: Recipe, scheme: Scheme) -> tup
 
 def _not_separable(samples: Samples, recipe: Recipe) -> list[str]:
     """Covariates that ComBat cannot keep, as each site has one value of them."""
-    from prima_features.probes.steps.combat import separable
+    from prima_features.probes.steps.adjust import separable
 
     rows = samples.sites != ""
     names = ("sex",) if samples.task.is_age else ("age", "sex")

@@ -25,8 +25,7 @@ from prima_features.probes.evaluation.scored import (
 )
 from prima_features.probes.evaluation.sites import label_by_site, site_decodability
 from prima_features.probes.evaluation.splits import Scheme, Splits, draw
-from prima_features.probes.outcome import Outcome
-from prima_features.probes.recipe import FittedRecipe, Recipe
+from prima_features.probes.recipe import FittedRecipe, Outcome, Recipe
 from prima_features.probes.samples import Samples
 
 

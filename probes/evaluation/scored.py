@@ -14,8 +14,7 @@ import numpy as np
 from prima_features.evaluation import bounds, weighted
 from prima_features.evaluation.intervals import Bootstrap, Estimate
 from prima_features.probes.evaluation.splits import Splits
-from prima_features.probes.outcome import Outcome
-from prima_features.probes.recipe import FittedRecipe, Recipe, fit_recipe
+from prima_features.probes.recipe import FittedRecipe, Outcome, Recipe, fit_recipe
 from prima_features.probes.samples import Samples
 from prima_features.probes.tasks import Task
 

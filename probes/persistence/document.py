@@ -21,9 +21,7 @@ from prima_features.probes.persistence.layout import (
     upgraded,
 )
 from prima_features.probes.recipe import Recipe
-from prima_features.probes.steps.bias import BiasCorrection
-from prima_features.probes.steps.calibration import Calibration
-from prima_features.probes.steps.decision import Decision
+from prima_features.probes.steps.outputs import BiasCorrection, Calibration, Decision
 from prima_features.probes.tasks import Task
 from prima_features.probes.training import TrainingSet
 

@@ -9,15 +9,14 @@ import numpy as np
 
 from prima_features.errors import UsageError
 from prima_features.probes.estimators.base import ProbeEstimator
-from prima_features.probes.outcome import Outcome
 from prima_features.probes.persistence.document import Document
 from prima_features.probes.persistence.files import Arrays, below, prefixed, read_arrays, to_bytes
 from prima_features.probes.persistence.layout import ARRAYS, TREES
 from prima_features.probes.persistence.trees import read_trees
 from prima_features.probes.probe import Fitted
-from prima_features.probes.recipe import FittedRecipe
+from prima_features.probes.recipe import FittedRecipe, Outcome
 from prima_features.probes.samples import unlabelled
-from prima_features.probes.steps.familiar import TrainingRange
+from prima_features.probes.steps.novelty import TrainingRange
 
 
 def model_bytes(fitted: Fitted) -> dict[str, bytes]:
@@ -105,7 +104,7 @@ def _try(found: Fitted, document: Document) -> None:
     shapes = [(np.shape(getattr(one, name))) for one in (outcome, empty) for name in vars(empty)]
     if shapes[: len(shapes) // 2] != shapes[len(shapes) // 2 :]:
         raise ValueError("shapes of the predictions")
-    from prima_features.probes.steps.familiar import scores_of
+    from prima_features.probes.steps.novelty import scores_of
 
     if np.shape(found.range.distance(given.X, scores_of(found.recipe.raw(given)))) != (1,):
         raise ValueError("shape of the distances")

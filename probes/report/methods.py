@@ -26,7 +26,7 @@ from prima_features.probes.evaluation.groups import MIN_GROUPS
 from prima_features.probes.report import words
 from prima_features.probes.report.content import ReportContent
 from prima_features.probes.report.projection import MAX_ROWS
-from prima_features.probes.steps.combat import MIN_ROWS
+from prima_features.probes.steps.adjust import MIN_ROWS
 from prima_features.wording import listed
 
 _COVARIATES = {"age": "age", "sex": "sex", "icv": "intracranial volume"}

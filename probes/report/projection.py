@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prima_features.probes.linalg.rows import Rows, Scaling
-from prima_features.probes.steps.reduce import Reduction
+from prima_features.probes.linalg.rows import Reduction, Rows, Scaling
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from prima_features.evaluation.folds import deal, strata_of
 from prima_features.probes.estimators import RidgeProbe, make
-from prima_features.probes.steps.adjust import Residualizer
-from prima_features.probes.steps.combat import ComBat
+from prima_features.probes.steps.adjust import ComBat, Residualizer
 
 
 class Recorder(BaseEstimator):

@@ -11,7 +11,7 @@ from prima_features.evaluation.intervals import Bootstrap
 from prima_features.probes.evaluation.groups import age_bands, by_groups, by_variable
 from prima_features.probes.evaluation.scored import OutOfFold, Scored, cross_validate, scored
 from prima_features.probes.evaluation.splits import Scheme, draw
-from prima_features.probes.outcome import Outcome
+from prima_features.probes.recipe import Outcome
 
 
 def evaluated(cohort, recipe):

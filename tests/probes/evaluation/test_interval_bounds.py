@@ -16,7 +16,7 @@ from prima_features.probes import Recipe
 from prima_features.probes.evaluation import Estimate, Plan, Scheme, evaluate
 from prima_features.probes.evaluation.groups import by_variable
 from prima_features.probes.evaluation.scored import OutOfFold, scored
-from prima_features.probes.outcome import Outcome
+from prima_features.probes.recipe import Outcome
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from prima_features.probes import Recipe
 from prima_features.probes.evaluation.baselines import baselines
 from prima_features.probes.evaluation.scored import cross_validate
 from prima_features.probes.evaluation.splits import Scheme, draw
-from prima_features.probes.steps.familiar import TrainingRange
+from prima_features.probes.steps.novelty import TrainingRange
 
 SITES = ("a", "b", "c")
 AGE_RECIPES = {

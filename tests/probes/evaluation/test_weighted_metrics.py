@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from prima_features.evaluation import weighted
 from prima_features.evaluation.weighted import logit
 from prima_features.probes.evaluation.scored import scores
-from prima_features.probes.outcome import Outcome
+from prima_features.probes.recipe import Outcome
 
 N, N_WEIGHTS = 60, 12
 

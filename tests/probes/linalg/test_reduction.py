@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from prima_features.probes.linalg.rows import Rows
-from prima_features.probes.steps.reduce import Reduction
+from prima_features.probes.linalg.rows import Reduction, Rows
 
 SHAPES = [(25, 60), (60, 25)]
 

@@ -7,8 +7,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from prima_features.errors import UsageError
-from prima_features.probes.linalg.band import WIDTHS
-from prima_features.probes.linalg.ridge_path import ridge_path
+from prima_features.probes.linalg.ridge import WIDTHS, ridge_path
 from prima_features.probes.linalg.rows import Rows
 
 ALPHAS = (1e8, 1e2, 1.0, 1e-3)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from prima_features.probes.linalg.band import BandForm
-from prima_features.probes.linalg.ridge_path import solve_shifted
+from prima_features.probes.linalg.ridge import BandForm, solve_shifted
 
 SHIFTS = (1e6, 10.0, 0.1)
 

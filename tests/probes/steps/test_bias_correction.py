@@ -8,7 +8,7 @@ import pytest
 from prima_features.errors import UsageError
 from prima_features.probes import Recipe
 from prima_features.probes.evaluation import Plan, Scheme, evaluate
-from prima_features.probes.steps.bias import BiasCorrection
+from prima_features.probes.steps.outputs import BiasCorrection
 
 AGE = np.array([20.0, 40.0, 60.0, 80.0])
 PREDICTED = np.array([35.0, 45.0, 55.0, 65.0])

@@ -8,7 +8,7 @@ from prima_features.errors import UsageError
 from prima_features.evaluation.weighted import calibration_slope
 from prima_features.probes import Recipe
 from prima_features.probes.recipe import fit_recipe
-from prima_features.probes.steps.calibration import Calibration, logit
+from prima_features.probes.steps.outputs import Calibration, logit
 
 N = 3000
 

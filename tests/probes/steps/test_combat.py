@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.probes.steps.combat import ComBat, separable
+from prima_features.probes.steps.adjust import ComBat, separable
 
 DATA = Path(__file__).parents[2] / "data" / "probes"
 SITES = np.array(["a", "b", "c"])

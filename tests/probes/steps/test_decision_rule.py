@@ -6,7 +6,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from prima_features.probes import Recipe
 from prima_features.probes.recipe import fit_recipe
-from prima_features.probes.steps.decision import Decision
+from prima_features.probes.steps.outputs import Decision
 
 
 def two(score):

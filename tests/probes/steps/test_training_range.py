@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from prima_features.probes.steps.familiar import Departure, TrainingRange, scores_of
+from prima_features.probes.steps.novelty import Departure, TrainingRange, scores_of
 
 
 def embeddings(n, seed, width=40, rank=40):

@@ -8,8 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from prima_features.evaluation.folds import deal
-from prima_features.probes.linalg.rows import Rows, Scaling
-from prima_features.probes.steps.reduce import Reduction
+from prima_features.probes.linalg.rows import Reduction, Rows, Scaling
 
 _MAX_ROWS = 2000
 _LEADING = 32

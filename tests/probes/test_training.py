@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.probes.cautions import check_source, shared_subjects, unlike_training
 from prima_features.probes.feature_matrix import FeatureSource
-from prima_features.probes.steps.familiar import TrainingRange
-from prima_features.probes.training import TrainingSet, subject_digest
+from prima_features.probes.steps.novelty import TrainingRange
+from prima_features.probes.training import (
+    TrainingSet,
+    check_source,
+    shared_subjects,
+    subject_digest,
+    unlike_training,
+)
 
 SOURCE = FeatureSource("prima", "main", "ab" * 32)
 
