@@ -28,9 +28,8 @@ import numpy as np
 import torch
 
 from prima_features.embedding.engine.encode import encode_window
-from prima_features.embedding.engine.options import EngineOptions
+from prima_features.embedding.engine.options import EngineOptions, StageTimes
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
-from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import EmbeddedStudy
 from prima_features.encoders.prima.encode import Network, PrimaInference
 from prima_features.encoders.prima.networks import Prima, PrimaConfig

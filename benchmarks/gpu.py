@@ -20,8 +20,7 @@ from embed import STUDY, cosine, load, operations
 
 from prima_features.embedding.engine.device import compute_dtype, pick_device
 from prima_features.embedding.engine.local import embed_studies
-from prima_features.embedding.engine.options import EngineOptions
-from prima_features.embedding.engine.stages import StageTimes
+from prima_features.embedding.engine.options import EngineOptions, StageTimes
 from prima_features.embedding.file.records import EmbeddedStudy
 from prima_features.encoders.prima.encode import Network
 from prima_features.encoders.prima.networks import Prima

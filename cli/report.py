@@ -34,7 +34,7 @@ def report(
     deleted, they return only when the studies are embedded again.
     """
     from prima_features.embedding.record.output import check_page, report_path
-    from prima_features.embedding.record.run_record import run_path
+    from prima_features.embedding.record.run_file import run_path
     from prima_features.embedding.report import write_report
     from prima_features.errors import UsageError
     from prima_features.files.targets import as_inputs

@@ -80,7 +80,7 @@ def verify(
     model: Annotated[str, typer.Argument(metavar="DIR|NAME", help="A model directory, or a model's name.")],
 ) -> None:
     """Compare a model's files with their recorded checksums, and load every part."""
-    from prima_features.encoders.verify import verify as check
+    from prima_features.encoders.registry import verify as check
     from prima_features.models.resolve import resolve
 
     files, loaded = check(resolve(model).directory)

@@ -9,8 +9,9 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from prima_features.embedding.record.journal import Record
 from prima_features.embedding.record.output import report_path
-from prima_features.embedding.record.run_record import Record, run_path, write_run_file
+from prima_features.embedding.record.run_file import run_path, write_run_file
 from prima_features.errors import PrimaError
 from prima_features.studies.study import Failure
 

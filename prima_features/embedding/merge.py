@@ -12,18 +12,16 @@ from pathlib import Path
 from types import TracebackType
 
 from prima_features.embedding.companions import write_beside
-from prima_features.embedding.file.input_hash import settings_of
-from prima_features.embedding.file.records import Head, Result
+from prima_features.embedding.file.records import Head, Result, settings_of
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, VectorType, write_embeddings
 from prima_features.embedding.record.ids import ids_of, ids_path, keep_ids, keys_of, merge_ids, read_ids
+from prima_features.embedding.record.journal import Record, new_record
 from prima_features.embedding.record.output import check_output
-from prima_features.embedding.record.reasons import key
-from prima_features.embedding.record.run_record import (
-    Record,
+from prima_features.embedding.record.run_file import (
     by_design,
     earlier_records,
-    new_record,
+    key,
     read_run_file,
     records_in,
 )

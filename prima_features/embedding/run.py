@@ -14,12 +14,10 @@ import torch
 
 from prima_features.embedding.engine.device import computation
 from prima_features.embedding.engine.local import Engine, embed_studies
-from prima_features.embedding.engine.options import EngineOptions
-from prima_features.embedding.engine.stages import StageTimes
-from prima_features.embedding.file.input_hash import settings_hash
+from prima_features.embedding.engine.options import EngineOptions, StageTimes
+from prima_features.embedding.file.records import settings_hash
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, VectorType
-from prima_features.embedding.record.asked_for import asked_for
 from prima_features.embedding.record.ids import (
     Rows,
     add_ids,
@@ -30,8 +28,8 @@ from prima_features.embedding.record.ids import (
     load_pseudonyms,
     write_ids,
 )
+from prima_features.embedding.record.journal import Journal, options_record
 from prima_features.embedding.record.output import check_output, report_path
-from prima_features.embedding.record.run_record import Journal
 from prima_features.embedding.resume.claims import Claims
 from prima_features.embedding.resume.options import RunOptions, Shard
 from prima_features.embedding.resume.parts import Parts
@@ -156,7 +154,7 @@ def embed(
     facts = {
         "command": provenance.command,
         "shard": str(run_options.shard),
-        "options": asked_for(found, find_options, engine_options, run_options, encoder.device, dtype),
+        "options": options_record(found, find_options, engine_options, run_options, encoder.device, dtype),
         "warnings": list(found.warnings),
     }
     with (

@@ -13,15 +13,15 @@ from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.file.records import FailedStudy, Head, Result
 from prima_features.embedding.file.write import write_embeddings
 from prima_features.embedding.record.ids import add_ids, keep_ids
-from prima_features.embedding.record.run_record import Journal, earlier_records, records_in
+from prima_features.embedding.record.journal import Journal
+from prima_features.embedding.record.run_file import earlier_records, records_in
 from prima_features.embedding.resume.claims import Claims
-from prima_features.embedding.resume.finished import DamagedPartError, Finished
 from prima_features.embedding.resume.options import RunOptions
 from prima_features.embedding.resume.parts import Parts
-from prima_features.embedding.resume.plan import Plan
+from prima_features.embedding.resume.plan import DamagedPartError, Finished, Plan
 from prima_features.encoders.base import Encoder
 from prima_features.errors import FailedFastError, OutputError, StoppedError
-from prima_features.files.outage import check_source
+from prima_features.files.disk import check_source
 from prima_features.studies import Pseudonyms
 from prima_features.studies.study import Failure, Study
 

@@ -1,4 +1,4 @@
-"""Which encoders are installed, and loading a model by what its config.json names.
+"""The installed encoders, and loading and verifying the models that their config.json names.
 
 An encoder of another package registers a function in its own metadata, under the entry-point group of `GROUP`:
 
@@ -17,8 +17,9 @@ from pathlib import Path
 from prima_features.encoders.base import Encoder
 from prima_features.errors import PrimaError, UsageError
 from prima_features.files.text import printable
-from prima_features.models.directory import CONFIG, read_config
+from prima_features.models.directory import CHECKSUMS, CONFIG, read_config
 from prima_features.models.resolve import ModelSource, resolve
+from prima_features.models.verify import CheckedFile, check_files
 
 GROUP = "prima_features.encoders"
 
@@ -100,3 +101,20 @@ def _registered(source: ModelSource, model_type: str) -> Callable[[ModelSource],
 def _said(error: Exception) -> str:
     first, *_ = str(error).splitlines() or [""]
     return printable(f"{type(error).__name__}: {first}" if first else type(error).__name__)
+
+
+def verify(directory: Path) -> tuple[list[CheckedFile], list[str]]:
+    """Check a model directory: `check_files`, then load every part.
+
+    Returns:
+        The files, and what was loaded, in words.
+
+    Raises:
+        UsageError: a file is missing, is not as recorded, or does not load.
+    """
+    checked = check_files(directory)
+    if bad := [file.name for file in checked if not file.ok]:
+        raise UsageError(
+            f"the content of {', '.join(bad)} in {directory} does not match {CHECKSUMS}: download the model again"
+        )
+    return checked, load_encoder(directory).check_parts()

@@ -1,7 +1,6 @@
 """Files and the text in them: what every room that reads or writes relies on.
 
 `disk`          atomic writes, and what errors of a disk mean
-`outage`        a bad scan or a disk that went away
 `safe`          files that may come from strangers, read within bounds
 `safe_pattern`  regular expressions that may come from strangers
 `text`          text from outside, escaped in one way and bounded

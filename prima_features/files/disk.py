@@ -1,4 +1,8 @@
-"""Writing to a disk that may be full, far away or about to lose its power."""
+"""Disks that may be full, far away or about to lose power.
+
+Files are written atomically (`replacing`). Errors of a disk are one sentence, and an error of the disk with the scans,
+which stops the run, is distinguished from a bad scan, which is recorded (`check_disk`).
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,11 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from prima_features.errors import OutputError
+from prima_features.errors import OutputError, SourceError
 
 _SHOWN_NAME = 32
 """Characters of a file's name in that of its temporary file, which must fit as well if the former just does."""
@@ -18,14 +22,14 @@ _SHOWN_NAME = 32
 
 @contextmanager
 def replacing(path: Path, scratch: Path | None = None) -> Iterator[Path]:
-    """A temporary file that takes the place of `path` when the block ends, and vanishes if it fails.
+    """A temporary file that replaces `path` when the block ends, and is deleted if the block fails.
 
-    What was written is on the disk when this returns, and so is its name: whoever then deletes what it was made
-    of loses nothing, even if the power goes the moment after.
+    File and name are flushed to the disk before this returns, so that the inputs can then be deleted without loss,
+    even if the power fails.
 
     Args:
-        scratch: folder of the temporary file, on the same disk; by default that of `path`. The names are
-            random, since processes of two machines may have the same number.
+        scratch: folder of the temporary file, on the same disk; by default that of `path`. Its name is random,
+            since processes on two machines may have the same process id.
 
     Raises:
         OutputError: for any error of the file system in the block, in one sentence.
@@ -45,7 +49,7 @@ def replacing(path: Path, scratch: Path | None = None) -> Iterator[Path]:
 
 @contextmanager
 def output_errors(path: Path) -> Iterator[None]:
-    """Tell errors of the file system, met in the block while writing `path`, in one sentence.
+    """Turn errors of the file system in the block, which writes `path`, into one sentence.
 
     Raises:
         OutputError: in place of any OSError.
@@ -59,7 +63,7 @@ def output_errors(path: Path) -> Iterator[None]:
 
 
 def state_of(output: Path) -> str:
-    """Size and time of a file, which tell one version of it from the next; empty where there is none."""
+    """Size and modification time of a file, which identify its version; empty if there is no file."""
     if not output.exists():
         return ""
     state = output.stat()
@@ -73,7 +77,7 @@ def sha256(path: Path) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the disk keep the names in a folder. Disks that cannot be asked to (some network ones) are not."""
+    """Flush the names in a folder to the disk, if it supports that (some network disks do not)."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -90,3 +94,81 @@ def _reason(path: Path, error: OSError) -> str:
         return f"{what}: {path} was not written; free some space and run the same command again"
     what = error.strerror or str(error)
     return f"{path} cannot be written ({what}); check the folder and run the same command again"
+
+
+_AWAY = {
+    errno.ESTALE,
+    errno.ENOTCONN,
+    errno.ETIMEDOUT,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENODEV,
+    errno.ENXIO,
+}
+"""Errors of network disks and unplugged disks, for any file on them."""
+
+
+def check_disk(error: BaseException, files: Sequence[Path]) -> None:
+    """Raise if a scan could not be read because its disk is not available.
+
+    "Input/output error" may mean either; it is the disk if the folder of the file cannot be listed any more.
+
+    Args:
+        error: raised by reading; the errors that caused it are checked as well.
+        files: the files of the scan.
+
+    Raises:
+        SourceError: the disk is not available.
+    """
+    for cause in _causes(error):
+        if not isinstance(cause, OSError):
+            continue
+        broken = cause.errno == errno.EIO and not all(map(_is_listed, {file.parent for file in files}))
+        if broken or cause.errno in _AWAY:
+            raise _outage(cause.strerror or "") from error
+
+
+def check_source(source: Path) -> None:
+    """Raise if a source is empty or missing: an unmounted disk leaves an empty folder.
+
+    Raises:
+        SourceError: the source is empty or missing.
+    """
+    if not (source.is_file() or _is_listed(source)):
+        raise _outage("the source no longer exists")
+
+
+@contextmanager
+def source_errors() -> Iterator[None]:
+    """Turn errors of the file system in the block, which looks at scans, into one sentence.
+
+    Raises:
+        SourceError: in place of any OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _outage(error.strerror or "") from error
+
+
+def _outage(reason: str) -> SourceError:
+    return SourceError(
+        f"The disk with the scans does not respond ({reason or 'input/output error'}); finished work is kept: "
+        "run the same command again when the disk is available"
+    )
+
+
+def _is_listed(folder: Path) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return any(entries)
+    except OSError:
+        return False
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

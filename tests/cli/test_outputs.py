@@ -26,7 +26,7 @@ from prima_features.embedding.record.ids import (
     write_ids,
 )
 from prima_features.embedding.record.output import check_output, report_path
-from prima_features.embedding.record.run_record import run_path
+from prima_features.embedding.record.run_file import run_path
 from prima_features.embedding.resume.parts import Parts
 from prima_features.embedding.resume.plan import Plan
 from prima_features.errors import UsageError

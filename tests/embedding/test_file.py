@@ -16,7 +16,8 @@ from prima_features.embedding.file.read import read_embeddings
 from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, write_embeddings
-from prima_features.embedding.record.run_record import Journal, records_in, write_run_file
+from prima_features.embedding.record.journal import Journal
+from prima_features.embedding.record.run_file import records_in, write_run_file
 from prima_features.embedding.report import write_report
 from prima_features.encoders.base import Tokens
 from prima_features.errors import OutputError, UsageError

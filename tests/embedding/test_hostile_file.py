@@ -23,7 +23,7 @@ from prima_features.embedding.file.read import read_embeddings
 from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, write_embeddings
-from prima_features.embedding.record.run_record import read_run_file
+from prima_features.embedding.record.run_file import read_run_file
 from prima_features.embedding.resume.parts import Parts, _content_hash
 from prima_features.embedding.resume.plan import read_plan
 from prima_features.encoders.base import Tokens

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prima_features.errors import SeriesError, SourceError
-from prima_features.files.outage import check_disk, check_source, source_errors
+from prima_features.files.disk import check_disk, check_source, source_errors
 
 
 def failure(number: int) -> SeriesError:

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prima_features.embedding.file.input_hash import input_hash
-from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, FailedStudy
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, input_hash
 from prima_features.embedding.resume.parts import Parts
 from prima_features.encoders.base import Tokens
 from prima_features.errors import UsageError

@@ -15,7 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
-from prima_features.embedding.engine.read_ahead import read_ahead
+from prima_features.embedding.engine.readers import read_ahead
 from prima_features.encoders.prima.prepare import PrimaPreparer
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.errors import SourceError
@@ -159,5 +159,5 @@ def children() -> list[str]:
     for file in Path("/proc/self/task").glob("*/children"):
         for child in file.read_text().split():
             command = Path(f"/proc/{child}/cmdline").read_text()
-            found += [child] if "reader_process" in command else []
+            found += [child] if "engine.readers" in command else []
     return found

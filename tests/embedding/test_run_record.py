@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.embedding.record.memory import PeakMemory
-from prima_features.embedding.record.reasons import grouped
-from prima_features.embedding.record.run_record import Journal, records_in
+from prima_features.embedding.record.journal import Journal, PeakMemory
+from prima_features.embedding.record.run_file import grouped, records_in
 from prima_features.errors import StoppedError
 from prima_features.studies.study import Failure
 
@@ -17,7 +16,7 @@ from prima_features.studies.study import Failure
 def test_a_record_is_there_while_the_run_goes_on_and_tells_how_it_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("prima_features.embedding.record.run_record._PAUSE", 0.0)
+    monkeypatch.setattr("prima_features.embedding.record.journal._SAVE_INTERVAL", 0.0)
     with pytest.raises(StoppedError), Journal(tmp_path, "s", {"shard": "2/3"}) as journal:
         journal.study_done(4, here=True)
         (killed_now,) = records_in(tmp_path, "s")

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from prima_features.encoders.prima.networks.config import NameConfig, TransformerConfig
-from prima_features.encoders.prima.networks.names import NameEncoder, symbol_indices
+from prima_features.encoders.prima.networks.text import NameEncoder, symbol_indices
 
 NAMES = ["AX_T2_FLAIR", "", "t1", "UNK-1.2.840.113619.2.55.3.604688119.971.1384442561.467" * 5]
 

@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from prima_features.encoders.attention import KERNELS, ragged_attention
-from prima_features.encoders.ragged import Ragged
+from prima_features.encoders.ragged import KERNELS, Ragged, ragged_attention
 
 
 def random_heads(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from prima_features.encoders.prima.networks.vectors import flat_latent, sinusoids, token_vectors
+from prima_features.encoders.prima.networks.transformer import flat_latent, sinusoids, token_vectors
 
 
 def test_sinusoids_interleave_sine_and_cosine_from_the_highest_frequency() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.encoders.verify import verify
+from prima_features.encoders.registry import verify
 from prima_features.errors import UsageError
 from prima_features.models import bundled
 from prima_features.models.directory import read_checksums, write_checksums

@@ -18,7 +18,7 @@ from prima_features.cli.main import main
 from prima_features.embedding.file.read import read_embeddings
 from prima_features.encoders.prima import PrimaModel, load_text, score_heads
 from prima_features.encoders.prima.model_config import read_config
-from prima_features.encoders.verify import verify
+from prima_features.encoders.registry import verify
 from prima_features.models.directory import MODEL
 from prima_features.pretraining.data.reports import read_reports
 from prima_features.pretraining.data.vocabulary import read_vocabulary

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from prima_features.embedding.engine.options import StageTimes
 from prima_features.embedding.engine.prepare import PreparedSeries, PreparedStudy, failure_of
-from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import (
     EmbeddedSeries,
     EmbeddedStudy,

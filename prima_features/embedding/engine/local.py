@@ -23,10 +23,9 @@ import torch
 
 from prima_features.embedding.engine.device import Computation, computation, multiplies_bfloat16
 from prima_features.embedding.engine.encode import AbandonedError, encode_window
-from prima_features.embedding.engine.options import EngineOptions
+from prima_features.embedding.engine.options import EngineOptions, StageTimes
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader, windows
-from prima_features.embedding.engine.read_ahead import read_ahead
-from prima_features.embedding.engine.stages import StageTimes
+from prima_features.embedding.engine.readers import read_ahead
 from prima_features.embedding.file.records import Result
 from prima_features.encoders.base import Encoder, Inference
 from prima_features.studies.study import Study

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from prima_features.encoders.base import Prepared, Preparer
 from prima_features.errors import SeriesError
-from prima_features.files.outage import check_disk
+from prima_features.files.disk import check_disk
 from prima_features.studies.study import Failure, Series, Study
 from prima_features.volumes import ReadOptions
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from prima_features.embedding.file.layout import (
+from prima_features.embedding.file.records import (
     FAILURE,
     FORMAT,
     FORMAT_VERSION,
@@ -23,8 +23,8 @@ from prima_features.embedding.file.layout import (
     VECTOR,
     VERSION_1,
     WORDS,
+    flags_of,
 )
-from prima_features.embedding.file.records import flags_of
 from prima_features.embedding.file.validate import check, plain_attribute
 from prima_features.errors import PrimaError, UsageError
 from prima_features.files.safe import load_json

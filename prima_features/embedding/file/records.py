@@ -1,14 +1,77 @@
-"""What the encoder made of a study, and what it could not be made of."""
+"""The embeddings file's tables and columns, and the records of studies and series that they store.
+
+Format version 2. A reader refuses newer versions. A change to the meaning of a column raises the version and adds the
+rule for reading older files here. Version 1 has no columns `slice_axis`, `slice_axis_known_by` and `flags` in /series:
+`VERSION_1` fills them in.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 
 from prima_features.encoders.base import Picture, Tokens
-from prima_features.studies.study import Failure
+from prima_features.studies.study import Failure, Study
 from prima_features.volumes.volume import PLANES
+
+FORMAT = "prima-embeddings"
+FORMAT_VERSION = 2
+
+TEXT = "text"
+"""Variable-length UTF-8."""
+VECTOR = "vector"
+"""As many numbers per row as the model gives, in the file's float type."""
+WORDS = "words"
+"""UTF-8, words separated by commas; a tuple in records."""
+
+STUDY = {
+    "embedding": VECTOR,
+    "clip": VECTOR,
+    "id": TEXT,
+    "subject": TEXT,
+    "session": TEXT,
+    "description": TEXT,
+    "source": TEXT,
+    "n_series": "int32",
+}
+"""Columns of /study: attributes of `records.EmbeddedStudy`. `clip` is missing if the encoder gives none."""
+
+SERIES = {
+    "embedding": VECTOR,
+    "study": "int64",
+    "name": TEXT,
+    "plane": TEXT,
+    "source": TEXT,
+    "n_tokens": "int32",
+    "shape": "int32",
+    "spacing": "float32",
+    "slice_axis": "int8",
+    "slice_axis_known_by": TEXT,
+    "flags": WORDS,
+}
+"""Columns of /series: attributes of `records.EmbeddedSeries`; `study` is a row of /study."""
+
+VERSION_1: dict[str, Callable[[Any], np.ndarray]] = {
+    "slice_axis": lambda planes: np.array([PLANES.index(plane) for plane in planes], np.int8),
+    "slice_axis_known_by": lambda planes: np.array([""] * len(planes), object),
+    "flags": lambda planes: np.array([""] * len(planes), object),
+}
+"""Columns of /series that version 1 lacks, from its column `plane`. How an axis was determined was not recorded."""
+
+TOKEN = {"embedding": "float16", "series": "int64", "coord": "int16"}
+"""Columns of /token; `series` is a row of /series."""
+
+FAILURE = {"study": TEXT, "series": TEXT, "stage": TEXT, "error": TEXT, "hint": TEXT}
+"""Columns of /failure: attributes of `records.Failure`."""
+
+INPUT = {"study": TEXT, "hash": TEXT}
+"""Columns of /input: what each study was made of, failed ones too, so that a later run knows which still hold."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +124,7 @@ class EmbeddedStudy:
     failures: tuple[Failure, ...] = ()
     """Series of this study that were left out on the way."""
     input_hash: str = ""
-    """What it was made of (`input_hash.input_hash`)."""
+    """What it was made of (`input_hash`)."""
 
     @property
     def n_series(self) -> int:
@@ -83,7 +146,7 @@ class FailedStudy:
     id: str
     failures: tuple[Failure, ...]
     input_hash: str = ""
-    """What was tried (`input_hash.input_hash`)."""
+    """What was tried (`input_hash`)."""
 
     @property
     def n_series(self) -> int:
@@ -119,3 +182,39 @@ def flags_of(flags: str, slice_axis_known_by: str) -> tuple[str, ...]:
     """The flags of one series as a run counts them, from its columns `flags` and `slice_axis_known_by`."""
     guessed = (GUESSED,) if slice_axis_known_by.startswith("guess") else ()
     return (*guessed, *filter(None, flags.split(",")))
+
+
+def settings_hash(settings: dict[str, Any]) -> str:
+    """Hash of the model, preprocessing and whatever else changes the numbers of every study; JSON types."""
+    return _digest(settings)[:16]
+
+
+def input_hash(study: Study, settings: str) -> str:
+    """What a study's embedding depends on: the hash of the settings, and one of its texts and files.
+
+    Of files, names, sizes and times are hashed, and not the folders they are in: the same scans may be mounted
+    elsewhere on the next machine. A file that is not there is hashed as such.
+
+    Args:
+        settings: from `settings_hash`; the result begins with it.
+    """
+    files = []
+    for series in study.series:
+        states = [path.stat() if path.exists() else None for path in series.files]
+        sizes = [(state.st_size, state.st_mtime_ns) if state else None for state in states]
+        files.append((series.name, asdict(series.image), sizes))
+    return f"{settings}:{_digest([study.id, study.subject, study.session, study.description, files])[:32]}"
+
+
+def settings_of(input_hash: str) -> str:
+    """The hash of the settings that an input hash begins with."""
+    return input_hash.partition(":")[0]
+
+
+def _digest(values: Any) -> str:
+    text = json.dumps(values, sort_keys=True, default=_name)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _name(path: PurePath) -> str:
+    return path.name

@@ -11,16 +11,16 @@ from typing import Any
 import h5py
 import numpy as np
 
-from prima_features.embedding.file.input_hash import settings_of
-from prima_features.embedding.file.layout import FAILURE
 from prima_features.embedding.file.read import Embeddings, damage_named
 from prima_features.embedding.file.records import (
+    FAILURE,
     EmbeddedSeries,
     EmbeddedStudy,
     FailedStudy,
     Head,
     Result,
     flags_of,
+    settings_of,
 )
 from prima_features.embedding.file.validate import ascending
 from prima_features.embedding.file.write import Provenance

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import h5py
 import numpy as np
 
-from prima_features.embedding.file.layout import (
+from prima_features.embedding.file.records import (
     FAILURE,
     INPUT,
     SERIES,

@@ -1,19 +1,22 @@
-"""Writing the embeddings file: complete or not at all."""
+"""Writing the embeddings file, completely or not at all."""
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
 
 import h5py
 import numpy as np
 
 from prima_features._version import __version__
-from prima_features.embedding.file.layout import (
+from prima_features.embedding.file.records import (
     FAILURE,
     FORMAT,
     FORMAT_VERSION,
@@ -24,14 +27,17 @@ from prima_features.embedding.file.layout import (
     TOKEN,
     VECTOR,
     WORDS,
+    EmbeddedStudy,
+    Result,
 )
-from prima_features.embedding.file.records import EmbeddedStudy, Result
-from prima_features.embedding.file.sink import Sink
 from prima_features.errors import UsageError
 from prima_features.files.disk import replacing
 from prima_features.files.text import bounded, printable
 from prima_features.models.caveats import caveat_of
 from prima_features.studies.study import Failure
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 VectorType = Literal["float32", "float16"]
 _CHUNK_BYTES = 1 << 16
@@ -225,3 +231,73 @@ def _columns(records: Sequence[object], table: dict[str, str]) -> dict[str, list
         name: list(map(bounded, values)) if table[name] == TEXT else values
         for name, values in columns.items()
     }
+
+
+class Sink(io.RawIOBase):
+    """Keeps the first error for `check` and pretends to HDF5 that all went well.
+
+    The HDF5 library does not survive a write that fails: on closing such a file it prints pages of errors and
+    takes the process down with a segmentation fault (seen with HDF5 1.14 and h5py 3.16 on a full disk). Given
+    this object in place of a path, h5py passes every read and write through it.
+
+    Raises:
+        OSError: on leaving the `with` block, or from `check`: the first write that failed.
+    """
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self._file = path.open("w+b", buffering=0)
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first error there was."""
+        if self._error is not None:
+            raise self._error
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self.close()
+        if error is None:
+            self.check()
+
+    def write(self, data: Buffer) -> int:
+        """Write all of `data`, or from the first error on nothing."""
+        view = memoryview(data).cast("B")
+        written = 0
+        try:
+            while self._error is None and written < len(view):
+                written += self._file.write(view[written:])
+        except OSError as error:
+            self._error = error
+        if self._error is not None:
+            self._file.seek(len(view) - written, os.SEEK_CUR)
+        return len(view)
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Read; what a failed write left out reads as zeros."""
+        view = memoryview(buffer).cast("B")
+        count = self._file.readinto(view) or 0
+        view[count:] = bytes(len(view) - count)
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size, unless a write has failed."""
+        try:
+            if self._error is None:
+                return self._file.truncate(size)
+        except OSError as error:
+            self._error = error
+        return size or 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a position, also beyond the end."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The position."""
+        return self._file.tell()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prima_features.embedding.file.read import Embeddings
 from prima_features.embedding.record.ids import ids_path
-from prima_features.embedding.record.run_record import run_path
+from prima_features.embedding.record.run_file import run_path
 from prima_features.embedding.resume.parts import Parts
 from prima_features.errors import UsageError
 from prima_features.files.paths import is_folder

@@ -16,8 +16,7 @@ import numpy as np
 from prima_features.embedding.file.read import Embeddings
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.record.output import report_path
-from prima_features.embedding.record.reasons import grouped
-from prima_features.embedding.record.run_record import by_design, read_run_file
+from prima_features.embedding.record.run_file import by_design, grouped, read_run_file
 from prima_features.embedding.report import tables
 from prima_features.embedding.report.album import BLOCK, Album, choose
 from prima_features.embedding.report.arrangement import (

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from prima_features.embedding.file.layout import FAILURE
 from prima_features.embedding.file.read import Embeddings
-from prima_features.embedding.record.reasons import key
+from prima_features.embedding.file.records import FAILURE
+from prima_features.embedding.record.run_file import key
 from prima_features.embedding.report.arrangement import Arrangement
 from prima_features.studies.study import Failure
 
@@ -129,7 +129,7 @@ def outliers(file: Embeddings, found: Arrangement) -> list[Column]:
 def read_failures(file: Embeddings, by_design: dict[tuple[str, ...], bool]) -> list[Failure]:
     """What the file says was left out.
 
-    The file does not tell what a rule leaves out by design; the run file does, by reason (`run_record.by_design`).
+    The file does not tell what a rule leaves out by design; the run file does, by reason (`run_file.by_design`).
     Where there is none, what the finder left out counts as such.
     """
     columns = (file.failures[name].tolist() for name in FAILURE)

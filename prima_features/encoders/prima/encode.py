@@ -17,8 +17,8 @@ from torch import Tensor
 
 from prima_features.encoders.base import EncodedStudy, Prepared, Progress, Tokens
 from prima_features.encoders.prima.networks import Prima
+from prima_features.encoders.prima.networks.transformer import PLACE_DIM
 from prima_features.encoders.prima.networks.undoubled import UndoubledEncoder
-from prima_features.encoders.prima.networks.vectors import PLACE_DIM
 from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.encoders.ragged import Ragged
 from prima_features.studies.study import Series, Study

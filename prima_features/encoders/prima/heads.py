@@ -1,4 +1,4 @@
-"""Loading diagnosis, referral and priority heads, one in memory at a time.
+"""The heads of a model directory, loaded one at a time, and their scores.
 
 A head of the published size has 45 million parameters (180 MB), and there are more than fifty.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from prima_features.encoders.prima.model_config import read_config
 from prima_features.encoders.prima.networks.config import HeadsConfig
@@ -19,11 +22,15 @@ from prima_features.models import directory as files
 from prima_features.models.loading import assign, difference
 
 if TYPE_CHECKING:
+    import torch
     from safetensors import safe_open
 
     from prima_features.encoders.prima.networks.heads import MLP
 
 _PARTS = tuple(f"{layer}.{part}" for layer in (0, 2, 4) for part in ("weight", "bias"))
+
+_STUDIES_AT_ONCE = 4096
+"""Studies in one call of a head: 4096 x 4000 hidden values are 66 MB."""
 
 
 class NamedHead(NamedTuple):
@@ -138,3 +145,68 @@ def _check_names(config: HeadsConfig, found: Iterable[str], path: Path) -> None:
     expected = [f"{prefix}.{part}" for prefix in prefixes for part in _PARTS]
     if problem := difference(dict.fromkeys(expected, ()), dict.fromkeys(found, ())):
         raise UsageError(f"{path} does not contain the heads listed in config.json ({problem})")
+
+
+@dataclass(frozen=True, eq=False)
+class HeadScores:
+    """Outputs of all heads of a model for N studies."""
+
+    diagnosis: np.ndarray
+    """(N, n) float32, logit minus threshold: present if 0 or more."""
+    diagnosis_names: tuple[str, ...]
+    referral: np.ndarray
+    """(N, m) float32, logit minus threshold: present if 0 or more."""
+    referral_names: tuple[str, ...]
+    priority: np.ndarray
+    """(N, k) float32, one raw output per level; k is 0 without a priority head."""
+    priority_names: tuple[str, ...]
+    """From the least to the most urgent level."""
+
+
+def score_heads(
+    directory: Path,
+    study_embedding: np.ndarray,
+    device: torch.device | str = "cpu",
+    on_head: Callable[[int, int], None] = lambda done, total: None,
+) -> HeadScores:
+    """Run all heads of a model directory, in float32, each loaded when its turn comes.
+
+    Args:
+        directory: a model directory.
+        study_embedding: (N, D), made by the model in the same directory.
+        device: where to compute.
+        on_head: called after each head with the number of heads done and of all heads.
+
+    Raises:
+        UsageError: the model has no heads, its file is damaged, or D is not what the heads read.
+    """
+    import torch
+
+    config = heads_config(directory)
+    n_heads = len(config.diagnosis) + len(config.referral) + bool(config.priority)
+    studies = torch.from_numpy(np.ascontiguousarray(study_embedding, dtype=np.float32))  # (N, D)
+    scores: dict[str, list[np.ndarray]] = {"diagnosis": [], "referral": [], "priority": []}
+    with torch.inference_mode():
+        for done, head in enumerate(iter_heads(directory), start=1):
+            if (width := head.module[0].in_features) != studies.shape[-1]:
+                raise UsageError(
+                    f"the heads in {directory} read study embeddings of {width} numbers, not of "
+                    f"{studies.shape[-1]}: embed with the same model"
+                )
+            module = head.module.to(device)
+            # At least one call, so that no studies give an empty column.
+            output = torch.cat([module(some.to(device)).cpu() for some in studies.split(_STUDIES_AT_ONCE)])
+            scores[head.kind].append((output if output.ndim == 2 else output[:, None]).numpy())
+            on_head(done, n_heads)
+    nothing = np.zeros((len(studies), 0), dtype=np.float32)
+    diagnosis, referral, priority = (
+        np.concatenate([nothing, *columns], axis=1) for columns in scores.values()
+    )
+    return HeadScores(
+        diagnosis,
+        tuple(head.name for head in config.diagnosis),
+        referral,
+        tuple(head.name for head in config.referral),
+        priority,
+        config.priority,
+    )

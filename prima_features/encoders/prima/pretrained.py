@@ -18,7 +18,7 @@ from prima_features.encoders.prima.heads import iter_heads
 from prima_features.encoders.prima.model_config import read_config, write_config
 from prima_features.encoders.prima.networks.config import MODEL_TYPE, PrimaConfig
 from prima_features.encoders.prima.networks.prima import Prima
-from prima_features.encoders.prima.networks.vectors import PLACE_DIM
+from prima_features.encoders.prima.networks.transformer import PLACE_DIM
 from prima_features.encoders.prima.prepare import PrimaPreparer
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.text import load_text

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from prima_features.encoders.prima.networks import PrimaConfig
-from prima_features.encoders.prima.networks.vectors import token_vectors
+from prima_features.encoders.prima.networks.transformer import token_vectors
 from prima_features.encoders.ragged import Ragged
 from prima_features.pretraining.data.records import SeriesTokens, TrainingStudy
 from prima_features.pretraining.data.vocabulary import Vocabulary

@@ -12,7 +12,8 @@ import pytest
 
 from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, Picture, Result
 from prima_features.embedding.file.write import Provenance, write_embeddings
-from prima_features.embedding.record.run_record import new_record, write_run_file
+from prima_features.embedding.record.journal import new_record
+from prima_features.embedding.record.run_file import write_run_file
 from prima_features.embedding.resume.parts import Parts
 from prima_features.encoders.prima.picture import draw
 from prima_features.encoders.prima.preprocessing import Preprocessing

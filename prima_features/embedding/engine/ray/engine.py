@@ -22,9 +22,8 @@ from typing import Any
 import torch
 
 from prima_features.embedding.engine.device import compute_dtype
-from prima_features.embedding.engine.options import EngineOptions
+from prima_features.embedding.engine.options import EngineOptions, StageTimes
 from prima_features.embedding.engine.ray.workers import EncoderActor, best_dtype
-from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import Result
 from prima_features.encoders.base import Encoder
 from prima_features.errors import UsageError

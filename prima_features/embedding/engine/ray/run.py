@@ -19,11 +19,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from prima_features.embedding.engine.options import EngineOptions
+from prima_features.embedding.engine.options import EngineOptions, StageTimes
 from prima_features.embedding.engine.prepare import StudyReader
 from prima_features.embedding.engine.ray.encoders import READER_CPUS, Encoders, cannot_run
 from prima_features.embedding.engine.ray.workers import Receipt, read_study, sees_scans
-from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import FailedStudy, Result
 from prima_features.encoders.base import Encoder
 from prima_features.errors import SourceError

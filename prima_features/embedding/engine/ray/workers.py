@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prima_features._version import __version__
-from prima_features.embedding.engine.options import Precision
+from prima_features.embedding.engine.options import Precision, StageTimes
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
-from prima_features.embedding.engine.stages import StageTimes
 from prima_features.embedding.file.records import Result
 from prima_features.encoders.base import Encoder, Inference
 from prima_features.studies.study import Study

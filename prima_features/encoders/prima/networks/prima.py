@@ -16,10 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prima_features.encoders.prima.networks.config import ContrastConfig, PrimaConfig
-from prima_features.encoders.prima.networks.names import NameEncoder
+from prima_features.encoders.prima.networks.text import NameEncoder
 from prima_features.encoders.prima.networks.tokenizer import Tokenizer, latent_shape
-from prima_features.encoders.prima.networks.transformer import RegisterViT
-from prima_features.encoders.prima.networks.vectors import PLACE_DIM, token_vectors
+from prima_features.encoders.prima.networks.transformer import PLACE_DIM, RegisterViT, token_vectors
 from prima_features.encoders.ragged import Ragged
 
 

@@ -20,7 +20,7 @@ from prima_features.encoders.prima.prepare import read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.errors import SeriesError, UsageError
-from prima_features.files.outage import check_disk, check_source
+from prima_features.files.disk import check_disk, check_source
 from prima_features.pretraining.data.records import RawStudy
 from prima_features.pretraining.data.reports import Report
 from prima_features.pretraining.settings import Scans

@@ -1,4 +1,9 @@
-"""Reader processes: studies are read while the network computes.
+"""Reader processes: studies are read and prepared by other processes while the network computes.
+
+`read_ahead` hands studies to processes that run this module (`python -m prima_features.embedding.engine.readers`).
+A reader starts in the time that numpy, nibabel and SimpleITK take (no torch). It receives studies on standard input and
+returns prepared ones on standard output. It ignores SIGINT and SIGTERM, since its parent decides when to stop, and ends
+when its input ends.
 
 Own code, because a pool of `concurrent.futures` (as in `prima_features.processes`) loses all studies in progress when
 one worker dies, runs the caller's script once more in each, and takes 0.07 s or more of this process per study of
@@ -10,6 +15,8 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -20,10 +27,12 @@ from contextlib import suppress
 from itertools import chain, islice
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
-from prima_features.embedding.engine import reader_process
+import numpy as np
+
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
+from prima_features.errors import UsageError
 from prima_features.import_path import safe_path
 from prima_features.studies.study import Failure, Study
 
@@ -81,7 +90,7 @@ class _Readers:
         try:
             pickle.dumps(read)
         except Exception as error:
-            raise reader_process.not_picklable("its preparer", error) from error
+            raise not_picklable("its preparer", error) from error
         self._readers = [_Reader(read) for _ in range(count)]
         self._idle: SimpleQueue[_Reader] = SimpleQueue()
         for reader in self._readers:
@@ -136,11 +145,11 @@ class _Reader:
             if self._process is None:
                 self._process = _start()
                 assert self._process.stdin is not None
-                reader_process.send(self._process.stdin, (logging.getLogger().level, self._how))  # type: ignore[arg-type]
+                send(self._process.stdin, (logging.getLogger().level, self._how))  # type: ignore[arg-type]
             process = self._process
         assert process.stdin is not None and process.stdout is not None
-        reader_process.send(process.stdin, study)  # type: ignore[arg-type]
-        return reader_process.receive(process.stdout)  # type: ignore[arg-type]
+        send(process.stdin, study)  # type: ignore[arg-type]
+        return receive(process.stdout)  # type: ignore[arg-type]
 
     def _bury(self) -> int:
         """Make an end of a process that does not answer; returns its exit status."""
@@ -159,7 +168,7 @@ class _Reader:
 
 def _start() -> subprocess.Popen[bytes]:
     # -P: with -m alone, Python would import from the current folder first, which may be one of scans.
-    command = [sys.executable, "-P", "-m", reader_process.__name__]
+    command = [sys.executable, "-P", "-m", __name__]
     environment = os.environ | dict.fromkeys(_ONE_THREAD, "1") | {"PYTHONPATH": os.pathsep.join(safe_path())}
     # A process group of its own: Ctrl-C in a terminal goes to this process alone, which ends its readers.
     return subprocess.Popen(
@@ -190,3 +199,101 @@ def _died(study: Study, status: int) -> Failure:
         f"the process that read it died ({how}), {_TRIES} times",
         "the machine may be out of memory: try --workers 1, and exclude the study if it fails again",
     )
+
+
+# ---- the reader process ----
+
+
+def send(stream: BinaryIO, item: Any) -> None:
+    """Write an object; its arrays go as they are, without being copied into a pickle."""
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(item, protocol=5, buffer_callback=buffers.append)
+    parts = [memoryview(head), *(buffer.raw() for buffer in buffers)]
+    stream.write(struct.pack("<I", len(parts)))
+    stream.write(struct.pack(f"<{len(parts)}Q", *(part.nbytes for part in parts)))
+    for part in parts:
+        stream.write(part)
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> Any:
+    """Read what `send` wrote.
+
+    Raises:
+        EOFError: the other side is gone.
+    """
+    (count,) = struct.unpack("<I", _read(stream, 4))
+    sizes = struct.unpack(f"<{count}Q", _read(stream, 8 * count))
+    head, *buffers = [_read(stream, size) for size in sizes]
+    return pickle.loads(head, buffers=buffers)
+
+
+def _read(stream: BinaryIO, size: int) -> memoryview:
+    view = np.empty(size, np.uint8).data  # unlike a bytearray, not filled with zeros first
+    filled = 0
+    while filled < size:
+        n = stream.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not n:
+            raise EOFError
+        filled += n
+    return view
+
+
+def main() -> None:
+    """Read studies until there are no more."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    # Results have standard output to themselves; what a library prints goes to standard error.
+    results = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    try:
+        level, read = receive(sys.stdin.buffer)
+    except EOFError:
+        return
+    except Exception as error:  # it unpickles the preparer of an encoder, perhaps of another package
+        level, read = logging.WARNING, _Unloadable(error)
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
+    for study in _studies(sys.stdin.buffer):
+        try:
+            result = read(study)
+        except Exception as error:  # a disk that went away: raised where the study is asked for
+            result = error
+        try:
+            send(results, result)
+        except BrokenPipeError:
+            return
+        except Exception as error:  # nothing was written: pickling comes first
+            send(results, not_picklable("a series that its preparer returned", error))
+
+
+class _Unloadable:
+    """In place of a reader that could not be unpickled: fails with the reason."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __call__(self, study: Any) -> Any:
+        raise UsageError(
+            f"A reader process cannot load the encoder's preparer ({type(self._error).__name__}: {self._error}): "
+            "define it in an installed module, or use --workers 0"
+        )
+
+
+def not_picklable(what: str, error: Exception) -> UsageError:
+    """The error for something of an encoder that cannot be sent to another process."""
+    return UsageError(
+        f"The encoder cannot be used with reader processes, since {what} cannot be pickled "
+        f"({type(error).__name__}: {error}): use --workers 0, or update the encoder's package"
+    )
+
+
+def _studies(stream: BinaryIO) -> Iterator[Any]:
+    while True:
+        try:
+            yield receive(stream)
+        except EOFError:
+            return
+
+
+if __name__ == "__main__":
+    main()
