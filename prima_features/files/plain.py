@@ -43,7 +43,7 @@ def from_plain(
     Raises:
         ValueError: a key is unknown, missing, of a wrong type, or in contradiction to another. The message names it.
     """
-    kinds = _hints(cls)
+    kinds = _hints(cast(Any, cls))
     known = {f.name: f for f in fields(cast(Any, cls))}
     for key in _checked(values, dict, where.rstrip(".") or "the content"):
         if key not in known:

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from prima_features.reports.assertion import Assertion, assertion_of, scopes
-from prima_features.reports.language import any_of, language, plain
+from prima_features.reports.language import Assertion, any_of, assertion_of, language, plain, scopes
 
 Label = int | None
 """1 present, 0 not, None undecided."""

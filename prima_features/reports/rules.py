@@ -6,13 +6,11 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from prima_features.reports.assertion import Assertion, assertion_of, scopes
 from prima_features.reports.clean import clean
 from prima_features.reports.diagnoses import mention_spans
-from prima_features.reports.language import any_of, language, plain
+from prima_features.reports.language import Assertion, any_of, assertion_of, language, plain, scopes
 from prima_features.reports.records import Options, ReportError
-from prima_features.reports.sections import cut
-from prima_features.reports.statements import statements
+from prima_features.reports.sections import cut, statements
 
 _FILLER = re.compile(
     r"^(?:again (?:seen|noted|demonstrated) (?:is|are)|there (?:is|are|was|were)(?: again)?"

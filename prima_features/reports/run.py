@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from prima_features.errors import UsageError
-from prima_features.reports.asking import Question, ask_all
+from prima_features.reports.asking import Parts, Question, ask_all, key_of
 from prima_features.reports.diagnoses import DIAGNOSES, Label, is_abnormal, label
 from prima_features.reports.numbered import numbered
-from prima_features.reports.parts import Parts, key_of
 from prima_features.reports.prompts import labels_prompt, read_labels, read_summary, summary_prompt
 from prima_features.reports.records import FailedReport, LanguageModel, Options, Report, ReportError, Summary
 from prima_features.reports.rules import findings, report_statements

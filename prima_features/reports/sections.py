@@ -1,4 +1,4 @@
-"""Cutting a report into what was found and all the rest."""
+"""From a report's text to statements: its findings and impression are cut out, and split into items and sentences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MARKS = " \t\n*#_"
 
 @dataclass(frozen=True)
 class Sections:
-    """The two parts of a report that tell what is in the images; either can be empty."""
+    """The two parts of a report that describe the images; either can be empty."""
 
     findings: str
     impression: str
@@ -33,8 +33,8 @@ def cut(report: str) -> Sections:
     """The findings and the impression of a report.
 
     Headings count in any case, with a colon, alone on their line, or in capitals. Technique, comparison,
-    history, the patient's and physicians' fields and the signature are cut. Where no heading of findings or
-    impression is there, all that is not under one of those is taken for findings.
+    history, the patient's and physicians' fields and the signature are cut. Without a heading of findings or
+    impression, all text that is not under one of those counts as findings.
     """
     report = report.replace("\r\n", "\n").replace("\r", "\n")
     headings = list(_headings(report))
@@ -100,3 +100,53 @@ def _without(report: str, headings: list[_Heading]) -> str:
         end = report.find(stop, heading.end) if stop else -1
         position = next_start if end < 0 else min(end, next_start)
     return "".join([*kept, report[position:]]).strip()
+
+
+_LIST_MARK = r"(?:\(?\d{1,2}[.)]|[-*•–>·]|[a-hA-H][.)])"
+_ITEM_LINE = re.compile(rf"^\s*{_LIST_MARK}\s+")
+_INLINE_ITEM = re.compile(r"(?:^|(?<=[.:;)]))\s*\(?\d{1,2}[.)]\s+(?=\S)")
+_LABEL_LINE = re.compile(r"^\s*[A-Z][\w ,/&()-]{2,40}:")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"”)]?\s+(?=[\"“(]?[A-Z0-9])")
+_ABBREVIATION = re.compile(r"\b(?:vs|approx|e\.g|i\.e|cf|incl|resp|fig|no|st|dr|ca)\.$", re.IGNORECASE)
+_WRAPPED = 60
+"""A line at least that long, without a full stop at its end, goes on in the next one."""
+
+
+def statements(section: str) -> list[str]:
+    """The statements of a section in their order, each on one line, without list marks and bare headings."""
+    found = []
+    for block in _blocks(section):
+        for item in _INLINE_ITEM.split(block):
+            found += _sentences(item)
+    return [statement for statement in found if re.search(r"[^\W\d_]{2}", statement) and statement[-1] != ":"]
+
+
+def _blocks(section: str) -> list[str]:
+    """Lines, with those that wrap joined to the one they began on."""
+    blocks: list[str] = []
+    last = ""
+    for line in section.split("\n"):
+        if last and line.strip() and not _begins_anew(last, line):
+            blocks[-1] += " " + line.strip()
+        elif line.strip():
+            blocks.append(_ITEM_LINE.sub("", line).strip())
+        last = line
+    return blocks
+
+
+def _begins_anew(last: str, line: str) -> bool:
+    if not last.strip() or _ITEM_LINE.match(line) or _LABEL_LINE.match(line):
+        return True
+    if last.rstrip()[-1] in ".:;!?":
+        return True
+    return len(last.strip()) < _WRAPPED and line.strip()[0].isupper()
+
+
+def _sentences(text: str) -> list[str]:
+    pieces: list[str] = []
+    for piece in _SENTENCE_END.split(text.strip()):
+        if pieces and _ABBREVIATION.search(pieces[-1]):
+            pieces[-1] += " " + piece
+        else:
+            pieces.append(piece)
+    return [" ".join(piece.split()) for piece in pieces if piece.strip()]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from prima_features.errors import UsageError
+from prima_features.reports.asking import Parts
 from prima_features.reports.endpoint import Endpoint, EndpointConfig, _retry_after
-from prima_features.reports.parts import Parts
 from prima_features.reports.prompts import read_labels
 from prima_features.reports.records import ReportError
 

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from prima_features.reports.clean import clean
-from prima_features.reports.sections import Sections, cut
-from prima_features.reports.statements import statements
+from prima_features.reports.sections import Sections, cut, statements
 
 BOTH = Sections("The brain is odd.", "Odd brain.")
 LAYOUTS = {
