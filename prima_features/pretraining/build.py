@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,20 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from prima_features.embedding.file.records import Failure
+from prima_features.errors import NothingUsableError, UsageError
+from prima_features.pretraining.batches.sampler import check_batch
 from prima_features.pretraining.data.cache import Cache
 from prima_features.pretraining.data.cohort import Cohort
-from prima_features.pretraining.data.fill import Filler, Make, fill_cohort
+from prima_features.pretraining.data.fill import Filler, fill_cohort
+from prima_features.pretraining.data.records import Source
 from prima_features.pretraining.data.reports import Report, read_reports
 from prima_features.pretraining.data.sources import open_source
+from prima_features.pretraining.data.sources.synthetic import CACHED_ANNOTATIONS
+from prima_features.pretraining.data.split import split_studies
 from prima_features.pretraining.data.tokenize import MakeLatents, MakeSubvolumes
 from prima_features.pretraining.model.start import Start, start
-from prima_features.pretraining.preflight import check_before_filling
+from prima_features.pretraining.model.text import check_text
 from prima_features.pretraining.settings import (
     ClipTraining,
     HeadsTraining,
@@ -32,12 +39,14 @@ from prima_features.pretraining.stages.clip import ClipStage
 from prima_features.pretraining.stages.heads import HeadsStage
 from prima_features.pretraining.stages.names import NamesStage
 from prima_features.pretraining.stages.tokenizer import TokenizerStage
+from prima_features.pretraining.training.optimiser import check_optimiser
 from prima_features.pretraining.training.stage import Stage
-from prima_features.synthetic import CONTENT, TRAITS
-from prima_features.synthetic.acquisition import SEQUENCES
+from prima_features.studies.names import is_named
 
-_REACH = 2
-"""Percent that cached tokens let the threshold move by in any case, so that stages can share a cache."""
+logger = logging.getLogger(__name__)
+
+_LEAST_REACH = 2
+"""Percent that the foreground threshold can move by with any cache, so that stages can share one."""
 
 
 @dataclass(frozen=True)
@@ -63,27 +72,22 @@ def build_stage(settings: Training, place: Workplace, clip: type[ClipStage] | No
         UsageError, NothingUsableError, OutputError: as the parts raise.
     """
     accelerator = place.accelerator
+    if isinstance(settings, HeadsTraining):
+        return HeadsStage(settings, accelerator)
+    if not isinstance(settings, TokenizerTraining | NamesTraining | ClipTraining):
+        raise TypeError(f"{type(settings).__name__} is not the settings of a stage")
+    kind = clip or ClipStage
+    if isinstance(settings, ClipTraining) and type(settings) is not kind.Settings:
+        raise TypeError(f"{kind.__name__} takes {kind.Settings.__name__}, not {type(settings).__name__}")
+    initial = start(settings, contrast=isinstance(settings, ClipTraining))
+    cohort = _filled_cohort(settings, initial, place, kind)
     match settings:
         case TokenizerTraining():
-            begun = start(settings)
-            return TokenizerStage(settings, accelerator, begun, _subvolumes(settings, begun, place))
+            return TokenizerStage(settings, accelerator, initial, cohort)
         case NamesTraining():
-            begun = start(settings)
-            cohort = _latents(settings, begun, _REACH, place)
-            return NamesStage(settings, accelerator, begun, cohort)
+            return NamesStage(settings, accelerator, initial, cohort)
         case ClipTraining():
-            begun = start(settings, contrast=True)
-            reach = max(_REACH, settings.augmentation.move_threshold)
-            cohort = _latents(settings, begun, reach, place)
-            kind = clip or ClipStage
-            if type(settings) is not kind.Settings:
-                raise TypeError(
-                    f"{kind.__name__} takes {kind.Settings.__name__}, not {type(settings).__name__}"
-                )
-            return kind(settings, accelerator, begun, cohort, place.folder / VOCABULARY)
-        case HeadsTraining():
-            return HeadsStage(settings, accelerator)
-    raise TypeError(f"{type(settings).__name__} is no stage's settings")
+            return kind(settings, accelerator, initial, cohort, place.folder / VOCABULARY)
 
 
 def reports_of(data: Scans) -> dict[str, Report] | None:
@@ -93,46 +97,96 @@ def reports_of(data: Scans) -> dict[str, Report] | None:
     return None
 
 
-def _subvolumes(settings: TokenizerTraining, begun: Start, place: Workplace) -> Cohort:
-    """Studies whose subvolumes are in the cache."""
-    data = settings.data
-    make = MakeSubvolumes(begun.config.preprocessing, getattr(torch, data.cache_type))
-    cache = Cache(_cache_folder(data, place) / "subvolumes", make.settings)
-    return _cohort(settings, begun, cache, make, place)
+def check_before_filling(
+    settings: NamesTraining | ClipTraining | TokenizerTraining,
+    initial: Start,
+    source: Source,
+    failures: Sequence[Failure] = (),
+    clip: type[ClipStage] | None = None,
+) -> None:
+    """Refuse what the stage would refuse once the cache is filled, which may take hours.
+
+    Unusable series can leave fewer studies than the source lists, so stages check again.
+
+    Args:
+        initial: the encoder that the stage starts from.
+        failures: what the source left out.
+        clip: as of `build_stage`.
+
+    Raises:
+        NothingUsableError: the source has no study.
+        UsageError: all are held out, or none and the best is asked for; there are too few for a batch; no text tower
+            fits, or not the tokenizer of the model that the stage starts from; or this torch lacks the optimiser.
+    """
+    check_optimiser(settings.optimiser)
+    if not isinstance(settings, TokenizerTraining):
+        _check_tokenizer(initial)
+    if not len(source):
+        raise NothingUsableError("No study can be trained on: none is left of the source", failures)
+    train, held_out = split_studies(source, settings.data.validation, settings.seed)
+    if settings.export == "best" and not held_out:
+        raise UsageError(
+            "export is 'best', and no study is held out to tell by: raise data.validation, or export the last"
+        )
+    if isinstance(settings, NamesTraining):
+        names = {series.name for study in train for series in study.series if is_named(series.name)}
+        check_batch(names, settings.batch, "names of series")
+    elif isinstance(settings, ClipTraining):
+        check_text(settings, initial)
+        if settings.augmentation.abnormal_repeats and not any(study.abnormal for study in train):
+            logger.warning(
+                "No study is marked as abnormal, so that augmentation.abnormal_repeats does nothing"
+            )
+        (clip or ClipStage).sampler(settings, train)  # refuses a batch that is too large
 
 
-def _latents(settings: NamesTraining | ClipTraining, begun: Start, reach: int, place: Workplace) -> Cohort:
-    """Studies whose latents are in the cache, made by the tokenizer that the stage starts from."""
-    data = settings.data
-    make = MakeLatents(
-        prima=begun.prima.eval(),
-        device=place.accelerator.device,
-        preprocessing=begun.config.preprocessing,
-        reach=reach,
-        share=data.token_share,
-        seed=settings.seed,
-        dtype=getattr(torch, data.cache_type),
-    )
-    truth = {"truth": [*CONTENT, *TRAITS, *SEQUENCES]} if data.synthetic else {}
-    cache = Cache(_cache_folder(data, place) / "latents", make.settings | truth)
-    return _cohort(settings, begun, cache, make, place)
+def _check_tokenizer(initial: Start) -> None:
+    """Later stages do not train the tokenizer, so that one of other sizes would stay as random as it began."""
+    assert initial.base is not None
+    if "tokenizer." not in initial.taken:
+        key = "tokenizer" if initial.base.tokenizer != initial.config.tokenizer else "preprocessing"
+        raise UsageError(
+            f"network.{key} is not that of the model to start from, and this stage does not train tokenizers: leave "
+            "it out, or train one with it first (prima pretrain tokenizer)"
+        )
 
 
-def _cohort(
+def _filled_cohort(
     settings: TokenizerTraining | NamesTraining | ClipTraining,
-    begun: Start,
-    cache: Cache,
-    make: Make,
+    initial: Start,
     place: Workplace,
+    clip: type[ClipStage],
 ) -> Cohort:
+    """The studies of the settings, with their subvolumes or latents in the cache."""
     accelerator, data = place.accelerator, settings.data
-    with accelerator.main_process_first():  # which writes down whom pseudonyms stand for
+    with accelerator.main_process_first():  # which writes the table of pseudonyms
         source, failures = open_source(
             data, settings.seed, place.folder, reports_of(data), device=str(accelerator.device)
         )
-    check_before_filling(settings, begun, source, failures)
+    check_before_filling(settings, initial, source, failures, clip)
+    folder = data.cache or place.folder / CACHE
+    make: MakeSubvolumes | MakeLatents
+    if isinstance(settings, TokenizerTraining):
+        make = MakeSubvolumes(initial.config.preprocessing, getattr(torch, data.cache_type))
+        cache = Cache(folder / "subvolumes", make.settings)
+    else:
+        make = _latents_maker(settings, initial, accelerator.device)
+        annotated = CACHED_ANNOTATIONS if data.synthetic else {}
+        cache = Cache(folder / "latents", make.settings | annotated)
     return fill_cohort(Filler(source, cache, make), accelerator, failures, place.on_study, data.workers)
 
 
-def _cache_folder(data: Scans, place: Workplace) -> Path:
-    return data.cache or place.folder / CACHE
+def _latents_maker(
+    settings: NamesTraining | ClipTraining, initial: Start, device: torch.device
+) -> MakeLatents:
+    """Computes latents with the tokenizer that the stage starts from."""
+    moved = settings.augmentation.move_threshold if isinstance(settings, ClipTraining) else 0
+    return MakeLatents(
+        prima=initial.prima.eval(),
+        device=device,
+        preprocessing=initial.config.preprocessing,
+        reach=max(_LEAST_REACH, moved),
+        share=settings.data.token_share,
+        seed=settings.seed,
+        dtype=getattr(torch, settings.data.cache_type),
+    )

@@ -46,7 +46,7 @@ def make_plan(
     paths = [] if fresh else checkpoints.paths()
     return {
         "stage": stage,
-        **(_heads(settings) if isinstance(settings, HeadsTraining) else _studies(settings, folder)),
+        **(_heads(settings) if isinstance(settings, HeadsTraining) else _studies(settings, folder, clip)),
         "steps": settings.steps,
         "batch": settings.batch,
         "batches a step": settings.accumulation,
@@ -56,20 +56,19 @@ def make_plan(
     }
 
 
-def _studies(settings: Training, folder: Path) -> dict[str, Any]:
-    from prima_features.pretraining.build import reports_of
+def _studies(settings: Training, folder: Path, clip: type[ClipStage] | None) -> dict[str, Any]:
+    from prima_features.pretraining.build import check_before_filling, reports_of
     from prima_features.pretraining.data.sources import open_source
     from prima_features.pretraining.data.split import split_studies
     from prima_features.pretraining.model.start import start
-    from prima_features.pretraining.preflight import check_before_filling
 
     assert isinstance(settings, TokenizerTraining | NamesTraining | ClipTraining)
     data = settings.data
     studies, left_out = open_source(data, settings.seed, folder, reports_of(data), keep=False)
-    begun = start(settings, contrast=isinstance(settings, ClipTraining))
-    check_before_filling(settings, begun, studies, left_out)
+    initial = start(settings, contrast=isinstance(settings, ClipTraining))
+    check_before_filling(settings, initial, studies, left_out, clip)
     train, held_out = split_studies(studies, data.validation, settings.seed)
-    trained = begun.prima.tokenizer if isinstance(settings, TokenizerTraining) else begun.prima
+    trained = initial.prima.tokenizer if isinstance(settings, TokenizerTraining) else initial.prima
     return {
         "training studies": len(train),
         "validation studies": len(held_out),
@@ -77,7 +76,7 @@ def _studies(settings: Training, folder: Path) -> dict[str, Any]:
         "left out by the finder": len(left_out),
         "abnormal studies": sum(study.abnormal for study in studies),
         "starts from": settings.model or "new weights",
-        "parts taken over": ", ".join(part.rstrip(".") for part in begun.taken) or "none",
+        "parts taken over": ", ".join(part.rstrip(".") for part in initial.taken) or "none",
         "parameters": f"{sum(p.numel() for p in trained.parameters()):,} (without a text tower)",
     }
 

@@ -66,7 +66,7 @@ def main() -> None:
 
 def variants(studies: int) -> dict[str, dict[str, object]]:
     """By name, the settings in which each differs from the first."""
-    all_studies = {"synthetic": studies}
+    all_studies: dict[str, object] = {"synthetic": studies}
     return {
         "reference": all_studies,
         NAMELESS: {**all_studies, "unknown_name": 1.0},

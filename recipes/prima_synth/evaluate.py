@@ -60,6 +60,7 @@ from prima_features.synthetic import (
 )
 from prima_features.synthetic.acquisition import SEQUENCES
 from prima_features.synthetic.output.table import row
+from prima_features.synthetic.protocol import Settings
 from prima_features.synthetic.render import IMAGES
 from prima_features.synthetic.report import write_report
 from prima_features.synthetic.report.phrases import WORDING
@@ -90,7 +91,7 @@ class Setup:
     models: tuple[tuple[str, str], ...]
     """Names, and what `PrimaModel.from_pretrained` takes."""
     seed: int
-    settings: str
+    settings: Settings
     pairs: int
     """Subjects that are scanned twice."""
     nameless: frozenset[str] = frozenset()
@@ -239,15 +240,19 @@ class Kept:
         ]
 
 
+def rendered(anatomy: Anatomy, scan: Acquisition) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels and affine of a series."""
+    made = render_series(anatomy, scan)
+    return made.volume, made.affine
+
+
 def cut_all(
     subject: Subject, scans: Sequence[Acquisition], anatomy: Anatomy
 ) -> list[tuple[Volume, Subvolumes]]:
     """Each series as `prima embed` would read it from its NIfTI file, and its subvolumes."""
     found = []
     for scan in scans:
-        made = render_series(anatomy, scan)
-        rendered = RenderedSeries(scan.sequence, "", lambda made=made: (made.volume, made.affine))
-        volume = rendered.volume(Preprocessing())
+        volume = RenderedSeries(scan.sequence, "", partial(rendered, anatomy, scan)).volume(Preprocessing())
         found.append((volume, cut(volume)))
     return found
 
@@ -338,7 +343,7 @@ def table_of(studies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def probes(X: np.ndarray, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Each task's main numbers with their 95% intervals."""
     people = table_of(studies)
-    found = {}
+    found: dict[str, Any] = {}
     for task, column in PROBES.items():
         rows = np.flatnonzero(people[column] != "n/a")
         chosen = people.iloc[rows].reset_index(drop=True)

@@ -31,6 +31,7 @@ def series(name: str) -> SeriesTokens:
         row=torch.arange(100),
         coord=torch.arange(300).reshape(100, 3).to(torch.int16),
         counts=COUNTS,
+        number=torch.arange(100),
     )
 
 
@@ -47,7 +48,7 @@ def assert_same(one: TrainingStudy, other: TrainingStudy) -> None:
     assert one.findings == other.findings
     assert [s.name for s in one.series] == [s.name for s in other.series]
     for a, b in zip(one.series, other.series, strict=True):
-        assert torch.equal(a.row, b.row) and torch.equal(a.coord, b.coord)
+        assert torch.equal(a.row, b.row) and torch.equal(a.coord, b.coord) and torch.equal(a.number, b.number)
 
 
 def test_all_off_is_what_embedding_sees(study: TrainingStudy) -> None:

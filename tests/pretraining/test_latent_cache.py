@@ -248,6 +248,7 @@ def test_cached_latents_are_what_embedding_encodes(bids: Path) -> None:
             torch.from_numpy(widest.row),
             torch.from_numpy(widest.coord),
             counts,
+            torch.arange(len(widest.row)),
         )
         vectors.append(series_vectors(usual_tokens(tokens), model.config))
     from prima_features.encoders.ragged import Ragged

@@ -1,14 +1,11 @@
 """Which studies are drawn, held out and divided among processes."""
 
 from collections import Counter
-from itertools import permutations
 
-import numpy as np
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.pretraining.batches.sampler import Sampler, drawn_from, grouped, share_of
-from prima_features.pretraining.data.cohort import CachedStudy
+from prima_features.pretraining.batches.sampler import Sampler, share_of
 from prima_features.pretraining.data.split import held_out
 
 
@@ -42,22 +39,6 @@ def test_series_of_one_name_never_meet_in_a_batch() -> None:
     sampler = Sampler(names, [1] * 5, batch=3, seed=0, what="names of series")
     for batch in batches(sampler, 20):
         assert len({names[item] for item in batch}) == 3
-
-
-def test_two_studies_of_a_subject_are_drawn_where_it_has_them() -> None:
-    studies = [
-        CachedStudy(f"{subject}{visit}", subject, "", (), ((),), False, "")
-        for visit in range(3)
-        for subject in "abc"[: 3 - visit]
-    ]
-    assert [len(group) for group in grouped(studies, 1)] == [1] * 6
-    thrice, twice, once = grouped(studies, 2)
-    assert [study.id for study in thrice] == ["a0", "a1", "a2"]
-    draws = {tuple(s.id for s in drawn_from(thrice, 2, np.random.default_rng(i))) for i in range(50)}
-    assert draws == set(permutations(("a0", "a1", "a2"), 2))
-    assert [study.id for study in drawn_from(twice, 2, np.random.default_rng(0))] == ["b0", "b1"]
-    assert [study.id for study in drawn_from(once, 2, np.random.default_rng(0))] == ["c0", "c0"]
-    assert drawn_from(grouped(studies, 1)[4], 1, np.random.default_rng(0)) == (studies[4],)
 
 
 def test_a_batch_depends_on_its_number_alone() -> None:

@@ -1,8 +1,12 @@
 """Weights for short runs, words of reports as labels, and pairs."""
 
+from itertools import permutations
+
+import numpy as np
 import pytest
 import torch
-from synth.pairs import pair_accuracy, pair_loss
+from synth.pairs import by_subject, draw_pair, pair_accuracy, pair_loss
+from synth.truth import with_truth
 from synth.weights import tell_apart
 from synth.words import Words, words_loss
 
@@ -18,6 +22,8 @@ from prima_features.encoders.prima.networks.config import (
 from prima_features.encoders.ragged import Ragged
 from prima_features.errors import UsageError
 from prima_features.pretraining.batches.collate import StudyBatch
+from prima_features.pretraining.data.cohort import CachedStudy
+from prima_features.pretraining.data.records import SeriesTokens, TrainingStudy
 
 SMALL = TransformerConfig(dim=32, depth=1, heads=2, dim_head=8, mlp_dim=20)
 CONFIG = PrimaConfig(
@@ -79,6 +85,43 @@ def test_words_are_those_that_tell_reports_apart_and_start_from_their_frequency(
 def test_reports_that_are_all_alike_have_no_words_to_tell() -> None:
     with pytest.raises(UsageError, match="words_weight: no word"):
         Words(dim=5, reports=[[1, 2], [2, 1]], size=4)
+
+
+def test_ground_truth_follows_the_tokens_that_augmentation_keeps() -> None:
+    kept = torch.tensor([2, 3, 7])
+    series = SeriesTokens(
+        "T1w",
+        slice_axis=0,
+        latent=torch.zeros(8, 1, 1, 1, 1),
+        row=kept,
+        coord=torch.zeros(3, 3),
+        counts=(8,),
+        number=kept,
+        annotations={
+            "content": torch.arange(8.0)[:, None],
+            "traits": torch.ones(4),
+            "kind": torch.tensor(5),
+        },
+    )
+    batch = with_truth(some_studies(1), [TrainingStudy("MRI", (series, series), ("x",))])
+    assert batch.content[:, 0].tolist() == [2, 3, 7, 2, 3, 7]
+    assert batch.traits.shape == (1, 4) and batch.kinds.tolist() == [5, 5]
+    moved = batch.to(torch.device("meta"))
+    assert {moved.content.device.type, moved.kinds.device.type, moved.tokens.values.device.type} == {"meta"}
+
+
+def test_two_studies_of_a_subject_are_drawn_if_it_has_them() -> None:
+    studies = [
+        CachedStudy(f"{subject}{visit}", subject, "", (), ((),), False, "")
+        for visit in range(3)
+        for subject in "abc"[: 3 - visit]
+    ]
+    thrice, twice, once = by_subject(studies)
+    assert [study.id for study in thrice] == ["a0", "a1", "a2"]
+    draws = {tuple(s.id for s in draw_pair(thrice, np.random.default_rng(i))) for i in range(50)}
+    assert draws == set(permutations(("a0", "a1", "a2"), 2))
+    assert [study.id for study in draw_pair(twice, np.random.default_rng(0))] == ["b0", "b1"]
+    assert [study.id for study in draw_pair(once, np.random.default_rng(0))] == ["c0", "c0"]
 
 
 def test_pairs_recognise_their_partner_among_all_others() -> None:

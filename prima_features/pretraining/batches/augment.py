@@ -97,5 +97,4 @@ def _draw_series(
 def _select(series: SeriesTokens, count: int, kept: np.ndarray) -> SeriesTokens:
     """The last `count` tokens, of those the kept ones."""
     chosen = torch.from_numpy(np.flatnonzero(kept[len(kept) - count :]) + len(kept) - count)
-    content = None if series.content is None else series.content[chosen]
-    return replace(series, row=series.row[chosen], coord=series.coord[chosen], content=content)
+    return replace(series, row=series.row[chosen], coord=series.coord[chosen], number=series.number[chosen])

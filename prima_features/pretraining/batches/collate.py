@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -28,31 +29,25 @@ class StudyBatch:
     """(B, L) int64, tokens of the reports."""
     lengths: Tensor
     """(B,) int64."""
-    content: Tensor | None = None
-    """(T, K), what is known to be in each of `tokens`, if anything is."""
-    traits: Tensor | None = None
-    """(B, K), what is known of each subject."""
-    kinds: Tensor | None = None
-    """(S,) int64, the sequence of each series, if it is known."""
 
-    def to(self, device: torch.device) -> StudyBatch:
-        """On another device."""
+    def to(self, device: torch.device) -> Self:
+        """The batch on another device."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pin_memory(self) -> StudyBatch:
-        """Where a GPU copies from without waiting."""
+    def pin_memory(self) -> Self:
+        """The batch in page-locked memory, which a GPU copies from asynchronously."""
         return self._each(Tensor.pin_memory)
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> StudyBatch:
-        return replace(
-            self,
-            tokens=Ragged(change(self.tokens.values), change(self.tokens.cu_seqlens)),
-            ids=change(self.ids),
-            lengths=change(self.lengths),
-            content=None if self.content is None else change(self.content),
-            traits=None if self.traits is None else change(self.traits),
-            kinds=None if self.kinds is None else change(self.kinds),
-        )
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """A copy with all tensors changed, those of a subclass too."""
+        changed: dict[str, Any] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor):
+                changed[field.name] = change(value)
+            elif isinstance(value, Ragged):
+                changed[field.name] = Ragged(change(value.values), change(value.cu_seqlens))
+        return replace(self, **changed)
 
 
 def study_batch(studies: Sequence[TrainingStudy], vocabulary: Vocabulary, config: PrimaConfig) -> StudyBatch:
@@ -66,16 +61,7 @@ def study_batch(studies: Sequence[TrainingStudy], vocabulary: Vocabulary, config
         descriptions=[study.description for study in studies],
         ids=ids,
         lengths=lengths,
-        content=_together(torch.cat, [one.content for one in series]),
-        traits=_together(torch.stack, [study.series[0].traits for study in studies]),
-        kinds=_together(torch.stack, [one.kind for one in series]),
     )
-
-
-def _together(put: Callable[[list[Tensor]], Tensor], parts: Sequence[Tensor | None]) -> Tensor | None:
-    """None where one of them is."""
-    there = [part for part in parts if part is not None]
-    return put(there) if len(there) == len(parts) else None
 
 
 def series_vectors(series: SeriesTokens, config: PrimaConfig) -> Tensor:

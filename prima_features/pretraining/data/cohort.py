@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from prima_features.embedding.file.records import Failure
@@ -74,22 +75,22 @@ class Cohort:
         return found
 
     def tokens(self, series: CachedSeries) -> SeriesTokens:
-        """A series' latents and what places them, where the cache holds latents.
+        """The latents of a series and their places, from a cache of latents.
 
         Raises:
             UsageError: as `tensors`.
         """
         tensors = self.tensors(series)
+        row = tensors.pop("row")
         return SeriesTokens(
             name=series.name,
-            slice_axis=int(tensors["slice_axis"]),
-            latent=tensors["latent"],
-            row=tensors["row"],
-            coord=tensors["coord"],
-            counts=tuple(tensors["counts"].tolist()),
-            content=tensors.get("content"),
-            traits=tensors.get("traits"),
-            kind=tensors.get("kind"),
+            slice_axis=int(tensors.pop("slice_axis")),
+            latent=tensors.pop("latent"),
+            row=row,
+            coord=tensors.pop("coord"),
+            counts=tuple(tensors.pop("counts").tolist()),
+            number=torch.arange(len(row)),
+            annotations=tensors,
         )
 
     def study(self, study: CachedStudy, wording: int = 0) -> TrainingStudy:

@@ -15,8 +15,18 @@ from prima_features.volumes import Volume
 SUBVOLUMES = "values"
 """Key of what the cache holds of a series for the tokenizer stage: (U, z, y, x), 4 long on the slice axis and 32 on
 the others."""
-RARE = "rare"
-"""Key of the tokens that a share of all would hold too few of: all of them are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """What a source knows of a series beyond its voxels. Cached with the series' latents; Prima itself uses none."""
+
+    tokens: Mapping[str, Tensor] = field(default_factory=dict)
+    """(N, ...) each, for the N tokens of the series."""
+    series: Mapping[str, Tensor] = field(default_factory=dict)
+    """Any shape, for the series as a whole."""
+    keep: Tensor | None = None
+    """(N,) bool, tokens that are always cached, even if only a share of all tokens is."""
 
 
 class RawSeries(Protocol):
@@ -41,10 +51,8 @@ class RawSeries(Protocol):
             SeriesError: it cannot be used.
         """
 
-    def truth(self, tokens: Subvolumes, preprocessing: Preprocessing) -> Mapping[str, Tensor]:
-        """What is known of a series that was made up: `content` (N, K) of its tokens, `traits` (T,) of its subject
-        (prima_features.synthetic.content), its `kind` among the sequences, and which tokens (N,) are `RARE`. Nothing
-        of a real one."""
+    def annotations(self, tokens: Subvolumes, preprocessing: Preprocessing) -> Annotations:
+        """What is known of the series and its tokens; empty for scans."""
 
 
 Wordings: TypeAlias = tuple[tuple[str, ...], ...]
@@ -93,12 +101,10 @@ class SeriesTokens:
     counts: tuple[int, ...]
     """Tokens that are kept for each threshold, from the lowest to the highest: always the last so many. The one
     in the middle is the threshold that embedding uses."""
-    content: Tensor | None = None
-    """(N, K), what is known to be in each token, if anything is."""
-    traits: Tensor | None = None
-    """(T,), what is known of the subject."""
-    kind: Tensor | None = None
-    """(), the number of its sequence among those that are made up, if it is."""
+    number: Tensor
+    """(N,) int64, the place of each token among all cached tokens of the series."""
+    annotations: Mapping[str, Tensor] = field(default_factory=dict)
+    """The cached `Annotations` by name; those of tokens have a row for each cached token (see `number`)."""
 
     @property
     def reach(self) -> int:

@@ -15,7 +15,7 @@ from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.subvolumes import Subvolumes, cut, divide, kept
 from prima_features.pretraining.data.digest import digest_of
 from prima_features.pretraining.data.randomness import generator
-from prima_features.pretraining.data.records import RARE, SUBVOLUMES, RawSeries
+from prima_features.pretraining.data.records import SUBVOLUMES, RawSeries
 from prima_features.volumes import Volume
 
 _FEWEST = 32
@@ -49,7 +49,7 @@ class MakeSubvolumes:
 
 @dataclass(frozen=True)
 class MakeLatents:
-    """Computes the latents of a series' tokens, with what places them and what is known of them."""
+    """Computes the latents of a series' tokens, with their places and the annotations of the series."""
 
     prima: Prima
     """Whose tokenizer it is. On the CPU where this travels to another process."""
@@ -96,17 +96,17 @@ class MakeLatents:
             SeriesError: the series cannot be used.
         """
         subvolumes, counts = cut_widely(series.volume(self.preprocessing), self.preprocessing, self.reach)
-        truth = dict(series.truth(subvolumes, self.preprocessing))
-        rare = truth.pop(RARE, None)
+        known = series.annotations(subvolumes, self.preprocessing)
+        of_tokens = known.tokens
         if self.share < 1:
-            chance = generator(self.seed, f"thin {series.fingerprint}")
-            rows = None if rare is None else rare.numpy()
-            chosen = drawn(len(subvolumes.row), counts, self.share, chance, rows)
+            rng = generator(self.seed, f"thin {series.fingerprint}")
+            keep = None if known.keep is None else known.keep.numpy()
+            chosen = drawn(len(subvolumes.row), counts, self.share, rng, keep)
             subvolumes, counts = take(subvolumes, counts, chosen)
-            if "content" in truth:
-                truth["content"] = truth["content"][torch.from_numpy(chosen)]
+            of_tokens = {name: rows[torch.from_numpy(chosen)] for name, rows in of_tokens.items()}
         return {
-            **truth,
+            **of_tokens,
+            **known.series,
             "latent": latents(self.prima.to(self.device), subvolumes, self.dtype),
             "row": torch.from_numpy(subvolumes.row),
             "coord": torch.from_numpy(subvolumes.coord),
@@ -141,15 +141,15 @@ def cut_widely(
 
 
 def drawn(
-    n: int, counts: Sequence[int], share: float, chance: np.random.Generator, rare: np.ndarray | None = None
+    n: int, counts: Sequence[int], share: float, rng: np.random.Generator, keep: np.ndarray | None = None
 ) -> np.ndarray:
-    """Numbers of a share of n tokens, in their order: drawn at random, at least `_FEWEST`, and all that are `rare`."""
+    """Sorted numbers of a random share of n tokens: at least `_FEWEST`, and all that are in `keep` (n,) bool."""
     if n <= _FEWEST:
         return np.arange(n)
-    chosen = chance.choice(n, max(_FEWEST, round(share * n)), replace=False)
+    chosen = rng.choice(n, max(_FEWEST, round(share * n)), replace=False)
     # The last ones are those that the highest threshold keeps, of which some must be left.
     chosen = np.union1d(chosen, np.arange(n - min(counts), n)[-1:])
-    return chosen if rare is None else np.union1d(chosen, np.flatnonzero(rare))
+    return chosen if keep is None else np.union1d(chosen, np.flatnonzero(keep))
 
 
 def take(cut: Subvolumes, counts: Sequence[int], chosen: np.ndarray) -> tuple[Subvolumes, tuple[int, ...]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -14,7 +14,7 @@ from prima_features.encoders.prima.networks import SeriesOutput, StudyOutput
 from prima_features.encoders.prima.networks.prima import Contrast
 from prima_features.pretraining.batches.augment import apply, draw, unchanged
 from prima_features.pretraining.batches.collate import StudyBatch, study_batch
-from prima_features.pretraining.batches.sampler import Sampler, grouped, keys_of, share_of
+from prima_features.pretraining.batches.sampler import Sampler, share_of
 from prima_features.pretraining.data.cohort import CachedStudy, Cohort
 from prima_features.pretraining.data.digest import digest_of
 from prima_features.pretraining.data.randomness import generator
@@ -32,6 +32,24 @@ from prima_features.pretraining.training.stage import Stage, Validated
 T = TypeVar("T")
 
 
+class Study(Protocol):
+    """What a batch is drawn by."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def subject(self) -> str: ...
+
+    @property
+    def abnormal(self) -> bool: ...
+
+
+def report_key(settings: ClipTraining, study: Study) -> str:
+    """What a batch takes once: a study, or a synthetic subject, whose studies have nearly the same report."""
+    return study.subject if settings.data.synthetic else study.id
+
+
 class Embedded(NamedTuple):
     """What the networks make of B studies with S series."""
 
@@ -46,8 +64,8 @@ class Embedded(NamedTuple):
 class ClipStage(Stage[list[StudyBatch]]):
     """Trains name encoders, both ViTs and the text tower on the cached latents of a cohort.
 
-    A subclass can add objectives: `_further` gives the networks' outputs that they need, `_loss` and
-    `_further_measures` what they are. See recipes/prima_synth.
+    A subclass can add objectives: `_further` returns the outputs of the networks that they need, `_loss` and
+    `_further_measures` compute them, and `sampler` and `_read` choose the studies. See recipes/prima_synth.
     """
 
     Settings: ClassVar[type[ClipTraining]] = ClipTraining
@@ -59,7 +77,7 @@ class ClipStage(Stage[list[StudyBatch]]):
         self.failures = cohort.failures
         self._train, self._held_out = split_studies(cohort.studies, settings.data.validation, settings.seed)
         self._seen = self._train[: len(self._held_out)]
-        self._sampler = self._new_sampler()
+        self._sampler = self.sampler(settings, self._train)
         self.prima = start.prima.to(accelerator.device).eval()
         if "contrast." not in start.taken:
             self._contrast.temperature.data.fill_(settings.temperature)
@@ -78,6 +96,21 @@ class ClipStage(Stage[list[StudyBatch]]):
             "validation studies": len(self._held_out),
             "training series": sum(len(study.series) for study in self._train),
         }
+
+    @classmethod
+    def sampler(cls, settings: ClipTraining, studies: Sequence[Study]) -> Sampler:
+        """Draws the studies of each batch.
+
+        Raises:
+            UsageError: there are fewer studies than a batch takes.
+        """
+        repeats = settings.augmentation.abnormal_repeats
+        return Sampler(
+            keys=[report_key(settings, study) for study in studies],
+            repeats=[1 + repeats * study.abnormal for study in studies],
+            batch=settings.batch,
+            seed=settings.seed,
+        )
 
     def load(self, number: int) -> list[StudyBatch]:
         """This process's studies of a batch, augmented, in chunks."""
@@ -151,15 +184,6 @@ class ClipStage(Stage[list[StudyBatch]]):
         text = (self.text.config, self.text.tower, self.text.vocabulary)
         dtype = getattr(torch, self.settings.export_type)
         write_model(folder, self.prima, model_card("clip", record), text, dtype=dtype)
-
-    def _new_sampler(self) -> Sampler:
-        repeats = self.settings.augmentation.abnormal_repeats
-        return Sampler(
-            keys=keys_of(grouped(self._train, 1), bool(self.settings.data.synthetic)),
-            repeats=[1 + repeats * study.abnormal for study in self._train],
-            batch=self.settings.batch,
-            seed=self.settings.seed,
-        )
 
     def _digest(self) -> str:
         others = [digest_of(module.state_dict()) for name, module in self.modules.items() if name != "prima"]

@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 _TEMPERATURE = 0.1
 """What cosine similarities are divided by."""
+
+
+class _OfSubject(Protocol):
+    @property
+    def subject(self) -> str: ...
+
+
+S = TypeVar("S", bound=_OfSubject)
+
+
+def by_subject(studies: Sequence[S]) -> list[tuple[S, ...]]:
+    """The studies of each subject, in the order of the studies."""
+    groups: dict[str, list[S]] = {}
+    for study in studies:
+        groups.setdefault(study.subject, []).append(study)
+    return list(map(tuple, groups.values()))
+
+
+def draw_pair(group: tuple[S, ...], rng: np.random.Generator) -> tuple[S, S]:
+    """Two different studies of a subject; its only study twice."""
+    if len(group) <= 2:
+        return group[0], group[-1]
+    first, second = rng.choice(len(group), 2, replace=False)
+    return group[first], group[second]
 
 
 def pair_loss(vectors: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
-from synth.pairs import pair_accuracy, pair_loss
+from synth.pairs import by_subject, draw_pair, pair_accuracy, pair_loss
 from synth.settings import SynthClipTraining
-from synth.truth import PREDICTED, Truth, new_truth, truth_losses
+from synth.truth import PREDICTED, Truth, TruthBatch, new_truth, truth_losses, with_truth
 from synth.weights import blend, snapshot, tell_apart
 from synth.words import Words, words_loss
 from torch import Tensor
@@ -18,12 +18,13 @@ from torch import Tensor
 from prima_features.encoders.prima.networks import SeriesOutput, StudyOutput
 from prima_features.pretraining.batches.augment import apply, draw
 from prima_features.pretraining.batches.collate import StudyBatch
-from prima_features.pretraining.batches.sampler import UNITS, Sampler, drawn_from, grouped, keys_of
+from prima_features.pretraining.batches.sampler import Sampler
 from prima_features.pretraining.data.cohort import CachedStudy, Cohort
 from prima_features.pretraining.data.randomness import generator
 from prima_features.pretraining.data.records import TrainingStudy
 from prima_features.pretraining.model.start import Start
-from prima_features.pretraining.stages.clip import ClipStage, Embedded
+from prima_features.pretraining.settings import ClipTraining
+from prima_features.pretraining.stages.clip import ClipStage, Embedded, Study, report_key
 from prima_features.pretraining.training.gather import gather_rows
 
 _FIRST = 64
@@ -57,14 +58,15 @@ class SynthClipStage(ClipStage):
         cohort: Cohort,
         vocabulary: Path,
     ) -> None:
-        self._together = settings.together
         super().__init__(settings, accelerator, start, cohort, vocabulary)
-        self._held_out_groups = grouped(self._held_out, self._together)
-        self._held_out = [group[0] for group in self._held_out_groups]
-        self._seen = [group[0] for group in self._groups[: len(self._held_out)]]
-        if self._together > 1:
+        self._again: list[CachedStudy | None] = []
+        if settings.pair_weight:
+            self._subjects, held_out = by_subject(self._train), by_subject(self._held_out)
+            self._held_out = [group[0] for group in held_out]
+            self._again = [group[1] if len(group) > 1 else None for group in held_out]
+            self._seen = [group[0] for group in self._subjects[: len(held_out)]]
             series = self.counts.pop("training series")
-            self.counts |= {"validation subjects": len(self._held_out), "training series": series}
+            self.counts |= {"validation subjects": len(held_out), "training series": series}
         if settings.tell_apart and not {"sequence.", "study."} & set(start.taken):
             tell_apart(self.prima, self._first_batch().to(accelerator.device))
         self._initial: dict[str, dict[str, Tensor]] = {}
@@ -99,26 +101,32 @@ class SynthClipStage(ClipStage):
         self.modules[name] = module.to(self.accelerator.device)
         self.trained += module.parameters()
 
-    def _new_sampler(self) -> Sampler:
-        """Draws subjects if their studies come in pairs."""
-        settings = self.settings
-        self._groups = grouped(self._train, self._together)
+    @classmethod
+    def sampler(cls, settings: ClipTraining, studies: Sequence[Study]) -> Sampler:
+        """Draws studies, or subjects if their studies are paired."""
+        if settings.together == 1:
+            return super().sampler(settings, studies)
+        subjects = by_subject(studies)
+        repeats = settings.augmentation.abnormal_repeats
         return Sampler(
-            keys=keys_of(self._groups, bool(settings.data.synthetic)),
-            repeats=[
-                1 + settings.augmentation.abnormal_repeats * any(study.abnormal for study in group)
-                for group in self._groups
-            ],
-            batch=settings.batch // self._together,
+            keys=[report_key(settings, group[0]) for group in subjects],
+            repeats=[1 + repeats * any(study.abnormal for study in group) for group in subjects],
+            batch=settings.batch // 2,
             seed=settings.seed,
-            what=UNITS[self._together],
+            what="subjects",
         )
 
     def _read(self, item: int, number: int, place: int) -> list[TrainingStudy]:
-        """The studies at a place in a batch: one, or with pairs two."""
-        rng = generator(self.settings.seed, "group", number, place)
-        chosen = drawn_from(self._groups[item], self._together, rng)
-        return [self._augmented(study, number, self._together * place + i) for i, study in enumerate(chosen)]
+        """The study at a place in a batch, or the two of a subject."""
+        if not self.settings.pair_weight:
+            return super()._read(item, number, place)
+        pair = draw_pair(self._subjects[item], generator(self.settings.seed, "group", number, place))
+        return [self._augmented(study, number, 2 * place + i) for i, study in enumerate(pair)]
+
+    def _batch(self, studies: Sequence[TrainingStudy]) -> StudyBatch:
+        batch = super()._batch(studies)
+        settings = self.settings
+        return with_truth(batch, studies) if settings.content_weight or settings.traits_weight else batch
 
     def _first_batch(self) -> StudyBatch:
         """The first studies, the same in all processes."""
@@ -149,19 +157,19 @@ class SynthClipStage(ClipStage):
         self, batch: StudyBatch, series: SeriesOutput, study: StudyOutput, texts: Tensor
     ) -> list[Tensor]:
         nothing = texts.new_zeros(len(texts), 0, dtype=torch.float32)
-        truth = self._truth
-        return [
-            study.embedding.float() if self._together > 1 else nothing,
-            nothing if self._words is None else self._words(study.embedding.float()),
-            nothing
-            if truth is None
-            else truth_losses(truth, batch, series, study, texts, len(self.prima.sequence.registers)),
-        ]
+        studies = study.embedding.float()
+        words = nothing if self._words is None else self._words(studies)
+        truth = nothing
+        if self._truth is not None:
+            assert isinstance(batch, TruthBatch)
+            registers = len(self.prima.sequence.registers)
+            truth = truth_losses(self._truth, batch, series, study, texts, registers)
+        return [studies if self.settings.pair_weight else nothing, words, truth]
 
     def _widths(self) -> list[int]:
         return [
             *super()._widths(),
-            self.prima.config.study.flat_dim if self._together > 1 else 0,
+            self.prima.config.study.flat_dim if self.settings.pair_weight else 0,
             0 if self._words is None else len(self._words.chosen),
             0 if self._truth is None else len(PREDICTED),
         ]
@@ -172,17 +180,15 @@ class SynthClipStage(ClipStage):
         first = self._split(rows)
         if self._truth is not None:
             measures["study_traits_loss"] = first.truth[:, PREDICTED.index("study_traits")].mean().item()
-        paired = [number for number, group in enumerate(self._held_out_groups) if len(group) > 1]
-        if paired and len(self._held_out) > 1:
-            again: list[CachedStudy] = [self._held_out_groups[number][1] for number in paired]
-            second = self._split(self._unaugmented(again)[0])
-            measures["pair_accuracy"] = pair_accuracy(
-                first.studies, second.studies, torch.tensor(paired, device=first.studies.device)
-            )
+        again = {row: study for row, study in enumerate(self._again) if study is not None}
+        if again and len(self._held_out) > 1:
+            second = self._split(self._unaugmented(list(again.values()))[0])
+            own = torch.tensor(list(again), device=first.studies.device)
+            measures["pair_accuracy"] = pair_accuracy(first.studies, second.studies, own)
         return measures
 
     def _subject(self, study: Tensor) -> Tensor:
-        return study // self._together
+        return study // self.settings.together
 
     def _split(self, rows: Sequence[Tensor]) -> Further:
         return Further(*rows[len(Embedded._fields) :])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,29 @@ _LEAST_SD = 0.3
 """Of a trait: what hardly varies weighs no more."""
 PREDICTED = ("content", "kind", "series_traits", "report_traits", "study_traits")
 """What is predicted, in the order of `truth_losses`."""
+
+
+@dataclass(frozen=True, eq=False)
+class TruthBatch(StudyBatch):
+    """Synthetic studies with their ground truth (prima_features.synthetic.content)."""
+
+    content: Tensor
+    """(T, K) float16, share of each tissue in each of `tokens`."""
+    traits: Tensor
+    """(B, T), measures of each subject."""
+    kinds: Tensor
+    """(S,) int64, sequence type of each series."""
+
+
+def with_truth(batch: StudyBatch, studies: Sequence[TrainingStudy]) -> TruthBatch:
+    """Add the ground truth of the batch's studies."""
+    series = [one for study in studies for one in study.series]
+    return TruthBatch(
+        **vars(batch),
+        content=torch.cat([one.annotations["content"][one.number] for one in series]),
+        traits=torch.stack([study.series[0].annotations["traits"] for study in studies]),
+        kinds=torch.stack([one.annotations["kind"] for one in series]),
+    )
 
 
 class Truth(nn.Module):
@@ -98,8 +122,6 @@ def new_truth(config: PrimaConfig, known: Iterable[TrainingStudy]) -> Truth:
         known: studies that give the means and deviations.
     """
     series = [study.series for study in known]
-    content = [one.content for some in series for one in some]
-    traits = [some[0].traits for some in series]
     return Truth(
         (
             config.sequence.transformer.dim,
@@ -107,14 +129,14 @@ def new_truth(config: PrimaConfig, known: Iterable[TrainingStudy]) -> Truth:
             config.study.flat_dim,
             config.study.out_dim,
         ),
-        torch.cat([part for part in content if part is not None]),
-        torch.stack([part for part in traits if part is not None]),
+        torch.cat([one.annotations["content"] for some in series for one in some]),
+        torch.stack([some[0].annotations["traits"] for some in series]),
         len(SEQUENCES),
     )
 
 
 def truth_losses(
-    truth: Truth, batch: StudyBatch, series: SeriesOutput, study: StudyOutput, texts: Tensor, registers: int
+    truth: Truth, batch: TruthBatch, series: SeriesOutput, study: StudyOutput, texts: Tensor, registers: int
 ) -> Tensor:
     """Losses of each study (B, 5): mean over its tokens, two means over its series, its report's, its own.
 
@@ -124,7 +146,6 @@ def truth_losses(
         texts: (B, C), what the text tower made of the reports.
         registers: of the sequence ViT, which stand before its tokens.
     """
-    assert batch.content is not None and batch.traits is not None and batch.kinds is not None
     lengths = batch.tokens.lengths
     # Where the registers read it: contents that only the last block knew would reach no embedding.
     tokens = series.before_last.without_first(registers + 1).values.float()

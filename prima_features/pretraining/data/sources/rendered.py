@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from torch import Tensor
 
 from prima_features.encoders.prima.prepare import read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.files.disk import output_errors
+from prima_features.pretraining.data.records import Annotations
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.volumes import ReadOptions, Volume
 
-Known = Callable[[Subvolumes, Preprocessing], Mapping[str, Tensor]]
-"""Gives what `RawSeries.truth` returns."""
+Annotate = Callable[[Subvolumes, Preprocessing], Annotations]
+"""Returns what `RawSeries.annotations` does."""
 Render = Callable[[], tuple[np.ndarray, np.ndarray]]
 """Gives voxels (columns, rows, slices), slices stacked along the last axis, and the affine (4, 4) from voxels to mm
 in R, A, S."""
@@ -34,7 +34,7 @@ class RenderedSeries:
     """Changes when what would be made does, such as a seed with the version of what makes it."""
     render: Render = field(repr=False)
     options: ReadOptions = ReadOptions()
-    known: Known | None = field(default=None, repr=False)
+    annotate: Annotate | None = field(default=None, repr=False)
 
     @property
     def stored_name(self) -> str:
@@ -55,9 +55,9 @@ class RenderedSeries:
             image = NiftiImage(path, orientation=_in_plane(affine))
             return read_volume(Series(self.name, image), preprocessing, self.options)
 
-    def truth(self, tokens: Subvolumes, preprocessing: Preprocessing) -> Mapping[str, Tensor]:
-        """What whoever made it knows of it."""
-        return {} if self.known is None else self.known(tokens, preprocessing)
+    def annotations(self, tokens: Subvolumes, preprocessing: Preprocessing) -> Annotations:
+        """Ground truth from the generator, if it gives any."""
+        return Annotations() if self.annotate is None else self.annotate(tokens, preprocessing)
 
 
 def _in_plane(affine: np.ndarray) -> tuple[float, ...]:

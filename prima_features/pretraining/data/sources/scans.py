@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from prima_features.embedding.file.records import Failure
 from prima_features.embedding.record.ids import add_ids, check_key, load_pseudonyms
 from prima_features.encoders.prima.prepare import read_volume
@@ -21,7 +19,7 @@ from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.errors import SeriesError, UsageError
 from prima_features.files.disk import check_disk, check_source
-from prima_features.pretraining.data.records import RawStudy
+from prima_features.pretraining.data.records import Annotations, RawStudy
 from prima_features.pretraining.data.reports import Report
 from prima_features.pretraining.settings import Scans
 from prima_features.studies import (
@@ -84,9 +82,9 @@ class ScannedSeries:
             check_source(self.source)
             raise
 
-    def truth(self, tokens: Subvolumes, preprocessing: Preprocessing) -> Mapping[str, Tensor]:
-        """Nothing."""
-        return {}
+    def annotations(self, tokens: Subvolumes, preprocessing: Preprocessing) -> Annotations:
+        """None: scans come without ground truth."""
+        return Annotations()
 
 
 def _piece(path: Path) -> str:

@@ -15,12 +15,14 @@ import torch
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.pretraining.data.cache import Cache
-from prima_features.pretraining.data.records import RARE, RawStudy, Wordings
+from prima_features.pretraining.data.records import Annotations, RawStudy, Wordings
 from prima_features.pretraining.data.sources.rendered import RenderedSeries
 from prima_features.reports import findings
 from prima_features.studies.names import series_name
 from prima_features.studies.study import DEFAULT_DESCRIPTION
 from prima_features.synthetic import (
+    CONTENT,
+    TRAITS,
     Acquisition,
     Anatomy,
     Subject,
@@ -41,6 +43,8 @@ from prima_features.synthetic.report import write_report
 from prima_features.synthetic.report.phrases import WORDING
 from prima_features.synthetic.sites import SITES
 
+CACHED_ANNOTATIONS = {"truth": [*CONTENT, *TRAITS, *SEQUENCES]}
+"""What is cached with the latents of synthetic series; part of the cache's key."""
 _HEALTHY = ("control", "autism")
 """Conditions that no report calls abnormal."""
 
@@ -73,7 +77,9 @@ class SyntheticStudies:
         visits: int = 1,
     ) -> None:
         self._settings = settings
-        self._told = None if reports is None else Cache(reports, {"wording": WORDING, "wordings": wordings})
+        self._reports = (
+            None if reports is None else Cache(reports, {"wording": WORDING, "wordings": wordings})
+        )
         self._wordings, self._device = wordings, device
         self._count, self._seed, self._visits = count, seed, visits
         self._description = description or DEFAULT_DESCRIPTION
@@ -91,8 +97,8 @@ class SyntheticStudies:
         subject = draw_subject(self._seed, index)
         # Shared by a study's series, and only made where one of them is.
         anatomy = cache(partial(build_anatomy, subject, self._device))
-        truth = cache(lambda: measure(anatomy()))
-        told = cache(lambda: traits(subject, anatomy(), truth()))
+        measures = cache(lambda: measure(anatomy()))
+        truth = cache(lambda: traits(subject, anatomy(), measures()))
         site = _elsewhere(subject, visit) if visit else subject.site
         scans = draw_acquisitions(self._seed, index, site, settings=self._settings, visit=visit)
         place = f"{self._seed}/{index}" + (f"/{visit}" if visit else "")
@@ -100,10 +106,10 @@ class SyntheticStudies:
             id=f"sub-{subject.id}" + (f"_ses-{visit + 1}" if visit else ""),
             subject=subject.id,
             description=self._description,
-            series=tuple(_series(subject, scan, anatomy, told) for scan in scans),
+            series=tuple(_series(subject, scan, anatomy, truth) for scan in scans),
             find=None
-            if self._told is None
-            else partial(_findings, self._told, place, self._wordings, subject, scans, truth),
+            if self._reports is None
+            else partial(_findings, self._reports, place, self._wordings, subject, scans, measures),
             abnormal=subject.condition not in _HEALTHY,
         )
 
@@ -120,13 +126,13 @@ def _findings(
     wordings: int,
     subject: Subject,
     scans: tuple[Acquisition, ...],
-    truth: Callable[[], Mapping[str, float]],
+    measures: Callable[[], Mapping[str, float]],
 ) -> Wordings:
     """Of the report that `prima synth` writes, then of others that say the same, as `prima reports summarize` gives
     them by its rules."""
     entry = kept.entry(place, _fingerprint(subject, scans))
     if (found := kept.load(entry)) is None:
-        items = [findings(write_report(subject, truth(), scans, wording)) for wording in range(wordings)]
+        items = [findings(write_report(subject, measures(), scans, wording)) for wording in range(wordings)]
         found = {"findings": torch.frombuffer(bytearray(json.dumps(items).encode()), dtype=torch.uint8)}
         kept.save(entry, found)
     return tuple(map(tuple, json.loads(found["findings"].numpy().tobytes())))
@@ -136,20 +142,22 @@ def _series(
     subject: Subject,
     scan: Acquisition,
     anatomy: Callable[[], Anatomy],
-    told: Callable[[], torch.Tensor],
+    truth: Callable[[], torch.Tensor],
 ) -> RenderedSeries:
     def render() -> tuple[np.ndarray, np.ndarray]:
         made = render_series(anatomy(), scan)
         return made.volume, made.affine
 
-    def known(tokens: Subvolumes, preprocessing: Preprocessing) -> dict[str, torch.Tensor]:
+    def annotate(tokens: Subvolumes, preprocessing: Preprocessing) -> Annotations:
         size = tokens.values.shape[1:]
         shares = content(anatomy(), scan, tokens.coord, size, preprocessing.matrix)
         kind = torch.tensor(SEQUENCES.index(scan.sequence))
-        return {"content": shares.half(), "traits": told(), "kind": kind, RARE: holds_lesion(shares)}
+        return Annotations(
+            {"content": shares.half()}, {"traits": truth(), "kind": kind}, keep=holds_lesion(shares)
+        )
 
     name = series_name(scan.description, scan.protocol) or scan.sequence
-    return RenderedSeries(name, _fingerprint(subject, scan), render, known=known)
+    return RenderedSeries(name, _fingerprint(subject, scan), render, annotate=annotate)
 
 
 def _fingerprint(subject: Subject, scans: Acquisition | tuple[Acquisition, ...]) -> str:
