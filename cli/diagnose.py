@@ -20,7 +20,9 @@ def diagnose(
     ],
     output: Annotated[
         Path,
-        typer.Argument(metavar="OUT.tsv", help="Table of scores to write; OUT.json is written next to it."),
+        typer.Argument(
+            metavar="OUT.tsv", help="Table of scores to write; OUT.json and OUT.html appear next to it."
+        ),
     ],
     model: Annotated[
         str,
@@ -42,6 +44,7 @@ def diagnose(
             help="Also write one STUDY_predictions.json per study, as Prima's public pipeline does.",
         ),
     ] = None,
+    no_page: Annotated[bool, typer.Option("--no-page", help="Do not write the HTML page.")] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite outputs even if this command did not write them.")
@@ -51,10 +54,10 @@ def diagnose(
 
     A score is the head's output minus its threshold: 0 or more means present. It is not a probability. Scores,
     raw priority outputs, the worklist number (higher is more urgent) and the rank (1 is the most urgent) are one row
-    per study; OUT.json states the thresholds, the worklist rule and the model.
+    per study. OUT.json states the thresholds, the worklist rule and the model; OUT.html shows the most urgent studies
+    first, with pictures if FILE.h5 has an HTML report.
     """
     from prima_features.clinical import diagnose as score
-    from prima_features.clinical.diagnose import json_path
 
     with counting("heads") as on_head:
         found = score(
@@ -63,6 +66,7 @@ def diagnose(
             model,
             worklist=worklist,
             public_json=public_json,
+            page=not no_page,
             device=device,
             force=force,
             on_head=on_head,
@@ -73,10 +77,9 @@ def diagnose(
         count(len(scores.referral_names), "referral"),
         count(len(scores.priority_names), "priority level"),
     ]
-    out.print(
-        f"[bold]{escape(str(output))}[/]: {count(len(found.table), 'study')}; {', '.join(items)}; "
-        f"description in {escape(str(json_path(output)))}"
-    )
+    out.print(f"[bold]{escape(str(output))}[/]: {count(len(found.table), 'study')}; {', '.join(items)}")
+    if not no_page:
+        out.print(f"Worklist: {escape(str(output.with_suffix('.html')))}")
     if not scores.priority_names:
         err.print("[yellow]Warning:[/] the model has no priority head, so there is no worklist")
     if n := len(found.not_scored):

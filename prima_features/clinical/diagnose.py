@@ -17,6 +17,7 @@ import numpy as np
 
 from prima_features._version import __version__
 from prima_features.clinical.model import model_of
+from prima_features.clinical.pages.worklist import worklist_page
 from prima_features.clinical.tables import table_bytes
 from prima_features.clinical.worklist import RULES, Rule, ranks, urgency
 from prima_features.embedding.file.read import Embeddings, read_embeddings
@@ -24,7 +25,7 @@ from prima_features.embedding.record.output import files_next_to
 from prima_features.errors import UsageError
 from prima_features.files.disk import replacing
 from prima_features.files.new_directory import new_directory
-from prima_features.files.targets import Maker, as_inputs, check_file, check_folder, starts_with
+from prima_features.files.targets import Maker, as_inputs, check_file, check_folder, is_page, starts_with
 from prima_features.files.text import file_stem, printable_json
 from prima_features.models import DEFAULT_MODEL, directory
 
@@ -71,6 +72,7 @@ def diagnose(
     *,
     worklist: Rule = "expected",
     public_json: str | Path | None = None,
+    page: bool = True,
     device: str = "cpu",
     force: bool = False,
     on_head: Callable[[int, int], None] = lambda done, total: None,
@@ -81,10 +83,12 @@ def diagnose(
 
     Args:
         embeddings: the embeddings file.
-        output: a table to write, tab-separated; names, thresholds and the model go to a JSON file of the same name.
+        output: a table to write, tab-separated. Names, thresholds and the model go to a JSON file of the same name, and
+            the worklist to an HTML page.
         model: bundled name, model directory or Hub id of a model with heads.
         worklist: see `worklist.RULES`.
         public_json: a folder for one predictions file per study, as the public pipeline writes them.
+        page: write the HTML page; pictures in it come from the HTML report of the embeddings file, if there is one.
         device: where to compute: auto, cpu, cuda, cuda:1.
         force: replace outputs that this function did not write. Inputs are never replaced.
         on_head: called after each head with the number of heads done and of all heads.
@@ -98,7 +102,7 @@ def diagnose(
     from prima_features.encoders.prima.heads import heads_config
 
     path, folder = (None if one is None else Path(one) for one in (output, public_json))
-    outputs = _check_outputs(Path(embeddings), path, folder, model, force)
+    _check_outputs(Path(embeddings), path, folder, model, force)
     file = read_embeddings(embeddings)
     source = model_of(file, model, directory.HEADS, "heads")
     vectors = file.study_embedding
@@ -108,7 +112,11 @@ def diagnose(
         with new_directory(folder, overwrite=True) as made:
             _write_public(made, found, vectors)
     if path is not None:
-        with replacing(outputs[1]) as temporary:
+        if page:
+            html = worklist_page(found, file, path.name)
+            with replacing(path.with_suffix(".html")) as temporary:
+                temporary.write_text(html, encoding="utf-8", errors="backslashreplace", newline="")
+        with replacing(path.with_suffix(".json")) as temporary:
             document = json.dumps(printable_json(found.document), indent=2, allow_nan=False)
             temporary.write_text(document + "\n", encoding="utf-8", newline="")
         with replacing(path) as temporary:
@@ -116,29 +124,26 @@ def diagnose(
     return found
 
 
-def json_path(output: Path) -> Path:
-    """Of the document that belongs to a table of scores."""
-    return output.with_suffix(".json")
-
-
 def _check_outputs(
     embeddings: Path, output: Path | None, public: Path | None, model: str | Path, force: bool
-) -> tuple[Path, ...]:
+) -> None:
     maker = Maker("prima diagnose", as_inputs(embeddings, files_next_to(embeddings), model))
     if public is not None:
         is_own = lambda folder: all(one.name.endswith(_PUBLIC_ENDING) for one in folder.iterdir())  # noqa: E731
         check_folder(public, replace(maker, is_own=is_own), force)
     if output is None:
-        return ()
+        return
     if output.suffix.lower() in (".json", ".html"):
         raise UsageError(
             f"{output} is the table, whose name ends in .tsv: {output.suffix} files are written next to it"
         )
-    table = replace(maker, is_own=starts_with(*_TSV_STARTS), kind="a table of scores")
-    document = replace(maker, is_own=starts_with(_JSON_START), kind="the description of a table of scores")
-    check_file(output, table, force)
-    check_file(json_path(output), document, force)
-    return output, json_path(output)
+    kinds = {
+        output: (starts_with(*_TSV_STARTS), "a table of scores"),
+        output.with_suffix(".json"): (starts_with(_JSON_START), "the description of a table of scores"),
+        output.with_suffix(".html"): (is_page("worklist"), "a worklist page"),
+    }
+    for path, (is_own, kind) in kinds.items():
+        check_file(path, replace(maker, is_own=is_own, kind=kind), force)
 
 
 def _diagnosed(

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +26,13 @@ from prima_features.embedding.report.arrangement import (
 )
 from prima_features.embedding.report.course import course, settings
 from prima_features.files.disk import replacing
-from prima_features.files.text import printable_json
 from prima_features.page import count, template
+from prima_features.page.script import Script, script_json
 from prima_features.studies.study import Failure
 
 RESEARCH_ONLY = "For research use only: not a medical device."
 _ROOM = "prima_features.embedding.report"
-_SCRIPTS = ("tables.js", "pictures.js", "map.js", "page.js")
+_SCRIPTS = ("pictures.js", "map.js", "page.js")
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ def page(output: Path, album: Album | None) -> str:
     defects = [one for one in failures if one.defect]
     found = arrange(file)
     chosen = choose(album, _wanted(output, file, found, defects)) if album is not None else {}
-    script = "\n".join((files(_ROOM) / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    script = Script(_ROOM, *_SCRIPTS)
     reasons = grouped(failures)
     return template(_ROOM, "report.html.jinja").render(
         title=output.name,
@@ -110,11 +106,10 @@ def page(output: Path, album: Album | None) -> str:
         least_studies=LEAST_STUDIES,
         n_pictured=len(chosen),
         wants_pictures=album is not None,
-        data=_json(_data(file, found, failures, defects)),
-        pictures=_json(chosen),
+        data=script_json(_data(file, found, failures, defects)),
+        pictures=script_json(chosen),
         pictures_id=BLOCK,
         script=script,
-        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
@@ -221,9 +216,3 @@ def _data(
         "points": np.round(found.points / extent, 4).tolist(),
         "share": found.share,
     }
-
-
-def _json(value: Any) -> str:
-    """JSON that can stand in a script element: no tag can begin in it."""
-    text = json.dumps(printable_json(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

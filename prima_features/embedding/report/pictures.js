@@ -2,7 +2,6 @@
 
 const PICTURES = JSON.parse(document.getElementById("pictures").textContent);
 const CARDS = 8;
-const SVG = "http://www.w3.org/2000/svg";
 const STUDIES = Object.fromEntries(DATA.tables.studies.map((column) => [column.name, column]));
 const SERIES = Object.fromEntries(DATA.tables.series.map((column) => [column.name, column]));
 const LEFT_OUT = Object.fromEntries(DATA.tables["left-out"].map((column) => [column.name, column]));
@@ -30,23 +29,6 @@ function studyLink(id) {
   return make("button", { type: "button", class: "link", click: () => showStudy(id) }, id);
 }
 
-function drawn(picture) {
-  const [jpeg, width, height, outline] = picture;
-  const svg = document.createElementNS(SVG, "svg");
-  const image = document.createElementNS(SVG, "image");
-  const path = document.createElementNS(SVG, "path");
-  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  svg.setAttribute("width", width);
-  svg.setAttribute("height", height);
-  svg.setAttribute("aria-hidden", "true");
-  image.setAttribute("href", `data:image/jpeg;base64,${jpeg}`);
-  image.setAttribute("width", width);
-  image.setAttribute("height", height);
-  path.setAttribute("d", outline);
-  svg.append(image, path);
-  return svg;
-}
-
 function strip(id) {
   const pictures = PICTURES[id] ? PICTURES[id].series : [];
   return make("div", { class: "strip" }, ...(SERIES_OF.get(id) || []).map((row, i) => {
@@ -55,11 +37,6 @@ function strip(id) {
       : make("div", { class: "frame empty" }, "no picture");
     return make("figure", {}, frame, make("figcaption", {}, caption));
   }));
-}
-
-function facts(pairs) {
-  return make("dl", { class: "facts" },
-    ...pairs.filter(([, value]) => value !== "").flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
 }
 
 function showStudy(id) {

@@ -1,8 +1,10 @@
 "use strict";
-// Tables that sort, filter and show a page of rows at a time: only those rows are ever elements of the page.
+// What pages with scripts share: tables that sort, filter and show a page of rows at a time (only those rows are ever
+// elements of the page), and series' pictures with their outlines.
 
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const ROWS = 25;
+const SVG = "http://www.w3.org/2000/svg";
 const COLLATOR = new Intl.Collator("en", { numeric: true });
 
 function make(tag, attributes = {}, ...children) {
@@ -156,4 +158,27 @@ class DataTable {
       this.body.append(make("tr", {}, make("td", { class: "none", colspan: this.columns.length }, "Nothing matches.")));
     }
   }
+}
+
+// A picture as `embedding.report.album` encodes it.
+function drawn(picture) {
+  const [jpeg, width, height, outline] = picture;
+  const svg = document.createElementNS(SVG, "svg");
+  const image = document.createElementNS(SVG, "image");
+  const path = document.createElementNS(SVG, "path");
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("width", width);
+  svg.setAttribute("height", height);
+  svg.setAttribute("aria-hidden", "true");
+  image.setAttribute("href", `data:image/jpeg;base64,${jpeg}`);
+  image.setAttribute("width", width);
+  image.setAttribute("height", height);
+  path.setAttribute("d", outline);
+  svg.append(image, path);
+  return svg;
+}
+
+function facts(pairs) {
+  return make("dl", { class: "facts" },
+    ...pairs.filter(([, value]) => value !== "").flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
 }
