@@ -25,8 +25,8 @@ from prima_features.embedding.file.read import read_embeddings
 from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.file.write import Provenance
 from prima_features.embedding.report import report_path
-from prima_features.embedding.resume.parts import Parts
-from prima_features.embedding.resume.plan import Plan
+from prima_features.embedding.resume.parts import PartsFolder
+from prima_features.embedding.resume.plan import OutputPlan
 
 STUDY, CLIP, SERIES, N_SERIES = 10240, 128, 1024, 5
 SETTINGS = "0" * 16
@@ -73,7 +73,7 @@ def main() -> None:
 def measure(output: Path, n_parts: int) -> dict[str, Any]:
     """Make the parts, merge them, and check what came out."""
     began = time.monotonic()
-    make_parts(Parts.of(output), n_parts)
+    make_parts(PartsFolder.of(output), n_parts)
     made = time.monotonic() - began
     merged = measured(MERGE, output)
     file = read_embeddings(output)
@@ -101,14 +101,14 @@ def measured(script: str, output: Path) -> dict[str, float]:
     return measurements
 
 
-def make_parts(parts: Parts, n_parts: int) -> None:
+def make_parts(parts: PartsFolder, n_parts: int) -> None:
     """A folder as shards leave it. The disk is not waited for: these parts need not survive anything."""
     os.fsync = lambda descriptor: None  # type: ignore[assignment]
     parts.create()
     for number in range(n_parts):
         parts.save(study(number))
     ids = tuple(study_id(number) for number in range(n_parts))
-    Plan(Provenance("made up", "local", "0" * 64, {}), SETTINGS, "float32", ids, ()).write(parts.folder)
+    OutputPlan(Provenance("made up", "local", "0" * 64, {}), SETTINGS, "float32", ids, ()).write(parts.folder)
 
 
 def study_id(number: int) -> str:

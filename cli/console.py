@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from prima_features.embedding.run import StudyDone, Summary
+    from prima_features.embedding.run import EmbedSummary, StudyDone
     from prima_features.studies.study import Failure
 
 
@@ -78,7 +78,7 @@ def print_failures(failures: Iterable[Failure]) -> None:
         err.print(f"{by_design} left out by design (see prima inspect)")
 
 
-def print_summary(summary: Summary) -> None:
+def print_summary(summary: EmbedSummary) -> None:
     """One line with the result of a run."""
     defects = [failure.study for failure in summary.failures if failure.defect]
     failed, others = len(set(filter(None, defects))), defects.count("")

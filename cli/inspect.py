@@ -142,7 +142,7 @@ def show_file(file: Embeddings) -> None:
     ):
         facts.add_row(name, escape(str(attributes.get(name, ""))))
     for name in ("study/embedding", "study/clip", "series/embedding"):
-        if file.holds(name):
+        if file.has(name):
             facts.add_row(f"/{name}", file.describe(name))
     facts.add_row("tokens", _tokens(file))
     facts.add_row("left out", f"{count(len(file.failures), 'row')} in /failure")

@@ -87,12 +87,12 @@ def _run(
     print_failures(summary.failures)
     for name, value in summary.measures.items():
         out.print(f"{escape(name)}: {value:.4g}")
-    begun = f", from step {summary.resumed_at} on" if summary.resumed_at and not export else ""
+    start = f", from step {summary.resumed_at} on" if summary.resumed_at and not export else ""
     skipped = f", {summary.skipped} of them skipped" if summary.skipped else ""
     best = (
         f"; the model is from step {summary.exported}, the best" if summary.exported != summary.steps else ""
     )
-    out.print(f"[bold]{escape(str(summary.output))}[/]: {summary.steps} steps{begun}{skipped}{best}")
+    out.print(f"[bold]{escape(str(summary.output))}[/]: {summary.steps} steps{start}{skipped}{best}")
     if not summary.complete:
         raise typer.Exit(3)
 

@@ -109,7 +109,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 
 
 def with_labels(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command these options, and hand it what they say as its argument `request`, a `LabelRequest`.
+    """Give a command these options, and pass their values as its argument `request`, a `LabelRequest`.
 
     Args:
         left_out: fields whose options the command does not have.
@@ -119,8 +119,8 @@ def with_labels(*left_out: str) -> Callable[[Callable[..., None]], Callable[...,
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def run(**given: Any) -> None:
-            said = {name: given.pop(name) for name in options}
-            command(**given, request=_request(said))
+            label_values = {name: given.pop(name) for name in options}
+            command(**given, request=_request(label_values))
 
         # Typer reads options off a signature: the command's own, without `request`, then these.
         hints = get_type_hints(command, include_extras=True)
@@ -137,10 +137,10 @@ def with_labels(*left_out: str) -> Callable[[Callable[..., None]], Callable[...,
     return decorate
 
 
-def _request(said: dict[str, Any]) -> LabelRequest:
+def _request(label_values: dict[str, Any]) -> LabelRequest:
     from prima_features.probes.labels import LabelRequest
 
     lists = ("positive", "control_values", "missing_values")
-    several = {name: split_values(said[name]) for name in lists if name in said}
+    several = {name: split_values(label_values[name]) for name in lists if name in label_values}
     # Not split at commas as the others are: a path may hold one.
-    return LabelRequest(**said | several | {"labels": tuple(said["labels"] or ())})
+    return LabelRequest(**label_values | several | {"labels": tuple(label_values["labels"] or ())})

@@ -102,9 +102,9 @@ def search_like(embeddings: str | Path, study: str) -> Found:
     ids = file.studies["id"].to_numpy()
     if study not in ids:
         raise UsageError(f"{file.path} has no study {study}: prima inspect {file.path} lists its studies")
-    vectors = file.clip_embedding if file.holds("study/clip") else file.study_embedding
+    vectors = file.clip_embedding if file.has("study/clip") else file.study_embedding
     vectors = vectors.astype(np.float32)
-    if not file.holds("study/clip"):
+    if not file.has("study/clip"):
         vectors = vectors - vectors.mean(axis=0)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors = vectors / np.where(lengths > 0, lengths, 1)

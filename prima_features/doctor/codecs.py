@@ -57,8 +57,10 @@ def dcm2niix(setup: Setup) -> Iterator[Check]:
     from prima_features.volumes.dicom import temporary_folder, unpack_frames
     from prima_features.volumes.nifti import read_nifti
 
-    asked = subprocess.run([program, "-v"], capture_output=True, text=True, check=False)
-    version = asked.stdout.strip().splitlines()[-1] if asked.stdout.strip() else "unknown version"
+    version_output = subprocess.run([program, "-v"], capture_output=True, text=True, check=False)
+    version = (
+        version_output.stdout.strip().splitlines()[-1] if version_output.stdout.strip() else "unknown version"
+    )
     with temporary_folder() as folder:
         slices = [write_slice(folder / f"{i}.dcm", *frames()["JPEG 2000"], i) for i in range(_N_SLICES)]
         try:

@@ -9,9 +9,8 @@ from prima_features.doctor.check import Check, Setup, failed, passed, warned
 
 def weights(setup: Setup) -> Iterator[Check]:
     """SHA-256 of every file of the model that has one recorded."""
-    from prima_features.models.directory import CHECKSUMS
+    from prima_features.models.directory import CHECKSUMS, check_files
     from prima_features.models.resolve import resolve
-    from prima_features.models.verify import check_files
 
     source = resolve(setup.model)
     files = check_files(source.directory)

@@ -18,7 +18,7 @@ from prima_features.studies.study import Failure
 logger = logging.getLogger(__name__)
 
 
-def write_beside(
+def write_companions(
     output: Path,
     runs: Iterable[Record],
     failures: Sequence[Failure],

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-from prima_features.embedding.companions import write_beside
-from prima_features.embedding.file.records import Head, Result, settings_of
+from prima_features.embedding.companions import write_companions
+from prima_features.embedding.file.records import Result, StudyHeader, settings_of
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, VectorType, write_embeddings
 from prima_features.embedding.record.ids import ids_of, ids_path, keep_ids, keys_of, merge_ids, read_ids
@@ -25,8 +25,8 @@ from prima_features.embedding.record.run_file import (
     read_run_file,
     records_in,
 )
-from prima_features.embedding.resume.parts import Parts
-from prima_features.embedding.resume.plan import Plan, read_plan
+from prima_features.embedding.resume.parts import PartsFolder
+from prima_features.embedding.resume.plan import OutputPlan, read_plan
 from prima_features.errors import NothingUsableError, OutputError, UsageError
 from prima_features.files.targets import same_file
 from prima_features.studies.study import Failure
@@ -65,10 +65,10 @@ class PlannedStudies:
     """
 
     def __init__(self, folder: Path, earlier: Path | None = None):
-        self.path, self._parts = folder, Parts(folder)
+        self.path, self._parts = folder, PartsFolder(folder)
         if (plan := read_plan(folder)) is None:
             raise UsageError(f"{folder} is not a parts folder (plan.json is missing)")
-        self.plan: Plan = plan
+        self.plan: OutputPlan = plan
         self._earlier = StoredStudies(earlier) if earlier else None
 
     def __enter__(self) -> PlannedStudies:
@@ -103,10 +103,10 @@ class PlannedStudies:
         return self.plan.left_out
 
     @cached_property
-    def heads(self) -> dict[str, Head]:
+    def headers(self) -> dict[str, StudyHeader]:
         """The finished studies, in the order of the plan."""
-        found = ((study_id, self._head(study_id)) for study_id in self.plan.studies)
-        return {study_id: head for study_id, head in found if head is not None}
+        found = ((study_id, self._header(study_id)) for study_id in self.plan.studies)
+        return {study_id: header for study_id, header in found if header is not None}
 
     def get(self, study_id: str) -> Result:
         """One study with its vectors.
@@ -114,7 +114,7 @@ class PlannedStudies:
         Raises:
             OutputError: its part is damaged.
         """
-        part = self._parts.load(study_id, self.heads[study_id].input_hash)
+        part = self._parts.load(study_id, self.headers[study_id].input_hash)
         if part is None and self._earlier is not None and self._kept(study_id):
             part = self._earlier.get(study_id)
         if part is None:
@@ -123,19 +123,19 @@ class PlannedStudies:
             )
         return part
 
-    def _head(self, study_id: str) -> Head | None:
-        head = self._parts.head(study_id)
-        if head is not None and settings_of(head.input_hash) == self.plan.settings:
+    def _header(self, study_id: str) -> StudyHeader | None:
+        header = self._parts.header(study_id)
+        if header is not None and settings_of(header.input_hash) == self.plan.settings:
             # A scan that has changed since is not finished, and its row in the earlier output is older still.
-            return None if self._parts.changed(study_id) else head
+            return None if self._parts.changed(study_id) else header
         return self._kept(study_id)
 
-    def _kept(self, study_id: str) -> Head | None:
+    def _kept(self, study_id: str) -> StudyHeader | None:
         """The study's row in the earlier output, where it may be kept."""
-        if self._earlier is None or (head := self._earlier.heads.get(study_id)) is None:
+        if self._earlier is None or (header := self._earlier.headers.get(study_id)) is None:
             return None
-        allowed = self.plan.may_keep(head.sound, self._earlier.dtype, self._earlier.state)
-        return head if allowed and settings_of(head.input_hash) == self.plan.settings else None
+        allowed = self.plan.may_keep(header.sound, self._earlier.dtype, self._earlier.state)
+        return header if allowed and settings_of(header.input_hash) == self.plan.settings else None
 
 
 Source = PlannedStudies | StoredStudies
@@ -171,7 +171,7 @@ def merge(
     """
     started, output = time.monotonic(), Path(output)
     check_output(output, report=report)
-    own = Parts.of(output)
+    own = PartsFolder.of(output)
     paths = [_resolve(Path(path)) for path in inputs] or [own.folder]
     if not inputs and not own.folder.is_dir():
         raise UsageError(f"{own.folder} does not exist: name the parts folders or the files to merge")
@@ -195,14 +195,14 @@ def merge(
             f"{len(missing)} of {len(where) + len(missing)} studies are not finished, such as {missing[0]}: run "
             "their shards (again), or use --incomplete to leave them out"
         )
-    outside = {study_id for path in paths if path.is_dir() for study_id in Parts(path).outside(where)} - {
-        *missing
-    }
+    outside = {
+        study_id for path in paths if path.is_dir() for study_id in PartsFolder(path).outside(where)
+    } - {*missing}
     left_out = _left_out(sources, where) + tuple(_unfinished(study_id) for study_id in missing)
     left_out += tuple(map(_unplanned, sorted(outside)))
-    heads = [source.heads[study_id] for study_id, source in where.items()]
-    failures = left_out + tuple(failure for head in heads for failure in head.failures)
-    if not any(head.n_series for head in heads):
+    headers = [source.headers[study_id] for study_id, source in where.items()]
+    failures = left_out + tuple(failure for header in headers for failure in header.failures)
+    if not any(header.n_series for header in headers):
         raise NothingUsableError(f"No study of {', '.join(map(str, paths))} was embedded", failures)
 
     runs = _runs(sources, earlier)
@@ -214,9 +214,9 @@ def merge(
     provenance = _provenance(sources)
     write_embeddings(output, _read(sources, where), provenance, left_out, dtype, scratch=own.folder)
     keep_ids(output, {*where, *missing})
-    counts = {"inputs": len(sources), "series": sum(head.n_series for head in heads)}
+    counts = {"inputs": len(sources), "series": sum(header.n_series for header in headers)}
     merging = {"ended": "finished", "seconds": round(time.monotonic() - started, 2), "counts": counts}
-    page = write_beside(
+    page = write_companions(
         output,
         [*runs, new_record("merge") | {"settings_hash": sources[0].settings} | merging],
         [_with_rule(failure, rules) for failure in failures],
@@ -230,7 +230,7 @@ def merge(
     elif own.folder not in paths:
         with suppress(OSError):  # it was made for the temporary file; others' parts may be in it
             own.folder.rmdir()
-    n_studies = sum(head.n_series > 0 for head in heads)
+    n_studies = sum(header.n_series > 0 for header in headers)
     return Merged(output, n_studies, counts["series"], failures, page, provenance.caveat)
 
 
@@ -285,7 +285,7 @@ def _resolve(path: Path) -> Path:
     """A file or parts folder; the name of an output stands for its parts where it is not there."""
     if not path.name:  # `.` and `/` have no parts next to them
         raise UsageError(f"{path} is not a folder of parts or an embeddings file; name one")
-    parts = Parts.of(path).folder
+    parts = PartsFolder.of(path).folder
     if not path.exists() and parts.is_dir():
         return parts
     if not path.exists():
@@ -319,22 +319,22 @@ def _whereabouts(sources: Sequence[Source]) -> dict[str, Source]:
     """Which source each study is taken from, in the order of the output."""
     where: dict[str, Source] = {}
     for source in sources:
-        for study_id, head in source.heads.items():
+        for study_id, header in source.headers.items():
             first = where.setdefault(study_id, source)
-            known = first.heads[study_id].input_hash
-            if first is not source and (not known or known != head.input_hash):
+            known = first.headers[study_id].input_hash
+            if first is not source and (not known or known != header.input_hash):
                 raise UsageError(
                     f"{study_id} is in {first.path} and in {source.path}, made from different scans; leave one "
                     f"of them out"
                 )
-            if head.n_series > first.heads[study_id].n_series:  # of one scan, the try that gave more
+            if header.n_series > first.headers[study_id].n_series:  # of one scan, the try that gave more
                 where[study_id] = source
     return _in_order(sources, where)
 
 
 def _in_order(sources: Sequence[Source], where: Mapping[str, Source]) -> dict[str, Source]:
     """Jobs' folders hold shares of one plan: its order is that of the output."""
-    orders = (s.plan.studies if isinstance(s, PlannedStudies) else tuple(s.heads) for s in sources)
+    orders = (s.plan.studies if isinstance(s, PlannedStudies) else tuple(s.headers) for s in sources)
     order = dict.fromkeys(study_id for studies in orders for study_id in studies)
     return {study_id: where[study_id] for study_id in order if study_id in where}
 

@@ -32,8 +32,8 @@ from prima_features.embedding.record.journal import Journal, options_record
 from prima_features.embedding.record.output import check_output, report_path
 from prima_features.embedding.resume.claims import Claims
 from prima_features.embedding.resume.options import RunOptions, Shard
-from prima_features.embedding.resume.parts import Parts
-from prima_features.embedding.resume.plan import Plan, agree
+from prima_features.embedding.resume.parts import PartsFolder
+from prima_features.embedding.resume.plan import OutputPlan, agree
 from prima_features.embedding.work import Job, StudyDone, Work, failed_fast
 from prima_features.encoders.base import Encoder
 from prima_features.encoders.registry import load_encoder
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Summary:
+class EmbedSummary:
     """What a run came to."""
 
     output: Path
@@ -90,7 +90,7 @@ def embed(
     command: str = "prima_features.embed()",
     on_study: Callable[[StudyDone], None] = lambda done: None,
     stoppable: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False),
-) -> Summary:
+) -> EmbedSummary:
     """Embed every study of a source into one HDF5 file, with `OUTPUT.run.json` and `OUTPUT.report.html` beside it.
 
     The file appears when it is complete, by rename. Finished studies wait in `OUTPUT.h5.parts/`; those, and the
@@ -130,7 +130,7 @@ def embed(
                 f"The model {encoder.info.name} has no tokens to store (its encoder is {encoder.info.encoder!r}): "
                 "use --level study"
             )
-        Parts.of(output).create()
+        PartsFolder.of(output).create()
     provenance = _provenance(encoder, engine_options, "" if found.format == "dicom" else bounded(command))
     settings = _settings(encoder, provenance, engine_options)
     studies = [replace(study, description=description or study.description) for study in found.studies]
@@ -139,7 +139,7 @@ def embed(
         output,
         {study.id: study for study in studies},
         tuple(study.id for study in run_options.shard.select(studies)),
-        Plan(
+        OutputPlan(
             provenance,
             settings,
             dtype,
@@ -205,20 +205,20 @@ def _add_ids(job: Job, claims: Claims) -> Rows:
         return add_ids(job.output, job.studies.values(), job.pseudonyms, scratch=job.parts.folder)
 
 
-def _summary(job: Job, work: Work, format: str, seconds: float, times: StageTimes) -> Summary:
-    heads = [work.heads[study_id] for study_id in job.share]
-    return Summary(
+def _summary(job: Job, work: Work, format: str, seconds: float, times: StageTimes) -> EmbedSummary:
+    headers = [work.headers[study_id] for study_id in job.share]
+    return EmbedSummary(
         output=job.output,
         format=format,
         shard=job.options.shard,
-        n_studies=sum(head.n_series > 0 for head in heads),
-        n_series=sum(head.n_series for head in heads),
+        n_studies=sum(header.n_series > 0 for header in headers),
+        n_series=sum(header.n_series for header in headers),
         n_kept=len(set(job.share) - work.embedded),
-        failures=job.plan.left_out + tuple(failure for head in heads for failure in head.failures),
+        failures=job.plan.left_out + tuple(failure for header in headers for failure in header.failures),
         seconds=seconds,
         times=times,
         report=_page(job.output, job.options),
-        flags=dict(Counter(flag for head in heads for flag in head.flags).most_common()),
+        flags=dict(Counter(flag for header in headers for flag in header.flags).most_common()),
     )
 
 
@@ -251,7 +251,7 @@ def _finding(
         check_key(output, pseudonyms, found.studies)
         yield found, pseudonyms
         return
-    parts = Parts.of(output)
+    parts = PartsFolder.of(output)
     parts.create()
     try:
         pseudonyms = agree_on_pseudonyms(parts.folder, keep_patient_id)
@@ -298,7 +298,7 @@ def _settings(encoder: Encoder, provenance: Provenance, options: EngineOptions) 
 def _warn_of_dropped(job: Job) -> None:
     if not job.output.exists():
         return
-    if dropped := StoredStudies(job.output).heads.keys() - set(job.plan.studies):
+    if dropped := StoredStudies(job.output).headers.keys() - set(job.plan.studies):
         logger.warning(
             "%s has %s that this run does not select; the new file will not contain them.",
             job.output.name,

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from prima_features.embedding.companions import is_stale, write_beside
+from prima_features.embedding.companions import is_stale, write_companions
 from prima_features.embedding.engine.local import Engine
 from prima_features.embedding.engine.options import EngineOptions
-from prima_features.embedding.file.records import FailedStudy, Head, Result
+from prima_features.embedding.file.records import FailedStudy, Result, StudyHeader
 from prima_features.embedding.file.write import write_embeddings
 from prima_features.embedding.record.ids import add_ids, keep_ids
 from prima_features.embedding.record.journal import Journal
 from prima_features.embedding.record.run_file import earlier_records, records_in
 from prima_features.embedding.resume.claims import Claims
 from prima_features.embedding.resume.options import RunOptions
-from prima_features.embedding.resume.parts import Parts
-from prima_features.embedding.resume.plan import DamagedPartError, Finished, Plan
+from prima_features.embedding.resume.parts import PartsFolder
+from prima_features.embedding.resume.plan import DamagedPartError, Finished, OutputPlan
 from prima_features.encoders.base import Encoder
 from prima_features.errors import FailedFastError, OutputError, StoppedError
 from prima_features.files.disk import check_source
@@ -40,15 +40,15 @@ class Job:
     """All studies of the output by their ids, in the order of the file."""
     share: tuple[str, ...]
     """Ids of the studies that this process embeds, in order."""
-    plan: Plan
+    plan: OutputPlan
     options: RunOptions
     pseudonyms: Pseudonyms | None = None
     """What studies from DICOM are called; None for other sources."""
 
     @property
-    def parts(self) -> Parts:
+    def parts(self) -> PartsFolder:
         """Where finished studies wait until the output is complete."""
-        return Parts.of(self.output)
+        return PartsFolder.of(self.output)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Work:
     """One process's work on an output, perhaps shared with other processes (see `resume.claims`).
 
     Attributes:
-        heads: of the share's finished studies.
+        headers: of the share's finished studies.
         embedded: ids of the studies that this process has tried itself.
 
     Args:
@@ -86,7 +86,7 @@ class Work:
         stopping: Callable[[], bool],
         on_study: Callable[[StudyDone], None],
     ):
-        self.heads: dict[str, Head] = {}
+        self.headers: dict[str, StudyHeader] = {}
         self.embedded: set[str] = set()
         self._job, self._claims, self._journal = job, claims, journal
         self._times, self._parts, self._wrote = journal.times, job.parts, False
@@ -123,10 +123,10 @@ class Work:
 
     @property
     def _is_to_be_written(self) -> bool:
-        return self._job.options.shard.is_all and any(head.n_series for head in self.heads.values())
+        return self._job.options.shard.is_all and any(header.n_series for header in self.headers.values())
 
     def _unfinished(self) -> list[str]:
-        return [study_id for study_id in self._job.share if study_id not in self.heads]
+        return [study_id for study_id in self._job.share if study_id not in self.headers]
 
     def _embed_share(self, engine: Engine, encoder: Encoder, options: EngineOptions) -> None:
         while waiting := self._unfinished():
@@ -153,9 +153,9 @@ class Work:
 
     def _settle(self, study_id: str) -> bool:
         """Take note of a study that is finished; False where it is not."""
-        if (head := self._finished.head(study_id)) is None:
+        if (header := self._finished.header(study_id)) is None:
             return False
-        self._note(study_id, head, here=False)
+        self._note(study_id, header, here=False)
         return True
 
     def _keep(self, result: Result) -> None:
@@ -166,19 +166,19 @@ class Work:
         if changed:
             result = FailedStudy(result.id, (_changed(result.id),))
         result = replace(result, input_hash=self._finished.input_hash(result.id))
-        head = Head(result.input_hash, result.n_series, result.failures, result.flags)
-        if self._job.options.fail_fast and not head.sound:
-            raise failed_fast(next(failure for failure in head.failures if failure.defect))
+        header = StudyHeader(result.input_hash, result.n_series, result.failures, result.flags)
+        if self._job.options.fail_fast and not header.sound:
+            raise failed_fast(next(failure for failure in header.failures if failure.defect))
         self._parts.save(result, self._job.studies[result.id])
         self._claims.release(result.id)
         self.embedded.add(result.id)
-        self._note(result.id, head, here=True)
+        self._note(result.id, header, here=True)
 
-    def _note(self, study_id: str, head: Head, here: bool) -> None:
-        self.heads[study_id] = head
-        self._journal.study_done(head.n_series, here)
+    def _note(self, study_id: str, header: StudyHeader, here: bool) -> None:
+        self.headers[study_id] = header
+        self._journal.study_done(header.n_series, here)
         self._on_study(
-            StudyDone(study_id, head.n_series, head.failures, len(self.heads), len(self._job.share))
+            StudyDone(study_id, header.n_series, header.failures, len(self.headers), len(self._job.share))
         )
 
     def _write_output(self) -> bool:
@@ -202,7 +202,7 @@ class Work:
                 self._wrote = True
                 break
             except DamagedPartError as error:
-                del self.heads[error.study_id]
+                del self.headers[error.study_id]
                 return False
             finally:
                 self._claims.release("output")
@@ -221,10 +221,11 @@ class Work:
         records = records_in(self._parts.folder, job.plan.settings)
         if job.plan.earlier and job.plan.rows != "none":
             records += earlier_records(job.output, job.plan.settings)
-        write_beside(
+        write_companions(
             job.output,
             records,
-            job.plan.left_out + tuple(failure for head in self.heads.values() for failure in head.failures),
+            job.plan.left_out
+            + tuple(failure for header in self.headers.values() for failure in header.failures),
             parts=[self._parts.folder],
             report=job.options.report,
             pictures=pictures,
@@ -247,7 +248,7 @@ class Work:
         if self._job.options.rows != "all":
             again += f" without --{'force' if self._job.options.force else 'retry-failed'}"
         return StoppedError(
-            f"Stopped: {len(self.heads)} of {len(self._job.share)} studies are finished and kept in "
+            f"Stopped: {len(self.headers)} of {len(self._job.share)} studies are finished and kept in "
             f"{self._parts.folder}; run {again} again to continue"
         )
 

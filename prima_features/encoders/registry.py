@@ -17,9 +17,8 @@ from pathlib import Path
 from prima_features.encoders.base import Encoder
 from prima_features.errors import PrimaError, UsageError
 from prima_features.files.text import printable
-from prima_features.models.directory import CHECKSUMS, CONFIG, read_config
+from prima_features.models.directory import CHECKSUMS, CONFIG, CheckedFile, check_files, read_config
 from prima_features.models.resolve import ModelSource, resolve
-from prima_features.models.verify import CheckedFile, check_files
 
 GROUP = "prima_features.encoders"
 
@@ -62,8 +61,8 @@ def load_from(source: ModelSource) -> Encoder:
         if model_type in _BUILT_IN:
             raise
         raise UsageError(
-            f"The encoder {model_type!r} cannot load {source.directory} ({_said(error)}): check the model directory, "
-            "or update the package that provides the encoder"
+            f"The encoder {model_type!r} cannot load {source.directory} ({_first_line(error)}): check the model "
+            "directory, or update the package that provides the encoder"
         ) from error
     if not isinstance(encoder, Encoder):
         raise UsageError(
@@ -94,11 +93,12 @@ def _registered(source: ModelSource, model_type: str) -> Callable[[ModelSource],
         return known[model_type][0].load()
     except Exception as error:  # importing runs a stranger's code, which can raise anything
         raise UsageError(
-            f"The encoder {model_type!r} cannot be imported ({_said(error)}): reinstall the package that provides it"
+            f"The encoder {model_type!r} cannot be imported ({_first_line(error)}): reinstall the package that "
+            "provides it"
         ) from error
 
 
-def _said(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     first, *_ = str(error).splitlines() or [""]
     return printable(f"{type(error).__name__}: {first}" if first else type(error).__name__)
 

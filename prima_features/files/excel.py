@@ -67,11 +67,11 @@ def excel_rows(path: Path, content: bytes, sheet: str = "") -> tuple[list[list[s
     rows = [_as_wide(row, width) for row in rows]
     if sheet or not others:
         return rows, ()
-    told = (
+    warning = (
         f"{path.name} has several sheets: {name} was read, not {', '.join(others)} (select another with "
         f"{path.name}#{others[0]})"
     )
-    return rows, (told,)
+    return rows, (warning,)
 
 
 def _as_wide(row: list[str], width: int) -> list[str]:

@@ -126,7 +126,7 @@ def load_json(content: str | bytes, *, depth: int = DEPTH, values: int = VALUES,
     try:
         return json.loads(
             content,
-            parse_int=_whole_number,
+            parse_int=_integer,
             parse_float=_finite_number if finite else float,
             parse_constant=_refuse_constant if finite else float,
             object_pairs_hook=_object,
@@ -142,7 +142,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _whole_number(digits: str) -> int:
+def _integer(digits: str) -> int:
     if len(digits) > _DIGITS:
         raise UnsafeFileError(f"contains a number of {len(digits)} digits")
     return int(digits)

@@ -165,8 +165,10 @@ def _decode(path: Path, content: bytes) -> tuple[str, tuple[str, ...]]:
         with suppress(UnicodeDecodeError):
             return content.decode(encoding), ()
     with suppress(UnicodeDecodeError):
-        told = f"{path.name} is not UTF-8 and was read as Windows text (cp1252): check letters with accents"
-        return content.decode("cp1252"), (told,)
+        warning = (
+            f"{path.name} is not UTF-8 and was read as Windows text (cp1252): check letters with accents"
+        )
+        return content.decode("cp1252"), (warning,)
     raise UsageError(f"{path} is text in neither UTF-8 nor cp1252: save it as UTF-8")
 
 

@@ -41,7 +41,7 @@ def talking(hub_id: str, revision: str | None) -> Iterator[None]:
     from huggingface_hub import constants, errors
 
     at = f"{hub_id}@{revision}" if revision else hub_id
-    told_before, constants.HF_HUB_DISABLE_TELEMETRY = constants.HF_HUB_DISABLE_TELEMETRY, True
+    telemetry_disabled, constants.HF_HUB_DISABLE_TELEMETRY = constants.HF_HUB_DISABLE_TELEMETRY, True
     try:
         with guarded():
             yield
@@ -75,7 +75,7 @@ def talking(hub_id: str, revision: str | None) -> Iterator[None]:
             f"the response for {at} does not come from the Hub ({type(error).__name__}): {_CHECK}"
         ) from error
     finally:
-        constants.HF_HUB_DISABLE_TELEMETRY = told_before
+        constants.HF_HUB_DISABLE_TELEMETRY = telemetry_disabled
 
 
 @contextmanager
@@ -103,8 +103,8 @@ def _keep_token(request: Any) -> None:
     """Take the user's token out of a request that does not go to the Hub: a redirect, or the next page of a list."""
     from huggingface_hub import constants
 
-    hub, asked = urlsplit(constants.ENDPOINT), urlsplit(str(request.url))
-    if (hub.scheme, hub.hostname, hub.port) != (asked.scheme, asked.hostname, asked.port):
+    hub, target = urlsplit(constants.ENDPOINT), urlsplit(str(request.url))
+    if (hub.scheme, hub.hostname, hub.port) != (target.scheme, target.hostname, target.port):
         for name in ("authorization", "cookie"):
             if name in request.headers:
                 del request.headers[name]

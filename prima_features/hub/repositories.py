@@ -99,7 +99,7 @@ def snapshot(
             made = Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(patterns)))
         for path in filter(Path.is_file, made.iterdir()):
             _check_content(path, path.resolve().name, hub_id)
-        _check_holds(made, needed, hub_id, kind)
+        _check_contains(made, needed, hub_id, kind)
         return made
     with new_directory(output) as made:
         with talking(hub_id, revision):
@@ -107,7 +107,7 @@ def snapshot(
         for path in filter(Path.is_file, made.iterdir()):
             _check_content(path, _tag(made, path.name), hub_id)
         shutil.rmtree(made / _CLIENT_FOLDER, ignore_errors=True)
-        _check_holds(made, needed, hub_id, kind)
+        _check_contains(made, needed, hub_id, kind)
     return output
 
 
@@ -153,6 +153,6 @@ def _tag(made: Path, name: str) -> str:
     return [*noted.splitlines(), "", ""][1].strip()
 
 
-def _check_holds(folder: Path, needed: str, hub_id: str, kind: str) -> None:
+def _check_contains(folder: Path, needed: str, hub_id: str, kind: str) -> None:
     if not (folder / needed).is_file():
         raise UsageError(f"{hub_id} contains no {needed}: it is not {kind}")

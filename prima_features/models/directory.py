@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +84,33 @@ def read_checksums(directory: Path) -> dict[str, str]:
     if not all(len(field) == 2 and field[1].lstrip("*") in CHECKED for field in fields):
         raise UsageError(f"{path} is not a list of checksums of a model's files: download the model again")
     return {name.lstrip("*"): digest for digest, name in fields}
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A file of a model directory, with its checksum and the recorded one."""
+
+    name: str
+    sha256: str
+    recorded: str | None
+    """Checksum in SHA256SUMS; None if none was recorded."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is as recorded, or was not recorded."""
+        return self.recorded in (None, self.sha256)
+
+
+def check_files(directory: Path) -> list[CheckedFile]:
+    """Compare the files of a model directory with its SHA256SUMS.
+
+    Raises:
+        UsageError: it is no model directory, or a recorded file is missing.
+    """
+    read_config(directory)
+    recorded = read_checksums(directory)
+    for name in (MODEL, *recorded):
+        if not (directory / name).is_file():
+            raise UsageError(f"{directory} lacks {name}: download or convert the model again")
+    names = [name for name in CHECKED if (directory / name).is_file()]
+    return [CheckedFile(name, sha256(directory / name), recorded.get(name)) for name in names]

@@ -30,9 +30,9 @@ _MOST_DECIMALS = 6
 _MOST_DIGITS = 9
 
 
-def percent(part: float, whole: float) -> str:
-    """`43%`; 0% if the whole is 0."""
-    return f"{100 * part / whole if whole else 0:.0f}%"
+def percent(part: float, total: float) -> str:
+    """`43%`; 0% if the total is 0."""
+    return f"{100 * part / total if total else 0:.0f}%"
 
 
 def minus(text: str) -> str:

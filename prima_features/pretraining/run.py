@@ -41,7 +41,7 @@ class Callbacks:
 
 
 @dataclass(frozen=True)
-class Summary:
+class TrainingSummary:
     """What a run came to."""
 
     output: Path
@@ -94,7 +94,7 @@ def pretrain(
     train: bool = True,
     callbacks: Callbacks = Callbacks(),
     clip: type[ClipStage] | None = None,
-) -> Summary:
+) -> TrainingSummary:
     """Train one stage, going on from the newest checkpoint of the same run if there is one.
 
     Started by `torchrun` or `accelerate launch` it runs in several processes, each with its share of every batch.
@@ -155,7 +155,7 @@ def _train(
     train: bool,
     callbacks: Callbacks,
     clip: type[ClipStage] | None,
-) -> Summary:
+) -> TrainingSummary:
     from prima_features.pretraining.build import Workplace, build_stage
     from prima_features.pretraining.training.checkpoint import Checkpoints
     from prima_features.pretraining.training.loop import Loop
@@ -194,7 +194,7 @@ def _train(
         record = {"steps": steps, "batch": settings.batch, **built.counts, **exported.measures}
         built.export(settings.output, record)
     accelerator.wait_for_everyone()
-    return Summary(
+    return TrainingSummary(
         settings.output,
         progress.step,
         resumed_at,

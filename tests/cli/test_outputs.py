@@ -27,8 +27,8 @@ from prima_features.embedding.record.ids import (
 )
 from prima_features.embedding.record.output import check_output, report_path
 from prima_features.embedding.record.run_file import run_path
-from prima_features.embedding.resume.parts import Parts
-from prima_features.embedding.resume.plan import Plan
+from prima_features.embedding.resume.parts import PartsFolder
+from prima_features.embedding.resume.plan import OutputPlan
 from prima_features.errors import UsageError
 from prima_features.files.targets import Maker, as_inputs, check_file, check_folder
 from prima_features.studies import Pseudonyms
@@ -164,13 +164,13 @@ def test_a_merge_keeps_the_try_with_more_series(tmp_path: Path, order: int) -> N
 
 
 def test_a_part_that_the_plan_does_not_name_is_listed_and_kept(tmp_path: Path) -> None:
-    parts = Parts.of(tmp_path / "out.h5")
+    parts = PartsFolder.of(tmp_path / "out.h5")
     parts.create()
     vector = np.arange(1, 5, dtype=np.float32)
     series = EmbeddedSeries("t1", "axial", "a.nii", 1, (9, 9, 9), (1.0, 1.0, 1.0), vector)
     for one in ("sub-1", "sub-2"):
         parts.save(EmbeddedStudy(one, "", "", "", "", vector, vector, (series,), input_hash="a:b"))
-    Plan(Provenance("tiny", "local", "ab12", {}), "a", "float32", ("sub-1",), ()).write(parts.folder)
+    OutputPlan(Provenance("tiny", "local", "ab12", {}), "a", "float32", ("sub-1",), ()).write(parts.folder)
     merged = merge(tmp_path / "out.h5", report=False)
     assert [failure.study for failure in merged.failures] == ["sub-2"] and not merged.complete
     assert parts.outside(["sub-1"]) == ["sub-2"]
@@ -196,12 +196,14 @@ def test_shards_with_different_keys_are_named(tmp_path: Path) -> None:
         pseudonyms = Pseudonyms(bytes.fromhex(key))
         ids = [study_id(pseudonyms.subject(one), pseudonyms.session("1.2")) for one in ("P1", "P2")]
         output = tmp_path / f"{name}.h5"
-        parts = Parts.of(output)
+        parts = PartsFolder.of(output)
         parts.create()
         parts.save(
             EmbeddedStudy(ids[name == "b"], "", "", "", "", vector, vector, (series,), input_hash="a:b")
         )
-        Plan(Provenance("tiny", "local", "ab12", {}), "a", "float32", tuple(ids), ()).write(parts.folder)
+        OutputPlan(Provenance("tiny", "local", "ab12", {}), "a", "float32", tuple(ids), ()).write(
+            parts.folder
+        )
         write_ids(
             output,
             {one: (one, patient, "1.2", "/x", key) for one, patient in zip(ids, ("P1", "P2"), strict=True)},

@@ -130,7 +130,7 @@ def test_the_slice_axis_and_the_flags_of_each_series_are_kept(tmp_path: Path) ->
     assert file.flags == {"slice-axis-guessed": 2, "cropped": 2, "few-slices": 1}
     with StoredStudies(tmp_path / "out.h5") as stored:
         assert [one.flags for one in stored.get("sub-01").series] == [one.flags for one in series]
-        assert stored.heads["sub-01"].flags == written.flags
+        assert stored.headers["sub-01"].flags == written.flags
 
 
 def test_flags_and_warnings_reach_the_run_file_and_the_page(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_file_of_format_version_1_is_read(tmp_path: Path) -> None:
     assert file.flags == {}
     with StoredStudies(path) as stored:
         again = tmp_path / "again.h5"
-        write_embeddings(again, [stored.get(one) for one in stored.heads], stored.provenance)
+        write_embeddings(again, [stored.get(one) for one in stored.headers], stored.provenance)
     assert read_embeddings(again).attributes["format_version"] == 2
     assert read_embeddings(again).series.equals(file.series)
 

@@ -24,7 +24,7 @@ from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.record.run_file import read_run_file
-from prima_features.embedding.resume.parts import Parts, _content_hash
+from prima_features.embedding.resume.parts import PartsFolder, _content_hash
 from prima_features.embedding.resume.plan import read_plan
 from prima_features.encoders.base import Tokens
 from prima_features.errors import UsageError
@@ -397,7 +397,7 @@ def test_a_run_file_of_another_kind_is_passed_over(case: str, copy: Path) -> Non
 
 
 def test_parts_and_plans_that_no_release_writes_are_damaged_and_nothing_else(tmp_path: Path) -> None:
-    parts = Parts(tmp_path / "parts")
+    parts = PartsFolder(tmp_path / "parts")
     parts.create()
     one = dataclasses.replace(study(1), input_hash="a:b")
     parts.save(one)
@@ -424,13 +424,13 @@ def test_parts_and_plans_that_no_release_writes_are_damaged_and_nothing_else(tmp
     for text in ("[" * 100_000, "7", '{"id": "sub-1"}', ""):
         _write_part(path, tensors, metadata | {"study": text})
         assert parts.load("sub-1", "a:b") is None
-        assert parts.head("sub-1") is None
+        assert parts.header("sub-1") is None
     for content in (b"\xff" * 8, (1 << 62).to_bytes(8, "little"), (2).to_bytes(8, "little") + b"[]", b""):
         path.write_bytes(content)
-        assert parts.load("sub-1", "a:b") is parts.head("sub-1") is None
+        assert parts.load("sub-1", "a:b") is parts.header("sub-1") is None
     path.unlink()
     os.mkfifo(path)
-    assert parts.load("sub-1", "a:b") is parts.head("sub-1") is None
+    assert parts.load("sub-1", "a:b") is parts.header("sub-1") is None
     for studies in (["../../sub-1"], ["a\0b"], [7], "abc"):
         plan = {"provenance": dataclasses.asdict(PROVENANCE), "settings": "a", "dtype": "float32"}
         (parts.folder / "plan.json").write_text(json.dumps(plan | {"studies": studies, "left_out": []}))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, input_hash
-from prima_features.embedding.resume.parts import Parts
+from prima_features.embedding.resume.parts import PartsFolder
 from prima_features.encoders.base import Tokens
 from prima_features.errors import UsageError
 from prima_features.studies.study import Failure, NiftiImage, Series, Study
@@ -40,13 +40,13 @@ STUDY = EmbeddedStudy(
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Parts:
-    made = Parts.of(tmp_path / "out.h5")
+def parts(tmp_path: Path) -> PartsFolder:
+    made = PartsFolder.of(tmp_path / "out.h5")
     made.create()
     return made
 
 
-def test_a_part_comes_back_as_it_was(parts: Parts) -> None:
+def test_a_part_comes_back_as_it_was(parts: PartsFolder) -> None:
     parts.save(STUDY)
     loaded = parts.load(STUDY.id, STUDY.input_hash)
     assert isinstance(loaded, EmbeddedStudy)
@@ -55,27 +55,29 @@ def test_a_part_comes_back_as_it_was(parts: Parts) -> None:
     bare = {"embedding": None, "tokens": None}
     assert [replace(s, **bare) for s in loaded.series] == [replace(s, **bare) for s in STUDY.series]
     assert (loaded.failures, loaded.input_hash) == (STUDY.failures, STUDY.input_hash)
-    head = parts.head(STUDY.id)
-    assert (head.input_hash, head.n_series, head.failures) == (STUDY.input_hash, 2, STUDY.failures)
-    assert not head.sound
+    header = parts.header(STUDY.id)
+    assert (header.input_hash, header.n_series, header.failures) == (STUDY.input_hash, 2, STUDY.failures)
+    assert not header.sound
 
 
-def test_a_failed_study_is_remembered_with_its_reason(parts: Parts) -> None:
+def test_a_failed_study_is_remembered_with_its_reason(parts: PartsFolder) -> None:
     failed = FailedStudy("sub-02", (Failure("sub-02", "T1w", "read", "empty"),), "settings:files")
     parts.save(failed)
     assert parts.load("sub-02", "settings:files") == failed
-    assert parts.head("sub-02").n_series == 0
+    assert parts.header("sub-02").n_series == 0
 
 
-def test_a_part_of_other_inputs_is_not_taken(parts: Parts) -> None:
+def test_a_part_of_other_inputs_is_not_taken(parts: PartsFolder) -> None:
     assert parts.load(STUDY.id, STUDY.input_hash) is None
-    assert parts.head(STUDY.id) is None
+    assert parts.header(STUDY.id) is None
     parts.save(STUDY)
     assert parts.load(STUDY.id, "settings:other") is None
 
 
 @pytest.mark.parametrize("damage", ["cut off", "emptied", "one bit", "zeros"])
-def test_a_damaged_part_is_not_taken(parts: Parts, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_part_is_not_taken(
+    parts: PartsFolder, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     parts.save(STUDY)
     (path,) = parts.folder.iterdir()
     content = bytearray(path.read_bytes())
@@ -114,14 +116,14 @@ def test_the_hash_is_the_same_where_the_scans_are_mounted_elsewhere(tmp_path: Pa
     assert len(hashes) == 1
 
 
-def test_a_part_under_the_name_of_another_study_is_not_taken(parts: Parts) -> None:
+def test_a_part_under_the_name_of_another_study_is_not_taken(parts: PartsFolder) -> None:
     parts.save(STUDY)
     (path,) = parts.folder.glob("*.safetensors")
     path.rename(path.with_name("sub-other.safetensors"))
-    assert parts.head("sub-other") is None and parts.load("sub-other", STUDY.input_hash) is None
+    assert parts.header("sub-other") is None and parts.load("sub-other", STUDY.input_hash) is None
 
 
-def test_ids_that_differ_in_case_only_or_are_long_have_parts_of_their_own(parts: Parts) -> None:
+def test_ids_that_differ_in_case_only_or_are_long_have_parts_of_their_own(parts: PartsFolder) -> None:
     ids = ("sub-a1", "sub-A1", "sub-" + "x" * 240, "sub-" + "x" * 239 + "y")
     for one in ids:
         parts.save(replace(STUDY, id=one))
@@ -130,7 +132,7 @@ def test_ids_that_differ_in_case_only_or_are_long_have_parts_of_their_own(parts:
     assert [parts.load(one, STUDY.input_hash).id for one in ids] == list(ids)
 
 
-def test_a_part_knows_when_its_scan_has_changed(parts: Parts, tmp_path: Path) -> None:
+def test_a_part_knows_when_its_scan_has_changed(parts: PartsFolder, tmp_path: Path) -> None:
     scan = tmp_path / "scans" / "t1.nii"
     scan.parent.mkdir()
     scan.write_bytes(b"1234")
@@ -146,7 +148,7 @@ def test_a_part_knows_when_its_scan_has_changed(parts: Parts, tmp_path: Path) ->
     assert not parts.changed(STUDY.id)
 
 
-def test_a_folder_of_parts_is_checked_and_emptied_of_its_own_only(parts: Parts) -> None:
+def test_a_folder_of_parts_is_checked_and_emptied_of_its_own_only(parts: PartsFolder) -> None:
     parts.save(STUDY)
     parts.check_folder()
     (parts.folder / "mine.txt").write_text("kept")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from prima_features.encoders.prima.networks.config import TokenizerConfig
-from prima_features.encoders.prima.networks.tokenizer import Encoder
+from prima_features.encoders.prima.networks.tokenizer import ConvEncoder
 from prima_features.encoders.prima.networks.undoubled import UndoubledEncoder
 
 DOWNSAMPLE = {
@@ -26,7 +26,7 @@ def test_latents_are_those_of_doubled_slices(name: str, axis: int) -> None:
         channels=(6,) * n, res_channels=(4,) * n, downsample=levels, upsample=((2, 2, 1, 0, 0),) * n
     )
     torch.manual_seed(0)
-    encoder = Encoder(config).double()
+    encoder = ConvEncoder(config).double()
     shape = [12, 12, 12]
     shape[axis] = 4
     values = torch.randn(2, *shape, dtype=torch.float64)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from prima_features.encoders.prima.networks.config import TokenizerConfig
-from prima_features.encoders.prima.networks.tokenizer import Encoder, ResidualUnit
+from prima_features.encoders.prima.networks.tokenizer import ConvEncoder, ResidualUnit
 from prima_features.encoders.prima.networks.undoubled import UndoubledEncoder, WinogradUnit, pays
 
 
@@ -36,7 +36,7 @@ def test_in_bfloat16_it_is_about_as_exact_as_the_plain_unit(slices: int) -> None
 
 def test_wide_encoders_use_it_and_agree_to_rounding() -> None:
     torch.manual_seed(0)
-    encoder = Encoder(TokenizerConfig(channels=(64, 64), res_channels=(64, 64)))
+    encoder = ConvEncoder(TokenizerConfig(channels=(64, 64), res_channels=(64, 64)))
     quick = UndoubledEncoder(encoder, torch.float32)
     for axis in range(3):
         shape = [32, 32, 32]

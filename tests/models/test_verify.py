@@ -9,8 +9,7 @@ import pytest
 from prima_features.encoders.registry import verify
 from prima_features.errors import UsageError
 from prima_features.models import bundled
-from prima_features.models.directory import read_checksums, write_checksums
-from prima_features.models.verify import check_files
+from prima_features.models.directory import check_files, read_checksums, write_checksums
 
 
 @pytest.fixture

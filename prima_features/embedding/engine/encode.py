@@ -128,12 +128,12 @@ def _encode(
     keep_tokens: bool,
     check: Callable[[], None],
 ) -> list[EmbeddedStudy]:
-    began, progress = time.monotonic(), Progress(check)
+    start, progress = time.monotonic(), Progress(check)
     wanted = [(one.study, [(member.series, member.prepared) for member in one.series]) for one in studies]
     try:
         encoded = inference.encode(wanted, progress, keep_tokens)
     finally:
-        times.add_encoding(progress.seconds, time.monotonic() - began)
+        times.add_encoding(progress.seconds, time.monotonic() - start)
     if len(encoded) != len(studies):
         raise _wrong(f"results for {len(encoded)} studies, not {len(studies)}")
     for study, vectors in zip(studies, encoded, strict=True):

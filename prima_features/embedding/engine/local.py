@@ -116,8 +116,8 @@ def _timed(prepared: Iterable[PreparedStudy], times: StageTimes) -> Iterator[Pre
 
 
 def _finished(window: Future[_Encoded], times: StageTimes) -> Iterator[Result]:
-    results, spent = window.result()
-    times.add(spent)
+    results, measured = window.result()
+    times.add(measured)
     yield from results
 
 

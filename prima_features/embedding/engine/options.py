@@ -87,11 +87,11 @@ class StageTimes:
     @contextmanager
     def measure(self, stage: Stage) -> Iterator[None]:
         """Add the block's time by the clock to a stage."""
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             yield
         finally:
-            setattr(self, stage, getattr(self, stage) + time.monotonic() - began)
+            setattr(self, stage, getattr(self, stage) + time.monotonic() - start)
 
     def add_encoding(self, by_stage: Mapping[str, float], total: float) -> None:
         """Add the time of encoding, by the stages that the encoder measured.

@@ -83,7 +83,7 @@ class StudyReader:
         Raises:
             SourceError: the disk with the scans does not answer any more.
         """
-        began = time.monotonic()
+        start = time.monotonic()
         series: list[PreparedSeries] = []
         failures: list[Failure] = []
         for one in study.series:
@@ -92,7 +92,7 @@ class StudyReader:
             except Exception as error:
                 check_disk(error, one.files)
                 failures.append(failure_of(study.id, one.stored_name, "read", error))
-        return PreparedStudy(study, tuple(series), tuple(failures), time.monotonic() - began)
+        return PreparedStudy(study, tuple(series), tuple(failures), time.monotonic() - start)
 
 
 def windows(studies: Iterable[PreparedStudy], size: int) -> Iterator[list[PreparedStudy]]:

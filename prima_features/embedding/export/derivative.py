@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prima_features._version import __version__
-from prima_features.embedding.resume.parts import Parts
+from prima_features.embedding.resume.parts import PartsFolder
 from prima_features.errors import UsageError
 from prima_features.files.disk import output_errors, replacing
 from prima_features.files.paths import is_folder, resolved
@@ -78,7 +78,7 @@ def group_inputs(folder: Path) -> list[Path]:
     unfinished = {path.with_suffix("") for path in folder.glob(f"*{EMBEDDINGS}.parts")}
     if not files | unfinished | set(folder.glob(EMBEDDINGS)):
         raise UsageError(f"{folder} contains no embeddings; run the participant level first")
-    return sorted(files | {Parts.of(output).folder for output in unfinished - files})
+    return sorted(files | {PartsFolder.of(output).folder for output in unfinished - files})
 
 
 def describe_derivative(folder: Path, source: Path, model: str) -> None:

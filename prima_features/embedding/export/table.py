@@ -63,7 +63,7 @@ def vector_table(file: Embeddings, level: Level, names: Sequence[str] = ()) -> V
     Raises:
         UsageError: the file has no vectors of that level, or no such column.
     """
-    if not file.holds(_VECTORS[level]):
+    if not file.has(_VECTORS[level]):
         raise UsageError(f"{file.path} has no {level} vectors: its encoder provides none")
     columns = _series_columns(file) if level == "series" else file.studies
     if unknown := [name for name in names if name not in columns]:

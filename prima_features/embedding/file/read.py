@@ -134,7 +134,7 @@ class Embeddings:
         Raises:
             UsageError: the encoder of the file gives none.
         """
-        if not self.holds("study/clip"):
+        if not self.has("study/clip"):
             raise UsageError(
                 f"{self.path} has no vectors that are comparable with text: its encoder provides none"
             )
@@ -164,7 +164,7 @@ class Embeddings:
             for first in range(0, len(file[name]), n_rows):
                 yield self.values(file[name], slice(first, first + n_rows))
 
-    def holds(self, name: str) -> bool:
+    def has(self, name: str) -> bool:
         """Whether there is such a dataset."""
         with self.open() as file:
             return name in file
@@ -228,7 +228,7 @@ class Embeddings:
             UsageError: one of them contains NaN or infinity, or cannot be read.
         """
         for name in ("study/embedding", "study/clip", "series/embedding"):
-            if self.holds(name):
+            if self.has(name):
                 for _ in self.blocks(name, _CHECKED_ROWS):
                     pass
 

@@ -160,7 +160,7 @@ class FailedStudy:
 
 
 @dataclass(frozen=True)
-class Head:
+class StudyHeader:
     """What is known of a finished study without its vectors."""
 
     input_hash: str

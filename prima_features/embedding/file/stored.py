@@ -17,8 +17,8 @@ from prima_features.embedding.file.records import (
     EmbeddedSeries,
     EmbeddedStudy,
     FailedStudy,
-    Head,
     Result,
+    StudyHeader,
     flags_of,
     settings_of,
 )
@@ -97,7 +97,7 @@ class StoredStudies:
     @cached_property
     def settings(self) -> str:
         """Hash of what changes the numbers of all studies; empty where the file does not tell."""
-        return next((settings_of(head.input_hash) for head in self.heads.values()), "")
+        return next((settings_of(header.input_hash) for header in self.headers.values()), "")
 
     @property
     def is_dicom(self) -> bool:
@@ -105,20 +105,20 @@ class StoredStudies:
         return self._file.n_series > 0 and not any(self._series_columns["source"])
 
     @cached_property
-    def heads(self) -> dict[str, Head]:
+    def headers(self) -> dict[str, StudyHeader]:
         """Every study by its id, failed ones too, in the order of the file.
 
         A file of a release that kept no input hashes gives empty ones, and no failed studies.
         """
         n_series = dict(zip(self._file.studies["id"], self._file.studies["n_series"], strict=True))
         hashes = dict.fromkeys(n_series, "")
-        if self._file.holds("input/study"):
+        if self._file.has("input/study"):
             names, values = self._file.array("input/study"), self._file.array("input/hash")
             hashes = {study.decode(): value.decode() for study, value in zip(names, values, strict=True)}
             self._check_ids(len(names) == len(hashes) and n_series.keys() <= hashes.keys())
         self._check_ids(len(n_series) == self._file.n_studies)
         return {
-            study: Head(
+            study: StudyHeader(
                 value,
                 int(n_series.get(study, 0)),
                 tuple(self._failures.get(study, ())),
@@ -140,7 +140,7 @@ class StoredStudies:
 
         Whether the finder left something out by design is not stored, and `defect` is False for all of that.
         """
-        return tuple(failure for failure in self._told if failure.stage in _NOT_OF_A_RUN)
+        return tuple(failure for failure in self._failure_rows if failure.stage in _NOT_OF_A_RUN)
 
     def get(self, study_id: str) -> Result:
         """One study with its vectors, as float32.
@@ -148,17 +148,17 @@ class StoredStudies:
         Raises:
             KeyError: there is none of this id.
         """
-        head = self.heads[study_id]
+        header = self.headers[study_id]
         if study_id not in self._rows:
-            return FailedStudy(study_id, head.failures, head.input_hash)
+            return FailedStudy(study_id, header.failures, header.input_hash)
         row = self._rows[study_id]
         return EmbeddedStudy(
             **{name: self._studies[name][row] for name in _STUDY_TEXTS},
             embedding=self._vectors("study/embedding", row, row + 1)[0],
-            clip=self._vectors("study/clip", row, row + 1)[0] if self._file.holds("study/clip") else None,
+            clip=self._vectors("study/clip", row, row + 1)[0] if self._file.has("study/clip") else None,
             series=tuple(self._series(*self._first_series[row : row + 2])),
-            failures=head.failures,
-            input_hash=head.input_hash,
+            failures=header.failures,
+            input_hash=header.input_hash,
         )
 
     def _series(self, first: int, end: int) -> list[EmbeddedSeries]:
@@ -224,7 +224,7 @@ class StoredStudies:
     def _failures(self) -> dict[str, list[Failure]]:
         """By study: what failed in a run."""
         failures = defaultdict(list)
-        for failure in self._told:
+        for failure in self._failure_rows:
             if failure.stage not in _NOT_OF_A_RUN:
                 failures[failure.study].append(failure)
         return failures
@@ -240,7 +240,7 @@ class StoredStudies:
         return flags
 
     @cached_property
-    def _told(self) -> list[Failure]:
+    def _failure_rows(self) -> list[Failure]:
         """All rows of /failure. What a run records is a defect."""
         columns = (self._file.failures[name].tolist() for name in FAILURE)
         return [

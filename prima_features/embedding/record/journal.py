@@ -60,7 +60,7 @@ class Journal:
     def __init__(self, folder: Path, settings: str, facts: Record):
         self.times = StageTimes()
         self._folder, self._memory = folder, PeakMemory()
-        self._began = self._saved = time.monotonic()
+        self._start = self._saved = time.monotonic()
         self._record = new_record("embed") | {"settings_hash": settings} | facts
         self._counts = {"embedded": 0, "failed": 0, "kept": 0, "series": 0}
 
@@ -104,14 +104,14 @@ class Journal:
     def record(self, ended: Ended) -> Record:
         """The record as it is now."""
         self._memory.look()
-        seconds = time.monotonic() - self._began
+        seconds = time.monotonic() - self._start
         stages = asdict(self.times)
         work = {name.removeprefix("n_"): stages.pop(name) for name in ("n_subvolumes", "n_tokens")}
         return self._record | {
             "ended": ended,
             "seconds": round(seconds, 2),
             "counts": self._counts | work,
-            "stages": {name: round(spent, 3) for name, spent in stages.items()},
+            "stages": {name: round(seconds, 3) for name, seconds in stages.items()},
             "per_minute": {
                 name: round(60 * count / seconds, 2)
                 for name, count in (

@@ -9,7 +9,7 @@ from pathlib import Path
 from prima_features.embedding.file.read import Embeddings
 from prima_features.embedding.record.ids import ids_path
 from prima_features.embedding.record.run_file import run_path
-from prima_features.embedding.resume.parts import Parts
+from prima_features.embedding.resume.parts import PartsFolder
 from prima_features.errors import UsageError
 from prima_features.files.paths import is_folder
 from prima_features.files.targets import Maker, check_file, check_name, is_page, starts_with
@@ -36,7 +36,7 @@ def check_output(output: Path, inputs: Iterable[Path] = (), report: bool = True)
         UsageError: the output's folder is missing or read-only, or one of the files exists and is none that `prima
             embed` or `prima merge` wrote.
     """
-    for one in (output, *files_next_to(output), Parts.of(output).folder):
+    for one in (output, *files_next_to(output), PartsFolder.of(output).folder):
         check_name(one)
     if is_folder(output):
         raise UsageError(f"{output} is a folder; name a file in it, such as {output / 'embeddings.h5'}")
@@ -47,7 +47,7 @@ def check_output(output: Path, inputs: Iterable[Path] = (), report: bool = True)
             f"The folder {output.parent} is not writable; choose another folder for {output.name}"
         )
     twin = _twin(output)
-    if twin.is_file() and _holds_embeddings(twin):
+    if twin.is_file() and _has_embeddings(twin):
         raise UsageError(
             f"{output} and {twin.name} would share {run_path(output).name} and the other files next to them; "
             "name another output"
@@ -57,7 +57,7 @@ def check_output(output: Path, inputs: Iterable[Path] = (), report: bool = True)
         check_file(record, Maker("prima embed", maker.inputs, _is_run_file, "the record of a run", ""))
     if report and not report_path(output).is_dir():
         check_page(report_path(output), maker.inputs, option="")
-    Parts.of(output).check_folder()
+    PartsFolder.of(output).check_folder()
 
 
 def check_page(path: Path, inputs: Iterable[Path] = (), force: bool = False, option: str = "--force") -> None:
@@ -78,7 +78,7 @@ def _is_embeddings(path: Path) -> bool:
     return True
 
 
-def _holds_embeddings(path: Path) -> bool:
+def _has_embeddings(path: Path) -> bool:
     try:
         return _is_embeddings(path)
     except UsageError:

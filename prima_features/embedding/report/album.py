@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from prima_features.embedding.file.records import EmbeddedStudy
-from prima_features.embedding.resume.parts import Parts
+from prima_features.embedding.resume.parts import PartsFolder
 from prima_features.encoders.base import Picture
 from prima_features.errors import PrimaError
 from prima_features.files.safe import MIB, load_json, read_bytes
@@ -36,7 +36,7 @@ class Album:
     """
 
     def __init__(self, folders: Iterable[Path] = (), pages: Iterable[Path] = ()):
-        self._parts = [Parts(folder) for folder in folders]
+        self._parts = [PartsFolder(folder) for folder in folders]
         self._pages = list(pages)
         self._read: dict[str, Any] | None = None
 

@@ -47,14 +47,19 @@ def course(document: dict[str, Any]) -> Course:
     """Durations and settings of the runs in a run file."""
     total, runs = document["total"], document["runs"]
     stages = {
-        name: spent
+        name: seconds
         for name in STAGES
-        if (spent := total["stages"].get(name, 0)) or name not in ("tokenizer", "transformers", "encode")
+        if (seconds := total["stages"].get(name, 0)) or name not in ("tokenizer", "transformers", "encode")
     }
-    whole, longest = sum(stages.values()), max(stages.values(), default=0)
+    total_time, longest = sum(stages.values()), max(stages.values(), default=0)
     bars = tuple(
-        Bar(*STAGES[name], duration(spent), percent(spent, whole), 100 * spent / longest if longest else 0)
-        for name, spent in stages.items()
+        Bar(
+            *STAGES[name],
+            duration(seconds),
+            percent(seconds, total_time),
+            100 * seconds / longest if longest else 0,
+        )
+        for name, seconds in stages.items()
     )
     head, rows = _rows(runs[-_MOST_RUNS:])
     return Course(_sentence(total, runs), bars, head, rows, len(runs))

@@ -195,9 +195,9 @@ def _wanted(
         *(row for i, j, _ in found.pairs for row in (i, j)),
         *(row for row, study in enumerate(ids) if study in incomplete),
     ]
-    heads = StoredStudies(output).heads
+    headers = StoredStudies(output).headers
     order = dict.fromkeys([*first, *range(len(ids))])
-    return [(ids[row], heads[ids[row]].input_hash) for row in order]
+    return [(ids[row], headers[ids[row]].input_hash) for row in order]
 
 
 def _data(

@@ -20,8 +20,8 @@ from prima_features.embedding.file.records import (
     EmbeddedSeries,
     EmbeddedStudy,
     FailedStudy,
-    Head,
     Result,
+    StudyHeader,
     flags_of,
 )
 from prima_features.encoders.base import Picture, Tokens
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
-class Parts:
+class PartsFolder:
     """A folder of parts.
 
     A part is a safetensors file: vectors as tensors, the rest as JSON in its header, with a hash of both. It is
@@ -56,7 +56,7 @@ class Parts:
         self.folder = folder
 
     @classmethod
-    def of(cls, output: Path) -> Parts:
+    def of(cls, output: Path) -> PartsFolder:
         """The parts of an output file: `OUTPUT.h5.parts/`."""
         return cls(output.with_name(output.name + ".parts"))
 
@@ -102,7 +102,7 @@ class Parts:
         with replacing(self._path(result.id)) as temporary:
             temporary.write_bytes(save(tensors, metadata))
 
-    def head(self, study_id: str) -> Head | None:
+    def header(self, study_id: str) -> StudyHeader | None:
         """What the study's part says of itself, or None where there is none or it is damaged."""
         try:
             with open_regular(self._path(study_id)) as file:
@@ -114,7 +114,7 @@ class Parts:
                 for one in series
                 for flag in flags_of(",".join(one["flags"]), one["slice_axis_known_by"])
             ]
-            return Head(metadata["input_hash"], len(series), _failures(record), tuple(flags))
+            return StudyHeader(metadata["input_hash"], len(series), _failures(record), tuple(flags))
         except FileNotFoundError:
             return None
         except OSError as error:

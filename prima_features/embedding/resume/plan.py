@@ -13,12 +13,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from prima_features.embedding.file.records import Head, Result, input_hash
+from prima_features.embedding.file.records import Result, StudyHeader, input_hash
 from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.file.write import Provenance, VectorType
 from prima_features.embedding.resume.claims import Claims
 from prima_features.embedding.resume.options import Rows, RunOptions
-from prima_features.embedding.resume.parts import Parts
+from prima_features.embedding.resume.parts import PartsFolder
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import replacing, source_errors, state_of
 from prima_features.files.safe import MIB, load_json, read_text
@@ -29,7 +29,7 @@ _MOST_BYTES = 64 * MIB
 
 
 @dataclass(frozen=True)
-class Plan:
+class OutputPlan:
     """The studies of an output and how they are embedded: the same for every process that works on it."""
 
     provenance: Provenance
@@ -42,7 +42,7 @@ class Plan:
     """What the finder left out."""
     rows: Rows = "all"
     """Which studies of the earlier output may be kept: `sound` where failed ones are tried again, `none` where
-    everything is made anew."""
+    everything is made from_scratch."""
     earlier: str = ""
     """State of the earlier output when the run began (`state_of`): what is there later was made by this run."""
 
@@ -74,7 +74,7 @@ class Plan:
             temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
 
-def read_plan(folder: Path) -> Plan | None:
+def read_plan(folder: Path) -> OutputPlan | None:
     """The plan of a parts folder; None where there is none that this release understands.
 
     Raises:
@@ -85,7 +85,7 @@ def read_plan(folder: Path) -> Plan | None:
         values["provenance"] = Provenance(**values["provenance"])
         values["studies"] = tuple(values["studies"])
         values["left_out"] = tuple(Failure(**failure) for failure in values["left_out"])
-        plan = Plan(**values)
+        plan = OutputPlan(**values)
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, AttributeError):
         return None
     except OSError as error:
@@ -107,11 +107,13 @@ def _path(folder: Path) -> Path:
 _BY_STRICTNESS: tuple[Rows, ...] = get_args(Rows)
 
 
-def agree(plan: Plan, share: Iterable[str], options: RunOptions, parts: Parts, claims: Claims) -> Plan:
+def agree(
+    plan: OutputPlan, share: Iterable[str], options: RunOptions, parts: PartsFolder, claims: Claims
+) -> OutputPlan:
     """Announce a plan, or join the processes that follow it.
 
     A run that was interrupted under --force or --retry-failed stays such a run when it goes on without the option. With
-    the option, it begins anew: the share's parts that must not be kept are deleted, unless a live process
+    the option, it begins from_scratch: the share's parts that must not be kept are deleted, unless a live process
     works on that share, which has done so already.
 
     Args:
@@ -126,9 +128,9 @@ def agree(plan: Plan, share: Iterable[str], options: RunOptions, parts: Parts, c
     """
     with claims.waiting_for("start"):
         others = [other for other in claims.others() if other.plan]
-        anew = options.rows != "all" and not others
+        from_scratch = options.rows != "all" and not others
         if old := read_plan(parts.folder):
-            plan = _continued(plan, old, anew)
+            plan = _continued(plan, old, from_scratch)
         for other in others:
             if other.plan != plan.identity:
                 raise UsageError(
@@ -142,19 +144,19 @@ def agree(plan: Plan, share: Iterable[str], options: RunOptions, parts: Parts, c
     return plan
 
 
-def _continued(plan: Plan, old: Plan, anew: bool) -> Plan:
+def _continued(plan: OutputPlan, old: OutputPlan, from_scratch: bool) -> OutputPlan:
     if replace(old, rows=plan.rows).identity != plan.identity:
         return plan
     rows = max(plan.rows, old.rows, key=_BY_STRICTNESS.index)
-    return replace(plan, rows=rows, earlier=plan.earlier if anew else old.earlier)
+    return replace(plan, rows=rows, earlier=plan.earlier if from_scratch else old.earlier)
 
 
-def _discard_unwanted(share: Iterable[str], options: RunOptions, parts: Parts) -> None:
+def _discard_unwanted(share: Iterable[str], options: RunOptions, parts: PartsFolder) -> None:
     if options.rows == "all":
         return
     for study_id in share:
-        head = parts.head(study_id)
-        if head is not None and (options.force or not head.sound):
+        header = parts.header(study_id)
+        if header is not None and (options.force or not header.sound):
             parts.discard(study_id)
 
 
@@ -172,7 +174,7 @@ class Finished:
     A part is looked for before the output is, because whoever completes the output deletes the parts after it.
     """
 
-    def __init__(self, output: Path, studies: Mapping[str, Study], plan: Plan, parts: Parts):
+    def __init__(self, output: Path, studies: Mapping[str, Study], plan: OutputPlan, parts: PartsFolder):
         self._output, self._plan, self._parts = output, plan, parts
         self._studies = studies
         self._hashes: dict[str, str] = {}
@@ -200,12 +202,12 @@ class Finished:
         self._hashes[study_id] = now
         return now != before
 
-    def head(self, study_id: str) -> Head | None:
+    def header(self, study_id: str) -> StudyHeader | None:
         """What is known of a finished study; None where it is still to be embedded. Deletes a stale part."""
         expected = self.input_hash(study_id)
-        if head := self._parts.head(study_id):
-            if head.input_hash == expected:
-                return head
+        if header := self._parts.header(study_id):
+            if header.input_hash == expected:
+                return header
             self._parts.discard(study_id)
         stored = self._read_output()
         return self._usable(stored, study_id) if stored else None
@@ -233,18 +235,18 @@ class Finished:
         stored = self._read_output()
         return (
             stored is not None
-            and tuple(stored.heads) == self._plan.studies
+            and tuple(stored.headers) == self._plan.studies
             and stored.dtype == self._plan.dtype
-            and [*map(_told, stored.left_out)] == [*map(_told, self._plan.left_out)]
+            and [*map(_stored_fields, stored.left_out)] == [*map(_stored_fields, self._plan.left_out)]
             and all(self._usable(stored, study_id) for study_id in self._plan.studies)
         )
 
-    def _usable(self, stored: StoredStudies, study_id: str) -> Head | None:
+    def _usable(self, stored: StoredStudies, study_id: str) -> StudyHeader | None:
         """The study's row, where the plan lets it be kept."""
-        head = stored.heads.get(study_id)
-        if head is None or head.input_hash != self.input_hash(study_id):
+        header = stored.headers.get(study_id)
+        if header is None or header.input_hash != self.input_hash(study_id):
             return None
-        return head if self._plan.may_keep(head.sound, stored.dtype, stored.state) else None
+        return header if self._plan.may_keep(header.sound, stored.dtype, stored.state) else None
 
     def _read_output(self) -> StoredStudies | None:
         """The output as it is now: another process may have replaced it."""
@@ -253,6 +255,6 @@ class Finished:
         return self._stored if state else None
 
 
-def _told(failure: Failure) -> tuple[str, ...]:
+def _stored_fields(failure: Failure) -> tuple[str, ...]:
     """What a file keeps of it."""
     return (failure.study, failure.series, failure.stage, failure.error, failure.hint)

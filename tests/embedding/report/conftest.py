@@ -14,7 +14,7 @@ from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy,
 from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.record.journal import new_record
 from prima_features.embedding.record.run_file import write_run_file
-from prima_features.embedding.resume.parts import Parts
+from prima_features.embedding.resume.parts import PartsFolder
 from prima_features.encoders.prima.picture import draw
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.subvolumes import cut
@@ -116,7 +116,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         failures = [BY_DESIGN, *(failure for one in results for failure in one.failures)]
         write_run_file(output, [record()], failures)
         if with_parts:
-            parts = Parts.of(output)
+            parts = PartsFolder.of(output)
             parts.create()
             for one in results:
                 parts.save(one)

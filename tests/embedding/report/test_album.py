@@ -8,7 +8,7 @@ import pytest
 
 from prima_features.embedding.report import album, report_path, write_report
 from prima_features.embedding.report.album import Album
-from prima_features.embedding.resume.parts import Parts
+from prima_features.embedding.resume.parts import PartsFolder
 
 
 def stored(page: Path) -> dict:
@@ -18,9 +18,9 @@ def stored(page: Path) -> dict:
 
 def test_a_page_written_anew_takes_the_pictures_of_the_one_before(make: Callable[..., Path]) -> None:
     output = make()
-    first = stored(write_report(output, [Parts.of(output).folder]))
+    first = stored(write_report(output, [PartsFolder.of(output).folder]))
     assert len(first) == 58
-    Parts.of(output).remove()
+    PartsFolder.of(output).remove()
     assert stored(write_report(output)) == first
 
 
@@ -28,7 +28,7 @@ def test_another_page_leaves_the_first_and_may_be_without_pictures(
     make: Callable[..., Path], tmp_path: Path
 ) -> None:
     output = make()
-    page = write_report(output, [Parts.of(output).folder])
+    page = write_report(output, [PartsFolder.of(output).folder])
     before = page.read_bytes()
     shared = write_report(output, pictures=False, path=tmp_path / "share.html")
     assert stored(shared) == {} and 'id="gallery"' not in shared.read_text()
@@ -37,7 +37,7 @@ def test_another_page_leaves_the_first_and_may_be_without_pictures(
 
 def test_pictures_of_other_scans_are_not_taken(make: Callable[..., Path]) -> None:
     output = make()
-    write_report(output, [Parts.of(output).folder])
+    write_report(output, [PartsFolder.of(output).folder])
     kept = Album(pages=[report_path(output)])
     assert len(kept.pictures("sub-0001", "s:1")) == 3
     assert not kept.pictures("sub-0001", "s:changed")
@@ -67,7 +67,7 @@ def test_a_page_that_is_full_shows_what_one_would_look_at_first(
 ) -> None:
     output = make()
     monkeypatch.setattr(album, "MOST_BYTES", 60_000)
-    page = write_report(output, [Parts.of(output).folder])
+    page = write_report(output, [PartsFolder.of(output).folder])
     shown = list(stored(page))
     assert shown[:5] == ["sub-0011", "sub-0007", "sub-0008", "sub-0005", "sub-0055"]
     assert 5 < len(shown) < 30

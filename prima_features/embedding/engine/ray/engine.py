@@ -168,8 +168,8 @@ class RayEngine:
             actors = ray.remote(EncoderActor)
 
             def start(room: dict[str, Any], n_threads: int) -> Any:
-                asked = (shared, dtype, batch_size, self.on_gpus, n_threads, options.keep_tokens)
-                return actors.options(max_restarts=0, **room).remote(*asked)
+                arguments = (shared, dtype, batch_size, self.on_gpus, n_threads, options.keep_tokens)
+                return actors.options(max_restarts=0, **room).remote(*arguments)
 
             self._encoders, self._made_for = Encoders(self.on_gpus, start), made_for
         return self._encoders

@@ -1,7 +1,7 @@
 """What one run does on Ray: studies go to readers, from there to encoders, and results come back.
 
 No study is lost with a process or a machine. Ray itself reads a study again whose reader died, or whose prepared form
-was on a machine that died. A study whose encoder died is read and encoded anew, elsewhere if need be.
+was on a machine that died. A study whose encoder died is read and encoded again, on another machine if necessary.
 """
 
 from __future__ import annotations
@@ -182,8 +182,8 @@ class StudiesOnRay:
     def _was_encoded(self, reference: Any) -> Iterator[Result]:
         answer, lost = self._encoders.take(reference)
         if answer is not None:
-            results, spent = answer
-            self._times.add(spent)
+            results, measured = answer
+            self._times.add(measured)
             yield from results
         for one in (one for window in lost for one in window):
             if one.lost + 1 < _ENCODE_TRIES:
@@ -193,14 +193,14 @@ class StudiesOnRay:
 
 
 class Patience:
-    """Tells, once, when nothing has been done for a while."""
+    """Warns, once, if there has been no progress for a while."""
 
     def __init__(self) -> None:
-        self._since, self._told = time.monotonic(), False
+        self._since, self._warned = time.monotonic(), False
 
     def look(self) -> None:
-        if not self._told and time.monotonic() - self._since > _PATIENCE_S:
-            self._told = True
+        if not self._warned and time.monotonic() - self._since > _PATIENCE_S:
+            self._warned = True
             logger.warning(
                 "No progress for %d s: Ray may have no free resources (check `ray status`)", _PATIENCE_S
             )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prima_features.encoders.prima.convert.heads import heads
 from prima_features.encoders.prima.convert.text import text_tower
-from prima_features.encoders.prima.convert.tokenizer import holds_tokenizer
+from prima_features.encoders.prima.convert.tokenizer import is_tokenizer
 from prima_features.encoders.prima.convert.vit import linear, name_encoder, vit
 from prima_features.encoders.prima.networks.config import (
     ContrastConfig,
@@ -64,7 +64,7 @@ def full_model(root: object) -> FullModel:
         CheckpointError: it is no whole pickled model, it lacks a part, or a part is of another kind.
     """
     if isinstance(root, dict):
-        other = " (it is a tokenizer, which goes with --tokenizer)" if holds_tokenizer(root) else ""
+        other = " (it is a tokenizer, which goes with --tokenizer)" if is_tokenizer(root) else ""
         raise CheckpointError(f"contains a state dict, but the whole pickled model is expected{other}")
     model = Module(root, "")
     visual = next((found for path in _VISUAL if (found := model.find(path)) is not None), None)

@@ -58,7 +58,7 @@ def tokenizer(root: object) -> tuple[TokenizerConfig, Tensors]:
     return config, tensors
 
 
-def holds_tokenizer(root: object) -> bool:
+def is_tokenizer(root: object) -> bool:
     """Whether a checkpoint is a VQ-VAE's, whatever its sizes."""
     return _prefix(_state_dict(root)) is not None
 
@@ -96,7 +96,7 @@ def _levels(tensors: Tensors, side: str) -> list[_Level]:
     """The convolutions that change the resolution, each with the residual units behind it."""
     levels: list[_Level] = []
     blocks = (f"{side}.blocks.{i}" for i in range(_MAX_BLOCKS))
-    for block in takewhile(lambda block: _holds(tensors, block), blocks):
+    for block in takewhile(lambda block: _has_block(tensors, block), blocks):
         if (conv := tensors.get(f"{block}.conv.weight")) is not None:
             levels.append(_Level(conv, []))
         elif levels:
@@ -108,7 +108,7 @@ def _levels(tensors: Tensors, side: str) -> list[_Level]:
     return levels
 
 
-def _holds(tensors: Tensors, block: str) -> bool:
+def _has_block(tensors: Tensors, block: str) -> bool:
     return f"{block}.conv.weight" in tensors or f"{block}.conv1.conv.weight" in tensors
 
 

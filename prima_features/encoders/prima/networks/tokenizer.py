@@ -115,7 +115,7 @@ class ResidualUnit(nn.Module):
         return (x + self.conv2(self.conv1(x))).relu()
 
 
-class Encoder(nn.Module):
+class ConvEncoder(nn.Module):
     """Levels of one strided convolution and residual units, then a convolution to `code_dim` channels."""
 
     def __init__(self, config: TokenizerConfig) -> None:
@@ -176,7 +176,7 @@ class Tokenizer(nn.Module):
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
-        self.encoder = Encoder(config)
+        self.encoder = ConvEncoder(config)
         self.decoder = Decoder(config)
         self.quantizer = Quantizer(config.codes, config.code_dim)
 

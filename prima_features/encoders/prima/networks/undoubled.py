@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prima_features.encoders.prima.networks.prima import DOUBLING
-from prima_features.encoders.prima.networks.tokenizer import Convolution, Encoder, ResidualUnit
+from prima_features.encoders.prima.networks.tokenizer import ConvEncoder, Convolution, ResidualUnit
 
 _LEAST_CHANNELS = 64
 """With fewer, the copies cost more than the products."""
@@ -108,7 +108,7 @@ class UndoubledEncoder(nn.Module):
         dtype: number type of the copy's weights.
     """
 
-    def __init__(self, encoder: Encoder, dtype: torch.dtype) -> None:
+    def __init__(self, encoder: ConvEncoder, dtype: torch.dtype) -> None:
         super().__init__()
         first, *others = encoder.blocks
         assert isinstance(first, Convolution) and isinstance(first.conv, nn.Conv3d)
