@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.console import out
-from prima_features.cli.merge import merge
+from prima_features.cli.outputs import merge
 
 if TYPE_CHECKING:
     from prima_features.encoders.base import EncoderInfo

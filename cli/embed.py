@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from prima_features.cli import engines
 from prima_features.cli import options as find
 from prima_features.cli.bids_app import (
     bids_app_output,
@@ -23,8 +25,12 @@ from prima_features.cli.console import (
     print_report,
     print_summary,
 )
-from prima_features.cli.signals import stopping_on_signals
+from prima_features.cli.process import stopping_on_signals
 from prima_features.models import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from prima_features.embedding.engine.local import Engine
+    from prima_features.embedding.engine.options import EngineOptions
 
 _RUN = "Long runs and clusters"
 
@@ -101,7 +107,7 @@ def embed(
         ),
     ] = None,
     engine: Annotated[
-        engines.Name,
+        Literal["local", "ray"],
         typer.Option("--engine", help="Run on this machine or on a Ray cluster.", rich_help_panel=_RUN),
     ] = "local",
     ray_address: Annotated[
@@ -174,7 +180,10 @@ def embed(
     Scans that cannot be read are listed with the reason, and the others are embedded. The same command resumes an
     interrupted run; given several times at once, it shares the work. Flags mark doubtful series.
     """
-    engines.check(engine, ray_address, workers)
+    if ray_address is not None and engine != "ray":
+        raise typer.BadParameter("it requires --engine ray", param_hint="--ray-address")
+    if workers == 0 and engine == "ray":
+        raise typer.BadParameter("--engine ray needs at least one reader", param_hint="--workers")
     if analysis_level is not None:
         format = bids_format(format, manifest)
     if manifest is not None:
@@ -224,7 +233,7 @@ def embed(
         pictures=not (no_pictures or no_report),
     )
     with (
-        engines.opened(engine, ray_address, device, engine_options) as chosen,
+        _opened(engine, ray_address, device, engine_options) as (compute, engine_options),
         embed_progress() as on_study,
     ):
         encoder = load_encoder(model)
@@ -233,9 +242,9 @@ def embed(
             output,
             encoder,
             find_options,
-            chosen.options,
+            engine_options,
             run_options,
-            engine=chosen.engine,
+            engine=compute,
             description=study_description,
             dtype=dtype,
             keep_patient_id=keep_patient_id,
@@ -251,3 +260,26 @@ def embed(
     print_caveat(encoder.info.caveat)
     if not summary.complete:
         raise typer.Exit(3)
+
+
+@contextmanager
+def _opened(
+    name: str, ray_address: str | None, device: str, options: EngineOptions
+) -> Iterator[tuple[Engine, EngineOptions]]:
+    """The engine for as long as the block lasts, and the options with what depends on its devices.
+
+    Raises:
+        UsageError: a device that is not there, Ray is not installed, or no cluster answers.
+    """
+    from prima_features.embedding.engine.device import pick_devices
+
+    if name == "local":
+        from prima_features.embedding.engine.local import embed_studies
+
+        yield embed_studies, replace(options, devices=tuple(map(str, pick_devices(device))))
+        return
+
+    from prima_features.embedding.engine.ray.engine import RayEngine
+
+    with RayEngine(ray_address, device) as cluster:
+        yield cluster, cluster.options(options)

@@ -19,21 +19,19 @@ from prima_features.cli import (
     diagnose,
     doctor,
     embed,
-    export,
     inspect,
-    merge,
+    outputs,
     pretrain,
     probe,
-    report,
     reports,
     search,
     synth,
     weights,
 )
-from prima_features.cli.arguments import check_no_empty, spread
 from prima_features.cli.bids_app import as_embed
 from prima_features.cli.console import err, print_error, print_failures
-from prima_features.cli.streams import standard_streams
+from prima_features.cli.options import check_no_empty, spread
+from prima_features.cli.process import standard_streams
 from prima_features.errors import NothingUsableError, PrimaError, StoppedError, UsageError
 from prima_features.files.safe import safe_children
 from prima_features.files.text import bounded, printable
@@ -54,9 +52,9 @@ app = typer.Typer(
 )
 app.command("embed")(embed.embed)
 app.command("inspect")(inspect.inspect)
-app.command("merge")(merge.merge)
-app.command("export")(export.export)
-app.command("report")(report.report)
+app.command("merge")(outputs.merge)
+app.command("export")(outputs.export)
+app.command("report")(outputs.report)
 app.command("search")(search.search)
 app.command("diagnose")(diagnose.diagnose)
 app.add_typer(probe.app, name="probe")

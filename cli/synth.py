@@ -12,9 +12,9 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from prima_features.cli.arguments import split_values
 from prima_features.cli.console import err, out, table
-from prima_features.cli.signals import stopping_on_signals
+from prima_features.cli.options import split_values
+from prima_features.cli.process import stopping_on_signals
 from prima_features.errors import UsageError
 from prima_features.wording import count
 

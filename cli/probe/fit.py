@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.markup import escape
 
-from prima_features.cli.arguments import split_values
 from prima_features.cli.console import out
+from prima_features.cli.options import split_values
 from prima_features.cli.probe.label_options import with_labels
 from prima_features.cli.probe.shown_command import shown_command
 from prima_features.files.safe import load_json

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from prima_features.cli.arguments import split_values
+from prima_features.cli.options import split_values
 
 if TYPE_CHECKING:
     from prima_features.probes.labels import LabelRequest

@@ -3,8 +3,8 @@
 import pytest
 import typer
 
-from prima_features.cli.arguments import split_values, spread
 from prima_features.cli.main import app, main
+from prima_features.cli.options import split_values, spread
 from prima_features.errors import UsageError
 
 

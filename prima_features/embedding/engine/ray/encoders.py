@@ -1,7 +1,12 @@
-"""The encoders of a Ray cluster: one on each GPU, or one on each machine where there are none.
+"""The encoders of a Ray cluster: one on each GPU, or one on each machine if there are none.
 
-Machines and encoders come and go. One that is lost is replaced where there is room, and what it had in hand is told,
-to be done again elsewhere: an actor that Ray itself restarts would wait for room on a machine that may not come back.
+Machines and encoders come and go. One that is lost is replaced if there is room, and the windows that it was given are
+returned, to be encoded again elsewhere.
+
+Ray's own means, tried in its place, lose studies. With `max_restarts`, calls fail at once while an actor restarts: in
+the tests of killed workers a study that was in order used up its three tries this way and was left out; nor does it
+save lines, since machines that join have to be found all the same. With `max_task_retries`, a study that kills its
+encoder would take the others of its window along each time. `ActorPool` has one task per actor, and reuses lost ones.
 """
 
 from __future__ import annotations
