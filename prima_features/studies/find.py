@@ -12,7 +12,7 @@ from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies.bids import BidsOptions, find_bids
 from prima_features.studies.detect import SourceFormat, detect
 from prima_features.studies.dicom import DicomOptions, find_dicom
-from prima_features.studies.dicom.unusable import Unusable
+from prima_features.studies.dicom.read import Unusable
 from prima_features.studies.manifest import find_manifest
 from prima_features.studies.nifti import find_nifti
 from prima_features.studies.pseudonyms import Pseudonyms

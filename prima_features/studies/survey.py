@@ -23,8 +23,7 @@ def is_dicom(file: Path) -> bool:
 
 def is_dicomdir(file: Path) -> bool:
     """Whether a file is the directory of a DICOM disc (PS3.10 section 8), by its name or its class."""
-    from prima_features.studies.dicom.read import quiet_pydicom, read_headers
-    from prima_features.studies.dicom.unusable import Unusable
+    from prima_features.studies.dicom.read import Unusable, quiet_pydicom, read_headers
 
     if not is_dicom(file):
         return False

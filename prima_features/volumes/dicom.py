@@ -18,10 +18,9 @@ import SimpleITK as sitk
 from prima_features.errors import SeriesError
 from prima_features.files.paths import utf8_name
 from prima_features.files.safe import UnsafeFileError
-from prima_features.studies.dicom import values
 from prima_features.studies.dicom.bounds import check_nesting
-from prima_features.studies.dicom.frames import describe_frames, pixel_spacing
-from prima_features.studies.dicom.geometry import Vector, is_orientation
+from prima_features.studies.dicom.frames import frame_place, pixel_spacing
+from prima_features.studies.dicom.header import Vector, is_orientation
 from prima_features.studies.dicom.read import quiet_pydicom
 from prima_features.studies.study import DicomFrames, DicomSlices
 from prima_features.volumes.stored import (
@@ -259,12 +258,7 @@ class _Place:
 def _place(data: "Dataset", number: int) -> _Place:
     """Of a frame, or of the only slice of a file without described frames."""
     with quiet_pydicom():
-        if frames := describe_frames(data):
-            position, orientation = frames[number].position, frames[number].orientation
-        else:
-            position = values.numbers(data, "ImagePositionPatient", 3)
-            orientation = values.numbers(data, "ImageOrientationPatient", 6)
-        return _Place(position, orientation, pixel_spacing(data, number))
+        return _Place(*frame_place(data, number), pixel_spacing(data, number))
 
 
 def _set_geometry(

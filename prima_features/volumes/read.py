@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from prima_features.errors import SeriesError
-from prima_features.studies.dicom.geometry import slice_axis as dicom_slice_axis
+from prima_features.studies.dicom.header import slice_axis as dicom_slice_axis
 from prima_features.studies.dicom.read import read_headers
 from prima_features.studies.study import DicomFrames, DicomSlices, NiftiImage, OtherImage, Series
 from prima_features.studies.voxels import classify

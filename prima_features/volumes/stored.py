@@ -7,7 +7,6 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -19,14 +18,12 @@ from prima_features.errors import SeriesError
 from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import values
 from prima_features.studies.dicom.bounds import MOST_FRAMES, BoundedFile, find_pixels, read_data_set
-from prima_features.studies.dicom.read import quiet_pydicom
+from prima_features.studies.dicom.frames import PER_FRAME, SHARED
+from prima_features.studies.dicom.read import NATIVE, quiet_pydicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
-    from pydicom.tag import BaseTag
 
-NATIVE = {"", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"}
-"""Transfer syntaxes without compression. Files without a meta header have none."""
 _RLE = "1.2.840.10008.1.2.5"
 _PIXEL_DATA = 0x7FE00010
 _ITEM, _DELIMITER = 0xFFFEE000, 0xFFFEE0DD
@@ -38,7 +35,7 @@ _TAGS: tuple[values.Tag, ...] = (
     *("SOPClassUID", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept"),
     *("ModalityLUTSequence", "PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient"),
-    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+    *(SHARED, PER_FRAME),
     *(0x60000102 + (group << 16) for group in range(0, 32, 2)),
 )
 _SIZE_MARKERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
@@ -145,7 +142,7 @@ def read_stored(file: Path, numbers: Sequence[int] | None = None) -> tuple[Store
 def _read_stored(file: Path, numbers: Sequence[int] | None) -> tuple[StoredPixels, "Dataset"]:
     with quiet_pydicom(), BoundedFile(file) as stream:
         try:
-            data, source = read_data_set(stream, _tags(), force=True, pixels=True)
+            data, source = read_data_set(stream, _TAGS, force=True, pixels=True)
             syntax = values.text(data.file_meta, "TransferSyntaxUID")
             length, swap = find_pixels(source, *data.original_encoding)
         except (SeriesError, UnsafeFileError):
@@ -175,7 +172,7 @@ def _read_stored(file: Path, numbers: Sequence[int] | None) -> tuple[StoredPixel
             frames = _streams(source, length, n_frames, numbers, syntax, layout)
         scales = _scales(data, n_frames)
         overlays = any(0x60000102 + (group << 16) in data for group in range(0, 32, 2))
-        described = bool(values.items(data, "PerFrameFunctionalGroupsSequence"))
+        described = bool(values.items(data, PER_FRAME))
         chosen = tuple(scales[number] for number in numbers)
         return StoredPixels(layout, chosen, syntax, overlays, described, frames), data
 
@@ -293,11 +290,6 @@ def rescale(stored: np.ndarray, layout: Layout, scale: Scale, dtype: np.dtype) -
     return (stored.astype(np.int64) * int(scale.slope) + int(scale.intercept)).astype(dtype)
 
 
-@cache
-def _tags() -> "list[BaseTag]":
-    return [values.base_tag(tag) for tag in _TAGS]
-
-
 def _layout(data: "Dataset") -> Layout:
     def whole(tag: values.Tag, default: int) -> int:
         found = values.whole(data, tag)
@@ -327,8 +319,8 @@ def _layout(data: "Dataset") -> Layout:
 
 def _scales(data: "Dataset", n_frames: int) -> list[Scale]:
     """Of every frame: its own, the one that all frames share, or the file's (PS3.3 C.7.6.16.2.9)."""
-    shared = next(iter(values.items(data, "SharedFunctionalGroupsSequence")), None)
-    groups = values.items(data, "PerFrameFunctionalGroupsSequence")
+    shared = next(iter(values.items(data, SHARED)), None)
+    groups = values.items(data, PER_FRAME)
     if groups and len(groups) != n_frames:
         raise SeriesError(f"its header describes {len(groups)} frames and declares {n_frames}", hint=_EXPORT)
     common = next(iter(values.items(shared, "PixelValueTransformationSequence")), None) or data

@@ -5,6 +5,6 @@ walk       one record  stacks     what is embedded, what not    Study, Series, F
 """
 
 from prima_features.studies.dicom.find import find_dicom
-from prima_features.studies.dicom.options import DicomOptions
+from prima_features.studies.dicom.rules import DicomOptions
 
 __all__ = ["DicomOptions", "find_dicom"]

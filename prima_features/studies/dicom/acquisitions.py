@@ -4,17 +4,27 @@ Some scanners and archives write another SeriesInstanceUID for each volume of a 
 (Siemens XA classic export), for each place of a slice (Canon), or for each file (anonymisers).
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from prima_features.studies.dicom.contrast import by_contrast, by_sequence
-from prima_features.studies.dicom.geometry import is_even, places, same_orientation
-from prima_features.studies.dicom.header import Header
-from prima_features.studies.dicom.kinds import is_diffusion, is_echo_planar, is_function, is_localizer
+from prima_features.studies.dicom.header import (
+    Header,
+    depth_in,
+    grouped,
+    is_even,
+    place_numbers,
+    places,
+    same_orientation,
+)
+from prima_features.studies.dicom.kinds import (
+    by_contrast,
+    by_sequence,
+    is_diffusion,
+    is_echo_planar,
+    is_function,
+    is_localizer,
+)
 from prima_features.studies.dicom.rules import Rejection
-from prima_features.studies.dicom.split import depth_in
 
 _FEW_VOLUMES = 3
 """From here on, equal volumes under one number, or of echo-planar, functional or diffusion imaging, are one run."""
@@ -46,10 +56,10 @@ def find_acquisitions(headers: Sequence[Header], tolerance: float) -> list[Acqui
         headers: of one study.
         tolerance: for the distance of slices, as a fraction of it.
     """
-    series = _grouped(headers, lambda header: header.series_uid)
+    series = grouped(headers, lambda header: header.series_uid)
     found: list[Acquisition] = []
     alone: list[_Series] = []
-    for same_number in _grouped(series, lambda one: (one[0].series_number, *_name(one[0]))):
+    for same_number in grouped(series, lambda one: (one[0].series_number, *_name(one[0]))):
         if len(same_number) == 1 or same_number[0][0].series_number is None:
             alone += same_number
         else:
@@ -57,22 +67,12 @@ def find_acquisitions(headers: Sequence[Header], tolerance: float) -> list[Acqui
                 joined, rest = _join(alike, tolerance)
                 found += joined
                 alone += rest
-    for same_name in _grouped(alone, lambda one: _name(one[0])):
+    for same_name in grouped(alone, lambda one: _name(one[0])):
         for alike in _of_one_geometry(same_name) if len(same_name) > 1 else [same_name]:
             joined, rest = _join_across_numbers(alike, tolerance) if len(alike) > 1 else ([], alike)
             found += [*joined, *map(Acquisition, rest)]
     order = {id(header): i for i, header in enumerate(headers)}
     return sorted(found, key=lambda one: order[id(one.headers[0])])
-
-
-T = TypeVar("T")
-
-
-def _grouped(items: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
-    groups: dict[Hashable, list[T]] = defaultdict(list)
-    for item in items:
-        groups[key(item)].append(item)
-    return list(groups.values())
 
 
 def _name(header: Header) -> tuple[str, str]:
@@ -99,7 +99,7 @@ def _match(first: Header, series: _Series) -> bool:
         and header.columns == first.columns
         and (header.block is None) == (first.block is None)
         and header.modality == first.modality
-        and bool(header.position and header.orientation)
+        and header.has_place
         and same_orientation(first.orientation, header.orientation)
         for header in series
     )
@@ -121,7 +121,7 @@ def _join(series: list[_Series], tolerance: float) -> tuple[list[Acquisition], l
         return _join_pieces(series, images, filled, tolerance)
     joined: list[Acquisition] = []
     alone: list[_Series] = []
-    for same_places in _grouped(range(len(series)), lambda i: filled[i]):
+    for same_places in grouped(range(len(series)), lambda i: filled[i]):
         group = [series[i] for i in same_places]
         if len(group) > 1 and _are_run(group, _FEW_VOLUMES):
             joined.append(Acquisition([header for one in group for header in one]))
@@ -134,8 +134,8 @@ def _join_pieces(
     series: list[_Series], images: list[Header], filled: list[frozenset[int]], tolerance: float
 ) -> tuple[list[Acquisition], list[_Series]]:
     """Join series that fill different places if these tile one volume."""
-    found = [place[0] for place in places(images, depth_in(images), tolerance)]
-    if images[0].block or not is_even(list(map(depth_in(images), found)), tolerance):
+    depths = [depth_in(images)(place[0]) for place in places(images, tolerance)]
+    if images[0].block or not is_even(depths, tolerance):
         return [], series
     if all(len(one) == 1 for one in filled):
         return [Acquisition(images)], []
@@ -182,7 +182,7 @@ def _join_across_numbers(series: list[_Series], tolerance: float) -> tuple[list[
 
 
 def _piece_defect(images: list[Header], tolerance: float) -> Rejection | None:
-    found = places(images, depth_in(images), tolerance)
+    found = places(images, tolerance)
     depths = [depth_in(images)(place[0]) for place in found]
     if len(found) >= _LEAST_PIECES and len(set(map(len, found))) == 1 and is_even(depths, tolerance):
         return None
@@ -201,7 +201,7 @@ def _alike_in_contrast(series: list[_Series], filled: list[frozenset[int]]) -> l
         for k, part in enumerate(by_sequence(group)):
             label.update({id(header): (i, k) for header in part})
     places_of = {id(one): one_filled for one, one_filled in zip(series, filled, strict=True)}
-    return _grouped(
+    return grouped(
         series,
         lambda one: (
             label[id(one[0])],
@@ -228,6 +228,5 @@ def _filled(series: list[_Series], tolerance: float) -> list[frozenset[int]]:
     images = [header for one in series for header in one]
     if images[0].block:
         return [frozenset({0})] * len(series)
-    found = places(images, depth_in(images), tolerance)
-    place_of = {id(header): i for i, place in enumerate(found) for header in place}
+    place_of = place_numbers(places(images, tolerance))
     return [frozenset(place_of[id(header)] for header in one) for one in series]

@@ -7,7 +7,7 @@ sequence; GDCM follows nested sequences until the stack is used up, which ends t
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NoReturn
@@ -19,7 +19,6 @@ from prima_features.studies.dicom.files import START
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
-    from pydicom.tag import BaseTag
 
 MOST_ITEMS = 500_000
 """Items of all sequences in a header. A file of 12,000 described frames has about half as many."""
@@ -127,7 +126,7 @@ class BoundedFile(io.BufferedReader):
 
 
 def read_data_set(
-    file: BoundedFile, tags: Sequence[BaseTag], force: bool, pixels: bool = False
+    file: BoundedFile, tags: tuple[values.Tag, ...], force: bool, pixels: bool = False
 ) -> tuple[FileDataset, BinaryIO]:
     """Some elements of a file up to its pixel data, by pydicom.
 
@@ -146,9 +145,11 @@ def read_data_set(
     """
     import pydicom
 
+    known = values.base_tags(tags)
+
     def read(source: BinaryIO) -> FileDataset:
         try:
-            data = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(tags), force=force)
+            data = pydicom.dcmread(source, stop_before_pixels=True, specific_tags=list(known), force=force)
         except Exception as error:
             if file.tally.refusal is not None:
                 raise file.tally.refusal from error

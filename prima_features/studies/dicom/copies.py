@@ -13,6 +13,7 @@ from prima_features.files.paths import utf8_name
 from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import values
 from prima_features.studies.dicom.bounds import BoundedFile, find_pixels, read_data_set
+from prima_features.studies.dicom.frames import PER_FRAME, SHARED
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.study import COPY, DicomSlices, Series
 
@@ -138,7 +139,7 @@ _LAYOUT = (
     *("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation", "PhotometricInterpretation"),
 )
 _SCALE = ("RescaleSlope", "RescaleIntercept")
-_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+_READ = (*_LAYOUT, *_SCALE, PER_FRAME, SHARED)
 
 
 def _content(file: Path, frame: int | None) -> tuple[object, ...] | None:
@@ -190,15 +191,14 @@ def _look_into(file: Path, modified: int, size: int) -> _Frames:
     """
     from pydicom.uid import UID
 
-    tags = [values.base_tag(tag) for tag in (*_LAYOUT, *_SCALE, *_GROUPS, "NumberOfFrames")]
     with BoundedFile(file) as stream:
-        data, source = read_data_set(stream, tags, force=True)
+        data, source = read_data_set(stream, (*_READ, "NumberOfFrames"), force=True)
         syntax = UID(values.text(data.file_meta, "TransferSyntaxUID"))
         if stream.is_deflated:
             raise ValueError("its frames are deflated")
         find_pixels(source, *data.original_encoding)
         offset = source.tell()
-    shared, groups = (values.items(data, name) for name in reversed(_GROUPS))
+    shared, groups = values.items(data, SHARED), values.items(data, PER_FRAME)
     scales = []
     for group in groups:
         holders = (group, *shared)
@@ -231,11 +231,11 @@ def _read(file: Path) -> Any:
     """Pixel data and what its values depend on."""
     import pydicom
 
-    return pydicom.dcmread(file, specific_tags=["PixelData", *_LAYOUT, *_SCALE, *_GROUPS], force=True)
+    return pydicom.dcmread(file, specific_tags=["PixelData", *_READ], force=True)
 
 
 def _as_stored(data: Any) -> tuple[object, ...]:
-    return (bytes(data.PixelData), *(data.get(keyword) for keyword in (*_LAYOUT, *_SCALE, *_GROUPS)))
+    return (bytes(data.PixelData), *(data.get(keyword) for keyword in _READ))
 
 
 def _as_decoded(file: Path) -> tuple[tuple[int, ...], bytes]:

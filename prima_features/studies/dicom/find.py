@@ -1,20 +1,22 @@
 """The DICOM finder: from a tree to studies, their series, and what is left out and why."""
 
+import logging
 import os
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies.dicom.acquisitions import find_acquisitions
 from prima_features.studies.dicom.copies import flag_copies
-from prima_features.studies.dicom.header import Header
+from prima_features.studies.dicom.files import walk
+from prima_features.studies.dicom.header import Header, grouped
 from prima_features.studies.dicom.identity import Visit, Visits, find_visits, warn_of_identities
-from prima_features.studies.dicom.index import read_index
-from prima_features.studies.dicom.options import DicomOptions
-from prima_features.studies.dicom.read import quiet_pydicom
-from prima_features.studies.dicom.rules import Rejection
+from prima_features.studies.dicom.read import Unusable, quiet_pydicom, read_headers
+from prima_features.studies.dicom.rules import DicomOptions, Rejection
 from prima_features.studies.dicom.series import find_series
+from prima_features.studies.endings import FileKind, kind_of
 from prima_features.studies.pseudonyms import Pseudonyms
 from prima_features.studies.study import (
     COPY,
@@ -27,6 +29,15 @@ from prima_features.studies.study import (
     not_embedded,
 )
 
+logger = logging.getLogger(__name__)
+
+_OTHER_FORMATS = (FileKind.NIFTI, FileKind.OTHER_IMAGE, FileKind.UNREAD, FileKind.ARCHIVE)
+_TORN = Rejection(
+    "its slices form one volume but name different patients",
+    hint="check which patient they belong to, and anonymise again with one PatientID per patient",
+    defect=True,
+)
+
 
 def find_dicom(
     root: Path,
@@ -35,46 +46,46 @@ def find_dicom(
 ) -> Found:
     """Find the series in a tree of DICOM files, by their content.
 
-    Files are grouped by StudyInstanceUID and patient, then by acquisition. Slices whose positions tile one
-    volume are one series, whatever else their headers say; where several images lie in each place, echo, kind,
-    b-value and time separate them. The names of files and folders play no part.
+    Files are grouped by StudyInstanceUID and patient, then by acquisition. Slices whose positions tile one volume are
+    one series, whatever else their headers state; several images in each place are separated by echo, kind, b-value
+    and time. Names of files and folders play no part.
 
     Args:
-        root: a folder; or one file, which stands for its whole series: the files beside it with the same
+        root: a folder; or one file, which stands for its whole series: all files of its folder with the same
             SeriesInstanceUID.
         options: what is embedded.
         pseudonyms: names for subjects and sessions; by default under a new random key.
 
     Returns:
-        Studies with at least one series, by patient and date; and what is left out. Nothing in it
-        identifies a patient but `Study.identity`, the files' paths, and the UID in the name of a series
-        without a description.
+        Studies with at least one series, by patient and date; and what is left out. Only `Study.identity`, the files'
+        paths, and the UID in the name of a series without a description identify a patient.
 
     Raises:
         UsageError: `root` does not exist.
-        NothingUsableError: `root` is a file that is no DICOM image.
+        NothingUsableError: `root` is a file that is not a DICOM image.
     """
     pseudonyms = pseudonyms or Pseudonyms()
     with quiet_pydicom():
-        index = read_index(root)
-        ordered = sorted(index.headers, key=_order)
-        studies = [find_visits(headers) for headers in _groups(ordered, lambda header: header.study_uid)]
+        headers, unusable = _read_folder(root) if root.is_dir() else (_read_one_series(root), [])
+        studies = [
+            find_visits(one) for one in grouped(sorted(headers, key=_order), lambda one: one.study_uid)
+        ]
         found = [
             _find_study(visit, study.torn, options, pseudonyms)
             for study in studies
-            for visit in _in_order(study.visits)
+            for visit in sorted(study.visits, key=lambda visit: (visit.patient_id, visit.date, visit.person))
         ]
     return Found(
         format="dicom",
         studies=tuple(study for study, _ in found if study.series),
         left_out=(
-            *index.left_out,
+            *unusable,
             *_undecided(studies),
             *(item for _, left_out in found for item in left_out),
         ),
         warnings=(
             *warn_of_identities(
-                index.headers,
+                headers,
                 n_shared=sum(study.n_patients > 1 for study in studies),
                 n_dates=sum(any(visit.date for visit in study.visits) for study in studies),
             ),
@@ -83,14 +94,55 @@ def find_dicom(
     )
 
 
+def _read_folder(root: Path) -> tuple[list[Header], list[Failure]]:
+    """Headers of all DICOM images below a folder; other files by number, because a file's name can name a patient."""
+    headers: list[Header] = []
+    unusable: Counter[Unusable] = Counter()
+
+    def count_unreadable() -> None:
+        unusable[Unusable.UNREADABLE] += 1
+
+    for file in walk(root, count_unreadable):
+        read = read_headers(file)
+        if read is Unusable.NOT_DICOM and kind_of(file.name) in _OTHER_FORMATS:
+            unusable[Unusable.OTHER_FORMAT] += 1
+        elif isinstance(read, Unusable):
+            unusable[read] += 1
+        else:
+            headers += read
+    logger.info("%d DICOM records, %d other files", len(headers), sum(unusable.values()))
+    return headers, [
+        not_embedded(
+            study="",
+            series=f"{n} {kind.one if n == 1 else kind.many}",
+            error=kind.reason,
+            hint=kind.hint,
+            defect=kind.is_defect,
+        )
+        for kind in Unusable
+        if (n := unusable[kind]) and kind is not Unusable.DIRECTORY  # every exported disc has one
+    ]
+
+
+def _read_one_series(file: Path) -> list[Header]:
+    """Headers of the series of one file: all files of its folder with the same SeriesInstanceUID."""
+    if not file.exists():
+        raise UsageError(f"{file} does not exist: name a folder of DICOM files, or one file of a series")
+    first = read_headers(file)
+    if isinstance(first, Unusable):
+        raise NothingUsableError(f"{file} contains no usable DICOM image: {first.reason}")
+    series: list[Header] = []
+    for path in sorted(path for path in file.parent.iterdir() if path.is_file()):
+        read = read_headers(path)
+        if not isinstance(read, Unusable):
+            series += [header for header in read if header.series_uid == first[0].series_uid]
+    return series
+
+
 def _warn_of_copies(studies: Iterable[Study]) -> Iterator[str]:
     if n := sum(COPY in series.flags for study in studies for series in study.series):
         what = "1 series has" if n == 1 else f"{n} series have"
         yield f"{what} the same content as another series of the same study: remove the copies from the source"
-
-
-def _in_order(visits: Sequence[Visit]) -> list[Visit]:
-    return sorted(visits, key=lambda visit: (visit.patient_id, visit.date, visit.person))
 
 
 def _undecided(studies: Sequence[Visits]) -> Iterator[Failure]:
@@ -102,20 +154,6 @@ def _undecided(studies: Sequence[Visits]) -> Iterator[Failure]:
             hint="anonymise again with one PatientID per patient, or embed each patient's folder separately",
             defect=True,
         )
-
-
-def _groups(headers: Sequence[Header], key: Callable[[Header], str]) -> list[list[Header]]:
-    groups: dict[str, list[Header]] = defaultdict(list)
-    for header in headers:
-        groups[key(header)].append(header)
-    return list(groups.values())
-
-
-_TORN = Rejection(
-    "its slices form one volume but name different patients",
-    hint="check which patient they belong to, and anonymise again with one PatientID per patient",
-    defect=True,
-)
 
 
 def _find_study(
@@ -156,7 +194,7 @@ def _find_study(
 
 
 def _order(header: Header) -> tuple[str | int, ...]:
-    # Nothing of the files' names, so that renamed files give the same studies in the same order.
+    # File names play no part, so renamed files give the same studies in the same order.
     uids = (header.study_uid, header.series_uid, header.instance_number or 0, header.sop_uid)
     return header.patient_id, header.study_date, *uids
 

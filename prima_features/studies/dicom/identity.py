@@ -8,9 +8,7 @@ from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
-from prima_features.studies.dicom.geometry import by_depth, is_even, orientations
-from prima_features.studies.dicom.header import Header
-from prima_features.studies.dicom.split import depth_in
+from prima_features.studies.dicom.header import Header, by_depth, depth_in, is_even, orientations
 from prima_features.wording import count
 
 _EVEN = 0.05
@@ -115,7 +113,7 @@ def _torn(patients: Sequence[Sequence[Header]]) -> Iterator[str]:
     for theirs in patients:
         by_uid: dict[str, list[Header]] = defaultdict(list)
         for header in theirs:
-            if header.position and header.orientation and not header.block:
+            if header.has_place and not header.block:
                 by_uid[header.series_uid].append(header)
         for uid, found in by_uid.items():
             series[uid].append(found)

@@ -1,4 +1,4 @@
-"""Reading one file's headers with pydicom."""
+"""Reading the headers of one file with pydicom: records of its slices, or why there are none."""
 
 import logging
 import os
@@ -6,35 +6,42 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prima_features.files.safe import UnsafeFileError
-from prima_features.studies.dicom import diffusion, frames, kinds, mosaic, values
+from prima_features.studies.dicom import frames, kinds, values
 from prima_features.studies.dicom.bounds import MOST_FRAMES, PIXEL_GROUPS, BoundedFile, read_data_set
 from prima_features.studies.dicom.files import Kind, sniff_stream
-from prima_features.studies.dicom.geometry import is_orientation
-from prima_features.studies.dicom.header import Block, GeImage, Header
-from prima_features.studies.dicom.unusable import Unusable
+from prima_features.studies.dicom.header import Block, GeImage, Header, is_orientation
+from prima_features.studies.dicom.values import PrivateElement
 from prima_features.studies.labels import nfc
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
-    from pydicom.tag import BaseTag
 
-_GE_COMPONENT = diffusion.PrivateElement(0x0043102F, "GEMS_PARM_01")
-_GE_SEQUENCE = diffusion.PrivateElement(0x0019109C, "GEMS_ACQU_01")
-_GE_POLARITY = diffusion.PrivateElement(0x001910B3, "GEMS_ACQU_01")
-_GE_MAP = diffusion.PrivateElement(0x00431030, "GEMS_PARM_01")
-_GE_COMPONENTS: dict[float | None, str] = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
-_PHILIPS_COMPONENT = diffusion.PrivateElement(0x20051011, "Philips MR Imaging DD 001")
-_PHILIPS_COMPONENTS = {"M": "MAGNITUDE", "P": "PHASE", "R": "REAL", "I": "IMAGINARY"}
-_NATIVE = ("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
-"""Transfer syntaxes without compression."""
+NATIVE = frozenset(("", "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"))
+"""Transfer syntaxes without compression. Files without a meta header have none."""
 _DIRECTORY = "1.2.840.10008.1.3.10"
-"""MediaStorageSOPClassUID of a DICOMDIR, which lists files and holds no image."""
-_TAGS: list[values.Tag] = [
+"""MediaStorageSOPClassUID of a DICOMDIR, which lists files and contains no image."""
+
+_GE_COMPONENT = PrivateElement(0x0043102F, "GEMS_PARM_01")
+_GE_SEQUENCE = PrivateElement(0x0019109C, "GEMS_ACQU_01")
+_GE_POLARITY = PrivateElement(0x001910B3, "GEMS_ACQU_01")
+_GE_MAP = PrivateElement(0x00431030, "GEMS_PARM_01")
+_GE_COMPONENTS: dict[float | None, str] = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
+_PHILIPS_COMPONENT = PrivateElement(0x20051011, "Philips MR Imaging DD 001")
+_MOSAICS = {
+    "MOSAIC": PrivateElement(0x0019100A, "SIEMENS MR HEADER"),
+    "VFRAME": PrivateElement(0x00651050, "Image Private Header"),  # UIH
+}
+"""Element with the number of slices in a mosaic, by the word of ImageType for it. (A mosaic is one file with a volume,
+its slices laid out as tiles of one image.)"""
+_CSA = PrivateElement(0x00291010, "SIEMENS CSA HEADER")
+"""Siemens' image header. Only it states whether the slices run along or against the normal."""
+_PRIVATE = (_PHILIPS_COMPONENT, _GE_COMPONENT, _GE_MAP, _GE_SEQUENCE, _GE_POLARITY, *_MOSAICS.values())
+_TAGS: tuple[values.Tag, ...] = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID", "StudyDate"),
     *("Modality", "StudyDescription", "SeriesDescription", "ProtocolName", "SeriesNumber", "InstanceNumber"),
     *("AcquisitionNumber", "TemporalPositionIdentifier", "AcquisitionTime", "ContentTime", "TriggerTime"),
@@ -43,24 +50,77 @@ _TAGS: list[values.Tag] = [
     *("ImageOrientationPatient", "ImagePositionPatient", "EchoTime", "EchoNumbers", "FrameOfReferenceUID"),
     *("PatientName", "PatientBirthDate", "PatientSex", "SliceThickness", "SpacingBetweenSlices"),
     *("RepetitionTime", "InversionTime", "FlipAngle", "AcquisitionDateTime", "RescaleType", "BitsAllocated"),
-    *_PHILIPS_COMPONENT.tags,
-    *(*_GE_COMPONENT.tags, *_GE_MAP.tags, *_GE_SEQUENCE.tags, *_GE_POLARITY.tags),
-    *(*diffusion.TAGS, *frames.TAGS, *mosaic.TAGS),
-]
-"""Elements that are read. Nothing else of a file is looked at."""
+    *(tag for element in _PRIVATE for tag in element.tags),
+    *values.B_VALUE_TAGS,
+    *frames.TAGS,
+)
+"""Elements that are read. No other element of a file is used."""
+
+
+class Unusable(Enum):
+    """Why a file gives no header: (name of one file, name of several, reason, hint, whether it is a defect)."""
+
+    NOT_DICOM = ("file that is not DICOM", "files that are not DICOM", "the source is read as DICOM", "")
+    OTHER_FORMAT = (
+        "image or archive in another format",
+        "images and archives in other formats",
+        "it has another format, and the source is read as DICOM",
+        "embed it separately",
+    )
+    GZIPPED = (
+        "gzip-compressed DICOM file",
+        "gzip-compressed DICOM files",
+        "compressed files are not opened",
+        "unpack with gunzip",
+        True,
+    )
+    UNREADABLE = (
+        "file or folder that cannot be opened",
+        "files or folders that cannot be opened",
+        "permission denied, or a broken link",
+        "check permissions and links",
+        True,
+    )
+    DAMAGED = (
+        "damaged DICOM file",
+        "damaged DICOM files",
+        "the header cannot be read",
+        "copy or export again",
+        True,
+    )
+    OUT_OF_BOUNDS = (
+        "DICOM file with an implausible header",
+        "DICOM files with an implausible header",
+        "the header is larger or more deeply nested than in any scan",
+        "leave it out, or export again",
+        True,
+    )
+    NO_UIDS = (
+        "DICOM file without UIDs",
+        "DICOM files without UIDs",
+        "a StudyInstanceUID and a SeriesInstanceUID are needed to distinguish series",
+        "anonymise with a tool that replaces UIDs instead of removing them",
+        True,
+    )
+    DIRECTORY = ("DICOMDIR", "DICOMDIRs", "it lists files and contains no image", "")
+
+    def __init__(self, one: str, many: str, reason: str, hint: str, is_defect: bool = False):
+        self.one = one
+        self.many = many
+        self.reason = reason
+        self.hint = hint
+        self.is_defect = is_defect
 
 
 def read_headers(file: Path) -> list[Header] | Unusable:
-    """Headers of a file: one of a slice, several of a file of several frames."""
+    """Headers of a file: one of a slice, several of a multi-frame file; or why there are none."""
     try:
-        with BoundedFile(
-            file
-        ) as stream:  # once: to open a file on a network disk takes longer than to read it
+        with BoundedFile(file) as stream:  # opened once: on a network disk that takes longer than reading
             data = _read(stream, sniff_stream(stream))
             # Where pydicom stopped: the group of the pixel data, little-endian or big-endian, or the end of the file.
             is_whole = stream.is_deflated or stream.read(2) in PIXEL_GROUPS
             n_bytes = os.fstat(stream.fileno()).st_size - stream.tell()
-            if stream.is_deflated:  # reading it says more
+            if stream.is_deflated:  # only reading the pixels shows whether they are complete
                 n_bytes = 1 << 62
     except OSError:
         return Unusable.UNREADABLE
@@ -74,37 +134,9 @@ def read_headers(file: Path) -> list[Header] | Unusable:
     return _slices(header, data) if header.study_uid and header.series_uid else Unusable.NO_UIDS
 
 
-def _has_pixels(header: Header, data: "FileDataset", is_whole: bool, n_bytes: int) -> bool:
-    # Of compressed files, and of those of one frame, reading the series says more.
-    if not is_whole or header.n_frames == 1:
-        return is_whole
-    if values.text(data.file_meta, "TransferSyntaxUID") not in _NATIVE:
-        return True
-    bits = max(values.whole(data, "BitsAllocated") or 8, 8)
-    return header.n_frames * header.rows * header.columns * bits // 8 <= n_bytes
-
-
-def _read(stream: BoundedFile, kind: Kind) -> "FileDataset | Unusable":
-    if kind in (Kind.GZIPPED, Kind.OTHER):
-        return Unusable.GZIPPED if kind is Kind.GZIPPED else Unusable.NOT_DICOM
-    try:
-        data, _ = read_data_set(stream, _tags(), force=kind is Kind.BARE)
-        frames_declared = values.whole(data, "NumberOfFrames") or 1
-        return data if frames_declared <= MOST_FRAMES else Unusable.OUT_OF_BOUNDS
-    except UnsafeFileError:
-        return Unusable.OUT_OF_BOUNDS
-    except values.malformed():
-        return Unusable.DAMAGED
-
-
-@cache
-def _tags() -> "list[BaseTag]":
-    return [values.base_tag(tag) for tag in _TAGS]
-
-
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom from warning of odd values: it quotes them, and they can name the patient."""
+    """Keep pydicom from warning about odd values: the warnings quote them, and they can name the patient."""
     from pydicom import config
 
     logger = logging.getLogger("pydicom")
@@ -118,12 +150,17 @@ def quiet_pydicom() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _slices(header: Header, data: "Dataset") -> list[Header]:
-    if block := mosaic.read_mosaic(data, header.image_type, header.file):
-        return [replace(header, block=block)]
-    if found := frames.read_frames(header, data):
-        return found
-    return [replace(header, block=Block(header.n_frames)) if header.n_frames > 1 else header]
+def _read(stream: BoundedFile, kind: Kind) -> "FileDataset | Unusable":
+    if kind in (Kind.GZIPPED, Kind.OTHER):
+        return Unusable.GZIPPED if kind is Kind.GZIPPED else Unusable.NOT_DICOM
+    try:
+        data, _ = read_data_set(stream, _TAGS, force=kind is Kind.BARE)
+        frames_declared = values.whole(data, "NumberOfFrames") or 1
+        return data if frames_declared <= MOST_FRAMES else Unusable.OUT_OF_BOUNDS
+    except UnsafeFileError:
+        return Unusable.OUT_OF_BOUNDS
+    except values.malformed():
+        return Unusable.DAMAGED
 
 
 def _header(file: Path, data: "Dataset") -> Header:
@@ -173,17 +210,59 @@ def _header(file: Path, data: "Dataset") -> Header:
         repetition_time=values.number(data, "RepetitionTime"),
         inversion_time=values.number(data, "InversionTime"),
         flip_angle=values.number(data, "FlipAngle"),
-        b_value=diffusion.b_value(data),
+        b_value=values.b_value(data),
         ge=_ge_image(data),
     )
 
 
+def _has_pixels(header: Header, data: "FileDataset", is_whole: bool, n_bytes: int) -> bool:
+    # Compressed files and those of one frame are checked when the series is read.
+    if not is_whole or header.n_frames == 1:
+        return is_whole
+    if values.text(data.file_meta, "TransferSyntaxUID") not in NATIVE:
+        return True
+    bits = max(values.whole(data, "BitsAllocated") or 8, 8)
+    return header.n_frames * header.rows * header.columns * bits // 8 <= n_bytes
+
+
+def _slices(header: Header, data: "Dataset") -> list[Header]:
+    if block := _mosaic(data, header.image_type, header.file):
+        return [replace(header, block=block)]
+    if found := frames.read_frames(header, data):
+        return found
+    return [replace(header, block=Block(header.n_frames)) if header.n_frames > 1 else header]
+
+
+def _mosaic(data: "Dataset", image_type: tuple[str, ...], file: Path) -> Block | None:
+    """The volume in a mosaic, or None if the file is not a mosaic."""
+    for kind, element in _MOSAICS.items():
+        if kind in image_type:
+            number = element.number(data)
+            return Block(
+                n_slices=None if number is None else int(number),
+                is_mosaic=True,
+                is_described=kind != "MOSAIC" or _has_csa_header(file),
+            )
+    return None
+
+
+def _has_csa_header(file: Path) -> bool:
+    """Reads the file once more: the header is long, and not needed for other images."""
+    import pydicom
+
+    try:
+        data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_CSA.tags), force=True)
+        return _CSA.has_value(data)
+    except values.malformed():
+        return False
+
+
 def _component(data: "Dataset") -> str:
-    """Part of a complex image by any element that says so; what is no magnitude counts where they disagree."""
+    """Component of a complex image, by any element but ImageType."""
     return kinds.least_magnitude(
         values.text(data, "ComplexImageComponent").upper(),
         _GE_COMPONENTS.get(_GE_COMPONENT.number(data), ""),
-        _PHILIPS_COMPONENTS.get(_PHILIPS_COMPONENT.text(data).upper(), ""),
+        kinds.COMPONENTS.get(_PHILIPS_COMPONENT.text(data).upper(), ""),
         kinds.component_of_unit(values.text(data, "RescaleType")),
     )
 

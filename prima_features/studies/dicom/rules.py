@@ -1,10 +1,51 @@
-"""What is left out for what its headers say it is."""
+"""Which images are embedded and which are left out: the user's options, and the rules with their reasons."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
-from prima_features.studies.dicom.header import Header
-from prima_features.studies.dicom.kinds import component, is_direct_map, is_localizer, is_phase
+from prima_features.errors import UsageError
+from prima_features.studies.dicom.header import Header, Volume, b_group, depth, spacing_defect
+from prima_features.studies.dicom.kinds import (
+    component,
+    is_diffusion_map,
+    is_direct_map,
+    is_function,
+    is_localizer,
+    is_phase,
+)
+from prima_features.studies.study import TimeSeries
+
+
+@dataclass(frozen=True)
+class DicomOptions:
+    """Choices of the DICOM finder. Raises UsageError where one cannot be."""
+
+    modality: str = "MR"
+    """Modality (0008,0060) of the images that are embedded; others are left out."""
+    min_slices: int = 5
+    """Stacks of fewer slices are left out."""
+    time_series: TimeSeries = "skip"
+    """What becomes of BOLD, ASL and perfusion series: left out, their first volume, or their mean."""
+    slice_tolerance: float = 0.05
+    """How far a distance between neighbouring slices, or a slice's shift sideways, may stray from the
+    stack's median, as a fraction of the median distance. Scanners write positions with two to four
+    decimals, so thin slices stray by a few percent; a missing slice strays by 100 percent. (dcm2niix
+    allows 0.2 mm; ITK's 1e-6 mm warns of rounding, InsightSoftwareConsortium/ITK#1607.)"""
+
+    def __post_init__(self) -> None:
+        if not self.modality:
+            raise UsageError("the modality is empty: give one, such as MR")
+        if self.min_slices < 1:
+            raise UsageError(f"the minimum number of slices must be 1 or more, not {self.min_slices}")
+        if self.time_series not in get_args(TimeSeries):
+            choices = ", ".join(get_args(TimeSeries))
+            raise UsageError(f"the treatment of time series must be one of {choices}, not {self.time_series}")
+        if not 0 < self.slice_tolerance < 0.5:
+            raise UsageError(
+                f"the slice tolerance must be between 0 and 0.5 (a fraction of the slice distance), not "
+                f"{self.slice_tolerance}"
+            )
 
 
 @dataclass(frozen=True)
@@ -85,7 +126,7 @@ def complete_modality(series: Sequence[Header], modality: str) -> list[Header]:
 def reject_modalities(series: Sequence[Header], modality: str) -> Rejection | None:
     """Why slices of several modalities are not embedded: a series has one (PS3.3 C.7.3.1), and a volume all of its
     slices."""
-    slices = [header for header in series if header.orientation and header.position and header.rows]
+    slices = [header for header in series if header.has_place and header.rows]
     stated = {header.modality for header in slices if not any(map(header.sop_class.startswith, _OBJECTS))}
     if len(stated) < 2 or modality.upper() not in stated:
         return None
@@ -123,7 +164,7 @@ def reject_kind(header: Header) -> Rejection | None:
 def reject_geometry(part: Sequence[Header]) -> Rejection | None:
     """Leave out images that do not say where they lie."""
     mosaics = [header.block for header in part if header.block and header.block.is_mosaic]
-    n_lost = sum(not (header.orientation and header.position) for header in part)
+    n_lost = sum(not header.has_place for header in part)
     if not mosaics and 0 < n_lost < len(part):
         return lacks_positions(n_lost, len(part))
     if not mosaics and n_lost:
@@ -144,3 +185,58 @@ def lacks_positions(n_lost: int, n: int) -> Rejection:
         hint="export the series again",
         defect=True,
     )
+
+
+def choose_volumes(
+    volumes: Sequence[Volume], n_acquired: int, options: DicomOptions, diffusion: bool
+) -> list[list[Volume]] | Rejection:
+    """Volumes to embed, one list an image; volumes of one list are averaged.
+
+    Diffusion keeps its first volume of the lowest b-value. Maps of it, such as the trace at several
+    b-values, keep one volume each. Anything else with several volumes is a time series, and single volumes
+    of function or perfusion (a reference scan, a map of blood flow) are treated alike.
+
+    Args:
+        volumes: complete ones, by ascending b-value, then in the order acquired.
+        n_acquired: number of volumes, including those that lack slices.
+        options: what is embedded.
+        diffusion: whether any image of the part, also of volumes that lack slices, is of diffusion.
+    """
+    if diffusion:
+        firsts = {b_group(volume[0]): volume for volume in reversed(volumes)}
+        return [[firsts[b]] for b in sorted(firsts)] if is_diffusion_map(volumes[0][0]) else [[volumes[0]]]
+    if options.time_series == "skip":
+        return _reject_time_series(volumes[0][0], n_acquired) or [[volumes[0]]]
+    if options.time_series == "first":
+        return [[volumes[0]]]
+    return [list(volumes)]
+
+
+def _reject_time_series(first: Header, n_acquired: int) -> Rejection | None:
+    hint = "use --time-series first or mean to embed it"
+    if n_acquired > 1:
+        return Rejection(f"it is a time series of {n_acquired} volumes", hint)
+    if is_function(first):
+        return Rejection("it shows brain function or perfusion", hint)
+    return None
+
+
+def reject_stack(volume: Volume, options: DicomOptions) -> Rejection | None:
+    """Leave out too few slices, and missing or uneven ones."""
+    block = volume[0].block
+    n_slices = block.n_slices if block else len(volume)
+    if n_slices is not None and n_slices < options.min_slices:
+        count = f"{n_slices} {'slice' if n_slices == 1 else 'slices'}"
+        return Rejection(
+            f"it has {count}, fewer than {options.min_slices}",
+            hint=f"use --min-slices {n_slices} to embed it",
+        )
+    if block or len(volume) == 1:
+        return None
+    orientation = volume[0].orientation
+    ordered = sorted(
+        (header.position for header in volume), key=lambda position: depth(position, orientation)
+    )
+    if defect := spacing_defect(ordered, orientation, options.slice_tolerance):
+        return Rejection(defect, hint="export the whole series again", defect=True)
+    return None

@@ -5,22 +5,23 @@ from dataclasses import dataclass, replace
 
 from prima_features.files.text import bounded
 from prima_features.studies.dicom.acquisitions import Acquisition
-from prima_features.studies.dicom.choice import choose_volumes, reject_stack, to_image
 from prima_features.studies.dicom.copies import drop_same_instances
-from prima_features.studies.dicom.header import Header
+from prima_features.studies.dicom.header import Header, Volume
 from prima_features.studies.dicom.kinds import is_diffusion
-from prima_features.studies.dicom.options import DicomOptions
 from prima_features.studies.dicom.rules import (
+    DicomOptions,
     Rejection,
+    choose_volumes,
     complete_modality,
     lacks_positions,
     reject_geometry,
     reject_kind,
     reject_modalities,
     reject_object,
+    reject_stack,
 )
 from prima_features.studies.dicom.split import Part, describe, is_three_plane, split
-from prima_features.studies.dicom.volumes import Volume, find_volumes
+from prima_features.studies.dicom.volumes import find_volumes
 from prima_features.studies.names import NAMELESS, series_name
 from prima_features.studies.study import DicomFrames, DicomSlices, Failure, Series, not_embedded
 
@@ -132,7 +133,7 @@ def _unplaced(part: Part, parts: Sequence[Part]) -> Rejection | None:
         return header.sop_class, header.rows, header.columns, header.image_type
 
     def is_placed(header: Header) -> bool:
-        return bool(header.block or (header.orientation and header.position))
+        return bool(header.block or header.has_place)
 
     first = part.images[0]
     alike = [header for one in parts for header in one.images if kind(header) == kind(first)]
@@ -166,7 +167,7 @@ def _part_outcomes(part: Part, options: DicomOptions, what: str, name: str) -> I
         doubts = (B_VALUE_UNKNOWN,)
     for averaged in chosen:
         flags = _flags(averaged[0]) + doubts
-        yield what, reject_stack(averaged[0], options) or Chosen(name, to_image(averaged), flags)
+        yield what, reject_stack(averaged[0], options) or Chosen(name, _to_image(averaged), flags)
 
 
 def _flags(volume: Volume) -> tuple[str, ...]:
@@ -184,3 +185,13 @@ def _copies(count: int, what: str) -> Iterator[Outcome]:
             f"{images} of {what}",
             Rejection("they are copies of other slices of the study; one copy of each is used"),
         )
+
+
+def _to_image(volumes: Sequence[Volume]) -> DicomSlices | DicomFrames:
+    """What the reader is given of volumes that are averaged."""
+    if volumes[0][0].block:
+        return DicomFrames(tuple(header.file for (header,) in volumes), tuple(range(len(volumes))))
+    stacks = tuple(tuple(header.file for header in volume) for volume in volumes)
+    if all(header.frame is None for volume in volumes for header in volume):
+        return DicomSlices(stacks)
+    return DicomSlices(stacks, tuple(tuple(header.frame or 0 for header in volume) for volume in volumes))

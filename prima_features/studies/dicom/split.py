@@ -1,25 +1,25 @@
 """Splitting an acquisition into parts: by geometry first, then by contrast where images fill the same places."""
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, combinations, pairwise
-from statistics import median
+from itertools import chain, combinations
 
-from prima_features.studies.dicom.contrast import by_contrast, by_sequence, differences
-from prima_features.studies.dicom.geometry import (
+from prima_features.studies.dicom.header import (
+    Header,
     Vector,
-    depth,
+    acquisition_order,
+    depth_in,
+    grouped,
     is_even,
     normal,
     orientations,
+    place_numbers,
     places,
     plane,
     same_orientation,
 )
-from prima_features.studies.dicom.header import Header
-from prima_features.studies.dicom.kinds import component, is_diffusion
+from prima_features.studies.dicom.kinds import by_contrast, by_sequence, component, differences, is_diffusion
 from prima_features.studies.dicom.rules import Rejection
 
 _SAME_SIZE = 0.005
@@ -74,11 +74,8 @@ def _torn(groups: Sequence[list[Header]], tolerance: float) -> dict[int, Rejecti
             continue
         if not all(header.position for header in chain(one, other)):
             continue
-        where = depth_in(one)
-        depths = sorted(map(where, chain(one, other)))
-        gaps = [after - before for before, after in pairwise(depths)]
-        usual = median(gaps)
-        if usual > 0 and all(abs(gap - usual) <= tolerance * usual for gap in gaps):
+        depths = sorted(map(depth_in(one), chain(one, other)))
+        if depths[-1] > depths[0] and is_even(depths, tolerance):
             rejection = Rejection(
                 f"its slices form one volume but differ in {_geometry_difference(one[0], other[0])}",
                 hint="export the series again: headers were edited, or files overwritten by those of another image",
@@ -108,20 +105,15 @@ def _by_geometry(images: Sequence[Header]) -> list[list[Header]]:
     """Images grouped by orientation, matrix and pixel size, within tolerances."""
     known = orientations(header.orientation for header in images)
     sizes = _pixel_sizes(images)
-    groups: dict[object, list[Header]] = defaultdict(list)
-    for header in images:
+
+    def geometry(header: Header) -> tuple[object, ...]:
         turned = next(i for i, one in enumerate(known) if same_orientation(one, header.orientation))
         n_slices = header.block.n_slices if header.block else 0
-        key = (
-            header.block is None,
-            n_slices,
-            header.rows,
-            header.columns,
-            turned,
-            sizes[header.pixel_spacing],
-        )
-        groups[key].append(header)
-    return [part for group in groups.values() for part in (_apart(group) if group[0].block else [group])]
+        size = sizes[header.pixel_spacing]
+        return header.block is None, n_slices, header.rows, header.columns, turned, size
+
+    groups = grouped(images, geometry)
+    return [part for group in groups for part in (_apart(group) if group[0].block else [group])]
 
 
 def _pixel_sizes(images: Sequence[Header]) -> dict[tuple[float, ...], int]:
@@ -159,7 +151,7 @@ def _apart(blocks: Sequence[Header]) -> list[list[Header]]:
 
 def _by_contrast(images: list[Header], tolerance: float) -> list[Part]:
     groups = by_contrast(images)
-    if images[0].block or not all(header.orientation and header.position for header in images):
+    if images[0].block or not all(header.has_place for header in images):
         return [Part(group) for group in groups]
     groups = [image for group in groups for image in _separate_images(group, tolerance)]
     return _judge(groups, tolerance) if len(groups) > 1 else [Part(groups[0])]
@@ -171,45 +163,24 @@ def _separate_images(images: list[Header], tolerance: float) -> list[list[Header
 
     Descriptions that differ only in numbers, as of the volumes of a time series, separate nothing.
     """
-    n_places = _count_places(images, tolerance)
+    n_places = len(places(images, tolerance))
     if n_places == len(images) or any(map(is_diffusion, images)):
         return [images]
     for kinds, most in (
-        (_grouped(images, component), _FEW_KINDS),
-        (_grouped(images, _type), _FEW_KINDS),
+        (grouped(images, component), _FEW_KINDS),
+        (grouped(images, lambda header: header.image_type), _FEW_KINDS),
         (by_sequence(images), _FEW_KINDS),
-        (_grouped(images, _described), _FEW_NAMES),
+        (grouped(images, _described), _FEW_NAMES),
     ):
         if 1 < len(kinds) <= most:
-            counts = [_count_places(kind, tolerance) for kind in kinds]
+            counts = [len(places(kind, tolerance)) for kind in kinds]
             if n_places in counts and counts == list(map(len, kinds)):
                 return kinds
     return [images]
 
 
-def _count_places(images: Sequence[Header], tolerance: float) -> int:
-    return len(places(images, depth_in(images), tolerance))
-
-
-def depth_in(images: Sequence[Header]) -> Callable[[Header], float]:
-    """Depth by the first image's orientation: the others may differ by rounding, which moves far corners."""
-    orientation = images[0].orientation
-    return lambda header: depth(header.position, orientation)
-
-
-def _type(header: Header) -> tuple[str, ...]:
-    return header.image_type
-
-
 def _described(header: Header) -> str:
     return " ".join(re.sub(r"\d+", "0", header.description.casefold()).split())
-
-
-def _grouped(images: Sequence[Header], key: Callable[[Header], Hashable]) -> list[list[Header]]:
-    groups: dict[Hashable, list[Header]] = defaultdict(list)
-    for header in images:
-        groups[key(header)].append(header)
-    return list(groups.values())
 
 
 def _judge(groups: Sequence[list[Header]], tolerance: float) -> list[Part]:
@@ -219,12 +190,11 @@ def _judge(groups: Sequence[list[Header]], tolerance: float) -> list[Part]:
     places of one volume are a mixture: files of one were lost or overwritten by the other's.
     """
     every = [header for group in groups for header in group]
-    where = depth_in(every)
-    found = places(every, where, tolerance)
-    place_of = {id(header): i for i, place in enumerate(found) for header in place}
+    found = places(every, tolerance)
+    place_of = place_numbers(found)
     filled = [frozenset(place_of[id(header)] for header in group) for group in groups]
     largest = {one for one in filled if not any(one < other for other in filled)}
-    depths = [where(found[i][0]) for i in sorted(frozenset().union(*largest))]
+    depths = [depth_in(every)(found[i][0]) for i in sorted(frozenset().union(*largest))]
     together = len(largest) > 1 and is_even(depths, tolerance)
     parts = []
     for group, one in zip(groups, filled, strict=True):
@@ -259,17 +229,6 @@ def _mixed(groups: Sequence[list[Header]], count: int, n_places: int) -> Rejecti
 def _differ_in_thickness(a: Sequence[Header], b: Sequence[Header]) -> bool:
     p, q = a[0].thickness or 0, b[0].thickness or 0
     return abs(p - q) > _SAME_THICKNESS * max(p, q) and min(p, q) > 0
-
-
-def acquisition_order(header: Header) -> tuple[int | str, ...]:
-    """Sorts by when an image was acquired as far as its numbers tell; never by its file's name."""
-    return (
-        header.temporal_position or 0,
-        header.acquisition or 0,
-        header.instance_number or 0,
-        header.time,
-        header.sop_uid,
-    )
 
 
 def is_three_plane(series: Sequence[Header]) -> bool:

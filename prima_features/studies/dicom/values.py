@@ -1,14 +1,17 @@
-"""Values of DICOM elements as plain Python, or nothing where they are missing or malformed.
+"""Values of DICOM elements as plain Python, or nothing if they are missing or malformed.
 
-A bad value must not cost the series: an odd EchoTime is no reason to lose the scan.
+A bad value must not cost the series: an odd EchoTime is no reason to lose the scan. Private elements and the b-value,
+which manufacturers write in different places, are at the end.
 """
 
 import math
+import re
 import struct
 import sys
 import zlib
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
@@ -21,14 +24,14 @@ Tag: TypeAlias = str | int
 T = TypeVar("T")
 
 LONGEST = 1 << 16
-"""Bytes of a value that is no sequence, at most. The longest texts of the standard have 10,240 characters."""
+"""Most bytes of a value that is not a sequence. The longest texts of the standard have 10,240 characters."""
 _SHORT = 64
-"""Bytes of values that are remembered, at most. Longer ones are seldom repeated."""
+"""Most bytes of values that are cached. Longer ones are seldom repeated."""
 
 
 @cache
 def malformed() -> tuple[type[Exception], ...]:
-    """What pydicom raises on bytes that are no DICOM, or no value of their type (found by fuzzing)."""
+    """What pydicom raises on bytes that are not DICOM, or not a value of their type (found by fuzzing)."""
     from pydicom.errors import BytesLengthException
 
     return (
@@ -38,7 +41,7 @@ def malformed() -> tuple[type[Exception], ...]:
 
 
 def value(data: "Dataset | None", tag: Tag) -> Any:
-    """Value of an element that is no sequence, or None. Not to be changed: others may get the same object."""
+    """Value of an element that is not a sequence, or None. Not to be changed: the object is shared."""
     if data is None:
         return None
     number = base_tag(tag)
@@ -46,7 +49,7 @@ def value(data: "Dataset | None", tag: Tag) -> Any:
         stored: Any = data.get_item(number)
         if stored is None or (stored.is_raw and stored.length > LONGEST):
             return None
-        # What a private element is without a VR depends on who else wrote into the data set.
+        # The type of a private element without a VR depends on the other elements of the data set.
         if (
             stored.is_raw
             and stored.length <= _SHORT
@@ -63,10 +66,16 @@ def value(data: "Dataset | None", tag: Tag) -> Any:
 
 @cache
 def base_tag(tag: Tag) -> "BaseTag":
-    """The tag as pydicom has it: to look a keyword up takes longer than to look into a data set."""
+    """The tag as pydicom represents it. Cached: looking up a keyword takes longer than reading an element."""
     from pydicom.tag import Tag
 
     return Tag(tag)
+
+
+@cache
+def base_tags(tags: tuple[Tag, ...]) -> "list[BaseTag]":
+    """`base_tag` of each. Not to be changed."""
+    return [base_tag(tag) for tag in tags]
 
 
 @lru_cache(maxsize=4096)
@@ -78,10 +87,10 @@ def _converted(
     is_little_endian: bool,
     encodings: str | tuple[str, ...],
 ) -> Any:
-    """Value of a public element. Thousands of slices repeat the same bytes, which are slow to make sense of.
+    """Value of a public element. Cached: thousands of slices repeat the same bytes, which are slow to convert.
 
-    The bytes, their VR or its absence, and the character sets are what the value follows from; except for elements
-    whose VR depends on PixelRepresentation, none of which is read.
+    The value depends only on the bytes, their VR or its absence, and the character sets; except for elements whose VR
+    depends on PixelRepresentation, none of which is read.
     """
     from pydicom.dataelem import RawDataElement, convert_raw_data_element
 
@@ -106,7 +115,7 @@ def words(data: "Dataset | None", tag: Tag) -> tuple[str, ...]:
 
 
 def numbers(data: "Dataset | None", tag: Tag, count: int | None = None) -> tuple[float, ...]:
-    """The first `count` numbers, or all; () where there are fewer or one is not finite."""
+    """The first `count` numbers, or all; () if there are fewer or one is not finite."""
     found = value(data, tag)
     if found is None or isinstance(found, bytes):
         return ()
@@ -129,8 +138,8 @@ def whole(data: "Dataset | None", tag: Tag) -> int | None:
 
 
 def items(data: "Dataset | None", keyword: str) -> "list[Dataset]":
-    """Items of a sequence, none where it is missing."""
-    try:  # not by way of `value`: the items of a sequence know the data set they are in
+    """Items of a sequence; none if it is missing."""
+    try:  # not through `value`: the items of a sequence refer to the data set that contains them
         found: Any = data[base_tag(keyword)].value if data is not None else None
     except malformed():
         return []
@@ -139,7 +148,7 @@ def items(data: "Dataset | None", keyword: str) -> "list[Dataset]":
 
 @lru_cache(maxsize=4096)
 def _shared(read: tuple[T, ...]) -> tuple[T, ...]:
-    """The same tuple for equal ones: thousands of slices repeat an orientation, and each is kept."""
+    """One object for all equal tuples: thousands of slices repeat an orientation, and each is kept."""
     return read
 
 
@@ -147,3 +156,95 @@ def _is_several(found: object) -> bool:
     if isinstance(found, str | int | float):  # first, because the test below is slow
         return False
     return isinstance(found, Iterable) and not isinstance(found, str | bytes)
+
+
+# ---- private elements ----
+
+_BLOCKS = range(0x10, 0x14)
+"""Blocks of a group in which private elements are looked for: scanners write 0x10, archives renumber."""
+
+
+@dataclass(frozen=True)
+class PrivateElement:
+    """A manufacturer's element, valid only in the block that its private creator reserves (PS3.5 section 7.8)."""
+
+    tag: int
+    """In block 0x10, as scanners write it."""
+    creator: str
+
+    @cached_property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """Tags of the creator and of the element, for each block."""
+        group, offset = self.tag >> 16 << 16, self.tag & 0xFF
+        return tuple((group | block, group | block << 8 | offset) for block in _BLOCKS)
+
+    @property
+    def tags(self) -> tuple[int, ...]:
+        """All tags in `places`."""
+        return tuple(tag for place in self.places for tag in place)
+
+    def text(self, data: "Dataset | None") -> str:
+        """Its text, or an empty string if it is missing or belongs to another creator."""
+        tag = self._find(data)
+        return "" if tag is None else text(data, tag)
+
+    def number(self, data: "Dataset | None") -> float | None:
+        """Its first number, or None if it is missing or belongs to another creator."""
+        tag = self._find(data)
+        return None if tag is None else number(data, tag)
+
+    def has_value(self, data: "Dataset") -> bool:
+        """Whether it is there and not empty."""
+        return any(
+            text(data, creator) == self.creator and bool(value(data, tag)) for creator, tag in self.places
+        )
+
+    def _find(self, data: "Dataset | None") -> int | None:
+        if data is None:
+            return None
+        return next(
+            (
+                tag
+                for creator, tag in self.places
+                if base_tag(tag) in data and text(data, creator) == self.creator
+            ),
+            None,
+        )
+
+
+# ---- the b-value ----
+
+_GE_B_VALUE = PrivateElement(0x00431039, "GEMS_PARM_01")
+_GE_OFFSET = 100_000
+"""GE adds 1e9 to mark some b-values; the b-value is the remainder below this."""
+_B_VALUES = (
+    PrivateElement(0x0019100C, "SIEMENS MR HEADER"),
+    _GE_B_VALUE,
+    PrivateElement(0x20011003, "Philips Imaging DD 001"),
+    PrivateElement(0x00651009, "Image Private Header"),  # UIH
+)
+_COMMENT = re.compile(r"^\s*b=(\d+(?:\.\d+)?)")
+"""Canon's older software writes `b=1500(0.445,0.000,0.895)` into ImageComments."""
+_SEQUENCE = re.compile(r"^\*?ep_b(\d+)")
+"""Siemens names the sequence `*ep_b1000#3`, which survives the removal of private elements."""
+
+B_VALUE_TAGS: tuple[Tag, ...] = (
+    "DiffusionBValue",
+    "ImageComments",
+    "SequenceName",
+    *(tag for element in _B_VALUES for tag in element.tags),
+)
+"""Elements that `b_value` reads."""
+
+
+def b_value(data: "Dataset | None") -> float | None:
+    """b-value of a diffusion-weighted image in s/mm2, or None if none is written. Philips writes 0 for every image."""
+    if (found := number(data, "DiffusionBValue")) is not None:
+        return found
+    for element in _B_VALUES:
+        if (found := element.number(data)) is not None:
+            return found % _GE_OFFSET if element is _GE_B_VALUE else found
+    for pattern, tag in ((_SEQUENCE, "SequenceName"), (_COMMENT, "ImageComments")):
+        if match := pattern.search(text(data, tag)):
+            return float(match[1])
+    return None

@@ -6,16 +6,26 @@ from dataclasses import dataclass
 from itertools import chain
 from statistics import median
 
-from prima_features.studies.dicom.contrast import by_sequence, differences
 from prima_features.studies.dicom.copies import are_copies, distinct
-from prima_features.studies.dicom.geometry import count_from, places
-from prima_features.studies.dicom.header import Header
-from prima_features.studies.dicom.kinds import is_diffusion, is_echo_planar, is_function
+from prima_features.studies.dicom.header import (
+    Header,
+    Volume,
+    acquisition_order,
+    b_group,
+    count_from,
+    depth_in,
+    grouped,
+    place_numbers,
+    places,
+)
+from prima_features.studies.dicom.kinds import (
+    by_sequence,
+    differences,
+    is_diffusion,
+    is_echo_planar,
+    is_function,
+)
 from prima_features.studies.dicom.rules import Rejection
-from prima_features.studies.dicom.split import acquisition_order, depth_in
-
-Volume = tuple[Header, ...]
-"""Slices in ascending order (`geometry.depth`), or one block."""
 
 _THICK = 1.5
 _SAME_PLACE = 1.0
@@ -54,8 +64,8 @@ def find_volumes(images: Sequence[Header], tolerance: float) -> Volumes | Reject
     by_b: dict[int, list[Header]] = defaultdict(list)
     for header in images:
         by_b[b_group(header)].append(header)
-    found = places(images, depth_in(images), tolerance)
-    place_of = {id(header): i for i, place in enumerate(found) for header in place}
+    found = places(images, tolerance)
+    place_of = place_numbers(found)
     if len(by_b) > 1 and not any(
         len({place_of[id(header)] for header in one}) == len(found) for one in by_b.values()
     ):
@@ -82,11 +92,6 @@ def find_volumes(images: Sequence[Header], tolerance: float) -> Volumes | Reject
             )
         volumes += complete
     return _mixture(volumes) or Volumes(volumes, n_copies, n_incomplete, n_acquired)
-
-
-def b_group(header: Header) -> int:
-    """b-value in s/mm2, rounded to tens: makers add the imaging gradients' share. None counts as 0."""
-    return 10 * round((header.b_value or 0) / 10)
 
 
 def _find_repeats(images: list[Header], place_of: dict[int, int], n_places: int) -> Volumes | Rejection:
@@ -189,10 +194,7 @@ def _file_by_file(images: Sequence[Header], place: Place) -> list[list[Header]]:
 
 
 def _by_mark(images: Sequence[Header], mark: Callable[[Header], Hashable]) -> list[list[Header]]:
-    groups: dict[Hashable, list[Header]] = defaultdict(list)
-    for header in images:
-        groups[mark(header)].append(header)
-    return sorted(groups.values(), key=lambda group: min(map(acquisition_order, group)))
+    return sorted(grouped(images, mark), key=lambda group: min(map(acquisition_order, group)))
 
 
 def _in_runs(

@@ -20,8 +20,7 @@ from prima_features.errors import SeriesError
 from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import bounds, find_dicom
 from prima_features.studies.dicom.bounds import check_nesting
-from prima_features.studies.dicom.read import quiet_pydicom, read_headers
-from prima_features.studies.dicom.unusable import Unusable
+from prima_features.studies.dicom.read import Unusable, quiet_pydicom, read_headers
 from prima_features.volumes.stored import read_stored
 
 DEFLATED = "1.2.840.10008.1.2.1.99"

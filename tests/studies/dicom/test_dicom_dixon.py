@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from prima_features.studies.dicom import DicomOptions, find_dicom
-from prima_features.studies.dicom.options import TimeSeries
+from prima_features.studies.dicom.rules import TimeSeries
 from prima_features.studies.study import DicomSlices, Found
 from prima_features.volumes.dicom import read_slices
 

@@ -8,7 +8,7 @@ import pydicom
 import pytest
 
 from prima_features.studies.dicom import DicomOptions, find_dicom
-from prima_features.studies.dicom.options import TimeSeries
+from prima_features.studies.dicom.rules import TimeSeries
 
 WriteStack = Callable[..., list[Path]]
 

@@ -18,8 +18,7 @@ from pydicom.uid import (
 
 from prima_features.studies.dicom import bounds
 from prima_features.studies.dicom.header import Header
-from prima_features.studies.dicom.read import quiet_pydicom, read_headers
-from prima_features.studies.dicom.unusable import Unusable
+from prima_features.studies.dicom.read import Unusable, quiet_pydicom, read_headers
 
 pytest.importorskip("hypothesis")
 from hypothesis import HealthCheck, example, given, settings
