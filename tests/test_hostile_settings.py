@@ -21,7 +21,7 @@ from prima_features.probes.labels.tables import read_table
 from prima_features.reports import read_reports
 from prima_features.studies.bids.filters import read_filters
 from prima_features.studies.find import format_of
-from prima_features.studies.manifest_table import read_rows
+from prima_features.studies.manifest import read_rows
 
 READERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "settings": (lambda path: read_settings(ClipTraining, path), "toml"),

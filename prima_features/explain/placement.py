@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from prima_features.encoders.prima.preprocessing import Preprocessing
-from prima_features.volumes.orientation import lps_axes
-from prima_features.volumes.volume import Acquired, StoredGrid
+from prima_features.volumes.volume import Acquired, StoredGrid, lps_axes
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,7 +41,7 @@ from prima_features.pretraining.stages.names import NamesStage
 from prima_features.pretraining.stages.tokenizer import TokenizerStage
 from prima_features.pretraining.training.optimiser import check_optimiser
 from prima_features.pretraining.training.stage import Stage
-from prima_features.studies.names import is_named
+from prima_features.studies.labels import is_named
 
 logger = logging.getLogger(__name__)
 

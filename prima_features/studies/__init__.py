@@ -7,7 +7,7 @@ format      finders                              Study, Series, Failure, Found
 from prima_features.studies.bids import BidsFilter, BidsOptions, read_filters
 from prima_features.studies.dicom import DicomOptions
 from prima_features.studies.find import FindOptions, Format, find, format_of
-from prima_features.studies.pseudonyms import Pseudonyms
+from prima_features.studies.labels import Pseudonyms
 from prima_features.studies.selection import Selection
 from prima_features.studies.study import Failure, Found, Identity, Series, Study
 

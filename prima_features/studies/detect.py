@@ -12,10 +12,18 @@ from typing import Literal
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies.bids.choice import DATATYPES
 from prima_features.studies.dicom import find_dicom
-from prima_features.studies.endings import ARCHIVES, HEADER_OF_PAIR, NIFTI, OTHER_IMAGES, FileKind, kind_of
+from prima_features.studies.dicom.read import is_dicomdir, quiet_pydicom, read_headers
+from prima_features.studies.files import (
+    ARCHIVES,
+    HEADER_OF_PAIR,
+    NIFTI,
+    OTHER_IMAGES,
+    FileKind,
+    is_dicom,
+    kind_of,
+    walk,
+)
 from prima_features.studies.nifti import find_nifti
-from prima_features.studies.survey import count_dicom_series, is_dicom, is_dicomdir
-from prima_features.studies.tree import walk
 
 SourceFormat = Literal["bids", "dicom", "nifti", "manifest"]
 
@@ -68,7 +76,12 @@ def _count_nifti(source: Path, n_images: int) -> tuple[int, int]:
 def _count_dicom(source: Path) -> tuple[int, int]:
     """The same, and SeriesInstanceUIDs, if it is read as DICOM."""
     usable = sum(len(study.series) for study in find_dicom(source).studies)
-    return usable, count_dicom_series(source)
+    series: set[str] = set()
+    with quiet_pydicom():
+        for path in walk(source):
+            if kind_of(path.name) is not FileKind.NIFTI and isinstance(headers := read_headers(path), list):
+                series.update(header.series_uid for header in headers)
+    return usable, len(series)
 
 
 def _why_no_scans(seen: Counter[FileKind]) -> str:

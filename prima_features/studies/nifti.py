@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prima_features.errors import NothingUsableError
-from prima_features.studies.content import find_absence
-from prima_features.studies.copies import find_copies, find_twins, left_out_copy
-from prima_features.studies.endings import FileKind, format_name, kind_of
-from prima_features.studies.inflated import inflated
+from prima_features.studies.content import find_absence, find_copies, find_twins, inflated, left_out_copy
+from prima_features.studies.files import FileKind, format_name, is_dicom, kind_of, walk
 from prima_features.studies.labels import MAX_LABEL, bare, digest, safe_label, study_id
 from prima_features.studies.sidecar import (
     HINT,
@@ -39,8 +37,6 @@ from prima_features.studies.study import (
     TimeSeries,
     not_embedded,
 )
-from prima_features.studies.survey import is_dicom
-from prima_features.studies.tree import walk
 from prima_features.wording import count
 
 if TYPE_CHECKING:
@@ -81,7 +77,7 @@ def find_nifti(source: Path, time_series: TimeSeries = "skip", chosen: bool = Tr
     where it holds several visits, list them in a manifest. Ids come from the file's or folder's name. A JSON
     sidecar and a .bval file next to an image are used as in BIDS.
 
-    Besides .nii and .nii.gz, the formats of `prima_features.studies.endings.OTHER_IMAGES` are read. Masks,
+    Besides .nii and .nii.gz, the formats of `prima_features.studies.files.OTHER_IMAGES` are read. Masks,
     segmentations and maps of tissue are recognised by name and by voxels. Of an image and its copy in one study one is
     embedded. Everything else that may be a scan is left out with its reason.
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prima_features.studies.names import series_name
+from prima_features.studies.labels import series_name
 from prima_features.studies.study import SidecarScale
 
 B0_LIMIT = 50.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from prima_features.studies.names import is_named
+from prima_features.studies.labels import is_named
 
 DEFAULT_DESCRIPTION = "MRI BRAIN"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from prima_features.files.paths import utf8_name
-from prima_features.studies.inflated import inflated, inflation_errors
+from prima_features.studies.content import inflated, inflation_errors
 from prima_features.studies.text_headers import read_data_file
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ from isal import igzip, isal_zlib
 from nibabel.volumeutils import apply_read_scaling
 
 from prima_features.errors import SeriesError
-from prima_features.studies.inflated import inflated, inflation_errors
+from prima_features.studies.content import inflated, inflation_errors
 from prima_features.studies.study import NiftiImage
 from prima_features.volumes.display import to_display
-from prima_features.volumes.limits import SizeLimits
 from prima_features.volumes.nifti_geometry import (
     Geometry,
     SliceAxis,
@@ -25,7 +24,7 @@ from prima_features.volumes.nifti_geometry import (
     in_plane_order,
     read_geometry,
 )
-from prima_features.volumes.volume import Acquired, StoredGrid
+from prima_features.volumes.volume import Acquired, SizeLimits, StoredGrid
 
 _PIECE = 1 << 18
 _HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}

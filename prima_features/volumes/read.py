@@ -13,11 +13,10 @@ from prima_features.studies.dicom.read import read_headers
 from prima_features.studies.study import DicomFrames, DicomSlices, NiftiImage, OtherImage, Series
 from prima_features.studies.voxels import classify
 from prima_features.volumes.dicom import acquire_slices, temporary_folder, unpack_frames
-from prima_features.volumes.limits import SizeLimits, any_number
 from prima_features.volumes.nifti import read_nifti, read_nifti_slices
 from prima_features.volumes.nifti_geometry import SliceAxis
 from prima_features.volumes.other_formats import read_other_slices, to_nifti
-from prima_features.volumes.volume import PLANES, Acquired
+from prima_features.volumes.volume import PLANES, Acquired, SizeLimits, any_number
 
 READER_VERSION = 2
 """Part of each study's settings hash. Raise it if a change to reading changes the numbers of any scan: studies that an

@@ -1,9 +1,13 @@
-"""One series as a volume."""
+"""One series as a volume: as acquired, within size limits, and reoriented to LPS."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import SimpleITK as sitk
+
+from prima_features.errors import SeriesError
+from prima_features.wording import count
 
 PLANES = ("axial", "coronal", "sagittal")
 """The plane of the acquired slices, by the axis of (z, y, x) that they are stacked along."""
@@ -25,6 +29,35 @@ SHEARED = "sheared"
 """Flag: slices are shifted in-plane, as under a tilted gantry. They are read as if they were not."""
 SHEAR = 0.05
 """Sine of the angle between the slices' normal and the direction they are stacked in, above which they are sheared."""
+
+MAX_VOXELS = 2**30
+"""Voxels of one volume. The largest whole-head scans have about a tenth; a damaged header claims more."""
+
+
+def any_number(n_slices: int) -> None:
+    """Accept any number of slices."""
+
+
+@dataclass(frozen=True)
+class SizeLimits:
+    """Limits on a series' number of slices and voxels."""
+
+    min_slices: int = 5
+    """Fewer are a localizer or a fragment, not a volume."""
+    check_slices: Callable[[int], None] = any_number
+    """An encoder's own check of the number of slices; raises `SeriesError`."""
+
+    def check(self, shape: Sequence[int], slice_axis: int) -> None:
+        """Raise `SeriesError` unless a volume of `shape`, with its slices along `slice_axis`, can be used."""
+        slices = shape[slice_axis]
+        if slices < self.min_slices:
+            raise SeriesError(
+                f"it has {count(slices, 'slice')}, fewer than {self.min_slices}",
+                hint="if it is a whole volume, lower the limit with --min-slices",
+            )
+        self.check_slices(slices)
+        if (voxels := shape[0] * shape[1] * shape[2]) > MAX_VOXELS:
+            raise SeriesError(f"its header declares {voxels} voxels, more than any head scan has")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,3 +122,46 @@ class Volume:
     def plane(self) -> str:
         """`axial`, `coronal` or `sagittal`."""
         return PLANES[self.slice_axis]
+
+
+_TIE = 1e-4
+"""Direction cosines that differ by less are equal: files round them differently."""
+
+
+def to_lps(image: sitk.Image) -> Volume:
+    """Permute and flip axes, without resampling, so that they run to L, P and S most closely.
+
+    Args:
+        image: 3-D, slices stacked along its third axis.
+    """
+    x_y_z, flipped = lps_axes(image)
+    values = sitk.GetArrayViewFromImage(image).transpose([2 - axis for axis in reversed(x_y_z)])
+    values = np.flip(values, tuple(2 - axis for axis in range(3) if flipped[axis]))
+    dx, dy, dz = (image.GetSpacing()[axis] for axis in x_y_z)
+    return Volume(
+        values=np.array(values, order="C"),  # a copy: the view's memory goes with the image
+        spacing=(dz, dy, dx),
+        slice_axis=2 - x_y_z.index(2),
+    )
+
+
+def lps_axes(image: sitk.Image) -> tuple[list[int], list[bool]]:
+    """The image axis that runs along each of x, y and z, and whether it runs the other way."""
+    direction = np.reshape(image.GetDirection(), (3, 3))
+    x_y_z = _nearest_axes(direction)
+    return x_y_z, [bool(direction[world, axis] < 0) for world, axis in enumerate(x_y_z)]
+
+
+def _nearest_axes(direction: np.ndarray) -> list[int]:
+    """The image axis that runs along each of x, y and z: the largest cosine first, as SimpleITK does.
+
+    Of cosines within `_TIE` the one of the last row and column is taken, so that a volume tilted by exactly 45 degrees
+    is turned alike however its cosines were rounded. SimpleITK breaks exact ties like this.
+    """
+    cosines = np.abs(direction)
+    order = [0, 0, 0]
+    for _ in range(3):
+        world, axis = np.argwhere(cosines >= cosines.max() - _TIE)[-1]
+        order[world] = int(axis)
+        cosines[world, :] = cosines[:, axis] = -1
+    return order

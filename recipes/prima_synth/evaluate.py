@@ -47,7 +47,7 @@ from prima_features.probes.evaluation import Plan
 from prima_features.processes import in_processes
 from prima_features.reports import findings
 from prima_features.studies import find
-from prima_features.studies.names import series_name
+from prima_features.studies.labels import series_name
 from prima_features.synthetic import (
     Acquisition,
     Anatomy,

@@ -14,7 +14,7 @@ from prima_features.embedding.record.ids import (
     read_ids,
 )
 from prima_features.errors import UsageError
-from prima_features.studies.pseudonyms import Pseudonyms
+from prima_features.studies.labels import Pseudonyms
 from prima_features.studies.study import Identity, Study
 
 NAMES = Pseudonyms(bytes(range(32)))

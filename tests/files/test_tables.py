@@ -13,7 +13,7 @@ from prima_features.pretraining.data.reports import read_reports as pretraining_
 from prima_features.pretraining.data.reports import read_table as pretraining_labels
 from prima_features.probes.labels.tables import read_table as label_table
 from prima_features.reports import read_reports
-from prima_features.studies.manifest_table import read_rows as manifest
+from prima_features.studies.manifest import read_rows as manifest
 
 HEADER = ["path", "subject", "study", "report"]
 ROWS = [["a/Zürich, 1.nii", "01", "sub-01", "No lesion; 5 mm"], ["b.nii", "02", "sub-02", "Café, note"]]

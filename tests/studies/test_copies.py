@@ -7,7 +7,7 @@ import pytest
 from images import nifti_bytes
 
 from prima_features.studies.bids import find_bids
-from prima_features.studies.copies import Copy, find_copies
+from prima_features.studies.content import Copy, find_copies
 from prima_features.studies.nifti import find_nifti
 
 A, B = nifti_bytes(1), nifti_bytes(2)

@@ -9,7 +9,7 @@ from images import put as put_images
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies import DicomOptions, FindOptions, Pseudonyms, Selection, find
 from prima_features.studies.detect import detect
-from prima_features.studies.dicom import files as dicom_files
+from prima_features.studies.files import sniff
 from prima_features.studies.study import Found, Identity, Study, not_embedded
 
 
@@ -65,8 +65,8 @@ def test_the_first_evidence_decides_however_large_the_tree(
     put_dicom(tmp_path, *(f"{i:02}/{j:02}" for i in range(20) for j in range(20)))
     looked_at = []
     monkeypatch.setattr(
-        "prima_features.studies.survey.sniff",
-        lambda file: looked_at.append(file) or dicom_files.sniff(file),
+        "prima_features.studies.files.sniff",
+        lambda file: looked_at.append(file) or sniff(file),
     )
     assert detect(tmp_path) == "dicom"
     assert len(looked_at) == 1

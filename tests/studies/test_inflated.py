@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.studies.copies import _same_content
-from prima_features.studies.inflated import inflated, inflation_errors
+from prima_features.studies.content import _same_content, inflated, inflation_errors
 from prima_features.studies.voxels import open_nifti
 
 CONTENT = bytes(range(256)) * 64

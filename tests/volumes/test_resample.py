@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from prima_features.encoders.prima.prepare import resample_in_plane
-from prima_features.volumes.orientation import to_lps
+from prima_features.volumes.volume import to_lps
 
 
 def make_image(values: np.ndarray, rng: np.random.Generator) -> sitk.Image:

@@ -18,8 +18,7 @@ from prima_features.files.disk import replacing
 from prima_features.files.paths import resolved
 from prima_features.files.safe import TABLE_BYTES, read_text
 from prima_features.files.text import STORED_CHARACTERS, bounded, from_cell, to_cell
-from prima_features.studies.labels import split_id
-from prima_features.studies.pseudonyms import Pseudonyms
+from prima_features.studies.labels import Pseudonyms, split_id
 from prima_features.studies.study import Study
 
 _COLUMNS = ("study", "patient_id", "study_instance_uid", "folder", "key")

@@ -14,9 +14,7 @@ from prima_features.encoders.prima.subvolumes import Subvolumes, cut
 from prima_features.studies.study import Series
 from prima_features.volumes import ReadOptions, Volume, read_series
 from prima_features.volumes.brain_check import check_brain
-from prima_features.volumes.limits import any_number
-from prima_features.volumes.orientation import to_lps
-from prima_features.volumes.volume import Acquired
+from prima_features.volumes.volume import Acquired, any_number, to_lps
 
 
 def resample_in_plane(image: sitk.Image, matrix: int) -> sitk.Image:

@@ -31,7 +31,7 @@ from prima_features.pretraining.settings.stages import ImageTower
 from prima_features.pretraining.training.gather import gather_rows
 from prima_features.pretraining.training.grad_cache import backward_in_chunks
 from prima_features.pretraining.training.stage import Stage, Validated
-from prima_features.studies.names import is_named
+from prima_features.studies.labels import is_named
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,14 @@ from prima_features.studies.bids.image import BidsImage
 from prima_features.studies.bids.inherited import Inherited
 from prima_features.studies.bids.options import BidsOptions
 from prima_features.studies.bids.walk import walk_dataset
-from prima_features.studies.content import EMPTY, find_absence
-from prima_features.studies.copies import find_copies, find_twins, left_out_copy, may_have_copies
+from prima_features.studies.content import (
+    EMPTY,
+    find_absence,
+    find_copies,
+    find_twins,
+    left_out_copy,
+    may_have_copies,
+)
 from prima_features.studies.labels import study_id
 from prima_features.studies.selection import Selection
 from prima_features.studies.sidecar import (

@@ -10,11 +10,10 @@ from prima_features.errors import NothingUsableError
 from prima_features.files.text import bounded
 from prima_features.studies.bids.choice import DATATYPES, NOT_WALKED, SUFFIXES
 from prima_features.studies.bids.image import BidsImage, parse_image
-from prima_features.studies.endings import FileKind, kind_of
+from prima_features.studies.files import DICOM, FileKind, count_scans, format_counts, is_dicom, kind_of
 from prima_features.studies.labels import study_id
 from prima_features.studies.selection import Selection
 from prima_features.studies.study import Failure, not_embedded
-from prima_features.studies.survey import DICOM, count_scans, is_dicom, listed
 
 _FOLDER = re.compile(r"(sub|ses)-([a-zA-Z0-9+]+)")
 _BAD_LABEL = "its name is not a valid BIDS name: only letters and digits may follow sub- and ses-"
@@ -162,7 +161,7 @@ class _Walk:
             return
         counts = count_scans(folder, dicom=True, most=_MOST_FILES)
         if counts:
-            reason = f"not a BIDS folder; it contains {listed(counts)}"
+            reason = f"not a BIDS folder; it contains {format_counts(counts)}"
             self._leave_out(
                 study, folder, reason, _DICOM_HINT if DICOM in counts else _PLACE_HINT, defect=True
             )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NoReturn
 from prima_features.errors import SeriesError
 from prima_features.files.safe import MIB, UnsafeFileError, inflate
 from prima_features.studies.dicom import values
-from prima_features.studies.dicom.files import START
+from prima_features.studies.files import DICOM_START
 
 if TYPE_CHECKING:
     from pydicom import Dataset, FileDataset
@@ -196,7 +196,7 @@ def _read_start(file: BoundedFile, read: Callable[[BinaryIO], FileDataset]) -> F
 
 def _has_plain_syntax(content: bytes) -> bool:
     """Whether the meta header is regular and does not name the deflated syntax, which pydicom inflates unbounded."""
-    position = START
+    position = DICOM_START
     while content.startswith(b"\x02\x00", position):
         kind = content[position + 4 : position + 6]
         header, size = (12, 4) if kind in _LONG else (8, 2)

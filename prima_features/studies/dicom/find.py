@@ -10,14 +10,13 @@ from pathlib import Path
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies.dicom.acquisitions import find_acquisitions
 from prima_features.studies.dicom.copies import flag_copies
-from prima_features.studies.dicom.files import walk
 from prima_features.studies.dicom.header import Header, grouped
 from prima_features.studies.dicom.identity import Visit, Visits, find_visits, warn_of_identities
 from prima_features.studies.dicom.read import Unusable, quiet_pydicom, read_headers
 from prima_features.studies.dicom.rules import DicomOptions, Rejection
 from prima_features.studies.dicom.series import find_series
-from prima_features.studies.endings import FileKind, kind_of
-from prima_features.studies.pseudonyms import Pseudonyms
+from prima_features.studies.files import FileKind, kind_of, walk_regular
+from prima_features.studies.labels import Pseudonyms
 from prima_features.studies.study import (
     COPY,
     DEFAULT_DESCRIPTION,
@@ -102,7 +101,7 @@ def _read_folder(root: Path) -> tuple[list[Header], list[Failure]]:
     def count_unreadable() -> None:
         unusable[Unusable.UNREADABLE] += 1
 
-    for file in walk(root, count_unreadable):
+    for file in walk_regular(root, count_unreadable):
         read = read_headers(file)
         if read is Unusable.NOT_DICOM and kind_of(file.name) in _OTHER_FORMATS:
             unusable[Unusable.OTHER_FORMAT] += 1

@@ -128,23 +128,9 @@ def _name(header: Header) -> str:
 Values = tuple[object, ...]
 """One value per contrast; None if a file does not state it."""
 
-_MEANINGLESS = frozenset(
-    (
-        "",
-        *[
-            "ORIGINAL",
-            "DERIVED",
-            "PRIMARY",
-            "SECONDARY",
-            "NONE",
-            "OTHER",
-            "UNSPECIFIED",
-            "MFSPLIT",
-            "FFE",
-            "SE",
-        ],
-    )
-)
+_MEANINGLESS = frozenset((
+    "", "ORIGINAL", "DERIVED", "PRIMARY", "SECONDARY", "NONE", "OTHER", "UNSPECIFIED", "MFSPLIT", "FFE", "SE",
+))  # fmt: skip
 """Words of ImageType that archives and viewers rewrite, or that do not describe what the image shows."""
 _LETTERS = frozenset(("W", "F"))
 """Water and fat of Dixon imaging, by Philips; other letters are complex components or mean nothing."""

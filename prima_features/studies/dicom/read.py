@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import frames, kinds, values
 from prima_features.studies.dicom.bounds import MOST_FRAMES, PIXEL_GROUPS, BoundedFile, read_data_set
-from prima_features.studies.dicom.files import Kind, sniff_stream
 from prima_features.studies.dicom.header import Block, GeImage, Header, is_orientation
 from prima_features.studies.dicom.values import PrivateElement
+from prima_features.studies.files import DicomKind, is_dicom, sniff_stream
 from prima_features.studies.labels import nfc
 
 if TYPE_CHECKING:
@@ -134,6 +134,14 @@ def read_headers(file: Path) -> list[Header] | Unusable:
     return _slices(header, data) if header.study_uid and header.series_uid else Unusable.NO_UIDS
 
 
+def is_dicomdir(file: Path) -> bool:
+    """Whether a file is the directory of a DICOM disc (PS3.10 section 8), by its name or its class."""
+    if not is_dicom(file):
+        return False
+    with quiet_pydicom():
+        return file.name.upper() == "DICOMDIR" or read_headers(file) is Unusable.DIRECTORY
+
+
 @contextmanager
 def quiet_pydicom() -> Iterator[None]:
     """Keep pydicom from warning about odd values: the warnings quote them, and they can name the patient."""
@@ -150,11 +158,11 @@ def quiet_pydicom() -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _read(stream: BoundedFile, kind: Kind) -> "FileDataset | Unusable":
-    if kind in (Kind.GZIPPED, Kind.OTHER):
-        return Unusable.GZIPPED if kind is Kind.GZIPPED else Unusable.NOT_DICOM
+def _read(stream: BoundedFile, kind: DicomKind) -> "FileDataset | Unusable":
+    if kind in (DicomKind.GZIPPED, DicomKind.OTHER):
+        return Unusable.GZIPPED if kind is DicomKind.GZIPPED else Unusable.NOT_DICOM
     try:
-        data, _ = read_data_set(stream, _TAGS, force=kind is Kind.BARE)
+        data, _ = read_data_set(stream, _TAGS, force=kind is DicomKind.BARE)
         frames_declared = values.whole(data, "NumberOfFrames") or 1
         return data if frames_declared <= MOST_FRAMES else Unusable.OUT_OF_BOUNDS
     except UnsafeFileError:

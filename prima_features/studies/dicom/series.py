@@ -22,7 +22,7 @@ from prima_features.studies.dicom.rules import (
 )
 from prima_features.studies.dicom.split import Part, describe, is_three_plane, split
 from prima_features.studies.dicom.volumes import find_volumes
-from prima_features.studies.names import NAMELESS, series_name
+from prima_features.studies.labels import NAMELESS, series_name
 from prima_features.studies.study import DicomFrames, DicomSlices, Failure, Series, not_embedded
 
 _SHOWN_CHARACTERS = 200

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prima_features.studies.dicom import find_dicom
-from prima_features.studies.pseudonyms import Pseudonyms
+from prima_features.studies.labels import Pseudonyms
 from prima_features.studies.study import DEFAULT_DESCRIPTION
 
 WriteStack = Callable[..., list[Path]]

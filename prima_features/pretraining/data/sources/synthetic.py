@@ -18,7 +18,7 @@ from prima_features.pretraining.data.cache import Cache
 from prima_features.pretraining.data.records import Annotations, RawStudy, Wordings
 from prima_features.pretraining.data.sources.rendered import RenderedSeries
 from prima_features.reports import findings
-from prima_features.studies.names import series_name
+from prima_features.studies.labels import series_name
 from prima_features.studies.study import DEFAULT_DESCRIPTION
 from prima_features.synthetic import (
     CONTENT,

@@ -12,7 +12,7 @@ from prima_features.encoders.base import Picture, Prepared
 from prima_features.errors import SeriesError
 from prima_features.studies.study import Series
 from prima_features.volumes import ReadOptions, read_series
-from prima_features.volumes.orientation import to_lps
+from prima_features.volumes.volume import to_lps
 
 
 @dataclass(frozen=True)
