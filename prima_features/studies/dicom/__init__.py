@@ -1,7 +1,7 @@
 """Finding series in a tree of DICOM files, by content.
 
-files ---> header ---> split ---> rules, volumes, geometry ---> find
-walk       one record  stacks     what is embedded, what not    Study, Series, Failure
+read ---> identity ---> acquisitions ---> split ---> volumes ---> series ---> find
+headers   patients      files of a scan   contrasts   repeats     rules       Study, Series, Failure
 """
 
 from prima_features.studies.dicom.find import find_dicom
