@@ -47,8 +47,10 @@ def search(
     ] = DEFAULT_MODEL,
     top: Annotated[int, typer.Option("--top", min=1, help="Studies to print per query.")] = 10,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="OUT.tsv", help="Write all ranks to a table.")
+        Path | None,
+        typer.Option("--output", metavar="OUT.tsv", help="Write all ranks to a table, and OUT.html."),
     ] = None,
+    no_page: Annotated[bool, typer.Option("--no-page", help="Do not write the HTML page.")] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite OUT.tsv even if this command did not write it.")
@@ -59,7 +61,7 @@ def search(
     The model reads a query as it reads reports: as a numbered list of findings. The cosine is no probability, and
     there is no value of it above which a finding is present.
     """
-    from prima_features.clinical.search import check_output, read_queries, search_like, write_table
+    from prima_features.clinical.search import check_output, read_queries, search_like, write_results
     from prima_features.clinical.search import search as search_texts
 
     queries: list[str | tuple[str, ...]] = [tuple(query)] if all_of and query else list(query or ())
@@ -67,7 +69,8 @@ def search(
         raise UsageError('give one of: TEXT, such as "acute left MCA infarct"; --texts FILE; or --like STUDY')
     if like is not None and (against or all_of):
         raise UsageError("--like ranks by a study: leave out --against and --all-of")
-    check_output(embeddings, output, model, force, texts)
+    if output is not None:
+        check_output(embeddings, output, model, force, texts)
     if like is not None:
         found = search_like(embeddings, like)
     else:
@@ -86,7 +89,7 @@ def search(
     for warning in found.warnings:
         err.print(f"[yellow]Warning:[/] {escape(warning)}")
     if output is not None:
-        write_table(found, output)
+        write_results(found, output, not no_page)
         out.print(f"[bold]{escape(str(output))}[/]: {count(len(found.table), 'row')}")
     print_caveat(found.caveat)
     out.print("For research use only: not a medical device.")

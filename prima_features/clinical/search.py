@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prima_features.clinical.model import model_of
+from prima_features.clinical.pages.search import search_page
 from prima_features.clinical.tables import table_bytes
 from prima_features.embedding.file.read import Embeddings, read_embeddings
 from prima_features.embedding.record.output import files_next_to
@@ -22,7 +23,7 @@ from prima_features.errors import UsageError
 from prima_features.evaluation.intervals import Bootstrap, Estimate
 from prima_features.files.disk import replacing
 from prima_features.files.safe import read_text
-from prima_features.files.targets import Maker, as_inputs, check_file, starts_with
+from prima_features.files.targets import Maker, as_inputs, check_file, is_page, starts_with
 from prima_features.models import DEFAULT_MODEL, directory
 from prima_features.reports.numbered import numbered
 
@@ -41,8 +42,12 @@ class Found:
     """One row per query and study, the most similar study of each query first: query, rank, study, subject, session,
     cosine; with a contrast also `against` (cosine with the other text) and `difference`, which then gives the rank."""
     warnings: tuple[str, ...]
-    caveat: str
-    """What must be said with every number of the model, one sentence; empty if nothing is known."""
+    file: Embeddings
+
+    @property
+    def caveat(self) -> str:
+        """What must be said with every number of the model, one sentence; empty if nothing is known."""
+        return self.file.caveat
 
 
 def search(
@@ -83,7 +88,7 @@ def search(
     )
     cosine = encode(texts) @ studies.T  # (queries, studies)
     other = (encode([numbered([against])]) @ studies.T)[0] if against else None
-    return Found(_ranked(file, ["; ".join(one) for one in findings], cosine, other), warnings, file.caveat)
+    return Found(_ranked(file, ["; ".join(one) for one in findings], cosine, other), warnings, file)
 
 
 def search_like(embeddings: str | Path, study: str) -> Found:
@@ -111,7 +116,7 @@ def search_like(embeddings: str | Path, study: str) -> Found:
     (row,) = np.flatnonzero(ids == study)[:1]
     table = _ranked(file, [f"like {study}"], vectors[row][None] @ vectors.T, None)
     table = table[table["study"] != study].reset_index(drop=True)
-    return Found(table.assign(rank=np.arange(1, len(table) + 1)), (), file.caveat)
+    return Found(table.assign(rank=np.arange(1, len(table) + 1)), (), file)
 
 
 def _ranked(
@@ -167,25 +172,34 @@ def read_queries(path: Path) -> list[str]:
 
 
 def check_output(
-    embeddings: Path, output: Path | None, model: str | Path, force: bool = False, texts: Path | None = None
+    embeddings: Path, output: Path, model: str | Path, force: bool = False, texts: Path | None = None
 ) -> None:
-    """Check that a table of ranks may be written.
+    """Check that a table of ranks and its page may be written.
 
     Raises:
         UsageError: see `files.targets.check_file`.
     """
-    if output is not None:
-        inputs = as_inputs(embeddings, files_next_to(embeddings), model, texts)
-        is_own = starts_with(b"query\trank\tstudy\t")
-        check_file(output, Maker("prima search", inputs, is_own, "a table of prima search"), force)
+    if output.suffix.lower() == ".html":
+        raise UsageError(f"{output} is the table's name: end it in .tsv; an .html file is written next to it")
+    inputs = as_inputs(embeddings, files_next_to(embeddings), model, texts)
+    is_table = starts_with(b"query\trank\tstudy\t")
+    check_file(output, Maker("prima search", inputs, is_table, "a table of prima search"), force)
+    is_ours = Maker("prima search", inputs, is_page("search"), "a page of prima search")
+    check_file(output.with_suffix(".html"), is_ours, force)
 
 
-def write_table(found: Found, output: Path) -> None:
-    """Write all ranks as TSV; if the model has a caveat, the column `caveat` states it.
+def write_results(found: Found, output: Path, page: bool = True) -> None:
+    """Write all ranks as TSV, and the most similar studies as an HTML page next to it.
+
+    If the model has a caveat, the column `caveat` and the page state it.
 
     Raises:
-        OutputError: the table cannot be written.
+        OutputError: a file cannot be written.
     """
+    if page:
+        html = search_page(found, found.file, output.name)
+        with replacing(output.with_suffix(".html")) as temporary:
+            temporary.write_text(html, encoding="utf-8", errors="backslashreplace", newline="")
     with replacing(output) as temporary:
         temporary.write_bytes(table_bytes(found.table, found.caveat))
 

@@ -1,11 +1,12 @@
 """Embeddings files with given vectors, and the golden values of the public code."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import Page, browser
 from public_scores import KINDS, SeriesSets, Write
 
 from prima_features.embedding.file.records import EmbeddedStudy
@@ -61,3 +62,9 @@ def write(tmp_path: Path) -> Write:
         return tmp_path / name
 
     return written
+
+
+@pytest.fixture(scope="session")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from browser import Page
 from public_scores import SeriesSets, Write
 
 from prima_features.cli.main import main
@@ -189,3 +190,31 @@ def test_an_input_is_not_replaced_by_the_table(file: Path) -> None:
     before = file.read_bytes()
     assert main(["search", str(file), "tumour", "--output", str(file), "--force"]) == 2
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+def test_the_page_shows_the_most_similar_studies_of_each_query(
+    file: Path, tmp_path: Path, page: Page, width: int
+) -> None:
+    arguments = ["search", str(file), "tumour <b>", "oedema", "--output", str(tmp_path / "o.tsv")]
+    assert main(arguments) == 0
+    page.open(tmp_path / "o.html", width=width)
+    assert page.run("document.documentElement.dataset.ready") == "yes"
+    assert page.run("document.documentElement.scrollWidth") <= width
+    assert page.requests == [(tmp_path / "o.html").as_uri()]
+    assert not page.complaints
+    for number, query in enumerate(["tumour <b>", "oedema"]):
+        page.run(
+            f"(() => {{ const s = document.querySelector('#list select'); s.value = {number};"
+            " s.dispatchEvent(new Event('change')); })()"
+        )
+        shown = page.run(
+            "[...document.querySelectorAll('.worklist .who')].map(one => one.firstChild.textContent)"
+        )
+        assert shown == search(file, [query]).table["study"].tolist()
+    text = page.run("document.body.innerText")
+    assert "For research use only" in text
+    assert text.index("synthetic brains only") < text.index("Results")
+    assert main([*arguments, "--against", "no tumour"]) == 0
+    page.open(tmp_path / "o.html", width=width)
+    assert "difference" in page.run("document.body.innerText")

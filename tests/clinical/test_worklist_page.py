@@ -2,14 +2,13 @@
 
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from browser import Page, browser
+from browser import Page
 from public_scores import Write
 from safetensors.torch import save_file
 
@@ -22,12 +21,6 @@ from prima_features.models import bundled
 from prima_features.studies.study import Failure
 
 NAMES = ("tumor_adult_glioma", "vascular_ischemic_stroke", "structural_cerebral_atrophy", "<b>odd_name")
-
-
-@pytest.fixture(scope="session")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture
