@@ -6,7 +6,7 @@ returned, to be encoded again elsewhere.
 Ray's own means, tried in its place, lose studies. With `max_restarts`, calls fail at once while an actor restarts: in
 the tests of killed workers a study that was in order used up its three tries this way and was left out; nor does it
 save lines, since machines that join have to be found all the same. With `max_task_retries`, a study that kills its
-encoder would take the others of its window along each time. `ActorPool` has one task per actor, and reuses lost ones.
+encoder would take the others of its window along each time. `ActorPool` has one task per actor, and replaces none.
 """
 
 from __future__ import annotations
