@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from prima_features.doctor.answer import read_answer
+from prima_features.doctor.known_answer import read_answer
 from prima_features.errors import UsageError
 from prima_features.pretraining.settings import ClipTraining
 from prima_features.pretraining.settings.strict import read_settings

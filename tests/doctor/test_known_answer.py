@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from prima_features.doctor import scan
-from prima_features.doctor.answer import read_answer
+from prima_features.doctor import known_answer as scan
 from prima_features.doctor.check import Check, Setup, Status
-from prima_features.doctor.known_answer import TOLERANCE, known_answer, record_answer
+from prima_features.doctor.known_answer import TOLERANCE, known_answer, read_answer, record_answer
 from prima_features.doctor.weights import weights
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
@@ -45,7 +44,7 @@ def test_every_bundled_model_gives_its_recorded_answer(name: str, tmp_path: Path
 
 def test_the_scan_is_the_same_to_the_bit_everywhere() -> None:
     voxels = b"".join(scan.ellipsoid(shape).astype("<i2").tobytes() for _, shape in scan.SERIES.values())
-    assert scan.VERSION == 1
+    assert scan.SCAN_VERSION == 1
     assert (
         hashlib.sha256(voxels).hexdigest()
         == "a9fc8d563fce4a9166f4deddcc7e062baf0da68178118d22934fa8a215c83758"

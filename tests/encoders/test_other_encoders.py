@@ -127,7 +127,7 @@ def check_file(path: Path, model: Path, n_studies: int) -> None:
 
     file = read_embeddings(path)
     assert file.n_studies == n_studies
-    assert not file.holds("study/clip") and not file.has_tokens
+    assert not file.has("study/clip") and not file.has_tokens
     assert file.attributes["encoder"] == "toy"
     assert file.attributes["format_version"] == 2
     assert file.attributes["model_sha256"] == sha256(model / "model.safetensors")
