@@ -140,6 +140,6 @@ def _confusions(content: ReportContent) -> Table:
 
 def _confusion_row(name: str, said: np.ndarray, classes: tuple[str, ...]) -> tuple[Cell, ...]:
     counts = [int((said == other).sum()) for other in classes]
-    share = partial(percent, whole=len(said))
+    share = partial(percent, total=len(said))
     cells = [Cell(f"{n:,}", share(n), shade=n / len(said) if len(said) else 0) for n in counts]
     return Cell(name, f"n = {len(said):,}"), *cells
