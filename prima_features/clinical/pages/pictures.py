@@ -21,5 +21,5 @@ def pictures_of(file: Embeddings, studies: Iterable[str]) -> dict[str, Any]:
     page = report_path(file.path)
     if not page.is_file():
         return {}
-    heads = StoredStudies(file.path).heads
-    return choose(Album(pages=[page]), [(study, heads[study].input_hash) for study in studies])
+    headers = StoredStudies(file.path).headers
+    return choose(Album(pages=[page]), [(study, headers[study].input_hash) for study in studies])
