@@ -3,8 +3,8 @@
 from prima_features.evaluation.compare import Comparison, corrected_t_test
 from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.evaluate import Plan, evaluate, evaluate_fitted
-from prima_features.probes.evaluation.learning import LearningPoint, learning_curve
 from prima_features.probes.evaluation.record import Evaluation
+from prima_features.probes.evaluation.refits import LearningPoint, learning_curve
 from prima_features.probes.evaluation.splits import Fold, Scheme, Splits, draw
 
 __all__ = [

@@ -11,19 +11,23 @@ from prima_features.errors import UsageError
 from prima_features.evaluation import bounds
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.weighted import one_against_rest
-from prima_features.probes.evaluation.baselines import baselines, constant
-from prima_features.probes.evaluation.checks import check, check_harmonization
-from prima_features.probes.evaluation.groups import by_groups, gap_report
-from prima_features.probes.evaluation.permutation import permutation_test
+from prima_features.probes.evaluation.checks import (
+    check,
+    check_harmonization,
+    label_by_site,
+    site_decodability,
+)
 from prima_features.probes.evaluation.record import Estimates, Evaluation, check_scale, fold_scores
+from prima_features.probes.evaluation.refits import baselines, constant, permutation_test
 from prima_features.probes.evaluation.scored import (
     OutOfFold,
     Scored,
+    by_groups,
     cross_validate,
+    gap_report,
     predictions_table,
     scored,
 )
-from prima_features.probes.evaluation.sites import label_by_site, site_decodability
 from prima_features.probes.evaluation.splits import Scheme, Splits, draw
 from prima_features.probes.recipe import FittedRecipe, Outcome, Recipe
 from prima_features.probes.samples import Samples

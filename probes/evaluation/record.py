@@ -12,10 +12,9 @@ import numpy as np
 from prima_features.errors import UsageError
 from prima_features.evaluation.compare import Comparison, corrected_t_test
 from prima_features.evaluation.intervals import Estimate
-from prima_features.probes.evaluation.groups import GapReport, GroupMetrics
-from prima_features.probes.evaluation.permutation import Permutation
-from prima_features.probes.evaluation.scored import OutOfFold, scores
-from prima_features.probes.evaluation.sites import LabelBySite, SiteDecodability
+from prima_features.probes.evaluation.checks import LabelBySite, SiteDecodability
+from prima_features.probes.evaluation.refits import Permutation
+from prima_features.probes.evaluation.scored import GapReport, GroupMetrics, OutOfFold, scores
 from prima_features.probes.evaluation.splits import Fold, Splits
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples

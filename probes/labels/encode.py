@@ -19,9 +19,8 @@ from prima_features.probes.labels.cells import (
     by_words,
 )
 from prima_features.probes.labels.cohorts import Cohort, Target
-from prima_features.probes.labels.columns import find, first
 from prima_features.probes.labels.records import LabelRequest, LabelTask, label_task
-from prima_features.probes.labels.tables import LEVELS
+from prima_features.probes.labels.tables import LEVELS, find, first
 from prima_features.probes.labels.times import age
 from prima_features.probes.labels.values import is_missing
 from prima_features.wording import count, verb

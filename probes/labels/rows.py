@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from prima_features.probes.labels.cells import MISSING, Label
 from prima_features.probes.labels.cohorts import Cohort
-from prima_features.probes.labels.columns import find, first
+from prima_features.probes.labels.tables import find, first
 from prima_features.probes.labels.times import Time, ages, label_times
 from prima_features.probes.labels.values import is_missing, normalise, number, sex, written
 from prima_features.wording import count

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import Cohort
-from prima_features.probes.labels.columns import first
-from prima_features.probes.labels.sources import subject_sessions
-from prima_features.probes.labels.tables import read_table
+from prima_features.probes.labels.tables import first, read_table, subject_sessions
 from prima_features.probes.labels.times import Time, date_formats, to_ordinal, visit_days
 from prima_features.probes.labels.values import bare_session, normalise, pattern
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import Cohort
-from prima_features.probes.labels.columns import find, first
+from prima_features.probes.labels.tables import find, first
 from prima_features.probes.labels.values import code, is_missing, is_top_coded, number
 
 if TYPE_CHECKING:

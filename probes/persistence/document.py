@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from prima_features.errors import UsageError
-from prima_features.probes.persistence.files import read_json
-from prima_features.probes.persistence.layout import (
+from prima_features.probes.persistence.files import (
     ARRAYS,
     DOCUMENT,
     FORMAT,
@@ -18,6 +17,7 @@ from prima_features.probes.persistence.layout import (
     MAX_DOCUMENT_BYTES,
     MODEL_FILES,
     TREES,
+    read_json,
     upgraded,
 )
 from prima_features.probes.recipe import Recipe

@@ -13,8 +13,7 @@ from typing import Any
 
 from prima_features.errors import UsageError
 from prima_features.files.safe import load_json
-from prima_features.probes.persistence.files import read_json
-from prima_features.probes.persistence.layout import MAX_TREES_BYTES, MAX_TREES_VALUES
+from prima_features.probes.persistence.files import MAX_TREES_BYTES, MAX_TREES_VALUES, read_json
 
 _ROOT_PARENT = 2**31 - 1
 _NUMBERS = ("base_weights", "loss_changes", "split_conditions", "sum_hessian")

@@ -1,18 +1,63 @@
-"""What a report is made of."""
+"""What the HTML report of a probe shows, with the names and sentences that its sections share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prima_features.probes.report.projection import FeatureMap
+import numpy as np
+
+from prima_features.page.digits import count, decimals_for, number, with_interval, with_unit
+from prima_features.probes.evaluation import Estimate, Evaluation
+from prima_features.probes.tasks import Task
+from prima_features.wording import capital, listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from prima_features.probes.evaluation import Evaluation, LearningPoint
+    from prima_features.probes.evaluation import LearningPoint
     from prima_features.probes.labels.records import JoinSummary
+    from prima_features.probes.report.feature_map import FeatureMap
     from prima_features.probes.training import TrainingSet
+
+METRICS = {
+    "mae": "Mean absolute error",
+    "rmse": "Root mean squared error",
+    "r2": "R\u00b2",
+    "pearson_r": "Pearson's r",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "prevalence": "Prevalence",
+    "balanced_accuracy": "Balanced accuracy",
+    "brier": "Brier score",
+    "calibration_slope": "Calibration slope",
+    "mean_error": "Mean error",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+}
+DIRECTIONS = {
+    "mae": "lower is better",
+    "rmse": "lower is better",
+    "r2": "1 is perfect",
+    "pearson_r": "1 is perfect",
+    "auroc": "0.5 is chance",
+    "auprc": "prevalence is chance",
+    "prevalence": "share of positives",
+    "brier": "lower is better",
+    "calibration_slope": "1 is ideal",
+}
+IN_UNITS = ("mae", "rmse", "mean_error")
+VARIABLES = {
+    "sex": "Sex",
+    "age_band": "Age, years",
+    "site": "Site",
+    "scanner": "Scanner",
+    "field_strength": "Field strength",
+}
+_BASELINE_PARTS = {"age": "age", "sex": "sex", "icv": "intracranial volume", "site": "site"}
+_ABBREVIATIONS = {"ad", "cn", "mci", "hc", "nc", "asd", "td"}
+_SEXES = {"F": "female", "M": "male"}
+RESEARCH_ONLY = "For research use only: not a medical device, and not for decisions about any person."
 
 
 @dataclass(frozen=True)
@@ -53,3 +98,169 @@ class ReportContent:
         """Known ages in years, of rows of the predictions."""
         name = "target" if self.evaluation.task.is_age else "age"
         return table[name].astype(float).dropna()
+
+
+def metric(name: str, unit: str = "") -> str:
+    """`Mean absolute error, years`."""
+    return METRICS[name] + (f", {unit}" if unit and name in IN_UNITS else "")
+
+
+def direction(name: str, task: Task) -> str:
+    """What values are good; empty where that goes without saying."""
+    if name == "balanced_accuracy":
+        return f"{1 / len(task.classes):.2g} is chance"
+    return DIRECTIONS.get(name, "")
+
+
+def in_sentence(name: str) -> str:
+    """A metric's name inside a sentence: `mean absolute error`, but `AUROC`."""
+    text = METRICS[name]
+    keep = text.isupper() or text.startswith(("Pearson", "Brier", "R\u00b2"))
+    return text if keep else text[0].lower() + text[1:]
+
+
+def target(task: Task) -> str:
+    """What is predicted, inside a sentence: `age`, `the column MMSE`, or the task's name."""
+    return "age" if task.is_age else task.description if task.name == "custom" else task.name
+
+
+def baseline(name: str, task: Task) -> str:
+    """`Age and sex`, `Site alone`."""
+    if name == "dummy":
+        return "Class frequencies" if task.is_classification else "Training mean"
+    parts = [_BASELINE_PARTS.get(part, part) for part in name.split("_")]
+    return capital(parts[0] + " alone" if len(parts) == 1 else listed(parts))
+
+
+def level(variable: str, name: str) -> str:
+    """A group's name as it is shown."""
+    if variable == "sex":
+        return capital(_SEXES.get(name, name))
+    if variable == "field_strength" and name.replace(".", "", 1).isdecimal():
+        return f"{name} T"
+    return name.replace("-", "\u2013") if variable == "age_band" else name
+
+
+def decimals(name: str, evaluation: Evaluation) -> int:
+    """Digits after the point of a metric: three digits of an error, three decimals of what has no unit."""
+    return decimals_for(evaluation.metrics["mae"].value) if name in IN_UNITS else 3
+
+
+def class_name(name: str) -> str:
+    """A class inside a sentence: abbreviations such as `ad` and `mci` in capitals, others as they are."""
+    return name.upper() if name in _ABBREVIATIONS else name
+
+
+def title(content: ReportContent) -> str:
+    """As given, else what is predicted."""
+    task = content.evaluation.task
+    return content.title or capital(target(task) if task.name == "custom" else task.name.replace("-", " "))
+
+
+def main_result(content: ReportContent) -> str:
+    """The primary metric with its interval, and in whom it was measured."""
+    return f"{_what(content)} {_where(content)}."
+
+
+def beside_baseline(content: ReportContent) -> str:
+    """The best baseline and how far the probe is from it; empty without baselines."""
+    found = content.evaluation
+    primary = found.task.primary
+    known = {name: one[primary] for name, one in found.baselines.items() if np.isfinite(one[primary].value)}
+    if not known:
+        return ""
+    best = (min if primary == "mae" else max)(known, key=lambda name: known[name].value)
+    digits, unit = decimals(primary, found), found.task.unit if primary == "mae" else ""
+    difference = found.over_baselines[best][primary]
+    has = f"{in_sentence(primary)} {with_unit(number(known[best].value, digits), unit)}"
+    text = (
+        f"The best baseline without the image ({baseline(best, found.task).lower()}) has {has}; probe minus baseline "
+        f"is {with_interval(difference, digits, unit)}"
+    )
+    return text + _verdict(difference, lower_is_better=primary == "mae")
+
+
+def association(found: Evaluation) -> str:
+    """The association of label and site in a sentence; empty if it is not defined."""
+    value = found.label_by_site.association
+    if not np.isfinite(value):
+        return ""
+    measure = (
+        "Cram\u00e9r's V with Bergsma's bias correction"
+        if found.task.is_classification
+        else "epsilon squared, the share of its variance between sites"
+    )
+    return (
+        f"The association of label and site is {value:.2f} ({measure}; 0: none, 1: the site gives the label)."
+    )
+
+
+def decodability(found: Evaluation) -> str:
+    """How well the site can be read from the features, in a sentence; empty where it was not measured."""
+    one = found.site_decodability
+    if one is None:
+        return ""
+    balanced = one.balanced_accuracy
+    text = (
+        f"A classifier identified the site from the features with a balanced accuracy of {with_interval(balanced, 3)} "
+        f"({len(one.sites)} sites, chance {one.chance:.3f}){_against_chance(balanced, one.chance)}."
+    )
+    if one.harmonized is None:
+        return text
+    return (
+        f"{text} After harmonisation, fitted in the same folds, the balanced accuracy was "
+        f"{with_interval(one.harmonized, 3)}{_against_chance(one.harmonized, one.chance)}."
+    )
+
+
+def _against_chance(balanced: Estimate, chance: float) -> str:
+    if not np.isfinite(balanced.ci_low):
+        return ""
+    return ", above chance" if balanced.ci_low > chance else ", not shown to be above chance"
+
+
+def _verdict(difference: Estimate, *, lower_is_better: bool) -> str:
+    """The end of the sentence on probe minus baseline: nothing is concluded without an interval."""
+    if not np.isfinite(difference.ci_low):
+        return "."
+    if difference.ci_low <= 0 <= difference.ci_high:
+        return ". The interval includes 0: the probe is not shown to be better."
+    better = (difference.ci_high < 0) == lower_is_better
+    return f": the probe is {'better' if better else 'worse'}."
+
+
+def _what(content: ReportContent) -> str:
+    found = content.evaluation
+    task, primary = found.task, found.task.primary
+    if not np.isfinite(found.metrics[primary].value):
+        return f"The {in_sentence(primary)} of {target(task)} is not defined"
+    result = with_interval(
+        found.metrics[primary], decimals(primary, found), task.unit if primary == "mae" else ""
+    )
+    if task.kind == "multiclass":
+        return f"{capital(listed(map(class_name, task.classes)))}: mean one-vs-rest AUROC {result}"
+    if task.kind == "binary":
+        return f"{capital(class_name(task.positive))} vs {class_name(task.classes[0])}: AUROC {result}"
+    return f"{capital(target(task))}: {in_sentence(primary)} {result}"
+
+
+def _where(content: ReportContent) -> str:
+    found = content.evaluation
+    subjects = count(found.n_subjects, "subject")
+    if found.n_studies != found.n_subjects:
+        subjects = f"{count(found.n_studies, 'study', 'studies')} of {subjects}"
+    if found.gap is not None:
+        low, high = found.gap.age_range
+        subjects += f" aged {low:.0f} to {high:.0f} years"
+    if found.task.classes:
+        counts = content.counted["target"].value_counts()
+        unit = "" if found.n_studies == found.n_subjects else "studies: "
+        said = ", ".join(f"{counts.get(name, 0):,} {name}" for name in found.task.classes)
+        subjects += f" ({unit}{said})"
+    if found.splits is None:
+        return f"in another cohort, {subjects}"
+    if found.splits.scheme.kind == "leave-site-out":
+        return f"in {subjects}, each site predicted by a probe that was fitted on the other sites"
+    if len(found.splits.folds) == 1:
+        return f"in {subjects} of the test set"
+    return f"in {subjects}, out-of-fold predictions"

@@ -22,10 +22,10 @@ from prima_features.models.caveats import bundled_as
 from prima_features.page import template
 from prima_features.page.digits import brief, count, decimals_for, number, p_value, short
 from prima_features.probes.evaluation import Estimate, Evaluation
-from prima_features.probes.evaluation.groups import MIN_GROUPS
-from prima_features.probes.report import words
+from prima_features.probes.evaluation.scored import MIN_GROUPS
+from prima_features.probes.report import content as words
 from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.projection import MAX_ROWS
+from prima_features.probes.report.feature_map import MAX_ROWS
 from prima_features.probes.steps.adjust import MIN_ROWS
 from prima_features.wording import listed
 

@@ -7,8 +7,13 @@ from pathlib import Path
 from prima_features.page import template
 from prima_features.page.blocks import Section
 from prima_features.probes.persistence.files import write_bytes
-from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.words import RESEARCH_ONLY, beside_baseline, main_result, title
+from prima_features.probes.report.content import (
+    RESEARCH_ONLY,
+    ReportContent,
+    beside_baseline,
+    main_result,
+    title,
+)
 from prima_features.wording import sentence
 
 
@@ -42,12 +47,11 @@ def page(content: ReportContent) -> str:
 
 def sections(content: ReportContent) -> list[Section]:
     """Those that have something in them, in the page's order."""
-    from prima_features.probes.report.sections.arrangement import arrangement
-    from prima_features.probes.report.sections.by_group import by_group, by_site
-    from prima_features.probes.report.sections.people import people
-    from prima_features.probes.report.sections.predicted import predicted
-    from prima_features.probes.report.sections.provenance import how, provenance
-    from prima_features.probes.report.sections.result import learning, result
+    from prima_features.probes.report.by_group import by_group, by_site
+    from prima_features.probes.report.details import how, people, provenance
+    from prima_features.probes.report.feature_map import arrangement
+    from prima_features.probes.report.predicted import predicted
+    from prima_features.probes.report.result import learning, result
 
     parts = (result, predicted, by_group, by_site, learning, arrangement, people, how, provenance)
     return [made for part in parts if (made := part(content)) is not None]

@@ -8,11 +8,8 @@
 `compare`             test whether two probes differ that were evaluated on the same folds
 """
 
-from prima_features.probes.runs.compare import compare
-from prima_features.probes.runs.evaluate import evaluate
-from prima_features.probes.runs.fit import FitOptions, FitPlan, FitResult, fit, rehearse
-from prima_features.probes.runs.predict import predict
-from prima_features.probes.runs.sources import Data, Sources, read
+from prima_features.probes.runs.fit import Data, FitOptions, FitPlan, FitResult, Sources, fit, read, rehearse
+from prima_features.probes.runs.saved import compare, evaluate, predict
 
 __all__ = [
     "Data",

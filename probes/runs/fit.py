@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prima_features.files.targets import Maker, as_inputs, check_folder
+from prima_features.probes import tasks
 from prima_features.probes.evaluation import (
     Evaluation,
     LearningPoint,
@@ -18,16 +19,81 @@ from prima_features.probes.evaluation import (
     learning_curve,
 )
 from prima_features.probes.evaluation.checks import check, check_harmonization
+from prima_features.probes.feature_matrix import Features, Level, features
+from prima_features.probes.labels import Joined, JoinSummary, LabelRequest, join, summarize
 from prima_features.probes.persistence import Extras
 from prima_features.probes.probe import Probe
 from prima_features.probes.recipe import Recipe, fit_recipe
 from prima_features.probes.report import ReportContent, feature_map
-from prima_features.probes.runs.sources import Data, Sources, read
 from prima_features.probes.samples import Samples, samples
-from prima_features.wording import count
+from prima_features.probes.tasks import Task
+from prima_features.wording import count, verb
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
+
+_REHEARSED_FEATURES = 8
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a probe is fitted or evaluated on."""
+
+    embeddings: Path
+    """File that `prima embed` made."""
+    labels: LabelRequest = field(default_factory=LabelRequest)
+    """Its task is the probe's."""
+    level: Level = "study"
+    series: str = ""
+    """See `feature_matrix.features`."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Features and labels, row by row."""
+
+    task: Task
+    features: Features
+    frame: pd.DataFrame
+    """See `labels.Joined.frame`; studies without features are left out."""
+    joined: Joined
+
+    @property
+    def join(self) -> JoinSummary:
+        """The join in numbers."""
+        return summarize(self.joined)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Of the join, and how many studies lack the series that were asked for."""
+        missing = len(self.joined.frame) - len(self.frame)
+        lacking = (
+            f"{count(missing, 'labelled study')} {verb(missing, 'has', 'have')} no series "
+            f"{self.features.source.series!r} and {verb(missing, 'is', 'are')} left out"
+        )
+        return (*self.joined.warnings, *([lacking] if missing else []))
+
+
+def read(sources: Sources) -> Data:
+    """Read features and labels.
+
+    Raises:
+        UsageError: see `labels.join` and `feature_matrix.features`.
+    """
+    from prima_features.embedding.file.read import read_embeddings
+
+    embeddings = read_embeddings(sources.embeddings)
+    joined = join(embeddings, sources.labels)
+    found, frame = features(embeddings, sources.level, sources.series).aligned(joined.frame)
+    return Data(_task(joined), found, frame, joined)
+
+
+def _task(joined: Joined) -> Task:
+    if joined.task == "custom":
+        return tasks.custom(joined.request.target_column, joined.classes)
+    return tasks.get(joined.task, joined.classes)
+
 
 OnStep = Callable[[str], None]
 OnWarnings = Callable[[tuple[str, ...]], None]
@@ -147,12 +213,7 @@ def rehearse(
     return plan
 
 
-_REHEARSED_FEATURES = 8
-
-
-def _plan(
-    sources: Sources, output: Path | None, options: FitOptions, on_warnings: OnWarnings
-) -> FitPlan:
+def _plan(sources: Sources, output: Path | None, options: FitOptions, on_warnings: OnWarnings) -> FitPlan:
     if output is not None:
         maker = Maker(
             "prima probe fit", as_inputs(sources.embeddings, sources.labels.files), option="--overwrite"

@@ -6,7 +6,7 @@ from sklearn.metrics import mean_absolute_error
 
 from prima_features.probes import Recipe
 from prima_features.probes.evaluation import Plan, Scheme, draw, evaluate
-from prima_features.probes.evaluation.baselines import baselines, constant, designs
+from prima_features.probes.evaluation.refits import baselines, constant, designs
 
 SITES = ("a", "b", "c")
 PLAN = Plan(Scheme(inner_folds=2), n_bootstrap=100, site_check=False)

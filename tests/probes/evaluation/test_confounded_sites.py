@@ -8,8 +8,13 @@ import pytest
 from prima_features.errors import UsageError
 from prima_features.probes import Recipe
 from prima_features.probes.evaluation import Plan, Scheme, evaluate
-from prima_features.probes.evaluation.checks import check, check_harmonization
-from prima_features.probes.evaluation.sites import label_by_site, refuse_confounded, site_decodability
+from prima_features.probes.evaluation.checks import (
+    check,
+    check_harmonization,
+    label_by_site,
+    refuse_confounded,
+    site_decodability,
+)
 
 SITES = ("berlin", "kyoto", "lagos", "lima")
 NESTED = Scheme(inner_folds=3)

@@ -8,8 +8,15 @@ from fairlearn.metrics import MetricFrame, false_positive_rate, true_positive_ra
 from sklearn import metrics as sk
 
 from prima_features.evaluation.intervals import Bootstrap
-from prima_features.probes.evaluation.groups import age_bands, by_groups, by_variable
-from prima_features.probes.evaluation.scored import OutOfFold, Scored, cross_validate, scored
+from prima_features.probes.evaluation.scored import (
+    OutOfFold,
+    Scored,
+    age_bands,
+    by_groups,
+    by_variable,
+    cross_validate,
+    scored,
+)
 from prima_features.probes.evaluation.splits import Scheme, draw
 from prima_features.probes.recipe import Outcome
 

@@ -14,8 +14,7 @@ from prima_features.evaluation import bounds
 from prima_features.evaluation.intervals import Bootstrap
 from prima_features.probes import Recipe
 from prima_features.probes.evaluation import Estimate, Plan, Scheme, evaluate
-from prima_features.probes.evaluation.groups import by_variable
-from prima_features.probes.evaluation.scored import OutOfFold, scored
+from prima_features.probes.evaluation.scored import OutOfFold, by_variable, scored
 from prima_features.probes.recipe import Outcome
 
 

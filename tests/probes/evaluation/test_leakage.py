@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation.baselines import baselines
+from prima_features.probes.evaluation.refits import baselines
 from prima_features.probes.evaluation.scored import cross_validate
 from prima_features.probes.evaluation.splits import Scheme, draw
 from prima_features.probes.steps.novelty import TrainingRange

@@ -4,7 +4,7 @@ import numpy as np
 
 from prima_features.probes import Recipe
 from prima_features.probes.evaluation import Scheme, draw, learning_curve
-from prima_features.probes.evaluation.learning import _thinned
+from prima_features.probes.evaluation.refits import _thinned
 from prima_features.probes.evaluation.scored import cross_validate, scored
 
 RIDGE = Recipe("ridge", {"alphas": (1e2, 1e1)}, inner_folds=2)

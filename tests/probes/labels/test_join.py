@@ -12,7 +12,7 @@ import pytest
 from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.probes.labels import LabelRequest, describe, join
-from prima_features.probes.labels.frames import COLUMNS
+from prima_features.probes.labels.results import COLUMNS
 
 Studies = Callable[..., Embeddings]
 Table = Callable[..., Path]

@@ -8,10 +8,10 @@ from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.probes.labels import Joined, LabelRequest, join
 from prima_features.probes.labels.cells import MISSING, NO_CLASS, Label
+from prima_features.probes.labels.matching import choose
 from prima_features.probes.labels.rows import LabelRow, Person
 from prima_features.probes.labels.scans import Scan
 from prima_features.probes.labels.times import Time, date_formats, to_ordinal, visit_days
-from prima_features.probes.labels.visits import choose
 
 Studies = Callable[..., Embeddings]
 Table = Callable[..., Path]

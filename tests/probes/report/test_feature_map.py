@@ -6,7 +6,7 @@ from sklearn.preprocessing import StandardScaler
 
 from prima_features.probes import tasks
 from prima_features.probes.report import feature_map
-from prima_features.probes.report.projection import MAX_ROWS
+from prima_features.probes.report.feature_map import MAX_ROWS
 from prima_features.probes.tasks import Task
 
 

@@ -9,8 +9,8 @@ from prima_features import __version__
 from prima_features.page.digits import brief, interval, number
 from prima_features.probes import FeatureSource
 from prima_features.probes.report import ReportContent, methods_text
+from prima_features.probes.report.content import decimals
 from prima_features.probes.report.methods import Citations, references
-from prima_features.probes.report.words import decimals
 
 ALWAYS = {"prima", "bootstrap", "expanded", "scikit-learn", "numpy"}
 FOLDS = {"variance"}

@@ -12,7 +12,7 @@ from prima_features.page.digits import interval, number
 from prima_features.probes import Probe, Recipe, tasks
 from prima_features.probes.evaluation import Estimate
 from prima_features.probes.report import ReportContent, write_report
-from prima_features.probes.report.words import decimals, metric
+from prima_features.probes.report.content import decimals, metric
 
 Read = Callable[[ReportContent], Any]
 Draw = Callable[[ReportContent], str]

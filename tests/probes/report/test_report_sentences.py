@@ -4,7 +4,7 @@ import pytest
 
 from prima_features.probes.evaluation import Estimate
 from prima_features.probes.report import ReportContent
-from prima_features.probes.report.words import beside_baseline, decodability, main_result
+from prima_features.probes.report.content import beside_baseline, decodability, main_result
 
 
 def with_difference(made: ReportContent, difference: Estimate) -> ReportContent:

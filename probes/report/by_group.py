@@ -9,11 +9,10 @@ from prima_features.page.digits import decimals_for, number
 from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, svg
 from prima_features.page.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
 from prima_features.probes.evaluation import Evaluation
-from prima_features.probes.evaluation.groups import GroupMetrics
-from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.sections.result import cell
-from prima_features.probes.report.words import (
+from prima_features.probes.evaluation.scored import GroupMetrics
+from prima_features.probes.report.content import (
     VARIABLES,
+    ReportContent,
     association,
     decimals,
     decodability,
@@ -21,6 +20,7 @@ from prima_features.probes.report.words import (
     level,
     metric,
 )
+from prima_features.probes.report.result import cell
 from prima_features.wording import listed
 
 if TYPE_CHECKING:

@@ -12,8 +12,14 @@ from prima_features.page.digits import interval, number, p_value
 from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, svg
 from prima_features.page.plots.curves import draw_learning
 from prima_features.probes.evaluation import Evaluation
-from prima_features.probes.report.content import ReportContent
-from prima_features.probes.report.words import baseline, decimals, direction, in_sentence, metric
+from prima_features.probes.report.content import (
+    ReportContent,
+    baseline,
+    decimals,
+    direction,
+    in_sentence,
+    metric,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

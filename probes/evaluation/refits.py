@@ -1,0 +1,212 @@
+"""Evaluations that fit again: baselines without the image, a permutation test, and a learning curve."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from prima_features.errors import UsageError
+from prima_features.evaluation.intervals import Estimate
+from prima_features.probes.evaluation.scored import OutOfFold, cross_validate, scored, training_variance
+from prima_features.probes.evaluation.splits import Fold, Scheme, Splits, draw
+from prima_features.probes.recipe import Outcome, Recipe
+from prima_features.probes.samples import Samples
+from prima_features.probes.training import typical_of
+
+_RECIPES = {
+    False: Recipe("ridge", {"alphas": (100.0, 1.0, 0.01)}),
+    True: Recipe("logistic", {"C": (0.01, 1.0, 100.0), "components": None}),
+}
+FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
+_MIN_PER_INNER_FOLD = 2
+_log = logging.getLogger(__name__)
+
+
+def baselines(samples: Samples, splits: Splits) -> dict[str, OutOfFold]:
+    """Out-of-fold predictions of each baseline that what is known allows.
+
+    `dummy`: one number or class for everyone (see `constant`). `age_sex`: both, and age squared; for brain age
+    `sex`, or `sex_icv` where intracranial volume is known. `site`: the site alone; not where sites are left out,
+    since a site that is not in training tells nothing. All but the dummy are linear probes fitted in the same folds.
+    """
+    recipe = _RECIPES[samples.task.is_classification]
+    made = {
+        name: cross_validate(replace(samples, X=design), recipe, splits)
+        for name, design in designs(samples).items()
+        if name != "site" or splits.scheme.kind != "leave-site-out"
+    }
+    return {"dummy": _dummy(samples, splits)} | made
+
+
+def constant(samples: Samples, typical: np.ndarray) -> Outcome:
+    """The same for everyone: (1,) mean target, or (K,) frequencies of the classes with the most frequent one."""
+    outcome = Outcome.empty(len(samples), len(samples.task.classes))
+    if samples.task.is_classification:
+        outcome.probability[:] = typical
+        outcome.label[:] = int(np.argmax(typical))
+    else:
+        outcome.value[:] = typical[0]
+    return outcome
+
+
+def _dummy(samples: Samples, splits: Splits) -> OutOfFold:
+    """The mean over folds of what is typical in training.
+
+    Each fold's own mean would order the folds the wrong way round, those with more positives having fewer of them
+    in training: an AUROC below 0.5 that a probe would seem to beat.
+    """
+    typical = np.mean([typical_of(samples.take(fold.train)) for fold in splits.folds], axis=0)
+    fold_of = np.full((splits.n_repeats, len(samples)), -1)
+    for i, fold in enumerate(splits.folds):
+        fold_of[fold.repeat, fold.test] = i
+    repeats = (constant(samples, typical),) * splits.n_repeats
+    return OutOfFold(repeats, fold_of, (), variance=training_variance(samples, splits))
+
+
+def designs(samples: Samples) -> dict[str, np.ndarray]:
+    """(N, c) numbers that each baseline reads, none of them fitted to the data."""
+    made = {}
+    age, sex, icv = (samples.covariates([name]) for name in ("age", "sex", "icv"))
+    if samples.task.is_age:
+        columns = {"sex": sex, "icv": icv}
+    else:
+        columns = {"age": np.hstack([age, (age - 50) ** 2]), "sex": sex}
+    known = {name: values for name, values in columns.items() if np.isfinite(values).any()}
+    if known:
+        made["_".join(known)] = np.hstack([_filled(values) for values in known.values()])
+    sites = samples.sites
+    names = np.unique(sites[sites != ""])
+    if len(names) > 1:
+        made["site"] = (sites[:, None] == names).astype(float)
+    return made
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    """A constant where a number is missing, and a column that says so: a linear model fits what the gap means."""
+    missing = ~np.isfinite(values[:, :1])
+    filled = np.nan_to_num(values)
+    return np.hstack([filled, missing]) if missing.any() else filled
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """How often labels dealt out at random do as well as the true ones."""
+
+    metric: str
+    observed: float
+    p_value: float
+    """(1 + permutations that do as well) / (1 + permutations)."""
+    n_permutations: int
+    null_mean: float
+    null_sd: float
+
+
+def permutation_test(samples: Samples, recipe: Recipe, scheme: Scheme, n_permutations: int) -> Permutation:
+    """Run the whole nested evaluation on permuted labels, folds drawn anew each time.
+
+    Labels move between groups as whole blocks, between groups of one size (Winkler 2015,
+    10.1016/j.neuroimage.2015.05.092), so that a subject's repeated scans keep going together.
+
+    Raises:
+        UsageError: no two groups have the same number of studies, so that nothing can be permuted.
+    """
+    name, sign = samples.task.primary, 1 if samples.task.is_classification else -1
+    observed = _metric(samples, recipe, scheme)
+    rng = np.random.default_rng(scheme.seed)
+    null = np.empty(n_permutations)
+    for i in range(n_permutations):
+        order = permuted_rows(samples, rng)
+        null[i] = _metric(replace(samples, y=samples.y[order]), recipe, scheme)
+        _log.info("permutation %d of %d: %s %.3f", i + 1, n_permutations, name, null[i])
+    # Equal up to rounding counts as equal: ties must not make the test lenient.
+    as_good = int((sign * (null - observed) >= -1e-12).sum())
+    p_value = (1 + as_good) / (1 + n_permutations)
+    return Permutation(name, observed, p_value, n_permutations, float(null.mean()), float(null.std()))
+
+
+def permuted_rows(samples: Samples, rng: np.random.Generator) -> np.ndarray:
+    """(N,) the row whose label each row gets. Rows that are not eligible keep their own."""
+    eligible = np.flatnonzero(samples.eligible)
+    _, group = np.unique(samples.groups[eligible], return_inverse=True)
+    members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    sizes = np.array([len(rows) for rows in members])
+    if len(np.unique(sizes)) == len(sizes):
+        raise UsageError(
+            "labels cannot be permuted: no two subjects or groups have the same number of studies"
+        )
+    order = np.arange(len(samples))
+    for size in np.unique(sizes):
+        same = np.flatnonzero(sizes == size)
+        for target, source in zip(same, rng.permutation(same), strict=True):
+            order[eligible[members[target]]] = eligible[members[source]]
+    return order
+
+
+def _metric(samples: Samples, recipe: Recipe, scheme: Scheme) -> float:
+    predicted = cross_validate(samples, recipe, draw(samples, scheme))
+    return scored(samples, predicted, n_resamples=0).values()[samples.task.primary]
+
+
+@dataclass(frozen=True)
+class LearningPoint:
+    """One size of training set."""
+
+    n_groups: float
+    """Training subjects or groups, mean over the folds."""
+    estimate: Estimate
+    """Of the task's primary metric, on the same test rows for every size."""
+
+
+def learning_curve(
+    samples: Samples,
+    recipe: Recipe,
+    splits: Splits,
+    fractions: Sequence[float] = FRACTIONS,
+    n_resamples: int = 1000,
+) -> tuple[LearningPoint, ...]:
+    """Evaluate with parts of each training set. Smaller parts are inside larger ones.
+
+    Sizes at which a training set holds too few subjects for its inner folds, or of a class, are left out.
+    """
+    points, whole = [], training_variance(samples, splits)
+    for fraction in fractions:
+        folds = tuple(
+            _thinned(samples, fold, fraction, splits.scheme.seed + i) for i, fold in enumerate(splits.folds)
+        )
+        if not all(_enough(samples, fold) for fold in folds):
+            continue
+        predicted = cross_validate(samples, recipe, replace(splits, folds=folds))
+        # Rows left out of training make the tested ones no more dependent: intervals as with whole training sets.
+        predicted = replace(predicted, variance=whole)
+        estimate = scored(samples, predicted, n_resamples).estimates()[samples.task.primary]
+        size = np.mean([len(np.unique(samples.groups[fold.train])) for fold in folds])
+        points.append(LearningPoint(float(size), estimate))
+    return tuple(points)
+
+
+def _thinned(samples: Samples, fold: Fold, fraction: float, seed: int) -> Fold:
+    """The fold with the first part of its training groups, in an order that is the same for all fractions."""
+    names, group = np.unique(samples.groups[fold.train], return_inverse=True)
+    # Class by class, so that small parts keep the classes' shares.
+    place = np.random.default_rng(seed).permutation(len(names))
+    first_row = np.unique(group, return_index=True)[1]
+    code = samples.y[fold.train][first_row] if samples.task.is_classification else np.zeros(len(names))
+    kept = np.zeros(len(names), dtype=bool)
+    for one in np.unique(code):
+        members = np.flatnonzero(code == one)
+        kept[members[np.argsort(place[members])][: round(fraction * len(members))]] = True
+    rows = kept[group]
+    return replace(fold, train=fold.train[rows], inner=fold.inner[rows])
+
+
+def _enough(samples: Samples, fold: Fold) -> bool:
+    used, counts = np.unique(fold.inner, return_counts=True)
+    present = len(np.unique(samples.y[fold.train]))
+    return (
+        len(used) >= 2
+        and counts.min() >= _MIN_PER_INNER_FOLD
+        and (not samples.task.is_classification or present == len(samples.task.classes))
+    )
