@@ -23,7 +23,6 @@ from prima_features.encoders.prima.prepare import read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.subvolumes import cut
 from prima_features.files.disk import sha256
-from prima_features.processes import interrupts_held
 from prima_features.studies.find import find
 from prima_features.synthetic import build_anatomy, draw_subject, measure
 from prima_features.synthetic.acquisition import Acquisition
@@ -220,15 +219,6 @@ def test_a_cohort_that_is_interrupted_has_tables_of_what_is_finished(workers: in
     assert "Traceback" not in told
     assert {path.name for path in folder.glob("sub-*")} == {row["participant_id"] for row in made}
     assert len(rows(folder / "reports.tsv")) == len(made)
-
-
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signal masks on this system")
-def test_a_worker_that_is_starting_does_not_receive_an_interrupt() -> None:
-    command = [sys.executable, "-c", "import signal; print(signal.pthread_sigmask(signal.SIG_BLOCK, []))"]
-    with interrupts_held():
-        blocked = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    after = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "SIGINT" in blocked and "SIGINT" not in after
 
 
 def test_a_cohort_can_be_of_some_diagnoses_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
