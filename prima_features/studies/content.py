@@ -65,7 +65,7 @@ def find_absence(path: Path, study: str, what: str) -> Failure | None:
 
 @contextmanager
 def inflated(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for reading; its content is inflated if it starts as gzip does.
+    """Open a file for reading; its content is decompressed if it starts like gzip, whatever its name is.
 
     Raises:
         OSError: it cannot be opened. Reading damaged content raises one of `inflation_errors()`.
@@ -83,7 +83,7 @@ def inflated(path: Path) -> Iterator[BinaryIO]:
 
 
 def inflation_errors() -> tuple[type[Exception], ...]:
-    """What damaged compressed content raises."""
+    """The exceptions that damaged compressed content raises."""
     from isal import igzip, isal_zlib
 
     damaged: Any = isal_zlib.error  # its stub declares an instance
@@ -98,16 +98,16 @@ _PIECE = 1 << 20
 
 @dataclass(frozen=True)
 class Copy:
-    """An image that another one stands for."""
+    """An image that is left out because another image is used instead."""
 
     of: Path
     """The image that is used."""
     same: bool
-    """Whether their content is the same once it is inflated; if not, only the name is."""
+    """Whether their decompressed content is equal; if not, only the name is."""
 
 
 def may_have_copies(paths: Sequence[Path]) -> bool:
-    """False if a glance shows no copies: no two files have one size, and none is uncompressed next to others."""
+    """False if sizes exclude copies: all files are compressed, and no two have the same size."""
     sizes = set()
     for path in map(os.fspath, paths):
         if not path.lower().endswith(".gz"):
@@ -120,7 +120,7 @@ def may_have_copies(paths: Sequence[Path]) -> bool:
 
 
 def find_twins(paths: Sequence[Path]) -> dict[Path, Copy]:
-    """Images to leave out because another one of `paths` has their name.
+    """Images to leave out because another one of `paths` has the same name.
 
     Of `T1.nii` and `T1.nii.gz` in one folder, the compressed one is used, unless it is empty or missing.
     """
@@ -137,13 +137,13 @@ def find_twins(paths: Sequence[Path]) -> dict[Path, Copy]:
 
 
 def find_copies(paths: Sequence[Path], inflated: bool = True) -> dict[Path, Copy]:
-    """Images to leave out because another one of `paths` has their name (`find_twins`) or their content.
+    """Images to leave out because another one of `paths` has the same name (`find_twins`) or content.
 
     Of images with the same content and other names, the first one is used.
 
     Args:
         paths: images of one study, in order.
-        inflated: recognise files that are the same only once they are inflated, for which the end of each file is read.
+        inflated: recognise files that are equal only after decompression, for which the end of each file is read.
     """
     copies = find_twins(paths)
     by_size: dict[Hashable, list[Path]] = defaultdict(list)
@@ -156,7 +156,7 @@ def find_copies(paths: Sequence[Path], inflated: bool = True) -> dict[Path, Copy
             same = [path for path in group if _may_be_same(path, used) and _same_content(path, used)]
             copies |= {path: Copy(used, True) for path in same}
             group = [path for path in group if path not in same]
-    # The image that is named must be one that is used.
+    # The named image must be one that is used.
     return {
         path: Copy(copies[copy.of].of, copy.same) if copy.of in copies else copy
         for path, copy in copies.items()
@@ -164,7 +164,7 @@ def find_copies(paths: Sequence[Path], inflated: bool = True) -> dict[Path, Copy
 
 
 def left_out_copy(study: str, what: str, used: str, same: bool) -> Failure:
-    """The row of an image that another one of its study stands for."""
+    """The row for an image that is a copy of another one in its study, or has the same name."""
     if same:
         return not_embedded(study, what, f"a copy of {used}, which is embedded once")
     reason = f"it has the same name as {used} but different content; only {used} is embedded"
@@ -172,7 +172,7 @@ def left_out_copy(study: str, what: str, used: str, same: bool) -> Failure:
 
 
 def _size(path: Path, inflated: bool) -> Hashable | None:
-    """What two files with the same content have in common; None for empty files and those that cannot be read."""
+    """A value that two files with the same content share; None for empty and unreadable files."""
     try:
         if not (size := path.stat().st_size):
             return None
@@ -184,7 +184,7 @@ def _size(path: Path, inflated: bool) -> Hashable | None:
 
 
 def _may_be_same(a: Path, b: Path) -> bool:
-    """False if checksums say that two files differ, without inflating them."""
+    """False if checksums show that two files differ, without decompressing them."""
     try:
         return not (_is_gzip(a) and _is_gzip(b)) or _trailer(a) == _trailer(b)
     except OSError:
@@ -192,7 +192,7 @@ def _may_be_same(a: Path, b: Path) -> bool:
 
 
 def _trailer(path: Path) -> tuple[bytes, int]:
-    """CRC-32 and size modulo 2^32 of what a gzip file inflates to (RFC 1952, section 2.3.1)."""
+    """CRC-32 and size modulo 2^32 of the decompressed content of a gzip file (RFC 1952, section 2.3.1)."""
     with path.open("rb") as file:
         file.seek(-8, 2)
         end = file.read(8)
@@ -208,7 +208,7 @@ def _same_content(a: Path, b: Path) -> bool:
 
 
 def _content(path: Path) -> Iterator[bytes]:
-    """The inflated file, in pieces of one size."""
+    """The decompressed file, in pieces of one size."""
     with inflated(path) as stream:
         while piece := stream.read(_PIECE):
             while len(piece) < _PIECE and (more := stream.read(_PIECE - len(piece))):

@@ -1,4 +1,4 @@
-"""Detecting the format of a source, without reading more than is needed."""
+"""Detecting the format of a source while reading as little as possible."""
 
 from __future__ import annotations
 
@@ -30,18 +30,19 @@ SourceFormat = Literal["bids", "dicom", "nifti", "manifest"]
 DESCRIPTION = "dataset_description.json"
 TABLES = (".csv", ".tsv")
 _SUBJECTS_LOOKED_AT = 50
-"""Subjects without data are rare, and a DICOM tree of a thousand folders `sub-X` must not take long."""
+"""Number of `sub-X` folders checked. Subjects without data are rare, and a DICOM tree can have thousands of them."""
 
 
 def detect(source: Path) -> SourceFormat:
     """The format of `source`.
 
-    A folder is a BIDS dataset if it has dataset_description.json, or folders `sub-X` with BIDS files in a datatype's
-    folder. Otherwise DICOM files are recognised by their content, and images in NIfTI and similar formats by their
-    names. If there are both, the format with more series that can be embedded is taken; DICOM if there are as many.
+    A folder is a BIDS dataset if it contains dataset_description.json, or `sub-X` folders with BIDS files in datatype
+    folders. Otherwise DICOM files are recognised by their content, and images in NIfTI and similar formats by their
+    names. If there are both, the format with more series that can be embedded is used, or DICOM if the numbers are
+    equal.
 
     Raises:
-        UsageError: it is part of a BIDS dataset, or holds several.
+        UsageError: it is part of a BIDS dataset, or contains one.
         NothingUsableError: nothing is recognised.
     """
     if source.is_file():
@@ -54,10 +55,10 @@ def detect(source: Path) -> SourceFormat:
         if path.name == DESCRIPTION:
             raise UsageError(f"{source} is not a BIDS dataset but contains one: give {path.parent}")
         kind = kind_of(path.name)
-        if kind is FileKind.OTHER_IMAGE and is_dicom(path):  # .img is an ending of DICOM files, too
+        if kind is FileKind.OTHER_IMAGE and is_dicom(path):  # DICOM files can also end in .img
             kind, has_dicom = FileKind.UNKNOWN, True
         seen[kind] += 1
-        # One DICOM file is enough to know that there are some: a tree may have a million.
+        # One DICOM file is enough evidence: a tree may have a million.
         if not has_dicom and kind is not FileKind.NIFTI:
             has_dicom = is_dicom(path)
     n_images = seen[FileKind.NIFTI] + seen[FileKind.OTHER_IMAGE]
@@ -69,12 +70,12 @@ def detect(source: Path) -> SourceFormat:
 
 
 def _count_nifti(source: Path, n_images: int) -> tuple[int, int]:
-    """Series that can be embedded, and files, if the source is read as NIfTI."""
+    """Numbers of series that can be embedded, and of files, if the source is read as NIfTI."""
     return sum(len(study.series) for study in find_nifti(source).studies), n_images
 
 
 def _count_dicom(source: Path) -> tuple[int, int]:
-    """The same, and SeriesInstanceUIDs, if it is read as DICOM."""
+    """Numbers of series that can be embedded, and of SeriesInstanceUIDs, if the source is read as DICOM."""
     usable = sum(len(study.series) for study in find_dicom(source).studies)
     series: set[str] = set()
     with quiet_pydicom():
@@ -98,7 +99,7 @@ def _why_no_scans(seen: Counter[FileKind]) -> str:
 
 
 def is_bids(folder: Path) -> bool:
-    """Whether a folder is a BIDS dataset, at a glance: derivatives and sourcedata are not looked into."""
+    """Whether a folder is a BIDS dataset. Derivatives and sourcedata are not searched."""
     if (folder / DESCRIPTION).is_file():
         return True
     with os.scandir(folder) as entries:
@@ -117,7 +118,7 @@ def _is_subject(folder: Path) -> bool:
 
 
 def _refuse_part_of_bids(folder: Path) -> None:
-    """A subject's folder looks like loose NIfTI, and would be embedded by the wrong rules."""
+    """A subject's folder looks like loose NIfTI files, and would be embedded by the wrong rules."""
     whole = folder.resolve()
     for part in (whole, *whole.parents):
         if (match := re.fullmatch(r"sub-([a-zA-Z0-9+]+)", part.name)) and is_bids(part.parent):

@@ -27,12 +27,12 @@ Format = Literal["auto", SourceFormat]
 
 @dataclass(frozen=True)
 class FindOptions:
-    """What to look for in a source. Raises UsageError where a choice cannot be."""
+    """What to find in a source. Raises UsageError if an option is invalid."""
 
     format: Format = "auto"
-    """What the source is; `auto` finds out."""
+    """Input format; `auto` detects it."""
     selection: Selection = Selection()
-    """Which participants and sessions, whatever the format."""
+    """Participants and sessions, for every format."""
     bids: BidsOptions = BidsOptions()
     dicom: DicomOptions = DicomOptions()
 
@@ -51,23 +51,23 @@ def find(
 
     Args:
         source: a folder or a file.
-        options: what to look for.
-        pseudonyms: names for DICOM's patients and studies; by default under a new random key.
-        detected: what `format_of` gave for this source and these options, if it was called before.
+        options: what to find.
+        pseudonyms: names for DICOM patients and studies; by default with a new random key.
+        detected: the result of `format_of` for this source and these options, if it was called before.
 
     Returns:
-        Studies, perhaps none, with unique ids and at least one series each; what is left out, with reasons. Files of
-        another format than the one that is read are among those, as defects unless the user named the format.
-        Names and descriptions are escaped and cut to what the model reads (`texts.tidy_texts`).
+        Studies, possibly none, with unique ids and at least one series each; and what is left out, with reasons. That
+        includes files of other formats, as defects unless the user chose the format. Names and descriptions are escaped
+        and cut to the length that the model reads (`tidy_texts`).
 
     Raises:
-        UsageError: the source does not exist, cannot be read, does not fit the format, or lacks a participant
-            or session that was asked for.
-        NothingUsableError: nothing in it is of a known format.
+        UsageError: the source does not exist, cannot be read, does not match the format, or lacks a requested
+            participant or session.
+        NothingUsableError: nothing in it has a known format.
     """
     format = detected or format_of(source, options)
     chosen = options.format != "auto"
-    if format == "bids":  # selects as it walks, so that one participant of thousands is found at once
+    if format == "bids":  # selects while walking, so one participant of thousands is found quickly
         found = find_bids(source, options.bids, options.selection, options.dicom.time_series)
         return tidy_texts(_with_distinct_ids(found))
     if format == "dicom":
@@ -84,7 +84,7 @@ def find(
 
 
 def _with_distinct_ids(found: Found) -> Found:
-    """The first study of each id, and a row for each further one: rows of the output and parts go by ids."""
+    """The first study of each id, and a row for each further one: the output needs unique ids."""
     first: dict[str, Study] = {}
     others = [study for study in found.studies if first.setdefault(study.id, study) is not study]
     reason = "another study in the source has the same id; only the first is embedded"
@@ -94,7 +94,7 @@ def _with_distinct_ids(found: Found) -> Found:
 
 
 def _with_other_images(found: Found, source: Path, chosen: bool) -> Found:
-    """Add rows for images in a DICOM tree that are not DICOM, by number: their names can identify patients."""
+    """Add rows with the numbers of images in a DICOM tree that are not DICOM: their names can identify patients."""
     if not source.is_dir() or not (counts := count_scans(source)):
         return found
     reason = "it has another format, and the source is read as DICOM"
@@ -119,11 +119,11 @@ def _with_other_images(found: Found, source: Path, chosen: bool) -> Found:
 
 
 def format_of(source: Path, options: FindOptions = FindOptions()) -> SourceFormat:
-    """What a source is: what the options say, or what is found.
+    """The format of a source: by the options, or detected.
 
     Raises:
         UsageError: the source does not exist, cannot be read, or is part of a BIDS dataset.
-        NothingUsableError: nothing in it is of a known format.
+        NothingUsableError: nothing in it has a known format.
     """
     _check_readable(source)
     return detect(source) if options.format == "auto" else options.format
@@ -138,19 +138,19 @@ def _check_readable(source: Path) -> None:
         raise UsageError(f"{source} does not exist: check the path") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise UsageError(f"{source} cannot be read: {getattr(error, 'strerror', error)}") from error
-    if not stat.S_ISDIR(kind) and not stat.S_ISREG(kind):  # reading a pipe or a device waits, or never ends
+    if not stat.S_ISDIR(kind) and not stat.S_ISREG(kind):  # reading a pipe or a device may block forever
         raise UsageError(f"{source} is a pipe or a device: give a folder or a file")
 
 
 CUT_NAME = "name-cut"
-"""Flag of a series whose name is longer than what the model reads."""
+"""Flag of a series whose name is longer than the model reads."""
 
 
 def tidy_texts(found: Found) -> Found:
-    """Escape texts that are not printable, and cut those that the model reads to `MODEL_CHARACTERS` characters.
+    """Escape texts that are not printable, and cut texts for the model to `MODEL_CHARACTERS` characters.
 
     Returns:
-        The same studies; series with a cut name have the flag `name-cut`, and a warning names cut descriptions.
+        The same studies. Series with a cut name get the flag `name-cut`; a warning lists cut descriptions.
     """
     cut = [study.id for study in found.studies if len(study.description) > MODEL_CHARACTERS]
     warnings = found.warnings

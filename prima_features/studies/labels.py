@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 MAX_LABEL = 64
-"""Characters of a label that is derived from a name. Ids become file names, which most disks limit to 255 bytes."""
+"""Most characters of a label derived from a name. Ids become file names, which most disks limit to 255 bytes."""
 
 
 def study_id(subject: str, session: str = "") -> str:
@@ -23,20 +23,20 @@ def split_id(study: str) -> tuple[str, str]:
 
 
 def bare(label: str, prefix: str) -> str:
-    """`sub-01` and ` 01 ` alike to `01`, in composed Unicode characters (NFC)."""
+    """A label without its prefix: `sub-01` and ` 01 ` become `01`, in composed Unicode characters (NFC)."""
     return nfc(label).strip().removeprefix(prefix)
 
 
 def nfc(text: str) -> str:
-    """Text in Unicode's composed form: macOS and others spell one name in different code points."""
+    """Text in composed Unicode form: macOS and others encode the same name in different code points."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def safe_label(text: str) -> str:
-    """A label that BIDS allows, and every file system: letters and digits only.
+    """A label that is valid in BIDS and on every file system: letters and digits only.
 
-    Text without any of these, such as a name in Chinese characters, becomes a digest of itself. Composed and decomposed
-    spellings of one text (NFC and NFD) give one label. Labels longer than `MAX_LABEL` are cut, and end in a digest.
+    Text without any of these, such as a name in Chinese characters, is replaced by its digest. Composed and decomposed
+    spellings of a text (NFC and NFD) give the same label. Labels longer than `MAX_LABEL` are cut and end in a digest.
     """
     text = nfc(text)
     label = re.sub(r"[^a-zA-Z0-9]", "", text) or digest(text)
@@ -44,7 +44,7 @@ def safe_label(text: str) -> str:
 
 
 def digest(text: str) -> str:
-    """Eight hexadecimal digits that stand for `text`."""
+    """The first eight hexadecimal digits of the SHA-256 of `text`."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
@@ -61,14 +61,19 @@ def clean(text: str) -> str:
 
 
 def is_named(name: str) -> bool:
-    """Whether a series' name is one, and does not say its UID alone."""
+    """Whether a series has a name, and not only its UID."""
     return not name.startswith(NAMELESS)
 
 
 def series_name(description: str, protocol: str) -> str:
-    """Name from DICOM's SeriesDescription and ProtocolName, or from the sidecar's fields of that name.
+    """The series' name that the sequence encoder reads, by the rule of Prima's public pipeline.
 
-    Returns an empty string where both are empty: the caller knows what stands in.
+    Args:
+        description: SeriesDescription, from DICOM or from a sidecar.
+        protocol: ProtocolName.
+
+    Returns:
+        The name; empty if both are empty, which callers replace.
     """
     description, protocol = clean(description), clean(protocol)
     if not protocol or description == protocol:
@@ -81,28 +86,28 @@ def series_name(description: str, protocol: str) -> str:
 
 @dataclass(frozen=True)
 class Pseudonyms:
-    """Names for subjects and sessions, the same for the same key.
+    """Pseudonyms of DICOM patients and studies: the same for the same key, and irreversible without it.
 
-    A plain hash of a PatientID can be undone by trying all ids; HMAC-SHA256 with a secret key cannot.
+    A plain hash of a PatientID can be reversed by trying all ids; HMAC-SHA256 with a secret key cannot.
     """
 
     key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     keep_patient_id: bool = False
-    """Use the PatientID itself, made safe for file names, in place of its pseudonym."""
+    """Use the PatientID itself, made safe for file names, instead of a pseudonym."""
 
     def __post_init__(self) -> None:
         if len(self.key) < 16:  # an empty key gives the same pseudonyms to everybody
             raise ValueError(f"the key has {len(self.key)} bytes; at least 16 are needed")
 
     def subject(self, patient_id: str, person: str = "") -> str:
-        """Name of a patient, without the `sub-`; letters and digits of ASCII only.
+        """Name of a patient without `sub-`; ASCII letters and digits only.
 
-        A kept PatientID that has other characters loses them, and gets eight digits of its SHA-256 instead, so
-        that `A-1` and `A1` stay two subjects in every run.
+        In a kept PatientID, other characters are replaced by eight digits of its SHA-256, so `A-1` and `A1` remain two
+        subjects in every run.
 
         Args:
             patient_id: as written in the files.
-            person: what distinguishes this patient from others with the same PatientID, if there are any.
+            person: distinguishes this patient from others with the same PatientID, if there are any.
         """
         if not self.keep_patient_id:
             return self._digest("subject", f"{patient_id}\0{person}" if person else patient_id)
@@ -112,15 +117,15 @@ class Pseudonyms:
         return kept + (self._digest("person", f"{patient_id}\0{person}")[:8] if person else "")
 
     def unknown_subject(self, study_uid: str, person: str = "") -> str:
-        """Pseudonym of a patient without a PatientID. UIDs are hashed even if PatientIDs are kept."""
+        """Pseudonym of a patient without PatientID. UIDs are hashed even if PatientIDs are kept."""
         return self._digest("subject", f"{study_uid}\0{person}" if person else study_uid)
 
     def session(self, study_uid: str, date: str = "") -> str:
-        """Pseudonym of a study, without the `ses-`. UIDs are hashed even if PatientIDs are kept.
+        """Pseudonym of a study without `ses-`. UIDs are hashed even if PatientIDs are kept.
 
         Args:
             study_uid: StudyInstanceUID.
-            date: StudyDate, if one StudyInstanceUID stands for visits on several dates.
+            date: StudyDate, if one StudyInstanceUID covers visits on several dates.
         """
         return self._digest("session", f"{study_uid}\0{date}" if date else study_uid)
 

@@ -1,4 +1,4 @@
-"""A manifest: a table that says which images make up which study."""
+"""A manifest: a table that assigns images to studies."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "series": ("series", "series_name", "series_description", "sequence", "name"),
     "description": ("description", "study_description"),
 }
-"""Columns and the spellings that are taken for them, in any case, with words parted by `_`, `-` or a space.
-`path` and `subject` must be there. Further columns are passed over."""
+"""Columns and their accepted spellings, in any case, with words separated by `_`, `-` or a space. `path` and `subject`
+are required. Further columns are ignored."""
 
 _REQUIRED = ("path", "subject")
 _EMPTY = ("", "n/a", "N/A")
-"""BIDS writes n/a where there is no value."""
+"""BIDS writes n/a for missing values."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: an image and whose it is."""
+    """One row: an image and its subject."""
 
     number: int
-    """As a spreadsheet counts: the header is row 1."""
+    """As counted in a spreadsheet: the header is row 1."""
     path: Path
-    """Relative ones are taken from the manifest's folder."""
+    """Relative paths are relative to the manifest's folder."""
     written: str
-    """The path as the table has it."""
+    """The path as written in the table."""
     subject: str
     """Without `sub-`."""
     session: str
@@ -56,13 +56,13 @@ class Row:
 
 
 def read_rows(table: Path) -> list[Row]:
-    """Rows of a manifest, in their order.
+    """Rows of a manifest, in the order of the table.
 
     TSV, CSV and Excel are read (see `files.tables.read_table`).
 
     Raises:
-        UsageError: it cannot be read, lacks a column, or has an empty path or subject or one path twice. The
-            message names the row.
+        UsageError: it cannot be read, lacks a column, or has an empty path or subject, or a path twice. The message
+            names the row.
         NothingUsableError: it has no rows.
     """
     try:
@@ -82,7 +82,7 @@ def read_rows(table: Path) -> list[Row]:
 
 
 def _find_columns(table: Path, header: Sequence[str]) -> dict[str, int]:
-    """Where each known column is."""
+    """Index of each known column."""
     spelled = [spelling(name) for name in header]
     columns: dict[str, int] = {}
     for column, spellings in COLUMNS.items():
@@ -130,7 +130,7 @@ def _value(row: Sequence[str], place: int) -> str:
 
 @dataclass(frozen=True)
 class _Content:
-    """What a row's path holds."""
+    """What the path of a row contains."""
 
     series: tuple[Series, ...] = ()
     left_out: tuple[Failure, ...] = ()
@@ -142,19 +142,18 @@ def find_manifest(
 ) -> Found:
     """Studies of a manifest, in the order of its rows: rows that share subject and session are one study.
 
-    A path is a NIfTI file, a folder with DICOM, or one DICOM file, which stands for its series. All series of
-    a DICOM folder are taken, under the row's series name where there is one; a folder with several DICOM
-    studies is left out. An image is embedded even if its name or its voxels say that it is a mask. Paths that do not
-    exist are left out, with their rows.
+    A path is a NIfTI file, a DICOM folder, or one DICOM file, which stands for its series. All series of a DICOM folder
+    are embedded, with the row's series name if there is one; a folder with several DICOM studies is left out. An image
+    is embedded even if its name or its voxels suggest that it is a mask. Rows whose paths do not exist are left out.
 
     Args:
-        table: a CSV or TSV file with the columns of `prima_features.studies.manifest.COLUMNS`.
-        options: what of DICOM is embedded.
-        pseudonyms: not stored, since the manifest names its subjects.
+        table: a CSV, TSV or Excel file with the columns `COLUMNS`.
+        options: for DICOM paths.
+        pseudonyms: passed to the DICOM finder, but not stored: the manifest names its subjects.
 
     Raises:
-        UsageError: the table cannot be used (see `read_rows`), subjects' names differ only in characters that
-            ids do not have, or one study has two descriptions. The message names the rows.
+        UsageError: the table cannot be used (see `read_rows`), names of subjects differ only in characters that ids
+            cannot contain, or one study has two descriptions. The message names the rows.
         NothingUsableError: it has no rows.
     """
     if table.is_dir():
@@ -181,7 +180,7 @@ def _make_study(
                 f"{table}, rows {first.number} and {row.number}: their subjects or sessions differ, but both "
                 f"become {study}, because ids contain only letters and digits; rename one"
             )
-    # A path that cannot be looked up costs its row and no other.
+    # A path that cannot be looked up affects only its own row.
     absent = {row.path: absence for row in rows if (absence := _find_absence(row, study)) is not None}
     copies = find_copies([row.path for row in rows if row.path not in absent and _is_image(row.path)])
     written = {row.path: row.written for row in rows}
@@ -200,7 +199,7 @@ def _make_study(
         subject=first.subject,
         session=first.session,
         description=_description(table, rows) or next(iter(scans_own), DEFAULT_DESCRIPTION),
-        # Once each: a table may list every file of a DICOM series.
+        # Each once: a table may list every file of a DICOM series.
         series=tuple(dict.fromkeys(series for content in contents for series in content.series)),
     ), [item for content in contents for item in content.left_out]
 
@@ -217,7 +216,7 @@ def _description(table: Path, rows: Sequence[Row]) -> str:
 
 
 def _what(row: Row) -> str:
-    """A row in messages: by its number alone if the path may be DICOM's, since that can name the patient."""
+    """How messages name a row: by its number alone if the path may be a DICOM file, which can name the patient."""
     return f"row {row.number}: {row.written}" if _is_image(row.path) else f"row {row.number}"
 
 
@@ -242,7 +241,7 @@ def _open_row(row: Row, study: str, options: DicomOptions, pseudonyms: Pseudonym
 
 
 def _is_image(path: Path) -> bool:
-    """Whether a file has the name of an image that is not DICOM; `.img` can be the ending of either."""
+    """Whether a file has the name of an image that is not DICOM. DICOM files can also end in `.img`."""
     name = path.name.lower()
     if name.endswith(".img") and is_dicom(path):
         return False

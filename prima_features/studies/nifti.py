@@ -1,4 +1,4 @@
-"""Loose images: one NIfTI file or another one that is read like it, or a folder of them that is no BIDS dataset."""
+"""Loose images: one file in NIfTI or a similar format, or a folder of them that is not a BIDS dataset."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from prima_features.studies.sidecar import (
     SidecarError,
     b0_volumes,
     name_of,
+    naming,
     orientation_of,
     other_part,
     read_b_values,
@@ -46,7 +47,7 @@ _NOT_IMAGES = re.compile(
     r"\w*(mask|msk|seg|segmentation|parcellation|roi|rois|masks)"
     r"|labels?|labelmap|lesions?|aparc|wmh|pve|annotations?|contours?|groundtruth"
 )
-"""Words in a name that make it a mask, or a map of labels."""
+"""Words in the name of a mask, or of a map of labels."""
 _PHASE = re.compile(r"[_-](ph|phase|imaginary|fieldmaphz)$", re.IGNORECASE)
 """How dcm2niix ends the names of images that are not magnitude images."""
 _MASK = "its name says that it is a mask or a segmentation"
@@ -73,18 +74,18 @@ class _Others:
 def find_nifti(source: Path, time_series: TimeSeries = "skip", chosen: bool = True) -> Found:
     """Studies of an image file, or of a folder of images that is no BIDS dataset.
 
-    Each file at the top of the folder is a study; each subfolder is one, with all the files in and below it:
-    where it holds several visits, list them in a manifest. Ids come from the file's or folder's name. A JSON
-    sidecar and a .bval file next to an image are used as in BIDS.
+    Each file at the top of the folder is a study; so is each subfolder, with all files below it. (List subfolders with
+    several visits in a manifest.) Ids are made from the names of files and folders. A JSON sidecar and a .bval file
+    next to an image are used as in BIDS.
 
     Besides .nii and .nii.gz, the formats of `prima_features.studies.files.OTHER_IMAGES` are read. Masks,
-    segmentations and maps of tissue are recognised by name and by voxels. Of an image and its copy in one study one is
-    embedded. Everything else that may be a scan is left out with its reason.
+    segmentations and maps of tissue are recognised by name and by voxels. Copies of an image in one study are embedded
+    once. Everything else that may be a scan is left out with its reason.
 
     Args:
         source: an image file, or a folder.
-        time_series: what to do with files of several volumes that no gradient table belongs to.
-        chosen: whether the user named the format; if not, DICOM files in the folder count as defects.
+        time_series: what to do with files of several volumes that have no gradient table.
+        chosen: whether the user chose the format; if not, DICOM files in the folder count as defects.
 
     Raises:
         NothingUsableError: there are no images.
@@ -131,10 +132,10 @@ def make_series(
 
     Args:
         path: of a format that is read.
-        source: the path to show.
+        source: the path to show in messages.
         study: id of its study.
         time_series: as in `find_nifti`.
-        by_content: leave masks and segmentations out that are recognised by their voxels.
+        by_content: leave out masks and segmentations that are recognised by their voxels.
 
     Returns:
         The series or the reason, and the opened file if its header could be read.
@@ -178,13 +179,13 @@ def stem_of(name: str) -> str:
 
 
 def is_mask(stem: str) -> bool:
-    """Whether one of the words of a file's name says mask, segmentation, lesion or the like."""
+    """Whether one of the words in a file's name is mask, segmentation, lesion or similar."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem).lower()
     return any(_NOT_IMAGES.fullmatch(word) for word in re.split(r"[^a-z0-9]+", words))
 
 
 def _list_images(source: Path, others: _Others, chosen: bool) -> list[Path]:
-    """Images to read below a folder; what else there is goes to `others`."""
+    """Images to read below a folder; other files go to `others`."""
     images: list[Path] = []
     unreadable: list[str] = []
 
@@ -196,7 +197,7 @@ def _list_images(source: Path, others: _Others, chosen: bool) -> list[Path]:
 
     for path in walk(source, note):
         kind = kind_of(path.name)
-        # `.img` is an ending of DICOM files, too.
+        # DICOM files can also end in `.img`.
         is_image = kind in (FileKind.NIFTI, FileKind.OTHER_IMAGE)
         if is_image and not (path.suffix.lower() == ".img" and is_dicom(path)):
             images.append(path)
@@ -254,7 +255,7 @@ def _judge(
 def _without_fractions(
     made: Sequence[tuple[Series | Failure, Opened | None]], study: str
 ) -> list[Series | Failure]:
-    """Leave out maps of fractions that are on the grid of an image of the same study."""
+    """Leave out maps of fractions with the grid of an image of the same study."""
     opened = [(item, file) for item, file in made if isinstance(item, Series) and file is not None]
     maps = {id(item) for item, file in opened if len(opened) > 1 and _what_it_shows(file) == "fractions"}
     images = [file for item, file in opened if id(item) not in maps]
@@ -271,17 +272,13 @@ def _describing(path: Path) -> tuple[dict[str, Any], tuple[float, ...]]:
     """Fields of the JSON sidecar next to an image, and b-values of its gradient table; empty if there is none.
 
     Raises:
-        SidecarError: one is there and cannot be read.
+        SidecarError: one exists and cannot be read.
     """
     sidecar, table = (with_ending(path.with_name(_stem(path)), ending) for ending in (".json", ".bval"))
-    try:
+    with naming(sidecar.name):
         fields: dict[str, Any] = read_json(sidecar) if os.path.lexists(sidecar) else {}
-    except SidecarError as error:
-        raise SidecarError(f"{sidecar.name} {error}") from error
-    try:
+    with naming(table.name):
         return fields, read_b_values(table) if os.path.lexists(table) else ()
-    except SidecarError as error:
-        raise SidecarError(f"{table.name} {error}") from error
 
 
 def _choose_volumes(n: int, b_values: Sequence[float], time_series: TimeSeries) -> tuple[int, ...]:
@@ -320,11 +317,11 @@ _ANATOMICAL = re.compile(
     rb"\nspace: *((left|right)-(anterior|posterior)-(superior|inferior)|[LR][AP][SI])(-time)? *\r?\n",
     re.IGNORECASE,
 )
-"""The line of an NRRD header that says where its axes run in the patient."""
+"""The line of an NRRD header with the anatomical directions of its axes."""
 
 
 def _lacks_orientation(opened: Opened) -> bool:
-    """Whether a header does not say which side is left: Analyze 7.5, MGH without valid directions, and NRRD or
+    """Whether a header does not state which side is left: Analyze 7.5, MGH without valid directions, and NRRD or
     MetaImage without these fields."""
     ending = opened.path.suffix.lower()
     if ending == ".hdr":
@@ -340,7 +337,7 @@ def _lacks_orientation(opened: Opened) -> bool:
 
 
 def _partner(path: Path, ending: str) -> Path | None:
-    """The other file of a pair of header and voxels, in either case of letters."""
+    """The other file of a pair of header and voxels, in lower or upper case."""
     names = (path.with_suffix(ending), path.with_suffix(ending.upper()))
     return next((name for name in names if os.path.lexists(name)), None)
 
@@ -354,9 +351,9 @@ def _subject(name: str) -> str:
 
 
 def _name_studies(names: Sequence[str]) -> dict[str, str]:
-    """Labels for files and folders: a name's letters and digits, and its digest if two would be alike."""
+    """Labels for files and folders: a name's letters and digits, and its digest if two labels would be equal."""
     labels: Mapping[str, str] = {name: safe_label(_subject(name)) for name in names}
-    # Compared without case: studies' ids are file names too, on disks that may ignore it.
+    # Compared without case: ids become file names, on disks that may ignore case.
     counts = Counter(label.lower() for label in labels.values())
     taken = {label.lower() for label in labels.values() if counts[label.lower()] == 1}
     named = {}

@@ -1,4 +1,4 @@
-"""Which participants and sessions of a source are wanted."""
+"""Selecting participants and sessions of a source."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True)
 class Selection:
-    """Labels with or without `sub-` and `ses-`; none given means all.
+    """Selected labels, with or without `sub-` and `ses-`; empty for all.
 
     Composed and decomposed Unicode spellings (NFC and NFD) of one label are the same label.
 
@@ -29,32 +29,32 @@ class Selection:
         object.__setattr__(self, "sessions", _bare_labels(self.sessions, "ses-"))
 
     def takes_participant(self, label: str) -> bool:
-        """Whether a subject, named without `sub-`, is wanted."""
+        """Whether a subject (label without `sub-`) is selected."""
         return not self.participants or label in self.participants
 
     def takes_session(self, label: str) -> bool:
-        """Whether a session, named without `ses-`, is wanted; a study without session is `""`."""
+        """Whether a session (label without `ses-`; empty without sessions) is selected."""
         return not self.sessions or label in self.sessions
 
-    def check_participants(self, there: Collection[str]) -> None:
-        """Raise UsageError unless every participant that was asked for is there."""
-        _check("participant", self.participants, there)
+    def check_participants(self, existing: Collection[str]) -> None:
+        """Raise UsageError if a selected participant is not among those given."""
+        _check("participant", self.participants, existing)
 
-    def check_sessions(self, there: Collection[str]) -> None:
-        """Raise UsageError unless some selected participant has each session that was asked for."""
-        _check("session", self.sessions, there)
+    def check_sessions(self, existing: Collection[str]) -> None:
+        """Raise UsageError if a selected session is not among those given (of the selected participants)."""
+        _check("session", self.sessions, existing)
 
     def apply(self, found: Found) -> Found:
-        """What of `found` is wanted. A DICOM study is selected by its pseudonym or by its PatientID.
+        """The selected studies of `found`. A DICOM study is selected by its pseudonym or its PatientID.
 
         Raises:
-            UsageError: a participant or session that was asked for is not there.
+            UsageError: a selected participant or session does not exist.
         """
-        if not found.studies:  # why nothing is usable is more than who is not there
+        if not found.studies:  # the reasons why nothing is usable are more helpful
             return found
         names = set[str]().union(*map(_subject_names, found.studies))
         missing = [label for label in self.participants if label not in names]
-        # What stands in an error must not be a PatientID, so only subjects are offered.
+        # Errors must not contain PatientIDs, so only subjects are suggested.
         _check("participant", missing, {study.subject for study in found.studies})
         theirs = [s for s in found.studies if any(map(self.takes_participant, _subject_names(s)))]
         self.check_sessions({session for study in theirs for session in _session_names(study)})
@@ -69,13 +69,13 @@ class Selection:
         return replace(found, studies=tuple(kept), left_out=left_out)
 
     def _takes(self, study: str) -> bool:
-        """Whether a study is wanted that nothing is known of but its id, since all of it is left out."""
+        """Whether a study is selected of which only the id is known, because all of it is left out."""
         subject, session = split_id(study)
         return self.takes_participant(subject) and self.takes_session(session)
 
 
 def _subject_names(study: Study) -> set[str]:
-    """What a user may call the subject: as the source has it, as the id has it, or by PatientID."""
+    """Names by which users may select the subject: as in the source, as in the id, or the PatientID."""
     patient = {study.identity.patient_id} if study.identity else set()
     return {nfc(study.subject), split_id(study.id)[0]} | patient
 
@@ -91,13 +91,13 @@ def _bare_labels(labels: Iterable[str], prefix: str) -> tuple[str, ...]:
     return stripped
 
 
-def _check(kind: str, wanted: Iterable[str], there: Collection[str]) -> None:
-    missing = [label for label in wanted if label not in there]
+def _check(kind: str, selected: Iterable[str], existing: Collection[str]) -> None:
+    missing = [label for label in selected if label not in existing]
     if not missing:
         return
     label = missing[0]
     asked = f"There is no {kind} {label}" + (f" (nor {_listed(missing[1:])})" if missing[1:] else "")
-    names = sorted(name for name in there if name)
+    names = sorted(name for name in existing if name)
     if not names:
         raise UsageError(f"{asked}: the source has no {kind}s")
     near = [name for name in names if name.lstrip("0") == label.lstrip("0")]

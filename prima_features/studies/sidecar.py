@@ -1,9 +1,9 @@
-"""JSON sidecars and gradient tables: what is known of an image besides its voxels.
+"""JSON sidecars and gradient tables: what files next to an image state about it.
 
 The fields are those of BIDS, and of dcm2niix, which writes them.
 
-A sidecar can say that an image is a phase image, how its slices lie, and what it is called. A file that exists and
-cannot be read is therefore an error of the images that it describes (`SidecarError`); it is never taken for absent.
+A sidecar can state that an image is a phase image, the orientation of its slices, and its name. A file that exists and
+cannot be read is therefore an error of the images that it describes (`SidecarError`); it is never treated as missing.
 """
 
 import codecs
@@ -11,12 +11,13 @@ import json
 import math
 import os
 import re
-import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from prima_features.files.safe import UnsafeFileError, open_regular
 from prima_features.studies.labels import series_name
 from prima_features.studies.study import SidecarScale
 
@@ -42,7 +43,7 @@ _OTHER_PARTS = {
     **dict.fromkeys(("B0 MAP", "B0_MAP", "FIELD_MAP", "FIELDMAP", "FIELDMAPHZ"), "a field map"),
     "VELOCITY MAP": "a velocity map",
 }
-"""Values of ImageType and ComplexImageComponent that say that an image is not a magnitude image."""
+"""Values of ImageType and ComplexImageComponent of images that are not magnitude images."""
 _OTHER_UNITS = {
     **dict.fromkeys(("rad", "mrad", "milliradials", "degrees"), "a phase image"),
     **dict.fromkeys(("hz", "rad/s", "t", "tesla"), "a field map"),
@@ -60,6 +61,15 @@ _OTHER_MODALITIES = {
 
 class SidecarError(ValueError):
     """A file that describes an image cannot be used. The message continues a sentence about that file."""
+
+
+@contextmanager
+def naming(file: str) -> Iterator[None]:
+    """Put the name of a file before the message of a `SidecarError` in the block."""
+    try:
+        yield
+    except SidecarError as error:
+        raise SidecarError(f"{file} {error}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -113,7 +123,7 @@ def orientation_of(fields: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def scale_of(fields: Mapping[str, Any]) -> SidecarScale:
-    """What dcm2niix writes of the scale of Philips images; a field that is not a finite number counts as missing."""
+    """The intensity scale of Philips images, as written by dcm2niix. Fields that are not finite numbers are missing."""
 
     def number(name: str) -> float:
         value = fields.get(name)
@@ -134,7 +144,7 @@ def scale_of(fields: Mapping[str, Any]) -> SidecarScale:
 
 
 def other_part(fields: Mapping[str, Any]) -> str:
-    """What an image is if it is not a magnitude image of MRI, e.g. "a phase image"; or an empty string.
+    """What an image is if it is not an MRI magnitude image, e.g. "a phase image"; otherwise an empty string.
 
     Source: Modality (0008,0060), ImageType (0008,0008), ComplexImageComponent (0008,9208), and BIDS's Units.
     """
@@ -147,7 +157,7 @@ def other_part(fields: Mapping[str, Any]) -> str:
 
 
 def with_ending(path: Path, ending: str) -> Path:
-    """A file that describes an image, such as its `.json`: in lower case, or in upper case if only that is there."""
+    """The file `path` plus an ending such as `.json`, in upper case if only that exists."""
     upper = path.with_name(path.name + ending.upper())
     lower = path.with_name(path.name + ending)
     return upper if os.path.lexists(upper) and not os.path.lexists(lower) else lower
@@ -178,22 +188,16 @@ def b0_volumes(b_values: tuple[float, ...]) -> tuple[int, ...]:
 
 def _read(path: Path) -> bytes:
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise SidecarError("is not a regular file")
-            if status.st_size > MAX_BYTES:
-                raise SidecarError(f"has more than {MAX_BYTES >> 20} MiB")
-            content = os.read(descriptor, status.st_size)
-        finally:
-            os.close(descriptor)
+        with open_regular(path) as file:
+            content = file.read(MAX_BYTES + 1)
+    except UnsafeFileError as error:
+        raise SidecarError(str(error)) from error
     except FileNotFoundError as error:
-        if path.is_symlink():
-            raise SidecarError("is a broken link") from error
-        raise SidecarError("does not exist") from error
+        raise SidecarError("is a broken link" if path.is_symlink() else "does not exist") from error
     except OSError as error:
         raise SidecarError(f"cannot be read: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise SidecarError(f"has more than {MAX_BYTES >> 20} MiB")
     return content
 
 
@@ -229,7 +233,7 @@ def _is_orientation(numbers: tuple[float, ...]) -> bool:
 
 
 def _words(value: Any) -> list[str]:
-    """A list of words, also from DICOM's way to write one: words separated by backslashes."""
+    """A list of words, also if written as in DICOM: separated by backslashes."""
     if isinstance(value, str):
         value = re.split(r"[\\,]", value.strip("[]"))
     words = value if isinstance(value, list) else []

@@ -1,6 +1,6 @@
-"""A study and its series: what a finder hands on. Frozen, small, and free of pixel data.
+"""Studies and series: the result of a finder. Frozen, small, and without pixel data.
 
-Paths are left out of what `repr` shows, because a path can carry a patient's name into a log.
+Paths are excluded from `repr`, because a path can carry a patient's name into a log.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TimeSeries = Literal["skip", "first", "mean"]
 
 @dataclass(frozen=True)
 class SidecarScale:
-    """What a sidecar says of the scale of the voxels' values: fields that dcm2niix writes for Philips scans."""
+    """The intensity scale in a sidecar: fields that dcm2niix writes for Philips scans."""
 
     manufacturer: str = ""
     precise: bool | None = None
@@ -40,7 +40,7 @@ class SidecarScale:
 
     @property
     def has_slopes(self) -> bool:
-        """Whether display values can be computed, once it is known what was applied."""
+        """Whether display values can be computed, once the applied scale is known."""
         return self.rescale_slope != 0 and self.scale_slope != 0
 
 
@@ -56,9 +56,9 @@ class NiftiImage:
     ImageOrientationPatient, if a sidecar has them (dcm2niix's ImageOrientationPatientDICOM)."""
     scale: SidecarScale = SidecarScale()
     time_series: TimeSeries = "first"
-    """What to do with a file of several volumes if `volumes` was not chosen by a gradient table."""
+    """What to do with a file of several volumes without a gradient table."""
     n_b_values: int = 0
-    """Number of values in its gradient table, which must be that of its volumes; 0 without a table."""
+    """Number of values in its gradient table, which must equal the number of volumes; 0 without a table."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,15 @@ class DicomSlices:
     """DICOM slices, each a file or a frame of one."""
 
     stacks: tuple[tuple[Path, ...], ...] = field(repr=False)
-    """Volumes that are averaged into one image, nearly always one. Each is sorted by position along the
-    slice normal so that the axis it runs along ascends in LPS."""
+    """Volumes that are averaged into one image, nearly always one. Slices are sorted along their normal, so that the
+    axis it follows most closely ascends in LPS."""
     frames: tuple[tuple[int, ...], ...] = ()
-    """Of each slice its number in the file, from 0; empty if each file has one slice."""
+    """Index of each slice in its file, from 0; empty if each file has one slice."""
 
 
 @dataclass(frozen=True)
 class DicomFrames:
-    """Mosaics, and multi-frame files that do not say where each frame lies; dcm2niix unpacks them."""
+    """Mosaics, and multi-frame files without a position per frame. They are unpacked by dcm2niix."""
 
     files: tuple[Path, ...] = field(repr=False)
     volumes: tuple[int, ...] = (0,)
@@ -108,12 +108,12 @@ class Series:
     """One acquired sequence of a study."""
 
     name: str
-    """Free text that the sequence encoder reads, e.g. `AX_T2_FLAIR`."""
+    """Free text for the sequence encoder, e.g. `AX_T2_FLAIR`."""
     image: Image
     source: str = ""
-    """Path below the dataset for BIDS and NIfTI; empty for DICOM, whose paths can carry names."""
+    """Path below the dataset for BIDS and NIfTI; empty for DICOM, where paths can contain names."""
     flags: tuple[str, ...] = ()
-    """Doubts that the finder has about this series, one short word each, such as `orientation-guessed`."""
+    """Doubts about this series, one short word each, such as `orientation-unknown`."""
 
     @property
     def stored_name(self) -> str:
@@ -136,7 +136,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a DICOM study belongs to. Written to `OUTPUT.ids.tsv` and nowhere else."""
+    """The patient of a DICOM study. Written to `OUTPUT.ids.tsv` and nowhere else."""
 
     patient_id: str
     study_uid: str
@@ -148,11 +148,11 @@ class Study:
     """One visit of one subject."""
 
     id: str
-    """`sub-X` or `sub-X_ses-Y`; for DICOM made of pseudonyms."""
+    """`sub-X` or `sub-X_ses-Y`; for DICOM with pseudonyms."""
     subject: str
     session: str
     description: str
-    """Free text that the study encoder reads."""
+    """Free text for the study encoder."""
     series: tuple[Series, ...]
     source: str = ""
     """Path below the dataset; empty for DICOM."""
@@ -176,17 +176,17 @@ class Failure:
 
 
 def not_embedded(study: str, series: str, error: str, hint: str = "", defect: bool = False) -> Failure:
-    """What a finder leaves out: a `Failure` of the stage `find`, by design unless `defect`."""
+    """A `Failure` of the stage `find`: something that a finder leaves out, by a rule unless `defect`."""
     return Failure(study, series, "find", error, hint, defect)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a finder made of a source."""
+    """The result of finding."""
 
     format: str
     """`bids`, `dicom`, `nifti` or `manifest`."""
     studies: tuple[Study, ...]
     left_out: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What is suspicious about the source as a whole, one sentence each. They name no patient."""
+    """Warnings about the whole source, one sentence each. They name no patient."""

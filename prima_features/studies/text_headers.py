@@ -1,7 +1,7 @@
 """The headers of NRRD and MetaImage files, checked before SimpleITK reads them.
 
 The libraries behind SimpleITK open any file that a header names, and crash the process on long or misplaced words.
-A header is therefore read only if each line is a field of the format's definition, with a value of the field's kind
+A header is therefore accepted only if each line is a field of the format, with a value of the right type
 (NRRD: teem.sourceforge.net/nrrd/format.html; MetaImage: itk.org/Wiki/MetaIO/Documentation).
 """
 
@@ -67,7 +67,7 @@ def read_data_file(path: Path) -> str | None:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the header is damaged, or has a field or value that is not read.
+        ValueError: the header is damaged, or has an unsupported field or value.
     """
     suffix = path.suffix.lower()
     if suffix not in _NRRD + _META:
@@ -91,7 +91,7 @@ def _nrrd(file: BinaryIO) -> str:
         name, colon, value = line.partition(":")
         if len(line) > _MAX_LINE or "\0" in line:
             raise _not_read(name)
-        if line.startswith("#") or (colon and value.startswith("=")):  # comments, and keys of the user's own
+        if line.startswith("#") or (colon and value.startswith("=")):  # comments and custom keys
             continue
         value = value.strip(" \t")
         if name in seen or not _fits(_NRRD_FIELDS, name, value.replace("\t", " ")):

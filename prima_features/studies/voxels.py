@@ -1,6 +1,6 @@
-"""A look into image files other than DICOM while a source is searched: grids, and what the voxels show.
+"""Inspecting image files other than DICOM while finding: grids, and whether the voxels are an image or a mask.
 
-NIfTI headers are read from their first bytes only. Header extensions and voxels of unreasonable size are never read.
+NIfTI headers are read from their first bytes only. Header extensions and implausibly large images are never read.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from prima_features.studies.study import OtherImage
 
 Shows = Literal["image", "mask", "labels", "fractions"]
-"""What voxels show: an image; two or three values; integer labels of regions; numbers from 0 to 1, many near either."""
+"""Content of an image: an image; two or three values; integer labels of regions; or fractions from 0 to 1."""
 
 MAX_VOXELS = 2**30
-"""Voxels of one volume. A header that states more is damaged, or hostile."""
+"""Most voxels of one volume. The largest whole-head scans have about a tenth; a damaged header declares more."""
 
 MOST_VOLUMES = 1 << 17
 """Volumes of one file. NIfTI-1 has 32,767 in its fourth dimension."""
 
 _NIFTI = {348: "Nifti1Header", 540: "Nifti2Header"}
 _MAX_OFFSET = 1 << 20
-"""Bytes of header extensions before the voxels that are skipped here."""
+"""Most bytes of header extensions before the voxels that are skipped here."""
 _SITK = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 
-# How label maps differ from images, measured on public scans, copies of them with 4 to 256 grey levels and an atlas: of
-# neighbouring voxels outside the background, 87 to 97 percent have the same label, but 2 to 33 percent the same grey
-# value (8 bits), at most 67 percent (8 levels). With fewer than 8 values there is no image of a head.
+# How label maps differ from images, measured on public scans, on copies with 4 to 256 grey levels, and on an atlas:
+# outside the background, 87 to 97 percent of neighbouring voxels have the same label, but 2 to 33 percent the same grey
+# value (8 bits; with 8 grey levels at most 67 percent). Images of heads have at least 8 values.
 _FEW_VALUES, _SAME_OF_FEW = 7, 0.5
 _MANY_VALUES, _SAME_OF_MANY = 2000, 0.75
 _SCAN_BYTES_PER_VOXEL = 1.5
-"""A .nii.gz file with more per voxel has the noise of a scan; label maps have 0.02 to 0.2, fractions up to 1."""
+"""A .nii.gz file with more bytes per voxel is a scan with noise; label maps have 0.02 to 0.2, fractions up to 1."""
 _SAMPLE = 200_000
 _FEWEST_VOXELS = 4096
-"""Smaller volumes are no scans of heads, and say too little."""
+"""Smaller volumes are not scans of heads, and too small to judge."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def open_nifti(path: Path) -> Opened:
         raise ValueError(f"its NIfTI header is damaged: it states {n_dimensions} dimensions")
     _check_volumes(shape)
     slope, intercept, affine = 1.0, 0.0, np.eye(4)
-    # Reading decides on damaged fields; here they only mean that less is known.
+    # Damaged fields are judged when the image is read; here only less is known.
     with suppress(Exception):
         slope, intercept = header.get_slope_inter()
     with suppress(Exception):
@@ -162,7 +162,7 @@ def open_other(image: OtherImage) -> Opened:
 
 
 def _check_volumes(shape: tuple[int, ...]) -> None:
-    # Without it, a damaged header would pass for a long time series, which is left out without an error.
+    # Otherwise a damaged header would count as a long time series, which is left out without an error.
     if (n := math.prod(max(length, 1) for length in shape[3:])) > MOST_VOLUMES:
         raise ValueError(f"its header declares {n} volumes, which is implausible")
 
@@ -172,7 +172,7 @@ def find_data_file(path: Path) -> Path | None:
 
     Raises:
         OSError: the header cannot be read.
-        ValueError: it is not read (see `text_headers`), or names no file, several, or one in another folder.
+        ValueError: it is damaged (see `text_headers`), or names no file, several, or one in another folder.
     """
     name = read_data_file(path)
     if path.suffix.lower() not in (".nhdr", ".mhd"):
@@ -185,7 +185,7 @@ def find_data_file(path: Path) -> Path | None:
 
 
 def what_it_shows(opened: Opened) -> Shows:
-    """What the voxels of the first volume show; "image" if they cannot be read, which reading will report.
+    """What the voxels of the first volume show; "image" if they cannot be read, which is reported when reading.
 
     A compressed NIfTI file with the size of a scan is not read.
     """
@@ -197,7 +197,7 @@ def what_it_shows(opened: Opened) -> Shows:
             return "image"
     try:
         values = opened.first_volume()
-    except Exception:  # damaged in some way: whoever reads the image says how
+    except Exception:  # damaged: reported when the image is read
         return "image"
     return "image" if values is None or values.ndim != 3 else classify(values, opened.scaling)
 
@@ -217,7 +217,7 @@ def classify(values: np.ndarray, scaling: tuple[float, float] = (1.0, 0.0)) -> S
     sample = np.unique(flat[:: max(1, flat.size // _SAMPLE)])
     if not np.isfinite(sample).all():
         return "image"
-    # Most scans end here, without a look at every voxel.
+    # Most scans return here, before every voxel is read.
     labels = sample.size <= _MANY_VALUES and (sample == np.rint(sample)).all()
     slope, intercept = scaling
     low, high = sorted((float(sample[0]) * slope + intercept, float(sample[-1]) * slope + intercept))
@@ -242,7 +242,7 @@ def classify(values: np.ndarray, scaling: tuple[float, float] = (1.0, 0.0)) -> S
 
 
 def _are_fractions(unique: np.ndarray, counts: np.ndarray, scaling: tuple[float, float]) -> bool:
-    """Whether most voxels of a map from 0 to 1 are 0 and many of the others near 1; a normalised image has few."""
+    """Whether most voxels of a map from 0 to 1 are 0 and many others are near 1, unlike in a normalised image."""
     scaled = unique * scaling[0] + scaling[1]
     zero = counts[scaled <= 1e-6].sum() / counts.sum()
     full = counts[scaled >= 0.95].sum() / max(1, counts[scaled > 1e-6].sum())
@@ -250,7 +250,7 @@ def _are_fractions(unique: np.ndarray, counts: np.ndarray, scaling: tuple[float,
 
 
 def _share_of_equal_neighbours(values: np.ndarray, background: Any) -> float:
-    """Share of voxels outside the background that equal their neighbour, along the axis where it is least."""
+    """Fraction of voxels outside the background that equal their neighbour, along the axis with the lowest value."""
     import numpy as np
 
     shares = []
@@ -282,7 +282,7 @@ def _open_nibabel(path: Path) -> Any:
 
 
 def _open_itk(path: Path, library: str) -> Any:
-    """An image that SimpleITK reads, as nibabel's: its axes are (x, y, z), its affine is in RAS."""
+    """An image read by SimpleITK as nibabel's: axes (x, y, z), affine in RAS."""
     import nibabel as nib
     import numpy as np
     import SimpleITK as sitk

@@ -20,7 +20,7 @@ from prima_features.files.paths import utf8_name
 from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom.bounds import check_nesting
 from prima_features.studies.dicom.frames import frame_place, pixel_spacing
-from prima_features.studies.dicom.header import Vector, is_orientation
+from prima_features.studies.dicom.header import Vector, grouped, is_orientation
 from prima_features.studies.dicom.read import quiet_pydicom
 from prima_features.studies.study import DicomFrames, DicomSlices
 from prima_features.volumes.stored import (
@@ -101,7 +101,8 @@ def _read_stack(files: tuple[Path, ...], frames: tuple[int, ...]) -> Acquired:
     read: dict[int, StoredPixels] = {}
     places: dict[int, _Place] = {}
     last = len(files) - 1
-    for file, where in _by_file(files).items():
+    for where in grouped(range(len(files)), files.__getitem__):  # the slices of each file
+        file = files[where[0]]
         try:
             pixels, data = read_stored(file, [frames[i] for i in where] if frames else None)
             if len(pixels.frames) != len(where):
@@ -125,14 +126,6 @@ def _read_stack(files: tuple[Path, ...], frames: tuple[int, ...]) -> Acquired:
     return Acquired(volume, flags=flags + doubts)
 
 
-def _by_file(files: Sequence[Path]) -> dict[Path, list[int]]:
-    """Numbers of the slices in each file."""
-    groups: dict[Path, list[int]] = {}
-    for i, file in enumerate(files):
-        groups.setdefault(file, []).append(i)
-    return groups
-
-
 def _combine(slices: Sequence[StoredPixels]) -> tuple[np.ndarray, tuple[str, ...]]:
     """Values (slices, rows, columns) of one-frame files, and flags."""
     layouts = [one.layout for one in slices]
@@ -142,7 +135,8 @@ def _combine(slices: Sequence[StoredPixels]) -> tuple[np.ndarray, tuple[str, ...
     dtype = common_type(layouts, scales)
     voxels = np.empty((len(slices), layouts[0].rows, layouts[0].columns), dtype)
     unused = False
-    for numbers in _alike(slices):
+    # Slices with the same layout are decoded together.
+    for numbers in grouped(range(len(slices)), lambda number: (slices[number].syntax, slices[number].layout)):
         first = slices[numbers[0]]
         if first.is_native:
             for number in numbers:
@@ -156,14 +150,6 @@ def _combine(slices: Sequence[StoredPixels]) -> tuple[np.ndarray, tuple[str, ...
             voxels[number] = rescale(stored, first.layout, scales[number], dtype)
     mixed = len(set(zip(layouts, scales, strict=True))) > 1
     return voxels, (MIXED_SCALING,) * mixed + (UNUSED_BITS,) * unused
-
-
-def _alike(slices: Sequence[StoredPixels]) -> list[list[int]]:
-    """Numbers of the slices that can be decoded together."""
-    groups: dict[tuple[str, Layout], list[int]] = {}
-    for number, one in enumerate(slices):
-        groups.setdefault((one.syntax, one.layout), []).append(number)
-    return list(groups.values())
 
 
 def _few(count: int) -> list[int]:

@@ -20,11 +20,12 @@ from prima_features.volumes.display import to_display
 from prima_features.volumes.nifti_geometry import (
     Geometry,
     SliceAxis,
+    describe_slices,
     find_slice_axis,
     in_plane_order,
     read_geometry,
 )
-from prima_features.volumes.volume import Acquired, SizeLimits, StoredGrid
+from prima_features.volumes.volume import Acquired, SizeLimits, StoredGrid, format_shape
 
 _PIECE = 1 << 18
 _HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
@@ -102,8 +103,7 @@ def read_nifti_slices(
             geometry = _open(stack.enter_context(inflated(source.path))).geometry
     except _BAD_STREAM as error:
         raise SeriesError("its header cannot be read") from error
-    axis, known_by = find_slice_axis(geometry, wanted, source.orientation)
-    return 2 - int(nib.io_orientation(geometry.affine)[axis, 0]), known_by, geometry.flags
+    return describe_slices(geometry, wanted, source.orientation)
 
 
 @dataclass(frozen=True)
@@ -193,10 +193,10 @@ def _open(file: BinaryIO) -> _Opened:
 
 def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> None:
     if len(shape) < 3 or min(shape[:3]) < 2:
-        raise SeriesError(f"the image is 2-D or 1-D ({_times(shape)}), not a volume")
+        raise SeriesError(f"the image is 2-D or 1-D ({format_shape(shape)}), not a volume")
     if np.prod(shape[4:]) > 1:
         raise SeriesError(
-            f"the image has {len(shape)} dimensions ({_times(shape)}); a volume has 3, a series of volumes 4"
+            f"the image has {len(shape)} dimensions ({format_shape(shape)}); a volume has 3, a series of volumes 4"
         )
     if dtype.kind not in "iuf":
         kind = "complex" if dtype.kind == "c" else "colour (RGB)"
@@ -309,7 +309,3 @@ def _nearest_rotation(matrix: np.ndarray) -> np.ndarray:
     """The orthonormal directions nearest to those of a possibly sheared affine (polar decomposition)."""
     left, _, right = np.linalg.svd(matrix / np.linalg.norm(matrix, axis=0))
     return left @ right
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

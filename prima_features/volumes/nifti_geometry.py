@@ -147,6 +147,17 @@ def find_slice_axis(
     return 2, GUESS
 
 
+def describe_slices(
+    geometry: Geometry, wanted: SliceAxis | None, orientation: tuple[float, ...]
+) -> tuple[int, str, tuple[str, ...]]:
+    """The axis of (z, y, x) in LPS that the slices are stacked along, how it is known, and the flags of the header.
+
+    Arguments as of `find_slice_axis`.
+    """
+    axis, known_by = find_slice_axis(geometry, wanted, orientation)
+    return 2 - int(nib.io_orientation(geometry.affine)[axis, 0]), known_by, geometry.flags
+
+
 def in_plane_order(
     geometry: Geometry, axis: int, known_by: str, orientation: tuple[float, ...]
 ) -> np.ndarray:

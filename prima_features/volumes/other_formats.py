@@ -10,21 +10,12 @@ import numpy as np
 from prima_features.errors import SeriesError
 from prima_features.studies.study import NiftiImage, OtherImage
 from prima_features.studies.voxels import Opened, open_other
-from prima_features.volumes.nifti_geometry import SliceAxis, find_slice_axis, read_geometry
+from prima_features.volumes.nifti_geometry import SliceAxis, describe_slices, read_geometry
 
 _GEOMETRY = (
-    *(
-        "qform_code",
-        "sform_code",
-        "quatern_b",
-        "quatern_c",
-        "quatern_d",
-        "qoffset_x",
-        "qoffset_y",
-        "qoffset_z",
-    ),
-    *("srow_x", "srow_y", "srow_z", "pixdim", "dim_info", "xyzt_units"),
-)
+    "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+    "srow_x", "srow_y", "srow_z", "pixdim", "dim_info", "xyzt_units",
+)  # fmt: skip
 """Fields of a NIfTI header."""
 
 
@@ -69,8 +60,7 @@ def read_other_slices(image: OtherImage, wanted: SliceAxis | None = None) -> tup
         raise SeriesError(str(error)) from error
     header = _with_geometry(np.broadcast_to(np.uint8(0), opened.shape), opened).header
     geometry = read_geometry(header, np.array(header["pixdim"][1:4], np.float64))
-    axis, known_by = find_slice_axis(geometry, wanted, image.orientation)
-    return 2 - int(nib.io_orientation(geometry.affine)[axis, 0]), known_by, geometry.flags
+    return describe_slices(geometry, wanted, image.orientation)
 
 
 def _with_geometry(values: np.ndarray, opened: Opened) -> nib.Nifti1Image:

@@ -20,6 +20,8 @@ from prima_features.studies.dicom import values
 from prima_features.studies.dicom.bounds import MOST_FRAMES, BoundedFile, find_pixels, read_data_set
 from prima_features.studies.dicom.frames import PER_FRAME, SHARED
 from prima_features.studies.dicom.read import NATIVE, quiet_pydicom
+from prima_features.studies.voxels import MAX_VOXELS
+from prima_features.volumes.volume import format_shape
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -30,7 +32,6 @@ _ITEM, _DELIMITER = 0xFFFEE000, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
 _MOST_PIXELS = 1 << 24
 """Of one slice: 4096 x 4096. Compressed ones could claim gigabytes in a few bytes."""
-_MOST_VOXELS = 1 << 30
 _TAGS: tuple[values.Tag, ...] = (
     *("SOPClassUID", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept"),
@@ -160,7 +161,7 @@ def _read_stored(file: Path, numbers: Sequence[int] | None) -> tuple[StoredPixel
         numbers = range(n_frames) if numbers is None else numbers
         if max(numbers, default=0) >= n_frames:
             raise SeriesError(f"frame {max(numbers) + 1} is needed, and the file declares {n_frames}")
-        if layout.rows * layout.columns * len(numbers) > _MOST_VOXELS:
+        if layout.rows * layout.columns * len(numbers) > MAX_VOXELS:
             raise SeriesError("its header declares more voxels than any head scan has")
         start = source.tell()
         if syntax in NATIVE:
@@ -209,8 +210,8 @@ def decode_by_gdcm(pixels: StoredPixels) -> np.ndarray:
     expected = (len(pixels.frames), layout.rows, layout.columns)
     if decoded.size != np.prod(expected) or decoded.dtype.itemsize > layout.allocated // 8:
         raise SeriesError(
-            f"its compressed pixel data decodes to {_times(decoded.shape)} samples of {decoded.dtype}, its header "
-            f"declares {_times(expected)} of {layout.dtype}",
+            f"its compressed pixel data decodes to {format_shape(decoded.shape)} samples of {decoded.dtype}, "
+            f"its header declares {format_shape(expected)} of {layout.dtype}",
             hint=_EXPORT,
         )
     return decoded.reshape(expected).astype(layout.dtype, copy=False)
@@ -396,7 +397,7 @@ def _streams(
     for frame in frames:
         if (stated := stated_size(frame)) not in (None, (layout.rows, layout.columns, 1)):
             raise SeriesError(
-                f"its compressed pixel data states {_times(stated)} samples, its header declares "
+                f"its compressed pixel data states {format_shape(stated)} samples, its header declares "
                 f"{layout.rows} x {layout.columns} x 1",
                 hint=_EXPORT,
             )
@@ -494,7 +495,3 @@ def _by_offsets(
 def _is_complete(stream: bytes) -> bool:
     """Whether a JPEG, JPEG-LS or JPEG 2000 stream ends with its end marker, but for padding."""
     return stream[-64:].rstrip(b"\0").endswith(b"\xff\xd9")
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

@@ -7,6 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from prima_features.errors import SeriesError
+from prima_features.studies.voxels import MAX_VOXELS
 from prima_features.wording import count
 
 PLANES = ("axial", "coronal", "sagittal")
@@ -29,9 +30,6 @@ SHEARED = "sheared"
 """Flag: slices are shifted in-plane, as under a tilted gantry. They are read as if they were not."""
 SHEAR = 0.05
 """Sine of the angle between the slices' normal and the direction they are stacked in, above which they are sheared."""
-
-MAX_VOXELS = 2**30
-"""Voxels of one volume. The largest whole-head scans have about a tenth; a damaged header claims more."""
 
 
 def any_number(n_slices: int) -> None:
@@ -58,6 +56,11 @@ class SizeLimits:
         self.check_slices(slices)
         if (voxels := shape[0] * shape[1] * shape[2]) > MAX_VOXELS:
             raise SeriesError(f"its header declares {voxels} voxels, more than any head scan has")
+
+
+def format_shape(shape: Sequence[int]) -> str:
+    """For example `256 x 256 x 128`."""
+    return " x ".join(map(str, shape))
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ from prima_features.studies.sidecar import (
     SidecarError,
     b0_volumes,
     name_of,
+    naming,
     orientation_of,
     other_part,
     read_b_values,
@@ -124,8 +125,10 @@ class _Finder:
         try:
             fields = self.inherited.fields(image)
             orientation = orientation_of(fields)
-            bvals = self.inherited.bvals(image) if image.suffix == "dwi" else None
-            b_values = _b_values(bvals) if bvals else ()
+            b_values: tuple[float, ...] = ()
+            if image.suffix == "dwi" and (table := self.inherited.bvals(image)):
+                with naming(table.name):
+                    b_values = read_b_values(table)
         except SidecarError as error:
             return not_embedded(image.study, image.source, f"its sidecar {error}", HINT, defect=True)
         if "part" not in image.entities and (part := other_part(fields)):
@@ -136,13 +139,6 @@ class _Finder:
                 image.path, b0_volumes(b_values), orientation, scale_of(fields), n_b_values=len(b_values)
             )
         return Series(name_of(fields) or _entity_name(image), nifti, image.source)
-
-
-def _b_values(path: Path) -> tuple[float, ...]:
-    try:
-        return read_b_values(path)
-    except SidecarError as error:
-        raise SidecarError(f"{path.name} {error}") from error
 
 
 def _is_layout_only(made: list[tuple[BidsImage, Series | Failure]]) -> bool:

@@ -1,4 +1,4 @@
-"""Acquisitions: the files of a series, and of several where an export gave parts of it SeriesInstanceUIDs of their own.
+"""Acquisitions: the files of one series, or of several if an export wrote several SeriesInstanceUIDs for one scan.
 
 Some scanners and archives write another SeriesInstanceUID for each volume of a time series or a diffusion acquisition
 (Siemens XA classic export), for each place of a slice (Canon), or for each file (anonymisers).
@@ -27,20 +27,20 @@ from prima_features.studies.dicom.kinds import (
 from prima_features.studies.dicom.rules import Rejection
 
 _FEW_VOLUMES = 3
-"""From here on, equal volumes under one number, or of echo-planar, functional or diffusion imaging, are one run."""
+"""At least so many equal volumes with one number, or of echo-planar, functional or diffusion imaging, are one run."""
 _MANY_VOLUMES = 6
-"""From here on, equal volumes of any kind under one name are one run: nobody repeats a scan that often."""
+"""At least so many equal volumes of any kind with one name are one run: nobody repeats a scan that often."""
 _LEAST_PIECES = 5
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Files that are looked at together."""
+    """Files that are judged together."""
 
     headers: list[Header]
     """At least one."""
     rejection: Rejection | None = None
-    """Why they cannot be told apart."""
+    """Why they cannot be separated."""
 
 
 _Series = list[Header]
@@ -49,12 +49,12 @@ _Series = list[Header]
 def find_acquisitions(headers: Sequence[Header], tolerance: float) -> list[Acquisition]:
     """Acquisitions of one study, in the order of the files.
 
-    Series are joined only if number, name, geometry and frame of reference agree. Their volumes are joined if they
-    repeat the same places; their slices if together they tile one volume.
+    Series are joined only if number, name, geometry and frame of reference agree: volumes if they repeat the same
+    places, slices if together they tile one volume.
 
     Args:
         headers: of one study.
-        tolerance: for the distance of slices, as a fraction of it.
+        tolerance: for the distance between slices, as a fraction of it.
     """
     series = grouped(headers, lambda header: header.series_uid)
     found: list[Acquisition] = []
@@ -80,7 +80,7 @@ def _name(header: Header) -> tuple[str, str]:
 
 
 def _of_one_geometry(series: Sequence[_Series]) -> list[list[_Series]]:
-    """Series grouped by orientation, matrix, frame of reference and being of slices or of volumes."""
+    """Series grouped by orientation, matrix, modality, and whether they consist of slices or of blocks."""
     groups: list[list[_Series]] = []
     unlike: list[list[_Series]] = []
     for one in series:
@@ -88,7 +88,7 @@ def _of_one_geometry(series: Sequence[_Series]) -> list[list[_Series]]:
             if _match(group[0][0], one):
                 group.append(one)
                 break
-        else:  # a series that does not match itself, as without positions, is joined with none
+        else:  # a series that does not match itself, for example without positions, is not joined
             (groups if _match(one[0], one) else unlike).append([one])
     return groups + unlike
 
@@ -106,13 +106,13 @@ def _match(first: Header, series: _Series) -> bool:
 
 
 def _share_a_frame(series: Sequence[_Series]) -> bool:
-    """Whether positions can be compared: one frame of reference, or one for each series, as anonymisers write."""
+    """Whether positions are comparable: one frame of reference, or one per series, as anonymisers write."""
     frames = {header.frame_of_reference for one in series for header in one} - {""}
     return len(frames) < 2 or len(frames) == len(series) == sum(map(len, series))
 
 
 def _join(series: list[_Series], tolerance: float) -> tuple[list[Acquisition], list[_Series]]:
-    """Join series of one number, name and geometry. Returns acquisitions, and series that stay alone."""
+    """Join series of one number, name and geometry. Returns acquisitions, and series that are not joined."""
     if len(series) == 1 or not series[0][0].position or not _share_a_frame(series):
         return [], series
     images = [header for one in series for header in one]
@@ -160,7 +160,7 @@ def _join_pieces(
 
 
 def _join_across_numbers(series: list[_Series], tolerance: float) -> tuple[list[Acquisition], list[_Series]]:
-    """Join series of one name and geometry, whose numbers differ or are missing, if they are certainly one run."""
+    """Join series of one name and geometry with different or missing numbers, if they are certainly one run."""
     if not series[0][0].position or is_localizer(series[0][0]):
         return [], series
     filled = _filled(series, tolerance)
@@ -194,7 +194,7 @@ def _piece_defect(images: list[Header], tolerance: float) -> Rejection | None:
 
 
 def _alike_in_contrast(series: list[_Series], filled: list[frozenset[int]]) -> list[list[_Series]]:
-    """Series of one volume each grouped by places, contrast and timing; others are alone."""
+    """Series of one volume each, grouped by places, contrast and timing; each other series is its own group."""
     images = [one[0] for one in series]
     label: dict[int, tuple[int, int]] = {}
     for i, group in enumerate(by_contrast(images)):

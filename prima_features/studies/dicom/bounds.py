@@ -1,7 +1,8 @@
-"""Limits on one DICOM file, kept while libraries parse it: what exceeds them fails alone, in bounded memory and time.
+"""Limits on one DICOM file, enforced while libraries parse it: a file that exceeds them fails alone, in bounded memory
+and time.
 
-pydicom reads an element of any declared length, inflates a deflated file whole, and makes an object of each item of a
-sequence; GDCM follows nested sequences until the stack is used up, which ends the process.
+pydicom reads an element of any declared length, decompresses a deflated file completely, and creates an object for each
+item of a sequence; GDCM follows nested sequences until the stack overflows, which ends the process.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 MOST_ITEMS = 500_000
 """Items of all sequences in a header. A file of 12,000 described frames has about half as many."""
 _MOST_ELEMENTS, _ELEMENTS_PER_ITEM = 20_000, 400
-"""Elements of a header: outside of sequences, and as many more for each item. Each takes pydicom microseconds."""
+"""Elements of a header: outside of sequences, and additionally per item. Each takes pydicom microseconds."""
 _MOST_IN_ALL = 4_000_000
 """Elements of a header with those in its items. A file of 12,000 described frames has about half as many."""
 _BYTES_PER_ITEM = MIB // 4
-"""Of a sequence that is read: this much, and as much again for each item in it."""
+"""Largest size of a sequence that is read: once, plus once per item."""
 MOST_FRAMES = 1_000_000
 _MOST_VALUE = 64 * MIB
 """Bytes of one element that is read; the largest are the sequences that describe frames."""
@@ -52,16 +53,16 @@ PIXEL_GROUPS = (b"\xe0\x7f", b"\x7f\xe0")
 
 
 class _DeflatedError(Exception):
-    """pydicom asks for the rest of the file, which it does to inflate it."""
+    """pydicom requests the rest of the file, which it does to decompress it."""
 
 
 class _Tally:
-    """Elements and items of sequences that were read so far."""
+    """Counts the elements and items of sequences that were read so far."""
 
     def __init__(self) -> None:
         self._n_items = self._n_elements = 0
         self.refusal: UnsafeFileError | None = None
-        """Why reading was refused: pydicom makes other errors of it."""
+        """Why reading was refused: pydicom replaces the error by others."""
 
     def add(self, head: bytes) -> None:
         """Count an element or item by its first eight bytes. A value of eight bytes counts as well.
@@ -101,19 +102,19 @@ class _CountedBytes(io.BytesIO):
 
 
 class BoundedFile(io.BufferedReader):
-    """A file that gives no more at a time than any element has, and counts elements and items of sequences."""
+    """A file that returns no more bytes at once than any element has, and counts elements and items of sequences."""
 
     def __init__(self, file: Path):
         super().__init__(io.FileIO(file))
         self.tally = _Tally()
         self.is_deflated = False
-        """Known when it was read."""
+        """Known after it was read."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         """As of a file.
 
         Raises:
-            UnsafeFileError: more is asked for than any element has, or there were too many elements or items.
+            UnsafeFileError: more bytes are requested than any element has, or there were too many elements or items.
         """
         if size is None or size < 0:
             raise _DeflatedError
@@ -134,10 +135,10 @@ def read_data_set(
         file: at its start.
         tags: the elements.
         force: read a file without preamble.
-        pixels: inflate a deflated file whole, not only its header.
+        pixels: decompress a deflated file completely, not only its header.
 
     Returns:
-        The data set, and where the rest can be read: the file, or the inflated content.
+        The data set, and the stream with the rest: the file, or the decompressed content.
 
     Raises:
         UnsafeFileError: a limit is exceeded.
@@ -173,11 +174,11 @@ def read_data_set(
 
 
 def _read_start(file: BoundedFile, read: Callable[[BinaryIO], FileDataset]) -> FileDataset | None:
-    """Data set read from a copy of the file's first bytes. The file is left where pydicom stopped.
+    """Data set read from a copy of the file's first bytes. The file is positioned where pydicom stopped.
 
-    This is faster than counting in Python, and the copy is too short for more elements or items than are allowed.
-    Returns None, with the file at its start, unless the copy contains the whole header of a regular file:
-    `BoundedFile` reads the others.
+    This is faster than counting in Python, and the copy is too short to exceed the limits on elements and items.
+    Returns None, with the file at its start, unless the copy contains the whole header of a regular file: other files
+    are read through `BoundedFile`.
     """
     content = file.read(min(_START, _LEAST_ELEMENT * MOST_ITEMS, _LEAST_ELEMENT * _MOST_ELEMENTS))
     file.seek(0)
@@ -195,13 +196,14 @@ def _read_start(file: BoundedFile, read: Callable[[BinaryIO], FileDataset]) -> F
 
 
 def _has_plain_syntax(content: bytes) -> bool:
-    """Whether the meta header is regular and does not name the deflated syntax, which pydicom inflates unbounded."""
+    """Whether the meta header is regular and does not name the deflated syntax, which pydicom decompresses without
+    limits."""
     position = DICOM_START
     while content.startswith(b"\x02\x00", position):
         kind = content[position + 4 : position + 6]
         header, size = (12, 4) if kind in _LONG else (8, 2)
         length = int.from_bytes(content[position + header - size : position + header], "little")
-        # Other representations can hide the syntax, in escape sequences of a character set.
+        # Other representations can hide the syntax in escape sequences of a character set.
         if content[position + 2 : position + 4] == b"\x10\x00" and kind != b"UI":
             return False
         if not (kind.isalpha() and kind.isupper()) or length > values.LONGEST:
@@ -211,11 +213,11 @@ def _has_plain_syntax(content: bytes) -> bool:
 
 
 def find_pixels(stream: BinaryIO, implicit: bool, little: bool) -> tuple[int, int]:
-    """Length of the pixel data that the stream stands before, which is left at its first byte; and how many bytes
-    are reversed together in it (0 for none).
+    """Length of the pixel data that follows in the stream, which is left at its first byte; and how many bytes are
+    reversed together in it (0 for none).
 
     Raises:
-        SeriesError: it stands before something else.
+        SeriesError: something else follows.
     """
     order: Literal["little", "big"] = "little" if little else "big"
     head = stream.read(8)
@@ -229,12 +231,12 @@ def find_pixels(stream: BinaryIO, implicit: bool, little: bool) -> tuple[int, in
 
 
 def _inflated(file: BoundedFile, start: int, most: int, whole: bool) -> BinaryIO:
-    """A deflated file (PS3.5 annex A.5) as one that is not, at its start."""
+    """A deflated file (PS3.5 annex A.5) decompressed, at its start."""
     file.seek(0)
     file.tally = _Tally()
     content = _CountedBytes(b"", file.tally)
     content.write(file.read(start).replace(_DEFLATED, _EXPLICIT))
-    # When only the beginning is needed, the stream is left when enough has come.
+    # If only the beginning is needed, decompression stops early.
     for piece in inflate(file, most if whole else 1 << 62):
         content.write(piece)
         if not whole and content.tell() > most:
@@ -253,7 +255,7 @@ def _declared(data: FileDataset) -> int:
 
 
 def _check_elements(data: FileDataset) -> None:
-    """Refuse elements that pydicom has not looked into yet, and that would take much when it does."""
+    """Refuse elements that pydicom has not parsed yet and that would take much memory or time when it does."""
     stored: Any
     for stored in data.values():  # as they are: iterating the data set itself would convert them
         if not stored.is_raw or stored.value is None or stored.length <= values.LONGEST:
@@ -267,10 +269,10 @@ def _check_elements(data: FileDataset) -> None:
 
 
 def _check_sequences(data: Dataset) -> None:
-    """Refuse sequences that pydicom has not read yet, and that have more elements or items than any header.
+    """Refuse sequences that pydicom has not parsed yet and that have more elements or items than any header.
 
-    They are only counted if there are enough bytes for that many elements: pydicom itself reads them to do so, since
-    any other reader could be made to see fewer.
+    They are counted only if there are enough bytes for that many elements. pydicom itself parses them, since another
+    parser could be tricked into counting fewer.
     """
     from pydicom.filereader import read_sequence
 
@@ -304,7 +306,7 @@ def _unread_sequences(data: Dataset) -> Iterator[Any]:
 
 
 def check_nesting(file: Path) -> None:
-    """Refuse a file of one slice whose sequences nest deeper than GDCM's stack lasts. Quick where there are few items.
+    """Refuse a file of one slice whose sequences nest too deeply for GDCM's stack. Quick if there are few items.
 
     Raises:
         UnsafeFileError: they do, or the file is larger than any slice.
@@ -321,7 +323,7 @@ def check_nesting(file: Path) -> None:
 
 
 def _inflated_content(content: bytes) -> bytes:
-    # The meta header states its own length in its first element (PS3.10 section 7.1).
+    # The first element of the meta header states its length (PS3.10 section 7.1).
     start = 144 + int.from_bytes(content[140:144], "little")
     return content[:start].replace(_DEFLATED, _EXPLICIT) + b"".join(
         inflate(io.BytesIO(content[start:]), _MOST_SLICE)
@@ -329,7 +331,7 @@ def _inflated_content(content: bytes) -> bytes:
 
 
 def _walk(content: bytes) -> None:
-    """Follow the elements up to the pixel data, with a list in place of recursion."""
+    """Follow the elements up to the pixel data, with a list instead of recursion."""
     position = 132 if content[128:132] == b"DICM" else 0
     syntax = content[position : position + 4096]
     big = b"1.2.840.10008.1.2.2" in syntax

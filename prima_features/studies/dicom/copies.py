@@ -1,4 +1,4 @@
-"""Slices that are in a series twice because files were copied or sent twice: decided by their pixels."""
+"""Slices and series that occur twice because files were copied or sent twice: decided by their pixels."""
 
 import hashlib
 from collections import defaultdict
@@ -37,7 +37,7 @@ def drop_same_instances(series: Sequence[Header]) -> list[Header]:
 
 
 def distinct(images: Iterable[Header]) -> list[Header]:
-    """Images without those that have the pixels of an earlier one."""
+    """Images without those that have the same pixels as an earlier one."""
     kept: list[Header] = []
     seen: set[object] = set()
     for header in images:
@@ -59,13 +59,13 @@ def are_copies(images: Sequence[Header]) -> bool:
 
 
 def flag_copies(series: Sequence[Series]) -> list[Series]:
-    """Series of one study, with the flag `COPY` on those that show what an earlier one does.
+    """Series of one study, with the flag `COPY` on those with the same pixels as an earlier one.
 
     Archives send series again under new UIDs. The first, the middle and the last slice are compared.
     """
     images = {i: one.image for i, one in enumerate(series) if isinstance(one.image, DicomSlices)}
     groups = _alike(images, lambda image: (len(image.stacks[0]), len(image.stacks)))
-    # A slice is read only of series that agree in all before it.
+    # A slice is read only if the previous ones agree.
     for share in (0, 0.5, 1):
         content = partial(_content_at, share=share)
         groups = [alike for group in groups for alike in _alike({i: images[i] for i in group}, content)]
@@ -76,7 +76,7 @@ def flag_copies(series: Sequence[Series]) -> list[Series]:
 def _alike(
     images: Mapping[int, DicomSlices], content: Callable[[DicomSlices], tuple[object, ...] | None]
 ) -> list[list[int]]:
-    """Numbers of images with the same content, in order; those of which there is one or none are left out."""
+    """Numbers of images with the same content, in order; unique images are left out."""
     groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for i, image in images.items():
         if (own := content(image)) is not None:
@@ -85,14 +85,14 @@ def _alike(
 
 
 def _content_at(image: DicomSlices, share: float) -> tuple[object, ...] | None:
-    """The content of the slice at a share of the stack: 0 the first, 1 the last."""
+    """The content of the slice at a fraction of the stack: 0 is the first, 1 the last."""
     n = len(image.stacks[0])
     place = min(int(share * n), n - 1)
     return _content(image.stacks[0][place], image.frames[0][place] if image.frames else None)
 
 
 def _have_same_pixels(one: Header, other: Header) -> bool:
-    """Whether two slices show the same values: as stored and scaled, or once decompressed."""
+    """Whether two slices have the same values: as stored and scaled, or after decompression."""
     if one.frame is None and other.frame is None:
         return _are_same_files(one.file, other.file)
     a, b = _content(one.file, one.frame), _content(other.file, other.frame)
@@ -102,7 +102,7 @@ def _have_same_pixels(one: Header, other: Header) -> bool:
 
 
 def _decode_alike(one: Path, other: Path) -> bool:
-    """Whether two files with the same frames, compressed differently, show the same."""
+    """Whether two files that are compressed differently decode to the same frames."""
     try:
         return _digest_decoded(one, *_version(one)) == _digest_decoded(other, *_version(other))
     except (OSError, ValueError):
@@ -131,7 +131,7 @@ def _are_same_files(one: Path, other: Path) -> bool:
         if a.file_meta.get("TransferSyntaxUID") != b.file_meta.get("TransferSyntaxUID"):
             return _as_decoded(one) == _as_decoded(other)
         return bool(a.PixelData) and _as_stored(a) == _as_stored(b)
-    except values.malformed():  # a file that cannot be read is no copy
+    except values.malformed():  # a file that cannot be read is not a copy
         return False
 
 
@@ -145,7 +145,7 @@ _READ = (*_LAYOUT, *_SCALE, PER_FRAME, SHARED)
 def _content(file: Path, frame: int | None) -> tuple[object, ...] | None:
     """Digest of a slice's samples as stored, and what its values depend on; None if it cannot be read.
 
-    Of other frames nothing is read.
+    Other frames are not read.
     """
     unreadable: tuple[type[Exception], ...] = (*values.malformed(), SeriesError, UnsafeFileError)
     try:
@@ -184,7 +184,7 @@ def _read_frame(frames: _Frames, number: int) -> tuple[object, ...]:
 
 @lru_cache(maxsize=16)
 def _look_into(file: Path, modified: int, size: int) -> _Frames:
-    """The frames of a file, which is looked into once, unless it changes.
+    """The frames of a file. Cached until the file changes.
 
     Raises:
         SeriesError, UnsafeFileError, or one of `values.malformed`: it cannot be read, or is deflated.
@@ -201,9 +201,10 @@ def _look_into(file: Path, modified: int, size: int) -> _Frames:
     shared, groups = values.items(data, SHARED), values.items(data, PER_FRAME)
     scales = []
     for group in groups:
-        holders = (group, *shared)
         own = [
-            item for holder in holders for item in values.items(holder, "PixelValueTransformationSequence")
+            item
+            for holder in (group, *shared)
+            for item in values.items(holder, "PixelValueTransformationSequence")
         ]
         scales.append(_scale(own[0] if own else data))
     rows, columns, bits = (values.whole(data, name) or 0 for name in _LAYOUT[:3])
@@ -213,7 +214,7 @@ def _look_into(file: Path, modified: int, size: int) -> _Frames:
         n_frames=values.whole(data, "NumberOfFrames") or 1,
         frame_bytes=rows * columns * bits // 8,
         is_compressed=bool(syntax) and syntax.is_encapsulated,
-        # Samples in both byte orders differ, and pass for other images.
+        # Samples in both byte orders differ, and count as different images.
         layout=(
             syntax if syntax and syntax.is_compressed else "",
             *(values.text(data, name) for name in _LAYOUT),

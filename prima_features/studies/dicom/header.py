@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
+from prima_features.wording import listed
+
 Vector = tuple[float, ...]
 """A position or direction (x, y, z), or an orientation: the directions of a row and of a column. Empty if the file
 does not state it."""
@@ -293,8 +295,7 @@ def spacing_defect(positions: Sequence[Vector], orientation: Vector, tolerance: 
 def _name_missing(lost: dict[int, int], end: str) -> str:
     count = sum(lost.values())
     what = "1 slice is" if count == 1 else f"{count} slices are"
-    numbers = list(map(str, lost))
-    after = f"slice {numbers[0]}" if len(lost) == 1 else f"slices {', '.join(numbers[:-1])} and {numbers[-1]}"
+    after = f"slice{'s' * (len(lost) > 1)} {listed(map(str, lost))}"
     return f"{what} missing after {after}, counted from the {end}"
 
 

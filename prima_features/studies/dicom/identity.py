@@ -12,11 +12,11 @@ from prima_features.studies.dicom.header import Header, by_depth, depth_in, is_e
 from prima_features.wording import count
 
 _EVEN = 0.05
-"""Fraction of the distance of slices that it may stray by."""
+"""Largest deviation of the distance between slices, as a fraction of it."""
 
 
 class Person(NamedTuple):
-    """What a file says of its patient, in a comparable form. Missing values are empty."""
+    """What a file states about its patient, in a comparable form. Missing values are empty."""
 
     patient_id: str
     name: frozenset[str]
@@ -27,7 +27,7 @@ class Person(NamedTuple):
     """M or F; other codes do not distinguish people."""
 
     def may_be(self, other: "Person") -> bool:
-        """Whether nothing written contradicts that both are one patient."""
+        """Whether both could be one patient: no stated value contradicts it."""
         return (
             (not self.patient_id or not other.patient_id or self.patient_id == other.patient_id)
             and (self.name <= other.name or other.name <= self.name)
@@ -36,7 +36,7 @@ class Person(NamedTuple):
         )
 
     def joined(self, other: "Person") -> "Person":
-        """The fuller of each field."""
+        """The more complete value of each field."""
         return Person(
             self.patient_id or other.patient_id,
             self.name | other.name,
@@ -56,9 +56,9 @@ class Visit(NamedTuple):
     headers: list[Header]
     patient_id: str
     person: str = ""
-    """Distinguishes patients that share the StudyInstanceUID and the PatientID; else empty."""
+    """Distinguishes patients that share the StudyInstanceUID and the PatientID; otherwise empty."""
     date: str = ""
-    """StudyDate, if the StudyInstanceUID stands for visits on several dates; else empty."""
+    """StudyDate, if the StudyInstanceUID covers visits on several dates; otherwise empty."""
 
 
 class Visits(NamedTuple):
@@ -69,14 +69,14 @@ class Visits(NamedTuple):
     """Files that could belong to more than one of the patients."""
     n_patients: int
     torn: frozenset[str] = frozenset()
-    """SeriesInstanceUIDs of which only the slices of several patients together make up a volume."""
+    """SeriesInstanceUIDs whose slices form a volume only together with those of other patients."""
 
 
 def find_visits(headers: Sequence[Header]) -> Visits:
     """Split the files of one StudyInstanceUID by patient and, if whole series differ in it, by StudyDate.
 
-    PatientIDs have to agree to the letter. If they agree, names, birth dates and sexes may differ in spelling
-    (case, accents, separators, order and number of words, a birth date cut to its year) or be missing.
+    PatientIDs must be identical. If they are, names, birth dates and sexes may be missing or differ in spelling (case,
+    accents, separators, order and number of words, a birth date cut to its year).
     """
     by_person: dict[Person, list[Header]] = defaultdict(list)
     for header in headers:
@@ -108,7 +108,7 @@ def find_visits(headers: Sequence[Header]) -> Visits:
 
 
 def _torn(patients: Sequence[Sequence[Header]]) -> Iterator[str]:
-    """SeriesInstanceUIDs whose slices fill different places for each patient, and one volume together."""
+    """SeriesInstanceUIDs whose slices are in different places for each patient, and together form one volume."""
     series: dict[str, list[list[Header]]] = defaultdict(list)
     for theirs in patients:
         by_uid: dict[str, list[Header]] = defaultdict(list)
@@ -130,7 +130,7 @@ def _torn(patients: Sequence[Sequence[Header]]) -> Iterator[str]:
 def _assign_by_series(
     patients: Sequence[tuple[Person, list[Header]]], unclear: Iterable[tuple[Person, list[Header]]]
 ) -> list[Header]:
-    """Give files that name no patient to the one patient of their series. Returns those of no or several."""
+    """Assign files that name no patient to the one patient of their series. Returns files without exactly one."""
     owners: dict[str, set[int]] = defaultdict(set)
     for i, (_, theirs) in enumerate(patients):
         for header in theirs:
@@ -156,7 +156,7 @@ def _by_date(headers: list[Header], patient_id: str, person: str) -> list[Visit]
 
 
 def _are_one_night(dates: set[str]) -> bool:
-    """Whether all is one date, or an examination went on past midnight."""
+    """Whether there is one date, or an examination that continued past midnight."""
     if len(dates) == 1:
         return True
     try:
@@ -167,7 +167,7 @@ def _are_one_night(dates: set[str]) -> bool:
 
 
 def warn_of_identities(headers: Iterable[Header], n_shared: int, n_dates: int) -> tuple[str, ...]:
-    """What is suspicious about the patients of a source as a whole. Names nobody.
+    """Warnings about the patients of the whole source. They name nobody.
 
     Args:
         headers: of the whole source.

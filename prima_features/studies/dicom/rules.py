@@ -19,19 +19,19 @@ from prima_features.studies.study import TimeSeries
 
 @dataclass(frozen=True)
 class DicomOptions:
-    """Choices of the DICOM finder. Raises UsageError where one cannot be."""
+    """Options of the DICOM finder. Raises UsageError if one is invalid."""
 
     modality: str = "MR"
     """Modality (0008,0060) of the images that are embedded; others are left out."""
     min_slices: int = 5
     """Stacks of fewer slices are left out."""
     time_series: TimeSeries = "skip"
-    """What becomes of BOLD, ASL and perfusion series: left out, their first volume, or their mean."""
+    """What to do with BOLD, ASL and perfusion series: leave them out, or embed their first volume or their mean."""
     slice_tolerance: float = 0.05
-    """How far a distance between neighbouring slices, or a slice's shift sideways, may stray from the
-    stack's median, as a fraction of the median distance. Scanners write positions with two to four
-    decimals, so thin slices stray by a few percent; a missing slice strays by 100 percent. (dcm2niix
-    allows 0.2 mm; ITK's 1e-6 mm warns of rounding, InsightSoftwareConsortium/ITK#1607.)"""
+    """Largest deviation of a distance between neighbouring slices, or of a slice's in-plane shift, from the stack's
+    median, as a fraction of the median distance. Scanners write positions with two to four decimals, so thin slices
+    deviate by a few percent; a missing slice deviates by 100 percent. (dcm2niix allows 0.2 mm; ITK's 1e-6 mm warns
+    about rounding, InsightSoftwareConsortium/ITK#1607.)"""
 
     def __post_init__(self) -> None:
         if not self.modality:
@@ -69,10 +69,10 @@ _OBJECTS = {
     "1.2.840.10008.5.1.4.1.1.481.": "a radiotherapy object",
     "1.2.840.10008.5.1.4.1.1.4.2": "a spectrum",
 }
-"""Starts of the SOPClassUIDs (PS3.4 annex B.5) of what lies in a study beside images, longest first."""
+"""Prefixes of the SOPClassUIDs (PS3.4 annex B.5) of objects in a study that are not images, longest first."""
 
 _IMAGES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.128")
-"""The same of images that may be embedded: CT, MR, PET."""
+"""Prefixes for images that may be embedded: CT, MR, PET."""
 
 _MODALITIES = frozenset((
     "AR", "ASMT", "AU", "BDUS", "BI", "BMD", "CFM", "CR", "CT", "CTPROTOCOL", "DG", "DMS", "DOC", "DX", "ECG",
@@ -87,7 +87,7 @@ _MODALITIES = frozenset((
 
 
 def reject_object(header: Header, modality: str) -> Rejection | None:
-    """Leave out what is no grey image of the modality asked for."""
+    """Leave out everything but greyscale images of the selected modality."""
     for start, name in _OBJECTS.items():
         if header.sop_class.startswith(start):
             return Rejection(f"it is {name}, not an image")
@@ -113,7 +113,7 @@ def reject_object(header: Header, modality: str) -> Rejection | None:
 
 
 def complete_modality(series: Sequence[Header], modality: str) -> list[Header]:
-    """Headers with the modality asked for where it is missing, if other slices state that and no other."""
+    """Headers with the selected modality filled in if it is missing and all other slices state it."""
     stated = {header.modality for header in series if header.orientation} - {""}
     if stated != {modality.upper()}:
         return list(series)
@@ -124,8 +124,7 @@ def complete_modality(series: Sequence[Header], modality: str) -> list[Header]:
 
 
 def reject_modalities(series: Sequence[Header], modality: str) -> Rejection | None:
-    """Why slices of several modalities are not embedded: a series has one (PS3.3 C.7.3.1), and a volume all of its
-    slices."""
+    """Leave out slices of several modalities: a series has one (PS3.3 C.7.3.1), and a volume needs all its slices."""
     slices = [header for header in series if header.has_place and header.rows]
     stated = {header.modality for header in slices if not any(map(header.sop_class.startswith, _OBJECTS))}
     if len(stated) < 2 or modality.upper() not in stated:
@@ -162,7 +161,7 @@ def reject_kind(header: Header) -> Rejection | None:
 
 
 def reject_geometry(part: Sequence[Header]) -> Rejection | None:
-    """Leave out images that do not say where they lie."""
+    """Leave out images without positions or orientations."""
     mosaics = [header.block for header in part if header.block and header.block.is_mosaic]
     n_lost = sum(not header.has_place for header in part)
     if not mosaics and 0 < n_lost < len(part):
@@ -179,7 +178,7 @@ def reject_geometry(part: Sequence[Header]) -> Rejection | None:
 
 
 def lacks_positions(n_lost: int, n: int) -> Rejection:
-    """Of a series of which some slices say where they lie: the others are lost, and are no screenshots."""
+    """Leave out slices without positions in a series that has slices with positions: these are not screenshots."""
     return Rejection(
         f"{n_lost} of its {n} slices have no position or orientation",
         hint="export the series again",
@@ -190,17 +189,17 @@ def lacks_positions(n_lost: int, n: int) -> Rejection:
 def choose_volumes(
     volumes: Sequence[Volume], n_acquired: int, options: DicomOptions, diffusion: bool
 ) -> list[list[Volume]] | Rejection:
-    """Volumes to embed, one list an image; volumes of one list are averaged.
+    """Volumes to embed, one list per image; the volumes of one list are averaged.
 
-    Diffusion keeps its first volume of the lowest b-value. Maps of it, such as the trace at several
-    b-values, keep one volume each. Anything else with several volumes is a time series, and single volumes
-    of function or perfusion (a reference scan, a map of blood flow) are treated alike.
+    Of diffusion series, the first volume of the lowest b-value is kept; of diffusion maps, such as the trace, one
+    volume per b-value. Other series with several volumes are time series, and so are single volumes of function or
+    perfusion (a reference scan, a map of blood flow).
 
     Args:
-        volumes: complete ones, by ascending b-value, then in the order acquired.
+        volumes: complete ones, by ascending b-value, then in the order of acquisition.
         n_acquired: number of volumes, including those that lack slices.
         options: what is embedded.
-        diffusion: whether any image of the part, also of volumes that lack slices, is of diffusion.
+        diffusion: whether any image of the part, including volumes that lack slices, is diffusion-weighted.
     """
     if diffusion:
         firsts = {b_group(volume[0]): volume for volume in reversed(volumes)}
@@ -222,7 +221,7 @@ def _reject_time_series(first: Header, n_acquired: int) -> Rejection | None:
 
 
 def reject_stack(volume: Volume, options: DicomOptions) -> Rejection | None:
-    """Leave out too few slices, and missing or uneven ones."""
+    """Leave out stacks with too few, missing or unevenly spaced slices."""
     block = volume[0].block
     n_slices = block.n_slices if block else len(volume)
     if n_slices is not None and n_slices < options.min_slices:

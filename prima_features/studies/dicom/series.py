@@ -1,4 +1,4 @@
-"""One series: its images that are embedded, and what of it is left out."""
+"""The images of one series that are embedded, and what is left out of it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from prima_features.studies.study import DicomFrames, DicomSlices, Failure, Seri
 _SHOWN_CHARACTERS = 200
 
 Outcome = tuple[str, "Chosen | Rejection"]
-"""What something is, in words that name no patient, and what becomes of it."""
+"""A description that names no patient, and the decision: an image to embed or a rejection."""
 
 MIXED_IMAGE_TYPE = "mixed-image-type"
 """Flag: ImageType differs between slices of one volume, as after an archive rewrote some of them."""
@@ -36,12 +36,12 @@ JOINED_SERIES = "joined-series"
 """Flag: slices of one volume have several SeriesInstanceUIDs."""
 
 B_VALUE_UNKNOWN = "b-value-unknown"
-"""Flag: diffusion of several volumes, none of which states its b-value; the first was taken."""
+"""Flag: a diffusion series of several volumes without b-values; the first volume was used."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """An image that is embedded, and the doubts about it."""
+    """An image that is embedded, and its flags."""
 
     name: str
     image: DicomSlices | DicomFrames
@@ -53,7 +53,7 @@ def find_series(
 ) -> tuple[list[Series], list[Failure]]:
     """Images of one acquisition, and what is left out of it.
 
-    An image has the name of the series, or its own if its SeriesDescription differs.
+    An image has the name of the acquisition's first file, or its own if its SeriesDescription differs.
 
     Args:
         acquisition: all its files.
@@ -95,7 +95,7 @@ def _name(header: Header) -> str:
 
 
 def _label(header: Header) -> str:
-    """What is said of a series: its number and description."""
+    """How messages name a series: by its number and description."""
     number = "without a number" if header.series_number is None else str(header.series_number)
     description = bounded(header.description or header.protocol, _SHOWN_CHARACTERS)
     return f"{number} {description}" if description else f"series {number}"
@@ -127,7 +127,7 @@ def _outcomes(headers: Sequence[Header], options: DicomOptions, first: Header) -
 
 
 def _unplaced(part: Part, parts: Sequence[Part]) -> Rejection | None:
-    """Of slices without a place in a series that has slices of their kind with one."""
+    """Leave out slices without positions in a series that has slices of the same kind with positions."""
 
     def kind(header: Header) -> tuple[object, ...]:
         return header.sop_class, header.rows, header.columns, header.image_type
@@ -188,7 +188,7 @@ def _copies(count: int, what: str) -> Iterator[Outcome]:
 
 
 def _to_image(volumes: Sequence[Volume]) -> DicomSlices | DicomFrames:
-    """What the reader is given of volumes that are averaged."""
+    """The files and frames to read for volumes that are averaged."""
     if volumes[0][0].block:
         return DicomFrames(tuple(header.file for (header,) in volumes), tuple(range(len(volumes))))
     stacks = tuple(tuple(header.file for header in volume) for volume in volumes)

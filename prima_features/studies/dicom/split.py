@@ -23,16 +23,16 @@ from prima_features.studies.dicom.kinds import by_contrast, by_sequence, compone
 from prima_features.studies.dicom.rules import Rejection
 
 _SAME_SIZE = 0.005
-"""Pixel sizes that differ by a smaller fraction are one: 0.4883 mm is also written 0.488."""
+"""Pixel sizes that differ by a smaller fraction are equal: 0.4883 mm is also written 0.488."""
 _SAME_BLOCK = 10.0
-"""mm. Mosaics that start farther apart are different images; prospective motion correction
-moves them by less."""
+"""mm. Mosaics whose origins are farther apart are different images; prospective motion correction moves them by
+less."""
 _SAME_THICKNESS = 0.1
 _PARALLEL = 0.9999
 """Least cosine between the normals of parallel slices."""
 _FEW_KINDS = 3
 _FEW_NAMES = 8
-"""Images of one Dixon acquisition under names of their own: water, fat, in and out of phase, and maps from them."""
+"""Images of one Dixon acquisition with separate names: water, fat, in and out of phase, and maps from them."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Part:
     images: list[Header]
     """At least one."""
     rejection: Rejection | None = None
-    """Why the images cannot be told from those of other parts."""
+    """Why the images cannot be separated from those of other parts."""
 
 
 def split(images: Sequence[Header], tolerance: float) -> list[Part]:
@@ -50,7 +50,7 @@ def split(images: Sequence[Header], tolerance: float) -> list[Part]:
 
     Args:
         images: of one acquisition.
-        tolerance: for the distance of slices, as a fraction of it.
+        tolerance: for the distance between slices, as a fraction of it.
     """
     groups = _by_geometry(images)
     torn = _torn(groups, tolerance)
@@ -65,8 +65,8 @@ def split(images: Sequence[Header], tolerance: float) -> list[Part]:
 def _torn(groups: Sequence[list[Header]], tolerance: float) -> dict[int, Rejection]:
     """Groups of different geometry that are parallel and only together fill evenly spaced places, each once.
 
-    No acquisition does this: headers were edited, or files lost to another image. Each group by itself may be evenly
-    spaced, and would pass for a volume.
+    No acquisition does this: headers were edited, or files overwritten by another image. Each group alone may be evenly
+    spaced, and would be accepted as a volume.
     """
     torn: dict[int, Rejection] = {}
     for (i, one), (k, other) in combinations(enumerate(groups), 2):
@@ -86,7 +86,7 @@ def _torn(groups: Sequence[list[Header]], tolerance: float) -> dict[int, Rejecti
 
 
 def _are_parallel(a: Header, b: Header) -> bool:
-    """Whether slices have one normal, in either direction."""
+    """Whether slices have the same normal, in either direction."""
     if not (a.orientation and b.orientation):
         return False
     cosine = sum(p * q for p, q in zip(normal(a.orientation), normal(b.orientation), strict=True))
@@ -117,7 +117,8 @@ def _by_geometry(images: Sequence[Header]) -> list[list[Header]]:
 
 
 def _pixel_sizes(images: Sequence[Header]) -> dict[tuple[float, ...], int]:
-    """A number for each pixel size, one for all that differ by rounding. If there is one size, missing ones are it."""
+    """A number for each pixel size, the same for all that differ by rounding only. Missing sizes get -1, or the number
+    of the only size."""
     firsts: list[tuple[float, ...]] = []
     numbers: dict[tuple[float, ...], int] = {}
     for size in dict.fromkeys(header.pixel_spacing for header in images if header.pixel_spacing):
@@ -134,7 +135,7 @@ def _alike(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
 
 
 def _apart(blocks: Sequence[Header]) -> list[list[Header]]:
-    """Volumes grouped by where they start."""
+    """Volumes grouped by their origin."""
     groups: list[tuple[Vector, list[Header]]] = []
     for header in blocks:
         near = (
@@ -161,7 +162,7 @@ def _separate_images(images: list[Header], tolerance: float) -> list[list[Header
     """Images separated by component, ImageType, timing or SeriesDescription, if each kind fills a place at most once
     and one fills all; otherwise all together. A component that is missing differs from one that is stated.
 
-    Descriptions that differ only in numbers, as of the volumes of a time series, separate nothing.
+    Descriptions that differ only in numbers, as in time series, are equal.
     """
     n_places = len(places(images, tolerance))
     if n_places == len(images) or any(map(is_diffusion, images)):
@@ -184,10 +185,10 @@ def _described(header: Header) -> str:
 
 
 def _judge(groups: Sequence[list[Header]], tolerance: float) -> list[Part]:
-    """Groups of one geometry that differ in contrast, each with the reason if it is no volume of its own.
+    """Groups of one geometry that differ in contrast, each with a rejection if it is not a separate volume.
 
-    Every group has to fill the places that the others fill, or places elsewhere. Groups that only together fill the
-    places of one volume are a mixture: files of one were lost or overwritten by the other's.
+    Every group must fill the same places as the others, or places elsewhere. Groups that only together fill the places
+    of one volume are a mixture: files of one were lost or overwritten by the other's.
     """
     every = [header for group in groups for header in group]
     found = places(every, tolerance)
@@ -232,7 +233,7 @@ def _differ_in_thickness(a: Sequence[Header], b: Sequence[Header]) -> bool:
 
 
 def is_three_plane(series: Sequence[Header]) -> bool:
-    """Whether slices lie in three or more orientations of different planes, as those of localizers do."""
+    """Whether slices have three or more orientations in different planes, as those of localizers."""
     known = [one for one in orientations(header.orientation for header in series) if one]
     return len(known) > 2 and len({plane(one) for one in known}) > 1
 
@@ -250,6 +251,6 @@ def describe(part: Part, parts: Sequence[Part]) -> str:
     if len(parts) == 1:
         return ""
     first = part.images[0]
-    telling = [show(first) for show in _DIFFERENCES if len({show(other.images[0]) for other in parts}) > 1]
+    distinct = [show(first) for show in _DIFFERENCES if len({show(other.images[0]) for other in parts}) > 1]
     number = 1 + next(i for i, other in enumerate(parts) if other is part)
-    return ", ".join([f"part {number}", *filter(None, telling)])
+    return ", ".join([f"part {number}", *filter(None, distinct)])

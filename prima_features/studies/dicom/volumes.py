@@ -1,4 +1,4 @@
-"""The volumes that a part of a series holds: images in the same place are repeats."""
+"""The volumes in a part of a series: images in the same place are repeats."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
@@ -34,14 +34,14 @@ _SAME_PLACE = 1.0
 
 @dataclass(frozen=True)
 class Volumes:
-    """What a part consists of."""
+    """The volumes of a part."""
 
     complete: list[Volume]
     """Volumes without missing slices compared with the others, by ascending b-value, then in the order acquired."""
     n_copies: int = 0
     """Files that repeat a slice with the same pixels."""
     n_incomplete: int = 0
-    """Volumes that lack slices, other than a last one that was broken off."""
+    """Volumes that lack slices, except a last one that was interrupted."""
     n_acquired: int = 0
     """All volumes, also those that lack slices."""
 
@@ -49,12 +49,12 @@ class Volumes:
 def find_volumes(images: Sequence[Header], tolerance: float) -> Volumes | Rejection:
     """Volumes of a part, or why its images cannot be separated into volumes.
 
-    Classic files do not say which volume a slice belongs to. What separates them is the first of time, acquisition
-    number, series and instance number by which each volume has one image in every place.
+    Classic files do not state which volume a slice belongs to. Volumes are separated by the first of time, acquisition
+    number, series and instance number that gives each volume one image in every place.
 
     Args:
         images: of one geometry and contrast.
-        tolerance: for the distance of slices, as a fraction of it.
+        tolerance: for the distance between slices, as a fraction of it.
     """
     if images[0].block:
         blocks = sorted(images, key=lambda one: (b_group(one), acquisition_order(one)))
@@ -111,8 +111,8 @@ def _find_repeats(images: list[Header], place_of: dict[int, int], n_places: int)
         return Volumes([only], len(images) - len(by_place), n_acquired=1)
     if separated := _separate(images, place):
         complete = [_stack(one, place) for one in separated if len(one) == len(by_place)]
-        broken_off = _is_broken_off(separated[-1], complete[0], place)
-        n_incomplete = len(separated) - len(complete) - broken_off
+        interrupted = _is_interrupted(separated[-1], complete[0], place)
+        n_incomplete = len(separated) - len(complete) - interrupted
         return Volumes(complete, n_incomplete=n_incomplete, n_acquired=len(separated))
     once = {i: distinct(sharing) for i, sharing in by_place.items()}
     if all(len(sharing) == 1 for sharing in once.values()):
@@ -133,8 +133,8 @@ def _stack(images: Sequence[Header], place: Place) -> Volume:
     return tuple(sorted(images, key=place))
 
 
-def _is_broken_off(last: Sequence[Header], complete: Volume, place: Place) -> bool:
-    """Whether a volume has the slices that are acquired first, and lacks those that come after."""
+def _is_interrupted(last: Sequence[Header], complete: Volume, place: Place) -> bool:
+    """Whether a volume has the slices that are acquired first and lacks the later ones."""
     ran, whole = (
         [place(header) for header in sorted(one, key=acquisition_order)] for one in (last, complete)
     )
@@ -149,13 +149,13 @@ _MARKS: tuple[Callable[[Header], Hashable], ...] = (
     lambda header: header.time,
     lambda header: header.sop_uid,
 )
-"""What can be the same in all slices of a volume and differ between volumes."""
+"""Values that can be equal in all slices of a volume and differ between volumes."""
 _ORDERS: tuple[Callable[[Header], tuple[int | str, ...]], ...] = (
     lambda header: (header.temporal_position or 0, header.acquisition or 0, header.instance_number or 0),
     lambda header: (header.instance_number or 0,),
     lambda header: (header.time,),
 )
-"""What can rise from one volume to the next."""
+"""Values that can increase from one volume to the next."""
 
 
 def _separate(images: list[Header], place: Place) -> list[list[Header]]:
@@ -183,7 +183,7 @@ def _separate(images: list[Header], place: Place) -> list[list[Header]]:
 
 
 def _file_by_file(images: Sequence[Header], place: Place) -> list[list[Header]]:
-    """The volumes of each multi-frame file, separated by themselves. Empty if those of one cannot be."""
+    """The volumes of each multi-frame file, separated file by file. Empty if those of one file cannot be."""
     files = _by_mark([header for header in images if header.frame is not None], lambda header: header.sop_uid)
     if len(files) < 2 or sum(map(len, files)) < len(images):
         return []
@@ -200,7 +200,7 @@ def _by_mark(images: Sequence[Header], mark: Callable[[Header], Hashable]) -> li
 def _in_runs(
     images: Sequence[Header], place: Place, order: Callable[[Header], tuple[int | str, ...]]
 ) -> list[list[Header]]:
-    """Images in order, cut where a place comes again. Empty unless all volumes visit the places in one order."""
+    """Images in order, split when a place repeats. Empty unless all volumes visit the places in the same order."""
     ordered = sorted(images, key=order)
     runs: list[list[Header]] = []
     seen: set[int] = set()
@@ -212,14 +212,14 @@ def _in_runs(
             seen.clear()
         runs[-1].append(header)
         seen.add(place(header))
-    # Slices of equal order, such as those acquired at one time, have no sequence of their own.
+    # Slices with equal keys, such as those acquired at one time, have no order among themselves.
     visits = [
         [place(header) for header in sorted(run, key=lambda header: (order(header), place(header)))]
         for run in runs
     ]
     if any(visit != visits[0][: len(visit)] for visit in visits):
         return []
-    # A run that lacks slices can start in the volume before: only a steady sequence shows that it does not.
+    # A run that lacks slices can start in the previous volume: only a monotonic sequence excludes that.
     steady = visits[0] in (sorted(visits[0]), sorted(visits[0], reverse=True))
     return runs if steady or len(runs[-1]) == len(runs[0]) else []
 
@@ -244,13 +244,13 @@ _SCANS: dict[str, Callable[[Header], str]] = {
     "frames of reference": lambda header: header.frame_of_reference,
     "dates": lambda header: header.study_date,
 }
-"""What is one for all files of a series (PS3.3 C.7.4.1), unless an anonymiser wrote another for each file."""
+"""Values that all files of a series share (PS3.3 C.7.4.1), unless an anonymiser wrote one per file."""
 _LEAST_STACK = 5
 _FEW_SCANS = 4
 
 
 def _several_scans(images: Sequence[Header]) -> Rejection | None:
-    """Why images that look like one series are of several scans, or of several patients."""
+    """Why images that look like one series belong to several scans, or to several patients."""
     for what, mark in _SCANS.items():
         scans = _by_mark([header for header in images if mark(header)], mark)
         if 1 < len(scans) <= _FEW_SCANS and len(scans) < len(images):
@@ -263,7 +263,7 @@ def _several_scans(images: Sequence[Header]) -> Rejection | None:
 
 
 def _mixture(volumes: Sequence[Volume]) -> Rejection | None:
-    """Why volumes, though complete, are of several scans."""
+    """Why complete volumes nevertheless belong to several scans."""
     first = volumes[0]
     kinds = by_sequence(first)
     if len(kinds) > 1:
@@ -295,10 +295,10 @@ def _shift(a: Header, b: Header) -> float:
 
 
 def _is_two_stacks(volume: Volume) -> bool:
-    """Whether every other slice, or each half, is a stack by itself.
+    """Whether every other slice, or each half, is a separate stack.
 
-    Slices of interleaved stacks are thicker than they are apart. (So are those of interpolated volumes, which no
-    number separates into two.)
+    Slices of interleaved stacks are thicker than their distance. (So are those of interpolated volumes, which no number
+    separates into two.)
     """
     if len(volume) < 2 * _LEAST_STACK:
         return False
@@ -324,11 +324,11 @@ _STACKS: tuple[Callable[[Header], tuple[int | str, ...]], ...] = (
 
 
 def _are_thick(volume: Volume) -> bool:
-    """Whether slices are said to be farther apart, or to be thicker, than they are apart."""
+    """Whether the stated distance or thickness of slices is larger than their actual distance."""
     where = depth_in(volume)
     gap = (where(volume[-1]) - where(volume[0])) / (len(volume) - 1)
-    said = [header.slice_spacing or header.thickness or 0 for header in volume]
-    return median(said) >= _THICK * gap
+    stated = [header.slice_spacing or header.thickness or 0 for header in volume]
+    return median(stated) >= _THICK * gap
 
 
 def _is_cut(
