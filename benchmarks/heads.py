@@ -1,8 +1,8 @@
 """Memory and time of `prima diagnose` with heads of the published sizes: python benchmarks/heads.py [--json].
 
 The heads' weights are random: 54 MLPs from 10,240 numbers through 4,000 and 1,000 hidden units, 9.7 GB in one file, for
-which there must be room on the disk (--folder). The command runs in a process of its own; its peak memory is the peak resident set
-(`VmHWM` of `/proc/self/status`), the interpreter and the libraries included.
+which there must be room on the disk (--folder). The command runs in a process of its own; its peak memory is the peak
+resident set (`VmHWM` of `/proc/self/status`), the interpreter and the libraries included.
 """
 
 from __future__ import annotations
