@@ -26,7 +26,11 @@ def diagnose(
     ],
     model: Annotated[
         str,
-        typer.Option("--model", help="A model with heads: a bundled name, a model directory, or a Hub id."),
+        typer.Option(
+            "--model",
+            metavar="MODEL",
+            help="A model with heads: a bundled name, a model directory, or a Hub id.",
+        ),
     ] = DEFAULT_MODEL,
     worklist: Annotated[
         Literal["expected", "high", "high-none"],
@@ -45,7 +49,14 @@ def diagnose(
         ),
     ] = None,
     no_page: Annotated[bool, typer.Option("--no-page", help="Do not write the HTML page.")] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="DEVICE",
+            help="Device: auto (a GPU if available, otherwise the CPU), cpu, cuda or cuda:1.",
+        ),
+    ] = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite outputs even if this command did not write them.")
     ] = False,

@@ -20,9 +20,19 @@ def doctor(
         Path, typer.Option("--output", metavar="FOLDER", help="Folder in which embeddings will be written.")
     ] = Path(),
     model: Annotated[
-        str, typer.Option("--model", help="The model to check, as prima embed takes it.")
+        str,
+        typer.Option(
+            "--model", metavar="MODEL", help="Model to check: a bundled name, a model directory, or a Hub id."
+        ),
     ] = DEFAULT_MODEL,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="DEVICE",
+            help="Device: auto (a GPU if available, otherwise the CPU), cpu, cuda or cuda:1.",
+        ),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     record: Annotated[
         bool,
@@ -35,9 +45,9 @@ def doctor(
 ) -> None:
     """Check whether this machine can read, compute and write correctly.
 
-    Python and packages, device and memory, compressed DICOM, dcm2niix, the output's disk, the model's checksums, and
-    the embedding of a synthetic scan against stored numbers. PASS, WARN or FAIL each, with what to do. Exit code 1
-    if a check fails.
+    Checks Python and packages, device and memory, compressed DICOM, dcm2niix, the disk of the output, the model's
+    checksums, and the embedding of a synthetic scan against stored values. Each check is PASS, WARN or FAIL, with
+    advice. Exit code 1 if a check fails.
     """
     from prima_features.doctor.check import Check, Setup, Status
     from prima_features.doctor.known_answer import record_answer

@@ -52,19 +52,23 @@ def embed(
         Path | None,
         typer.Option(
             "--manifest",
+            metavar="TABLE",
             help="Table of scans (TSV, CSV or Excel) instead of SOURCE: prima embed --manifest T.tsv OUT.h5.",
         ),
     ] = None,
     model: Annotated[
         str,
         typer.Option(
-            "--model", help="A bundled name, a model directory, or a Hub id with optional @REVISION."
+            "--model",
+            metavar="MODEL",
+            help="A bundled name, a model directory, or a Hub id with optional @REVISION.",
         ),
     ] = DEFAULT_MODEL,
     study_description: Annotated[
         str | None,
         typer.Option(
             "--study-description",
+            metavar="TEXT",
             help="Study description for the model (default: the description in the scan).",
         ),
     ] = None,
@@ -78,7 +82,9 @@ def embed(
         str,
         typer.Option(
             "--device",
-            help="auto, cpu, cuda, cuda:1 or cuda:0,cuda:2; auto: all GPUs if any are available, otherwise the CPU.",
+            metavar="DEVICE",
+            help="Device: auto (all GPUs if any are available, otherwise the CPU), cpu, cuda (all GPUs), cuda:1 or "
+            "cuda:0,cuda:2.",
         ),
     ] = "auto",
     precision: Annotated[
@@ -92,8 +98,10 @@ def embed(
         int | None,
         typer.Option(
             "--workers",
+            metavar="N",
             min=0,
-            help="Number of reader processes; 0: read in the main process (default: depends on the number of cores).",
+            help="Number of reader processes; 0: read in the main process (default: up to 4 on the CPU, up to 8 per "
+            "GPU).",
             show_default=False,
         ),
     ] = None,
@@ -101,8 +109,9 @@ def embed(
         int | None,
         typer.Option(
             "--batch-size",
+            metavar="N",
             min=1,
-            help="Batch size of the network; for Prima, in subvolumes (default: 32, on a GPU 256).",
+            help="Batch size of the network; for Prima, in subvolumes (default: 256 on a GPU, 32 on the CPU).",
             show_default=False,
         ),
     ] = None,
@@ -115,7 +124,7 @@ def embed(
         typer.Option(
             "--ray-address",
             metavar="HOST:PORT|auto",
-            help="The Ray cluster to use (default: RAY_ADDRESS, otherwise a new one on this machine).",
+            help="Ray cluster (default: RAY_ADDRESS if set, otherwise a new one on this machine).",
             show_default=False,
             rich_help_panel=_RUN,
         ),
@@ -178,7 +187,7 @@ def embed(
     """Embed every study of SOURCE into one HDF5 file.
 
     Scans that cannot be read are listed with the reason, and the others are embedded. The same command resumes an
-    interrupted run; given several times at once, it shares the work. Flags mark doubtful series.
+    interrupted run; several processes that run it at the same time share the work. Doubtful series are flagged.
     """
     if ray_address is not None and engine != "ray":
         raise typer.BadParameter("it requires --engine ray", param_hint="--ray-address")

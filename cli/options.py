@@ -112,13 +112,15 @@ def _repeated(name: str, values: list[str]) -> list[str]:
 
 
 _FIND = "Selecting and reading scans"
-_UNTIDY = "Untidy scans"
+_UNTIDY = "Problematic scans"
 
 Format = Annotated[
     Literal["auto", "bids", "dicom", "nifti", "manifest"],
     typer.Option(
         "--format",
-        help="Format of the source (default: detected; if there are several, the one with the most series).",
+        metavar="FORMAT",
+        help="Format of the source: bids, dicom, nifti or manifest; auto: detected (if there are several, the one with "
+        "the most series).",
         rich_help_panel=_FIND,
     ),
 ]
@@ -161,15 +163,24 @@ Suffixes = Annotated[
 FilterFile = Annotated[
     Path | None,
     typer.Option(
-        "--bids-filter-file", help="JSON file of BIDS entities to filter by.", rich_help_panel=_FIND
+        "--bids-filter-file",
+        metavar="FILE",
+        help="JSON file of BIDS entities to filter by.",
+        rich_help_panel=_FIND,
     ),
 ]
 Modality = Annotated[
-    str, typer.Option("--modality", help="DICOM modality to include.", rich_help_panel=_FIND)
+    str, typer.Option("--modality", metavar="NAME", help="DICOM modality to include.", rich_help_panel=_FIND)
 ]
 MinSlices = Annotated[
     int,
-    typer.Option("--min-slices", min=1, help="Minimum number of slices of a series.", rich_help_panel=_FIND),
+    typer.Option(
+        "--min-slices",
+        metavar="N",
+        min=1,
+        help="Minimum number of slices of a series.",
+        rich_help_panel=_FIND,
+    ),
 ]
 TimeSeries = Annotated[
     Literal["skip", "first", "mean"],
@@ -191,7 +202,7 @@ Nan = Annotated[
     Literal["refuse", "zero"],
     typer.Option(
         "--nan",
-        help="Series with NaN voxels: refuse them, or read those voxels as 0.",
+        help="Series with NaN voxels: refuse them, or set those voxels to 0.",
         rich_help_panel=_UNTIDY,
     ),
 ]
@@ -207,6 +218,7 @@ SliceTolerance = Annotated[
     float,
     typer.Option(
         "--slice-tolerance",
+        metavar="FRACTION",
         help="Tolerance for distances between DICOM slices, as a fraction of their median.",
         rich_help_panel=_FIND,
     ),
@@ -216,7 +228,7 @@ KeepPatientId = Annotated[
     typer.Option("--keep-patient-id", help="Show and store DICOM PatientIDs instead of pseudonyms."),
 ]
 
-_REPORT = "Report"
+_REPORT = "HTML report"
 NoReport = Annotated[
     bool,
     typer.Option(
@@ -229,7 +241,7 @@ NoPictures = Annotated[
     bool,
     typer.Option(
         "--no-pictures",
-        help="Do not store thumbnails of the scans (small axial and coronal slices for the report).",
+        help="Do not store thumbnails of the scans (small axial and coronal slices) in the HTML report.",
         rich_help_panel=_REPORT,
     ),
 ]

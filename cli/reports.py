@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Radiology reports: short lists of findings, diagnoses.")
 
 Method = Literal["rules", "endpoint", "transformers"]
-_TABLE, _MODEL = "The table", "A language model"
+_TABLE, _MODEL = "Table", "Language model"
 
 
 @app.callback()
@@ -38,15 +38,16 @@ def summarize(
         Path, typer.Argument(metavar="TABLE", help="TSV, CSV or Excel table with study ids and reports.")
     ],
     output: Annotated[
-        Path | None, typer.Argument(metavar="OUT", help="The TSV to write.", show_default=False)
+        Path | None, typer.Argument(metavar="OUT", help="TSV table to write.", show_default=False)
     ] = None,
     method: Annotated[
         Method | None,
         typer.Option(
             "--method",
-            help="How to summarise: by rules, with a language model on a server (endpoint), or with one on this "
-            "machine (transformers).",
-            show_default="rules, or endpoint if --endpoint is given",
+            metavar="METHOD",
+            help="How to summarise: rules, endpoint (a language model on a server) or transformers (a language model "
+            "on this machine) (default: rules, or endpoint if --endpoint is given).",
+            show_default=False,
         ),
     ] = None,
     labels: Annotated[
@@ -59,30 +60,57 @@ def summarize(
     ] = False,
     label_method: Annotated[
         Literal["rules", "model"] | None,
-        typer.Option("--label-method", help="How to assign labels.", show_default="as --method says"),
+        typer.Option(
+            "--label-method",
+            help="How to assign labels: by rules, or with the language model (default: as --method).",
+            show_default=False,
+        ),
     ] = None,
     unmentioned: Annotated[
         Literal["0", "empty"],
         typer.Option("--unmentioned", help="Label of a diagnosis that the report does not mention."),
     ] = "0",
-    max_items: Annotated[int, typer.Option("--max-items", min=1, help="Maximum number of findings.")] = 10,
+    max_items: Annotated[
+        int, typer.Option("--max-items", metavar="N", min=1, help="Maximum number of findings.")
+    ] = 10,
     keep_normal: Annotated[
         bool, typer.Option("--keep-normal", help="Keep findings that are reported as normal or absent.")
     ] = False,
     id_column: Annotated[
-        str, typer.Option("--id-column", help="Column with the study ids.", rich_help_panel=_TABLE)
+        str,
+        typer.Option(
+            "--id-column",
+            metavar="COLUMN",
+            help="Column with the study ids (default: found by its name).",
+            rich_help_panel=_TABLE,
+        ),
     ] = "",
     report_column: Annotated[
-        str, typer.Option("--report-column", help="Column with the reports.", rich_help_panel=_TABLE)
+        str,
+        typer.Option(
+            "--report-column",
+            metavar="COLUMN",
+            help="Column with the reports (default: found by its name).",
+            rich_help_panel=_TABLE,
+        ),
     ] = "",
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, help="Summarise only the first N reports.", rich_help_panel=_TABLE),
+        typer.Option(
+            "--limit",
+            min=1,
+            metavar="N",
+            help="Summarise only the first N reports (default: all).",
+            rich_help_panel=_TABLE,
+        ),
     ] = None,
     model: Annotated[
         str,
         typer.Option(
-            "--model", help="Name of the model on the server, or a model folder.", rich_help_panel=_MODEL
+            "--model",
+            metavar="MODEL",
+            help="Name of the model on the server, or, for transformers, a folder with a model.",
+            rich_help_panel=_MODEL,
         ),
     ] = "",
     endpoint: Annotated[
@@ -100,35 +128,62 @@ def summarize(
         typer.Option(
             "--api-key-env",
             metavar="NAME",
-            help="Environment variable that contains the API key.",
+            help="Environment variable with the API key (default: no key).",
             rich_help_panel=_MODEL,
         ),
     ] = "",
     rate: Annotated[
         float | None,
-        typer.Option("--rate", help="Maximum number of requests per minute.", rich_help_panel=_MODEL),
+        typer.Option(
+            "--rate",
+            metavar="N",
+            help="Maximum number of requests per minute (default: no limit).",
+            rich_help_panel=_MODEL,
+        ),
     ] = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Concurrent requests.", rich_help_panel=_MODEL)
+        int,
+        typer.Option(
+            "--workers", metavar="N", min=1, help="Number of concurrent requests.", rich_help_panel=_MODEL
+        ),
     ] = 4,
     timeout: Annotated[
-        float, typer.Option("--timeout", help="Seconds to wait for an answer.", rich_help_panel=_MODEL)
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            help="Time to wait for an answer, in seconds.",
+            rich_help_panel=_MODEL,
+        ),
     ] = 120.0,
     retries: Annotated[
         int,
         typer.Option(
             "--retries",
+            metavar="N",
             min=0,
-            help="Further attempts when the server is busy or fails.",
+            help="Number of further attempts if the server is busy or fails.",
             rich_help_panel=_MODEL,
         ),
     ] = 4,
     max_tokens: Annotated[
-        int, typer.Option("--max-tokens", min=1, help="Maximum length of an answer.", rich_help_panel=_MODEL)
+        int,
+        typer.Option(
+            "--max-tokens",
+            metavar="N",
+            min=1,
+            help="Maximum length of an answer, in tokens.",
+            rich_help_panel=_MODEL,
+        ),
     ] = 1024,
     device: Annotated[
         str,
-        typer.Option("--device", help="Device for transformers: auto, cpu or cuda.", rich_help_panel=_MODEL),
+        typer.Option(
+            "--device",
+            metavar="DEVICE",
+            help="Device for transformers: auto (a GPU if available, otherwise the CPU), cpu or cuda.",
+            rich_help_panel=_MODEL,
+        ),
     ] = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite OUT even if this command did not write it.")
@@ -144,9 +199,9 @@ def summarize(
 ) -> None:
     """Turn each report into a short numbered list of its findings.
 
-    Nothing is sent anywhere unless --endpoint is given. Reports that fail are listed with the reason, and the
-    rest goes on. With a language model, the same command given again asks only what is not in OUT.parts.jsonl yet.
-    For research use only.
+    Nothing is sent anywhere unless --endpoint is given. Reports that fail are listed with the reason, and the others
+    are summarised. With a language model, answers are kept in OUT.parts.jsonl: the same command resumes an interrupted
+    run. For research use only.
     """
     from prima_features.reports import Options, read_reports
     from prima_features.reports import summarize as run

@@ -24,13 +24,13 @@ def search(
     all_of: Annotated[
         bool,
         typer.Option(
-            "--all-of", help="Take all TEXTs as the findings of one study instead of one query each."
+            "--all-of", help="Combine all TEXTs into one query: a study with all of these findings."
         ),
     ] = False,
     against: Annotated[
         str | None,
         typer.Option(
-            "--against", metavar="TEXT", help="Rank by the cosine with TEXT minus that with this text."
+            "--against", metavar="TEXT", help="Rank by the cosine with TEXT minus the cosine with this text."
         ),
     ] = None,
     texts: Annotated[
@@ -42,24 +42,37 @@ def search(
     model: Annotated[
         str,
         typer.Option(
-            "--model", help="The model that made FILE.h5: a bundled name, a directory, or a Hub id."
+            "--model",
+            metavar="MODEL",
+            help="The model that made FILE.h5: a bundled name, a directory, or a Hub id.",
         ),
     ] = DEFAULT_MODEL,
-    top: Annotated[int, typer.Option("--top", min=1, help="Studies to print per query.")] = 10,
+    top: Annotated[
+        int, typer.Option("--top", metavar="N", min=1, help="Number of studies to print per query.")
+    ] = 10,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="OUT.tsv", help="Write all ranks to a table, and OUT.html."),
+        typer.Option(
+            "--output", metavar="OUT.tsv", help="Table of all ranks to write; OUT.html appears next to it."
+        ),
     ] = None,
     no_page: Annotated[bool, typer.Option("--no-page", help="Do not write the HTML page.")] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:1.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="DEVICE",
+            help="Device: auto (a GPU if available, otherwise the CPU), cpu, cuda or cuda:1.",
+        ),
+    ] = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite OUT.tsv even if this command did not write it.")
     ] = False,
 ) -> None:
     """Rank the studies of an embeddings file by a text, or by similarity to one of its studies.
 
-    The model reads a query as it reads reports: as a numbered list of findings. The cosine is no probability, and
-    there is no value of it above which a finding is present.
+    A query is encoded like a radiology report: as a numbered list of findings. The cosine is not a probability, and no
+    threshold on it means that a finding is present.
     """
     from prima_features.clinical.search import check_output, read_queries, search_like, write_results
     from prima_features.clinical.search import search as search_texts

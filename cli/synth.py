@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 
 def synth(
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="New folder to write.")],
     subjects: Annotated[
-        int, typer.Option("--subjects", min=1, help="Number of subjects, one study each.")
+        int, typer.Option("--subjects", metavar="N", min=1, help="Number of subjects, one study each.")
     ] = 10,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Random seed: the same seed gives the same cohort.")
+        int,
+        typer.Option("--seed", metavar="N", min=0, help="Random seed: the same seed gives the same cohort."),
     ] = 0,
     format: Annotated[
         Literal["bids", "dicom"],
@@ -45,21 +46,27 @@ def synth(
         list[str] | None,
         typer.Option(
             "--condition",
-            metavar="NAME",
-            help="Only subjects with this diagnosis, such as control, dementia, glioma; several with spaces, "
-            "commas or repeats.",
+            metavar="NAME...",
+            help="Only subjects with these diagnoses, such as control dementia glioma (default: all).",
         ),
     ] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Also write preview.png, a sheet of middle slices.")
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Number of processes.")] = 1,
-    device: Annotated[str, typer.Option("--device", help="Device: auto, cpu or cuda.")] = "cpu",
+    workers: Annotated[int, typer.Option("--workers", metavar="N", min=1, help="Number of processes.")] = 1,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="DEVICE",
+            help="Device: auto (a GPU if available, otherwise the CPU), cpu or cuda.",
+        ),
+    ] = "cpu",
 ) -> None:
     """Make synthetic brain MRI studies with known factors, reports and labels.
 
-    Subjects differ in age, sex, site and diagnosis; participants.tsv holds the truth about each, and reports.tsv a
-    radiology report. The same subject is made with the same seed whatever --format, --settings and --workers say.
+    Subjects differ in age, sex, site and diagnosis. participants.tsv contains the ground truth, and reports.tsv one
+    radiology report per subject. The same seed gives the same subjects for any --format, --settings and --workers.
     """
     from prima_features.embedding.engine.device import pick_device
     from prima_features.synthetic import CONDITIONS

@@ -15,9 +15,7 @@ app = typer.Typer(
 )
 
 _HubId = Annotated[str, typer.Argument(metavar="OWNER/NAME[@REVISION]", help="A model on the Hub.")]
-_Overwrite = Annotated[
-    bool, typer.Option("--overwrite", "--force", help="Replace OUTPUT if it is not empty.")
-]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", "--force", help="Replace DIR if it is not empty.")]
 
 
 @app.command("list")
@@ -40,11 +38,13 @@ def download(
         Path | None,
         typer.Option(
             "--output",
-            help="New folder for the model, for example to copy to a machine without internet access.",
+            metavar="DIR",
+            help="New folder for the model, for example to copy to a machine without internet access (default: the "
+            "Hub client's cache).",
         ),
     ] = None,
 ) -> None:
-    """Download a model, by default to the Hub client's cache, where its name is found from then on."""
+    """Download a model, by default to the Hub client's cache; other commands then find it by its name."""
     from prima_features.hub.repositories import split_revision
     from prima_features.models import transfer
 
@@ -59,9 +59,16 @@ def convert(
     ],
     tokenizer: Annotated[
         Path,
-        typer.Option("--tokenizer", help="Its tokenizer, vqvae_model_step16799.pth.", show_default=False),
+        typer.Option(
+            "--tokenizer",
+            metavar="FILE",
+            help="The published tokenizer, vqvae_model_step16799.pth.",
+            show_default=False,
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", help="Folder to write.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", metavar="DIR", help="Model directory to write.", show_default=False)
+    ],
     overwrite: _Overwrite = False,
 ) -> None:
     """Make a model directory from the published files, without running any code in them."""
@@ -77,7 +84,9 @@ def convert(
 
 @app.command()
 def verify(
-    model: Annotated[str, typer.Argument(metavar="DIR|NAME", help="A model directory, or a model's name.")],
+    model: Annotated[
+        str, typer.Argument(metavar="DIR|NAME", help="Model directory, or the name of a model.")
+    ],
 ) -> None:
     """Compare a model's files with their recorded checksums, and load every part."""
     from prima_features.encoders.registry import verify as check
@@ -93,8 +102,8 @@ def verify(
 
 @app.command()
 def push(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A model directory, or a probe's.")],
-    hub_id: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository on the Hub.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Model directory or probe folder.")],
+    hub_id: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Repository on the Hub.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
 ) -> None:
     """Upload a model or a probe to the Hub; the repository is created if it does not exist (log in first).

@@ -16,9 +16,9 @@ def compare(
         Path, typer.Argument(metavar="DIR", help="Another probe folder, fitted on the same studies.")
     ],
 ) -> None:
-    """Test whether two probes differ, by the folds that both were evaluated on.
+    """Test whether two probes differ on the folds that both were evaluated on.
 
-    The corrected resampled t-test of Nadeau and Bengio (2003), which allows for training sets that overlap.
+    Uses the corrected resampled t-test of Nadeau and Bengio (2003), which accounts for overlapping training sets.
     """
     from prima_features.probes import runs
 

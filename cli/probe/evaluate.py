@@ -35,7 +35,10 @@ def evaluate(
         bool, typer.Option("--overwrite", "--force", help="Replace DIR if it is not empty.")
     ] = False,
     bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="Number of resamples for the confidence intervals.")
+        int,
+        typer.Option(
+            "--bootstrap", metavar="N", min=0, help="Number of resamples for the confidence intervals."
+        ),
     ] = 1000,
 ) -> None:
     """Evaluate a saved probe on another cohort's labels. Nothing is fitted."""

@@ -15,8 +15,8 @@ from prima_features.cli.probe.label_options import with_labels
 from prima_features.cli.probe.shown_command import shown_command
 from prima_features.files.safe import load_json
 
-_MODEL = "The probe"
-_EVALUATION = "How it is evaluated"
+_MODEL = "Probe"
+_EVALUATION = "Evaluation"
 _CHECKS = "Checks of the evaluation"
 
 
@@ -39,7 +39,7 @@ def fit(
     ] = None,
     variant: Annotated[
         Literal["presence", "grade", "idh"] | None,
-        typer.Option("--variant", help="Variant of the glioma task."),
+        typer.Option("--variant", help="Variant of the glioma task (default: presence)."),
     ] = None,
     classes: Annotated[
         list[str] | None,
@@ -48,7 +48,8 @@ def fit(
         ),
     ] = None,
     kind: Annotated[
-        Literal["auto", "number", "class"], typer.Option("--kind", help="Type of a custom target.")
+        Literal["auto", "number", "class"],
+        typer.Option("--kind", help="Type of a custom target; auto: detected."),
     ] = "auto",
     dry_run: Annotated[
         bool,
@@ -65,7 +66,8 @@ def fit(
         Literal["ridge", "logistic", "xgboost", "mlp", "knn"] | None,
         typer.Option(
             "--estimator",
-            help="Estimator (default: ridge for numbers, logistic for classes).",
+            metavar="NAME",
+            help="Estimator: ridge, logistic, xgboost, mlp or knn (default: ridge for numbers, logistic for classes).",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -107,7 +109,7 @@ def fit(
         Literal["keep", "error"],
         typer.Option(
             "--unseen-sites",
-            help="How ComBat treats sites that are not in the training data.",
+            help="Sites that are not in the training data: keep them unharmonised, or stop.",
             rich_help_panel=_MODEL,
         ),
     ] = "keep",
@@ -132,28 +134,43 @@ def fit(
     ] = "none",
     scheme: Annotated[
         Literal["nested", "leave-site-out", "split"],
-        typer.Option("--scheme", help="How rows are split.", rich_help_panel=_EVALUATION),
+        typer.Option(
+            "--scheme",
+            metavar="SCHEME",
+            help="How studies are split: nested (cross-validation), leave-site-out, or split (by --split-column).",
+            rich_help_panel=_EVALUATION,
+        ),
     ] = "nested",
     folds: Annotated[
-        int, typer.Option("--folds", min=2, help="Outer folds.", rich_help_panel=_EVALUATION)
+        int,
+        typer.Option(
+            "--folds", metavar="N", min=2, help="Number of outer folds.", rich_help_panel=_EVALUATION
+        ),
     ] = 5,
     inner_folds: Annotated[
-        int, typer.Option("--inner-folds", min=2, help="Inner folds.", rich_help_panel=_EVALUATION)
+        int,
+        typer.Option(
+            "--inner-folds", metavar="N", min=2, help="Number of inner folds.", rich_help_panel=_EVALUATION
+        ),
     ] = 5,
     repeats: Annotated[
         int,
         typer.Option(
             "--repeats",
+            metavar="N",
             min=1,
-            help="Repeats of nested cross-validation to average.",
+            help="Number of repeats of nested cross-validation to average.",
             rich_help_panel=_EVALUATION,
         ),
     ] = 1,
-    seed: Annotated[int, typer.Option("--seed", help="Random seed.", rich_help_panel=_EVALUATION)] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Random seed.", rich_help_panel=_EVALUATION)
+    ] = 0,
     bootstrap: Annotated[
         int,
         typer.Option(
             "--bootstrap",
+            metavar="N",
             min=0,
             help="Number of resamples for the confidence intervals.",
             rich_help_panel=_EVALUATION,
@@ -163,6 +180,7 @@ def fit(
         int,
         typer.Option(
             "--permutations",
+            metavar="N",
             min=0,
             help="Number of permutations for a p-value; each repeats the whole evaluation.",
             rich_help_panel=_EVALUATION,
@@ -195,8 +213,8 @@ def fit(
 ) -> None:
     """Fit a probe on labels and evaluate it by nested cross-validation, next to baselines.
 
-    The new folder has the probe, its numbers (metrics.json), each study's out-of-fold prediction
-    (predictions.tsv), and a report to open in a browser.
+    The new folder contains the probe, its metrics (metrics.json), the out-of-fold prediction of each study
+    (predictions.tsv), and an HTML report (report.html).
     """
     from prima_features.probes import runs, tasks
 

@@ -15,7 +15,7 @@ from prima_features.cli.options import split_values
 if TYPE_CHECKING:
     from prima_features.probes.labels import LabelRequest
 
-_PANEL = "Where the labels are"
+_PANEL = "Labels"
 _COLUMNS = "Columns of the label tables (found automatically with --cohort)"
 
 
@@ -56,7 +56,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         list[str] | None,
         None,
         "--control-values",
-        "Values of --control-column that mean a control.",
+        "Values of --control-column that mark controls.",
         **_VALUES,
     ),
     "missing_values": _option(
@@ -74,13 +74,26 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         "nondemented), or missing.",
     ),
     "date_format": _option(
-        str, "", "--date-format", "Format of --date-column if not ISO 8601, such as %d/%m/%Y."
+        str,
+        "",
+        "--date-format",
+        "Format of --date-column if not ISO 8601, such as %d/%m/%Y.",
+        metavar="FORMAT",
     ),
     "scan_dates": _option(
-        Path | None, None, "--scan-dates", "Table of the scans' dates, by study or subject."
+        Path | None,
+        None,
+        "--scan-dates",
+        "Table with the dates of the scans, by study or subject.",
+        metavar="TABLE",
     ),
     "max_days": _option(
-        float, 180.0, "--max-days", "Maximum number of days between a scan and the visit of its label.", min=0
+        float,
+        180.0,
+        "--max-days",
+        "Maximum number of days between a scan and the visit of its label.",
+        metavar="DAYS",
+        min=0,
     ),
     "id_column": _column("--id-column", "Column with the subject or scan."),
     "target_column": _column("--target-column", "Column to predict."),
@@ -88,9 +101,9 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         "--group-column",
         "Column with the group that must stay within one fold, such as the family (default: the subject).",
     ),
-    "site_column": _column("--site-column", "The site."),
+    "site_column": _column("--site-column", "Column with the site."),
     "age_column": _column("--age-column", "Column with the age at the scan, in years."),
-    "sex_column": _column("--sex-column", "Sex."),
+    "sex_column": _column("--sex-column", "Column with the sex."),
     "split_column": _column("--split-column", "Column that marks the training rows, for --scheme split."),
     "scanner_column": _column("--scanner-column", "Column with the scanner, for metrics by group."),
     "field_strength_column": _column(
