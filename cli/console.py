@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from prima_features.embedding.run import EmbedSummary, StudyDone
+    from prima_features.embedding.run import EmbedSummary
     from prima_features.studies.study import Failure
 
 
@@ -123,22 +123,24 @@ def print_caveat(caveat: str) -> None:
 
 
 @contextmanager
-def embed_progress() -> Iterator[Callable[[StudyDone], None]]:
-    """A progress bar on a terminal, one plain line per study otherwise."""
+def study_progress(doing: str, total: int | None = None) -> Iterator[Callable[[int, int, str, str], None]]:
+    """A progress bar on a terminal, one plain line per study otherwise.
+
+    Args:
+        doing: shown on the bar before the first study.
+        total: number of studies, if it is known before.
+
+    Returns:
+        A function of the numbers done and in all, the study's name, and what came of it.
+    """
     if not err.is_terminal:
-        yield _print_line
+        yield lambda done, total, name, result: err.print(f"{done}/{total} {escape(name)}: {result}")
         return
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=err,
-    ) as progress:
-        task = progress.add_task("reading", total=None)
-        yield lambda done: progress.update(
-            task, description=escape(done.id), completed=done.done, total=done.total
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=err) as progress:
+        task = progress.add_task(doing, total=total)
+        yield lambda done, total, name, result: progress.update(
+            task, description=escape(printable(name)), completed=done, total=total
         )
 
 
@@ -152,8 +154,3 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def _print_line(done: StudyDone) -> None:
-    result = f"{done.n_series} series" if done.n_series else "failed"
-    err.print(f"{done.done}/{done.total} {escape(done.id)}: {result}")

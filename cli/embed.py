@@ -19,11 +19,11 @@ from prima_features.cli.bids_app import (
     merge_participants,
 )
 from prima_features.cli.console import (
-    embed_progress,
     print_caveat,
     print_failures,
     print_report,
     print_summary,
+    study_progress,
 )
 from prima_features.cli.process import stopping_on_signals
 from prima_features.models import DEFAULT_MODEL
@@ -243,7 +243,7 @@ def embed(
     )
     with (
         _opened(engine, ray_address, device, engine_options) as (compute, engine_options),
-        embed_progress() as on_study,
+        study_progress("reading") as show,
     ):
         encoder = load_encoder(model)
         summary = run(
@@ -258,7 +258,9 @@ def embed(
             dtype=dtype,
             keep_patient_id=keep_patient_id,
             command=shlex.join(["prima", *context.obj]),
-            on_study=on_study,
+            on_study=lambda study: show(
+                study.done, study.total, study.id, f"{study.n_series} series" if study.n_series else "failed"
+            ),
             stoppable=stopping_on_signals(),
         )
     if folder is not None:

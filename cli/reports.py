@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from prima_features.cli.console import count, err, out, print_failures
+from prima_features.cli.console import count, err, out, print_failures, study_progress
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.files.text import printable
 
 if TYPE_CHECKING:
     from prima_features.reports.endpoint import EndpointConfig
     from prima_features.reports.records import LanguageModel, Options, Report, Summary
-    from prima_features.reports.run import OnAnswer
 
 app = typer.Typer(no_args_is_help=True, help="Radiology reports: short lists of findings, diagnoses.")
 
@@ -232,7 +229,11 @@ def summarize(
         from prima_features.reports.local_model import LocalModel
 
         language_model = LocalModel(Path(model), str(pick_device(device)), max_tokens)
-    with _progress() as on_answer:
+    with study_progress("asking") as show:
+
+        def on_answer(done: int, total: int, study: str, wrong: str) -> None:
+            show(done, total, study, "failed" if wrong else "answered")
+
         summary = run(reports, output, options, language_model, on_answer, [table], force)
     _tell(summary)
 
@@ -280,24 +281,6 @@ def _show_prompts(reports: Sequence[Report], options: Options) -> None:
             typer.echo(printable(labels_prompt(report.text), keep="\n"))
         return
     raise UsageError("none of the reports has findings to ask about: check --report-column")
-
-
-@contextmanager
-def _progress() -> Iterator[OnAnswer]:
-    """A progress bar of a model's answers on a terminal, one plain line an answer otherwise."""
-    if not err.is_terminal:
-        yield _print_line
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err) as progress:
-        task = progress.add_task("asking", total=None)
-        yield lambda done, total, study, _: progress.update(
-            task, description=escape(printable(study)), completed=done, total=total
-        )
-
-
-def _print_line(done: int, total: int, study: str, wrong: str) -> None:
-    err.print(f"{done}/{total} {escape(study)}: {'failed' if wrong else 'answered'}")
 
 
 def _tell(summary: Summary) -> None:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from prima_features.cli.console import err, out, table
+from prima_features.cli.console import out, study_progress, table
 from prima_features.cli.options import split_values
 from prima_features.cli.process import stopping_on_signals
 from prima_features.errors import UsageError
 from prima_features.wording import count
 
 if TYPE_CHECKING:
-    from prima_features.synthetic.output.run import Made, OnStudy
+    from prima_features.synthetic.output.run import Made
 
 
 def synth(
@@ -78,7 +76,12 @@ def synth(
             f"Unknown condition {unknown[0]}: --condition must be one of {', '.join(CONDITIONS)}"
         )
     options = CohortOptions(subjects, seed, format, settings, str(pick_device(device)), preview, chosen)
-    with _progress(subjects) as on_study, stopping_on_signals() as stopping:
+    with study_progress("making", subjects) as show, stopping_on_signals() as stopping:
+
+        def on_study(study: Made, done: int) -> None:
+            row = study.row
+            show(done, subjects, row["participant_id"], f"{row['n_series']} series, {row['diagnosis']}")
+
         made = make_cohort(output, options, workers, on_study, stopping)
     _print_made(made)
     series = sum(int(study.row["n_series"]) for study in made)
@@ -95,17 +98,3 @@ def _print_made(made: Sequence[Made]) -> None:
         span = f"{min(ages):.0f} to {max(ages):.0f}" if len(ages) > 1 else f"{ages[0]:.0f}"
         shown.add_row(diagnosis, str(n), span, ", ".join(sorted({row["site"] for row in these})))
     out.print(shown)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[OnStudy]:
-    """A progress bar on a terminal, one plain line per study otherwise."""
-    if not err.is_terminal:
-        yield lambda made, done: err.print(
-            f"{done}/{total} {made.row['participant_id']}: {made.row['n_series']} series, {made.row['diagnosis']}"
-        )
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err) as progress:
-        task = progress.add_task("making", total=total)
-        yield lambda made, done: progress.update(task, description=made.row["participant_id"], completed=done)

@@ -109,7 +109,7 @@ def test_bad_scans_are_told_and_the_rest_is_there(
 def test_an_interrupted_run_goes_on_where_it_stopped(bids: Path, whole: Path, tmp_path: Path) -> None:
     code = (
         "import os\nfrom prima_features.embedding.resume.parts import PartsFolder\nsave = PartsFolder.save\n"
-        "def die(self, *given):\n    save(self, *given)\n    os._exit(9)\nParts.save = die\n"
+        "def die(self, *given):\n    save(self, *given)\n    os._exit(9)\nPartsFolder.save = die\n"
         "from prima_features.cli.main import main\nmain()"
     )
     output = tmp_path / "out.h5"
