@@ -1,7 +1,7 @@
 """From plain containers, as JSON and TOML give them, to a (nested) frozen dataclass; errors name the key.
 
-Own code, and not pydantic: importing it and building the validator of a model's configuration take 0.5 s of every
-command, and this takes 0.01 s. Tables whose missing keys keep the value of an outer default, unknown keys with the
+Own code, and not pydantic: importing it and building the validator of a model's configuration take 0.14 s of processor
+time in every command, this 0.001 s. Inner tables that keep the values of an outer default, unknown keys with the
 nearest known one, and paths that start at the settings file would need a walk over the types with pydantic, too.
 """
 
