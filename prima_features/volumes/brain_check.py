@@ -12,20 +12,20 @@ from scipy.ndimage import binary_closing, binary_erosion, binary_fill_holes, dis
 from prima_features.volumes.volume import Volume
 
 _COARSE, _FINE = 4, 2
-"""Every how many samples of a slice are looked at: for sizes, and in the few slices that textures are measured in."""
+"""Sampling step within a slice: for sizes, and for textures, which are measured in a few slices."""
 _FEW_SLICES = 12
 _SHORTEST = 80.0
 """mm; a head measures at least 110 along each axis, and an axial stack of 20 slices of 4 mm covers most of a brain."""
 _HEAD = (110.0, 350.0)
 """mm, the longest side of a whole head, or of a brain alone."""
 _LEAST_VOLUME = 0.4
-"""Litres of foreground in a whole head, or in a brain alone (0.9 to 2.3)."""
+"""Least litres of foreground in a whole head, or in a brain alone (0.9 to 2.3)."""
 _CUT = 0.5
 """Foreground at both ends of an in-plane axis, relative to the largest cross-section."""
 _BLANK_AREA, _BLANK_SHARE = 0.002, 0.3
 _UNIFORM, _BARE = 0.09, 0.2
-"""Largest spread of a phantom's interior around a quadratic surface, relative to its median, and largest `ring`. Where
-the ring of heads is below 0.2, their spread is at least 0.117; phantoms have 0.02 to 0.07, and no ring."""
+"""Largest spread of a phantom's interior around a quadratic surface, relative to its median, and largest `ring`. Heads
+with a ring below 0.2 have a spread of at least 0.117; phantoms have 0.02 to 0.07, and no ring."""
 _CORRELATED = 0.2
 """Correlation of samples 4 to 5 mm apart. Heads 0.7 to 0.97, noise 0."""
 _STRIPPED_BACKGROUND, _STRIPPED_RING, _STRIPPED_VOLUME = 0.8, 0.05, 2.6
@@ -40,7 +40,7 @@ _MAPS = re.compile(
 
 @dataclass(frozen=True)
 class Appearance:
-    """What is measured of a volume, LPS."""
+    """Measurements of a volume in LPS."""
 
     n_slices: int
     field: np.ndarray
@@ -52,18 +52,18 @@ class Appearance:
     ends: np.ndarray
     """(3, 2) cross-section of the foreground at the first and last sample of each axis, relative to the largest."""
     entropy: float
-    """Bits, of the foreground in 64 bins. Recorded for the table in the documentation; no flag depends on it."""
+    """Bits, of the foreground in 64 bins. For the table in the documentation; no flag depends on it."""
     blank: np.ndarray
     """(slices,) bool."""
     background: float
-    """Share of the background that has exactly its median."""
+    """Fraction of the background that equals its median."""
     correlation: float
     uniformity: float
     """See `_UNIFORM`."""
     ring: float
-    """Share of dark samples 3 to 15 mm below the outline: air, bone and liquor under the scalp."""
+    """Fraction of dark samples 3 to 15 mm below the outline: air, bone and cerebrospinal fluid under the scalp."""
     zeroed: tuple[float, float]
-    """Share of the background that is exactly the lowest value, in front of and below the brain, and elsewhere."""
+    """Fraction of the background that equals the lowest value: in front of and below the brain, and elsewhere."""
     outlier: float
 
 
@@ -150,7 +150,7 @@ def _is_cropped(found: Appearance, slice_axis: int) -> bool:
 
 
 def _thinned(volume: Volume, step: int) -> np.ndarray:
-    """Every `step`-th sample of a slice, of all slices, as float32."""
+    """Every `step`-th sample of each slice, as float32."""
     where = tuple(slice(None) if a == volume.slice_axis else slice(None, None, step) for a in range(3))
     return volume.values[where].astype(np.float32)
 
@@ -161,7 +161,7 @@ def _sample(values: np.ndarray) -> np.ndarray:
 
 
 def _threshold(coarse: np.ndarray, slice_axis: int, top: float) -> float:
-    """Above the noise of air, which is what lies at the borders of a slice, unless an image is cropped."""
+    """A value above the noise of air, which is at the borders of a slice unless an image is cropped."""
     borders = np.moveaxis(coarse, slice_axis, 0)
     edge = np.concatenate([borders[:, [0, -1]].ravel(), borders[:, :, [0, -1]].ravel()])
     return min(max(2.5 * float(np.median(edge)), 0.12 * top), 0.3 * top)

@@ -1,6 +1,6 @@
-"""Reading DICOM: slices and frames by their headers' own arithmetic, mosaics through dcm2niix.
+"""Reading DICOM: slices and frames by the arithmetic in their headers, mosaics with dcm2niix.
 
-Every volume is checked against a second decoder on a few slices before it is used.
+A few slices of every volume are compared with a second decoder before it is used.
 """
 
 import subprocess
@@ -40,19 +40,19 @@ from prima_features.volumes.volume import SHEAR, SHEARED, Acquired
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-# ITK's warnings quote file paths, and in DICOM trees those carry names. What they warn of (uneven
-# slices) the finder has measured already.
+# ITK's warnings quote file paths, which can contain names in DICOM trees. The finder has already measured what they
+# are about (uneven slices).
 sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 MIXED_SCALING = "mixed-scaling"
-"""Flag: slices differ in slope, intercept, bits or signedness. Their values are right; the number type is wider."""
+"""Flag: slices differ in slope, intercept, bits or signedness. The values are correct; the number type is wider."""
 UNUSED_BITS = "unused-bits-set"
-"""Flag: bits outside BitsStored are set and no overlay explains them. They are dropped, as the standard has it."""
+"""Flag: bits outside BitsStored are set and no overlay explains them. They are dropped, as in the standard."""
 
 PIXEL_SIZE_UNKNOWN = "pixel-size-unknown"
-"""Flag: PixelSpacing is missing or no size in mm. Vectors do not depend on it; the spacing is stored as 1 mm."""
+"""Flag: PixelSpacing is missing or implausible. Vectors do not depend on it; the spacing is stored as 1 mm."""
 _LARGEST_PIXEL = 100.0
-"""mm. Larger values are damage."""
+"""mm. Larger values are damaged."""
 
 _DIFFERENT = "its voxel values differ from those of a second decoder"
 
@@ -61,8 +61,8 @@ def acquire_slices(image: DicomSlices) -> Acquired:
     """The volume of one or more stacks of slices, averaged if there are several.
 
     Returns:
-        A 3-D image with each slice's own rescale slope and intercept applied. Its number type is that of
-        `stored.common_type`: for slices that are all alike SimpleITK's.
+        A 3-D image with each slice's own rescale slope and intercept applied. Its number type is given by
+        `stored.common_type`; for slices with equal layout it is SimpleITK's.
 
     Raises:
         SeriesError: pixel data that is incomplete, cannot be decoded, or differs between two decoders; or stacks
@@ -158,10 +158,10 @@ def _few(count: int) -> list[int]:
 
 
 def _check_by_gdcm(files: Sequence[Path], slices: Sequence[StoredPixels], voxels: np.ndarray) -> None:
-    """Compare a few slices with what SimpleITK makes of the whole file, rescaling included."""
+    """Compare a few slices with the result of SimpleITK for the whole file, including rescaling."""
     for number in _few(len(files)):
         one = slices[number]
-        # Compressed slices were compared as decoded. Not all of GDCM's rules for enhanced files are the standard's.
+        # Compressed slices were compared after decoding. GDCM's rules for enhanced files deviate from the standard.
         if not one.is_native or one.described or _is_beyond_gdcm(one.layout):
             continue
         _check_nesting(files[number])
@@ -181,14 +181,14 @@ def _check_nesting(file: Path) -> None:
 
 
 def _is_beyond_gdcm(layout: Layout) -> bool:
-    """Whether GDCM is known to give other voxels than the header's: it ignores HighBit, inverts neither signed nor
-    32-bit samples, and cuts 32-bit samples of fewer stored bits. (Measured with SimpleITK 2.5.7.)"""
+    """Whether GDCM is known to deviate from the header: it ignores HighBit, inverts neither signed nor 32-bit samples,
+    and truncates 32-bit samples with fewer stored bits. (Measured with SimpleITK 2.5.7.)"""
     partial = layout.allocated == 32 and layout.stored < 32
     return not layout.is_plain or partial or (layout.inverted and (layout.signed or layout.allocated == 32))
 
 
 def _check_raw_by_gdcm(slices: Sequence[StoredPixels], voxels: np.ndarray) -> None:
-    """Compare a few frames with what GDCM decodes of them, before rescaling and inverting."""
+    """Compare a few frames with those that GDCM decodes, before rescaling and inverting."""
     first = slices[0]
     if not first.is_native or _is_beyond_gdcm(first.layout):
         return
@@ -234,7 +234,7 @@ def _compare(own: np.ndarray, other: np.ndarray, number: int, count: int, loose:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where one slice lies: as DICOM has it, in mm and LPS."""
+    """Position of one slice as in DICOM, in mm and LPS."""
 
     position: Vector
     orientation: Vector
@@ -242,7 +242,7 @@ class _Place:
 
 
 def _place(data: "Dataset", number: int) -> _Place:
-    """Of a frame, or of the only slice of a file without described frames."""
+    """The place of a frame, or of the only slice of a file without described frames."""
     with quiet_pydicom():
         return _Place(*frame_place(data, number), pixel_spacing(data, number))
 
@@ -250,9 +250,12 @@ def _place(data: "Dataset", number: int) -> _Place:
 def _set_geometry(
     volume: sitk.Image, first: _Place, last: _Place, file: Path | None = None
 ) -> tuple[str, ...]:
-    """SimpleITK's geometry of a series, to the bit, of which only the first and the last slice are looked at.
+    """Set the geometry of a series from its first and last slice. It equals SimpleITK's to the bit.
 
     Args:
+        volume: the image.
+        first: place of the first slice.
+        last: place of the last slice.
         file: of the first slice, unless it is one of several frames.
 
     Returns:
@@ -271,7 +274,7 @@ def _set_geometry(
             with utf8_name(file) as name:
                 reader.SetFileName(name)
                 reader.ReadImageInformation()
-        except RuntimeError:  # some codecs decode to tell the size
+        except RuntimeError:  # some codecs decode the image to get its size
             reader.SetFileName(str(_empty_slice(first, Path(folder) / "slice.dcm")))
             reader.ReadImageInformation()
     spacing, direction = reader.GetSpacing(), _stated_direction(reader, first)
@@ -308,7 +311,7 @@ def _stated_direction(reader: sitk.ImageFileReader, place: _Place) -> np.ndarray
 
 
 def _empty_slice(place: _Place, file: Path) -> Path:
-    """A file that has the geometry and nothing else of a slice."""
+    """A file with the geometry of a slice and nothing else."""
     if not (place.position and place.orientation):
         raise SeriesError("it has no slice positions or orientations", hint="export the series again")
     from pydicom.uid import MRImageStorage
@@ -334,7 +337,7 @@ def unpack_frames(image: DicomFrames, folder: Path) -> Path:
     """Convert multi-frame files or mosaics to one uncompressed NIfTI file in `folder`.
 
     Raises:
-        SeriesError: dcm2niix fails, makes no image or several, or changes values.
+        SeriesError: dcm2niix fails, writes no image or several, or changes values.
     """
     stored = _total(image.files)
     inputs, outputs = folder / "in", folder / "out"
@@ -359,7 +362,7 @@ def unpack_frames(image: DicomFrames, folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class _Totals:
-    """What all voxels of some files amount to by their headers."""
+    """Statistics of all voxels of some files, by their headers."""
 
     voxels: int
     total: float
@@ -385,9 +388,9 @@ def _total(files: Sequence[Path]) -> _Totals:
 
 
 def _check_unpacked(voxels: np.ndarray, stored: _Totals) -> None:
-    """Compare the sum and the maximum of what dcm2niix made with those of the files.
+    """Compare the sum and the maximum of the voxels from dcm2niix with those of the files.
 
-    The tiles of a mosaic that belong to no slice are stored as 0.
+    Tiles of a mosaic that belong to no slice are stored as 0.
     """
     expected = stored.total - (stored.voxels - voxels.size) * stored.blank
     differs = abs(float(voxels.sum(dtype=np.float64)) - expected) > 1e-5 * max(abs(expected), 1.0)
@@ -401,7 +404,7 @@ def _check_unpacked(voxels: np.ndarray, stored: _Totals) -> None:
 def _run_dcm2niix(arguments: list[str]) -> None:
     from dcm2niix import bin as program
 
-    # Its output names the patient; only the verdict is kept.
+    # Its output names the patient; only the exit code is used.
     done = subprocess.run([program, *arguments], capture_output=True, check=False)
     if done.returncode not in (0, 8):  # 8: converted, with warnings
         raise SeriesError(

@@ -1,4 +1,4 @@
-"""Display values of Philips images: what DICOM's rescale slope gives, and not what dcm2niix writes by default.
+"""Display values of Philips images: those given by DICOM's rescale slope, which dcm2niix does not write by default.
 
 Philips stores a second scale, with which values of several scans can be compared. dcm2niix applies it unless it runs
 with `-p n`. The foreground threshold is an absolute number of DICOM's display values, so they are restored here:
@@ -17,7 +17,7 @@ from prima_features.studies.study import SidecarScale
 RESTORED = "philips-display-scale"
 """Flag: the file's values were divided by the Philips scale, and display values were restored."""
 UNKNOWN = "intensity-scale-unknown"
-"""Flag: nothing says whether the values are display values, and they are scaled or low."""
+"""Flag: it is unknown whether the values are display values, and they are scaled or low."""
 
 _LOW = 100.0
 """The foreground threshold is 50, and 0.5 for images below `_UNIT`."""
@@ -33,7 +33,7 @@ def to_display(
 
     Args:
         values: of a NIfTI file, with its own slope and intercept applied.
-        scale: what the file's sidecar says.
+        scale: from the file's sidecar.
         slope: the header's scl_slope, 1 if there is none.
         intercept: the header's scl_inter.
     """
@@ -42,8 +42,8 @@ def to_display(
     display = (scale.rescale_slope, scale.rescale_intercept)
     precise = (1 / scale.scale_slope, scale.rescale_intercept / (scale.rescale_slope * scale.scale_slope))
     known = [] if scale.precise is None else [precise if scale.precise else display]
-    # The header says better than the sidecar what was applied, unless the file was rewritten since: then it says
-    # nothing. Earlier versions of dcm2niix applied the real-world scale where there is one.
+    # The header states more reliably than the sidecar what was applied, unless the file was rewritten since: then its
+    # slope is 1. Earlier versions of dcm2niix applied the real-world scale if there is one.
     candidates = [*known, display, precise, (scale.real_world_slope, scale.real_world_intercept)]
     by_header = [one for one in candidates if _is_same(one, (slope, intercept))]
     if (slope, intercept) != (1.0, 0.0) and by_header:
@@ -56,14 +56,14 @@ def to_display(
     restored = (values.astype(np.float64) - applied[1]) * (display[0] / applied[0]) + display[1]
     if display[0].is_integer() and display[1].is_integer():
         whole = np.rint(restored)
-        if np.abs(restored - whole).max() < 0.01:  # as whole as those of the DICOM series
+        if np.abs(restored - whole).max() < 0.01:  # whole numbers, as in the DICOM series
             fits = whole.min() >= 0 and whole.max() <= np.iinfo(np.uint16).max
             return whole.astype(np.uint16 if fits else np.int32), (RESTORED,)
     return restored, (RESTORED,)
 
 
 def _doubt(values: np.ndarray, scale: SidecarScale, slope: float, intercept: float) -> tuple[str, ...]:
-    """Flag images that could be Philips' precise values: nothing names another maker, and the values are odd."""
+    """Flag images that may have Philips' precise values: no other manufacturer is stated, and the values suggest it."""
     if scale.manufacturer and not scale.is_philips:
         return ()
     scaled = (slope, intercept) != (1.0, 0.0)

@@ -1,4 +1,4 @@
-"""Reading NIfTI. The public pipeline reads DICOM only, so this defines what a NIfTI file's slices are."""
+"""Reading NIfTI. The public pipeline reads DICOM only; this module defines the slices of a NIfTI file."""
 
 import io
 import logging
@@ -35,9 +35,9 @@ _HEADER_ERRORS = (nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructEr
 _ISAL_ERROR: Any = isal_zlib.error  # its stub declares an instance
 _BAD_STREAM = inflation_errors()
 _MOST_MEMBERS = 100_000
-"""Of a gzip file; those of block-compressed files have 64 kB each."""
+"""Most members of a gzip file; those of block-compressed files have 64 kB each."""
 _MOST_EXTENSION = 1 << 26
-"""Bytes before the voxels. Header extensions of real files have a few thousand."""
+"""Most bytes before the voxels. Header extensions of real files have a few thousand."""
 _QUIET = logging.Logger("nifti headers")
 _QUIET.disabled = True
 
@@ -48,15 +48,15 @@ def read_nifti(
     limits: SizeLimits = SizeLimits(),
     as_acquired: bool = False,
 ) -> Acquired:
-    """One volume in SimpleITK's terms: in-plane axes first, as displayed, then the slices, ascending in LPS.
+    """One volume as a SimpleITK image: in-plane axes first, as displayed, then the slices, ascending in LPS.
 
     Bytes after the end of a gzip stream are ignored.
 
     Args:
         source: a .nii or .nii.gz file, NIfTI-1 or NIfTI-2, and which of its volumes to average.
-        slice_axis: take the axis nearest to this direction for the slice axis (see `find_slice_axis`).
+        slice_axis: use the axis nearest to this direction as the slice axis (see `find_slice_axis`).
         limits: sizes to refuse before any voxel is read.
-        as_acquired: the third axis is the slice axis, since dcm2niix has unpacked the file without turning it.
+        as_acquired: the third axis is the slice axis, because dcm2niix has unpacked the file without reorienting it.
 
     Returns:
         A 3-D image. A single volume keeps its stored number type; a scaled or averaged one is floating point.
@@ -125,7 +125,7 @@ def _without_trailing_bytes(path: Path) -> BinaryIO:
     """The content of a .nii.gz file up to the end of its last complete gzip member, whose checksum is verified.
 
     Raises:
-        EOFError, isal_zlib.error: not even the first member is complete and sound.
+        EOFError, isal_zlib.error: the first member is incomplete or damaged.
     """
     content = path.read_bytes()
     end, rest = 0, memoryview(content)
@@ -209,7 +209,7 @@ def _check_header(shape: tuple[int, ...], dtype: np.dtype[Any], offset: int) -> 
 
 
 def _volumes_to_read(image: _Opened, source: NiftiImage) -> tuple[int, ...]:
-    """`source.volumes`, or what `source.time_series` says for a file of several volumes."""
+    """`source.volumes`, or the volumes given by `source.time_series` for a file of several volumes."""
     n = int(np.prod(image.shape[3:]))
     if source.n_b_values not in (0, n):
         raise SeriesError(
@@ -292,10 +292,10 @@ def _stored_grid(geometry: Geometry, order: np.ndarray) -> StoredGrid:
 
 
 def _contiguous(values: np.ndarray) -> np.ndarray:
-    """The same (slices, rows, columns), each row after the other in memory.
+    """The same values (slices, rows, columns), contiguous in memory.
 
-    Copied a row of all slices at a time, which stays in the cache: for slices along the fastest axis of the file a
-    quarter of the time that numpy's own copy takes, and a tenth of SimpleITK's.
+    Copying one row of all slices at a time stays in the cache: for slices along the fastest axis of the file it takes a
+    quarter of the time of numpy's own copy, and a tenth of SimpleITK's.
     """
     if values.flags.c_contiguous:
         return values

@@ -1,6 +1,6 @@
-"""What a NIfTI header says about geometry: the affine, the slice axis, and the directions within a slice.
+"""Geometry in a NIfTI header: the affine, the slice axis, and the directions within a slice.
 
-Source: the NIfTI-1 header (nifti1.h, methods 1 to 3) and dcm2niix's output, which most NIfTI files come from.
+Source: the NIfTI-1 header (nifti1.h, methods 1 to 3) and the output of dcm2niix, which writes most NIfTI files.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from prima_features.volumes.volume import GUESS, GUESS_MATRIX, SHEAR, SHEARED
 SliceAxis = Literal["L", "P", "S"]
 
 DISPLAYED = ("PIL", "LIP", "LPS")
-"""Directions of (columns, rows, slices) for slices stacked along L, P and S: in plane those of a DICOM slice
-as displayed, so that a scan read as NIfTI is resampled from the same corner as read as DICOM."""
+"""Directions of (columns, rows, slices) for slices stacked along L, P and S. In-plane they are those of a displayed
+DICOM slice, so that NIfTI and DICOM scans are resampled from the same corner."""
 
 _ANISOTROPY = 1.2
 _SAME_SIZE, _OTHER_SIZE = 0.001, 0.01
-"""Voxel sizes that differ by less are equal; by more, different. PixelSpacing has equal numbers, slice spacing not."""
+"""Relative differences below which voxel sizes are equal, and above which they are different."""
 _SLAB = 0.8
 """A slice axis guessed by the matrix has at most this many times the samples of either other axis."""
 _ALIGNED = 0.9
@@ -30,7 +30,7 @@ _SAME_COSINE = 0.01
 _OBLIQUE = 0.85
 """Cosine between the direction down a slice and the nearest anatomical one, below which that one is ambiguous."""
 _MILLIMETRES = {1: 1000.0, 3: 0.001}
-"""Length of a unit, by its NIfTI code; any other is millimetres."""
+"""Millimetres per unit, by NIfTI code; other codes mean millimetres."""
 _PLAUSIBLE = (0.05, 50.0)
 """Voxel sizes of a head scan, mm."""
 _HINT = "convert the scan from DICOM again"
@@ -38,7 +38,7 @@ _HINT = "convert the scan from DICOM again"
 
 @dataclass(frozen=True)
 class Geometry:
-    """How the voxels of a NIfTI file lie in the patient."""
+    """Positions of the voxels of a NIfTI file in the patient."""
 
     shape: tuple[int, int, int]
     affine: np.ndarray
@@ -46,7 +46,7 @@ class Geometry:
     slice_dim: int | None
     """The axis that dim_info names as the slice axis."""
     by_dcm2niix: bool = False
-    """Whether the header's description is dcm2niix's, such as `TE=30;Time=103012.000`."""
+    """Whether dcm2niix wrote the header's description, such as `TE=30;Time=103012.000`."""
     flags: tuple[str, ...] = ()
     """`orientation-unknown`: both codes are 0, so left and right are a convention. `sform-qform-differ`: the two name
     other axes or voxel sizes; the sform is used. `sform-unusable`: it is singular; the qform is used. `sheared`."""
@@ -65,8 +65,8 @@ class Geometry:
 def read_geometry(header: Any, pixdim: np.ndarray) -> Geometry:
     """The geometry in a header.
 
-    The sform is used if its code is above 0 and it is not singular, then the qform under the same conditions; if both
-    codes are 0, the voxel sizes alone, as the standard's method 1 says.
+    The sform is used if its code is above 0 and it is not singular, otherwise the qform under the same conditions; if
+    both codes are 0, only the voxel sizes (method 1 of the standard).
 
     Args:
         header: nibabel's NIfTI-1 or NIfTI-2 header.
@@ -107,19 +107,19 @@ def read_geometry(header: Any, pixdim: np.ndarray) -> Geometry:
 def find_slice_axis(
     geometry: Geometry, wanted: SliceAxis | None = None, orientation: tuple[float, ...] = ()
 ) -> tuple[int, str]:
-    """Index (0, 1, 2) of the voxel axis that the slices are stacked along, and how it is known (`volume.KNOWN_BY`).
+    """Index (0, 1, 2) of the slice axis among the voxel axes, and how it is known (`volume.KNOWN_BY`).
 
     The first of these that applies:
 
     1. the axis nearest to the direction `wanted` (`option`);
     2. the axis nearest to the normal of the acquired slices, if a sidecar has their `orientation` (`sidecar`);
     3. dim_info, if it names the first or second axis; the third axis, if dim_info names it or dcm2niix wrote the file,
-       and it is not stored in the order R, A, S (`header`). dcm2niix turns 3-D acquisitions to R, A, S, and leaves
-       dim_info naming the third axis as before;
-    4. the axis with voxels at least 1.2 times as long as both others, or with a size of its own, if the two others
-       are equal (`voxel-size`);
+       and it is not stored in the order R, A, S (`header`). dcm2niix reorients 3-D acquisitions to R, A, S without
+       changing dim_info;
+    4. the axis with voxels at least 1.2 times as long as both others, or with a different size, if the two others are
+       equal (`voxel-size`);
     5. for nearly isotropic voxels with axes in the order x, y, z, the one axis clearly shorter than both others:
-       a slab is thinner than its slices are wide. If dim_info names the same one, it is known (`header`), otherwise
+       a slab is thinner than its slices are wide. If dim_info names the same axis, it is known (`header`), otherwise
        guessed (`guess-matrix`);
     6. the third axis (`guess`).
     """
@@ -161,13 +161,13 @@ def describe_slices(
 def in_plane_order(
     geometry: Geometry, axis: int, known_by: str, orientation: tuple[float, ...]
 ) -> np.ndarray:
-    """How to turn the voxel axes to (columns, rows, slices) as in DICOM: nibabel's (3, 2) array of axis and flip.
+    """How to reorient the voxel axes to (columns, rows, slices) as in DICOM: nibabel's (3, 2) array of axis and flip.
 
-    Resampling starts at a corner of the slice, so the directions have to be those of the DICOM slices: those in the
-    sidecar if it has them; those of the file, whose rows dcm2niix turns upside down, if dim_info or dcm2niix's own
-    description says that it is stored as acquired, or if the rows are so oblique that it cannot be seen how they
-    would be displayed; otherwise those of a slice as displayed (`DISPLAYED`). The three only differ for unusual
-    directions, such as those of slices tilted by more than 45 degrees.
+    Resampling starts at a corner of the slice, so the directions must be those of the DICOM slices. They are taken from
+    the sidecar if it has them; from the file (in which dcm2niix reverses the rows) if dim_info or the description of
+    dcm2niix shows that it is stored as acquired, or if the rows are so oblique that their display is ambiguous;
+    otherwise from a slice as displayed (`DISPLAYED`). The three differ only for unusual directions, such as those of
+    slices tilted by more than 45 degrees.
     """
     lps = np.diag([-1.0, -1.0, 1.0]) @ geometry.affine[:3, :3] / geometry.sizes
     change = np.empty((3, 2))
@@ -200,7 +200,7 @@ def _qform(header: Any) -> np.ndarray | None:
 
 
 def _checked(affine: np.ndarray | None) -> np.ndarray | None:
-    """The affine, or None if it is not finite, or its axes do not span space."""
+    """The affine, or None if it is not finite or singular."""
     if affine is None or not np.isfinite(affine).all():
         return None
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
@@ -210,10 +210,10 @@ def _checked(affine: np.ndarray | None) -> np.ndarray | None:
 
 
 def _differ(one: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two affines name other directions for the axes, or other voxel sizes.
+    """Whether two affines have different axis directions or voxel sizes.
 
-    Axes tilted by 45 degrees have two nearest directions, and rounding decides between them: directions that agree do
-    not differ, whatever they are called.
+    Axes tilted by 45 degrees have two nearest directions, and rounding decides between them: cosines that agree are
+    equal even if the names of the directions differ.
     """
     sizes, others = nib.affines.voxel_sizes(one), nib.affines.voxel_sizes(other)
     if not np.allclose(sizes, others, rtol=0.05):
@@ -229,7 +229,7 @@ def _is_sheared(affine: np.ndarray) -> bool:
 
 
 def _in_mm(affine: np.ndarray, header: Any) -> np.ndarray:
-    """The affine in mm, if it is in metres or micrometres; as it is, if that gives no voxel size of a head scan."""
+    """The affine converted to mm by its units, unless the resulting voxel sizes are implausible for a head scan."""
     factor = _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
     low, high = _PLAUSIBLE
     sizes = factor * nib.affines.voxel_sizes(affine)
@@ -237,7 +237,7 @@ def _in_mm(affine: np.ndarray, header: Any) -> np.ndarray:
 
 
 def _normal(orientation: tuple[float, ...]) -> np.ndarray | None:
-    """Normal of the slices in RAS; None if there is none, as where an anonymiser wrote zeros."""
+    """Normal of the slices in RAS; None without an orientation, or if an anonymiser wrote zeros."""
     if len(orientation) != 6:
         return None
     normal = np.diag([-1.0, -1.0, 1.0]) @ np.cross(orientation[:3], orientation[3:])

@@ -1,4 +1,4 @@
-"""Reading images in formats other than NIfTI and DICOM: converted to NIfTI first, so that one set of rules applies."""
+"""Reading images in formats other than NIfTI and DICOM: they are converted to NIfTI first, so the same rules apply."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _GEOMETRY = (
 
 
 def to_nifti(image: OtherImage, folder: Path) -> NiftiImage:
-    """Write an image to an uncompressed NIfTI file in `folder`, without a change to its numbers or its geometry.
+    """Write an image to an uncompressed NIfTI file in `folder`, without changing its values or geometry.
 
     .mgz, .mgh and pairs of .hdr and .img are read by nibabel; .nrrd, .nhdr, .mha and .mhd by SimpleITK. An Analyze 7.5
-    header does not say which side is left. Its first axis is taken to run from right to left, as in nibabel and SPM,
-    and the file that is written does not claim a known orientation (both codes 0).
+    header does not state which side is left: its first axis is assumed to run from right to left, as in nibabel and
+    SPM, and both codes of the written file are 0 (unknown orientation).
 
     Raises:
         SeriesError: the file is damaged, or not one image of plain numbers.
@@ -34,7 +34,7 @@ def to_nifti(image: OtherImage, folder: Path) -> NiftiImage:
         values = np.asanyarray(opened.other.dataobj)
     except OSError:
         raise
-    except Exception as error:  # the readers have no common base for what damaged files raise
+    except Exception as error:  # the readers have no common base class for errors of damaged files
         reason = str(error) if isinstance(error, ValueError) else "its voxels cannot be read"
         raise SeriesError(reason, hint="the file is damaged or truncated: copy it again") from error
     if values.dtype.kind not in "iuf":
@@ -64,7 +64,7 @@ def read_other_slices(image: OtherImage, wanted: SliceAxis | None = None) -> tup
 
 
 def _with_geometry(values: np.ndarray, opened: Opened) -> nib.Nifti1Image:
-    """A NIfTI image of these values, which says of the geometry what the file says."""
+    """A NIfTI image of these values with the geometry of the file."""
     made = nib.Nifti1Image(values, opened.affine, dtype=values.dtype)
     made.header.set_xyzt_units("mm")
     if isinstance(opened.other, nib.Nifti1Pair) and opened.path.suffix.lower() == ".hdr":

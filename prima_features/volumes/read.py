@@ -1,4 +1,4 @@
-"""One series to verified voxels with their geometry, whatever it is stored as. No recipe of a model is applied."""
+"""Reading one series of any format: verified voxels with their geometry. No preprocessing of a model is applied."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,39 +19,39 @@ from prima_features.volumes.other_formats import read_other_slices, to_nifti
 from prima_features.volumes.volume import PLANES, Acquired, SizeLimits, any_number
 
 READER_VERSION = 2
-"""Part of each study's settings hash. Raise it if a change to reading changes the numbers of any scan: studies that an
-earlier release embedded are then embedded again instead of being kept."""
+"""Part of each study's settings hash. Increase it if a change of reading changes the values of any scan: studies that
+were embedded by an earlier release are then embedded again instead of being kept."""
 
 _LARGEST = 1e30
 """Largest absolute value of a voxel. Sums of single-precision numbers overflow beyond about 1e36."""
 
 _UNEVEN = 1e6
-"""Ratio of the lowest to the highest value. Padding with -32768 next to low values gives some thousands."""
+"""Largest ratio of the lowest to the highest value. Padding with -32768 next to low values gives some thousands."""
 
 
 MASK_LIKE = "mask-like"
 """Flag: two or three values, integer labels of regions, or fractions from 0 to 1. In loose folders the finder leaves
-such files out; elsewhere their names or headers say that they are images."""
+out such files; elsewhere their names or headers declare them as images."""
 
 NEGATIVE_BACKGROUND = "negative-background"
-"""Flag: much of the image is far below 0, as in CT, or as padding values of some scanners."""
+"""Flag: much of the image is far below 0, as in CT, or with padding values of some scanners."""
 _FAR_BELOW, _MUCH = 0.1, 0.2
-"""Lowest value relative to the highest, and share of voxels nearer to the lowest than to 0. Signed images (the real
-part, phase) have a background around 0."""
+"""Lowest value relative to the highest, and fraction of voxels closer to the lowest value than to 0. Signed images (the
+real part, phase) have a background around 0."""
 _SAMPLE = 50_000
 
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a user may choose about reading."""
+    """The user's options for reading."""
 
     slice_axis: SliceAxis | None = None
-    """Direction of the slice axis of NIfTI images; None finds it (see `nifti_geometry.find_slice_axis`)."""
+    """Direction of the slice axis of NIfTI images; None: find it (see `nifti_geometry.find_slice_axis`)."""
     min_slices: int = 5
     nan: Literal["refuse", "zero"] = "refuse"
-    """Voxels that are NaN: refuse the series, or replace them by 0."""
+    """NaN voxels: refuse the series, or replace them by 0."""
     max_subvolumes_action: Literal["fail", "resample"] = "fail"
-    """A series of more slices than the encoder takes: fail, or resample it to as many as it takes."""
+    """A series with more slices than the encoder accepts: fail, or resample it to as many as it accepts."""
 
 
 def read_series(
@@ -60,7 +60,7 @@ def read_series(
     """Read a series: verified voxels in the stored number type, with their geometry.
 
     Args:
-        series: what to read.
+        series: the series to read.
         options: how to read it.
         check_slices: an encoder's own limit, called with the number of slices before any voxel is read; raises
             `SeriesError`.
@@ -82,9 +82,9 @@ def read_series(
 
 
 def read_slice_axis(series: Series, wanted: SliceAxis | None = None) -> tuple[str, str, tuple[str, ...]]:
-    """The plane of a series' slices, how the slice axis is known (`volume.KNOWN_BY`), and flags, from headers alone.
+    """The plane of a series' slices, how the slice axis is known (`volume.KNOWN_BY`), and flags, from headers only.
 
-    The plane is empty if the header cannot be read; such a series fails with its reason when it is embedded.
+    The plane is empty if the header cannot be read; such a series fails with a reason when it is embedded.
     """
     if isinstance(series.image, NiftiImage | OtherImage):
         find = read_nifti_slices if isinstance(series.image, NiftiImage) else read_other_slices
@@ -102,7 +102,7 @@ def read_slice_axis(series: Series, wanted: SliceAxis | None = None) -> tuple[st
 
 
 def check_values(values: np.ndarray) -> None:
-    """Raise `SeriesError` if the voxels are not finite, too large, or all the same."""
+    """Raise `SeriesError` if the voxels are not finite, too large, or all equal."""
     low, high = values.min(), values.max()
     if not (np.isfinite(low) and np.isfinite(high)):  # NaN, too, since it propagates
         share = 100 * (1 - np.isfinite(values).mean())
@@ -127,10 +127,10 @@ def check_values(values: np.ndarray) -> None:
 
 
 def _is_mask(values: np.ndarray) -> bool:
-    """Whether voxels (z, y, x) are those of a mask, labels of regions, or fractions, in a few slices and in all."""
+    """Whether voxels (z, y, x) are a mask, labels of regions, or fractions, in a few slices and in all."""
     middle = len(values) // 2
     few = values[max(0, middle - 2) : middle + 2]
-    if few.min() < few.max() and classify(few) == "image":  # most scans end here
+    if few.min() < few.max() and classify(few) == "image":  # most scans return here
         return False
     return classify(values) != "image"
 

@@ -1,6 +1,6 @@
-"""What a DICOM file stores for each pixel, and the arithmetic that its header defines (PS3.3 C.7.6.3 and C.11.1).
+"""The stored pixels of a DICOM file, and the arithmetic that its header defines (PS3.3 C.7.6.3 and C.11.1).
 
-Every number comes from here: from the bytes of the file if they are not compressed, otherwise from what GDCM decodes.
+All voxel values come from this module: from the bytes of the file if they are not compressed, otherwise from GDCM.
 """
 
 import logging
@@ -31,7 +31,7 @@ _PIXEL_DATA = 0x7FE00010
 _ITEM, _DELIMITER = 0xFFFEE000, 0xFFFEE0DD
 _UNDEFINED = 0xFFFFFFFF
 _MOST_PIXELS = 1 << 24
-"""Of one slice: 4096 x 4096. Compressed ones could claim gigabytes in a few bytes."""
+"""Most pixels of one slice: 4096 x 4096. Compressed ones could declare gigabytes in a few bytes."""
 _TAGS: tuple[values.Tag, ...] = (
     *("SOPClassUID", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "RescaleSlope", "RescaleIntercept"),
@@ -55,7 +55,7 @@ class Layout:
     allocated: int
     """Bits of a sample, 8, 16 or 32."""
     stored: int
-    """Bits of it that are the value."""
+    """Bits of a sample that are the value."""
     high: int
     """Number of the value's highest bit."""
     signed: bool
@@ -81,7 +81,7 @@ class Layout:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the value fills the sample from bit 0 up, as the standard has it."""
+        """Whether the value fills the sample from bit 0 up, as in the standard."""
         return self.high == self.stored - 1
 
 
@@ -128,7 +128,7 @@ class StoredPixels:
 
 
 def read_stored(file: Path, numbers: Sequence[int] | None = None) -> tuple[StoredPixels, "Dataset"]:
-    """The pixel data of some frames of a file (all of them if None), and the elements of `_TAGS`.
+    """The pixel data of some frames of a file (all if None), and the elements of `_TAGS`.
 
     Raises:
         SeriesError: the header is contradictory, or the pixel data is shorter or longer than it declares.
@@ -151,7 +151,7 @@ def _read_stored(file: Path, numbers: Sequence[int] | None) -> tuple[StoredPixel
         except values.malformed() as error:
             if (
                 isinstance(error, OSError) and error.errno is not None
-            ):  # of the disk; pydicom raises some without
+            ):  # an error of the disk; pydicom raises OSError without errno
                 raise
             raise SeriesError("the header of a file cannot be read", hint=_EXPORT) from error
         layout = _layout(data)
@@ -196,11 +196,11 @@ def unpack(frame: bytes, layout: Layout) -> tuple[np.ndarray, bool]:
 
 
 def decode_by_gdcm(pixels: StoredPixels) -> np.ndarray:
-    """Values (frames, rows, columns) by GDCM, from a copy that has no header but the layout.
+    """Values (frames, rows, columns) decoded by GDCM, from a copy whose header contains only the layout.
 
     Raises:
         RuntimeError: GDCM cannot decode them.
-        SeriesError: it decodes them to something else than the header declares.
+        SeriesError: the decoded size or type differs from the header.
     """
     with tempfile.TemporaryDirectory(prefix="prima-") as folder:
         file = Path(folder) / "frames.dcm"
@@ -218,7 +218,7 @@ def decode_by_gdcm(pixels: StoredPixels) -> np.ndarray:
 
 
 def decode_by_pydicom(pixels: StoredPixels) -> np.ndarray | None:
-    """The same by pydicom and the packages it finds, or None if none of them takes this kind of pixel data."""
+    """The same decoded by pydicom and its installed plugins, or None if none of them supports this pixel data."""
     from pydicom.pixels import get_decoder
     from pydicom.uid import UID
 
@@ -228,14 +228,14 @@ def decode_by_pydicom(pixels: StoredPixels) -> np.ndarray | None:
             if not decoder.is_available:
                 return None
             decoded, _ = decoder.as_array(bare_data_set(pixels), raw=True)
-        except Exception:  # each of its plugins raises what it likes
+        except Exception:  # the plugins have no common base class for errors
             logger.debug("pydicom has no decoder for this kind of pixel data", exc_info=True)
             return None
     return decoded.reshape(len(pixels.frames), pixels.layout.rows, pixels.layout.columns)
 
 
 def bare_data_set(pixels: StoredPixels) -> "Dataset":
-    """A DICOM data set of frames and their layout only: without rescaling, and without anyone's name."""
+    """A DICOM data set with only frames and their layout: without rescaling, and without patient data."""
     from pydicom import Dataset
     from pydicom.dataset import FileMetaDataset
     from pydicom.encaps import encapsulate
@@ -262,9 +262,9 @@ def bare_data_set(pixels: StoredPixels) -> "Dataset":
 def common_type(layouts: Sequence[Layout], scales: Sequence[Scale]) -> np.dtype:
     """Number type of a volume whose slices are stored like this (one layout and one scale per slice).
 
-    For slices that are all alike it is SimpleITK's: the stored type without rescaling; the smallest integer type
-    that every possible value fits in, if slope and intercept are whole; otherwise float64. For slices that differ,
-    the same rule is applied to all of their possible values together.
+    For slices with equal layout and scale it is SimpleITK's: the stored type without rescaling; the smallest integer
+    type that fits every possible value, if slope and intercept are whole; otherwise float64. For other slices, the same
+    rule is applied to all their possible values together.
     """
     if all(scale == Scale() for scale in scales) and len({layout.dtype for layout in layouts}) == 1:
         return layouts[0].dtype
@@ -298,7 +298,7 @@ def _layout(data: "Dataset") -> Layout:
 
     allocated = whole("BitsAllocated", 16)
     stored = whole("BitsStored", allocated)
-    # Some files have a HighBit that is below the value's size. GDCM ignores it, and so does this.
+    # In some files HighBit is smaller than the number of stored bits. GDCM ignores it, and so does this function.
     high = max(whole("HighBit", stored - 1), stored - 1)
     if allocated not in (8, 16, 32) or not 1 <= stored <= allocated or high >= allocated:
         raise SeriesError(
@@ -319,7 +319,7 @@ def _layout(data: "Dataset") -> Layout:
 
 
 def _scales(data: "Dataset", n_frames: int) -> list[Scale]:
-    """Of every frame: its own, the one that all frames share, or the file's (PS3.3 C.7.6.16.2.9)."""
+    """The scale of every frame: its own, the shared one, or the file's (PS3.3 C.7.6.16.2.9)."""
     shared = next(iter(values.items(data, SHARED)), None)
     groups = values.items(data, PER_FRAME)
     if groups and len(groups) != n_frames:
@@ -405,9 +405,9 @@ def _streams(
 
 
 def stated_size(stream: bytes) -> tuple[int, int, int] | None:
-    """Rows, columns and samples per pixel that a compressed image states at its beginning; None if it is not known.
+    """Rows, columns and samples per pixel that a compressed image states at its beginning; None if unknown.
 
-    Decoders allocate what is stated there, whatever the DICOM header declares. Sources: ISO/IEC 15444-1 A.5.1 (SIZ),
+    Decoders allocate this size, whatever the DICOM header declares. Sources: ISO/IEC 15444-1 A.5.1 (SIZ),
     ISO/IEC 10918-1 B.2.2 and ISO/IEC 14495-1 C.2.2 (SOF).
     """
     at = stream.find(b"\xff\x4f\xff\x51", 0, 1 << 16)  # there may be the boxes of a JP2 file before it
@@ -476,7 +476,7 @@ def _read(source: BinaryIO, offset: int, length: int) -> bytes:
 def _by_offsets(
     source: BinaryIO, fragments: list[tuple[int, int]], n_frames: int, numbers: Sequence[int]
 ) -> list[bytes]:
-    """Frames of several fragments each, by the table of offsets."""
+    """Frames of several fragments each, located by the table of offsets."""
     table = np.frombuffer(_read(source, *fragments[0]), "<u4")
     first = fragments[1][0] - 8 if len(fragments) > 1 else 0
     if len(table) != n_frames:
@@ -493,5 +493,5 @@ def _by_offsets(
 
 
 def _is_complete(stream: bytes) -> bool:
-    """Whether a JPEG, JPEG-LS or JPEG 2000 stream ends with its end marker, but for padding."""
+    """Whether a JPEG, JPEG-LS or JPEG 2000 stream ends with its end marker, apart from padding."""
     return stream[-64:].rstrip(b"\0").endswith(b"\xff\xd9")

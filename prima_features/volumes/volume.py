@@ -11,7 +11,7 @@ from prima_features.studies.voxels import MAX_VOXELS
 from prima_features.wording import count
 
 PLANES = ("axial", "coronal", "sagittal")
-"""The plane of the acquired slices, by the axis of (z, y, x) that they are stacked along."""
+"""The plane of the acquired slices, by the axis of (z, y, x) along which they are stacked."""
 
 GUESS, GUESS_MATRIX = "guess", "guess-matrix"
 KNOWN_BY = {
@@ -27,9 +27,9 @@ KNOWN_BY = {
 
 
 SHEARED = "sheared"
-"""Flag: slices are shifted in-plane, as under a tilted gantry. They are read as if they were not."""
+"""Flag: slices are shifted in-plane, as under a tilted gantry. They are read as if they were not shifted."""
 SHEAR = 0.05
-"""Sine of the angle between the slices' normal and the direction they are stacked in, above which they are sheared."""
+"""Sine of the angle between the slices' normal and their stacking direction, above which they are sheared."""
 
 
 def any_number(n_slices: int) -> None:
@@ -65,7 +65,7 @@ def format_shape(shape: Sequence[int]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class StoredGrid:
-    """The voxel grid of a scan as it is stored, and how the acquired image was turned from it."""
+    """The voxel grid of a scan as stored, and how the acquired image was reoriented from it."""
 
     shape: tuple[int, int, int]
     affine: np.ndarray
@@ -92,11 +92,11 @@ class Acquired:
     flags: tuple[str, ...] = ()
     """See `Volume.flags`."""
     stored: StoredGrid | None = field(default=None, compare=False)
-    """The file's grid, if the image was turned from a file's voxel order; None for DICOM slices. See `grid`."""
+    """The file's grid, if the image was reoriented from a file's voxel order; None for DICOM slices. See `grid`."""
 
     @property
     def grid(self) -> StoredGrid:
-        """The grid of the scan as it is stored; for DICOM slices that of the columns, rows and slices."""
+        """The grid of the scan as stored; for DICOM slices that of columns, rows and slices."""
         if self.stored is not None:
             return self.stored
         affine = np.eye(4)
@@ -115,7 +115,7 @@ class Volume:
     spacing: tuple[float, float, float]
     """Distance between samples along (z, y, x), mm."""
     slice_axis: int
-    """Which of (z, y, x) the acquired slices are stacked along."""
+    """The axis of (z, y, x) along which the acquired slices are stacked."""
     slice_axis_known_by: str = "acquisition"
     """How the slice axis was determined, one of `KNOWN_BY`."""
     flags: tuple[str, ...] = ()
@@ -128,7 +128,7 @@ class Volume:
 
 
 _TIE = 1e-4
-"""Direction cosines that differ by less are equal: files round them differently."""
+"""Direction cosines that differ by less are equal: files round differently."""
 
 
 def to_lps(image: sitk.Image) -> Volume:
@@ -142,24 +142,24 @@ def to_lps(image: sitk.Image) -> Volume:
     values = np.flip(values, tuple(2 - axis for axis in range(3) if flipped[axis]))
     dx, dy, dz = (image.GetSpacing()[axis] for axis in x_y_z)
     return Volume(
-        values=np.array(values, order="C"),  # a copy: the view's memory goes with the image
+        values=np.array(values, order="C"),  # a copy: the view is invalid once the image is freed
         spacing=(dz, dy, dx),
         slice_axis=2 - x_y_z.index(2),
     )
 
 
 def lps_axes(image: sitk.Image) -> tuple[list[int], list[bool]]:
-    """The image axis that runs along each of x, y and z, and whether it runs the other way."""
+    """The image axis along each of x, y and z, and whether it runs in the opposite direction."""
     direction = np.reshape(image.GetDirection(), (3, 3))
     x_y_z = _nearest_axes(direction)
     return x_y_z, [bool(direction[world, axis] < 0) for world, axis in enumerate(x_y_z)]
 
 
 def _nearest_axes(direction: np.ndarray) -> list[int]:
-    """The image axis that runs along each of x, y and z: the largest cosine first, as SimpleITK does.
+    """The image axis along each of x, y and z: the largest cosine first, as in SimpleITK.
 
-    Of cosines within `_TIE` the one of the last row and column is taken, so that a volume tilted by exactly 45 degrees
-    is turned alike however its cosines were rounded. SimpleITK breaks exact ties like this.
+    Of cosines within `_TIE` the one in the last row and column is used, so that the orientation of a volume tilted by
+    exactly 45 degrees does not depend on rounding. SimpleITK breaks exact ties in this way.
     """
     cosines = np.abs(direction)
     order = [0, 0, 0]

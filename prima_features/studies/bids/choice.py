@@ -1,12 +1,12 @@
-"""Which images of a BIDS dataset are embedded: the default choice, as data, with the reasons told to users.
+"""Which images of a BIDS dataset are embedded by default, as data, with the reasons that users see.
 
-Datatypes and suffixes are those of BIDS 1.11, with `swi` from the proposal BEP004, as OASIS-3 has it.
+Datatypes and suffixes are those of BIDS 1.11, with `swi` from the proposal BEP004, as used in OASIS-3.
 """
 
 from collections.abc import Mapping
 
 Decisions = Mapping[str, str]
-"""Name to the reason it is left out; embedded where the reason is empty."""
+"""Reason why it is left out, by name; empty if it is embedded."""
 
 _MAP = "a computed parameter map, not an acquired image"
 _SET = "one of several images from which a map is computed; not embedded on its own"
@@ -35,7 +35,7 @@ NOT_WALKED: Decisions = {
     "derivatives": "derived data, not acquired scans; to embed a dataset in this folder, give it as the source",
     "sourcedata": "scans before conversion to BIDS; to embed them, give this folder as the source",
 }
-"""Folders at the top of a dataset that are reported and not entered."""
+"""Folders at the top of a dataset that are reported and not searched."""
 
 ANAT: Decisions = {
     "T1w": "",
@@ -80,7 +80,7 @@ ANAT: Decisions = {
 
 DWI: Decisions = {
     "dwi": "",
-    "ADC": "",  # this and the next four: as the scanner makes them; from DICOM they are embedded too
+    "ADC": "",  # this and the next four: computed by the scanner; they are also embedded from DICOM
     "trace": "",
     "FA": "",
     "S0map": "",
@@ -117,4 +117,4 @@ ENTITIES_AT_ALL: Decisions = {
     "label": _MASK,
     "seg": _MASK,
 }
-"""Entities that leave an image out whatever their value; they stand in derivatives only."""
+"""Entities that leave an image out, whatever their value; they occur only in derivatives."""

@@ -11,7 +11,7 @@ from prima_features.files.safe import UnsafeFileError, load_json, read_text
 from prima_features.studies.labels import bare
 
 ABSENT = ""
-"""Stands for an entity that is not there."""
+"""Value of an entity that is missing."""
 ANY = "*"
 
 _WORDS = {"Query.NONE": ABSENT, "Query.ANY": ANY, "Query.REQUIRED": ANY, "*": ANY}
@@ -19,7 +19,7 @@ _WORDS = {"Query.NONE": ABSENT, "Query.ANY": ANY, "Query.REQUIRED": ANY, "*": AN
 
 @dataclass(frozen=True)
 class BidsFilter:
-    """One query of a filter file. It narrows the choice among the images that it concerns, and no others."""
+    """One query of a filter file. It restricts the images that it concerns, and no others."""
 
     name: str
     """Its key in the file: a suffix or datatype in any case, unless the query names one itself."""
@@ -32,7 +32,7 @@ class BidsFilter:
         return frozenset(entity for entity, _ in self.wanted)
 
     def concerns(self, entities: Mapping[str, str]) -> bool:
-        """Whether an image is of the kind that this query is about."""
+        """Whether the query applies to an image, by datatype and suffix."""
         scope = [(entity, values) for entity, values in self.wanted if entity in ("datatype", "suffix")]
         if scope:
             return all(_matches(entities.get(entity, ABSENT), values) for entity, values in scope)
@@ -40,18 +40,18 @@ class BidsFilter:
         return self.name.lower() in (*kinds, "")
 
     def matches(self, entities: Mapping[str, str]) -> bool:
-        """Whether an image has all the values asked for."""
+        """Whether an image has all requested values."""
         return all(_matches(entities.get(entity, ABSENT), values) for entity, values in self.wanted)
 
 
 def read_filters(path: Path) -> tuple[BidsFilter, ...]:
     """Queries of a filter file. One query without a name concerns every image.
 
-    A value is a text or number, a list of which one must match, null or `Query.NONE` for an entity that must
-    be absent, `*` or `Query.ANY` for one that must be there. Entities go by their long names or short ones.
+    A value is a string or number, a list of which one must match, null or `Query.NONE` for an entity that must be
+    absent, or `*` or `Query.ANY` for one that must be present. Entities have their long or short names.
 
     Raises:
-        UsageError: the file is not there, is not JSON, or names an entity that BIDS does not have.
+        UsageError: the file does not exist, is not JSON, or names an unknown entity.
     """
     try:
         queries = load_json(read_text(path, encoding="utf-8-sig"))
@@ -92,7 +92,7 @@ def _short_name(path: Path, entity: str) -> str:
 
 
 def _entity_names() -> dict[str, str]:
-    """Long and short names of BIDS's entities, to the short ones."""
+    """Short names of BIDS entities, by long and by short names."""
     from bids2table import get_arrow_schema
 
     fields = [field for field in get_arrow_schema() if b"entity" in (field.metadata or {})]

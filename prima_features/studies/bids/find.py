@@ -44,7 +44,7 @@ from prima_features.studies.study import (
 )
 
 _NAMING = ("acq", "ce", "rec", "dir", "run")
-"""Entities that describe an acquisition, and so stand in for a series' name."""
+"""Entities that describe an acquisition, for the name of a series without one."""
 
 
 def find_bids(
@@ -53,22 +53,22 @@ def find_bids(
     selection: Selection = Selection(),
     time_series: TimeSeries = "skip",
 ) -> Found:
-    """Studies of a BIDS dataset: one per subject, or per session if there are any, with its images by path.
+    """Studies of a BIDS dataset: one per subject, or one per session if there are any, with its images by path.
 
-    No validator is run, and participants.tsv and dataset_description.json are not needed. Only the folders of
-    the selected participants are read.
+    No validator is run, and participants.tsv and dataset_description.json are not required. Only the folders of the
+    selected participants are read.
 
     Args:
         root: the dataset's folder, raw or derivative.
         options: which images.
         selection: which participants and sessions.
-        time_series: what to do with files of several volumes that no gradient table belongs to. Such files are
-            recognised when they are read.
+        time_series: what to do with files of several volumes without a gradient table. Such files are recognised when
+            they are read.
 
     Raises:
-        UsageError: `root` is a file, a participant or session that was asked for is not there, or a filter
-            file concerns none of the images.
-        NothingUsableError: there is no folder `sub-X` in it.
+        UsageError: `root` is a file, a selected participant or session does not exist, or a filter file applies to
+            none of the images.
+        NothingUsableError: it contains no folder `sub-X`.
     """
     if not root.is_dir():
         raise UsageError(
@@ -80,7 +80,7 @@ def find_bids(
     made = [(image, finder.make_series(image)) for image in images]
     warnings = _unmatched(options, images)
     if _is_layout_only(made):
-        # As in the public BIDS examples: the layout is what there is to see.
+        # As in the public BIDS examples: only the layout can be shown.
         made = [(image, finder.make_series(image, may_be_empty=True)) for image in images]
         warnings += (
             "All images in the dataset are empty files, so none can be embedded: fetch their content",
@@ -107,7 +107,7 @@ def find_bids(
 
 @dataclass(frozen=True)
 class _Finder:
-    """What is the same for all images of a dataset."""
+    """Makes the series of a dataset."""
 
     inherited: Inherited
     options: BidsOptions
@@ -161,8 +161,8 @@ def _without_copies(pairs: list[tuple[BidsImage, Series]]) -> tuple[list[Series]
         if (twin := twins.get(image.path))
     ]
     kept = [(image, item) for image, item in pairs if image.path not in twins]
-    # Other names of BIDS mean other acquisitions, so a copy is a doubt and not left out. Files that are the same only
-    # once they are inflated have other sizes; to look into each file would double the time that finding takes.
+    # Different BIDS names mean different acquisitions, so a copy gets a flag and is not left out. Files that are equal
+    # only after decompression differ in size; reading every file would double the time of finding.
     copies = find_copies([image.path for image, _ in kept], inflated=False)
     return [
         replace(item, flags=(*item.flags, COPY)) if image.path in copies else item for image, item in kept
@@ -180,14 +180,14 @@ def _copies_warning(studies: list[Study]) -> tuple[str, ...]:
 
 
 def _unmatched(options: BidsOptions, images: list[BidsImage]) -> tuple[str, ...]:
-    """A warning for each datatype and suffix that was asked for and that no image has."""
-    there = {"datatype": {image.datatype for image in images}, "suffix": {image.suffix for image in images}}
-    asked = {"datatype": options.datatypes, "suffix": options.suffixes}
+    """A warning for each selected datatype and suffix that no image has."""
+    present = {"datatype": {image.datatype for image in images}, "suffix": {image.suffix for image in images}}
+    selected = {"datatype": options.datatypes, "suffix": options.suffixes}
     warnings = []
-    for kind, names in asked.items():
+    for kind, names in selected.items():
         for name in names:
-            if name not in there[kind]:
-                listed = ", ".join(sorted(filter(None, there[kind]))) or "none"
+            if name not in present[kind]:
+                listed = ", ".join(sorted(filter(None, present[kind]))) or "none"
                 warnings.append(f"No image has the {kind} {name}; the dataset has: {listed}")
     return tuple(warnings)
 
@@ -210,7 +210,7 @@ def _make_study(subject: str, session: str, series: list[Series]) -> Study:
 
 
 def _check_filters(options: BidsOptions, images: list[BidsImage]) -> None:
-    """Raise UsageError where a filter file would silently do nothing, as after a slip in its keys."""
+    """Raise UsageError if a filter file would silently do nothing, for example because of a misspelled key."""
     if options.filters and not any(query.concerns(i.entities) for query in options.filters for i in images):
         names = ", ".join(query.name for query in options.filters)
         raise UsageError(

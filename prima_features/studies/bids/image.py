@@ -1,8 +1,8 @@
-"""One image of a BIDS dataset, and what its name and folders say.
+"""One image of a BIDS dataset, with the entities of its name and folders.
 
-Names are parsed by bids2table. Its `index_dataset` is not used: in 2.3.1 it passes over images whose names do
-not start with `sub-` without a word, finds nothing in a dataset whose folder has a dot in its name, and
-remembers for the life of the process what a folder was on first sight.
+Names are parsed by bids2table. Its `index_dataset` is not used: version 2.3.1 silently skips images whose names do not
+start with `sub-`, finds nothing in a dataset whose folder has a dot in its name, and caches folders for the lifetime of
+the process.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class BidsImage:
 
     @property
     def session(self) -> str:
-        """Without `ses-`; empty where there are no sessions."""
+        """Without `ses-`; empty without sessions."""
         return self.entities.get("ses", "")
 
     @property
@@ -42,21 +42,23 @@ class BidsImage:
 
     @property
     def datatype(self) -> str:
-        """The folder it lies in."""
+        """Name of its folder."""
         return self.entities["datatype"]
 
     @property
     def suffix(self) -> str:
-        """The last word of its name; empty where that is an entity."""
+        """The last word of its name; empty if that is an entity."""
         return self.entities.get("suffix", "")
 
 
 def parse_image(path: Path, source: str, subject: str, session: str) -> BidsImage | Failure:
-    """The image at `path`, which lies in the folders of a subject and session; or what its name contradicts.
+    """The image at `path`, or a `Failure` if its name contradicts its folders.
 
     Args:
+        path: the file.
         source: its path below the dataset.
-        session: empty where it lies in no session's folder; its name may then still say one.
+        subject: label of the subject's folder.
+        session: label of the session's folder; empty without one. The name may then still contain a session.
     """
     from bids2table import parse_bids_entities
 

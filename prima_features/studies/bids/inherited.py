@@ -1,8 +1,8 @@
 """Files that describe images, by BIDS's inheritance principle.
 
-A sidecar holds for every image below its folder whose name has its suffix and all its entities; what lies
-closer to the image, or has more entities, prevails. bids2table's loader is not used: in 2.3.1 it reads JSON
-only, takes the files of one folder in any order, and fails on one that cannot be read.
+A sidecar applies to every image below its folder whose name has its suffix and all its entities; files closer to the
+image, or with more entities, take precedence. bids2table's loader is not used: version 2.3.1 reads JSON only, reads the
+files of a folder in any order, and fails on unreadable ones.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _KINDS = (".json", ".bval")
 
 
 class Inherited:
-    """Looks up what describes an image of the dataset at `root`."""
+    """Looks up the sidecars and gradient tables of the images in the dataset at `root`."""
 
     def __init__(self, root: Path):
         self._root = root
-        # One subject's folders at a time are in use, and the files at the top again and again.
+        # Cached: the folders of one subject at a time, and the files at the top for all.
         self._describing = lru_cache(maxsize=32)(_list_describing)
         self._applicable = lru_cache(maxsize=4)(self._list_applicable)
         self._read_json = lru_cache(maxsize=32)(_read_json)
@@ -36,7 +36,7 @@ class Inherited:
             SidecarError: one of them cannot be read.
         """
         fields: dict[str, Any] = {}
-        for path in self._holding(image, ".json"):
+        for path in self._applying(image, ".json"):
             read = self._read_json(path)
             if isinstance(read, SidecarError):
                 raise SidecarError(f"{path.relative_to(self._root).as_posix()} {read}")
@@ -44,33 +44,33 @@ class Inherited:
         return fields
 
     def bvals(self, image: BidsImage) -> Path | None:
-        """The gradient table that holds for an image."""
-        return next(reversed(self._holding(image, ".bval")), None)
+        """The gradient table that applies to an image, or None."""
+        return next(reversed(self._applying(image, ".bval")), None)
 
-    def _holding(self, image: BidsImage, kind: str) -> list[Path]:
-        """From the most general to the closest."""
+    def _applying(self, image: BidsImage, kind: str) -> list[Path]:
+        """Files that apply to an image, from the most general to the closest."""
         return [
             path
             for path, entities in self._applicable(image.source.rpartition("/")[0])
-            if entities.get("ext", "").lower() == kind and _holds(entities, image.entities)
+            if entities.get("ext", "").lower() == kind and _applies(entities, image.entities)
         ]
 
     def _list_applicable(self, folder: str) -> list[tuple[Path, dict[str, str]]]:
-        """Sidecars and tables in a folder and those above it, up to the dataset's, whose come first."""
+        """Sidecars and tables in a folder and those above it, from the dataset's folder down."""
         names = folder.split("/") if folder else []
         folders = [self._root, *(self._root.joinpath(*names[: i + 1]) for i in range(len(names)))]
         return [pair for one in folders for pair in self._describing(one)]
 
 
 def _read_json(path: Path) -> dict[str, Any] | SidecarError:
-    """Fields of a sidecar, or its error, so that either is remembered."""
+    """Fields of a sidecar, or its error: both are cached."""
     try:
         return read_json(path)
     except SidecarError as error:
         return error
 
 
-def _holds(sidecar: Mapping[str, str], image: Mapping[str, str]) -> bool:
+def _applies(sidecar: Mapping[str, str], image: Mapping[str, str]) -> bool:
     return all(image.get(entity) == value for entity, value in sidecar.items() if entity != "ext")
 
 

@@ -1,4 +1,4 @@
-"""What of a BIDS dataset is embedded."""
+"""The user's options for BIDS datasets, and the decision about each image."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,19 @@ from prima_features.studies.bids.image import BidsImage
 
 @dataclass(frozen=True)
 class BidsOptions:
-    """Choices of the BIDS finder, over the defaults of `prima_features.studies.bids.choice`.
+    """Options of the BIDS finder, which override the defaults in `prima_features.studies.bids.choice`.
 
     Raises:
         UsageError: a datatype or suffix is empty.
     """
 
     datatypes: tuple[str, ...] = ()
-    """Embed from these (`anat`, `func`, ...) and no others: the suffixes that are embedded by default, or all
-    where the datatype has no default choice."""
+    """Embed only from these (`anat`, `func`, ...): the suffixes that are embedded by default, or all if the datatype
+    has no default choice."""
     suffixes: tuple[str, ...] = ()
-    """Embed these (`T1w`, `bold`, ...) and no others, from every datatype unless `datatypes` says."""
+    """Embed only these (`T1w`, `bold`, ...), from every datatype unless `datatypes` is given."""
     filters: tuple[BidsFilter, ...] = ()
-    """Queries that narrow the choice (`read_filters`)."""
+    """Queries that restrict the images (`read_filters`)."""
 
     def __post_init__(self) -> None:
         for name, values in (("datatype", self.datatypes), ("suffix", self.suffixes)):
@@ -32,11 +32,11 @@ class BidsOptions:
                 )
 
     def why_not(self, image: BidsImage) -> tuple[str, str]:
-        """Why an image is left out and how to have it after all; two empty strings where it is embedded."""
+        """Why an image is left out and how to embed it anyway; two empty strings if it is embedded."""
         return self._by_datatype(image) or self._by_suffix(image) or self._by_entities(image) or ("", "")
 
     def is_misspelled(self, image: BidsImage) -> bool:
-        """Whether BIDS has its datatype and suffix, and would embed it, if they were not written in another case."""
+        """Whether its datatype and suffix would be embedded if they were written in the right case."""
         if self.datatypes or self.suffixes:
             return False
         suffixes = SUFFIXES.get(image.datatype.lower(), {})
@@ -47,8 +47,8 @@ class BidsOptions:
     def _by_datatype(self, image: BidsImage) -> tuple[str, str] | None:
         datatype = image.datatype
         if self.datatypes:
-            asked = ", ".join(self.datatypes)
-            return None if datatype in self.datatypes else (f"only the datatype {asked} is selected", "")
+            names = ", ".join(self.datatypes)
+            return None if datatype in self.datatypes else (f"only the datatype {names} is selected", "")
         if self.suffixes:
             return None
         reason = DATATYPES.get(datatype, f"BIDS has no datatype {datatype}")
@@ -59,8 +59,8 @@ class BidsOptions:
         if not suffix:
             return "its name does not end in a BIDS suffix such as T1w", "rename the file"
         if self.suffixes:
-            asked = ", ".join(self.suffixes)
-            return None if suffix in self.suffixes else (f"only the suffix {asked} is selected", "")
+            names = ", ".join(self.suffixes)
+            return None if suffix in self.suffixes else (f"only the suffix {names} is selected", "")
         if suffix in NOT_PICTURES:
             return NOT_PICTURES[suffix], ""
         table = SUFFIXES.get(image.datatype, {suffix: ""})

@@ -1,4 +1,4 @@
-"""Walking a BIDS dataset: `sub-X[/ses-Y]/datatype/` and no deeper, so that no tree can take long."""
+"""Walking a BIDS dataset: `sub-X[/ses-Y]/datatype/` and no deeper, to limit the time."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from prima_features.studies.study import Failure, not_embedded
 _FOLDER = re.compile(r"(sub|ses)-([a-zA-Z0-9+]+)")
 _BAD_LABEL = "its name is not a valid BIDS name: only letters and digits may follow sub- and ses-"
 _MOST_FILES = 5000
-"""Files looked at in a folder that is no part of BIDS."""
+"""Most files examined in a folder that is not part of BIDS."""
 _MOST_DICOM = 100
-"""Files of one folder whose content is looked at for DICOM."""
+"""Most files of one folder whose content is checked for DICOM."""
 _NO_SCANS = ("code", "stimuli", "phenotype", "logs", "figures", "xnat")
-"""Folders at the top of a dataset that are no place for scans."""
+"""Folders at the top of a dataset that contain no scans."""
 _DICOM_HINT = "convert the scans to BIDS, or embed the folder with --format dicom and another output"
 _PLACE_HINT = "move the scans to BIDS folders, or embed the folder with --format nifti"
 _BAD_LABEL_HINT = "rename the folder and its files, or list the images in a manifest"
 
 
 def walk_dataset(root: Path, selection: Selection = Selection()) -> tuple[list[BidsImage], list[Failure]]:
-    """NIfTI images of the selected participants and sessions, by path; and what is no image by BIDS's rules.
+    """NIfTI images of the selected participants and sessions, by path; and scans that are not valid in BIDS.
 
     Raises:
-        NothingUsableError: there is no folder `sub-X`.
-        UsageError: a participant or session that was asked for is not there.
+        NothingUsableError: it contains no folder `sub-X`.
+        UsageError: a selected participant or session does not exist.
     """
     walk = _Walk(root, selection)
     walk.run()
@@ -41,7 +41,7 @@ def walk_dataset(root: Path, selection: Selection = Selection()) -> tuple[list[B
 
 
 class _Walk:
-    """Collects images and what is left out on the way."""
+    """Collects images and what is left out."""
 
     def __init__(self, root: Path, selection: Selection):
         self.root, self.selection = root, selection
@@ -85,7 +85,7 @@ class _Walk:
             self._leave_out(study_id(subject), folder, "the folder contains no images")
 
     def _walk_visit(self, subject: str, session: str, folder: Path) -> list[Path]:
-        """Take the images of one visit; returns the folders in it, sessions among them."""
+        """Collect the images of one visit; returns its folders, including sessions."""
         study = study_id(subject, session)
         folders, files = self._list(study, folder)
         self._leave_out_files(study, folder, files, "it is not in a datatype folder such as anat")
@@ -111,14 +111,14 @@ class _Walk:
             for nested in folders:
                 self._survey(study, nested)
         if DATATYPES.get(folder.name) and len(self.images) + len(self.left_out) == before:
-            # EEG, microscopy and the like are not NIfTI; one row a folder says why nothing came of it.
+            # EEG, microscopy and others are not NIfTI: one row per folder.
             self._leave_out(study, folder, DATATYPES[folder.name])
 
     def _leave_out_files(self, study: str, folder: Path, files: list[Path], place: str) -> None:
-        """Rows for files that are scans or archives in a place or a format that BIDS does not have.
+        """Rows for files that are scans or archives in a place or a format that BIDS does not define.
 
         Args:
-            place: why a NIfTI file, too, is in the wrong place.
+            place: why a NIfTI file is in the wrong place.
         """
         unknown: list[Path] = []
         for file in files:
@@ -133,7 +133,7 @@ class _Walk:
                 self._leave_out_format(study, file)
         n_dicom = 0
         for i, file in enumerate(unknown):
-            # A folder of slices is known by its first ones.
+            # A folder of slices is recognised by its first ones.
             if n_dicom == i if i > _MOST_DICOM else is_dicom(file):
                 n_dicom += 1
             elif kind_of(file.name) is FileKind.ARCHIVE:
@@ -155,7 +155,7 @@ class _Walk:
         self._leave_out(study, file, reason, "convert it to NIfTI", defect=True)
 
     def _survey(self, study: str, folder: Path) -> None:
-        """A row for a folder that BIDS does not have: a defect if there are scans inside."""
+        """A row for a folder that BIDS does not define: a defect if it contains scans."""
         if folder.is_symlink() and folder.resolve().is_relative_to(self.root.resolve()):
             self._leave_out(study, folder, "a link to another place in the dataset")
             return
@@ -178,7 +178,7 @@ class _Walk:
             self.images.append(image)
 
     def _list(self, study: str, folder: Path) -> tuple[list[Path], list[Path]]:
-        """Folders and files in the order of their names, without hidden ones."""
+        """Folders and files by name, without hidden ones."""
         folders: list[Path] = []
         files: list[Path] = []
         try:
