@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
@@ -154,3 +155,27 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def downloading() -> Iterator[Callable[[str], Callable[[int, int | None], None]]]:
+    """A progress bar per file on a terminal, one line when it begins otherwise.
+
+    Yields a function of a file's name, which returns a function of the numbers of bytes done and in all.
+    """
+
+    def announce(name: str) -> Callable[[int, int | None], None]:
+        err.print(f"downloading {escape(name)}")
+        return lambda done, total: None
+
+    if not err.is_terminal:
+        yield announce
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err) as progress:
+
+        def start(name: str) -> Callable[[int, int | None], None]:
+            task = progress.add_task(escape(name), total=None)
+            return lambda done, total: progress.update(task, completed=done, total=total)
+
+        yield start

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from prima_features.cli.console import out, table
+from prima_features.cli.console import downloading, err, out, table
+from prima_features.errors import UsageError
+
+if TYPE_CHECKING:
+    from prima_features.encoders.prima.networks.config import PrimaConfig
 
 app = typer.Typer(
     no_args_is_help=True, help="Models and probes on the Hub: list, download, convert, verify, push."
 )
 
-_HubId = Annotated[str, typer.Argument(metavar="OWNER/NAME[@REVISION]", help="A model on the Hub.")]
 _Overwrite = Annotated[bool, typer.Option("--overwrite", "--force", help="Replace DIR if it is not empty.")]
 
 
@@ -33,23 +37,86 @@ def list_models() -> None:
 
 @app.command()
 def download(
-    hub_id: _HubId,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="OWNER/NAME[@REVISION]|prima",
+            help="A model on the Hub, or prima: the published Prima checkpoint.",
+        ),
+    ],
     output: Annotated[
         Path | None,
         typer.Option(
             "--output",
             metavar="DIR",
-            help="New folder for the model, for example to copy to a machine without internet access (default: the "
-            "Hub client's cache).",
+            help="New folder for the model, such as one to copy to a machine without internet access; needed for prima "
+            "(default: the Hub client's cache).",
         ),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="prima: download without asking, after showing source and licence.")
+    ] = False,
+    keep_files: Annotated[
+        bool, typer.Option("--keep-files", help="prima: keep the published files in DIR.download.")
+    ] = False,
+    overwrite: _Overwrite = False,
 ) -> None:
-    """Download a model, by default to the Hub client's cache; other commands then find it by its name."""
+    """Download a model from the Hub, or the published Prima checkpoint, which is then converted and verified.
+
+    A model from the Hub goes to the Hub client's cache by default, where its name is found from then on. The files
+    of the published checkpoint come from Google Drive; an interrupted download continues when the command is run again.
+    """
     from prima_features.hub.repositories import split_revision
     from prima_features.models import transfer
 
-    name, revision = split_revision(hub_id)
+    if model == "prima":
+        if output is None:
+            raise UsageError("the published checkpoint needs a folder for the model: give --output DIR")
+        _download_published(output, yes, keep_files, overwrite)
+        return
+    name, revision = split_revision(model)
     out.print(f"Model: {escape(str(transfer.download(name, revision, output)))}")
+
+
+def _download_published(output: Path, yes: bool, keep_files: bool, overwrite: bool) -> None:
+    from prima_features.encoders.prima import published
+    from prima_features.encoders.registry import verify as check
+
+    out.print(f"Source: {published.SOURCE}, files on Google Drive:")
+    for file in published.FILES:
+        out.print(f"  {file.name} ({file.what})")
+    out.print(f"Licence: {published.LICENCE}.")
+    out.print(f"Disk space: about {published.ABOUT_GB} GB during the conversion, half of it afterwards.")
+    out.print("For research use only: not a medical device.")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is there to confirm the download: give --yes")
+        typer.confirm("Download?", abort=True)
+    with downloading() as on_file:
+        config = published.download_published(
+            output,
+            overwrite=overwrite,
+            keep_files=keep_files,
+            on_file=lambda file: on_file(file.name),
+            on_checksum=lambda file, size, checksum: out.print(
+                f"{file.name}: {size:,} bytes, SHA-256 {checksum}"
+            ),
+        )
+    check(output)
+    _describe(output, config)
+
+
+def _describe(output: Path, config: PrimaConfig) -> None:
+    """What was converted."""
+    from prima_features.encoders.prima.published import priority_warning
+
+    out.print(f"Model: {escape(str(output))}")
+    out.print(f"Text tower: {'yes' if config.text else 'no'}")
+    if (heads := config.heads) is not None:
+        parts = {"diagnoses": heads.diagnosis, "referrals": heads.referral, "priority levels": heads.priority}
+        out.print(f"Heads: {', '.join(f'{len(part)} {name}' for name, part in parts.items())}")
+    if warning := priority_warning(config.heads):
+        err.print(f"[yellow]Warning:[/] {warning}")
 
 
 @app.command()
@@ -74,12 +141,7 @@ def convert(
     """Make a model directory from the published files, without running any code in them."""
     from prima_features.encoders.prima.convert.run import convert as convert_files
 
-    config = convert_files(full, tokenizer, output, overwrite)
-    out.print(f"Model: {escape(str(output))}")
-    out.print(f"Text tower: {'yes' if config.text else 'no'}")
-    if (heads := config.heads) is not None:
-        parts = {"diagnoses": heads.diagnosis, "referrals": heads.referral, "priority levels": heads.priority}
-        out.print(f"Heads: {', '.join(f'{len(part)} {name}' for name, part in parts.items())}")
+    _describe(output, convert_files(full, tokenizer, output, overwrite))
 
 
 @app.command()

@@ -15,6 +15,13 @@ def download(hub_id: str, revision: str | None = None, output: Path | None = Non
     return snapshot(hub_id, revision, directory.FILES, directory.MODEL, "a model", output)
 
 
+def drive_file(drive_id: str, output: Path, on_bytes: Callable[[int, int | None], None]) -> None:
+    """Fetch a public file of Google Drive; see `hub.drive.download`."""
+    from prima_features.hub.drive import download
+
+    download(drive_id, output, on_bytes=on_bytes)
+
+
 def push(
     source: Path, hub_id: str, private: bool = False, check: Callable[[Path], object] = directory.read_config
 ) -> str:
