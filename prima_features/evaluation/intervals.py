@@ -108,14 +108,7 @@ class Bootstrap:
         return found
 
     def _percentile(self, value: float, resampled: np.ndarray) -> Estimate:
-        defined = _defined(resampled)
-        if not len(defined):
-            return Estimate(value)
-        if np.ptp(defined) <= _ROUNDING * abs(value):
-            # Fixed by the strata, such as the prevalence: rounding must not put the value outside its interval.
-            return Estimate(value, value, value)
-        low, high = np.quantile(defined, [self._tail, 1 - self._tail])
-        return Estimate(value, float(low), float(high))
+        return percentile(value, resampled, self._tail)
 
     def _correlation(self, value: float, resampled: np.ndarray) -> Estimate:
         """On Fisher's scale, with the bootstrap's standard error but no less than that of normal data.
@@ -144,21 +137,48 @@ class Bootstrap:
 
     @cached_property
     def _tail(self) -> float:
-        """Probability outside on each side.
-
-        Percentiles of few subjects are too narrow: the bootstrap's variance of a mean is that of n instead of n - 1,
-        and a normal quantile stands for Student's. Percentiles farther out make good for both (Hesterberg 2015,
-        10.1080/00031305.2015.1089789), for the smallest class.
-        """
-        from scipy.stats import norm
-        from scipy.stats import t as student
-
+        """Probability outside on each side, for the smallest class."""
         _, first = np.unique(self.groups, return_index=True)
         n = int(np.bincount(np.unique(self.strata[first], return_inverse=True)[1]).min())
-        if n < 2:
-            return 0.0
-        factor = np.sqrt((n + self.variance) / (n - 1))
-        return float(norm.cdf(-factor * student.ppf((1 + LEVEL) / 2, n - 1)))
+        return tail(n, self.variance)
+
+
+def tail(n: int, variance: float = 1.0) -> float:
+    """Probability outside a percentile interval on each side, for a statistic of n subjects.
+
+    Percentiles of few subjects are too narrow: the bootstrap's variance of a mean is that of n instead of n - 1,
+    and a normal quantile stands for Student's. Percentiles farther out make good for both (Hesterberg 2015,
+    10.1080/00031305.2015.1089789).
+
+    Args:
+        n: subjects; 0 is returned for fewer than two.
+        variance: of the bootstrap's weights.
+    """
+    from scipy.stats import norm
+    from scipy.stats import t as student
+
+    if n < 2:
+        return 0.0
+    factor = np.sqrt((n + variance) / (n - 1))
+    return float(norm.cdf(-factor * student.ppf((1 + LEVEL) / 2, n - 1)))
+
+
+def percentile(value: float, resampled: np.ndarray, outside: float) -> Estimate:
+    """A percentile interval; NaN if the number is not defined in a fifth of the resamples.
+
+    Args:
+        value: on the rows as they are.
+        resampled: (B,) values.
+        outside: probability on each side (`tail`).
+    """
+    defined = _defined(resampled)
+    if not len(defined):
+        return Estimate(value)
+    if np.ptp(defined) <= _ROUNDING * abs(value):
+        # Fixed by the strata, such as the prevalence: rounding must not put the value outside its interval.
+        return Estimate(value, value, value)
+    low, high = np.quantile(defined, [outside, 1 - outside])
+    return Estimate(value, float(low), float(high))
 
 
 def _defined(resampled: np.ndarray) -> np.ndarray:

@@ -1,0 +1,41 @@
+"""Settings of an audit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prima_features.errors import UsageError
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """What to compute. All are stored in audit.json."""
+
+    id_column: str = ""
+    """Column of ids in the labels and attributes, if it has no usual name."""
+    target_column: str = ""
+    """Column of the labels that has a class per study, in place of one column per name."""
+    score_columns: tuple[str, ...] = ()
+    """Columns of scores, for tables of other tools."""
+    threshold: float | None = None
+    """A score of this or more means present, for all names; None for the stored thresholds."""
+    sensitivity: float = 0.9
+    """At which the specificity is given."""
+    groups: tuple[str, ...] = ()
+    """Columns to compare groups by."""
+    cross: tuple[tuple[str, ...], ...] = ()
+    """Columns whose intersections are compared."""
+    min_positives: int = 10
+    """Subjects with a positive label, and with a negative one, that metrics of a group need."""
+    resamples: int = 1000
+    """Of the bootstrap."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        if not 0 < self.sensitivity < 1:
+            raise UsageError(f"--sensitivity {self.sensitivity:g} is not between 0 and 1: give one such as 0.9")
+        if self.resamples < 100:
+            raise UsageError(f"--resamples {self.resamples} are too few for intervals: give 100 or more")
+        if self.min_positives < 2:
+            raise UsageError(f"--min-positives {self.min_positives} is too few for metrics: give 2 or more")

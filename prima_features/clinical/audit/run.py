@@ -1,0 +1,138 @@
+"""`audit()`: scores against labels, overall, by group, site and period, with intervals and gaps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from prima_features.clinical.audit.calibration import Calibrated, calibrated
+from prima_features.clinical.audit.compare_groups import by_variable, macro
+from prima_features.clinical.audit.groups import variables
+from prima_features.clinical.audit.inputs import Cohort, join, read_frame, read_scores
+from prima_features.clinical.audit.measure import Measured, Weights, measure
+from prima_features.clinical.audit.options import AuditOptions
+from prima_features.clinical.audit.result import FORMAT, Audit
+from prima_features.errors import UsageError
+from prima_features.files.new_directory import new_directory
+from prima_features.files.targets import Maker, as_inputs, check_folder, starts_with
+from prima_features.files.text import printable_json, to_cell
+
+JSON, TABLE, PAGE, UNMATCHED = "audit.json", "audit.tsv", "audit.html", "unmatched.tsv"
+_JSON_START = f'{{\n  "format": "{FORMAT}"'.encode()
+_DEFAULT = AuditOptions()
+
+
+def audit(
+    scores: str | Path,
+    output: str | Path | None = None,
+    labels: str | Path | None = None,
+    attributes: Sequence[str | Path] = (),
+    options: AuditOptions = _DEFAULT,
+    *,
+    force: bool = False,
+    on_step: Callable[[int, int], None] = lambda done, total: None,
+) -> Audit:
+    """Compare scores with labels.
+
+    Args:
+        scores: table of `prima diagnose`, of a probe's predictions, or of another tool: one row per study, one column
+            per name.
+        output: folder to write audit.json, audit.html, audit.tsv and unmatched.tsv to.
+        labels: table with the truth, one column per name; None if the scores have a column `target`.
+        attributes: tables with sex, age, site and the like.
+        options: what to compute.
+        force: replace a folder that no audit wrote.
+        on_step: called with the number of parts done and of all parts.
+
+    Raises:
+        UsageError: a table cannot be read or joined, or no name has enough labels.
+        OutputError: the folder cannot be written.
+    """
+    scores, folder = Path(scores), None if output is None else Path(output)
+    labels, tables = None if labels is None else Path(labels), [Path(one) for one in attributes]
+    if folder is not None:
+        maker = Maker(
+            "prima audit",
+            as_inputs(scores, labels, tables),
+            is_own=lambda path: starts_with(_JSON_START)(path / JSON),
+            kind="the folder of an earlier audit",
+        )
+        check_folder(folder, maker, force)
+    named = read_frame(labels, "the table of labels").columns if labels is not None else ()
+    read = read_scores(scores, options.score_columns, options.threshold, named)
+    cohort = join(read, labels, tables, options.id_column, options.target_column)
+    found = _audited(cohort, options, _names_of(scores, labels, tables), on_step)
+    if folder is not None:
+        with new_directory(folder, overwrite=True) as made:
+            write(made, found)
+    return found
+
+
+def write(folder: Path, found: Audit) -> None:
+    """Write the files of an audit to a folder."""
+    from prima_features.clinical.audit.page import page
+
+    document = json.dumps(printable_json(found.document), indent=2, allow_nan=False)
+    (folder / JSON).write_text(document + "\n", encoding="utf-8", newline="")
+    for name, table in ((TABLE, found.table()), (UNMATCHED, found.cohort.unmatched)):
+        for column in table.select_dtypes(include=["object", "string"]):
+            table[column] = table[column].map(lambda cell: to_cell(cell) if isinstance(cell, str) else cell)
+        text = table.to_csv(sep="\t", index=False, lineterminator="\n", na_rep="n/a")
+        (folder / name).write_bytes(text.encode())
+    (folder / PAGE).write_bytes(page(found).encode("utf-8", errors="replace"))
+
+
+def _audited(
+    cohort: Cohort, options: AuditOptions, files: dict[str, str], on_step: Callable[[int, int], None]
+) -> Audit:
+    compared = variables(cohort, options.groups, options.cross)
+    levels = {name: sorted(set(values) - {""}) for name, values in compared.values.items()}
+    total = 1 + sum(map(len, levels.values()))
+    weights = Weights.draw(cohort.subject, options.resamples, options.seed)
+    done = 0
+
+    def measured(rows: np.ndarray) -> list[Measured]:
+        nonlocal done
+        made = measure(
+            cohort, rows, weights, sensitivity=options.sensitivity, min_positives=options.min_positives
+        )
+        done += 1
+        on_step(done, total)
+        return made
+
+    overall = measured(np.arange(len(cohort.subject)))
+    if all(one.reason for one in overall):
+        name, one = next(iter(zip(cohort.names, overall, strict=True)))
+        raise UsageError(
+            f"no name has enough labels for metrics ({name}: {one.reason}); --min-positives sets how many are needed"
+        )
+    groups = {}
+    for name, values in compared.values.items():
+        found = {level: measured(np.flatnonzero(values == level)) for level in levels[name]}
+        groups[name] = by_variable(name, found, int((values == "").sum()))
+    return Audit(
+        cohort=cohort,
+        options=options,
+        files=files,
+        overall=overall,
+        macro=macro(overall),
+        groups=groups,
+        calibration=[_calibrated(cohort, i, one) for i, one in enumerate(overall)],
+        left_out=compared.left_out,
+    )
+
+
+def _calibrated(cohort: Cohort, i: int, one: Measured) -> Calibrated | None:
+    if one.reason:
+        return None
+    label, score = cohort.label[:, i], cohort.scores.score[:, i]
+    known = (label >= 0) & np.isfinite(score)
+    return calibrated(label[known] == 1, score[known], cohort.subject[known], cohort.scores.kind)
+
+
+def _names_of(scores: Path, labels: Path | None, attributes: Sequence[Path]) -> dict[str, str]:
+    made = {"scores": scores.name, "labels": labels.name if labels else ""}
+    return made | {"attributes": ", ".join(path.name for path in attributes)}
