@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from prima_features._version import __version__
 from prima_features.cli import (
+    audit,
     diagnose,
     doctor,
     embed,
@@ -57,6 +58,7 @@ app.command("export")(outputs.export)
 app.command("report")(outputs.report)
 app.command("search")(search.search)
 app.command("diagnose")(diagnose.diagnose)
+app.command("audit")(audit.audit)
 app.add_typer(probe.app, name="probe")
 app.add_typer(reports.app, name="reports")
 app.add_typer(pretrain.app, name="pretrain")

@@ -40,9 +40,7 @@ class Fit:
         return float(2 * student.sf(statistic, max(self.n_clusters - len(self.coefficients), 1)))
 
 
-def fit(
-    X: np.ndarray, positive: np.ndarray, clusters: np.ndarray, offset: np.ndarray | float = 0.0
-) -> Fit:
+def fit(X: np.ndarray, positive: np.ndarray, clusters: np.ndarray, offset: np.ndarray | float = 0.0) -> Fit:
     """Fit a logistic regression by Newton's method.
 
     Args:
@@ -51,7 +49,7 @@ def fit(
         clusters: (n,) subjects, any type that sorts.
         offset: (n,) or one number, added to the log odds.
     """
-    n, p = X.shape
+    p = X.shape[1]
     y = positive.astype(np.float64)
     beta = np.zeros(p)
     settled = False

@@ -17,7 +17,8 @@ _STEPS = 30
 def largest_gap(values: np.ndarray, resampled: np.ndarray, most: float = 1.0) -> Estimate:
     """The largest minus the smallest of K estimates, with a 95% interval that starts at 0 unless groups differ.
 
-    The gap of estimates is above 0 by chance alone, so that a percentile interval never contains a true gap of 0. Here the
+    The gap of estimates is above 0 by chance alone, so that a percentile interval never contains a true gap of 0.
+    Here the
     interval has all true gaps for which the observed one is neither among the largest nor the smallest 2.5% of
     resamples: deviations of the bootstrap are added to true values of that gap (with two groups, of a folded normal
     distribution). The true values have the pattern of the estimates. For the lower limit, groups within three standard

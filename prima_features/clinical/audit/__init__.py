@@ -11,5 +11,6 @@ if TYPE_CHECKING:
     from prima_features.clinical.audit.run import audit as audit
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"inputs": ["Cohort"], "options": ["AuditOptions"], "result": ["Audit"], "run": ["audit"]}
+    __name__,
+    submod_attrs={"inputs": ["Cohort"], "options": ["AuditOptions"], "result": ["Audit"], "run": ["audit"]},
 )

@@ -78,9 +78,7 @@ def macro(measured: Sequence[Measured]) -> dict[str, Macro]:
     """Means over the names that have metrics; the interval is normal with the bootstrap's standard error."""
     found = {}
     for metric in MACRO:
-        own = [
-            one for one in measured if not one.reason and np.isfinite(one.estimates[metric].value)
-        ]
+        own = [one for one in measured if not one.reason and np.isfinite(one.estimates[metric].value)]
         values = np.array([one.estimates[metric].value for one in own])
         if not len(values):
             found[metric] = Macro(Estimate(float("nan")), float("nan"), 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prima_features.clinical.audit.inputs import Cohort
+from prima_features.clinical.audit.inputs import Cohort, columns_of
 from prima_features.errors import UsageError
 from prima_features.evaluation.groups import age_bands
 from prima_features.files.cells import number
@@ -48,7 +48,7 @@ def variables(cohort: Cohort, asked: Sequence[str] = (), cross: Sequence[Sequenc
     """
     found: dict[str, np.ndarray] = {}
     left_out: dict[str, str] = {}
-    usual = [name for name in cohort.table if spelling(name) in USUAL]
+    usual = [name for name in columns_of(cohort.table) if spelling(name) in USUAL]
     for name in asked or dict.fromkeys([*usual, *cohort.attribute_columns]):
         own, values, reason = _variable(cohort, name)
         if reason and asked:
@@ -67,7 +67,9 @@ def variables(cohort: Cohort, asked: Sequence[str] = (), cross: Sequence[Sequenc
                 raise UsageError(f"{name} cannot be crossed: {reason}")
             parts.append((own, values))
         if len(parts) < 2:
-            raise UsageError(f"--cross {','.join(names)} has one column: give two or more, such as sex,age_band")
+            raise UsageError(
+                f"--cross {','.join(names)} has one column: give two or more, such as sex,age_band"
+            )
         known = np.all([values != "" for _, values in parts], axis=0)
         joined = np.array([", ".join(row) for row in zip(*(values for _, values in parts), strict=True)])
         found[" x ".join(own for own, _ in parts)] = np.where(known, joined, "")
@@ -78,13 +80,13 @@ def _variable(cohort: Cohort, name: str) -> tuple[str, np.ndarray, str]:
     """The variable's name, its values, and why it cannot be groups (empty if it can)."""
     is_age = spelling(name) in (*_AGE, AGE_BAND)
     if spelling(name) == AGE_BAND and AGE_BAND not in cohort.table:
-        name = next((one for one in cohort.table if spelling(one) in _AGE), name)
+        name = next((one for one in columns_of(cohort.table) if spelling(one) in _AGE), name)
     values = cohort.column(name, "--groups, --cross")
     levels = sorted(set(values) - {""})
     numbers = [number(one) for one in levels]
     is_number = bool(levels) and all(one is not None for one in numbers)
     if is_age and is_number:
-        by_text = {one: value for one, value in zip(levels, numbers, strict=True)}
+        by_text = dict(zip(levels, numbers, strict=True))
         ages = np.array([by_text.get(one, np.nan) for one in values], dtype=np.float64)
         return AGE_BAND, age_bands(ages), ""
     if is_number and len(levels) > _MOST_NUMBERS:

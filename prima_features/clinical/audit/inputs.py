@@ -1,8 +1,8 @@
 """Reading scores, labels and attributes, and joining them to one cohort.
 
-Scores come from `prima diagnose` (`diagnosis/NAME`, `referral/NAME`), from a probe (`probability_CLASS`, `predicted`) or
-from any other tool (one column per name). Labels have one column per name, 1 or 0 or words for them; what is missing is
-unknown, never negative.
+Scores come from `prima diagnose` (`diagnosis/NAME`, `referral/NAME`), from a probe (`probability_CLASS`, `predicted`)
+or from any other tool (one column per name). Labels have one column per name, 1 or 0 or words for them; what is missing
+is unknown, never negative.
 """
 
 from __future__ import annotations
@@ -100,6 +100,11 @@ class Cohort:
         return self.table[found].to_numpy(dtype=str)
 
 
+def columns_of(table: pd.DataFrame) -> list[str]:
+    """Names of the columns."""
+    return [str(name) for name in table.columns]
+
+
 def read_frame(path: Path, what: str) -> pd.DataFrame:
     """A table as text, with cells that mean "unknown" empty.
 
@@ -137,7 +142,7 @@ def read_scores(
     table = read_frame(path, "the table of scores")
     caveats = sorted(set(table["caveat"]) - {""}) if "caveat" in table else []
     caveat, notes = " ".join(caveats), []
-    heads = [name for name in table if name.startswith(_KINDS)]
+    heads = [name for name in columns_of(table) if name.startswith(_KINDS)]
     if heads and not columns:
         bare = [name.partition("/")[2] for name in heads]
         names = [one if bare.count(one) == 1 else full for one, full in zip(bare, heads, strict=True)]
@@ -148,7 +153,7 @@ def read_scores(
             tuple(names), score, score >= cut, (cut,) * len(names), "score", table, caveat,
             heads=frozenset(names),
         )  # fmt: skip
-    probabilities = [name for name in table if name.startswith("probability_")]
+    probabilities = [name for name in columns_of(table) if name.startswith("probability_")]
     if probabilities and "predicted" in table and not columns:
         return _of_probe(path, table, probabilities, threshold, caveat)
     chosen = list(columns) or _score_columns(table, labelled)
@@ -161,8 +166,14 @@ def read_scores(
     is_probability = bool(len(known) and known.min() >= 0 and known.max() <= 1)
     cut = threshold if threshold is not None else 0.5 if is_probability else 0.0
     if threshold is None:
-        what = "lie between 0 and 1 and are taken as probabilities" if is_probability else "are not all in [0, 1]"
-        notes.append(f"the scores of {path.name} {what}: {cut:g} or more means present (--threshold sets another)")
+        what = (
+            "lie between 0 and 1 and are taken as probabilities"
+            if is_probability
+            else "are not all in [0, 1]"
+        )
+        notes.append(
+            f"the scores of {path.name} {what}: {cut:g} or more means present (--threshold sets another)"
+        )
     names = [name.rpartition("/")[2] for name in chosen]
     names = [one if names.count(one) == 1 else full for one, full in zip(names, chosen, strict=True)]
     kind: Kind = "probability" if is_probability else "score"
@@ -194,7 +205,9 @@ def join(
     described: list[str] = []
     if labels is None:
         if "target" not in table:
-            raise UsageError("the table of scores has no column target: give a table with the truth, --labels TABLE")
+            raise UsageError(
+                "the table of scores has no column target: give a table with the truth, --labels TABLE"
+            )
         truth = table
         target_column = target_column or "target"
     else:
@@ -203,7 +216,7 @@ def join(
         truth = _taken(frame, rows)
         lost += unmatched
         without = np.flatnonzero(rows < 0)
-        lost += [("scores", _id_of(scores.table, i), "no label has the study's id") for i in without]
+        lost += [("scores", _id_of(scores.table, int(i)), "no label has the study's id") for i in without]
         table = _with(table, truth)
     label, more = _labels(scores, truth, target_column)
     notes += more
@@ -212,15 +225,21 @@ def join(
         rows, unmatched = match(scores.table, frame, path, id_column)
         table = _with(table, _taken(frame, rows))
         ids = {*STUDY_COLUMNS, *SUBJECT_COLUMNS, *SESSION_COLUMNS, spelling(id_column)}
-        described += [name for name in frame if spelling(name) not in ids and name not in described]
+        described += [
+            name for name in columns_of(frame) if spelling(name) not in ids and name not in described
+        ]
         lost += [("attributes", one, reason) for _, one, reason in unmatched]
         if n := int((rows < 0).sum()):
-            notes.append(f"{count(n, 'study')} {verb(n, 'has', 'have')} no row in {path.name}: attributes unknown")
+            notes.append(
+                f"{count(n, 'study')} {verb(n, 'has', 'have')} no row in {path.name}: attributes unknown"
+            )
     if "counts" in scores.table:
         aside = (scores.table["counts"] == "0").to_numpy()
         label[aside] = -1
         if n := int(aside.sum()):
-            notes.append(f"{count(n, 'row')} with counts 0 {verb(n, 'is', 'are')} left out, as in the probe's metrics")
+            notes.append(
+                f"{count(n, 'row')} with counts 0 {verb(n, 'is', 'are')} left out, as in the probe's metrics"
+            )
     subject, note = _subjects(table, is_probe="predicted" in scores.table)
     notes += note
     unmatched_table = pd.DataFrame(lost, columns=["table", "id", "reason"])
@@ -253,14 +272,17 @@ def match(
     for mine, theirs in pairs:
         if None in mine or None in theirs:
             continue
-        keys = [_keys(frame, [one for one in names if one]) for frame, names in ((studies, mine), (other, theirs))]
+        keys = [
+            _keys(frame, [one for one in names if one]) for frame, names in ((studies, mine), (other, theirs))
+        ]
         if set(keys[0]) & set(keys[1]) - {""}:
             break
     else:
         columns = ", ".join(other.columns[:6])
         example = _id_of(studies, 0)
         raise UsageError(
-            f"{path} has none of the studies: their ids are such as {example!r}, and its columns are {columns}; name "
+            f"{path} has none of the studies: their ids are such as {example!r}, and its columns are "
+            f"{columns}; name "
             "the column with ids by --id-column"
         )
     place: dict[str, int] = {}
@@ -299,7 +321,11 @@ def _of_probe(
 
 
 def _score_columns(table: pd.DataFrame, labelled: Iterable[str]) -> list[str]:
-    free = [name for name in table if spelling(name) not in _NO_SCORE and not name.startswith("priority/")]
+    free = [
+        name
+        for name in columns_of(table)
+        if spelling(name) not in _NO_SCORE and not name.startswith("priority/")
+    ]
     known = {spelling(name) for name in labelled}
     shared = [name for name in free if spelling(name) in known]
     return shared or [name for name in free if all(not one or number(one) is not None for one in table[name])]
@@ -357,7 +383,8 @@ def _labels(scores: Scores, truth: pd.DataFrame, target_column: str) -> tuple[np
         )
     if absent:
         notes.append(
-            f"{count(len(absent), 'name')} of the scores {verb(len(absent), 'has', 'have')} no column in the labels "
+            f"{count(len(absent), 'name')} of the scores {verb(len(absent), 'has', 'have')} no column "
+            f"in the labels "
             f"and {verb(len(absent), 'is', 'are')} not audited: {', '.join(absent)}"
         )
     return label, notes
@@ -370,7 +397,8 @@ def _binary(cells: list[str], column: str) -> np.ndarray:
     for cell, one in codes.items():
         if one not in known:
             raise UsageError(
-                f"the labels have {cell!r} in the column {column}: expected 1 (present), 0 (absent), or nothing "
+                f"the labels have {cell!r} in the column {column}: expected 1 (present), 0 (absent), or "
+                f"nothing "
                 "(unknown)"
             )
     return np.array([known[codes[cell]] for cell in cells], dtype=np.int8)
@@ -395,7 +423,8 @@ def _find(columns: Iterable[str], names: Sequence[str]) -> str | None:
     columns = list(columns)
     spelled = {spelling(one): one for one in reversed(columns)}
     return next(
-        (name if name in columns else spelled[spelling(name)] for name in names if spelling(name) in spelled), None
+        (name if name in columns else spelled[spelling(name)] for name in names if spelling(name) in spelled),
+        None,
     )
 
 

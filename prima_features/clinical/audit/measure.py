@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from prima_features.clinical.audit.inputs import Cohort
+from prima_features.clinical.threshold import best_threshold
 from prima_features.evaluation import bounds
 from prima_features.evaluation.intervals import LEVEL, Bootstrap, Estimate, percentile, tail
 from prima_features.evaluation.ranked import Ranking
@@ -47,6 +48,8 @@ class Measured:
     """(B,) by metric of `MACRO`, rates without prior: over many names the prior's bias would add up."""
     threshold_at: float = float("nan")
     """Threshold of `specificity_at`."""
+    public_threshold: float = float("nan")
+    """What the rule of Prima's training would choose for these scores (`threshold.best_threshold`)."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def measure(
     ones = np.ones((len(rows), 1), dtype=np.float32)
     rng = np.random.default_rng([weights.seed, len(rows)])
     for place, i in enumerate(usable):
-        one = found[i]
+        one, own = found[i], known[:, place]
         per_subject = one.n / one.n_subjects
         prior = per_subject * rng.gamma(0.5, size=(_CELLS, sums.shape[2]))
         values = _rates(exact[:, place]) | rankings[place].metrics(ones, sensitivity)
@@ -147,8 +150,9 @@ def measure(
                 name: interval(name, float(values[name][0]), resampled[name], one) for name in METRICS
             },
             resampled=resampled,
-            plain={name: plain.get(name, resampled[name]) for name in MACRO},
+            plain={name: (plain | areas)[name] for name in MACRO},
             threshold_at=rankings[place].threshold(sensitivity),
+            public_threshold=best_threshold(positive[own, place], score[own, i]),
         )
     return found
 
@@ -176,7 +180,8 @@ def interval(metric: str, value: float, resampled: np.ndarray, counts: Measured)
 def log_odds(metric: str, one: Measured) -> tuple[float, np.ndarray, float]:
     """A metric on the scale of log odds: value, (B,) resamples, and the least standard error.
 
-    Rates have their prior in the resamples. An AUROC of 1 or 0 is taken as half a subject away from it, and its standard
+    Rates have their prior in the resamples. An AUROC of 1 or 0 is taken as half a subject away from it, and its
+    standard
     error as at least that of Newcombe's interval.
     """
     resampled, value = one.resampled[metric], one.estimates[metric].value
@@ -225,6 +230,4 @@ def _counts(
         for n, what in zip(by_class, ("negative", "positive"), strict=True):
             if n < max(least, 1):
                 reason = f"{n} subjects with a {what} label, fewer than {max(least, 1)}"
-    return Measured(
-        len(own), int(truth.sum()), len(np.unique(own)), (by_class[0], by_class[1]), reason
-    )
+    return Measured(len(own), int(truth.sum()), len(np.unique(own)), (by_class[0], by_class[1]), reason)

@@ -34,7 +34,9 @@ class AuditOptions:
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         if not 0 < self.sensitivity < 1:
-            raise UsageError(f"--sensitivity {self.sensitivity:g} is not between 0 and 1: give one such as 0.9")
+            raise UsageError(
+                f"--sensitivity {self.sensitivity:g} is not between 0 and 1: give one such as 0.9"
+            )
         if self.resamples < 100:
             raise UsageError(f"--resamples {self.resamples} are too few for intervals: give 100 or more")
         if self.min_positives < 2:

@@ -73,7 +73,18 @@ class Audit:
         """One row per name, variable, level and metric; small groups have a reason and no metric."""
         import pandas as pd
 
-        columns = ["name", "variable", "level", "n", "positives", "metric", "value", "ci_low", "ci_high", "reason"]
+        columns = [
+            "name",
+            "variable",
+            "level",
+            "n",
+            "positives",
+            "metric",
+            "value",
+            "ci_low",
+            "ci_high",
+            "reason",
+        ]
         return pd.DataFrame(list(self._rows()), columns=columns)
 
     def _rows(self) -> Iterator[tuple[Any, ...]]:
@@ -112,7 +123,8 @@ class Audit:
             "unknown": one.n_unknown,
             "macro_names": [names[i] for i in one.macro_names],
             "macro": {
-                level: {metric: _macro(own) for metric, own in found.items()} for level, found in one.macro.items()
+                level: {metric: _macro(own) for metric, own in found.items()}
+                for level, found in one.macro.items()
             },
             "macro_gaps": {metric: _gap(gap) for metric, gap in one.macro_gaps.items()},
         }
@@ -121,10 +133,9 @@ class Audit:
 def _measured(one: Measured) -> dict[str, Any]:
     made: dict[str, Any] = {"n": one.n, "positives": one.positives, "subjects": one.n_subjects}
     if one.reason:
-        return made | {"reason": one.reason} | {metric: None for metric in METRICS}
-    return made | {metric: vars(estimate) for metric, estimate in one.estimates.items()} | {
-        "threshold_at": one.threshold_at
-    }
+        return made | {"reason": one.reason} | dict.fromkeys(METRICS)
+    metrics = {metric: vars(estimate) for metric, estimate in one.estimates.items()}
+    return made | metrics | {"threshold_at": one.threshold_at, "public_rule_threshold": one.public_threshold}
 
 
 def _gap(one: Gap) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from prima_features.clinical.audit.inputs import Cohort, join, read_frame, read_
 from prima_features.clinical.audit.measure import Measured, Weights, measure
 from prima_features.clinical.audit.options import AuditOptions
 from prima_features.clinical.audit.result import FORMAT, Audit
+from prima_features.clinical.tables import table_bytes
 from prima_features.errors import UsageError
 from prima_features.files.new_directory import new_directory
 from prima_features.files.targets import Maker, as_inputs, check_folder, starts_with
-from prima_features.files.text import printable_json, to_cell
+from prima_features.files.text import printable_json
 
 JSON, TABLE, PAGE, UNMATCHED = "audit.json", "audit.tsv", "audit.html", "unmatched.tsv"
 _JSON_START = f'{{\n  "format": "{FORMAT}"'.encode()
@@ -78,10 +79,7 @@ def write(folder: Path, found: Audit) -> None:
     document = json.dumps(printable_json(found.document), indent=2, allow_nan=False)
     (folder / JSON).write_text(document + "\n", encoding="utf-8", newline="")
     for name, table in ((TABLE, found.table()), (UNMATCHED, found.cohort.unmatched)):
-        for column in table.select_dtypes(include=["object", "string"]):
-            table[column] = table[column].map(lambda cell: to_cell(cell) if isinstance(cell, str) else cell)
-        text = table.to_csv(sep="\t", index=False, lineterminator="\n", na_rep="n/a")
-        (folder / name).write_bytes(text.encode())
+        (folder / name).write_bytes(table_bytes(table, found.cohort.scores.caveat))
     (folder / PAGE).write_bytes(page(found).encode("utf-8", errors="replace"))
 
 
@@ -107,7 +105,8 @@ def _audited(
     if all(one.reason for one in overall):
         name, one = next(iter(zip(cohort.names, overall, strict=True)))
         raise UsageError(
-            f"no name has enough labels for metrics ({name}: {one.reason}); --min-positives sets how many are needed"
+            f"no name has enough labels for metrics ({name}: {one.reason}); --min-positives sets how "
+            f"many are needed"
         )
     groups = {}
     for name, values in compared.values.items():

@@ -1,0 +1,128 @@
+"""`prima audit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from prima_features.cli.console import count, counting, err, out, print_caveat
+from prima_features.cli.options import split_values
+
+
+def audit(
+    scores: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SCORES.tsv",
+            help="Scores of prima diagnose, predictions of a probe, or another tool's table: one row per study.",
+        ),
+    ],
+    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder to write; see docs/audit.md.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            metavar="TABLE",
+            help="Truth: a column per name with 1, 0 or nothing (unknown). Default: the column target of SCORES.",
+        ),
+    ] = None,
+    attributes: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--attributes",
+            metavar="TABLE...",
+            help="Sex, age, site, scanner and the like of each study or subject.",
+        ),
+    ] = None,
+    id_column: Annotated[
+        str,
+        typer.Option(
+            "--id-column",
+            help="Column of study or subject ids in the labels and attributes (default: usual names).",
+        ),
+    ] = "",
+    target_column: Annotated[
+        str,
+        typer.Option(
+            "--target-column",
+            help="Column of the labels with a class per study, in place of a column per name.",
+        ),
+    ] = "",
+    score_columns: Annotated[
+        list[str] | None,
+        typer.Option("--score-columns", metavar="NAME...", help="Columns of scores in another tool's table."),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold", help="A score of this or more means present (default: the stored thresholds)."
+        ),
+    ] = None,
+    sensitivity: Annotated[
+        float, typer.Option("--sensitivity", help="Sensitivity at which the specificity is given.")
+    ] = 0.9,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--groups", metavar="COLUMN...", help="Columns to compare (default: all of the attributes)."
+        ),
+    ] = None,
+    cross: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cross",
+            metavar="A,B",
+            help="Also compare the intersections of columns, such as sex,age_band. Repeat for more.",
+        ),
+    ] = None,
+    min_positives: Annotated[
+        int,
+        typer.Option("--min-positives", help="Positive and negative subjects that metrics of a group need."),
+    ] = 10,
+    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples of subjects.")] = 1000,
+    seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite OUT_DIR even if this command did not write it.")
+    ] = False,
+) -> None:
+    """Compare scores with labels: accuracy, calibration, and gaps between groups, with intervals.
+
+    OUT_DIR gets audit.html, audit.json, audit.tsv (one row per name, group and metric) and unmatched.tsv (ids without
+    scores or labels). Intervals resample subjects, with all studies of a subject together. Groups that are too small
+    are
+    listed with the reason.
+    """
+    from prima_features.clinical.audit import AuditOptions
+    from prima_features.clinical.audit import audit as run
+
+    options = AuditOptions(
+        id_column=id_column,
+        target_column=target_column,
+        score_columns=split_values(score_columns),
+        threshold=threshold,
+        sensitivity=sensitivity,
+        groups=split_values(groups),
+        cross=tuple(split_values([one]) for one in cross or ()),
+        min_positives=min_positives,
+        resamples=resamples,
+        seed=seed,
+    )
+    with counting("groups") as on_step:
+        found = run(scores, output, labels, attributes or (), options, force=force, on_step=on_step)
+    for note in found.cohort.notes:
+        err.print(f"[yellow]Note:[/] {escape(note)}")
+    mean, n = found.macro["auroc"], len(found.cohort.subject)
+    out.print(
+        f"[bold]{escape(str(output / 'audit.html'))}[/]: {count(n, 'study')}, {count(mean.n_names, 'name')}; "
+        f"mean AUROC {mean.estimate}, SD over names {mean.sd:.3f}"
+    )
+    if len(found.cohort.unmatched):
+        err.print(
+            f"[yellow]Note:[/] {count(len(found.cohort.unmatched), 'row')} without a partner, in "
+            f"unmatched.tsv"
+        )
+    print_caveat(found.cohort.scores.caveat)
+    out.print("For research use only: not a medical device.")
