@@ -25,8 +25,8 @@ def as_embed(arguments: Sequence[str], commands: Collection[str]) -> list[str]:
     """The arguments of a BIDS App as those of `prima embed`; others as they are.
 
     `BIDS OUT participant`, with or without `embed` before it, becomes `embed BIDS OUT --analysis-level participant`.
-    The level is told from a path or a label of the same name by its place: after two words that are no options, and
-    last or before an option. Options may have underscores (`--participant_label`), as in the BIDS Apps' definition.
+    Its place distinguishes the level from a path or a label of the same name: after two words that are not options,
+    and last or before an option. Options may have underscores (`--participant_label`), as in the BIDS Apps' definition.
     """
     given = list(arguments)
     command = given[0] if given and given[0] in commands else ""

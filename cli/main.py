@@ -199,7 +199,7 @@ def _configure_logging(debug: bool) -> None:
     handler.setFormatter(_Formatter("%(message)s"))
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])
     if not debug:
-        # The Hub's client warns of each of its retries; what comes of them is told in one sentence.
+        # The Hub's client warns of each of its retries; their result is reported in one sentence.
         os.environ.setdefault("HF_HUB_VERBOSITY", "critical")
     # The commands print caveats themselves.
     warnings.filterwarnings("ignore", category=ModelCaveatWarning)
@@ -217,7 +217,7 @@ def _spread_for(command: Any, arguments: list[str]) -> list[str]:
 
 
 def _sentence(error: Any, given: Sequence[str] = ()) -> str:
-    """One sentence; none where a command without arguments has shown its help."""
+    """One sentence; empty if a command without arguments has shown its help."""
     if not (message := error.format_message().rstrip(".").replace("Value error, ", "")):
         return ""
     see = f"see {error.ctx.command_path if error.ctx else 'prima'} --help"

@@ -63,7 +63,7 @@ def spread(arguments: Sequence[str], command: TyperCommand | TyperGroup) -> list
     """Repeat each option that takes several values before each of them, as Click wants it.
 
     `--participant-label 01 02` becomes `--participant-label 01 --participant-label 02`. Values run up to the
-    next option; where no positional argument would be left then, the last ones are taken for those:
+    next option; if no positional argument would be left then, the last ones are taken for those:
     `--participant-label 01 02 SOURCE OUTPUT` works as well.
 
     Raises:

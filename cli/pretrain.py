@@ -131,7 +131,7 @@ def _progress() -> Iterator[Callbacks]:
 
 
 _LINES = 100
-"""Lines at most that a run prints where nobody looks."""
+"""Maximum number of lines that a run prints if there is no terminal."""
 
 
 def _print_study(done: int, total: int) -> None:

@@ -26,7 +26,7 @@ _TABLE, _MODEL = "Table", "Language model"
 
 @app.callback()
 def _group() -> None:
-    pass  # so that `summarize` is a command of the group and not the group itself
+    pass  # with it, `summarize` is a command of the group and not the group itself
 
 
 @app.command()
@@ -235,7 +235,7 @@ def summarize(
             show(done, total, study, "failed" if wrong else "answered")
 
         summary = run(reports, output, options, language_model, on_answer, [table], force)
-    _tell(summary)
+    _print_summary(summary)
 
 
 def _check(method: Method, endpoint: str, model: str, rate: float | None) -> None:
@@ -283,7 +283,7 @@ def _show_prompts(reports: Sequence[Report], options: Options) -> None:
     raise UsageError("none of the reports has findings to ask about: check --report-column")
 
 
-def _tell(summary: Summary) -> None:
+def _print_summary(summary: Summary) -> None:
     from prima_features.studies.study import Failure
 
     failures = [Failure(failed.study, "", "summarize", failed.reason) for failed in summary.failures]

@@ -96,7 +96,7 @@ def _begin(work: Callable[[Any], Any], level: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker whose parent was killed would wait for ever, and hold the GPU's memory."""
+    """End when the parent was killed: a worker would wait for ever, and keep the GPU's memory."""
     if (parent := parent_process()) is not None:
         parent.join()
         os._exit(1)

@@ -83,7 +83,7 @@ def frames() -> dict[str, tuple[str, bytes]]:
 
 
 def write_slice(path: Path, transfer_syntax: str, frame: bytes, index: int = 0) -> Path:
-    """Write one slice of an MR series of nobody."""
+    """Write one slice of a synthetic MR series."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.encaps import encapsulate
     from pydicom.uid import UID, MRImageStorage

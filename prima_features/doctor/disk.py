@@ -55,7 +55,7 @@ def temporary_disk(setup: Setup) -> Iterator[Check]:
 def hdf5_locking(setup: Setup) -> Iterator[Check]:
     """Whether the HDF5 library's file locks work on the output's disk: on many network disks they do not.
 
-    Nothing is said of a folder that cannot be written to: `disk` has.
+    A folder that cannot be written to is left to `disk`.
     """
     if not can_be_written_to(setup.folder):
         return
@@ -83,7 +83,7 @@ def _claim(path: Path) -> None:
 
 
 def _locking_problem(path: Path) -> str:
-    """What is wrong with HDF5's locks (flock) at a path; empty where nothing is."""
+    """What is wrong with HDF5's locks (flock) at a path; empty if nothing is."""
     import fcntl
 
     import h5py

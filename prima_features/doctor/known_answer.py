@@ -44,7 +44,7 @@ SERIES = {"T1w": (_AXIAL, (48, 48, 12)), "FLAIR": (_SAGITTAL, (48, 48, 16))}
 
 
 def known_answer(setup: Setup) -> Iterator[Check]:
-    """Embed the scan into the output's folder (where that is unusable, a temporary one) and compare."""
+    """Embed the scan into the output's folder (a temporary one if that is unusable) and compare."""
     encoder, device, directory = _load(setup)
     folder = setup.folder if can_be_written_to(setup.folder) else Path(gettempdir())
     where = f"{encoder.info.name} on {device}"
@@ -169,7 +169,7 @@ def write_answer(directory: Path, answer: Answer) -> Path:
 
 
 def read_answer(directory: Path) -> Answer | None:
-    """What is recorded in a model directory; None where nothing is, or for an earlier version of the scan.
+    """The recorded answer of a model directory; None if there is none, or only for an earlier version of the scan.
 
     Raises:
         UsageError: the record cannot be read.

@@ -22,7 +22,7 @@ class Examination:
     name: str
     examine: Callable[[Setup], Iterator[Check]]
     remedy: str
-    """What to do where it cannot even be examined."""
+    """What to do if the check itself fails."""
 
 
 def _reinstall(package: str) -> str:
@@ -64,7 +64,7 @@ def examine(setup: Setup) -> Iterator[Check]:
 
 
 def worst(checks: Iterable[Check]) -> Status:
-    """FAIL where there is one, else WARN, else PASS."""
+    """FAIL if there is one, else WARN, else PASS."""
     return max((check.status for check in checks), key=list(Status).index, default=Status.PASS)
 
 

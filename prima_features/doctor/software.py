@@ -27,7 +27,7 @@ def python(setup: Setup) -> Iterator[Check]:
 
 
 def packages(setup: Setup) -> Iterator[Check]:
-    """Every package that is declared, by its version; those of extras are only told of."""
+    """Every package that is declared, by its version; those of extras are only listed."""
     needed, extras = _requirements()
     problems = {str(need): problem for need in needed if (problem := _problem(need))}
     complete = [name for name, needs in extras.items() if not any(map(_problem, needs))]
@@ -72,7 +72,7 @@ def _belongs(need: Requirement, extra: str) -> bool:
 
 
 def _problem(need: Requirement) -> str:
-    """What is wrong with an installed package; empty where nothing is."""
+    """What is wrong with an installed package; empty if nothing is."""
     try:
         installed = version(need.name)
     except PackageNotFoundError:

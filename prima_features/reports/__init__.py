@@ -1,4 +1,4 @@
-"""Radiology reports as short numbered lists of findings, and as labels: what pretraining reads beside images."""
+"""Radiology reports as short numbered lists of findings, and as labels: what pretraining reads with the images."""
 
 from prima_features.reports.diagnoses import DIAGNOSES, label
 from prima_features.reports.numbered import numbered, split_numbered

@@ -1,7 +1,7 @@
-"""Taking out of a report's text what tells who and when, and what only the reader of the images needs.
+"""Removing names, dates and references to single images from a report's text.
 
-This lowers the risk, and is no substitute for de-identification: a name in the middle of a sentence without
-a title before it cannot be told from another word.
+This lowers the risk and does not replace de-identification: a name within a sentence, without a title before it,
+cannot be distinguished from another word.
 """
 
 from __future__ import annotations

@@ -27,11 +27,11 @@ class _Diagnosis:
 def label(statements: Iterable[str], unmentioned: Label = 0) -> dict[str, Label]:
     """The diagnoses of a report.
 
-    A diagnosis is 1 where any statement says that it is there, however others speak of it. Else it is None
-    where any mentions it as a possibility or as history; else 0 where it is denied or said to have resolved;
+    A diagnosis is 1 if any statement says that it is present, whatever others say. Else it is None if any
+    mentions it as a possibility or as history; else 0 if it is denied or said to have resolved;
     else it is not mentioned. For what surgery leaves (craniotomy, cavity, catheter) history counts as present.
     What is said of a narrower diagnosis is said of the broader one, but for a denial. The patient's age plays
-    no part: a medulloblastoma is labelled as such whoever has it.
+    no part: a medulloblastoma is labelled as such at any age.
 
     Args:
         statements: one sentence each.
@@ -51,13 +51,13 @@ def is_abnormal(labels: Mapping[str, Label]) -> bool:
     """Whether any diagnosis of a report is 1; undecided ones do not count.
 
     Each of the 52 is a disease, a change of the brain, or what surgery leaves. None of them names a normal
-    finding, so that none is left out. What is wrong beyond the 52 is not seen.
+    finding, so all count. Abnormalities beyond the 52 are not recognised.
     """
     return any(value == 1 for value in labels.values())
 
 
 def mention_spans(sentence: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Each diagnosis that a sentence, as `language.plain` gives it, mentions, and where."""
+    """Each diagnosis that a sentence, as `language.plain` gives it, mentions, with its span."""
     for name, diagnosis in _diagnoses().items():
         hidden = [match.span() for match in diagnosis.no_mention.finditer(sentence)]
         for match in diagnosis.mention.finditer(sentence):

@@ -250,7 +250,7 @@ class Endpoint:
             return ""
         if not isinstance(message, str):
             return ""
-        # Without the key first: a piece of it could be left where the message is cut.
+        # Without the key first: a piece of it could remain at the end of a message that is cut.
         if self._config.api_key:
             message = message.replace(self._config.api_key, "...")
         return f" ({one_line(message, _MOST_QUOTED)})"
@@ -283,7 +283,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait: the header holds them, or the time to wait for (RFC 9110, 10.2.3)."""
+    """Seconds to wait: the header states them, or the time until which to wait (RFC 9110, 10.2.3)."""
     if value is None:
         return None
     try:

@@ -72,7 +72,7 @@ def scopes(sentence: str) -> list[Scope]:
     """The scopes of a sentence's negations, uncertainties and histories.
 
     Follows NegEx (Chapman et al. 2001): a cue reaches from itself to the end of the sentence, or back to its
-    beginning, but not across a word where the statement turns, such as `but`. The cues are in assertion.toml.
+    beginning, but not across a word such as `but`, at which the statement turns. The cues are in assertion.toml.
 
     Args:
         sentence: one sentence, as `language.plain` gives it.

@@ -17,10 +17,10 @@ class LocalModel:
     """A `LanguageModel` read from a folder in the layout of transformers' `save_pretrained`.
 
     Nothing is downloaded, no code of the folder is run, and weights are read from safetensors files only.
-    Prompts go through the tokenizer's chat template where it has one. Answers are greedy.
+    Prompts go through the tokenizer's chat template if it has one. Answers are greedy.
 
     Raises:
-        UsageError: the folder holds no such model, or transformers is not installed.
+        UsageError: the folder contains no such model, or transformers is not installed.
     """
 
     workers = 0

@@ -1,7 +1,7 @@
 """A list of findings as one text, one numbered item a line, and back.
 
 This is the form in which Prima's public training code reads summarised reports (`preprocess_shortened_text`
-in its tools/utilities.py: items are lines, and what stands before the first `. ` of a line is its number).
+in its tools/utilities.py: items are lines, and the text before the first `. ` of a line is its number).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def numbered(items: Iterable[str]) -> str:
 
 
 def split_numbered(text: str) -> list[str]:
-    """The items of a numbered or bulleted list; none where the text holds no list.
+    """The items of a numbered or bulleted list; none if the text contains no list.
 
     Lines around the list, such as a language model's remarks, are passed over. A list on a single line is
     split at its numbers, which must count up from 1.

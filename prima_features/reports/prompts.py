@@ -1,4 +1,4 @@
-"""What a language model is asked, and how its answer is read."""
+"""The prompts for a language model, and how its answers are read."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _LISTS: dict[str, Label] = {"present": 1, "absent": 0, "undecided": None}
 
 
 def summary_prompt(report: str, options: Options) -> str:
-    """The prompt for a summary. Of the report it holds the findings and the impression, cleaned.
+    """The prompt for a summary. Of the report it contains the findings and the impression, cleaned.
 
     Raises:
         ReportError: the report has neither.
@@ -60,13 +60,13 @@ def summary_prompt(report: str, options: Options) -> str:
 
 
 def labels_prompt(report: str) -> str:
-    """The prompt for the diagnoses; of the report it holds as much as `summary_prompt`."""
+    """The prompt for the diagnoses; of the report it contains as much as `summary_prompt`."""
     names = "\n".join(f"  {name}" for name in DIAGNOSES)
     return _LABELS.format(names=names, report=_what_is_shown(report))
 
 
 def _what_is_shown(report: str) -> str:
-    """As little as the task needs: nothing of headers, history and signatures is shown to a model."""
+    """As little as the task needs: no headers, history or signatures are sent to a model."""
     impression, found = report_statements(report)
     parts = {"FINDINGS": found, "IMPRESSION": impression}
     return "\n\n".join(
@@ -78,7 +78,7 @@ def read_summary(answer: str, options: Options) -> list[str]:
     """The findings in an answer.
 
     Raises:
-        ReportError: it holds no list.
+        ReportError: it contains no list.
     """
     if not (items := split_numbered(answer)):
         raise ReportError("the model's answer contains no numbered list")

@@ -1,4 +1,4 @@
-"""What goes in, what is asked for, and what a run came to."""
+"""Reports, the options of a run, and its result."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Report:
 
 @dataclass(frozen=True)
 class Options:
-    """What is made of each report."""
+    """How each report is summarised and labelled."""
 
     max_items: int = 10
-    """Findings a summary has at most."""
+    """Maximum number of findings per summary."""
     keep_normal: bool = False
     """Keep statements that say that something is normal or absent."""
     labels: Literal["rules", "model"] | None = None
-    """Who labels the diagnoses, if they are labelled."""
+    """How to assign labels; None for no labels."""
     unmentioned: Literal["0", "empty"] = "0"
-    """What a diagnosis that the report does not mention gets."""
+    """Label of a diagnosis that the report does not mention."""
 
     def __post_init__(self) -> None:
         if self.max_items < 1:
@@ -36,14 +36,14 @@ class Options:
 
 
 class LanguageModel(Protocol):
-    """Something that answers a prompt."""
+    """A language model that answers prompts."""
 
     name: str
     """As in the table's column `method`, such as `endpoint:NAME`."""
     identity: str
-    """What the answers depend on beside the prompt; part of the key they are kept under."""
+    """What the answers depend on in addition to the prompt; part of their key."""
     workers: int
-    """Prompts it takes at a time; 0 if it works in the caller's thread."""
+    """Number of prompts at a time; 0 if it works in the caller's thread."""
 
     def ask(self, prompt: str) -> str:
         """The answer to a prompt.
@@ -55,7 +55,7 @@ class LanguageModel(Protocol):
 
 
 class ReportError(PrimaError, ValueError):
-    """Nothing can be made of one report. The run lists it with this reason and goes on."""
+    """One report cannot be summarised. The run lists it with this reason and continues."""
 
 
 @dataclass(frozen=True)
@@ -68,25 +68,25 @@ class FailedReport:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run came to."""
+    """Result of a run."""
 
     output: Path
     n_studies: int
     """Rows in the table; 0 if there is none because every report failed."""
     n_kept: int
-    """Answers of a language model that were kept from an earlier run."""
+    """Answers of a language model that were reused from an earlier run."""
     failures: tuple[FailedReport, ...]
 
 
 def clean_text(text: str) -> str:
     """A language model's text without control characters and halves of surrogate pairs, lines kept.
 
-    Terminals obey control characters, and no file in UTF-8 takes half a pair.
+    Control characters change what a terminal shows, and half a pair cannot be written as UTF-8.
     """
     kept = "".join(one if one.isprintable() or one == "\n" else " " for one in text)
     return kept.encode("utf-8", "replace").decode()
 
 
 def one_line(text: str, most: int) -> str:
-    """A text as it may be part of a message: one line, without control characters, cut at `most` characters."""
+    """A text for a message: one line, without control characters, cut at `most` characters."""
     return " ".join(clean_text(text[: 10 * most]).split())[:most]

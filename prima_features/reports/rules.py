@@ -22,8 +22,8 @@ _FILLER = re.compile(
 def findings(report: str, options: Options = Options()) -> list[str]:
     """The findings of a report, those of its impression first.
 
-    Normal and negative statements are left out unless `keep_normal` is set; where a report has no others, the
-    impression's stand (without an impression, the findings'), since a normal study too needs a text. A
+    Normal and negative statements are left out unless `keep_normal` is set. If a report has no others, those of the
+    impression are kept (without an impression, of the findings), since a normal study needs a text, too. A
     statement whose every word is in another one is left out.
 
     Raises:
@@ -56,7 +56,7 @@ def report_statements(report: str) -> tuple[list[str], list[str]]:
 def is_normal(statement: str) -> bool:
     """Whether a statement says only that something is normal or absent.
 
-    It does where it negates or uses a word such as `unremarkable`, and mentions nothing abnormal outside a negation.
+    It does if it negates or uses a word such as `unremarkable`, and mentions nothing abnormal outside a negation.
     """
     sentence = plain(statement)
     among = scopes(sentence)
@@ -85,7 +85,7 @@ def _words(kind: str) -> re.Pattern[str]:
 
 
 def _distinct(among: Sequence[str]) -> list[str]:
-    """Without those whose words are all in another; the fuller one stands where the first of them stood."""
+    """Without those whose words are all in another; the longer one takes the place of the first of them."""
     kept: list[tuple[str, frozenset[str]]] = []
     for one in among:
         words = _content(one)

@@ -35,14 +35,14 @@ def summarize(
     """Write a table with a row a report, in their order: study_id, summary, method, and with labels `LABEL_COLUMNS`.
 
     The summary is a numbered list, a finding a line; a label is 1, 0 or empty (see `diagnoses.label`), and
-    abnormal is 1 where any diagnosis is, else 0. Reports that fail are left out of the table and listed in the
+    abnormal is 1 if any diagnosis is, else 0. Reports that fail are left out of the table and listed in the
     result. A language model's answers are kept in `OUTPUT.parts.jsonl`, and what is there already is not asked
     again. The table itself is never gone on with: one that is there is replaced, whatever its label columns.
 
     Args:
-        output: the table, replaced in one step; not written where every report fails.
+        output: the table, replaced in one step; not written if every report fails.
         model: who summarises; the rules if None.
-        on_answer: told of a model's progress.
+        on_answer: called with the progress of a model.
         inputs: files that the reports came from, which are never replaced.
         force: replace an output that is no table of summaries.
 
@@ -80,7 +80,7 @@ def _answers(
         try:
             questions |= {question.key: question for question in _questions(report, options, model)}
         except ReportError:
-            continue  # told when its row is made
+            continue  # reported when its row is made
     kept = {
         key: text
         for key, text in parts.load().items()
