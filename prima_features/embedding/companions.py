@@ -54,7 +54,7 @@ def write_companions(
 
 
 def is_stale(output: Path, report: bool = True) -> bool:
-    """Whether an output that is there lacks what should be beside it, or has that of an earlier version."""
+    """Whether an output that is there lacks what should be next to it, or has that of an earlier version."""
     wanted = [run_path(output), *([report_path(output)] if report else [])]
     made = output.stat().st_mtime_ns
     return any(not path.exists() or path.stat().st_mtime_ns < made for path in wanted)

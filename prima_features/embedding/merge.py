@@ -43,13 +43,13 @@ class Merged:
     n_series: int
     failures: tuple[Failure, ...]
     report: Path | None = None
-    """The page beside the output, where it was written."""
+    """The page next to the output, where it was written."""
     caveat: str = ""
     """What must be said with every number of the model."""
 
     @property
     def complete(self) -> bool:
-        """True where nothing was left out but what a rule leaves out by design."""
+        """True if nothing was left out but what a rule leaves out by design."""
         return not any(failure.defect for failure in self.failures)
 
 
@@ -58,7 +58,7 @@ class PlannedStudies:
 
     Args:
         folder: the parts.
-        earlier: the output that the plan may keep studies of, where it is there.
+        earlier: the output that the plan may keep studies of, if it is there.
 
     Raises:
         UsageError: it is no parts folder.
@@ -149,7 +149,7 @@ def merge(
     report: bool = True,
     pictures: bool = True,
 ) -> Merged:
-    """Make one embeddings file of the parts of several jobs, or of several files, with what is told of them beside it.
+    """Make one embeddings file of the parts of several jobs, or of several files, with what is told of them next to it.
 
     Studies keep the order of the inputs, and in a folder of parts that of the plan. The output's own folder of
     parts is deleted once it is complete; other inputs stay.
@@ -282,7 +282,7 @@ def _with_rule(failure: Failure, rules: Mapping[tuple[str, ...], bool]) -> Failu
 
 
 def _resolve(path: Path) -> Path:
-    """A file or parts folder; the name of an output stands for its parts where it is not there."""
+    """A file or parts folder; the name of an output stands for its parts if it is not there."""
     if not path.name:  # `.` and `/` have no parts next to them
         raise UsageError(f"{path} is not a folder of parts or an embeddings file; name one")
     parts = PartsFolder.of(path).folder

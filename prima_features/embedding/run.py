@@ -72,7 +72,7 @@ class EmbedSummary:
 
     @property
     def complete(self) -> bool:
-        """True where nothing was left out but what a rule leaves out by design."""
+        """True if nothing was left out but what a rule leaves out by design."""
         return not any(failure.defect for failure in self.failures)
 
 
@@ -91,7 +91,7 @@ def embed(
     on_study: Callable[[StudyDone], None] = lambda done: None,
     stoppable: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False),
 ) -> EmbedSummary:
-    """Embed every study of a source into one HDF5 file, with `OUTPUT.run.json` and `OUTPUT.report.html` beside it.
+    """Embed every study of a source into one HDF5 file, with `OUTPUT.run.json` and `OUTPUT.report.html` next to it.
 
     The file appears when it is complete, by rename. Finished studies wait in `OUTPUT.h5.parts/`; those, and the
     studies of an earlier output, are kept where model, preprocessing and inputs are still the same. Several

@@ -152,7 +152,7 @@ class Work:
             yield self._job.studies[study_id]
 
     def _settle(self, study_id: str) -> bool:
-        """Take note of a study that is finished; False where it is not."""
+        """Take note of a study that is finished; False if it is not."""
         if (header := self._finished.header(study_id)) is None:
             return False
         self._note(study_id, header, here=False)
@@ -182,7 +182,7 @@ class Work:
         )
 
     def _write_output(self) -> bool:
-        """Write the output, or wait until another process has; False where a study must be embedded again."""
+        """Write the output, or wait until another process has; False if a study must be embedded again."""
         while not self._finished.is_complete():
             if self._stopping():
                 raise self._stopped()

@@ -22,7 +22,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def difference(expected: Shapes, found: Shapes) -> str:
-    """What is missing, unexpected or of another shape, in words; empty where the two agree."""
+    """What is missing, unexpected or of another shape, in words; empty if the two agree."""
     shapes = [
         f"{name} {tuple(found[name])} instead of {tuple(expected[name])}"
         for name in sorted(expected.keys() & found.keys())

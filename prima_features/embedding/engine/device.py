@@ -14,7 +14,7 @@ _BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device of that name; `auto` is a GPU where there is one, else the CPU.
+    """The device of that name; `auto` is a GPU if there is one, else the CPU.
 
     Raises:
         UsageError: no such device, or this machine does not have it.

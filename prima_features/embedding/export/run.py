@@ -53,7 +53,7 @@ def export(
         source: an embeddings file.
         output: the table; its ending says which format where `format` does not.
         level: `study`, `clip` or `series` (see `table.vector_table`).
-        columns: columns to keep beside `id` and the vectors; none for all.
+        columns: columns to keep in addition to `id` and the vectors; none for all.
         format: in place of what the ending says.
         overwrite: replace `output` if it exists; never the source.
 

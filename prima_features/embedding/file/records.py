@@ -171,7 +171,7 @@ class StudyHeader:
 
     @property
     def sound(self) -> bool:
-        """True where nothing of the study was left out but what a rule leaves out by design."""
+        """True if nothing of the study was left out but what a rule leaves out by design."""
         return not any(failure.defect for failure in self.failures)
 
 

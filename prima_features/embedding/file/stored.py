@@ -31,7 +31,7 @@ from prima_features.studies.study import Failure
 
 _STUDY_TEXTS = ("id", "subject", "session", "description", "source")
 _NOT_OF_A_RUN = ("find", "merge")
-"""Stages of failures that are found anew each time, and not kept with their study."""
+"""Stages of failures that are found again each time, and not kept with their study."""
 
 
 class StoredStudies:
@@ -96,7 +96,7 @@ class StoredStudies:
 
     @cached_property
     def settings(self) -> str:
-        """Hash of what changes the numbers of all studies; empty where the file does not tell."""
+        """Hash of what changes the numbers of all studies; empty if the file does not tell."""
         return next((settings_of(header.input_hash) for header in self.headers.values()), "")
 
     @property

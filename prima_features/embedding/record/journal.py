@@ -80,7 +80,7 @@ class Journal:
         """Count a study that is finished; save the record now and then.
 
         Args:
-            n_series: 0 where it failed.
+            n_series: 0 if it failed.
             here: whether this process has embedded it.
         """
         if not here:
@@ -222,7 +222,7 @@ class PeakMemory:
 
     def __init__(self, pause: float = _LOOK_INTERVAL) -> None:
         self.bytes: int | None = None
-        """The most that was seen so far; None where the system does not tell."""
+        """The most that was seen so far; None if the system does not tell."""
         self._pause = pause
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)

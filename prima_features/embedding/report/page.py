@@ -58,7 +58,7 @@ def write_report(
         parts: folders of parts that pictures are taken from.
         earlier: files whose pages pictures are taken from as well; the output's own page always is.
         pictures: show pictures.
-        path: of the page, by default beside the output.
+        path: of the page, by default next to the output.
 
     Returns:
         the page's path.

@@ -104,7 +104,7 @@ class RunOptions:
     fail_fast: bool = False
     """Stop at the first scan that cannot be embedded; its study is not remembered as failed."""
     report: bool = True
-    """Write `OUTPUT.report.html` beside the output."""
+    """Write `OUTPUT.report.html` next to the output."""
 
     @property
     def rows(self) -> Rows:

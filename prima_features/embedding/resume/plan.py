@@ -75,7 +75,7 @@ class OutputPlan:
 
 
 def read_plan(folder: Path) -> OutputPlan | None:
-    """The plan of a parts folder; None where there is none that this release understands.
+    """The plan of a parts folder; None if there is none that this release understands.
 
     Raises:
         OutputError: it cannot be read.
@@ -203,7 +203,7 @@ class Finished:
         return now != before
 
     def header(self, study_id: str) -> StudyHeader | None:
-        """What is known of a finished study; None where it is still to be embedded. Deletes a stale part."""
+        """What is known of a finished study; None if it is still to be embedded. Deletes a stale part."""
         expected = self.input_hash(study_id)
         if header := self._parts.header(study_id):
             if header.input_hash == expected:
