@@ -36,8 +36,8 @@ def write_run_file(output: Path, runs: Iterable[Record], failures: Sequence[Fail
     """Write `OUTPUT.run.json` for an output that is complete.
 
     Args:
-        runs: records of all runs that made it; one that occurs twice is told once.
-        failures: what is not in it.
+        runs: records of all runs that made it; duplicates are dropped.
+        failures: what is missing in it.
 
     Raises:
         OutputError: it cannot be written.
