@@ -72,6 +72,22 @@ def embed(
             help="Study description for the model (default: the description in the scan).",
         ),
     ] = None,
+    series_names: Annotated[
+        Literal["keep", "hidden"],
+        typer.Option(
+            "--series-names",
+            help="hidden: Prima reads the same name for every series, to measure what names are worth.",
+        ),
+    ] = "keep",
+    encoder_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encoder-option",
+            metavar="NAME=VALUE",
+            help="Option of the model's encoder; repeatable. For Prima: series_names=keep|hidden.",
+            show_default=False,
+        ),
+    ] = None,
     level: Annotated[
         Literal["study", "token"], typer.Option("--level", help="token: also store the vector of each token.")
     ] = "study",
@@ -205,6 +221,9 @@ def embed(
         merge_participants(output, force, no_report, no_pictures)
         return
     folder = output if analysis_level else None
+    encoder_options = find.named_values(encoder_option, "--encoder-option")
+    if series_names != "keep":
+        encoder_options |= {"series_names": series_names}
     find_options = find.collect(
         format=format,
         participants=participant_label,
@@ -245,7 +264,7 @@ def embed(
         _opened(engine, ray_address, device, engine_options) as (compute, engine_options),
         study_progress("reading") as show,
     ):
-        encoder = load_encoder(model)
+        encoder = load_encoder(model).with_options(encoder_options)
         summary = run(
             source,
             output,

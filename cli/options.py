@@ -38,6 +38,27 @@ def split_values(values: Iterable[str] | None, option: str = "") -> tuple[str, .
     return tuple(items)
 
 
+def named_values(values: Iterable[str] | None, option: str) -> dict[str, str]:
+    """`["a=1", "b=2"]` to `{"a": "1", "b": "2"}`.
+
+    Args:
+        values: as given on the command line.
+        option: its name, for the error message.
+
+    Raises:
+        UsageError: one has no `=` or no name, or a name is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in values or ():
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name:
+            raise UsageError(f"{option} {text} is not of the form NAME=VALUE")
+        if name in found:
+            raise UsageError(f"{option} gives {name} twice: give it once")
+        found[name] = value
+    return found
+
+
 def check_no_empty(arguments: Sequence[str]) -> None:
     """Refuse an empty argument or option value, which `Path` would take for the current folder.
 

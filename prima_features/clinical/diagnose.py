@@ -178,6 +178,7 @@ def _diagnosed(
         "model_revision": source.revision,
         "model_sha256": str(file.attributes["model_sha256"]),
         "embeddings": file.path.name,
+        "settings": file.preprocessing,
         "n_studies": file.n_studies,
         "not_scored": list(not_scored),
         "score": SCORE,

@@ -245,6 +245,22 @@ class Encoder(ABC):
         """The encoder on the CPU, to be sent to other machines. An encoder that is elsewhere moves itself."""
         return self
 
+    def with_options(self, options: Mapping[str, str]) -> Encoder:
+        """The encoder with options that it alone knows (`--encoder-option NAME=VALUE`), which `info.settings` records.
+
+        Args:
+            options: values by name; none changes nothing.
+
+        Raises:
+            UsageError: the encoder has no such option, or the option no such value.
+        """
+        from prima_features.errors import UsageError
+
+        if options:
+            names = ", ".join(sorted(options))
+            raise UsageError(f"The encoder {self.info.encoder!r} has no option {names}: leave it out")
+        return self
+
     def check_parts(self) -> list[str]:
         """Load the parts that embedding does not need; returns the names of all parts.
 

@@ -93,11 +93,21 @@ class _Series(NamedTuple):
     subvolumes: Subvolumes
 
 
-class PrimaInference:
-    """Prima on one device; an `encoders.base.Inference`."""
+HIDDEN_NAME = "UNK"
+"""What the model reads in place of each series' name if names are hidden: how an unnamed DICOM series' name begins."""
 
-    def __init__(self, network: Network) -> None:
+
+class PrimaInference:
+    """Prima on one device; an `encoders.base.Inference`.
+
+    Args:
+        network: the model on the device.
+        hide_names: give every series the same name, to measure what names are worth.
+    """
+
+    def __init__(self, network: Network, hide_names: bool = False) -> None:
         self.network = network
+        self._hide_names = hide_names
 
     @torch.inference_mode()
     def encode(
@@ -108,7 +118,11 @@ class PrimaInference:
     ) -> list[EncodedStudy]:
         """Encode studies together. Stages are `tokenizer` and `transformers`."""
         model = self.network.model
-        series = [_Series(one.name, prepared.arrays) for _, members in studies for one, prepared in members]
+        series = [
+            _Series(HIDDEN_NAME if self._hide_names else one.name, prepared.arrays)
+            for _, members in studies
+            for one, prepared in members
+        ]
         lengths = [len(members) for _, members in studies]
         with progress.stage("tokenizer"):
             latents = _encode_subvolumes(self.network, series, progress.check)

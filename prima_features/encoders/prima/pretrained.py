@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -54,6 +56,7 @@ class PrimaModel(
         self.revision = ""
         self.sha256 = ""
         self.directory: Path | None = None
+        self.series_names = "keep"
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -76,7 +79,9 @@ class PrimaModel(
             revision=self.revision,
             sha256=self.sha256,
             widths=Widths(config.study.flat_dim, config.sequence.out_dim, config.study.out_dim, token),
-            settings=asdict(config.preprocessing),
+            # The default is not recorded, so that earlier files keep their hash.
+            settings=asdict(config.preprocessing)
+            | ({} if self.series_names == "keep" else {"series_names": self.series_names}),
             caveat=config.caveat,
             citation="arXiv 2509.18638",
         )
@@ -87,7 +92,20 @@ class PrimaModel(
 
     def on(self, device: torch.device, dtype: torch.dtype, batch_size: int) -> PrimaInference:
         """The model on a device; `batch_size` counts subvolumes in one call of the tokenizer."""
-        return PrimaInference(Network(self, device, dtype, batch_size))
+        return PrimaInference(
+            Network(self, device, dtype, batch_size), hide_names=self.series_names == "hidden"
+        )
+
+    def with_options(self, options: Mapping[str, str]) -> PrimaModel:
+        """See `Encoder.with_options`; there is one option, `series_names`, with the values `keep` and `hidden`."""
+        if unknown := sorted(options.keys() - {"series_names"}):
+            raise UsageError(f"Prima has no option {', '.join(unknown)}: its only option is series_names")
+        value = options.get("series_names", self.series_names)
+        if value not in ("keep", "hidden"):
+            raise UsageError(f"series_names must be keep or hidden, not {value}")
+        changed = copy.copy(self)
+        changed.series_names = value
+        return changed
 
     def check_parts(self) -> list[str]:
         """Load text tower and heads, heads one at a time.
