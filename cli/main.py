@@ -15,21 +15,9 @@ import typer
 from typer.core import TyperGroup
 
 from prima_features._version import __version__
-from prima_features.cli import (
-    audit,
-    diagnose,
-    doctor,
-    embed,
-    inspect,
-    outputs,
-    pretrain,
-    probe,
-    reports,
-    search,
-    synth,
-    weights,
-)
+from prima_features.cli import doctor, embed, inspect, outputs, pretrain, probe, reports, synth, weights
 from prima_features.cli.bids_app import as_embed
+from prima_features.cli.clinical import audit, diagnose, search
 from prima_features.cli.console import err, print_error, print_failures
 from prima_features.cli.options import check_no_empty, spread
 from prima_features.cli.process import standard_streams

@@ -1,0 +1,1 @@
+"""Commands on clinical outputs: `prima diagnose`, `prima search` and `prima audit`."""
