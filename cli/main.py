@@ -15,7 +15,18 @@ import typer
 from typer.core import TyperGroup
 
 from prima_features._version import __version__
-from prima_features.cli import doctor, embed, inspect, outputs, pretrain, probe, reports, synth, weights
+from prima_features.cli import (
+    doctor,
+    embed,
+    explain,
+    inspect,
+    outputs,
+    pretrain,
+    probe,
+    reports,
+    synth,
+    weights,
+)
 from prima_features.cli.bids_app import as_embed
 from prima_features.cli.clinical import audit, diagnose, search
 from prima_features.cli.console import err, print_error, print_failures
@@ -47,6 +58,7 @@ app.command("report")(outputs.report)
 app.command("search")(search.search)
 app.command("diagnose")(diagnose.diagnose)
 app.command("audit")(audit.audit)
+app.command("explain")(explain.explain)
 app.add_typer(probe.app, name="probe")
 app.add_typer(reports.app, name="reports")
 app.add_typer(pretrain.app, name="pretrain")

@@ -160,6 +160,14 @@ class Probe:
             table, warnings = table.assign(caveat=fitted.caveat), [fitted.caveat, *warnings]
         return Predictions(table, tuple(warnings))
 
+    def check(self, features: Features) -> None:
+        """Check that the fitted probe reads these features.
+
+        Raises:
+            UsageError: as `predict`.
+        """
+        self._fitted(features)
+
     def save(self, folder: str | Path, extras: Extras | None = None) -> Path:
         """Write the probe's directory; see `persistence.save`."""
         from prima_features.probes.persistence import save

@@ -1,4 +1,4 @@
-"""Checks of the device and of memory."""
+"""Where the networks compute, and the memory there is."""
 
 from __future__ import annotations
 

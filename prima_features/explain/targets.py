@@ -86,6 +86,23 @@ def head_target(directory: Path, name: TargetName, device: torch.device | str = 
     )
 
 
+def text_target(directory: Path, name: TargetName, device: torch.device | str = "cpu") -> Target:
+    """Cosine similarity of the study's CLIP embedding and a text in the form of the training texts, `1. WORDS`.
+
+    Raises:
+        UsageError: the model has no text tower, or a package is missing.
+    """
+    import torch
+
+    from prima_features.encoders.prima.text import TextEncoder
+
+    (vector,) = TextEncoder.from_directory(directory, device)([f"1. {name.name}"])
+    text = torch.from_numpy(vector).to(device)
+    return Target(
+        f"text:{name.name}", "cosine similarity of study and text", lambda output: output.clip @ text
+    )
+
+
 def function_target(label: str, meaning: str, function: Callable[[np.ndarray], np.ndarray]) -> Target:
     """A function of study vectors, (B, D) float32 to (B,). It has no gradient."""
     import torch

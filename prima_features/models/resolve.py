@@ -1,4 +1,4 @@
-"""Resolving names of models to model directories."""
+"""From what a user calls a model to the directory that holds it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOCAL_REVISION = "local"
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Name, revision and directory of a model."""
+    """Where a model lies."""
 
     name: str
     """Bundled name, Hub id, or the directory's own name."""

@@ -31,11 +31,11 @@ from prima_features.studies.study import Failure
 
 _STUDY_TEXTS = ("id", "subject", "session", "description", "source")
 _NOT_OF_A_RUN = ("find", "merge")
-"""Stages of failures that each run determines again, and that are not kept with their study."""
+"""Stages of failures that are found anew each time, and not kept with their study."""
 
 
 class StoredStudies:
-    """The content of an embeddings file, study by study.
+    """What an embeddings file holds, study by study.
 
     A context manager, open only while vectors are read. What was opened stays readable when the file is replaced.
 
@@ -81,7 +81,7 @@ class StoredStudies:
 
     @property
     def provenance(self) -> Provenance:
-        """Model, settings and versions."""
+        """What made it."""
         attributes = self._file.attributes
         return Provenance(
             model=attributes["model"],
@@ -96,7 +96,7 @@ class StoredStudies:
 
     @cached_property
     def settings(self) -> str:
-        """Hash of the settings that change the vectors of all studies; empty if it was not recorded."""
+        """Hash of what changes the numbers of all studies; empty where the file does not tell."""
         return next((settings_of(header.input_hash) for header in self.headers.values()), "")
 
     @property

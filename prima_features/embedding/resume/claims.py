@@ -156,7 +156,7 @@ class Claims:
             return [worker for path in files if (worker := self._live_worker(path)) is not None]
 
     def take(self, name: str) -> bool:
-        """Claim something; False if a live process has it."""
+        """Claim something; False where a live process has it."""
         generation = 0
         while True:
             path = self._folder / f"{file_stem(name)}.{generation}.claim"
@@ -211,7 +211,7 @@ class Claims:
         return self._live_worker(self._folder / owner) is not None
 
     def _live_worker(self, file: Path) -> Worker | None:
-        """Who a worker file speaks of, or None if that process is dead."""
+        """Who a worker file speaks of, or None where that process is dead."""
         try:
             with open_regular(file) as opened:  # opening makes a network disk ask for the file's state again
                 worker = Worker.from_json(opened.read(_MOST_BYTES + 1))

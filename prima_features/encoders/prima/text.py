@@ -30,7 +30,7 @@ def load_text(
 
     Args:
         directory: a model directory.
-        device: device of the weights.
+        device: where the weights go.
         dtype: number type of the weights; float32 if None.
 
     Raises:

@@ -87,7 +87,7 @@ class Encoders(Generic[T]):
         return len(self._encoders)
 
     def look(self) -> None:
-        """Start encoders if there are none yet, now and then.
+        """Start encoders where there are none yet, now and then.
 
         Raises:
             PrimaError: none could be started anywhere.
@@ -108,7 +108,7 @@ class Encoders(Generic[T]):
             )
 
     def _room(self, node: str, n_cpus: float) -> dict[str, Any]:
-        # Readers must find room next to it, also on one processor, where each gets half of it.
+        # Readers must find room beside it, also on one processor, where each gets half of it.
         of_cpus = max(n_cpus - 1, n_cpus - 2 * READER_CPUS, READER_CPUS)
         resources = {"num_gpus": 1, "num_cpus": 0} if self._on_gpus else {"num_gpus": 0, "num_cpus": of_cpus}
         return resources | {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}

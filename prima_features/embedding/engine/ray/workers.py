@@ -29,7 +29,7 @@ class Receipt:
     seconds: float
     host: str
     sees_scans: bool
-    """False if none of the scans' folders is there."""
+    """False where none of the scans' folders is there."""
 
 
 def read_study(read: StudyReader, study: Study, folder: Path) -> tuple[Receipt, PreparedStudy]:
@@ -58,7 +58,7 @@ class EncoderActor:
     """An encoder on a GPU, or on the processor if it was given none; an actor.
 
     Args:
-        n_threads: of the processor that the network computes with, if there is no GPU.
+        n_threads: of the processor that the network computes with, where there is no GPU.
         keep_tokens: also return each token's latent.
     """
 

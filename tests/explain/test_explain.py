@@ -1,0 +1,170 @@
+"""`prima explain`: from scans to tables, maps on the scan's own grid, and a page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from prima_features.cli.main import main
+from prima_features.encoders.prima.prepare import acquire
+from prima_features.studies.dicom import find_dicom
+
+NOTICE = "For research use only: not a medical device."
+TARGET = "diagnosis/tumor_adult_glioma"
+FLAIR = "AX_FLAIR"
+
+
+def run(source: Path, output: Path, model: Path, *more: str, target: str = TARGET) -> int:
+    return main(
+        [
+            "explain",
+            str(source),
+            str(output),
+            "--model",
+            str(model),
+            "--target",
+            target,
+            "--device",
+            "cpu",
+            *more,
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def explained(study_a: Path, published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The diffusion series of the golden study as in the public notebook, but with few samples."""
+    output = tmp_path_factory.mktemp("explained") / "out"
+    code = run(study_a, output, published, "--series", FLAIR, "--method", "lime-public", "--samples", "40")
+    assert code == 0
+    return output
+
+
+def read(output: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    return pd.read_csv(output / "tokens.tsv", sep="\t"), json.loads((output / "explanation.json").read_text())
+
+
+def test_the_folder_has_what_was_promised(explained: Path) -> None:
+    assert sorted(path.name for path in explained.iterdir()) == [
+        "explanation.html",
+        "explanation.json",
+        "map_01_AX_FLAIR.nii.gz",
+        "tokens.tsv",
+        "weights.json",
+    ]
+    tokens, document = read(explained)
+    assert list(tokens) == ["series", "token_index", "z", "y", "x", "coefficient", "spread"]
+    assert document["notice"] == NOTICE
+    assert NOTICE in (explained / "explanation.html").read_text()
+    image = nib.load(explained / "map_01_AX_FLAIR.nii.gz")
+    assert image.header["descrip"].item().decode() == NOTICE
+
+
+def test_tokens_are_the_public_code_s_in_their_order(
+    explained: Path, golden_clinical: Path, golden: Path
+) -> None:
+    tokens, _ = read(explained)
+    values = np.load(golden_clinical / "a_lime_one_series.npz")
+    np.testing.assert_array_equal(tokens["token_index"], values["token_index"])
+    np.testing.assert_array_equal(tokens[["z", "y", "x"]], values["coord"])
+    weights = json.loads((explained / "weights.json").read_text())
+    document = json.loads((golden_clinical / "a_clinical.json").read_text())
+    public = document["lime"]["one_series"]["public_json"]
+    assert list(weights) == list(public)
+    assert list(weights[FLAIR]) == list(public[FLAIR])
+
+
+@pytest.mark.slow
+def test_weights_are_those_of_the_public_notebook(
+    study_a: Path, published: Path, golden_clinical: Path, tmp_path: Path
+) -> None:
+    arguments = ("--series", FLAIR, "--alone", "--method", "lime-public", "--samples", "1000")
+    assert run(study_a, tmp_path / "out", published, *arguments) == 0
+    document = json.loads((golden_clinical / "a_clinical.json").read_text())
+    public = document["lime"]["one_series"]["public_json"][FLAIR]
+    found = json.loads((tmp_path / "out" / "weights.json").read_text())[FLAIR]
+    assert found.keys() == public.keys()
+    assert max(abs(found[token] - public[token]) for token in public) <= 1e-5
+
+
+def test_the_map_is_on_the_scan_s_grid(explained: Path, study_a: Path) -> None:
+    (study,) = find_dicom(study_a).studies
+    (series,) = (one for one in study.series if one.name == FLAIR)
+    acquired = acquire(series)
+    image = nib.load(explained / "map_01_AX_FLAIR.nii.gz")
+    assert image.shape == acquired.image.GetSize()
+    corner = np.array(acquired.image.GetSize()) - 1
+    world = np.array(acquired.image.TransformIndexToPhysicalPoint(corner.tolist())) * [-1, -1, 1]
+    np.testing.assert_allclose(nib.affines.apply_affine(image.affine, corner), world, atol=1e-3)
+    tokens, _ = read(explained)
+    sums = tokens.groupby("token_index")["coefficient"].sum().to_numpy()
+    shown = np.unique(image.get_fdata())
+    assert np.isin(np.float32(sums), np.float32(shown)).mean() > 0.9  # padding can hide a token
+
+
+def test_no_name_of_a_patient_or_file_is_written(explained: Path, study_a: Path) -> None:
+    import pydicom
+
+    header = pydicom.dcmread(next(study_a.rglob("*.dcm")), stop_before_pixels=True)
+    secrets = [str(header.PatientID), str(header.PatientName), header.StudyInstanceUID, str(study_a)]
+    for path in explained.iterdir():
+        content = path.read_bytes() if path.suffix != ".gz" else nib.load(path).to_bytes()
+        for secret in filter(None, secrets):
+            assert secret.encode() not in content, (path.name, secret)
+
+
+def test_the_default_method_states_agreement_and_spread(
+    study_a: Path, published: Path, tmp_path: Path
+) -> None:
+    assert run(study_a, tmp_path / "out", published, "--series", FLAIR, "--samples", "160") == 0
+    tokens, document = read(tmp_path / "out")
+    (series,) = document["series"]
+    assert series["samples"] <= 160
+    assert series["n_groups"] <= 20
+    assert 0 < series["agreement_of_halves"] <= 1
+    assert (tokens["spread"] > 0).all()
+    assert len(document["study_series"]) == 5
+    curve = series["faithfulness"]
+    assert curve["ranked"][0] == pytest.approx(series["value"], abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["leave-out", "gradients"])
+def test_methods_without_a_spread_say_so(method: str, study_a: Path, published: Path, tmp_path: Path) -> None:
+    arguments = ("--series", FLAIR, "--samples", "32", "--method", method)
+    assert run(study_a, tmp_path / "out", published, *arguments) == 0
+    assert "\tn/a" in (tmp_path / "out" / "tokens.tsv").read_text()
+    assert f"The method {method} has no spread" in (tmp_path / "out" / "explanation.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--target", "diagnosis/nothing"), "has no diagnosis 'nothing'"),
+        (("--target", "glioma"), "is none of diagnosis/NAME"),
+        (("--target", TARGET, "--series", "T9"), "has no series 'T9'"),
+        (("--target", TARGET, "--study", "sub-9"), "has no study 'sub-9'"),
+    ],
+)
+def test_mistakes_are_named(
+    arguments: tuple[str, ...],
+    message: str,
+    study_a: Path,
+    published: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given = ["explain", str(study_a), str(tmp_path / "out"), "--model", str(published), *arguments]
+    assert main(given) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_someone_else_is_not_replaced(study_a: Path, published: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    assert run(study_a, tmp_path / "out", published) == 2
+    assert (tmp_path / "out" / "thesis.txt").exists()
