@@ -77,7 +77,7 @@ class StoredGrid:
 
     def to_stored(self, values: np.ndarray) -> np.ndarray:
         """An array (columns, rows, slices) on the acquired image's grid, on the stored grid."""
-        turned = np.flip(values, [axis for axis in range(3) if self.flipped[axis]])
+        turned = np.flip(values, tuple(axis for axis in range(3) if self.flipped[axis]))
         return turned.transpose(np.argsort(self.axes))
 
 

@@ -42,7 +42,7 @@ def read_frames(header: Header, data: "Dataset") -> list[Header]:
         time = values.text(content, "FrameAcquisitionDateTime") or values.text(
             content, "FrameReferenceDateTime"
         )
-        numbers = {
+        numbers: dict[str, Any] = {
             "frame": None if is_single else number,
             "instance_number": header.instance_number if is_single else before + ranks[number] + 1,
             "temporal_position": volumes[number] if volumes else stated,
