@@ -1,7 +1,7 @@
 """From a source on disk to studies and their series.
 
-detect ---> bids | dicom | nifti | manifest ---> study
-format      finders                              Study, Series, Failure, Found
+find ---> bids | dicom | nifti | manifest ---> study
+format    finders                              Study, Series, Failure, Found
 """
 
 from prima_features.studies.bids import BidsFilter, BidsOptions, read_filters

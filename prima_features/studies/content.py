@@ -119,7 +119,7 @@ def may_have_copies(paths: Sequence[Path]) -> bool:
     return len(sizes) < len(paths)
 
 
-def find_twins(paths: Sequence[Path]) -> dict[Path, Copy]:
+def find_same_names(paths: Sequence[Path]) -> dict[Path, Copy]:
     """Images to leave out because another one of `paths` has the same name.
 
     Of `T1.nii` and `T1.nii.gz` in one folder, the compressed one is used, unless it is empty or missing.
@@ -128,16 +128,16 @@ def find_twins(paths: Sequence[Path]) -> dict[Path, Copy]:
     by_name: dict[tuple[Path, str], list[Path]] = defaultdict(list)
     for path in paths:
         by_name[path.parent, path.name.lower().removesuffix(".gz")].append(path)
-    for twins in by_name.values():
-        if len(twins) > 1:
-            twins.sort(key=lambda path: (find_absence(path, "", "") is not None, not _is_gzip(path)))
-            used, *others = twins
+    for group in by_name.values():
+        if len(group) > 1:
+            group.sort(key=lambda path: (find_absence(path, "", "") is not None, not _is_gzip(path)))
+            used, *others = group
             copies |= {path: Copy(used, _same_content(path, used)) for path in others}
     return copies
 
 
 def find_copies(paths: Sequence[Path], inflated: bool = True) -> dict[Path, Copy]:
-    """Images to leave out because another one of `paths` has the same name (`find_twins`) or content.
+    """Images to leave out because another one of `paths` has the same name (`find_same_names`) or content.
 
     Of images with the same content and other names, the first one is used.
 
@@ -145,7 +145,7 @@ def find_copies(paths: Sequence[Path], inflated: bool = True) -> dict[Path, Copy
         paths: images of one study, in order.
         inflated: recognise files that are equal only after decompression, for which the end of each file is read.
     """
-    copies = find_twins(paths)
+    copies = find_same_names(paths)
     by_size: dict[Hashable, list[Path]] = defaultdict(list)
     for path in paths:
         if path not in copies and (size := _size(path, inflated)) is not None:

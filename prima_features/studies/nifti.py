@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prima_features.errors import NothingUsableError
-from prima_features.studies.content import find_absence, find_copies, find_twins, inflated, left_out_copy
+from prima_features.studies.content import find_absence, find_copies, find_same_names, inflated, left_out_copy
 from prima_features.studies.files import FileKind, format_name, is_dicom, kind_of, walk
 from prima_features.studies.labels import MAX_LABEL, bare, digest, safe_label, study_id
 from prima_features.studies.sidecar import (
@@ -21,7 +21,7 @@ from prima_features.studies.sidecar import (
     name_of,
     naming,
     orientation_of,
-    other_part,
+    other_kind,
     read_b_values,
     read_json,
     scale_of,
@@ -51,7 +51,7 @@ _NOT_IMAGES = re.compile(
 _PHASE = re.compile(r"[_-](ph|phase|imaginary|fieldmaphz)$", re.IGNORECASE)
 """How dcm2niix ends the names of images that are not magnitude images."""
 _MASK = "its name says that it is a mask or a segmentation"
-_SHOWN = {
+_NOT_AN_IMAGE = {
     "mask": "its voxels have at most three distinct values: a mask, not an image",
     "labels": "its voxels are labels of regions: a segmentation, not an image",
     "fractions": "its voxels are fractions from 0 to 1, next to an image of the same grid: a tissue or "
@@ -101,13 +101,13 @@ def find_nifti(source: Path, time_series: TimeSeries = "skip", chosen: bool = Tr
     for file in files:
         members.setdefault(file.relative_to(root).parts[0], []).append(file)
     at_top = [paths[0] for name, paths in members.items() if (root / name) == paths[0]]
-    twins = find_twins(at_top)
-    ids = _name_studies([name for name in members if root / name not in twins])
-    ids |= {path.name: ids[copy.of.name] for path, copy in twins.items()}
+    same_names = find_same_names(at_top)
+    ids = _name_studies([name for name in members if root / name not in same_names])
+    ids |= {path.name: ids[copy.of.name] for path, copy in same_names.items()}
     studies, left_out = [], []
     for name, paths in members.items():
         study = study_id(ids[name])
-        copies = find_copies(paths) | twins
+        copies = find_copies(paths) | same_names
         made: list[tuple[Series | Failure, Opened | None]] = []
         for path in paths:
             what = path.relative_to(root).as_posix()
@@ -116,7 +116,7 @@ def find_nifti(source: Path, time_series: TimeSeries = "skip", chosen: bool = Tr
                     (left_out_copy(study, what, copy.of.relative_to(root).as_posix(), copy.same), None)
                 )
             else:
-                made.append(_judge(path, what, study, time_series))
+                made.append(_make_unless_mask(path, what, study, time_series))
         items = _without_fractions(made, study)
         series = tuple(item for item in items if isinstance(item, Series))
         left_out += [item for item in items if isinstance(item, Failure)]
@@ -147,7 +147,7 @@ def make_series(
         orientation = orientation_of(fields)
     except SidecarError as error:
         return not_embedded(study, source, f"its sidecar {error}", HINT, defect=True), None
-    if part := other_part(fields):
+    if part := other_kind(fields):
         return not_embedded(study, source, f"its sidecar says that it is {part}", _SCAN_HINT), None
     if not fields.get("ImageType") and by_content and _PHASE.search(_stem(path)):
         return not_embedded(study, source, "its name says that it is a phase image", _SCAN_HINT), None
@@ -166,8 +166,8 @@ def make_series(
     if not (volumes := _choose_volumes(opened.n_volumes, table, time_series)):
         reason = f"it has {opened.n_volumes} volumes, such as a time series"
         return not_embedded(study, source, reason, "embed it with --time-series first or mean"), opened
-    if by_content and (shown := _what_it_shows(opened)) in ("mask", "labels"):
-        return not_embedded(study, source, _SHOWN[shown], _SCAN_HINT), opened
+    if by_content and (kind := _classify(opened)) in ("mask", "labels"):
+        return not_embedded(study, source, _NOT_AN_IMAGE[kind], _SCAN_HINT), opened
     image = replace(image, volumes=volumes, orientation=orientation, scale=scale_of(fields))
     flags = ("orientation-unknown",) if isinstance(image, OtherImage) and _lacks_orientation(opened) else ()
     return Series(name_of(fields) or _stem(path), image, source, flags), opened
@@ -244,7 +244,7 @@ def _warnings(others: _Others, studies: Sequence[Study], chosen: bool) -> tuple[
     )
 
 
-def _judge(
+def _make_unless_mask(
     path: Path, source: str, study: str, time_series: TimeSeries
 ) -> tuple[Series | Failure, Opened | None]:
     if is_mask(_stem(path)):
@@ -257,12 +257,12 @@ def _without_fractions(
 ) -> list[Series | Failure]:
     """Leave out maps of fractions with the grid of an image of the same study."""
     opened = [(item, file) for item, file in made if isinstance(item, Series) and file is not None]
-    maps = {id(item) for item, file in opened if len(opened) > 1 and _what_it_shows(file) == "fractions"}
+    maps = {id(item) for item, file in opened if len(opened) > 1 and _classify(file) == "fractions"}
     images = [file for item, file in opened if id(item) not in maps]
     result: list[Series | Failure] = []
     for item, file in made:
         if isinstance(item, Series) and id(item) in maps and file and any(map(file.same_grid, images)):
-            result.append(not_embedded(study, item.source, _SHOWN["fractions"], _SCAN_HINT))
+            result.append(not_embedded(study, item.source, _NOT_AN_IMAGE["fractions"], _SCAN_HINT))
         else:
             result.append(item)
     return result
@@ -307,10 +307,10 @@ def _open(path: Path) -> tuple[NiftiImage | OtherImage, Opened]:
     return image, open_other(image)
 
 
-def _what_it_shows(opened: Opened) -> str:
-    from prima_features.studies.voxels import what_it_shows
+def _classify(opened: Opened) -> str:
+    from prima_features.studies.voxels import classify_file
 
-    return what_it_shows(opened)
+    return classify_file(opened)
 
 
 _ANATOMICAL = re.compile(

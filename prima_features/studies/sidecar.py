@@ -143,7 +143,7 @@ def scale_of(fields: Mapping[str, Any]) -> SidecarScale:
     )
 
 
-def other_part(fields: Mapping[str, Any]) -> str:
+def other_kind(fields: Mapping[str, Any]) -> str:
     """What an image is if it is not an MRI magnitude image, e.g. "a phase image"; otherwise an empty string.
 
     Source: Modality (0008,0060), ImageType (0008,0008), ComplexImageComponent (0008,9208), and BIDS's Units.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from prima_features.studies.study import OtherImage
 
-Shows = Literal["image", "mask", "labels", "fractions"]
+VoxelKind = Literal["image", "mask", "labels", "fractions"]
 """Content of an image: an image; two or three values; integer labels of regions; or fractions from 0 to 1."""
 
 MAX_VOXELS = 2**30
@@ -184,7 +184,7 @@ def find_data_file(path: Path) -> Path | None:
     return path.with_name(name)
 
 
-def what_it_shows(opened: Opened) -> Shows:
+def classify_file(opened: Opened) -> VoxelKind:
     """What the voxels of the first volume show; "image" if they cannot be read, which is reported when reading.
 
     A compressed NIfTI file with the size of a scan is not read.
@@ -202,7 +202,7 @@ def what_it_shows(opened: Opened) -> Shows:
     return "image" if values is None or values.ndim != 3 else classify(values, opened.scaling)
 
 
-def classify(values: np.ndarray, scaling: tuple[float, float] = (1.0, 0.0)) -> Shows:
+def classify(values: np.ndarray, scaling: tuple[float, float] = (1.0, 0.0)) -> VoxelKind:
     """What a volume of stored numbers shows.
 
     Args:

@@ -1,6 +1,7 @@
 """Telling what a source is, and finding in it what was selected."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,8 @@ from images import put as put_images
 
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.studies import DicomOptions, FindOptions, Pseudonyms, Selection, find
-from prima_features.studies.detect import detect
 from prima_features.studies.files import sniff
+from prima_features.studies.find import detect
 from prima_features.studies.study import Found, Identity, Study, not_embedded
 
 
@@ -81,7 +82,7 @@ def test_a_bids_dataset_is_recognised_without_looking_into_derivatives(
     def fail(*_: object) -> None:
         raise AssertionError("walked")
 
-    monkeypatch.setattr("prima_features.studies.detect.walk", fail)
+    monkeypatch.setattr(sys.modules["prima_features.studies.find"], "walk", fail)
     assert detect(tmp_path) == "bids"
 
 

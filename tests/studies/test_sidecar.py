@@ -11,7 +11,7 @@ from prima_features.studies.sidecar import (
     b0_volumes,
     name_of,
     orientation_of,
-    other_part,
+    other_kind,
     read_b_values,
     read_json,
 )
@@ -114,7 +114,7 @@ def test_a_folder_or_link_to_nothing_is_an_error(tmp_path: Path) -> None:
     ],
 )
 def test_images_that_are_not_magnitude_images_are_recognised(fields: dict[str, object], part: str) -> None:
-    assert other_part(fields) == part
+    assert other_kind(fields) == part
 
 
 @pytest.mark.parametrize(

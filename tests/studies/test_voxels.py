@@ -8,7 +8,7 @@ import pytest
 from images import put_volume
 
 from prima_features.studies.nifti import find_nifti
-from prima_features.studies.voxels import classify, open_nifti, what_it_shows
+from prima_features.studies.voxels import classify, classify_file, open_nifti
 
 X, Y, Z = np.meshgrid(*(np.linspace(-1, 1, n) for n in (40, 44, 36)), indexing="ij")
 RADIUS = X**2 + Y**2 + Z**2
@@ -57,7 +57,7 @@ def test_real_scans_with_few_grey_levels_are_images_down_to_eight(
 
 
 def test_real_scans_are_images_and_their_lesion_mask_is_not(scans: Path) -> None:
-    shown = {path.name: what_it_shows(open_nifti(path)) for path in (scans / "nifti").rglob("*.nii*")}
+    shown = {path.name: classify_file(open_nifti(path)) for path in (scans / "nifti").rglob("*.nii*")}
     assert shown.pop("FLAIR_lesion_mask.nii.gz") == "labels"
     assert set(shown.values()) == {"image"}
     assert len(shown) == 15
@@ -92,10 +92,10 @@ def test_headers_that_claim_too_much_are_not_believed(tmp_path: Path) -> None:
     content = bytearray(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)).to_bytes())
     content[40:56] = np.array([3, 32767, 32767, 32767, 1, 1, 1, 1], "<i2").tobytes()
     (tmp_path / "large.nii").write_bytes(content)
-    assert what_it_shows(open_nifti(tmp_path / "large.nii")) == "image"
+    assert classify_file(open_nifti(tmp_path / "large.nii")) == "image"
     content[108:112] = np.float32(2e9).tobytes()
     (tmp_path / "far.nii").write_bytes(content)
-    assert what_it_shows(open_nifti(tmp_path / "far.nii")) == "image"
+    assert classify_file(open_nifti(tmp_path / "far.nii")) == "image"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from prima_features.studies.content import (
     EMPTY,
     find_absence,
     find_copies,
-    find_twins,
+    find_same_names,
     left_out_copy,
     may_have_copies,
 )
@@ -27,7 +27,7 @@ from prima_features.studies.sidecar import (
     name_of,
     naming,
     orientation_of,
-    other_part,
+    other_kind,
     read_b_values,
     scale_of,
 )
@@ -131,7 +131,7 @@ class _Finder:
                     b_values = read_b_values(table)
         except SidecarError as error:
             return not_embedded(image.study, image.source, f"its sidecar {error}", HINT, defect=True)
-        if "part" not in image.entities and (part := other_part(fields)):
+        if "part" not in image.entities and (part := other_kind(fields)):
             return not_embedded(image.study, image.source, f"its sidecar says that it is {part}")
         nifti = NiftiImage(image.path, (0,), orientation, scale_of(fields), self.time_series)
         if b_values:
@@ -154,13 +154,13 @@ def _without_copies(pairs: list[tuple[BidsImage, Series]]) -> tuple[list[Series]
     if len(pairs) == 1 or not may_have_copies([image.path for image, _ in pairs]):
         return [item for _, item in pairs], []
     sources = {image.path: image.source for image, _ in pairs}
-    twins = find_twins(list(sources))
+    same_names = find_same_names(list(sources))
     rows = [
-        left_out_copy(image.study, image.source, sources[twin.of], twin.same)
+        left_out_copy(image.study, image.source, sources[copy.of], copy.same)
         for image, _ in pairs
-        if (twin := twins.get(image.path))
+        if (copy := same_names.get(image.path))
     ]
-    kept = [(image, item) for image, item in pairs if image.path not in twins]
+    kept = [(image, item) for image, item in pairs if image.path not in same_names]
     # Different BIDS names mean different acquisitions, so a copy gets a flag and is not left out. Files that are equal
     # only after decompression differ in size; reading every file would double the time of finding.
     copies = find_copies([image.path for image, _ in kept], inflated=False)

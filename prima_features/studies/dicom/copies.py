@@ -64,16 +64,18 @@ def flag_copies(series: Sequence[Series]) -> list[Series]:
     Archives send series again under new UIDs. The first, the middle and the last slice are compared.
     """
     images = {i: one.image for i, one in enumerate(series) if isinstance(one.image, DicomSlices)}
-    groups = _alike(images, lambda image: (len(image.stacks[0]), len(image.stacks)))
+    groups = _equal_groups(images, lambda image: (len(image.stacks[0]), len(image.stacks)))
     # A slice is read only if the previous ones agree.
     for share in (0, 0.5, 1):
         content = partial(_content_at, share=share)
-        groups = [alike for group in groups for alike in _alike({i: images[i] for i in group}, content)]
+        groups = [
+            equal for group in groups for equal in _equal_groups({i: images[i] for i in group}, content)
+        ]
     copies = {i for group in groups for i in group[1:]}
     return [replace(one, flags=(*one.flags, COPY)) if i in copies else one for i, one in enumerate(series)]
 
 
-def _alike(
+def _equal_groups(
     images: Mapping[int, DicomSlices], content: Callable[[DicomSlices], tuple[object, ...] | None]
 ) -> list[list[int]]:
     """Numbers of images with the same content, in order; unique images are left out."""

@@ -31,7 +31,7 @@ from prima_features.studies.study import (
 logger = logging.getLogger(__name__)
 
 _OTHER_FORMATS = (FileKind.NIFTI, FileKind.OTHER_IMAGE, FileKind.UNREAD, FileKind.ARCHIVE)
-_TORN = Rejection(
+_SEVERAL_PATIENTS = Rejection(
     "its slices form one volume but name different patients",
     hint="check which patient they belong to, and anonymise again with one PatientID per patient",
     defect=True,
@@ -70,7 +70,7 @@ def find_dicom(
             find_visits(one) for one in grouped(sorted(headers, key=_order), lambda one: one.study_uid)
         ]
         found = [
-            _find_study(visit, study.torn, options, pseudonyms)
+            _find_study(visit, study.divided, options, pseudonyms)
             for study in studies
             for visit in sorted(study.visits, key=lambda visit: (visit.patient_id, visit.date, visit.person))
         ]
@@ -156,7 +156,7 @@ def _undecided(studies: Sequence[Visits]) -> Iterator[Failure]:
 
 
 def _find_study(
-    visit: Visit, torn: frozenset[str], options: DicomOptions, pseudonyms: Pseudonyms
+    visit: Visit, divided: frozenset[str], options: DicomOptions, pseudonyms: Pseudonyms
 ) -> tuple[Study, list[Failure]]:
     headers = visit.headers
     study_uid = headers[0].study_uid
@@ -171,8 +171,8 @@ def _find_study(
     left_out: list[Failure] = []
     acquisitions = find_acquisitions(headers, options.slice_tolerance)
     for acquisition in sorted(acquisitions, key=lambda one: _series_order(one.headers)):
-        if any(header.series_uid in torn for header in acquisition.headers):
-            acquisition = replace(acquisition, rejection=_TORN)
+        if any(header.series_uid in divided for header in acquisition.headers):
+            acquisition = replace(acquisition, rejection=_SEVERAL_PATIENTS)
         found, rest = find_series(acquisition, options, name)
         series += found
         left_out += rest

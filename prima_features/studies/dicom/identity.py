@@ -68,7 +68,7 @@ class Visits(NamedTuple):
     undecided: list[Header]
     """Files that could belong to more than one of the patients."""
     n_patients: int
-    torn: frozenset[str] = frozenset()
+    divided: frozenset[str] = frozenset()
     """SeriesInstanceUIDs whose slices form a volume only together with those of other patients."""
 
 
@@ -104,10 +104,12 @@ def find_visits(headers: Sequence[Header]) -> Visits:
             theirs, person.patient_id, person.key if ids.count(person.patient_id) > 1 else ""
         )
     ]
-    return Visits(visits, undecided, len(patients), frozenset(_torn([theirs for _, theirs in patients])))
+    return Visits(
+        visits, undecided, len(patients), frozenset(_divided_series([theirs for _, theirs in patients]))
+    )
 
 
-def _torn(patients: Sequence[Sequence[Header]]) -> Iterator[str]:
+def _divided_series(patients: Sequence[Sequence[Header]]) -> Iterator[str]:
     """SeriesInstanceUIDs whose slices are in different places for each patient, and together form one volume."""
     series: dict[str, list[list[Header]]] = defaultdict(list)
     for theirs in patients:

@@ -53,22 +53,22 @@ def split(images: Sequence[Header], tolerance: float) -> list[Part]:
         tolerance: for the distance between slices, as a fraction of it.
     """
     groups = _by_geometry(images)
-    torn = _torn(groups, tolerance)
+    rejections = _reject_incomplete(groups, tolerance)
     parts = [
-        Part(part.images, torn.get(i, part.rejection))
+        Part(part.images, rejections.get(i, part.rejection))
         for i, group in enumerate(groups)
         for part in _by_contrast(group, tolerance)
     ]
     return sorted(parts, key=lambda part: min(map(acquisition_order, part.images)))
 
 
-def _torn(groups: Sequence[list[Header]], tolerance: float) -> dict[int, Rejection]:
+def _reject_incomplete(groups: Sequence[list[Header]], tolerance: float) -> dict[int, Rejection]:
     """Groups of different geometry that are parallel and only together fill evenly spaced places, each once.
 
     No acquisition does this: headers were edited, or files overwritten by another image. Each group alone may be evenly
     spaced, and would be accepted as a volume.
     """
-    torn: dict[int, Rejection] = {}
+    rejections: dict[int, Rejection] = {}
     for (i, one), (k, other) in combinations(enumerate(groups), 2):
         if one[0].block or other[0].block or not _are_parallel(one[0], other[0]):
             continue
@@ -81,8 +81,8 @@ def _torn(groups: Sequence[list[Header]], tolerance: float) -> dict[int, Rejecti
                 hint="export the series again: headers were edited, or files overwritten by those of another image",
                 defect=True,
             )
-            torn |= {i: rejection, k: rejection}
-    return torn
+            rejections |= {i: rejection, k: rejection}
+    return rejections
 
 
 def _are_parallel(a: Header, b: Header) -> bool:
@@ -113,7 +113,7 @@ def _by_geometry(images: Sequence[Header]) -> list[list[Header]]:
         return header.block is None, n_slices, header.rows, header.columns, turned, size
 
     groups = grouped(images, geometry)
-    return [part for group in groups for part in (_apart(group) if group[0].block else [group])]
+    return [part for group in groups for part in (_by_origin(group) if group[0].block else [group])]
 
 
 def _pixel_sizes(images: Sequence[Header]) -> dict[tuple[float, ...], int]:
@@ -134,7 +134,7 @@ def _alike(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return all(abs(p - q) <= _SAME_SIZE * max(abs(p), abs(q)) for p, q in zip(a, b, strict=True))
 
 
-def _apart(blocks: Sequence[Header]) -> list[list[Header]]:
+def _by_origin(blocks: Sequence[Header]) -> list[list[Header]]:
     """Volumes grouped by their origin."""
     groups: list[tuple[Vector, list[Header]]] = []
     for header in blocks:
@@ -155,7 +155,7 @@ def _by_contrast(images: list[Header], tolerance: float) -> list[Part]:
     if images[0].block or not all(header.has_place for header in images):
         return [Part(group) for group in groups]
     groups = [image for group in groups for image in _separate_images(group, tolerance)]
-    return _judge(groups, tolerance) if len(groups) > 1 else [Part(groups[0])]
+    return _reject_mixtures(groups, tolerance) if len(groups) > 1 else [Part(groups[0])]
 
 
 def _separate_images(images: list[Header], tolerance: float) -> list[list[Header]]:
@@ -184,7 +184,7 @@ def _described(header: Header) -> str:
     return " ".join(re.sub(r"\d+", "0", header.description.casefold()).split())
 
 
-def _judge(groups: Sequence[list[Header]], tolerance: float) -> list[Part]:
+def _reject_mixtures(groups: Sequence[list[Header]], tolerance: float) -> list[Part]:
     """Groups of one geometry that differ in contrast, each with a rejection if it is not a separate volume.
 
     Every group must fill the same places as the others, or places elsewhere. Groups that only together fill the places
