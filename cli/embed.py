@@ -76,7 +76,7 @@ def embed(
         Literal["keep", "hidden"],
         typer.Option(
             "--series-names",
-            help="hidden: Prima reads the same name for every series, to measure what names are worth.",
+            help="hidden: Prima reads the same name for every series, to measure the effect of series names.",
         ),
     ] = "keep",
     encoder_option: Annotated[
@@ -84,7 +84,7 @@ def embed(
         typer.Option(
             "--encoder-option",
             metavar="NAME=VALUE",
-            help="Option of the model's encoder; repeatable. For Prima: series_names=keep|hidden.",
+            help="Option of the model's encoder, such as series_names=hidden for Prima; repeat for more.",
             show_default=False,
         ),
     ] = None,

@@ -63,8 +63,9 @@ def download(
 ) -> None:
     """Download a model from the Hub, or the published Prima checkpoint, which is then converted and verified.
 
-    A model from the Hub goes to the Hub client's cache by default, where its name is found from then on. The files
-    of the published checkpoint come from Google Drive; an interrupted download continues when the command is run again.
+    A model from the Hub goes to the Hub client's cache by default, where other commands find it by
+    its name. The files
+    of the published checkpoint come from Google Drive; an interrupted download resumes when the command is run again.
     """
     from prima_features.hub.repositories import split_revision
     from prima_features.models import transfer

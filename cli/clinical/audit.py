@@ -26,7 +26,7 @@ def audit(
         typer.Option(
             "--labels",
             metavar="TABLE",
-            help="Truth: a column per name with 1, 0 or nothing (unknown). Default: the column target of SCORES.",
+            help="Labels: one column per name with 1, 0 or empty (default: the column target of SCORES.tsv).",
         ),
     ] = None,
     attributes: Annotated[
@@ -34,21 +34,23 @@ def audit(
         typer.Option(
             "--attributes",
             metavar="TABLE...",
-            help="Sex, age, site, scanner and the like of each study or subject.",
+            help="Tables with sex, age, site, scanner and so on, per study or subject.",
         ),
     ] = None,
     id_column: Annotated[
         str,
         typer.Option(
             "--id-column",
-            help="Column of study or subject ids in the labels and attributes (default: usual names).",
+            metavar="COLUMN",
+            help="Column with study or subject ids in the labels and attributes (default: found by its name).",
         ),
     ] = "",
     target_column: Annotated[
         str,
         typer.Option(
             "--target-column",
-            help="Column of the labels with a class per study, in place of a column per name.",
+            metavar="COLUMN",
+            help="Column of the labels with one class per study, instead of one column per name.",
         ),
     ] = "",
     score_columns: Annotated[
@@ -58,11 +60,14 @@ def audit(
     threshold: Annotated[
         float | None,
         typer.Option(
-            "--threshold", help="A score of this or more means present (default: the stored thresholds)."
+            "--threshold",
+            metavar="X",
+            help="A score of this or more means present (default: the stored thresholds).",
         ),
     ] = None,
     sensitivity: Annotated[
-        float, typer.Option("--sensitivity", help="Sensitivity at which the specificity is given.")
+        float,
+        typer.Option("--sensitivity", metavar="X", help="Sensitivity at which to report the specificity."),
     ] = 0.9,
     groups: Annotated[
         list[str] | None,
@@ -80,20 +85,25 @@ def audit(
     ] = None,
     min_positives: Annotated[
         int,
-        typer.Option("--min-positives", help="Positive and negative subjects that metrics of a group need."),
+        typer.Option(
+            "--min-positives",
+            metavar="N",
+            help="Minimum number of positive and of negative subjects for the metrics of a group.",
+        ),
     ] = 10,
-    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples of subjects.")] = 1000,
-    seed: Annotated[int, typer.Option("--seed", help="Random seed.")] = 0,
+    resamples: Annotated[
+        int, typer.Option("--resamples", metavar="N", help="Number of bootstrap resamples of subjects.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Random seed.")] = 0,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite OUT_DIR even if this command did not write it.")
     ] = False,
 ) -> None:
     """Compare scores with labels: accuracy, calibration, and gaps between groups, with intervals.
 
-    OUT_DIR gets audit.html, audit.json, audit.tsv (one row per name, group and metric) and unmatched.tsv (ids without
-    scores or labels). Intervals resample subjects, with all studies of a subject together. Groups that are too small
-    are
-    listed with the reason.
+    Writes audit.html, audit.json, audit.tsv (one row per name, group and metric) and unmatched.tsv (ids without scores
+    or labels) to OUT_DIR. Intervals resample subjects, keeping all studies of a subject together. Groups that are too
+    small are listed with the reason.
     """
     from prima_features.clinical.audit import AuditOptions
     from prima_features.clinical.audit import audit as run
