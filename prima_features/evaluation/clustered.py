@@ -85,3 +85,28 @@ def mean(values: np.ndarray, clusters: np.ndarray) -> Estimate:
     error = float(np.sqrt((sums**2).sum() * n_clusters / (n_clusters - 1))) / len(values)
     reach = float(student.ppf((1 + LEVEL) / 2, n_clusters - 1)) * error
     return Estimate(value, value - reach, value + reach)
+
+
+def difference(values: np.ndarray, second: np.ndarray, clusters: np.ndarray) -> tuple[Estimate, float]:
+    """Mean of (n,) values in the second set of rows (n,) minus that in the first, with its interval.
+
+    Returns:
+        the difference, and the two-sided p value of the hypothesis that it is 0.
+    """
+    from scipy.stats import t as student
+
+    sizes = [int((~second).sum()), int(second.sum())]
+    if not all(sizes):
+        return Estimate(float("nan")), float("nan")
+    means = [float(values[~second].mean()), float(values[second].mean())]
+    influence = np.where(second, (values - means[1]) / sizes[1], -(values - means[0]) / sizes[0])
+    _, cluster = np.unique(clusters, return_inverse=True)
+    n_clusters = int(cluster.max()) + 1
+    if n_clusters < 3:
+        return Estimate(means[1] - means[0]), float("nan")
+    sums = np.bincount(cluster, weights=influence)
+    error = float(np.sqrt((sums**2).sum() * n_clusters / (n_clusters - 1)))
+    value, freedom = means[1] - means[0], n_clusters - 2
+    reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * error
+    p = float(2 * student.sf(abs(value) / error, freedom)) if error else float(value == 0)
+    return Estimate(value, value - reach, value + reach), p

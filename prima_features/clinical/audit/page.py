@@ -51,10 +51,8 @@ _SIGNIFICANT = 0.05
 
 def page(found: Audit) -> str:
     """The page as HTML."""
-    from prima_features.clinical.audit.parts import sections_of
-
     made = [_result(found), _names(found), _operating(found), _calibration(found), _groups(found)]
-    made += [*sections_of(found), _data(found)]
+    made += [*(part.section() for part in found.parts.values()), _data(found)]
     scores = found.cohort.scores
     return template("prima_features.clinical.audit", "page.html.jinja").render(
         title=found.files["scores"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from prima_features._version import __version__
 from prima_features.clinical.audit.calibration import Calibrated
@@ -15,11 +15,22 @@ from prima_features.clinical.audit.measure import METRICS, Measured
 from prima_features.clinical.audit.options import AuditOptions
 from prima_features.clinical.diagnose import RESEARCH_ONLY
 from prima_features.evaluation.intervals import Estimate
+from prima_features.page.blocks import Section
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = "prima-audit"
+
+
+class Part(Protocol):
+    """One further analysis."""
+
+    def document(self) -> Any:
+        """For audit.json."""
+
+    def section(self) -> Section | None:
+        """Of the page; None if there is nothing to show."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +48,8 @@ class Audit:
     calibration: list[Calibrated | None]
     left_out: dict[str, str]
     """Columns that are not compared, and why."""
-    parts: dict[str, Any] = field(default_factory=dict)
-    """Results of the optional analyses, by their key in audit.json."""
+    parts: dict[str, Part] = field(default_factory=dict)
+    """Further analyses, by their key in audit.json."""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -65,7 +76,7 @@ class Audit:
                 "macro": {name: _macro(one) for name, one in self.macro.items()},
                 "variables": {name: self._variable(one) for name, one in self.groups.items()},
                 "variables_left_out": self.left_out,
-                **self.parts,
+                **{key: part.document() for key, part in self.parts.items()},
             }
         )
 

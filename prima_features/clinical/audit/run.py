@@ -14,7 +14,8 @@ from prima_features.clinical.audit.groups import variables
 from prima_features.clinical.audit.inputs import Cohort, join, read_frame, read_scores
 from prima_features.clinical.audit.measure import Measured, Weights, measure
 from prima_features.clinical.audit.options import AuditOptions
-from prima_features.clinical.audit.result import FORMAT, Audit
+from prima_features.clinical.audit.result import FORMAT, Audit, Part
+from prima_features.clinical.audit.sites import across_sites
 from prima_features.clinical.tables import table_bytes
 from prima_features.errors import UsageError
 from prima_features.files.new_directory import new_directory
@@ -112,6 +113,7 @@ def _audited(
     for name, values in compared.values.items():
         found = {level: measured(np.flatnonzero(values == level)) for level in levels[name]}
         groups[name] = by_variable(name, found, int((values == "").sum()))
+    parts: dict[str, Part] = {"sites": across_sites(cohort.names, groups)}
     return Audit(
         cohort=cohort,
         options=options,
@@ -121,6 +123,7 @@ def _audited(
         groups=groups,
         calibration=[_calibrated(cohort, i, one) for i, one in enumerate(overall)],
         left_out=compared.left_out,
+        parts=parts,
     )
 
 

@@ -1,0 +1,214 @@
+"""Turnaround: which groups wait long for a result, and what reading in the worklist's order would change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prima_features.clinical.audit.inputs import Cohort
+from prima_features.errors import UsageError
+from prima_features.evaluation import clustered
+from prima_features.evaluation.intervals import Estimate
+from prima_features.evaluation.queue import arrivals_and_services, by_priority, first_come, mean_wait
+from prima_features.files.cells import number
+from prima_features.page.blocks import Block, Cell, Folded, Prose, Section, Table, section
+from prima_features.page.digits import brief, p_value
+from prima_features.page.digits import number as shown
+
+DAYS = (3, 7)
+"""A wait of at least so many days is long."""
+_LEAST = 10
+_STUDIES = 400_000
+"""Simulated arrivals."""
+
+
+@dataclass(frozen=True)
+class Odds:
+    """Odds ratio of a long wait of one group against the reference group."""
+
+    variable: str
+    level: str
+    reference: str
+    days: int
+    n: int
+    waited: int
+    odds_ratio: Estimate
+    p: float
+    reason: str = ""
+    """Why there is no ratio; empty if there is."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """Mean waits in a simulated queue, in units of the mean reading time."""
+
+    load: float
+    analytic: float
+    """Mean wait of all studies under first-come order."""
+    first_come: float
+    worklist: float
+    present_first_come: float
+    present_worklist: float
+    """Of studies with at least one present finding, by the labels."""
+    by_name: dict[str, tuple[float, float]]
+    """Of studies that have the finding: under first-come order and in the worklist's order."""
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Both."""
+
+    odds: tuple[Odds, ...]
+    simulated: Simulated | None
+    n: int
+    """Studies with a known wait."""
+    median: float
+    """Days."""
+
+    def document(self) -> dict[str, Any]:
+        """For audit.json."""
+        return {
+            "n": self.n,
+            "median_days": self.median,
+            "odds_ratios": [{**vars(one), "odds_ratio": vars(one.odds_ratio)} for one in self.odds],
+            "queue": vars(self.simulated) if self.simulated else None,
+        }
+
+    def section(self) -> Section | None:
+        """Of the page."""
+        blocks: list[Block] = []
+        if self.n:
+            said = (
+                f"{self.n:,} studies have a known wait; the median is {shown(self.median, 1)} days. Odds ratios compare "
+                "each group with the largest one (logistic regression, robust to several studies of a subject, not adjusted for "
+                "anything else)."
+            )
+            blocks += [Prose(said), self._table()]
+        if self.simulated:
+            blocks += [Prose(self._queue()), Folded("Simulated wait of each finding", self._by_name())]
+        return section("waits", "Turnaround", blocks)
+
+    def _table(self) -> Table:
+        rows = tuple(
+            (
+                Cell(one.level, f"{one.variable}, against {one.reference}"),
+                Cell(f"{one.days} days"),
+                Cell(f"{one.waited:,} of {one.n:,}"),
+                Cell(one.reason or brief(one.odds_ratio, 2)),
+                Cell("" if one.reason else p_value(one.p)),
+            )
+            for one in self.odds
+        )
+        head = ("Group", "Waited at least", "Studies", "Odds ratio (95% interval)", "p")
+        return Table("Odds ratios of a long wait", head, rows)
+
+    def _queue(self) -> str:
+        one = self.simulated
+        assert one is not None
+        return (
+            f"Simulated queue: Poisson arrivals, one reader busy {100 * one.load:.0f}% of the time, exponential reading times, "
+            f"{_STUDIES:,} studies drawn from this cohort. Mean wait until reading starts, in mean reading times, of studies "
+            f"with a present finding: {shown(one.present_first_come, 2)} first come, first served; "
+            f"{shown(one.present_worklist, 2)} in the worklist's order. Of all studies it is {shown(one.first_come, 2)} "
+            f"(in theory {shown(one.analytic, 2)}) and {shown(one.worklist, 2)}: order moves waits between studies and does not "
+            "shorten them as a whole. A real reading room has several readers, shifts and emergencies."
+        )
+
+    def _by_name(self) -> Table:
+        assert self.simulated is not None
+        rows = tuple(
+            (Cell(name.replace("_", " ")), Cell(shown(first, 2)), Cell(shown(sorted_, 2)))
+            for name, (first, sorted_) in self.simulated.by_name.items()
+        )
+        head = ("Finding", "First come, first served", "Worklist")
+        return Table("Mean wait in mean reading times, of studies that have the finding", head, rows)
+
+
+def waits(
+    cohort: Cohort, column: str, variables: dict[str, np.ndarray], load: float = 0.8, seed: int = 0
+) -> Waits:
+    """Compare waits.
+
+    Args:
+        cohort: N studies.
+        column: waits in days; empty for the simulation only.
+        variables: (N,) text by variable.
+        load: share of the time that the simulated reader is busy.
+        seed: of the simulation.
+
+    Raises:
+        UsageError: there is no such column, or it has other values than days.
+    """
+    days = _days(cohort, column) if column else np.full(len(cohort.subject), np.nan)
+    known = np.isfinite(days)
+    found = []
+    for variable, values in variables.items() if known.any() else ():
+        found += _odds(variable, values, days, cohort.subject)
+    median = float(np.median(days[known])) if known.any() else float("nan")
+    return Waits(tuple(found), _simulated(cohort, load, seed), int(known.sum()), median)
+
+
+def _days(cohort: Cohort, column: str) -> np.ndarray:
+    cells = cohort.column(column, "--wait-column")
+    values = np.full(len(cells), np.nan)
+    for row, cell in enumerate(cells):
+        if not cell:
+            continue
+        value = number(cell)
+        if value is None or value < 0:
+            raise UsageError(f"the column {column} (--wait-column) has {cell!r}: expected days of 0 or more")
+        values[row] = value
+    return values
+
+
+def _odds(variable: str, values: np.ndarray, days: np.ndarray, subject: np.ndarray) -> list[Odds]:
+    rows = np.isfinite(days) & (values != "")
+    names, counts = np.unique(values[rows], return_counts=True)
+    if len(names) < 2:
+        return []
+    reference = str(names[counts.argmax()])
+    made = []
+    for least in DAYS:
+        long = days >= least
+        for level in names[names != reference].tolist():
+            own = rows & ((values == level) | (values == reference))
+            is_level = values[own] == level
+            cells = [int((long[own] & side).sum()) for side in (is_level, ~is_level)]
+            totals = [int(side.sum()) for side in (is_level, ~is_level)]
+            fewest = min(*cells, *(total - cell for total, cell in zip(totals, cells, strict=True)))
+            start = (variable, str(level), reference, least, totals[0], cells[0])
+            if fewest < _LEAST:
+                reason = f"fewer than {_LEAST} studies that waited or did not, in one of the groups"
+                made.append(Odds(*start, Estimate(float("nan")), float("nan"), reason))
+                continue
+            X = np.column_stack([np.ones(len(is_level)), is_level])
+            line = clustered.fit(X, long[own], subject[own])
+            one = line.estimate(1)
+            ratio = Estimate(*(float(np.exp(value)) for value in vars(one).values()))
+            made.append(Odds(*start, ratio, line.p_value(1)))
+    return made
+
+
+def _simulated(cohort: Cohort, load: float, seed: int) -> Simulated | None:
+    """None if the scores have no worklist."""
+    if "worklist" not in cohort.table:
+        return None
+    urgency = np.array([value if (value := number(cell)) is not None else np.nan for cell in cohort.table["worklist"]])
+    label = cohort.label
+    known = np.flatnonzero(np.isfinite(urgency) & (label >= 0).any(axis=1))
+    if not len(known):
+        return None
+    rng = np.random.default_rng(seed)
+    study = known[rng.integers(0, len(known), _STUDIES)]
+    arrival, service = arrivals_and_services(_STUDIES, load, rng)
+    plain, ordered = first_come(arrival, service), by_priority(arrival, service, urgency[study])
+    present = (label[study] == 1).any(axis=1)
+    by_name = {}
+    for i, name in enumerate(cohort.names):
+        own = label[study, i] == 1
+        if own.any():
+            by_name[name] = (float(plain[own].mean()), float(ordered[own].mean()))
+    means = [float(one[rows].mean()) if rows.any() else float("nan") for rows in (present | ~present, present) for one in (plain, ordered)]
+    return Simulated(load, mean_wait(load), *means, by_name)
