@@ -2,8 +2,8 @@
 
 Each simulated cohort has subjects with one or two studies, a label per subject, and scores that are normal within
 classes with a part shared by the studies of a subject. True values are known in closed form, or from two million scores
-(AUPRC). Groups have a planted gap in sensitivity and AUROC (`gap`) or none (`no gap`). The share of cohorts whose interval
-contains the truth is to be within 0.92 and 0.98; 300 cohorts give it to 0.0126 (standard error).
+(AUPRC). Groups have a planted gap in sensitivity and AUROC (`gap`) or none (`no gap`). The share of cohorts whose
+interval contains the truth is to be within 0.92 and 0.98; 300 cohorts give it to 0.0126 (standard error).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.markup import escape
@@ -83,6 +83,37 @@ def audit(
             help="Also compare the intersections of columns, such as sex,age_band. Repeat for more.",
         ),
     ] = None,
+    date_column: Annotated[str, typer.Option("--date-column", help="Column of the studies' dates.")] = "",
+    by: Annotated[
+        Literal["month", "quarter"] | None, typer.Option("--by", help="Compare periods; needs --date-column.")
+    ] = None,
+    freeze_before: Annotated[
+        str,
+        typer.Option(
+            "--freeze-before",
+            metavar="DATE",
+            help="Choose thresholds for --sensitivity before this date and apply them from then on.",
+        ),
+    ] = "",
+    wait_column: Annotated[
+        str,
+        typer.Option("--wait-column", help="Column of days until the result: odds of long waits by group."),
+    ] = "",
+    queue_load: Annotated[
+        float, typer.Option("--queue-load", help="Share of time that the simulated reader is busy.")
+    ] = 0.8,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            "--compare", metavar="B.tsv", help="Second table of scores: paired differences per name."
+        ),
+    ] = None,
+    calibrate: Annotated[
+        Literal["platt", "isotonic"] | None,
+        typer.Option(
+            "--calibrate", help="Fit curves from scores to probabilities and write calibration.json."
+        ),
+    ] = None,
     min_positives: Annotated[
         int,
         typer.Option(
@@ -116,12 +147,27 @@ def audit(
         sensitivity=sensitivity,
         groups=split_values(groups),
         cross=tuple(split_values([one]) for one in cross or ()),
+        date_column=date_column,
+        by=by or "",
+        freeze_before=freeze_before,
+        wait_column=wait_column,
+        queue_load=queue_load,
+        calibrate=calibrate or "",
         min_positives=min_positives,
         resamples=resamples,
         seed=seed,
     )
     with counting("groups") as on_step:
-        found = run(scores, output, labels, attributes or (), options, force=force, on_step=on_step)
+        found = run(
+            scores,
+            output,
+            labels,
+            attributes or (),
+            options,
+            compare_with=compare,
+            force=force,
+            on_step=on_step,
+        )
     for note in found.cohort.notes:
         err.print(f"[yellow]Note:[/] {escape(note)}")
     mean, n = found.macro["auroc"], len(found.cohort.subject)

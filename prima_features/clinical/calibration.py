@@ -10,15 +10,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from prima_features._version import __version__
 from prima_features.errors import UsageError
+from prima_features.evaluation.curves import isotonic, platt
+from prima_features.evaluation.weighted import logit
 from prima_features.files.plain import from_plain
 from prima_features.files.safe import SETTINGS_BYTES, load_json, read_text
 from prima_features.files.text import printable_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = "prima-calibration"
 Method = Literal["platt", "isotonic"]
@@ -47,12 +52,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Curves of all names, and the cohort."""
+    """Curves of all names, and the cohort they were fitted on."""
 
     method: str
-    names: dict[str, Curve]
+    names: tuple[str, ...]
+    curves: tuple[Curve, ...]
+    """One per name."""
     n_studies: int
     n_subjects: int
+    scores: str = "score"
+    """What the curves read: score, or probability (whose log odds they take)."""
     model_sha256: str = ""
     """Of the model that made the scores; empty if it is not known."""
     caveat: str = ""
@@ -63,7 +72,24 @@ class Calibration:
 
     def probabilities(self, names: Sequence[str], score: np.ndarray) -> dict[str, np.ndarray]:
         """Probabilities (N,) of (N, M) scores, by name; names without a curve are left out."""
-        return {name: self.names[name].apply(score[:, i]) for i, name in enumerate(names) if name in self.names}
+        places = {name: i for i, name in enumerate(names)}
+        x = logit(score) if self.scores == "probability" else score
+        return {
+            name: curve.apply(x[:, places[name]])
+            for name, curve in zip(self.names, self.curves, strict=True)
+            if name in places
+        }
+
+    def columns(self, table: pd.DataFrame) -> dict[str, np.ndarray]:
+        """`probability/diagnosis/NAME` and `probability/referral/NAME` (N,) for a table of `prima diagnose`."""
+        made = {}
+        for column in map(str, table.columns):
+            kind, _, bare = column.partition("/")
+            name = column if column in self.names else bare
+            if kind in ("diagnosis", "referral") and name in self.names:
+                score = table[[column]].to_numpy(dtype=np.float64)
+                made[f"probability/{column}"] = self.probabilities([name], score)[name]
+        return made
 
     def to_json(self) -> str:
         """The file's content."""
@@ -90,7 +116,8 @@ def read_calibration(path: Path, model_sha256: str = "") -> Calibration:
         raise UsageError(f"{path} is not a file of prima audit --calibrate that this version reads")
     if model_sha256 and found.model_sha256 and found.model_sha256 != model_sha256:
         raise UsageError(
-            f"{path} was made from scores of another model (SHA-256 {found.model_sha256[:12]}, not {model_sha256[:12]}): "
+            f"{path} was made from scores of another model (SHA-256 {found.model_sha256[:12]}, not "
+            f"{model_sha256[:12]}): "
             "audit the scores of this model with --calibrate"
         )
     return found
@@ -100,33 +127,9 @@ def fit_curve(method: Method, score: np.ndarray, positive: np.ndarray) -> Curve:
     """Fit the curve of one name.
 
     Args:
-        method: platt (Platt 1999, with his smoothed targets) is a logistic regression on the score; isotonic (Zadrozny
-            and Elkan 2002) joins the knots of an isotonic regression by straight lines.
+        method: see `evaluation.curves`.
         score: (n,) finite.
         positive: (n,) truth.
     """
-    counts = len(positive), int(positive.sum())
-    if method == "platt":
-        return Curve(method, *_platt(score, positive), *counts)
-    from sklearn.isotonic import IsotonicRegression
-
-    # By Laplace's rule: no number of studies makes a probability of 0 or 1.
-    least = 1 / (len(positive) + 2)
-    model = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip").fit(score, positive.astype(float))
-    return Curve(method, tuple(model.X_thresholds_.tolist()), tuple(model.y_thresholds_.tolist()), *counts)
-
-
-def _platt(score: np.ndarray, positive: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    from sklearn.linear_model import LogisticRegression
-
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    target = np.where(positive, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
-    # Smoothed targets as weights: each row counts for its class by `target` and for the other by the rest.
-    outcome, weight = np.repeat([1, 0], len(target)), np.concatenate([target, 1 - target])
-    model = LogisticRegression(C=np.inf, tol=1e-8).fit(np.tile(score, 2)[:, None], outcome, weight)
-    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
-    if slope < 0:
-        # Scores that order worse than chance are not turned round.
-        mean = float(target.mean())
-        return (0.0,), (float(np.log(mean / (1 - mean))),)
-    return (slope,), (intercept,)
+    points = platt(score, positive) if method == "platt" else isotonic(score, positive)
+    return Curve(method, *points, len(positive), int(positive.sum()))

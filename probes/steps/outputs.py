@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.evaluation.curves import isotonic, platt
 from prima_features.evaluation.weighted import logit
 
 CalibrationMethod = Literal["none", "platt", "isotonic"]
@@ -54,8 +55,8 @@ class Calibration:
             raise UsageError(f"there is no calibration {method!r}: expected one of {', '.join(CALIBRATIONS)}")
         if method == "none":
             return cls()
-        fit_curve = _platt if method == "platt" else _isotonic
-        return cls(method, tuple(fit_curve(probability[:, k], y == k) for k in _curved(probability)))
+        fit_curve, x = (platt, logit(probability)) if method == "platt" else (isotonic, probability)
+        return cls(method, tuple(fit_curve(x[:, k], y == k) for k in _curved(probability)))
 
     def apply(self, probability: np.ndarray) -> np.ndarray:
         """(N, K) calibrated probabilities; rows sum to 1."""
@@ -78,33 +79,6 @@ def _curved(probability: np.ndarray) -> range:
     """Classes that have a curve: all, but of two only the positive."""
     n_classes = probability.shape[1]
     return range(1, 2) if n_classes == 2 else range(n_classes)
-
-
-def _platt(probability: np.ndarray, positive: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    from sklearn.linear_model import LogisticRegression
-
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    high, low = (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2)
-    # Smoothed targets as weights: each row counts for its class by `target` and for the other by the rest.
-    target = np.where(positive, high, low)
-    x = np.tile(logit(probability), 2)[:, None]
-    outcome = np.repeat([1, 0], len(target))
-    model = LogisticRegression(C=np.inf, tol=1e-8).fit(x, outcome, np.concatenate([target, 1 - target]))
-    slope, intercept = float(model.coef_[0, 0]), float(model.intercept_[0])
-    if slope < 0:
-        # Scores that order worse than chance are noise: turning them round would be reading it.
-        return (0.0,), (float(logit(target.mean())),)
-    return (slope,), (intercept,)
-
-
-def _isotonic(probability: np.ndarray, positive: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    from sklearn.isotonic import IsotonicRegression
-
-    # By Laplace's rule: no number of training subjects makes a probability of 0 or 1.
-    least = 1 / (len(positive) + 2)
-    model = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
-    model.fit(probability, positive.astype(float))
-    return tuple(model.X_thresholds_.tolist()), tuple(model.y_thresholds_.tolist())
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 from prima_features.clinical.audit.calibration import Calibrated, calibrated
 from prima_features.clinical.audit.inputs import Cohort
 from prima_features.clinical.audit.measure import Measured
+from prima_features.clinical.audit.words import label
 from prima_features.clinical.calibration import Calibration, Curve, Method, fit_curve
 from prima_features.evaluation.folds import deal
 from prima_features.evaluation.weighted import logit
@@ -29,16 +30,21 @@ class CalibratedCohort:
     cross_fitted: dict[str, Calibrated]
     """By name: each study's probability is from curves fitted on other subjects."""
 
+    @property
+    def _curves(self) -> dict[str, Curve]:
+        return dict(zip(self.calibration.names, self.calibration.curves, strict=True))
+
     def document(self) -> dict[str, Any]:
         """For audit.json; the curves are in calibration.json."""
+        curves = self._curves
         return {
             "method": self.calibration.method,
             "folds": FOLDS,
             "names": {
                 name: {
-                    "n": (curve := self.calibration.names[name]).n,
-                    "positives": curve.positives,
-                    "prevalence": curve.positives / curve.n,
+                    "n": curves[name].n,
+                    "positives": curves[name].positives,
+                    "prevalence": curves[name].positives / curves[name].n,
                     "brier": vars(one.brier),
                     "slope": vars(one.slope),
                     "in_the_large": vars(one.intercept),
@@ -52,7 +58,7 @@ class CalibratedCohort:
         """Of the page."""
         rows = tuple(
             (
-                Cell(name.replace("_", " "), f"{self.calibration.names[name].positives:,} positive"),
+                Cell(label(name), f"{self._curves[name].positives:,} positive"),
                 Cell(number(one.observed, 3)),
                 Cell(number(one.brier.value, 4), interval(one.brier, 4)),
                 Cell(number(one.slope.value, 2), interval(one.slope, 2)),
@@ -62,15 +68,21 @@ class CalibratedCohort:
             for name, one in self.cross_fitted.items()
         )
         said = (
-            f"Curves ({self.calibration.method}) were fitted on all {self.calibration.n_studies:,} studies and are in calibration.json. "
-            f"The table is cross-fitted: {FOLDS} folds of subjects, each study's probability from curves of the other folds. "
+            f"Curves ({self.calibration.method}) were fitted on all {self.calibration.n_studies:,} "
+            f"studies and are in calibration.json. "
+            f"The table is cross-fitted: {FOLDS} folds of subjects, each study's probability from "
+            f"curves of the other folds. "
             "The probabilities hold for cohorts with this share of positives."
         )
         head = ("Name", "Share of positives", "Brier score", "Slope", "In the large", "Calibration error")
-        return section("probabilities", "Calibrated probabilities", [Prose(said), Table("Cross-fitted", head, rows)])
+        return section(
+            "probabilities", "Calibrated probabilities", [Prose(said), Table("Cross-fitted", head, rows)]
+        )
 
 
-def calibrate(cohort: Cohort, overall: list[Measured], method: Method, scores: Path, seed: int) -> CalibratedCohort:
+def calibrate(
+    cohort: Cohort, overall: list[Measured], method: Method, scores: Path, seed: int
+) -> CalibratedCohort:
     """Fit a curve for each name that has metrics.
 
     Args:
@@ -99,9 +111,11 @@ def calibrate(cohort: Cohort, overall: list[Measured], method: Method, scores: P
         checked[name] = calibrated(positive, out, subject, "probability")
     made = Calibration(
         method,
-        curves,
+        tuple(curves),
+        tuple(curves.values()),
         len(cohort.subject),
         len(np.unique(cohort.subject)),
+        scores=cohort.scores.kind,
         model_sha256=_model_of(scores),
         caveat=cohort.scores.caveat,
     )

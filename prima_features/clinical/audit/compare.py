@@ -10,11 +10,12 @@ import numpy as np
 
 from prima_features.clinical.audit.inputs import Cohort, Scores, match, read_scores
 from prima_features.clinical.audit.measure import Measured, Weights, measure
+from prima_features.clinical.audit.words import label, p_text
 from prima_features.errors import UsageError
 from prima_features.evaluation.gaps import holm
 from prima_features.evaluation.intervals import Estimate
 from prima_features.page.blocks import Cell, Prose, Section, Table, section
-from prima_features.page.digits import interval, number, p_value
+from prima_features.page.digits import interval, number
 
 METRICS = {"auroc": "AUROC", "auprc": "AUPRC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 MEAN = "mean over names"
@@ -48,13 +49,20 @@ class Comparison:
     def document(self) -> dict[str, Any]:
         """For audit.json: `names` -> name -> metric, and `mean`."""
         plain = {name: _plain(found) for name, found in self.names.items()}
-        return {"first": self.first, "second": self.second, "n": self.n, "names": plain, "mean": _plain(self.mean)}
+        return {
+            "first": self.first,
+            "second": self.second,
+            "n": self.n,
+            "names": plain,
+            "mean": _plain(self.mean),
+        }
 
     def section(self) -> Section | None:
         """Of the page."""
         rows = [self._row(MEAN, self.mean), *(self._row(name, found) for name, found in self.names.items())]
         said = (
-            f"{self.first} minus {self.second}, on the {self.n:,} studies that both have. Intervals resample subjects, the same for both; "
+            f"{self.first} minus {self.second}, on the {self.n:,} studies that both have. Intervals "
+            f"resample subjects, the same for both; "
             "p is two-sided, with Holm's correction over names."
         )
         head = ("Name", *METRICS.values())
@@ -65,18 +73,26 @@ class Comparison:
         cells = []
         for metric in METRICS:
             one = found[metric]
-            p = f"; p = {p_value(one.p_holm)}" if np.isfinite(one.p_holm) else ""
+            p = f"; p {p_text(one.p_holm)}" if np.isfinite(one.p_holm) else ""
             cells.append(Cell(number(one.estimate.value, 3), interval(one.estimate, 3) + p))
-        return (Cell(name.replace("_", " ")), *cells)
+        return (Cell(label(name)), *cells)
 
 
 def compare(
-    cohort: Cohort, other: Path, weights: Weights, *, columns: tuple[str, ...], threshold: float | None, min_positives: int
+    cohort: Cohort,
+    first_name: str,
+    other: Path,
+    weights: Weights,
+    *,
+    columns: tuple[str, ...],
+    threshold: float | None,
+    min_positives: int,
 ) -> Comparison:
     """Compare with another table of scores; studies and names that both have count.
 
     Args:
         cohort: of the first table.
+        first_name: of the first table.
         other: the second table.
         weights: of the first table's rows.
         columns: of scores, for tables of other tools.
@@ -110,26 +126,35 @@ def compare(
     others = measured(_part(second, shared, theirs, score, called))
     usable = [i for i, one in enumerate(first) if not one.reason]
     if not usable:
-        raise UsageError(f"no name has enough labels in the studies that both tables have ({first[0].reason})")
+        raise UsageError(
+            f"no name has enough labels in the studies that both tables have ({first[0].reason})"
+        )
     names: dict[str, dict[str, Difference]] = {shared[i]: {} for i in usable}
     mean = {}
     for metric in METRICS:
         pairs = [(first[i], others[i]) for i in usable]
         found = [
-            _difference(*(one.estimates[metric].value for one in pair), pair[0].plain[metric] - pair[1].plain[metric])
+            _difference(
+                *(one.estimates[metric].value for one in pair), pair[0].plain[metric] - pair[1].plain[metric]
+            )
             for pair in pairs
         ]
         adjusted = holm(np.array([one.p for one in found]))
         for i, one, p in zip(usable, found, adjusted, strict=True):
             names[shared[i]][metric] = replace(one, p_holm=float(p))
-        values = [float(np.nanmean([one.estimates[metric].value for one in side])) for side in zip(*pairs, strict=True)]
+        values = [
+            float(np.nanmean([one.estimates[metric].value for one in side]))
+            for side in zip(*pairs, strict=True)
+        ]
         resampled = np.nanmean([a.plain[metric] - b.plain[metric] for a, b in pairs], axis=0)
         total = _difference(values[0], values[1], resampled)
         mean[metric] = replace(total, p_holm=total.p)
-    return Comparison("first table", other.name, int(both.any(axis=1).sum()), names, mean)
+    return Comparison(first_name, other.name, int(both.any(axis=1).sum()), names, mean)
 
 
-def _part(scores: Scores, names: list[str], places: list[int], score: np.ndarray, called: np.ndarray) -> Scores:
+def _part(
+    scores: Scores, names: list[str], places: list[int], score: np.ndarray, called: np.ndarray
+) -> Scores:
     thresholds = tuple(scores.thresholds[i] for i in places)
     return replace(scores, names=tuple(names), score=score, called=called, thresholds=thresholds)
 
@@ -145,6 +170,12 @@ def _difference(first: float, second: float, resampled: np.ndarray) -> Differenc
 
 def _plain(found: dict[str, Difference]) -> dict[str, Any]:
     return {
-        metric: {"first": one.first, "second": one.second, **vars(one.estimate), "p": one.p, "p_holm": one.p_holm}
+        metric: {
+            "first": one.first,
+            "second": one.second,
+            **vars(one.estimate),
+            "p": one.p,
+            "p_holm": one.p_holm,
+        }
         for metric, one in found.items()
     }

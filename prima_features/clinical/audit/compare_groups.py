@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prima_features.clinical.audit.measure import GAPS, MACRO, Measured, log_odds
+from prima_features.clinical.audit.measure import GAPS, MACRO, Measured, log_odds, small_sample_factor
 from prima_features.evaluation.gaps import holm, homogeneity, largest_gap
 from prima_features.evaluation.intervals import Estimate
 
@@ -104,10 +104,15 @@ def _gaps(levels: dict[str, list[Measured]], i: int) -> dict[str, Gap]:
     for metric in GAPS:
         each = [levels[level][i] for level in names]
         values = np.array([one.estimates[metric].value for one in each])
-        estimate = largest_gap(values, np.stack([one.resampled[metric] for one in each]))
+        resampled = np.stack([one.resampled[metric] for one in each])
+        if metric == "auroc":  # rates are widened by their prior
+            factors = [small_sample_factor(min(one.subjects_by_class)) for one in each]
+            middle = resampled.mean(axis=1, keepdims=True)
+            resampled = middle + (resampled - middle) * np.array(factors)[:, None]
+        estimate = largest_gap(values, resampled)
         scaled = [log_odds(metric, one) for one in each]
-        centres, resampled, least = (np.array([one[part] for one in scaled]) for part in range(3))
-        p = homogeneity(centres, resampled, least)
+        centres, logits, least = (np.array([one[part] for one in scaled]) for part in range(3))
+        p = homogeneity(centres, logits, least)
         highest, lowest = names[int(values.argmax())], names[int(values.argmin())]
         found[metric] = Gap(estimate, highest, lowest, p, float("nan"))
     return found

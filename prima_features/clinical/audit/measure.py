@@ -25,6 +25,7 @@ GAPS = ("tpr", "fpr", "auroc")
 MACRO = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "balanced_accuracy", "specificity_at")
 """Metrics whose mean over names is given."""
 _BLOCK = 100
+_Z = 1.959963984540054
 _CELLS = 4
 """Hits, misses, false alarms, correct rejections."""
 
@@ -167,14 +168,27 @@ def interval(metric: str, value: float, resampled: np.ndarray, counts: Measured)
         low = 0.0 if value == 0 else min(made.ci_low, value)
         return Estimate(value, low, 1.0 if value == 1 else max(made.ci_high, value))
     negative, positive = counts.subjects_by_class
-    made = percentile(value, resampled, tail(min(negative, positive)))
-    if metric == "auroc":
-        exact = bounds.auroc(value, positive, negative)
-        near = min(value, 1 - value) < bounds.NEAR
-        if near or not np.isfinite(made.ci_low):
-            low, high = np.fmin(made.ci_low, exact.ci_low), np.fmax(made.ci_high, exact.ci_high)
-            return Estimate(value, float(low), float(high))
-    return Estimate(value, min(made.ci_low, value), max(made.ci_high, value))
+    smallest = min(negative, positive)
+    if metric not in ("auroc", "auprc"):
+        made = percentile(value, resampled, tail(smallest))
+        return Estimate(value, min(made.ci_low, value), max(made.ci_high, value))
+    half = 1 / (2 * smallest)
+    if half < value < 1 - half:
+        # Percentiles of areas near 1 are too narrow on the lower side; log odds are about symmetric.
+        reach = small_sample_factor(smallest) * _Z * _logit(np.clip(resampled, half / 2, 1 - half / 2)).std()
+        low, high = (1 / (1 + np.exp(-(_logit(np.array(value)) + side))) for side in (-reach, reach))
+        return Estimate(value, float(low), float(high))
+    exact = (
+        bounds.auroc(value, positive, negative) if metric == "auroc" else bounds.proportion(value, positive)
+    )
+    return Estimate(value, exact.ci_low, exact.ci_high)
+
+
+def small_sample_factor(n: int) -> float:
+    """By which a bootstrap's standard error and a normal quantile are too small for n subjects (`intervals.tail`)."""
+    from scipy.stats import t as student
+
+    return float(np.sqrt((n + 1) / (n - 1)) * student.ppf((1 + LEVEL) / 2, n - 1) / _Z)
 
 
 def log_odds(metric: str, one: Measured) -> tuple[float, np.ndarray, float]:
@@ -192,7 +206,7 @@ def log_odds(metric: str, one: Measured) -> tuple[float, np.ndarray, float]:
     half = 1 / (2 * min(negative, positive))
     value = float(np.clip(value, half, 1 - half))
     exact = bounds.auroc(value, positive, negative)
-    least = float(_logit(np.array(exact.ci_high)) - _logit(np.array(exact.ci_low))) / (2 * 1.96)
+    least = float(_logit(np.array(exact.ci_high)) - _logit(np.array(exact.ci_low))) / (2 * _Z)
     return float(_logit(np.array(value))), _logit(np.clip(resampled, half / 2, 1 - half / 2)), 0.9 * least
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from prima_features.errors import UsageError
 
@@ -31,6 +32,19 @@ class AuditOptions:
     """Of the bootstrap."""
     seed: int = 0
 
+    date_column: str = ""
+    """Column of the studies' dates."""
+    by: Literal["", "month", "quarter"] = ""
+    """Periods to compare."""
+    freeze_before: str = ""
+    """Date before which thresholds are chosen for `sensitivity`."""
+    wait_column: str = ""
+    """Column of days until the result."""
+    queue_load: float = 0.8
+    """Share of the time that the simulated reader is busy."""
+    calibrate: Literal["", "platt", "isotonic"] = ""
+    """Curves to fit from scores to probabilities."""
+
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         if not 0 < self.sensitivity < 1:
@@ -39,5 +53,9 @@ class AuditOptions:
             )
         if self.resamples < 100:
             raise UsageError(f"--resamples {self.resamples} are too few for intervals: give 100 or more")
+        if not 0 < self.queue_load < 1:
+            raise UsageError(f"--queue-load {self.queue_load:g} is not between 0 and 1: give one such as 0.8")
+        if (self.by or self.freeze_before) and not self.date_column:
+            raise UsageError("--by and --freeze-before need the column with dates: give --date-column")
         if self.min_positives < 2:
             raise UsageError(f"--min-positives {self.min_positives} is too few for metrics: give 2 or more")

@@ -9,6 +9,7 @@ import numpy as np
 from prima_features.clinical.audit.compare_groups import ByVariable, Gap
 from prima_features.clinical.audit.measure import Measured
 from prima_features.clinical.audit.result import Audit
+from prima_features.clinical.audit.words import cell, label, p_text
 from prima_features.clinical.diagnose import RESEARCH_ONLY
 from prima_features.evaluation.intervals import Estimate
 from prima_features.page import template
@@ -24,7 +25,7 @@ from prima_features.page.blocks import (
     Table,
     section,
 )
-from prima_features.page.digits import brief, interval, number, p_value
+from prima_features.page.digits import brief, interval, number
 from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, SQUARE, line_style, svg
 from prima_features.page.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
 from prima_features.wording import count, listed, sentence, verb
@@ -62,16 +63,6 @@ def page(found: Audit) -> str:
         warnings=[sentence(text) for text in (scores.caveat, *found.cohort.notes) if text],
         sections=[one for one in made if one is not None],
     )
-
-
-def cell(estimate: Estimate, digits: int = 3) -> Cell:
-    """A number with its interval below."""
-    return Cell(number(estimate.value, digits), interval(estimate, digits))
-
-
-def label(name: str) -> str:
-    """A name as it is read, and broken at spaces in narrow columns."""
-    return name.replace("_", " ")
 
 
 def _description(found: Audit) -> str:
@@ -320,7 +311,7 @@ def _macro_table(found: Audit) -> Table | None:
 
 
 def _gap_cell(gap: Gap, p: float) -> Cell:
-    return Cell(number(gap.estimate.value, 3), f"{interval(gap.estimate, 3)}; p = {p_value(p)}")
+    return Cell(number(gap.estimate.value, 3), f"{interval(gap.estimate, 3)}; p {p_text(p)}")
 
 
 def _gap_block(found: Audit, one: ByVariable) -> Block | None:
@@ -332,8 +323,7 @@ def _gap_block(found: Audit, one: ByVariable) -> Block | None:
         cells = [
             Cell(
                 number(gap.estimate.value, 3),
-                f"{interval(gap.estimate, 3)}; {gap.lowest} to {gap.highest}; p (Holm) = "
-                f"{p_value(gap.p_holm)}",
+                f"{interval(gap.estimate, 3)}; {gap.lowest} to {gap.highest}; p (Holm) {p_text(gap.p_holm)}",
             )
             for gap in gaps.values()
         ]

@@ -10,13 +10,14 @@ import numpy as np
 
 from prima_features.clinical.audit.inputs import Cohort, Scores
 from prima_features.clinical.audit.measure import Measured, Weights, measure
+from prima_features.clinical.audit.words import label, p_text
 from prima_features.errors import UsageError
 from prima_features.evaluation import bounds, clustered
 from prima_features.evaluation.gaps import holm
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.ranked import Ranking
 from prima_features.page.blocks import Block, Cell, Folded, Prose, Section, Table, section
-from prima_features.page.digits import interval, number, p_value
+from prima_features.page.digits import interval, number
 
 By = Literal["month", "quarter"]
 HALF_WIDTHS = (0.02, 0.05, 0.1)
@@ -72,13 +73,20 @@ class Prospective:
                     "n": one.n,
                     "positives": one.positives,
                     "reason": one.reason,
-                    **{metric: vars(one.estimates[metric]) for metric in ("sensitivity", "specificity", "auroc") if not one.reason},
-                    "drift": {**vars(drift), "shift": vars(drift.shift)} if (drift := self.drift.get(name)) else None,
+                    **{
+                        metric: vars(one.estimates[metric])
+                        for metric in ("sensitivity", "specificity", "auroc")
+                        if not one.reason
+                    },
+                    "drift": {**vars(drift), "shift": vars(drift.shift)}
+                    if (drift := self.drift.get(name))
+                    else None,
                 }
                 for name, one in self.after.items()
             },
             "sample_size": {
-                name: {"prevalence": share, "needed": [vars(one) for one in rows]} for name, (share, rows) in self.needed.items()
+                name: {"prevalence": share, "needed": [vars(one) for one in rows]}
+                for name, (share, rows) in self.needed.items()
             },
         }
 
@@ -88,14 +96,16 @@ class Prospective:
         if self.after:
             drifted = sum(one.p_holm < 0.05 for one in self.drift.values())
             said = (
-                f"Thresholds were chosen for a sensitivity of {100 * self.sensitivity:g}% in the {self.n_before:,} studies before "
-                f"{self.date} and applied to the {self.n_after:,} studies from then on. Scores of {drifted} of {len(self.drift)} "
-                "names have shifted (two-sided, Holm's correction)."
+                f"Thresholds were chosen for a sensitivity of {100 * self.sensitivity:g}% in the "
+                f"{self.n_before:,} studies before "
+                f"{self.date} and applied to the {self.n_after:,} studies from then on. Scores of {drifted} of "
+                f"{len(self.drift)} names have shifted (two-sided, Holm's correction)."
             )
             blocks += [Prose(said), self._frozen()]
         if self.needed:
             said = (
-                "Positive studies needed for a 95% interval of a half-width, at the accuracy and share of positives observed here, and "
+                "Positive studies needed for a 95% interval of a half-width, at the accuracy and share "
+                "of positives observed here, and "
                 "studies in all to find as many."
             )
             blocks += [Prose(said), Folded("Sample sizes", self._sizes())]
@@ -113,15 +123,25 @@ class Prospective:
             drift = self.drift.get(name)
             shift = Cell("-")
             if drift:
-                shift = Cell(number(drift.shift.value, 2), f"{interval(drift.shift, 2)}; p (Holm) = {p_value(drift.p_holm)}")
-            rows.append((Cell(name.replace("_", " "), f"{one.positives:,} positive"), Cell(number(self.thresholds[name], 2)), *cells, shift))
+                shift = Cell(
+                    number(drift.shift.value, 2),
+                    f"{interval(drift.shift, 2)}; p (Holm) {p_text(drift.p_holm)}",
+                )
+            rows.append(
+                (
+                    Cell(label(name), f"{one.positives:,} positive"),
+                    Cell(number(self.thresholds[name], 2)),
+                    *cells,
+                    shift,
+                )
+            )
         head = ("Name", "Threshold", "Sensitivity", "Specificity", "AUROC", "Shift of scores (SD)")
         return Table(f"From {self.date} on, with thresholds from before", head, tuple(rows))
 
     def _sizes(self) -> Table:
         rows = tuple(
             (
-                Cell(name.replace("_", " "), f"{100 * share:.1f}% positive"),
+                Cell(label(name), f"{100 * share:.1f}% positive"),
                 *(
                     Cell(f"{needed:,}", f"{int(np.ceil(needed / share)):,} studies")
                     for one in sizes
@@ -130,7 +150,10 @@ class Prospective:
             )
             for name, (share, sizes) in self.needed.items()
         )
-        head = ("Name", *(f"{what} ± {width:g}" for width in HALF_WIDTHS for what in ("Sensitivity", "AUROC")))
+        head = (
+            "Name",
+            *(f"{what} ± {width:g}" for width in HALF_WIDTHS for what in ("Sensitivity", "AUROC")),
+        )
         return Table("Positive studies needed", head, rows)
 
 
@@ -148,10 +171,18 @@ def periods(cohort: Cohort, column: str, by: By) -> tuple[np.ndarray, np.ndarray
             dates = pd.to_datetime(pd.Series(cells).replace("", None), format=format)
         except ValueError:
             continue
-        made = dates.dt.strftime("%Y-%m") if by == "month" else dates.dt.to_period("Q").astype(str).str.replace("Q", "-Q")
-        return dates.to_numpy(dtype="datetime64[ns]"), np.where(dates.isna(), "", made.astype(str)).astype(str)
+        made = (
+            dates.dt.strftime("%Y-%m")
+            if by == "month"
+            else dates.dt.to_period("Q").astype(str).str.replace("Q", "-Q")
+        )
+        return dates.to_numpy(dtype="datetime64[ns]"), np.where(dates.isna(), "", made.astype(str)).astype(
+            str
+        )
     example = next(one for one in cells if one)
-    raise UsageError(f"the column {column} (--date-column) has {example!r}: expected dates such as 2025-03-31")
+    raise UsageError(
+        f"the column {column} (--date-column) has {example!r}: expected dates such as 2025-03-31"
+    )
 
 
 def prospective(
@@ -192,14 +223,23 @@ def prospective(
     known = ~np.isnat(dates)
     early, late = known & (dates < cut), known & (dates >= cut)
     if not early.any() or not late.any():
-        raise UsageError(f"--freeze-before {before} has {int(early.sum())} studies before and {int(late.sum())} after it")
+        raise UsageError(
+            f"--freeze-before {before} has {int(early.sum())} studies before and {int(late.sum())} after it"
+        )
     thresholds = [_threshold(cohort, i, early, sensitivity) for i in range(len(cohort.names))]
     score = cohort.scores.score
     frozen = Scores(
-        cohort.names, score, score >= np.array(thresholds), tuple(thresholds), cohort.scores.kind, cohort.table
+        cohort.names,
+        score,
+        score >= np.array(thresholds),
+        tuple(thresholds),
+        cohort.scores.kind,
+        cohort.table,
     )
     applied = Cohort(frozen, cohort.label, cohort.subject, cohort.table, cohort.unmatched)
-    after = measure(applied, np.flatnonzero(late), weights, sensitivity=sensitivity, min_positives=min_positives)
+    after = measure(
+        applied, np.flatnonzero(late), weights, sensitivity=sensitivity, min_positives=min_positives
+    )
     usable = [i for i, threshold in enumerate(thresholds) if np.isfinite(threshold)]
     return Prospective(
         before,

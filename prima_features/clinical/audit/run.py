@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
+from prima_features.clinical.audit.calibrate import CalibratedCohort, calibrate
 from prima_features.clinical.audit.calibration import Calibrated, calibrated
+from prima_features.clinical.audit.compare import compare
 from prima_features.clinical.audit.compare_groups import by_variable, macro
 from prima_features.clinical.audit.groups import variables
 from prima_features.clinical.audit.inputs import Cohort, join, read_frame, read_scores
 from prima_features.clinical.audit.measure import Measured, Weights, measure
 from prima_features.clinical.audit.options import AuditOptions
+from prima_features.clinical.audit.periods import periods, prospective
 from prima_features.clinical.audit.result import FORMAT, Audit, Part
 from prima_features.clinical.audit.sites import across_sites
+from prima_features.clinical.audit.waits import waits
 from prima_features.clinical.tables import table_bytes
 from prima_features.errors import UsageError
 from prima_features.files.new_directory import new_directory
@@ -23,6 +27,7 @@ from prima_features.files.targets import Maker, as_inputs, check_folder, starts_
 from prima_features.files.text import printable_json
 
 JSON, TABLE, PAGE, UNMATCHED = "audit.json", "audit.tsv", "audit.html", "unmatched.tsv"
+CALIBRATION = "calibration.json"
 _JSON_START = f'{{\n  "format": "{FORMAT}"'.encode()
 _DEFAULT = AuditOptions()
 
@@ -34,6 +39,7 @@ def audit(
     attributes: Sequence[str | Path] = (),
     options: AuditOptions = _DEFAULT,
     *,
+    compare_with: str | Path | None = None,
     force: bool = False,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Audit:
@@ -46,6 +52,7 @@ def audit(
         labels: table with the truth, one column per name; None if the scores have a column `target`.
         attributes: tables with sex, age, site and the like.
         options: what to compute.
+        compare_with: a second table of scores on the same studies.
         force: replace a folder that no audit wrote.
         on_step: called with the number of parts done and of all parts.
 
@@ -58,7 +65,7 @@ def audit(
     if folder is not None:
         maker = Maker(
             "prima audit",
-            as_inputs(scores, labels, tables),
+            as_inputs(scores, labels, tables, compare_with),
             is_own=lambda path: starts_with(_JSON_START)(path / JSON),
             kind="the folder of an earlier audit",
         )
@@ -66,7 +73,7 @@ def audit(
     named = read_frame(labels, "the table of labels").columns if labels is not None else ()
     read = read_scores(scores, options.score_columns, options.threshold, named)
     cohort = join(read, labels, tables, options.id_column, options.target_column)
-    found = _audited(cohort, options, _names_of(scores, labels, tables), on_step)
+    found = _audited(cohort, options, scores, _names_of(scores, labels, tables), compare_with, on_step)
     if folder is not None:
         with new_directory(folder, overwrite=True) as made:
             write(made, found)
@@ -81,13 +88,25 @@ def write(folder: Path, found: Audit) -> None:
     (folder / JSON).write_text(document + "\n", encoding="utf-8", newline="")
     for name, table in ((TABLE, found.table()), (UNMATCHED, found.cohort.unmatched)):
         (folder / name).write_bytes(table_bytes(table, found.cohort.scores.caveat))
+    if isinstance(part := found.parts.get("calibration"), CalibratedCohort):
+        (folder / CALIBRATION).write_text(part.calibration.to_json(), encoding="utf-8", newline="")
     (folder / PAGE).write_bytes(page(found).encode("utf-8", errors="replace"))
 
 
 def _audited(
-    cohort: Cohort, options: AuditOptions, files: dict[str, str], on_step: Callable[[int, int], None]
+    cohort: Cohort,
+    options: AuditOptions,
+    scores: Path,
+    files: dict[str, str],
+    compare_with: str | Path | None,
+    on_step: Callable[[int, int], None],
 ) -> Audit:
     compared = variables(cohort, options.groups, options.cross)
+    attributes, dates = dict(compared.values), None
+    if options.date_column:
+        dates, period = periods(cohort, options.date_column, options.by or "month")
+        if options.by:
+            compared.values[options.by] = period
     levels = {name: sorted(set(values) - {""}) for name, values in compared.values.items()}
     total = 1 + sum(map(len, levels.values()))
     weights = Weights.draw(cohort.subject, options.resamples, options.seed)
@@ -114,6 +133,29 @@ def _audited(
         found = {level: measured(np.flatnonzero(values == level)) for level in levels[name]}
         groups[name] = by_variable(name, found, int((values == "").sum()))
     parts: dict[str, Part] = {"sites": across_sites(cohort.names, groups)}
+    parts["prospective"] = prospective(
+        cohort,
+        overall,
+        weights,
+        dates,
+        options.freeze_before,
+        sensitivity=options.sensitivity,
+        min_positives=options.min_positives,
+    )
+    if options.wait_column or "worklist" in cohort.table:
+        parts["waits"] = waits(cohort, options.wait_column, attributes, options.queue_load, options.seed)
+    if compare_with is not None:
+        parts["compare"] = compare(
+            cohort,
+            scores.name,
+            Path(compare_with),
+            weights,
+            columns=options.score_columns,
+            threshold=options.threshold,
+            min_positives=options.min_positives,
+        )
+    if options.calibrate:
+        parts["calibration"] = calibrate(cohort, overall, options.calibrate, scores, options.seed)
     return Audit(
         cohort=cohort,
         options=options,

@@ -13,11 +13,12 @@ import numpy as np
 
 from prima_features.clinical.audit.compare_groups import ByVariable
 from prima_features.clinical.audit.measure import Measured, log_odds
+from prima_features.clinical.audit.words import label, p_text
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.pooling import Pooled, pool
 from prima_features.files.tables import spelling
 from prima_features.page.blocks import Block, Cell, Figure, Folded, Key, Prose, Section, Table, section
-from prima_features.page.digits import interval, number, p_value
+from prima_features.page.digits import interval, number
 from prima_features.page.plots.canvas import MAIN, svg
 from prima_features.page.plots.forest import ForestRow, draw_forest, forest_size
 
@@ -137,7 +138,7 @@ def _forest(one: Sites) -> Figure:
     for name in order:
         pooled = one.pooled[name]
         spread = Estimate(_auroc(pooled.mean), _auroc(pooled.prediction_low), _auroc(pooled.prediction_high))
-        rows.append(ForestRow(name.replace("_", " "), spread, pooled.k))
+        rows.append(ForestRow(label(name), spread, pooled.k))
     overall = Estimate(float(np.mean([_auroc(each.mean) for each in one.pooled.values()])))
     picture = svg(
         f"sites-{spelling(one.variable)}",
@@ -164,11 +165,11 @@ def _table(one: Sites) -> Table:
         prediction = Estimate(0.0, _auroc(pooled.prediction_low), _auroc(pooled.prediction_high))
         rows.append(
             (
-                Cell(name.replace("_", " "), f"{pooled.k} levels"),
+                Cell(label(name), f"{pooled.k} levels"),
                 Cell(number(_auroc(pooled.mean), 3), interval(mean(pooled), 3)),
                 Cell(interval(prediction, 3) or "-"),
                 Cell(number(pooled.tau, 2), f"I² {100 * pooled.i_squared:.0f}%"),
-                Cell(p_value(pooled.p_heterogeneity)),
+                Cell(p_text(pooled.p_heterogeneity)),
                 Cell(number(without[lowest], 3), f"without {lowest}"),
                 Cell(number(without[highest], 3), f"without {highest}"),
             )

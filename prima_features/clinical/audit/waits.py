@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from prima_features.clinical.audit.inputs import Cohort
+from prima_features.clinical.audit.words import label, p_text
 from prima_features.errors import UsageError
 from prima_features.evaluation import clustered
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.queue import arrivals_and_services, by_priority, first_come, mean_wait
 from prima_features.files.cells import number
 from prima_features.page.blocks import Block, Cell, Folded, Prose, Section, Table, section
-from prima_features.page.digits import brief, p_value
+from prima_features.page.digits import brief
 from prima_features.page.digits import number as shown
 
 DAYS = (3, 7)
@@ -81,8 +82,10 @@ class Waits:
         blocks: list[Block] = []
         if self.n:
             said = (
-                f"{self.n:,} studies have a known wait; the median is {shown(self.median, 1)} days. Odds ratios compare "
-                "each group with the largest one (logistic regression, robust to several studies of a subject, not adjusted for "
+                f"{self.n:,} studies have a known wait; the median is {shown(self.median, 1)} days. "
+                f"Odds ratios compare "
+                "each group with the largest one (logistic regression, robust to several studies of a "
+                "subject, not adjusted for "
                 "anything else)."
             )
             blocks += [Prose(said), self._table()]
@@ -97,7 +100,7 @@ class Waits:
                 Cell(f"{one.days} days"),
                 Cell(f"{one.waited:,} of {one.n:,}"),
                 Cell(one.reason or brief(one.odds_ratio, 2)),
-                Cell("" if one.reason else p_value(one.p)),
+                Cell("" if one.reason else p_text(one.p)),
             )
             for one in self.odds
         )
@@ -108,18 +111,22 @@ class Waits:
         one = self.simulated
         assert one is not None
         return (
-            f"Simulated queue: Poisson arrivals, one reader busy {100 * one.load:.0f}% of the time, exponential reading times, "
-            f"{_STUDIES:,} studies drawn from this cohort. Mean wait until reading starts, in mean reading times, of studies "
+            f"Simulated queue: Poisson arrivals, one reader busy {100 * one.load:.0f}% of the time, "
+            f"exponential reading times, "
+            f"{_STUDIES:,} studies drawn from this cohort. Mean wait until reading starts, in mean "
+            f"reading times, of studies "
             f"with a present finding: {shown(one.present_first_come, 2)} first come, first served; "
-            f"{shown(one.present_worklist, 2)} in the worklist's order. Of all studies it is {shown(one.first_come, 2)} "
-            f"(in theory {shown(one.analytic, 2)}) and {shown(one.worklist, 2)}: order moves waits between studies and does not "
+            f"{shown(one.present_worklist, 2)} in the worklist's order. Of all studies it is "
+            f"{shown(one.first_come, 2)} "
+            f"(in theory {shown(one.analytic, 2)}) and {shown(one.worklist, 2)}: order moves waits "
+            f"between studies and does not "
             "shorten them as a whole. A real reading room has several readers, shifts and emergencies."
         )
 
     def _by_name(self) -> Table:
         assert self.simulated is not None
         rows = tuple(
-            (Cell(name.replace("_", " ")), Cell(shown(first, 2)), Cell(shown(sorted_, 2)))
+            (Cell(label(name)), Cell(shown(first, 2)), Cell(shown(sorted_, 2)))
             for name, (first, sorted_) in self.simulated.by_name.items()
         )
         head = ("Finding", "First come, first served", "Worklist")
@@ -195,7 +202,9 @@ def _simulated(cohort: Cohort, load: float, seed: int) -> Simulated | None:
     """None if the scores have no worklist."""
     if "worklist" not in cohort.table:
         return None
-    urgency = np.array([value if (value := number(cell)) is not None else np.nan for cell in cohort.table["worklist"]])
+    urgency = np.array(
+        [value if (value := number(cell)) is not None else np.nan for cell in cohort.table["worklist"]]
+    )
     label = cohort.label
     known = np.flatnonzero(np.isfinite(urgency) & (label >= 0).any(axis=1))
     if not len(known):
@@ -210,5 +219,9 @@ def _simulated(cohort: Cohort, load: float, seed: int) -> Simulated | None:
         own = label[study, i] == 1
         if own.any():
             by_name[name] = (float(plain[own].mean()), float(ordered[own].mean()))
-    means = [float(one[rows].mean()) if rows.any() else float("nan") for rows in (present | ~present, present) for one in (plain, ordered)]
+    means = [
+        float(one[rows].mean()) if rows.any() else float("nan")
+        for rows in (present | ~present, present)
+        for one in (plain, ordered)
+    ]
     return Simulated(load, mean_wait(load), *means, by_name)
