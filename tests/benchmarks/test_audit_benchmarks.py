@@ -24,7 +24,9 @@ def benchmark() -> ModuleType:
 def test_intervals_contain_the_truth_about_as_often_as_they_say(benchmark: ModuleType, place: int) -> None:
     setting = benchmark.SETTINGS[place]
     lines = benchmark.coverage(setting, 30)
-    assert {"auroc", "tpr", "ppv", "gap_tpr", "gap_auroc", "macro_auroc"} <= {line["number"] for line in lines}
+    assert {"auroc", "tpr", "ppv", "gap_tpr", "gap_auroc", "macro_auroc"} <= {
+        line["number"] for line in lines
+    }
     # 30 cohorts: a true coverage of 0.95 gives fewer than 25 in one of 600 cases per number.
     low = [line["number"] for line in lines if line["coverage"] < 24 / 30]
     assert not low
