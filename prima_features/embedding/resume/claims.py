@@ -1,44 +1,44 @@
-"""How several processes share the work on one output, on one machine or on many that see the same disk.
+"""Claims: how several processes share the work on one output, on one machine or on several with the same disk.
 
-What can go wrong was thought through from this rule: **a claim saves work, and nothing's safety rests on it.**
-Two processes that embed the same study write the same part under random temporary names, and the later rename wins;
-two that assemble OUTPUT.h5 do it from the same parts. So a claim may be lost, doubled or taken over in error,
-and all that is lost is time. What remains is to make that rare, and never to wait for the dead.
+The design follows from one rule: **claims only save work; correctness never depends on them.** Two processes that embed
+the same study write the same part under random temporary names, and the later rename wins. Two processes that assemble
+OUTPUT.h5 use the same parts. A claim may therefore be lost, duplicated or taken over by mistake at the cost of time
+only. The protocol makes that rare, and never waits for a dead process.
 
 A process announces itself with a file `HOST.PID.RANDOM.worker` in the parts folder and touches it every few seconds
-(its heartbeat), from a thread, so that a long computation does not stop it. A claim is a file `NAME.0.claim` made
-with O_EXCL, which all file systems, NFS from version 3 included, give to one process only. It holds the name of
-its worker. It is deleted when the study's part is there.
+(the heartbeat), from a thread, so a long computation does not stop it. A claim is a file `NAME.0.claim`, created with
+O_EXCL, which succeeds for one process only on all file systems, including NFS from version 3. It contains the name of
+its worker, and is deleted when the part of the study exists.
 
-*When is an owner dead?* Where its worker file is gone; where it ran on this machine and there is no such process;
-else where its last heartbeat is a minute older than this process's own, by the times of the two files, or has
-stood still for a minute while this process looked on. The former knows at once what died yesterday; the latter holds
-where clocks of two machines differ. "This machine" is a boot and a namespace of processes, not a host's name:
-containers with one host name do not see each other's processes. A number that a new process has got by chance looks
-alive, and its heartbeat does not.
+*When is an owner dead?* If its worker file is gone; if it ran on this machine and the process no longer exists;
+otherwise if its last heartbeat is a minute older than this process's own, by the times of the two files, or has not
+changed for a minute while this process watched. The first comparison immediately detects a process that died
+yesterday; the second works if the clocks of two machines differ. "This machine" is a boot and a process namespace, not a
+host name: containers with the same host name do not see each other's processes. If a new process happens to have the
+same process id, the dead one looks alive, but its heartbeat does not.
 
-*Two processes that see the same dead claim.* Deleting it and making a new one would let the slower of two delete
-the claim of the quicker. Nobody deletes or renames a claim of others: to take over claim 0 is to make claim 1, with
-O_EXCL again, so one of them gets it, and so on upward. Dead claims go with the folder.
+*Two processes see the same dead claim.* If they deleted it and created a new one, the slower process could delete the
+claim of the faster one. So no process deletes or renames the claims of others: to take over claim 0, it creates claim 1,
+again with O_EXCL, so only one process succeeds, and so on upward. Dead claims are deleted with the folder.
 
-*A claim whose owner is slow and not dead* (a stopped process, a disk that hung for minutes) may be taken over. When
-the owner wakes, it saves its part, which is whole and the same, and goes on. Where the folder has been removed since,
-because the others took it for dead and are done, it finds OUTPUT.h5 complete.
+*The owner of a claim is slow but not dead* (a stopped process, a disk that hung for minutes). Its claim may be taken
+over. When it continues, it saves its part, which is complete and the same. If the folder was removed in the meantime,
+because the others took it for dead and finished, it finds OUTPUT.h5 complete.
 
-*Between looking for a part and claiming its study* another process may finish it and give back the claim. So a
-process looks again after it has got a claim.
+*Between checking for a part and claiming its study*, another process may finish the study and release the claim. A
+process therefore checks again after it has got a claim.
 
-*A claim without a name in it*: its owner died between making and filling it, or the network disk did and repeated
-the request. It is dead when it has stayed so for a minute.
+*A claim without a name in it*: its owner died between creating and filling it, or a network disk did so by repeating
+the request. It counts as dead after a minute.
 
-*Who assembles OUTPUT.h5?* Every process stays until the output is complete, so that no process's death leaves the
-run without an end. Who gets the claim `output` writes the file, and the others wait, and take that claim over if they
-must. A process that joins when all is over finds the file complete, and has nothing to do. *Who deletes the folder?*
-The last: each deletes its worker file and then looks for others, so that of several that end together one at
-least sees none, and a process that has just come keeps its ground.
+*Who assembles OUTPUT.h5?* Every process stays until the output is complete, so the death of one process cannot leave
+the run unfinished. The process that gets the claim `output` writes the file; the others wait, and take that claim over if
+necessary. A process that joins later finds the file complete. *Who deletes the folder?* The last one: each process
+deletes its worker file and then looks for others. Of several that end at the same time, at least one sees no others, and
+the folder stays if a process has just joined.
 
-*Processes with other settings or studies* would redo each other's parts for ever. What a process is to do is its
-plan (see `plan`), and under the claim `start` it looks whether live workers follow another one; if so it refuses.
+*Processes with other settings or studies* would redo each other's parts forever. Each process has a plan (see `plan`),
+and under the claim `start` it checks whether live workers follow another plan; if so, it refuses to run.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ class _StandingStill:
 
 
 def _machine() -> str:
-    """Host, boot and namespace of processes, the latter two where the system tells them (Linux)."""
+    """Host, boot and process namespace, the latter two on Linux only."""
     facts = [socket.gethostname()]
     with suppress(OSError):
         facts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())

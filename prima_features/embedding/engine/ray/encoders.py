@@ -53,7 +53,7 @@ class _Started(Generic[T]):
 
 
 class Encoders(Generic[T]):
-    """Starts encoders, hands them windows, and collects what comes back.
+    """Starts encoders, sends them windows, and collects the results.
 
     Args:
         on_gpus: one on each GPU, else one on each machine that has processors to share.

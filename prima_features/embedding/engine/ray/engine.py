@@ -48,12 +48,12 @@ _ANSWER_S = 10.0
 class RayEngine:
     """An `Engine` on a Ray cluster, to be used in a `with` block.
 
-    Ray is started on this machine for the block, or joined where it runs. What is started stays until the block ends.
+    Ray is started on this machine for the block, or joined if it is running. What was started runs until the block ends.
 
     Args:
         address: `HOST:PORT` of the cluster's head, or `auto` for one that runs on this machine; by default what
             RAY_ADDRESS says, else a Ray of its own.
-        device: `cuda` encodes on GPUs, `cpu` on processors, `auto` on GPUs where the cluster has any.
+        device: `cuda` encodes on GPUs, `cpu` on CPUs, `auto` on GPUs if the cluster has any.
     """
 
     def __init__(self, address: str | None = None, device: str = "auto"):
@@ -82,7 +82,7 @@ class RayEngine:
         self.close()
 
     def close(self) -> None:
-        """End the encoders, and Ray where it was started or joined here."""
+        """End the encoders, and Ray if it was started or joined here."""
         if self._encoders is not None:
             with suppress(RayError):
                 self._encoders.close()

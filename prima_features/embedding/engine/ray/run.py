@@ -38,12 +38,12 @@ _ENCODE_TRIES = 3
 """How often a study is read and encoded whose encoder dies; after the first time in a window of its own."""
 POLL_S = 0.5
 _PATIENCE_S = 30.0
-"""Seconds without anything done until it is told that Ray has no room."""
+"""Seconds without progress before the warning that Ray may have no free resources."""
 
 
 @dataclass
 class OnItsWay:
-    """A study that is being read or was: where it is, and how often an encoder was lost with it."""
+    """A study that is being read or was read: its state, and how often an encoder was lost with it."""
 
     study: Study
     prepared: Any
@@ -67,7 +67,7 @@ class StudiesOnRay:
         self._window_size = _WINDOW_BATCHES * options.batch_for("cuda" if on_gpus else "cpu")
         self._how = ray.put(StudyReader(encoder.preparer(), options.read, options.pictures))
         self._n_readers, self._cpus = options.workers, 1 if on_gpus else READER_CPUS
-        # Neither results nor paths are in what Ray tells of a task: its name is all that logs hold.
+        # What Ray reports of a task contains neither results nor paths: logs contain only its name.
         self._task: Any = ray.remote(read_study).options(
             num_cpus=self._cpus, num_returns=2, max_retries=_READ_TRIES - 1, name="read_study"
         )

@@ -22,7 +22,7 @@ from prima_features.studies.study import Study
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the driver is told of a study that was read. The study itself stays where it is until it is encoded."""
+    """What the driver receives about a study that was read. The study itself stays on its machine until it is encoded."""
 
     weight: int
     """Of `PreparedStudy.weight`."""
