@@ -1,4 +1,4 @@
-"""Where the networks compute, and the memory there is."""
+"""Checks of the device and of memory."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What is written beside a complete output: `OUTPUT.run.json` and `OUTPUT.report.html`.
+"""The files next to a complete output: `OUTPUT.run.json` and `OUTPUT.report.html`.
 
-The output does not need them. What goes wrong here is one warning, and never a lost run.
+The output does not need them: an error here is a warning and never fails a run.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ def write_companions(
     report: bool = True,
     pictures: bool = True,
 ) -> Path | None:
-    """Write the run file and the page of an output.
+    """Write the run file and the HTML report of an output.
 
     Args:
         runs: records of all runs that made it.
-        failures: what is not in it.
-        parts: folders of parts with its pictures.
-        earlier: files whose pages have pictures of it.
-        report: write the page as well.
-        pictures: show pictures in it.
+        failures: what is missing in it.
+        parts: parts folders with its pictures.
+        earlier: files whose HTML reports have its pictures.
+        report: also write the HTML report.
+        pictures: include pictures in it.
 
     Returns:
-        the page's path, where it was written.
+        Path of the HTML report; None if it was not written.
     """
     try:
         write_run_file(output, runs, failures)
@@ -54,7 +54,7 @@ def write_companions(
 
 
 def is_stale(output: Path, report: bool = True) -> bool:
-    """Whether an output that is there lacks what should be beside it, or has that of an earlier version."""
+    """Whether the files next to an existing output are missing, or older than the output."""
     wanted = [run_path(output), *([report_path(output)] if report else [])]
     made = output.stat().st_mtime_ns
     return any(not path.exists() or path.stat().st_mtime_ns < made for path in wanted)

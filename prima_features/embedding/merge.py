@@ -36,20 +36,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge came to."""
+    """Result of `merge`."""
 
     output: Path
     n_studies: int
     n_series: int
     failures: tuple[Failure, ...]
     report: Path | None = None
-    """The page beside the output, where it was written."""
+    """The HTML report, if it was written."""
     caveat: str = ""
-    """What must be said with every number of the model."""
+    """Caveat of the model (`models.caveats`); empty if there is none."""
 
     @property
     def complete(self) -> bool:
-        """True where nothing was left out but what a rule leaves out by design."""
+        """True if nothing failed; series that a rule excludes by design do not count."""
         return not any(failure.defect for failure in self.failures)
 
 
@@ -58,7 +58,7 @@ class PlannedStudies:
 
     Args:
         folder: the parts.
-        earlier: the output that the plan may keep studies of, where it is there.
+        earlier: an existing output from which the plan may keep studies.
 
     Raises:
         UsageError: it is no parts folder.
@@ -149,25 +149,25 @@ def merge(
     report: bool = True,
     pictures: bool = True,
 ) -> Merged:
-    """Make one embeddings file of the parts of several jobs, or of several files, with what is told of them beside it.
+    """Combine the parts of several jobs, or several embeddings files, in one file, with run file and HTML report.
 
-    Studies keep the order of the inputs, and in a folder of parts that of the plan. The output's own folder of
-    parts is deleted once it is complete; other inputs stay.
+    Studies keep the order of the inputs, and within a parts folder that of its plan. The output's own parts folder is
+    deleted when the output is complete; other inputs are kept.
 
     Args:
-        output: the file to write, by rename when it is complete.
-        inputs: parts folders (or the outputs whose folders they are) and embeddings files; by default the
-            output's own parts folder.
-        incomplete: write the file although studies are not finished yet; they are listed in /failure.
+        output: the file to write; it appears, by rename, when it is complete.
+        inputs: parts folders (or the names of their outputs) and embeddings files; by default the output's own parts
+            folder.
+        incomplete: write the file even if some studies are unfinished; they are listed in /failure.
         force: replace an embeddings file that was not made of these parts.
-        report: write `OUTPUT.report.html` as well.
-        pictures: with the pictures that parts and the inputs' pages hold.
+        report: also write `OUTPUT.report.html`.
+        pictures: include the pictures of the parts and of the inputs' HTML reports.
 
     Raises:
-        UsageError: an input is neither, inputs were made in different ways or hold different versions of a
-            study, studies are missing, or the output cannot be.
+        UsageError: an input is neither, inputs were made with different models or options or contain different versions
+            of a study, studies are unfinished, or the output cannot be written.
         NothingUsableError: no study was embedded.
-        OutputError: a part is damaged, or the disk is full or went away.
+        OutputError: a part is damaged, or the disk is full or not available.
     """
     started, output = time.monotonic(), Path(output)
     check_output(output, report=report)
@@ -282,7 +282,7 @@ def _with_rule(failure: Failure, rules: Mapping[tuple[str, ...], bool]) -> Failu
 
 
 def _resolve(path: Path) -> Path:
-    """A file or parts folder; the name of an output stands for its parts where it is not there."""
+    """A file or parts folder; the name of an output stands for its parts if it is not there."""
     if not path.name:  # `.` and `/` have no parts next to them
         raise UsageError(f"{path} is not a folder of parts or an embeddings file; name one")
     parts = PartsFolder.of(path).folder
@@ -340,13 +340,13 @@ def _in_order(sources: Sequence[Source], where: Mapping[str, Source]) -> dict[st
 
 
 def _missing(sources: Sequence[Source], where: Mapping[str, Source]) -> tuple[str, ...]:
-    """Studies of the plans that no source holds."""
+    """Studies of the plans that no source contains."""
     planned = (study_id for s in sources if isinstance(s, PlannedStudies) for study_id in s.plan.studies)
     return tuple(study_id for study_id in dict.fromkeys(planned) if study_id not in where)
 
 
 def _left_out(sources: Sequence[Source], where: Mapping[str, Source]) -> tuple[Failure, ...]:
-    """What no source holds, each once: jobs have found the same."""
+    """Failures of studies that no source contains, each once, since all jobs found the same."""
     everything = dict.fromkeys(failure for source in sources for failure in source.left_out)
     return tuple(failure for failure in everything if failure.stage != "merge" or failure.study not in where)
 

@@ -51,28 +51,31 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EmbedSummary:
-    """What a run came to."""
+    """Result of `embed`."""
 
     output: Path
     format: str
     shard: Shard
-    """The share that the counts are of; the output is there if that is everything."""
+    """The share of the studies that this run processed. The output exists only if that is all of them."""
     n_studies: int
+    """Studies of the share with at least one embedded series."""
     n_series: int
+    """Their series."""
     n_kept: int
     """Studies that were not embedded by this run: finished before, or by another process."""
     failures: tuple[Failure, ...]
     seconds: float
+    """Duration of the run."""
     times: StageTimes
-    """Where this process's time went; the network, reading ahead and writing overlap."""
+    """Seconds per stage in this process; computing, reading and writing overlap."""
     report: Path | None = None
     """The HTML report, if it was written."""
     flags: dict[str, int] = field(default_factory=dict)
-    """How many series have each flag, most frequent first; `slice-axis-guessed` is among them."""
+    """Number of series per flag, including `slice-axis-guessed`; most frequent first."""
 
     @property
     def complete(self) -> bool:
-        """True where nothing was left out but what a rule leaves out by design."""
+        """True if nothing failed; series that a rule excludes by design do not count."""
         return not any(failure.defect for failure in self.failures)
 
 
@@ -91,32 +94,37 @@ def embed(
     on_study: Callable[[StudyDone], None] = lambda done: None,
     stoppable: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False),
 ) -> EmbedSummary:
-    """Embed every study of a source into one HDF5 file, with `OUTPUT.run.json` and `OUTPUT.report.html` beside it.
+    """Embed every study of a source into one HDF5 file, with `OUTPUT.run.json` and `OUTPUT.report.html` next to it.
 
-    The file appears when it is complete, by rename. Finished studies wait in `OUTPUT.h5.parts/`; those, and the
-    studies of an earlier output, are kept where model, preprocessing and inputs are still the same. Several
-    processes may work on one output.
+    The file appears, by rename, when it is complete. Until then finished studies are kept in `OUTPUT.h5.parts/`. Those
+    studies and the studies of an earlier output are reused if model, preprocessing and inputs are unchanged. Several
+    processes may work on the same output.
 
     Args:
         source: a BIDS dataset, a DICOM tree, a NIfTI file or folder, or a manifest table.
-        output: the file to write; an embeddings file that is there is replaced at the end.
+        output: the file to write; an existing embeddings file is replaced at the end.
         model: a loaded model of any encoder, or its name, directory or Hub id.
-        find_options: what to look for in the source, and which subjects.
-        run_options: a share of the studies, and what to do with failed or finished ones.
-        engine: what reads and encodes the studies.
-        description: study description that the model reads, in place of the scan's own.
+        find_options: formats, subjects and series to include.
+        engine_options: devices, precision, batch size, reader processes, and how scans are read.
+        run_options: the share of the studies to embed, and the treatment of failed and finished studies.
+        engine: reads and encodes the studies, on this machine or on a Ray cluster.
+        description: study description for the model, instead of the one in the scan.
         dtype: number type of the stored vectors.
-        keep_patient_id: store DICOM PatientIDs in place of pseudonyms.
-        command: recorded in the file; left out for DICOM sources, since paths can carry names.
+        keep_patient_id: store DICOM PatientIDs instead of pseudonyms.
+        command: recorded in the file; left out for DICOM sources, because paths can contain names.
         on_study: called after each study.
-        stoppable: entered while studies are embedded; what it gives is asked between studies whether to stop.
+        stoppable: context manager that is entered while studies are embedded. It returns a function that is called
+            between studies; the run stops if it returns True.
+
+    Returns:
+        Counts, failures and times of the run.
 
     Raises:
-        UsageError: the source does not exist, the output's folder is missing or read-only, the output is some
-            other file or other work is done on it, or the model cannot be loaded.
+        UsageError: the source does not exist, the output's folder is missing or read-only, the output is another kind
+            of file or in use by another run, or the model cannot be loaded.
         NothingUsableError: no study could be embedded; nothing is written.
-        StoppedError, FailedFastError, SourceError, OutputError: the run ended early, as asked or because a disk is
-            full or went away. What is finished stays in the parts folder.
+        StoppedError, FailedFastError: the run was stopped, or a scan failed with `fail_fast`.
+        SourceError, OutputError: a disk is full or not available. Finished studies are kept in the parts folder.
     """
     started = time.monotonic()
     source, output = Path(source), Path(output)

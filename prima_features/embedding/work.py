@@ -34,7 +34,7 @@ class Job:
     """What one process is to do for an output."""
 
     source: Path
-    """Where the studies were found."""
+    """Source of the studies."""
     output: Path
     studies: Mapping[str, Study]
     """All studies of the output by their ids, in the order of the file."""
@@ -94,16 +94,16 @@ class Work:
         self._stopping, self._on_study = stopping, on_study
 
     def run(self, engine: Engine, encoder: Encoder, options: EngineOptions) -> None:
-        """Embed the share; where that is all, write the output, if any study succeeded, and remove the parts.
+        """Embed the share. If it is all studies, write the output (if any study succeeded) and remove the parts.
 
         Args:
-            engine: what embeds studies with this encoder and these options.
+            engine: embeds studies with this encoder and these options.
 
         Raises:
-            StoppedError: `stopping` said so.
+            StoppedError: `stopping` returned True.
             FailedFastError: a scan failed, and the options say to stop then.
-            SourceError: the disk with the scans went away.
-            OutputError: the disk is full or went away.
+            SourceError: the disk with the scans is not available.
+            OutputError: the disk is full or not available.
         """
         try:
             self._embed_share(engine, encoder, options)
@@ -152,14 +152,14 @@ class Work:
             yield self._job.studies[study_id]
 
     def _settle(self, study_id: str) -> bool:
-        """Take note of a study that is finished; False where it is not."""
+        """Count a study if it is finished; False if it is not."""
         if (header := self._finished.header(study_id)) is None:
             return False
         self._note(study_id, header, here=False)
         return True
 
     def _keep(self, result: Result) -> None:
-        """Make a part of what came out for a study."""
+        """Save the result of a study as a part."""
         changed = self._finished.look_again(result.id)
         if changed or isinstance(result, FailedStudy):
             check_source(self._job.source)
@@ -182,7 +182,7 @@ class Work:
         )
 
     def _write_output(self) -> bool:
-        """Write the output, or wait until another process has; False where a study must be embedded again."""
+        """Write the output, or wait until another process has; False if a study must be embedded again."""
         while not self._finished.is_complete():
             if self._stopping():
                 raise self._stopped()

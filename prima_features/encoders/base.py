@@ -39,7 +39,7 @@ class Widths:
     """None if the encoder has no tokens to store."""
 
     def mismatch(self, encoded: EncodedStudy, n_series: int) -> str:
-        """What of an encoded study has another shape than these widths state, in words; empty if nothing has."""
+        """Description of the first vector whose shape differs from these widths; empty if all agree."""
         wanted = {
             "series": (n_series, self.series),
             "study": None if self.study is None else (self.study,),
@@ -75,7 +75,7 @@ class EncoderInfo:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What else changes the vectors, as JSON types: sizes, thresholds, options of the encoder."""
     caveat: str = ""
-    """What must be said with every number of the model, one sentence; empty if nothing is known."""
+    """One sentence that must accompany all numbers of the model; empty if there is none."""
     licence: str = ""
     citation: str = ""
 
@@ -168,10 +168,10 @@ def _never() -> None:
 
 
 class Progress:
-    """Passed to `Inference.encode`: whether to go on, and where the time goes.
+    """Passed to `Inference.encode`: checks for cancellation, and measures time.
 
     Attributes:
-        check: to be called now and then; raises if nobody wants the results any more.
+        check: call it between batches; raises if the run was cancelled.
         seconds: time spent by stage.
     """
 
@@ -228,7 +228,7 @@ class Encoder(ABC):
         """Place the encoder on a device.
 
         Args:
-            device: where to compute.
+            device: device to compute on.
             dtype: float32 or bfloat16, the number type to compute in.
             batch_size: the sum of `Prepared.weight` in one call of the network, at most. An encoder takes less if the
                 memory of the device does not suffice.
@@ -236,7 +236,7 @@ class Encoder(ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where to compute if no device is named."""
+        """Device to compute on if none is named."""
         import torch
 
         return torch.device("cpu")

@@ -197,7 +197,7 @@ def _size(bootstrap: Bootstrap, rows: np.ndarray) -> float:
 
 
 def _extended(found: Estimate, low: float, high: float, ends: tuple[float, float] = (0.0, 1.0)) -> Estimate:
-    """The interval with these bounds inside it; NaN extends nothing, and gives none where there is none."""
+    """The interval with these bounds inside it; NaN extends nothing, and gives none if there is none."""
     if not np.isfinite(found.ci_low):
         return found
     return replace(

@@ -35,7 +35,7 @@ def corrected_t_test(
 
     Args:
         metric: what is compared.
-        first: (J,) metric of each fold; NaN where it is not defined, and the fold is left out.
+        first: (J,) metric of each fold; NaN if it is not defined, and the fold is left out.
         second: (J,) of the same folds.
         n_train: (J,) training rows of each fold.
         n_test: (J,) test rows.

@@ -33,14 +33,14 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95% interval; NaN where it is not defined."""
+    """A number with its 95% interval; NaN if it is not defined."""
 
     value: float
     ci_low: float = float("nan")
     ci_high: float = float("nan")
 
     def __str__(self) -> str:
-        """`0.812 (0.750 to 0.869)`, `13.0 (9.9 to 17.1)`; `-` where it is not defined."""
+        """`0.812 (0.750 to 0.869)`, `13.0 (9.9 to 17.1)`; `-` if it is not defined."""
         if not np.isfinite(self.value):
             return "-"
         decimals = int(np.clip(3 - len(str(int(abs(self.value)))), 0, 2)) if abs(self.value) >= 1 else 3

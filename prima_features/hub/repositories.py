@@ -25,7 +25,7 @@ def split_revision(name: str, revision: str | None = None) -> tuple[str, str | N
     """OWNER/NAME and the revision of `OWNER/NAME[@REVISION]`.
 
     Raises:
-        UsageError: no Hub id, or another revision in the name than beside it.
+        UsageError: no Hub id, or another revision in the name than next to it.
     """
     hub_id, _, inside = name.partition("@")
     if not _HUB_ID.fullmatch(hub_id) or not _is_allowed(hub_id):
@@ -112,7 +112,7 @@ def snapshot(
 
 
 def upload(source: Path, hub_id: str, patterns: Sequence[str], message: str, private: bool = False) -> str:
-    """Upload those files of a directory that match, in one commit, making the repository where there is none.
+    """Upload those files of a directory that match, in one commit, making the repository if there is none.
 
     Returns:
         The commit's address.

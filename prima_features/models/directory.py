@@ -68,7 +68,7 @@ def write_checksums(directory: Path) -> None:
 
 
 def read_checksums(directory: Path) -> dict[str, str]:
-    """Recorded checksums by file name; empty where none were recorded.
+    """Recorded checksums by file name; empty if none were recorded.
 
     Raises:
         UsageError: SHA256SUMS is there and is not what `sha256sum` writes.

@@ -22,7 +22,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def difference(expected: Shapes, found: Shapes) -> str:
-    """What is missing, unexpected or of another shape, in words; empty where the two agree."""
+    """What is missing, unexpected or of another shape, in words; empty if the two agree."""
     shapes = [
         f"{name} {tuple(found[name])} instead of {tuple(expected[name])}"
         for name in sorted(expected.keys() & found.keys())
@@ -113,7 +113,7 @@ def fill(
     Args:
         network: of the right sizes; may be on the meta device.
         path: a safetensors file with exactly the network's tensors.
-        device: where they go.
+        device: device of the tensors.
         dtype: number type of the floating tensors; as stored if None.
 
     Raises:
@@ -129,7 +129,7 @@ def assign(
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Like `fill`, from tensors in memory; `where` is said to hold them in messages."""
+    """Like `fill`, from tensors in memory; `where` names their source in messages."""
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     if problem := difference(expected, {name: tuple(tensor.shape) for name, tensor in tensors.items()}):
         raise UsageError(f"{where} does not contain the tensors that config.json requires ({problem})")

@@ -1,4 +1,4 @@
-"""From what a user calls a model to the directory that holds it."""
+"""Resolving names of models to model directories."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOCAL_REVISION = "local"
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model lies."""
+    """Name, revision and directory of a model."""
 
     name: str
     """Bundled name, Hub id, or the directory's own name."""

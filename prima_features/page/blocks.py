@@ -113,6 +113,6 @@ class Section:
 
 
 def section(name: str, heading: str, blocks: Sequence[Block | None]) -> Section | None:
-    """A section of the blocks that there are; None where there is none."""
+    """A section of the blocks that there are; None if there is none."""
     kept = tuple(block for block in blocks if block is not None)
     return Section(name, heading, kept) if kept else None

@@ -72,7 +72,7 @@ def brief(estimate: Estimate, decimals: int, unit: str = "") -> str:
 
 
 def with_unit(text: str, unit: str) -> str:
-    """A number with its unit, where it has both."""
+    """A number with its unit, if it has both."""
     return f"{text} {unit}" if unit and text != UNDEFINED else text
 
 

@@ -14,7 +14,7 @@ _BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device of that name; `auto` is a GPU where there is one, else the CPU.
+    """The device with a name; `auto` is a GPU if one is available, otherwise the CPU.
 
     Raises:
         UsageError: no such device, or this machine does not have it.
@@ -31,13 +31,13 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def pick_devices(name: str = "auto") -> tuple[torch.device, ...]:
-    """The devices that `--device` names: `auto` and `cuda` are all GPUs that this process may see.
+    """The devices of `--device`: `auto` and `cuda` are all GPUs that are visible to this process.
 
     Args:
         name: as for `pick_device`, or several, separated by commas.
 
     Raises:
-        UsageError: one of them is not there.
+        UsageError: one of them is not available.
     """
     devices = [pick_device(one.strip()) for one in name.split(",")]
     if devices == [torch.device("cuda")]:
@@ -65,20 +65,20 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 @dataclass(frozen=True)
 class Computation:
-    """What encodes, and how."""
+    """Devices, number type and batch size of a run."""
 
     devices: tuple[torch.device, ...]
     dtype: torch.dtype
-    """One for all devices: numbers made in two do not belong in one file."""
+    """The same for all devices: vectors computed in two number types must not be mixed in one file."""
     batch_size: int
     """Most items in one call of the network (`EngineOptions.batch_size`)."""
 
 
 def computation(options: EngineOptions, model_device: torch.device) -> Computation:
-    """What options mean on this machine.
+    """Devices, number type and batch size that options give on this machine.
 
     Args:
-        model_device: of the model, which computes where the options name no device.
+        model_device: the model's device, used if the options name none.
     """
     devices = tuple(torch.device(name) for name in options.devices) or (model_device,)
     dtypes = {compute_dtype(options.precision, device) for device in devices}

@@ -1,4 +1,4 @@
-"""The batch loop: studies stream through reading and encoding, and a bad one never stops the others.
+"""The batch loop: studies stream through reading and encoding, and a failing one never stops the others.
 
 An engine is a function of studies that yields their results; `embed_studies` is the one for this machine, and
 `ray.engine.RayEngine` one for many.
@@ -62,19 +62,20 @@ def embed_studies(
     stopping: Callable[[], bool] = lambda: False,
     times: StageTimes | None = None,
 ) -> Iterator[Result]:
-    """Embed studies one window after the other; yields each in the order given.
+    """Embed studies window by window; yields one result per study, in order.
 
-    Whatever is wrong with a series or a study is recorded with the stage it happened in, and the rest goes on. A disk
-    that goes away is not caught; it stops the run.
+    An error of a series or study is recorded with its stage, and the others continue. An unavailable disk is not
+    caught: it stops the run.
 
     Args:
-        studies: asked for one by one.
-        encoder: what to embed with; it computes where it is, unless the options name devices.
-        stopping: asked after each study that was read; once it says yes, what is not yet encoded is dropped.
+        studies: requested one at a time.
+        encoder: computes on its own device unless the options name others.
+        stopping: called after each study that was read; if it returns True, studies that are not encoded yet are
+            dropped.
         times: the time of each stage is added to this.
 
     Raises:
-        SourceError: the disk with the scans does not answer any more.
+        SourceError: the disk with the scans is not available.
     """
     times = times or StageTimes()
     how = computation(options, encoder.device)

@@ -35,25 +35,25 @@ class EngineOptions:
 
     read: ReadOptions = ReadOptions()
     batch_size: int | None = None
-    """Most items in one call of the network, in the encoder's unit (`Prepared.weight`; Prima counts subvolumes). A GPU
-    without enough memory takes fewer. None chooses by device, see `batch_for`."""
+    """Maximum number of items in one call of the network, in the encoder's unit (`Prepared.weight`; Prima counts
+    subvolumes). Reduced if GPU memory does not suffice. None depends on the device, see `batch_for`."""
     precision: Precision = "auto"
     """Number type that the network computes in; `auto` is bf16 on a GPU that has it, else fp32."""
     workers: int | None = None
-    """Processes that read studies while the network computes; 0 reads in this one, None chooses by cores."""
+    """Number of reader processes; 0 reads in the main process, None depends on the number of cores."""
     devices: tuple[str, ...] = ()
-    """Devices that encode, one window of studies each at a time; none is the one that the model is on."""
+    """Devices to compute on, each with one window of studies at a time; empty for the model's own device."""
     keep_tokens: bool = False
     pictures: bool = True
-    """Draw each series for the report."""
+    """Draw each series for the HTML report."""
 
     def batch_for(self, device_type: str) -> int:
-        """Items in one call on a device of torch's type `device_type`: as given, else as many as keep it busy."""
+        """Batch size on a device of torch's type `device_type`: as given, otherwise 256 on `cuda` and 32 on others."""
         return self.batch_size or (256 if device_type == "cuda" else 32)
 
     @property
     def n_workers(self) -> int:
-        """Processes that read: as told, else one a core, four at most where the CPU also computes."""
+        """Number of reader processes: `workers` if given, otherwise one per core, at most 4 on the CPU or 8 per GPU."""
         if self.workers is not None:
             return self.workers
         gpus = sum(device.startswith("cuda") for device in self.devices)

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def failure_of(study: str, series: str, stage: str, error: Exception) -> Failure:
-    """The record of an error, which tells no path and no name of a patient.
+    """The record of an error, without paths and names of patients.
 
     Args:
         study: its id.
@@ -49,7 +49,7 @@ class PreparedSeries:
 
 @dataclass(frozen=True)
 class PreparedStudy:
-    """A study's usable series, and why the others are not."""
+    """The usable series of a study, and the failures of the others."""
 
     study: Study
     series: tuple[PreparedSeries, ...]
@@ -64,7 +64,7 @@ class PreparedStudy:
 
     @property
     def weight(self) -> int:
-        """Its share of a window: something, even if nothing could be read."""
+        """Its share of a window; above 0 even if nothing could be read."""
         return max(self.n_items, _LEAST_WEIGHT)
 
 
@@ -81,7 +81,7 @@ class StudyReader:
         """Read a study.
 
         Raises:
-            SourceError: the disk with the scans does not answer any more.
+            SourceError: the disk with the scans is not available.
         """
         start = time.monotonic()
         series: list[PreparedSeries] = []

@@ -49,17 +49,18 @@ _ONE_THREAD = (
 def read_ahead(
     studies: Iterable[Study], read: StudyReader, workers: int, weight: int
 ) -> Iterator[PreparedStudy]:
-    """Read studies in order, ahead of who asks for them.
+    """Read studies in order, ahead of their use.
 
-    A process that dies, as for want of memory, fails its study and no other. A single study is read without processes.
+    If a process dies, for example because memory is full, only its study fails. A single study is read without
+    processes.
 
     Args:
-        studies: asked for one by one. Those that are asked for and not yet given out are one a process and one more,
-            or as many as are expected to have a total `weight`.
-        workers: processes; 0 reads each study here, when it is asked for.
+        studies: requested one at a time. One more study than processes is requested ahead, or as many as are expected
+            to have a total `weight`.
+        workers: number of processes; 0 reads each study in this process when it is needed.
 
     Raises:
-        SourceError: the disk with the scans does not answer any more.
+        SourceError: the disk with the scans is not available.
         UsageError: the encoder's preparer cannot be sent to another process.
     """
     studies = iter(studies)
@@ -78,13 +79,13 @@ def read_ahead(
 
 
 def _expected(waiting: Sequence[Future[PreparedStudy]]) -> float:
-    """Weight of what is being read; of those that are not yet, the average of those that are."""
+    """Expected weight of the studies being read: finished ones, and their average for the others."""
     sizes = [future.result().weight for future in waiting if future.done() and not future.exception()]
     return sum(sizes) / len(sizes) * len(waiting) if sizes else float("inf")
 
 
 class _Readers:
-    """Processes that read, each with a thread here that talks to it."""
+    """Reader processes, each with a thread in this process that communicates with it."""
 
     def __init__(self, read: StudyReader, count: int):
         try:
@@ -152,13 +153,13 @@ class _Reader:
         return receive(process.stdout)  # type: ignore[arg-type]
 
     def _bury(self) -> int:
-        """Make an end of a process that does not answer; returns its exit status."""
+        """End a process that does not respond; returns its exit status."""
         with self._lock:
             process, self._process = self._process, None
         return _end(process) if process is not None else 0
 
     def close(self) -> None:
-        """End the process; a thread that waits for it is told that it died."""
+        """End the process; a thread that waits for it sees it as dead."""
         with self._lock:
             self._closed = True
             if self._process is not None:

@@ -68,7 +68,7 @@ def group_inputs(folder: Path) -> list[Path]:
     """What the participant level left in a folder to be merged: files of selections, and parts of unfinished runs.
 
     Returns:
-        Nothing where one run embedded all participants.
+        Nothing if one run embedded all participants.
 
     Raises:
         UsageError: the folder is another tool's, or holds nothing that the participant level made.
@@ -113,7 +113,7 @@ def describe_derivative(folder: Path, source: Path, model: str) -> None:
 
 
 def _joined(labels: tuple[str, ...]) -> str:
-    """Labels in a file's name; where they are too many, how many and a digest of them."""
+    """Labels in a file's name; if they are too many, how many and a digest of them."""
     safe = sorted(map(safe_label, labels))
     joined = "+".join(safe)
     if len(joined) <= _LONGEST_LABELS:
@@ -134,7 +134,7 @@ def _check_ours(folder: Path) -> None:
     generators = described.get("GeneratedBy")
     first = generators[0] if isinstance(generators, list) and generators else None
     ours = isinstance(first, dict) and first.get("Name") == _GENERATOR
-    # prima synth makes datasets too: raw ones, which must not be described anew.
+    # prima synth makes datasets too: raw ones, which must not be described again.
     if not ours or described.get("DatasetType") != "derivative":
         raise UsageError(
             f"{folder} contains a dataset that prima embed did not write ({DESCRIPTION}); name another folder"
@@ -142,7 +142,7 @@ def _check_ours(folder: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A dataset's description; empty where there is none or it cannot be read, as many datasets have it."""
+    """A dataset's description; empty if there is none or it cannot be read, as many datasets have it."""
     try:
         described = load_json(read_text(path))
     except (OSError, ValueError):

@@ -30,11 +30,11 @@ class Exported:
 
     n_rows: int
     columns: tuple[str, ...]
-    """Beside the vectors."""
+    """Columns in addition to the vectors."""
     width: int
-    """Numbers a vector."""
+    """Length of the vectors."""
     caveat: str = ""
-    """What must be said with every number of the model."""
+    """Caveat of the model; empty if there is none."""
 
 
 def export(
@@ -47,18 +47,18 @@ def export(
 ) -> Exported:
     """Write the vectors of one level, with their ids and other columns, as Parquet, CSV or NPZ.
 
-    The table appears under its name when it is complete, by rename. float16 vectors are widened to float32.
+    The table appears, by rename, when it is complete. float16 vectors are converted to float32.
 
     Args:
         source: an embeddings file.
-        output: the table; its ending says which format where `format` does not.
+        output: the table; its extension determines the format if `format` is None.
         level: `study`, `clip` or `series` (see `table.vector_table`).
-        columns: columns to keep beside `id` and the vectors; none for all.
-        format: in place of what the ending says.
+        columns: columns to keep in addition to `id` and the vectors; none for all.
+        format: overrides the extension of `output`.
         overwrite: replace `output` if it exists; never the source.
 
     Raises:
-        UsageError: the source is no embeddings file or lacks what is asked for, or the output cannot be.
+        UsageError: the source is not an embeddings file or lacks the level or a column, or the output is refused.
         OutputError: the disk is full or the folder cannot be written to.
     """
     output = Path(output)

@@ -58,7 +58,7 @@ def vector_table(file: Embeddings, level: Level, names: Sequence[str] = ()) -> V
     Args:
         file: what to export.
         level: `study`: what probes read; `clip`: comparable with text; `series`: a row a series.
-        names: columns to keep beside `id` and the vectors; none for all.
+        names: columns to keep in addition to `id` and the vectors; none for all.
 
     Raises:
         UsageError: the file has no vectors of that level, or no such column.

@@ -39,7 +39,7 @@ _CHECKED_ROWS = 1024
 
 
 class Embeddings:
-    """An embeddings file. Nothing is held open between reads, so that a cluster's disk keeps no lock.
+    """An embeddings file. It is closed between reads, so no lock remains on a network disk.
 
     Args:
         path: the HDF5 file.
@@ -70,12 +70,12 @@ class Embeddings:
 
     @property
     def caveat(self) -> str:
-        """What must be said with every number of the file's model, one sentence; mostly empty."""
+        """Caveat of the model, one sentence that must accompany all of its numbers; empty for most models."""
         return str(self.attributes["caveat"])
 
     @property
     def preprocessing(self) -> dict[str, Any]:
-        """How the scans were prepared."""
+        """Preprocessing settings of the encoder, and other settings that change the vectors."""
         try:
             values = load_json(self.attributes["preprocessing"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -100,7 +100,7 @@ class Embeddings:
 
     @cached_property
     def studies(self) -> pd.DataFrame:
-        """A row a study: id, subject, session, description, source, n_series."""
+        """One row per study: id, subject, session, description, source, n_series."""
         return self._frame("study", STUDY)
 
     @cached_property
@@ -111,12 +111,12 @@ class Embeddings:
 
     @cached_property
     def failures(self) -> pd.DataFrame:
-        """A row for each study or series that was left out: study, series, stage, error, hint."""
+        """One row per study or series that was left out: study, series, stage, error, hint."""
         return self._frame("failure", FAILURE)
 
     @cached_property
     def flags(self) -> dict[str, int]:
-        """How many series have each flag, most frequent first; `slice-axis-guessed` is among them."""
+        """Number of series per flag, including `slice-axis-guessed`; most frequent first."""
         columns = (self.series[name] for name in ("flags", "slice_axis_known_by"))
         return dict(
             Counter(flag for row in zip(*columns, strict=True) for flag in flags_of(*row)).most_common()
@@ -149,7 +149,7 @@ class Embeddings:
         """One dataset by its path in the file, e.g. `token/embedding`.
 
         Raises:
-            KeyError: the file does not hold it.
+            KeyError: there is no such dataset.
         """
         with self.open() as file:
             return self.values(file[name])
@@ -158,7 +158,7 @@ class Embeddings:
         """The rows of one dataset, up to `n_rows` at a time, for what does not fit into memory.
 
         Raises:
-            KeyError: the file does not hold it.
+            KeyError: there is no such dataset.
         """
         with self.open() as file:
             for first in range(0, len(file[name]), n_rows):
@@ -170,7 +170,7 @@ class Embeddings:
             return name in file
 
     def width(self, name: str) -> int:
-        """Numbers a row of one dataset."""
+        """Length of the rows of a two-dimensional dataset."""
         with self.open() as file:
             return int(file[name].shape[1])
 

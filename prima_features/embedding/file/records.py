@@ -161,7 +161,7 @@ class FailedStudy:
 
 @dataclass(frozen=True)
 class StudyHeader:
-    """What is known of a finished study without its vectors."""
+    """A finished study without its vectors."""
 
     input_hash: str
     n_series: int
@@ -171,7 +171,7 @@ class StudyHeader:
 
     @property
     def sound(self) -> bool:
-        """True where nothing of the study was left out but what a rule leaves out by design."""
+        """True if nothing of the study failed; series that a rule excludes by design do not count."""
         return not any(failure.defect for failure in self.failures)
 
 

@@ -31,11 +31,11 @@ from prima_features.studies.study import Failure
 
 _STUDY_TEXTS = ("id", "subject", "session", "description", "source")
 _NOT_OF_A_RUN = ("find", "merge")
-"""Stages of failures that are found anew each time, and not kept with their study."""
+"""Stages of failures that each run determines again, and that are not kept with their study."""
 
 
 class StoredStudies:
-    """What an embeddings file holds, study by study.
+    """The content of an embeddings file, study by study.
 
     A context manager, open only while vectors are read. What was opened stays readable when the file is replaced.
 
@@ -81,7 +81,7 @@ class StoredStudies:
 
     @property
     def provenance(self) -> Provenance:
-        """What made it."""
+        """Model, settings and versions."""
         attributes = self._file.attributes
         return Provenance(
             model=attributes["model"],
@@ -96,7 +96,7 @@ class StoredStudies:
 
     @cached_property
     def settings(self) -> str:
-        """Hash of what changes the numbers of all studies; empty where the file does not tell."""
+        """Hash of the settings that change the vectors of all studies; empty if it was not recorded."""
         return next((settings_of(header.input_hash) for header in self.headers.values()), "")
 
     @property

@@ -72,7 +72,7 @@ def check(path: Path, file: h5py.File) -> None:
 
 
 def plain_attribute(file: h5py.File, name: str) -> Any:
-    """A root attribute that is one text or number of an ordinary size; None where it is missing or anything else."""
+    """A root attribute that is one text or number of an ordinary size; None if it is missing or anything else."""
     try:
         if not h5py.h5a.exists(file.id, name.encode()):
             return None

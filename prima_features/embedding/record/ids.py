@@ -106,8 +106,8 @@ def read_ids(path: Path) -> Rows:
     """The rows of a table of identities.
 
     Raises:
-        UsageError: it was not written by this tool, has no rows or different ones of a study, or holds a key that is
-            not one.
+        UsageError: it was not written by this tool, has no rows or different rows for one study, or contains an
+            invalid key.
     """
     try:
         text = read_text(path, TABLE_BYTES, "utf-8-sig")

@@ -49,12 +49,12 @@ class Journal:
     A context manager: on leaving, the record is saved with how the run ended, if the folder is still there.
 
     Attributes:
-        times: where the time goes; whoever spends it adds to it.
+        times: seconds per stage; each stage adds to it.
 
     Args:
         folder: the parts.
-        settings: hash of what the numbers depend on; records of others are not of the same output.
-        facts: what else is to be in the record, JSON types.
+        settings: hash of the settings that change the vectors; records with another hash belong to another output.
+        facts: further entries of the record, JSON types.
     """
 
     def __init__(self, folder: Path, settings: str, facts: Record):
@@ -80,7 +80,7 @@ class Journal:
         """Count a study that is finished; save the record now and then.
 
         Args:
-            n_series: 0 where it failed.
+            n_series: 0 if it failed.
             here: whether this process has embedded it.
         """
         if not here:
@@ -215,14 +215,14 @@ def _peak_gpu_memory() -> int | None:
 
 
 class PeakMemory:
-    """Looks once a second, from a thread, at what the process and all below it hold, and keeps the most.
+    """Samples the memory of this process and its children once per second, in a thread, and keeps the maximum.
 
-    Only Linux tells this without help. What came and went between two looks is not seen.
+    Linux only. Peaks between two samples are missed.
     """
 
     def __init__(self, pause: float = _LOOK_INTERVAL) -> None:
         self.bytes: int | None = None
-        """The most that was seen so far; None where the system does not tell."""
+        """Maximum so far, in bytes; None if the system does not report it."""
         self._pause = pause
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)

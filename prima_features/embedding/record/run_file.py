@@ -28,7 +28,7 @@ _MODEL = {"name": "model", "revision": "model_revision", "sha256": "model_sha256
 
 
 def run_path(output: Path) -> Path:
-    """`OUTPUT.run.json` beside `OUTPUT.h5`."""
+    """`OUTPUT.run.json` next to `OUTPUT.h5`."""
     return output.with_name(output.name.removesuffix(".h5") + ".run.json")
 
 
@@ -36,8 +36,8 @@ def write_run_file(output: Path, runs: Iterable[Record], failures: Sequence[Fail
     """Write `OUTPUT.run.json` for an output that is complete.
 
     Args:
-        runs: records of all runs that made it; one that occurs twice is told once.
-        failures: what is not in it.
+        runs: records of all runs that made it; duplicates are dropped.
+        failures: what is missing in it.
 
     Raises:
         OutputError: it cannot be written.
@@ -119,7 +119,7 @@ def earlier_records(output: Path, settings: str) -> list[Record]:
 
 
 def read_run_file(output: Path) -> Record | None:
-    """An output's `run.json`; None where there is none that can be read."""
+    """An output's `run.json`; None if there is none that can be read."""
     try:
         document = load_json(read_text(run_path(output), _MOST_BYTES))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The page beside an embeddings file, `OUTPUT.report.html`: what is in it, what is not and why, and what looks odd.
+"""The HTML report of an embeddings file, `OUTPUT.report.html`: its content, failures, and unusual studies.
 
 arrangement    what the vectors say: map, nearest studies, near-duplicates, outliers
 album          pictures, from parts and from an earlier page

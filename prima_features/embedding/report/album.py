@@ -26,7 +26,7 @@ BLOCK = "pictures"
 _OPENING, _CLOSING = f'<script type="application/json" id="{BLOCK}">'.encode(), b"</script>"
 
 Pictures = Sequence[Picture | None]
-"""One a series, in the order of the file; None where a series has none."""
+"""One a series, in the order of the file; None if a series has none."""
 
 
 class Album:
@@ -41,7 +41,7 @@ class Album:
         self._read: dict[str, Any] | None = None
 
     def pictures(self, study_id: str, input_hash: str) -> Pictures:
-        """A study's pictures; none where there are none."""
+        """A study's pictures; none if there are none."""
         for parts in self._parts:
             try:
                 part = parts.load(study_id, input_hash)
@@ -97,7 +97,7 @@ def _decoded(stored: list[Any] | None) -> Picture | None:
 
 
 def _stored_in(page: Path) -> dict[str, Any]:
-    """The pictures of a page; none where there is no page, or one that is no page of ours."""
+    """The pictures of a page; none if there is no page, or one that is no page of ours."""
     try:
         content = read_bytes(page, _MOST_PAGE)
         start = content.index(_OPENING) + len(_OPENING)

@@ -28,7 +28,7 @@ _DIRECTIONS = 512
 _MANY = 10_000
 """Studies from which less is computed for each."""
 _DRAWN = 5_000
-"""Studies that isolation is measured by where there are many."""
+"""Studies that isolation is measured by if there are many."""
 _POWER = 8
 """Directions kept while the map's two are looked for."""
 _LEAST_SPREAD = 0.1
@@ -48,11 +48,11 @@ class Arrangement:
     share: tuple[float, float]
     """Part of the variance along each."""
     nearest: np.ndarray
-    """(N,) int64, row of the most similar other study; -1 where there is no other."""
+    """(N,) int64, row of the most similar other study; -1 if there is no other."""
     similarity: np.ndarray
     """(N,) float32, cosine to it."""
     isolation: np.ndarray
-    """(N,) float64, robust z of the logarithm of the mean (Euclidean) distance to the nearest studies; NaN where there
+    """(N,) float64, robust z of the logarithm of the mean (Euclidean) distance to the nearest studies; NaN if there
     are too few."""
     pairs: tuple[tuple[int, int, float], ...]
     """Near-duplicates by falling cosine: two rows and their cosine. The first `MOST_PAIRS`."""
@@ -82,7 +82,7 @@ def arrange_vectors(blocks: Blocks, n: int, width: int) -> Arrangement:
     """See how N vectors lie to each other.
 
     Args:
-        blocks: gives them anew at each call, in order, a few at a time.
+        blocks: gives them again at each call, in order, a few at a time.
     """
     centre, variance, vary = _centre(blocks, n, width)
     sketch = _sketch(blocks, centre, n, width)
@@ -105,7 +105,7 @@ def _centre(blocks: Blocks, n: int, width: int) -> tuple[np.ndarray, float, bool
 
 
 def _sketch(blocks: Blocks, centre: np.ndarray, n: int, width: int) -> np.ndarray:
-    """(N, at most 512) float32, the vectors less their mean on random directions; themselves where they are short."""
+    """(N, at most 512) float32, the vectors less their mean on random directions; themselves if they are short."""
     directions, count = None, _DIRECTIONS if n <= _MANY else _DIRECTIONS // 2
     if width > _DIRECTIONS:
         random = np.random.default_rng(0)

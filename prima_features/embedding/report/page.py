@@ -1,4 +1,4 @@
-"""The page: what a file holds and what was left out, as one HTML file that opens offline."""
+"""The HTML report: the content of a file and what was left out, as one HTML file that opens offline."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def write_report(
     """Write the page of an embeddings file that is complete, whole or not at all.
 
     Args:
-        output: the embeddings file; what its run file tells is shown too.
+        output: the embeddings file; its run file is shown too.
         parts: folders of parts that pictures are taken from.
         earlier: files whose pages pictures are taken from as well; the output's own page always is.
         pictures: show pictures.
-        path: of the page, by default beside the output.
+        path: of the HTML report, by default next to the output.
 
     Returns:
         the page's path.

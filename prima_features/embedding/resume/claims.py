@@ -12,14 +12,14 @@ its worker, and is deleted when the part of the study exists.
 
 *When is an owner dead?* If its worker file is gone; if it ran on this machine and the process no longer exists;
 otherwise if its last heartbeat is a minute older than this process's own, by the times of the two files, or has not
-changed for a minute while this process watched. The first comparison immediately detects a process that died
-yesterday; the second works if the clocks of two machines differ. "This machine" is a boot and a process namespace, not a
-host name: containers with the same host name do not see each other's processes. If a new process happens to have the
-same process id, the dead one looks alive, but its heartbeat does not.
+changed for a minute while this process watched. The first comparison immediately detects a process that died yesterday;
+the second works if the clocks of two machines differ. "This machine" is a boot and a process namespace, not a host
+name: containers with the same host name do not see each other's processes. If a new process happens to have the same
+process id, the dead one looks alive, but its heartbeat does not.
 
 *Two processes see the same dead claim.* If they deleted it and created a new one, the slower process could delete the
-claim of the faster one. So no process deletes or renames the claims of others: to take over claim 0, it creates claim 1,
-again with O_EXCL, so only one process succeeds, and so on upward. Dead claims are deleted with the folder.
+claim of the faster one. So no process deletes or renames the claims of others: to take over claim 0, it creates claim
+1, again with O_EXCL, so only one process succeeds, and so on upward. Dead claims are deleted with the folder.
 
 *The owner of a claim is slow but not dead* (a stopped process, a disk that hung for minutes). Its claim may be taken
 over. When it continues, it saves its part, which is complete and the same. If the folder was removed in the meantime,
@@ -32,10 +32,10 @@ process therefore checks again after it has got a claim.
 the request. It counts as dead after a minute.
 
 *Who assembles OUTPUT.h5?* Every process stays until the output is complete, so the death of one process cannot leave
-the run unfinished. The process that gets the claim `output` writes the file; the others wait, and take that claim over if
-necessary. A process that joins later finds the file complete. *Who deletes the folder?* The last one: each process
-deletes its worker file and then looks for others. Of several that end at the same time, at least one sees no others, and
-the folder stays if a process has just joined.
+the run unfinished. The process that gets the claim `output` writes the file; the others wait, and take that claim over
+if necessary. A process that joins later finds the file complete. *Who deletes the folder?* The last one: each process
+deletes its worker file and then looks for others. Of several that end at the same time, at least one sees no others,
+and the folder stays if a process has just joined.
 
 *Processes with other settings or studies* would redo each other's parts forever. Each process has a plan (see `plan`),
 and under the claim `start` it checks whether live workers follow another plan; if so, it refuses to run.
@@ -156,7 +156,7 @@ class Claims:
             return [worker for path in files if (worker := self._live_worker(path)) is not None]
 
     def take(self, name: str) -> bool:
-        """Claim something; False where a live process has it."""
+        """Claim a name; False if a live process has it."""
         generation = 0
         while True:
             path = self._folder / f"{file_stem(name)}.{generation}.claim"
@@ -211,7 +211,7 @@ class Claims:
         return self._live_worker(self._folder / owner) is not None
 
     def _live_worker(self, file: Path) -> Worker | None:
-        """Who a worker file speaks of, or None where that process is dead."""
+        """The process of a worker file, or None if it is dead."""
         try:
             with open_regular(file) as opened:  # opening makes a network disk ask for the file's state again
                 worker = Worker.from_json(opened.read(_MOST_BYTES + 1))

@@ -1,4 +1,4 @@
-"""How a run treats what earlier runs left, and where it ends."""
+"""Options of a run: its share of the studies, and the treatment of earlier results and failures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Shard:
 
     @property
     def is_all(self) -> bool:
-        """True for the share of a run that is not shared out."""
+        """True if the share is all studies."""
         return self.count == 1
 
     def select(self, studies: Sequence[Study]) -> tuple[Study, ...]:
@@ -104,7 +104,7 @@ class RunOptions:
     fail_fast: bool = False
     """Stop at the first scan that cannot be embedded; its study is not remembered as failed."""
     report: bool = True
-    """Write `OUTPUT.report.html` beside the output."""
+    """Write `OUTPUT.report.html` next to the output."""
 
     @property
     def rows(self) -> Rows:

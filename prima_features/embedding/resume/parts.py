@@ -61,7 +61,7 @@ class PartsFolder:
         return cls(output.with_name(output.name + ".parts"))
 
     def create(self) -> None:
-        """Make the folder where it is not there yet."""
+        """Make the folder if it is not there yet."""
         with output_errors(self.folder):
             self.folder.mkdir(exist_ok=True)
 
@@ -103,7 +103,7 @@ class PartsFolder:
             temporary.write_bytes(save(tensors, metadata))
 
     def header(self, study_id: str) -> StudyHeader | None:
-        """What the study's part says of itself, or None where there is none or it is damaged."""
+        """What the study's part says of itself, or None if there is none or it is damaged."""
         try:
             with open_regular(self._path(study_id)) as file:
                 metadata = _read_metadata(file)
@@ -136,7 +136,7 @@ class PartsFolder:
             return False
 
     def load(self, study_id: str, expected: str) -> Result | None:
-        """The study's part, or None where there is none, it is damaged, or its input hash is not as expected."""
+        """The study's part, or None if there is none, it is damaged, or its input hash is not as expected."""
         try:
             with open_regular(self._path(study_id)) as file:
                 metadata = _read_metadata(file)

@@ -75,7 +75,7 @@ class OutputPlan:
 
 
 def read_plan(folder: Path) -> OutputPlan | None:
-    """The plan of a parts folder; None where there is none that this release understands.
+    """The plan of a parts folder; None if there is none that this release understands.
 
     Raises:
         OutputError: it cannot be read.
@@ -169,9 +169,9 @@ class DamagedPartError(Exception):
 
 
 class Finished:
-    """Parts and rows that hold for the studies' inputs as they are now.
+    """Parts and rows that are valid for the current inputs of the studies.
 
-    A part is looked for before the output is, because whoever completes the output deletes the parts after it.
+    Parts are checked before the output, because the process that completes the output then deletes the parts.
     """
 
     def __init__(self, output: Path, studies: Mapping[str, Study], plan: OutputPlan, parts: PartsFolder):
@@ -184,7 +184,7 @@ class Finished:
         """Hash of the study's inputs when they were first looked at.
 
         Raises:
-            SourceError: the disk with the scans does not answer.
+            SourceError: the disk with the scans is not available.
         """
         if study_id not in self._hashes:
             self.look_again(study_id)
@@ -194,7 +194,7 @@ class Finished:
         """Whether the study's inputs have changed since they were last looked at.
 
         Raises:
-            SourceError: the disk with the scans does not answer.
+            SourceError: the disk with the scans is not available.
         """
         with source_errors():
             now = input_hash(self._studies[study_id], self._plan.settings)
@@ -203,7 +203,7 @@ class Finished:
         return now != before
 
     def header(self, study_id: str) -> StudyHeader | None:
-        """What is known of a finished study; None where it is still to be embedded. Deletes a stale part."""
+        """Header of a finished study; None if it is still to be embedded. Deletes a stale part."""
         expected = self.input_hash(study_id)
         if header := self._parts.header(study_id):
             if header.input_hash == expected:
@@ -242,7 +242,7 @@ class Finished:
         )
 
     def _usable(self, stored: StoredStudies, study_id: str) -> StudyHeader | None:
-        """The study's row, where the plan lets it be kept."""
+        """Header of the study's row in the output, if the plan allows to keep it."""
         header = stored.headers.get(study_id)
         if header is None or header.input_hash != self.input_hash(study_id):
             return None

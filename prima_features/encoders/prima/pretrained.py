@@ -41,13 +41,13 @@ class PrimaModel(
     paper_url="https://arxiv.org/abs/2509.18638",
     tags=["mri", "brain", "neuroimaging", "medical"],
 ):
-    """The encoder, and where its weights came from.
+    """The encoder, with the origin of its weights.
 
     Attributes:
         name: bundled name, Hub id, or name of the directory.
         revision: commit on the Hub, version of this package for a bundled model, or `local`.
         sha256: checksum of model.safetensors; empty for weights that were not loaded.
-        directory: what it was loaded from.
+        directory: the directory it was loaded from.
     """
 
     def __init__(self, config: PrimaConfig) -> None:
@@ -65,7 +65,7 @@ class PrimaModel(
 
     @property
     def caveat(self) -> str:
-        """What must be said with every number of the model, one sentence; empty for most models."""
+        """One sentence that must accompany all numbers of the model; empty for most models."""
         return self.config.caveat
 
     @property
@@ -139,7 +139,7 @@ class PrimaModel(
             name: a directory, a bundled model's name, or a Hub id, the latter also as `OWNER/NAME@REVISION`;
                 looked for in that order, and in the Hub's cache before the Hub.
             revision: branch, tag or commit of a Hub id.
-            device: where the weights go.
+            device: device of the weights.
             dtype: number type of the weights.
 
         Raises:

@@ -30,7 +30,7 @@ def load_text(
 
     Args:
         directory: a model directory.
-        device: where the weights go.
+        device: device of the weights.
         dtype: number type of the weights; float32 if None.
 
     Raises:

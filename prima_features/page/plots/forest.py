@@ -41,7 +41,7 @@ def forest_size(rows: list[ForestRow]) -> tuple[float, float]:
 
 
 def chance_in_reach(rows: list[ForestRow], overall: Estimate, chance: float) -> float | None:
-    """Chance, or None where it is so far off that the axis would hold little but the way there."""
+    """Chance, or None if it is so far off that the axis would hold little but the way there."""
     low, high = _x_limits(rows, overall, None)
     return chance if low - _REACH * (high - low) <= chance else None
 
@@ -49,7 +49,7 @@ def chance_in_reach(rows: list[ForestRow], overall: Estimate, chance: float) -> 
 def draw_forest(
     figure: Figure, rows: list[ForestRow], overall: Estimate, axis: str, decimals: int, chance: float | None
 ) -> None:
-    """Draw the rows with the overall number as a line, and chance where there is one.
+    """Draw the rows with the overall number as a line, and chance if there is one.
 
     Args:
         figure: of `forest_size`.

@@ -87,7 +87,7 @@ class Encoders(Generic[T]):
         return len(self._encoders)
 
     def look(self) -> None:
-        """Start encoders where there are none yet, now and then.
+        """Start missing encoders, from time to time.
 
         Raises:
             PrimaError: none could be started anywhere.
@@ -108,7 +108,7 @@ class Encoders(Generic[T]):
             )
 
     def _room(self, node: str, n_cpus: float) -> dict[str, Any]:
-        # Readers must find room beside it, also on one processor, where each gets half of it.
+        # Readers need CPUs as well, also on one processor, where each gets half of it.
         of_cpus = max(n_cpus - 1, n_cpus - 2 * READER_CPUS, READER_CPUS)
         resources = {"num_gpus": 1, "num_cpus": 0} if self._on_gpus else {"num_gpus": 0, "num_cpus": of_cpus}
         return resources | {"scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
@@ -188,7 +188,7 @@ def _places(on_gpus: bool) -> tuple[dict[Place, float], float]:
 
 
 def cannot_run(error: RayTaskError) -> UsageError:
-    """What is told where prima-features itself fails on another machine. Only messages that name no scan are quoted."""
+    """Error message if prima-features itself fails on another machine. Only messages that name no scan are quoted."""
     cause = error.cause if isinstance(error.cause, Exception) else error
     if isinstance(cause, PrimaError):
         return UsageError(f"A machine of the Ray cluster cannot embed: {cause}")

@@ -48,7 +48,7 @@ _ANSWER_S = 10.0
 class RayEngine:
     """An `Engine` on a Ray cluster, to be used in a `with` block.
 
-    Ray is started on this machine for the block, or joined if it is running. What was started runs until the block ends.
+    Ray is started on this machine for the block, or joined if it is running. What was started is stopped at the end.
 
     Args:
         address: `HOST:PORT` of the cluster's head, or `auto` for one that runs on this machine; by default what

@@ -22,14 +22,14 @@ from prima_features.studies.study import Study
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the driver receives about a study that was read. The study itself stays on its machine until it is encoded."""
+    """What the driver receives about a study that was read; the study stays on its machine until it is encoded."""
 
     weight: int
     """Of `PreparedStudy.weight`."""
     seconds: float
     host: str
     sees_scans: bool
-    """False where none of the scans' folders is there."""
+    """False if none of the scans' folders exists."""
 
 
 def read_study(read: StudyReader, study: Study, folder: Path) -> tuple[Receipt, PreparedStudy]:
@@ -58,7 +58,7 @@ class EncoderActor:
     """An encoder on a GPU, or on the processor if it was given none; an actor.
 
     Args:
-        n_threads: of the processor that the network computes with, where there is no GPU.
+        n_threads: CPU threads of the network, if there is no GPU.
         keep_tokens: also return each token's latent.
     """
 

@@ -23,7 +23,7 @@ _EXPECTED = {
 
 
 def text_tower(clip: Module) -> tuple[TextConfig | None, dict[str, StoredTensor]]:
-    """Sizes and tensors of the published CLIP module's text tower; None and none where there is none to use.
+    """Sizes and tensors of the published CLIP module's text tower; None and none if there is none to use.
 
     A GPT-2 with settings that `TextTower` does not know is left out with a warning, because embedding images
     does not need it.

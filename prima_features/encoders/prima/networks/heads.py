@@ -49,7 +49,7 @@ class Head(MLP):
         self.threshold = threshold
 
     def forward(self, study: Tensor) -> Tensor:
-        """Scores (B,) of study embeddings (B, in_dim): output minus threshold, above 0 where present."""
+        """Scores (B,) of study embeddings (B, in_dim): output minus threshold, above 0 if present."""
         return super().forward(study).squeeze(-1) - self.threshold
 
 
