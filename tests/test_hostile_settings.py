@@ -15,7 +15,7 @@ import pytest
 from prima_features.doctor.known_answer import read_answer
 from prima_features.errors import UsageError
 from prima_features.pretraining.settings import ClipTraining
-from prima_features.pretraining.settings.strict import read_settings
+from prima_features.pretraining.settings.stages import read_settings
 from prima_features.probes.labels.cohorts import read_cohort
 from prima_features.probes.labels.tables import read_table
 from prima_features.reports import read_reports

@@ -13,18 +13,16 @@ from accelerate import Accelerator
 
 from prima_features.embedding.file.records import Failure
 from prima_features.errors import NothingUsableError, UsageError
-from prima_features.pretraining.batches.sampler import check_batch
-from prima_features.pretraining.data.cache import Cache
-from prima_features.pretraining.data.cohort import Cohort
+from prima_features.pretraining.batches.loading import check_batch
+from prima_features.pretraining.data.cache import Cache, Cohort
+from prima_features.pretraining.data.draws import split_studies
 from prima_features.pretraining.data.fill import Filler, fill_cohort
 from prima_features.pretraining.data.records import Source
 from prima_features.pretraining.data.reports import Report, read_reports
 from prima_features.pretraining.data.sources import open_source
-from prima_features.pretraining.data.sources.synthetic import CACHED_ANNOTATIONS
-from prima_features.pretraining.data.split import split_studies
+from prima_features.pretraining.data.synthetic import CACHED_ANNOTATIONS
 from prima_features.pretraining.data.tokenize import MakeLatents, MakeSubvolumes
-from prima_features.pretraining.model.start import Start, start
-from prima_features.pretraining.model.text import check_text
+from prima_features.pretraining.model.start import Start, check_text, start
 from prima_features.pretraining.settings import (
     ClipTraining,
     HeadsTraining,
@@ -34,7 +32,7 @@ from prima_features.pretraining.settings import (
     TokenizerTraining,
     Training,
 )
-from prima_features.pretraining.settings.layout import CACHE, VOCABULARY
+from prima_features.pretraining.settings.common import CACHE, VOCABULARY
 from prima_features.pretraining.stages.clip import ClipStage
 from prima_features.pretraining.stages.heads import HeadsStage
 from prima_features.pretraining.stages.names import NamesStage

@@ -15,7 +15,7 @@ from prima_features.pretraining.settings import (
     TokenizerTraining,
     Training,
 )
-from prima_features.pretraining.settings.layout import CHECKPOINTS, TRAINING
+from prima_features.pretraining.settings.common import CHECKPOINTS, TRAINING
 
 if TYPE_CHECKING:
     from prima_features.pretraining.stages.clip import ClipStage
@@ -58,8 +58,8 @@ def make_plan(
 
 def _studies(settings: Training, folder: Path, clip: type[ClipStage] | None) -> dict[str, Any]:
     from prima_features.pretraining.build import check_before_filling, reports_of
+    from prima_features.pretraining.data.draws import split_studies
     from prima_features.pretraining.data.sources import open_source
-    from prima_features.pretraining.data.split import split_studies
     from prima_features.pretraining.model.start import start
 
     assert isinstance(settings, TokenizerTraining | NamesTraining | ClipTraining)
@@ -83,9 +83,9 @@ def _studies(settings: Training, folder: Path, clip: type[ClipStage] | None) -> 
 
 def _heads(settings: HeadsTraining) -> dict[str, Any]:
     from prima_features.models.resolve import resolve
-    from prima_features.pretraining.batches.sampler import check_batch
+    from prima_features.pretraining.batches.loading import check_batch
+    from prima_features.pretraining.data.draws import held_out
     from prima_features.pretraining.data.labels import positive_weights, read_labelled
-    from prima_features.pretraining.data.split import held_out
 
     data = read_labelled(settings.data, resolve(settings.model).directory)
     held = held_out(data.subjects, settings.data.validation, settings.seed)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from prima_features.embedding.file.records import Failure
 from prima_features.errors import OutputError, UsageError
 from prima_features.pretraining.settings import STAGES, Training, read_settings
-from prima_features.pretraining.settings.layout import CHECKPOINTS, TRAINING, VOCABULARY
+from prima_features.pretraining.settings.common import CHECKPOINTS, TRAINING, VOCABULARY
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -141,7 +141,7 @@ def check_earlier(checkpoints: Checkpoints, settings: Training) -> None:
 
     It is asked before the cache is filled, which may take hours.
     """
-    from prima_features.pretraining.training.resume import check_settings
+    from prima_features.pretraining.training.checkpoint import check_settings
 
     if (state := checkpoints.latest()) is not None:
         check_settings(state["settings"], settings, checkpoints.folder.parent)

@@ -36,11 +36,11 @@ from prima_features.encoders.prima.text import load_text
 from prima_features.encoders.ragged import Ragged
 from prima_features.errors import SeriesError, UsageError
 from prima_features.files.disk import replacing
-from prima_features.pretraining.batches.augment import UNKNOWN_NAME
-from prima_features.pretraining.data.digest import digest_of
-from prima_features.pretraining.data.sources.rendered import RenderedSeries
+from prima_features.pretraining.batches.studies import UNKNOWN_NAME
+from prima_features.pretraining.data.cache import digest_of
+from prima_features.pretraining.data.reports import read_vocabulary
+from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.pretraining.data.tokenize import latents as latents_of
-from prima_features.pretraining.data.vocabulary import read_vocabulary
 from prima_features.pretraining.objectives import retrieval
 from prima_features.probes import Features, Probe, tasks
 from prima_features.probes.evaluation import Plan

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
+from prima_features.pretraining.data import synthetic
 from prima_features.pretraining.data.records import RawStudy
-from prima_features.pretraining.data.sources import synthetic
 from prima_features.synthetic import Acquisition, draw_acquisitions
 
 

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from coarse import CoarseStudies
 
 from prima_features.pretraining.build import Workplace, build_stage
-from prima_features.pretraining.data.sources import synthetic
+from prima_features.pretraining.data import synthetic
 from prima_features.pretraining.settings import ClipTraining, Training, read_settings
 from prima_features.pretraining.training.checkpoint import Checkpoints
 from prima_features.pretraining.training.loop import Loop

@@ -9,9 +9,9 @@ from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.subvolumes import cut
 from prima_features.encoders.ragged import Ragged
 from prima_features.models import DEFAULT_MODEL, bundled
-from prima_features.pretraining.batches.augment import UNKNOWN_NAME
-from prima_features.pretraining.data.sources.rendered import RenderedSeries
-from prima_features.pretraining.data.vocabulary import read_vocabulary
+from prima_features.pretraining.batches.studies import UNKNOWN_NAME
+from prima_features.pretraining.data.reports import read_vocabulary
+from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.synthetic import build_anatomy, draw_acquisitions, draw_subject, render_series
 
 NAME = "prima-synth"

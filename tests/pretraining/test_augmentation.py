@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from prima_features.pretraining.batches.augment import apply, draw, unchanged
-from prima_features.pretraining.data.randomness import generator
+from prima_features.pretraining.batches.studies import apply, draw, unchanged
+from prima_features.pretraining.data.draws import generator
 from prima_features.pretraining.data.records import SeriesTokens, TrainingStudy
 from prima_features.pretraining.settings import Augmentation
 

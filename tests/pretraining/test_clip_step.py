@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from small_training import clip_settings, loop_of
 from torch import Tensor, nn
 
-from prima_features.pretraining.batches.collate import StudyBatch
+from prima_features.pretraining.batches.studies import StudyBatch
 from prima_features.pretraining.build import Workplace, build_stage
 from prima_features.pretraining.run import read_stage
 

@@ -18,12 +18,12 @@ from small_training import synthetic_settings
 from torch import Tensor
 
 from prima_features.errors import OutputError, SeriesError, UsageError
-from prima_features.pretraining.batches.prefetch import Prefetch
+from prima_features.pretraining.batches.loading import Prefetch
 from prima_features.pretraining.build import Workplace, build_stage
 from prima_features.pretraining.data.cache import Cache
 from prima_features.pretraining.data.fill import Filler, fill_cohort
 from prima_features.pretraining.data.records import RawSeries, RawStudy
-from prima_features.pretraining.data.sources.rendered import RenderedSeries
+from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.pretraining.settings import ClipTraining, read_settings
 from prima_features.pretraining.stages.clip import ClipStage
 
@@ -154,7 +154,7 @@ from accelerate import Accelerator
 from prima_features.pretraining.data.cache import Cache
 from prima_features.pretraining.data.fill import Filler, fill_cohort
 from prima_features.pretraining.data.records import RawStudy
-from prima_features.pretraining.data.sources.rendered import RenderedSeries
+from prima_features.pretraining.data.synthetic import RenderedSeries
 
 
 def slow(series):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from prima_features.pretraining.objectives import clip_loss
-from prima_features.pretraining.training.grad_cache import backward_in_chunks
+from prima_features.pretraining.training.gradients import backward_in_chunks
 
 
 class Towers(nn.Module):

@@ -20,10 +20,8 @@ from prima_features.encoders.prima.prepare import read_volume
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.subvolumes import cut
 from prima_features.errors import NothingUsableError, SourceError, UsageError
-from prima_features.pretraining.batches.augment import usual_tokens
-from prima_features.pretraining.batches.collate import series_vectors
-from prima_features.pretraining.data.cache import Cache
-from prima_features.pretraining.data.cohort import Cohort
+from prima_features.pretraining.batches.studies import series_vectors, usual_tokens
+from prima_features.pretraining.data.cache import Cache, Cohort
 from prima_features.pretraining.data.fill import Filler, fill_cohort
 from prima_features.pretraining.data.records import RawSeries, SeriesTokens
 from prima_features.pretraining.data.sources import open_source

@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from prima_features.errors import OutputError, UsageError
 from prima_features.pretraining.settings import Checkpoint, Log, Optimiser, Schedule, Training, Validation
-from prima_features.pretraining.training.checkpoint import load
+from prima_features.pretraining.training.checkpoint import check_settings, load, settings_record
 from prima_features.pretraining.training.loop import DivergedError, Loop
 from prima_features.pretraining.training.optimiser import build_optimiser, rate_factor
 from prima_features.pretraining.training.record import History
-from prima_features.pretraining.training.resume import check_settings, settings_record
 from prima_features.pretraining.training.stage import Stage, Validated
 
 needs_muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="Muon came with torch 2.9")

@@ -7,8 +7,15 @@ import pandas as pd
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.pretraining.data.reports import fitting_text, read_reports, read_table, split_findings
-from prima_features.pretraining.data.vocabulary import END, read_vocabulary, train_vocabulary
+from prima_features.pretraining.data.reports import (
+    END,
+    fitting_text,
+    read_reports,
+    read_table,
+    read_vocabulary,
+    split_findings,
+    train_vocabulary,
+)
 from prima_features.reports import Options, summarize
 from prima_features.reports import Report as Dictated
 

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.pretraining.batches.sampler import Sampler, share_of
-from prima_features.pretraining.data.split import held_out
+from prima_features.pretraining.batches.loading import Sampler, share_of
+from prima_features.pretraining.data.draws import held_out
 
 
 def batches(sampler: Sampler, count: int) -> list[list[int]]:

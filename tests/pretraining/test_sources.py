@@ -19,7 +19,7 @@ from prima_features.pretraining.data.fill import Filler, fill_cohort
 from prima_features.pretraining.data.records import RawStudy
 from prima_features.pretraining.data.reports import Report
 from prima_features.pretraining.data.sources import open_source
-from prima_features.pretraining.data.sources.rendered import RenderedSeries
+from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.pretraining.settings import ReportedScans, Scans
 from prima_features.reports import findings
 from prima_features.studies.study import NiftiImage, Series
@@ -192,6 +192,6 @@ def test_synthetic_studies_bring_the_findings_of_the_reports_that_prima_synth_wr
     def refuse(subject: object) -> None:
         raise AssertionError("the findings are kept, and no brain is needed for them")
 
-    monkeypatch.setattr("prima_features.pretraining.data.sources.synthetic.build_anatomy", refuse)
+    monkeypatch.setattr("prima_features.pretraining.data.synthetic.build_anatomy", refuse)
     again, _ = open_source(data, 7, tmp_path)
     assert again[0].find is not None and again[0].find() == told

@@ -20,8 +20,7 @@ from prima_features.encoders.prima import PrimaModel, load_text, score_heads
 from prima_features.encoders.prima.model_config import read_config
 from prima_features.encoders.registry import verify
 from prima_features.models.directory import MODEL
-from prima_features.pretraining.data.reports import read_reports
-from prima_features.pretraining.data.vocabulary import read_vocabulary
+from prima_features.pretraining.data.reports import read_reports, read_vocabulary
 from prima_features.pretraining.objectives import clip_loss
 
 Write = Callable[..., Path]
@@ -386,7 +385,7 @@ def test_a_gpt2_on_disk_becomes_the_text_tower(
 ) -> None:
     from transformers import GPT2Config, GPT2Model
 
-    from prima_features.pretraining.data.vocabulary import train_vocabulary
+    from prima_features.pretraining.data.reports import train_vocabulary
 
     sizes = GPT2Config(vocab_size=300, n_positions=64, n_embd=16, n_layer=1, n_head=2)
     gpt2 = GPT2Model(sizes)

@@ -9,11 +9,15 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 
 from prima_features.encoders.prima.networks.tokenizer import Codebook
-from prima_features.pretraining.data.randomness import generator
+from prima_features.pretraining.data.draws import generator
 from prima_features.pretraining.objectives import recall, retrieval
-from prima_features.pretraining.stages.codebook import restore, revive, snapshot
-from prima_features.pretraining.training.plots import draw_history, reconstruction_picture, save_picture
-from prima_features.pretraining.training.record import History
+from prima_features.pretraining.stages.tokenizer import restore, revive, snapshot
+from prima_features.pretraining.training.record import (
+    History,
+    draw_history,
+    reconstruction_picture,
+    save_picture,
+)
 
 
 def test_a_partner_among_the_k_most_similar_is_a_hit() -> None:

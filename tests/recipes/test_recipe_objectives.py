@@ -21,8 +21,8 @@ from prima_features.encoders.prima.networks.config import (
 )
 from prima_features.encoders.ragged import Ragged
 from prima_features.errors import UsageError
-from prima_features.pretraining.batches.collate import StudyBatch
-from prima_features.pretraining.data.cohort import CachedStudy
+from prima_features.pretraining.batches.studies import StudyBatch
+from prima_features.pretraining.data.cache import CachedStudy
 from prima_features.pretraining.data.records import SeriesTokens, TrainingStudy
 
 SMALL = TransformerConfig(dim=32, depth=1, heads=2, dim_head=8, mlp_dim=20)

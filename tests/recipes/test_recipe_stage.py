@@ -128,7 +128,7 @@ def test_an_earlier_releases_checkpoint_without_the_recipes_settings_is_resumed(
 ) -> None:
     from prima_features.errors import UsageError
     from prima_features.pretraining.run import read_stage
-    from prima_features.pretraining.training.resume import check_settings, settings_record
+    from prima_features.pretraining.training.checkpoint import check_settings, settings_record
 
     path = write(clip_settings(bids, reports, tokenizer_model))
     prima = read_stage("clip", path)

@@ -22,8 +22,8 @@ from synth.truth import Truth, mean_by_study
 from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.errors import UsageError
 from prima_features.pretraining.build import Workplace, build_stage
-from prima_features.pretraining.data.sources import synthetic
-from prima_features.pretraining.data.sources.synthetic import SyntheticStudies
+from prima_features.pretraining.data import synthetic
+from prima_features.pretraining.data.synthetic import SyntheticStudies
 from prima_features.pretraining.data.tokenize import drawn, take
 from prima_features.pretraining.objectives import clip_loss
 from prima_features.pretraining.run import Callbacks, pretrain, read_stage

@@ -8,7 +8,7 @@ import torch
 
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.subvolumes import cut
-from prima_features.pretraining.data.sources.rendered import RenderedSeries
+from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.synthetic import Acquisition, build_anatomy, draw_subject, measure, render_series
 from prima_features.synthetic.acquisition import Plane
 from prima_features.synthetic.anatomy import Anatomy

@@ -14,8 +14,7 @@ from prima_features.embedding.engine.options import share_of_cpus
 from prima_features.embedding.engine.prepare import failure_of
 from prima_features.embedding.file.records import Failure
 from prima_features.errors import NothingUsableError, OutputError, SourceError
-from prima_features.pretraining.data.cache import Cache
-from prima_features.pretraining.data.cohort import CachedSeries, CachedStudy, Cohort
+from prima_features.pretraining.data.cache import Cache, CachedSeries, CachedStudy, Cohort
 from prima_features.pretraining.data.records import RawSeries, RawStudy, Source
 from prima_features.processes import in_processes
 

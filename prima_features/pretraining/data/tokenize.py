@@ -13,8 +13,8 @@ from torch import Tensor
 from prima_features.encoders.prima.networks import Prima
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.subvolumes import Subvolumes, cut, divide, kept
-from prima_features.pretraining.data.digest import digest_of
-from prima_features.pretraining.data.randomness import generator
+from prima_features.pretraining.data.cache import digest_of
+from prima_features.pretraining.data.draws import generator
 from prima_features.pretraining.data.records import SUBVOLUMES, RawSeries
 from prima_features.volumes import Volume
 

@@ -22,9 +22,9 @@ from prima_features.files.new_directory import new_directory
 from prima_features.files.paths import utf8_name
 from prima_features.files.targets import check_name, same_file, starts_with
 from prima_features.models import directory
-from prima_features.pretraining.data.vocabulary import Vocabulary
+from prima_features.pretraining.data.reports import Vocabulary
 from prima_features.pretraining.settings import Training
-from prima_features.pretraining.settings.layout import CACHE, CHECKPOINTS, TRAINING, VOCABULARY
+from prima_features.pretraining.settings.common import CACHE, CHECKPOINTS, TRAINING, VOCABULARY
 
 _FILES = (
     directory.MODEL,

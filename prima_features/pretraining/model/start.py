@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 
 from prima_features.encoders.prima.model_config import read_config
-from prima_features.encoders.prima.networks import Prima, PrimaConfig
-from prima_features.encoders.prima.networks.config import ContrastConfig
+from prima_features.encoders.prima.networks import Prima, PrimaConfig, TextTower
+from prima_features.encoders.prima.networks.config import ContrastConfig, TextConfig
+from prima_features.encoders.prima.text import load_text
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
 from prima_features.files.plain import from_plain
 from prima_features.models import directory
 from prima_features.models.caveats import caveat_of, inherited
+from prima_features.models.directory import VOCABULARY
 from prima_features.models.loading import read_tensors
 from prima_features.models.resolve import ModelSource, resolve
-from prima_features.pretraining.settings import NetworkTraining
+from prima_features.pretraining.data.reports import Vocabulary, read_vocabulary, train_vocabulary
+from prima_features.pretraining.settings import ClipTraining, NetworkTraining
+from prima_features.reports.numbered import numbered
 
 PARTS = ("tokenizer.", "names.sequence.", "names.study.", "sequence.", "study.", "contrast.")
 """Parts of the network whose weights are taken over or drawn anew as a whole, by their place in the config."""
@@ -116,3 +121,141 @@ def _take(prima: Prima, tensors: Mapping[str, Tensor]) -> None:
         raise UsageError(
             f"the model to start from does not hold what its config.json says: {error}"
         ) from error
+
+
+@dataclass(frozen=True, eq=False)
+class TextStart:
+    """A text tower and its vocabulary."""
+
+    tower: TextTower
+    vocabulary: Vocabulary
+    config: TextConfig
+
+
+def start_text(
+    settings: ClipTraining,
+    begun: Start,
+    reports: Iterable[Sequence[str]],
+    folder: Path,
+    accelerator: Accelerator,
+) -> TextStart:
+    """The text tower of a run, in evaluation mode, which here only means without dropout.
+
+    Args:
+        settings: `text.source`, a GPT-2's directory, or `network.text`, sizes of a new one; neither takes the
+            tower of the model that the stage starts from.
+        begun: the encoder.
+        reports: findings of the training studies, which a new vocabulary is trained on.
+        folder: where a new vocabulary is kept, so that resuming finds the same.
+        accelerator: of the run.
+
+    Raises:
+        UsageError: there is no text tower to take, or it does not fit the encoder.
+    """
+    out_dim = begun.config.study.out_dim
+    if settings.text.source is not None:
+        begun_text = _from_transformers(settings.text.source, out_dim, settings.seed)
+    elif (sizes := settings.network.get("text")) is not None:
+        vocabulary = _new_vocabulary(_sizes(sizes, out_dim), reports, folder, accelerator)
+        config = replace(_sizes(sizes, out_dim), vocab_size=vocabulary.size)
+        begun_text = TextStart(_new_tower(config, settings.seed), vocabulary, config)
+    else:
+        begun_text = _from_model(begun)
+    begun_text.tower.eval()
+    return begun_text
+
+
+def check_text(settings: ClipTraining, begun: Start) -> None:
+    """Raise UsageError where `start_text` would, but for what a GPT-2's own files hold."""
+    if settings.text.source is None:
+        if (sizes := settings.network.get("text")) is not None:
+            _new_tower(_sizes(sizes, begun.config.study.out_dim), settings.seed)
+        else:
+            _models_text(begun)
+
+
+def _from_model(begun: Start) -> TextStart:
+    config, folder = _models_text(begun)
+    return TextStart(load_text(folder), read_vocabulary(folder, config.max_tokens), config)
+
+
+def _models_text(begun: Start) -> tuple[TextConfig, Path]:
+    """Sizes and folder of the tower of the model that the stage starts from."""
+    config = begun.base.text if begun.base else None
+    if config is None or begun.directory is None:
+        raise UsageError(
+            "the model to start from has no text tower: give text.source, a folder with a GPT-2, or network.text, "
+            "sizes of a new one"
+        )
+    if config.out_dim != begun.config.study.out_dim:
+        raise UsageError(
+            f"network.study.out_dim is {begun.config.study.out_dim}, and the model's text tower gives "
+            f"{config.out_dim} numbers: leave it, or give network.text"
+        )
+    return config, begun.directory
+
+
+def _from_transformers(source: Path, out_dim: int, seed: int) -> TextStart:
+    from transformers import GPT2Config, GPT2Model
+
+    try:
+        gpt2_config = GPT2Config.from_pretrained(source, local_files_only=True)
+        gpt2 = GPT2Model.from_pretrained(source, local_files_only=True).float()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(f"text.source {source} holds no GPT-2: {str(error).splitlines()[0]}") from error
+    config = TextConfig(
+        vocab_size=gpt2_config.vocab_size,
+        positions=gpt2_config.n_positions,
+        dim=gpt2_config.n_embd,
+        depth=gpt2_config.n_layer,
+        heads=gpt2_config.n_head,
+        out_dim=out_dim,
+        layer_norm_eps=gpt2_config.layer_norm_epsilon,
+        tokenizer=VOCABULARY,
+        max_tokens=min(TextConfig.max_tokens, gpt2_config.n_positions),
+    )
+    vocabulary = read_vocabulary(source, config.max_tokens)
+    if vocabulary.size > config.vocab_size:
+        raise UsageError(
+            f"text.source {source} has a tokenizer of {vocabulary.size} tokens and a GPT-2 of {config.vocab_size}"
+        )
+    tower = _new_tower(config, seed)
+    tower.gpt2.load_state_dict(gpt2.state_dict())
+    return TextStart(tower, vocabulary, config)
+
+
+def _sizes(table: Mapping[str, Any], out_dim: int) -> TextConfig:
+    try:
+        default = TextConfig(out_dim=out_dim, tokenizer=VOCABULARY)
+        config = from_plain(TextConfig, dict(table), "network.text.", folder=Path(), default=default)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    if config.out_dim != out_dim:
+        raise UsageError(
+            f"network.text.out_dim is {config.out_dim} and must be network.study.out_dim, {out_dim}"
+        )
+    if config.max_tokens > config.positions:
+        raise UsageError(
+            f"network.text.max_tokens is {config.max_tokens}, more than network.text.positions, {config.positions}"
+        )
+    return config
+
+
+def _new_tower(config: TextConfig, seed: int) -> TextTower:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            return TextTower(config)
+        except ValueError as error:
+            raise UsageError(f"network.text has impossible sizes: {error}") from error
+
+
+def _new_vocabulary(
+    config: TextConfig, reports: Iterable[Sequence[str]], folder: Path, accelerator: Accelerator
+) -> Vocabulary:
+    if accelerator.is_main_process and not (folder / VOCABULARY).is_file():
+        folder.mkdir(exist_ok=True)
+        made = train_vocabulary(map(numbered, reports), config.vocab_size, config.max_tokens)
+        made.save(folder)
+    accelerator.wait_for_everyone()
+    return read_vocabulary(folder, config.max_tokens)

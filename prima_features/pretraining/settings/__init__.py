@@ -7,14 +7,16 @@ stages   one dataclass a stage, with the published defaults
 
 from prima_features.pretraining.settings.common import (
     Checkpoint,
+    Labels,
     Log,
     NetworkTraining,
     Optimiser,
+    ReportedScans,
+    Scans,
     Schedule,
     Training,
     Validation,
 )
-from prima_features.pretraining.settings.data import Labels, ReportedScans, Scans
 from prima_features.pretraining.settings.stages import (
     STAGES,
     Augmentation,
@@ -22,8 +24,8 @@ from prima_features.pretraining.settings.stages import (
     HeadsTraining,
     NamesTraining,
     TokenizerTraining,
+    read_settings,
 )
-from prima_features.pretraining.settings.strict import read_settings
 
 __all__ = [
     "STAGES",

@@ -12,21 +12,16 @@ from torch import Tensor
 
 from prima_features.encoders.prima.networks import SeriesOutput, StudyOutput
 from prima_features.encoders.prima.networks.prima import Contrast
-from prima_features.pretraining.batches.augment import apply, draw, unchanged
-from prima_features.pretraining.batches.collate import StudyBatch, study_batch
-from prima_features.pretraining.batches.sampler import Sampler, share_of
-from prima_features.pretraining.data.cohort import CachedStudy, Cohort
-from prima_features.pretraining.data.digest import digest_of
-from prima_features.pretraining.data.randomness import generator
+from prima_features.pretraining.batches.loading import Sampler, share_of
+from prima_features.pretraining.batches.studies import StudyBatch, apply, draw, study_batch, unchanged
+from prima_features.pretraining.data.cache import CachedStudy, Cohort, digest_of
+from prima_features.pretraining.data.draws import generator, split_studies
 from prima_features.pretraining.data.records import TrainingStudy
-from prima_features.pretraining.data.split import split_studies
 from prima_features.pretraining.model.export import model_card, write_model
-from prima_features.pretraining.model.start import Start
-from prima_features.pretraining.model.text import TextStart, start_text
+from prima_features.pretraining.model.start import Start, TextStart, start_text
 from prima_features.pretraining.objectives import clip_loss, patient_accuracy, patient_loss, retrieval
 from prima_features.pretraining.settings import ClipTraining
-from prima_features.pretraining.training.gather import gather_rows
-from prima_features.pretraining.training.grad_cache import backward_in_chunks
+from prima_features.pretraining.training.gradients import backward_in_chunks, gather_rows
 from prima_features.pretraining.training.stage import Stage, Validated
 
 T = TypeVar("T")

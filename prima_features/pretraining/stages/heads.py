@@ -17,14 +17,13 @@ from torch import Tensor, nn
 from prima_features.encoders.prima.networks.config import HeadConfig, HeadsConfig
 from prima_features.encoders.prima.networks.heads import MLP
 from prima_features.models.resolve import resolve
-from prima_features.pretraining.batches.sampler import Sampler, share_of
+from prima_features.pretraining.batches.loading import Sampler, share_of
+from prima_features.pretraining.data.draws import generator, held_out
 from prima_features.pretraining.data.labels import LabelledStudies, positive_weights, read_labelled
-from prima_features.pretraining.data.randomness import generator
-from prima_features.pretraining.data.split import held_out
 from prima_features.pretraining.model.export import model_card, write_heads
 from prima_features.pretraining.objectives import level_loss, presence_loss
 from prima_features.pretraining.settings import HeadsTraining
-from prima_features.pretraining.training.gather import mean_over_processes, world_size
+from prima_features.pretraining.training.gradients import mean_over_processes, world_size
 from prima_features.pretraining.training.stage import Stage, Validated
 
 logger = logging.getLogger(__name__)

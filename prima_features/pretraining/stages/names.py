@@ -16,20 +16,16 @@ from prima_features.encoders.prima.networks import PrimaConfig
 from prima_features.encoders.prima.networks.config import TransformerConfig, ViTConfig
 from prima_features.encoders.prima.networks.transformer import RegisterViT
 from prima_features.encoders.ragged import Ragged
-from prima_features.pretraining.batches.augment import usual_tokens
-from prima_features.pretraining.batches.collate import series_vectors
-from prima_features.pretraining.batches.sampler import Sampler, share_of
-from prima_features.pretraining.data.cohort import CachedSeries, CachedStudy, Cohort
-from prima_features.pretraining.data.digest import digest_of
-from prima_features.pretraining.data.randomness import generator
-from prima_features.pretraining.data.split import split_studies
+from prima_features.pretraining.batches.loading import Sampler, share_of
+from prima_features.pretraining.batches.studies import series_vectors, usual_tokens
+from prima_features.pretraining.data.cache import CachedSeries, CachedStudy, Cohort, digest_of
+from prima_features.pretraining.data.draws import generator, split_studies
 from prima_features.pretraining.model.export import model_card, write_model
 from prima_features.pretraining.model.start import Start
 from prima_features.pretraining.objectives import clip_loss, retrieval
 from prima_features.pretraining.settings import NamesTraining
 from prima_features.pretraining.settings.stages import ImageTower
-from prima_features.pretraining.training.gather import gather_rows
-from prima_features.pretraining.training.grad_cache import backward_in_chunks
+from prima_features.pretraining.training.gradients import backward_in_chunks, gather_rows
 from prima_features.pretraining.training.stage import Stage, Validated
 from prima_features.studies.labels import is_named
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,21 +12,103 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from prima_features.encoders.prima.networks.tokenizer import TokenizerOutput
-from prima_features.pretraining.batches.sampler import share_of
-from prima_features.pretraining.batches.token_pool import TokenPool
-from prima_features.pretraining.data.cohort import Cohort
-from prima_features.pretraining.data.digest import digest_of
-from prima_features.pretraining.data.randomness import generator
-from prima_features.pretraining.data.split import split_studies
+from prima_features.encoders.prima.networks.prima import DOUBLING
+from prima_features.encoders.prima.networks.tokenizer import Codebook, TokenizerOutput
+from prima_features.errors import NothingUsableError
+from prima_features.pretraining.batches.loading import share_of
+from prima_features.pretraining.data.cache import CachedSeries, CachedStudy, Cohort, digest_of
+from prima_features.pretraining.data.draws import generator, split_studies
+from prima_features.pretraining.data.records import SUBVOLUMES
 from prima_features.pretraining.model.export import model_card, write_model
 from prima_features.pretraining.model.start import Start
 from prima_features.pretraining.objectives import reconstruction_loss
 from prima_features.pretraining.settings import TokenizerTraining
-from prima_features.pretraining.stages.codebook import restore, revive, snapshot
-from prima_features.pretraining.training.gather import gather_rows, mean_over_processes, world_size
-from prima_features.pretraining.training.plots import reconstruction_picture
+from prima_features.pretraining.training.gradients import gather_rows, mean_over_processes, world_size
+from prima_features.pretraining.training.record import reconstruction_picture
 from prima_features.pretraining.training.stage import Stage, Validated
+
+
+class TokenPool:
+    """All subvolumes of some studies, numbered within each plane.
+
+    Args:
+        cohort: its cache holds subvolumes.
+        studies: those of it to draw from.
+
+    Raises:
+        NothingUsableError: they have no subvolume.
+    """
+
+    def __init__(self, cohort: Cohort, studies: Sequence[CachedStudy]) -> None:
+        self._cohort = cohort
+        planes: dict[int, list[tuple[CachedSeries, int]]] = {}
+        for series in (series for study in studies for series in study.series):
+            count, *sides = cohort.cache.shape(series.entry, SUBVOLUMES)
+            if count:
+                planes.setdefault(int(np.argmin(sides)), []).append((series, count))
+        if not planes:
+            raise NothingUsableError("No study to train on has a subvolume with foreground")
+        self._axes = sorted(planes)
+        self._series = {axis: [series for series, _ in planes[axis]] for axis in self._axes}
+        self._ends = {axis: np.cumsum([count for _, count in planes[axis]]) for axis in self._axes}
+
+    def __len__(self) -> int:
+        return int(sum(ends[-1] for ends in self._ends.values()))
+
+    def draw(self, count: int, chance: np.random.Generator) -> tuple[int, np.ndarray]:
+        """A plane, by its share of the subvolumes, and numbers (count,) of some of its, in order."""
+        sizes = np.array([self._ends[axis][-1] for axis in self._axes])
+        axis = self._axes[chance.choice(len(sizes), p=sizes / sizes.sum())]
+        return axis, np.sort(chance.integers(self._ends[axis][-1], size=count))
+
+    def read(self, axis: int, numbers: np.ndarray) -> Tensor:
+        """Doubled subvolumes (N, 8, 32, 32) float32, the slice axis being `axis` of the last three."""
+        ends = self._ends[axis]
+        owners = np.searchsorted(ends, numbers, side="right")
+        parts = []
+        for owner in np.unique(owners):
+            first = ends[owner - 1] if owner else 0
+            entry = self._series[axis][owner].entry
+            parts.append(self._cohort.cache.rows(entry, SUBVOLUMES, numbers[owners == owner] - first))
+        return torch.cat(parts).float().repeat_interleave(DOUBLING, dim=1 + axis)
+
+
+_NAMES = ("ema_cluster_size", "ema_w", "embedding.weight")
+
+
+@torch.no_grad()
+def revive(codebook: Codebook, vectors: Tensor, below: float, chance: np.random.Generator) -> int:
+    """Put codes that are hardly used where latents are (as Dhariwal et al. 2020, arXiv 2005.00341, section 3).
+
+    Args:
+        codebook: changed in place.
+        vectors: (M, dim) latents of a batch, the same in all processes.
+        below: running count of uses below which a code is replaced.
+        chance: which vectors take their places.
+
+    Returns:
+        How many were replaced.
+    """
+    dead = (codebook.ema_cluster_size < below).nonzero().squeeze(1)
+    if len(dead):
+        chosen = chance.choice(len(vectors), size=len(dead), replace=len(dead) > len(vectors))
+        fresh = vectors[torch.from_numpy(chosen).to(vectors.device)]
+        codebook.embedding.weight[dead] = fresh
+        codebook.ema_w[dead] = fresh
+        codebook.ema_cluster_size[dead] = 1.0
+    return len(dead)
+
+
+def snapshot(codebook: Codebook) -> dict[str, Tensor]:
+    """A copy of the codebook's state."""
+    state = codebook.state_dict()
+    return {name: state[name].clone() for name in _NAMES}
+
+
+def restore(codebook: Codebook, state: dict[str, Tensor]) -> None:
+    """Go back to a copy."""
+    codebook.load_state_dict(state)
+
 
 _HELD_OUT = 256
 """Subvolumes that a validation rebuilds."""

@@ -15,13 +15,17 @@ from torch import Tensor, nn
 
 from prima_features.embedding.engine.options import share_of_cpus
 from prima_features.errors import PrimaError
-from prima_features.pretraining.batches.prefetch import Prefetch
+from prima_features.pretraining.batches.loading import Prefetch
 from prima_features.pretraining.settings import Training
-from prima_features.pretraining.training.checkpoint import Checkpoints
-from prima_features.pretraining.training.gather import sum_gradients
+from prima_features.pretraining.training.checkpoint import (
+    Checkpoints,
+    check_data,
+    check_settings,
+    settings_record,
+)
+from prima_features.pretraining.training.gradients import sum_gradients
 from prima_features.pretraining.training.optimiser import build_optimiser, rate_factor
 from prima_features.pretraining.training.record import Recorder
-from prima_features.pretraining.training.resume import check_data, check_settings, settings_record
 from prima_features.pretraining.training.stage import Stage
 
 logger = logging.getLogger(__name__)

@@ -16,16 +16,15 @@ from synth.words import Words, words_loss
 from torch import Tensor
 
 from prima_features.encoders.prima.networks import SeriesOutput, StudyOutput
-from prima_features.pretraining.batches.augment import apply, draw
-from prima_features.pretraining.batches.collate import StudyBatch
-from prima_features.pretraining.batches.sampler import Sampler
-from prima_features.pretraining.data.cohort import CachedStudy, Cohort
-from prima_features.pretraining.data.randomness import generator
+from prima_features.pretraining.batches.loading import Sampler
+from prima_features.pretraining.batches.studies import StudyBatch, apply, draw
+from prima_features.pretraining.data.cache import CachedStudy, Cohort
+from prima_features.pretraining.data.draws import generator
 from prima_features.pretraining.data.records import TrainingStudy
 from prima_features.pretraining.model.start import Start
 from prima_features.pretraining.settings import ClipTraining
 from prima_features.pretraining.stages.clip import ClipStage, Embedded, Study, report_key
-from prima_features.pretraining.training.gather import gather_rows
+from prima_features.pretraining.training.gradients import gather_rows
 
 _FIRST = 64
 """Studies that new weights are fitted to."""

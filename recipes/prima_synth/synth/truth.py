@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prima_features.encoders.prima.networks import PrimaConfig, SeriesOutput, StudyOutput
-from prima_features.pretraining.batches.collate import StudyBatch
+from prima_features.pretraining.batches.studies import StudyBatch
 from prima_features.pretraining.data.records import TrainingStudy
 from prima_features.synthetic.acquisition import SEQUENCES
 

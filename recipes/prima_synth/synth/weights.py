@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from prima_features.encoders.prima.networks import Prima
 from prima_features.encoders.prima.networks.transformer import Attention
 from prima_features.encoders.ragged import Ragged
-from prima_features.pretraining.batches.collate import StudyBatch
+from prima_features.pretraining.batches.studies import StudyBatch
 
 _REGISTERS, _ATTENTION = 0.1, 4.0
 """What the drawn weights are multiplied by."""

@@ -1,4 +1,4 @@
-"""Studies on disk, whatever `prima embed` reads."""
+"""Where studies come from: any `records.Source` will do."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.errors import SeriesError, UsageError
 from prima_features.files.disk import check_disk, check_source
-from prima_features.pretraining.data.records import Annotations, RawStudy
+from prima_features.pretraining.data.records import Annotations, RawStudy, Source
 from prima_features.pretraining.data.reports import Report
-from prima_features.pretraining.settings import Scans
+from prima_features.pretraining.settings import ReportedScans, Scans
+from prima_features.pretraining.settings.common import CACHE
 from prima_features.studies import (
     BidsOptions,
     DicomOptions,
@@ -33,6 +34,46 @@ from prima_features.studies import (
     find,
 )
 from prima_features.volumes import ReadOptions, Volume
+
+
+def open_source(
+    settings: Scans,
+    seed: int,
+    folder: Path,
+    reports: Mapping[str, Report] | None = None,
+    keep: bool = True,
+    device: str = "cpu",
+) -> tuple[Source, tuple[Failure, ...]]:
+    """The studies that the settings name, and what is left out.
+
+    Args:
+        settings: a source on disk, or how many subjects to make up.
+        seed: of made-up studies.
+        folder: of the run; see `scans.find_scans`.
+        reports: by study id, for a source on disk.
+        keep: write to the folder.
+        device: where brains are made.
+
+    Raises:
+        UsageError, NothingUsableError: as `studies.find`.
+    """
+    if settings.synthetic:
+        from prima_features.pretraining.data.synthetic import SyntheticStudies
+
+        cohort_seed = seed if settings.synthetic_seed is None else settings.synthetic_seed
+        wordings = settings.wordings if isinstance(settings, ReportedScans) else 0
+        return SyntheticStudies(
+            settings.synthetic,
+            cohort_seed,
+            settings.description,
+            settings.synthetic_settings,
+            reports=(settings.cache or folder / CACHE) / "reports" if wordings else None,
+            wordings=wordings,
+            device=device,
+            visits=settings.synthetic_visits,
+        ), ()
+    return find_scans(settings, folder, reports, keep)
+
 
 _PIECE = 2**16
 """Bytes of a file that tell it from another one of the same size and time."""

@@ -1,12 +1,24 @@
-"""Which studies train and which are held out: no subject is on both sides."""
+"""Random draws of a run: the generator of each, and the held-out subjects.
+
+Each draw has its own generator, seeded by the run's seed and a place such as (step, study): resuming, another number
+of processes or prefetching cannot change what is drawn.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from prima_features.errors import UsageError
+
+
+def generator(seed: int, purpose: str, *place: int) -> np.random.Generator:
+    """The generator of one draw: `purpose` keeps different draws at one place apart."""
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode()), *place])
 
 
 class _OfSubject(Protocol):
