@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
-
-from prima_features.synthetic.known import check_known
 
 Plane = Literal["axial", "coronal", "sagittal"]
 Sequence = Literal["T1w", "T2w", "FLAIR", "DWI", "ADC", "T1c"]
@@ -81,3 +80,13 @@ class Acquisition:
             raise ValueError(f"a series has at least 2 x 2 x 2 voxels, not {(*self.matrix, self.n_slices)}")
         if min(*self.spacing, self.thickness) <= 0 or self.gap < 0:
             raise ValueError(f"voxels must be longer than 0 mm, not {(*self.spacing, self.thickness)}")
+
+
+def check_known(what: str, name: str, known: Collection[str]) -> None:
+    """Raise ValueError where a name is none of the known ones.
+
+    Args:
+        what: it names, for the message.
+    """
+    if name not in known:
+        raise ValueError(f"{what} must be one of {', '.join(known)}, not {name!r}")

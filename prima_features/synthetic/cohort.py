@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from prima_features.synthetic.acquisition import check_known
 from prima_features.synthetic.factors import with_factors
 from prima_features.synthetic.incidental import with_incidental
-from prima_features.synthetic.known import check_known
 from prima_features.synthetic.lesions import others, tumours, vascular
 from prima_features.synthetic.randomness import generator, truncated
 from prima_features.synthetic.sites import SITES

@@ -8,11 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from prima_features.synthetic.acquisition import Acquisition, Plane, Sequence
-from prima_features.synthetic.known import check_known
+from prima_features.synthetic.acquisition import Acquisition, Plane, Sequence, check_known
 from prima_features.synthetic.randomness import generator
-from prima_features.synthetic.series_names import EXAMS, draw_name
-from prima_features.synthetic.sites import SITES, Site
+from prima_features.synthetic.sites import EXAMS, SITES, Site, draw_name
 
 Settings = Literal["usual", "varied", "wide"]
 PLAIN: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR", "DWI", "ADC")

@@ -1,4 +1,4 @@
-"""From an anatomy and an acquisition to an image."""
+"""Images: the signal of an anatomy on the grid of an acquisition, and what the scanner adds to it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from prima_features.synthetic import scanner
 from prima_features.synthetic.acquisition import Acquisition
 from prima_features.synthetic.anatomy import Anatomy
 from prima_features.synthetic.atlas import Region
 from prima_features.synthetic.geometry import head_affine, series_affine
-from prima_features.synthetic.signal import signal
-from prima_features.synthetic.tissue import AROUND, INSIDE, OUTSIDE, TISSUES
+from prima_features.synthetic.tissue import AROUND, INSIDE, OUTSIDE, TISSUES, signal
 
 IMAGES = "0.1.0"
 """The release that last changed what a subject looks like, or what is known of it: raised then, so that what was
@@ -62,7 +60,7 @@ def render(anatomy: Anatomy, scan: Acquisition) -> tuple[torch.Tensor, np.ndarra
     affine = series_affine(scan)
     head = head_affine(scan, anatomy.scale, anatomy.spacing, anatomy.origin)
     image = _acquire(_shown(anatomy, scan), np.linalg.inv(head) @ affine, scan)
-    return scanner.effects(image, scan), affine
+    return scanner_effects(image, scan), affine
 
 
 def _shown(anatomy: Anatomy, scan: Acquisition) -> torch.Tensor:
@@ -157,3 +155,63 @@ def _read(volume: torch.Tensor, to_voxel: np.ndarray, shape: tuple[int, ...]) ->
         align_corners=True,
     )
     return F.grid_sample(volume[None, None], grid, align_corners=True)[0, 0]
+
+
+_ORDERS = 3
+_ADC_NOISE = 1000.0
+"""1e-6 mm2/s, what an ADC map's noise is relative to."""
+
+
+def scanner_effects(image: torch.Tensor, scan: Acquisition) -> torch.Tensor:
+    """Receive field, point spread, Rician noise and gain, in this order. (columns, rows, slices).
+
+    ADC maps, which are computed of images, get point spread and noise only.
+    """
+    rng = np.random.default_rng((scan.seed, 1))
+    if scan.sequence == "ADC":
+        return _map_noise(_spread(image, scan), rng, scan)
+    image = _spread(image * _receive_field(image, rng, scan), scan)
+    return _rician(image, rng, scan.noise).mul_(scan.gain)
+
+
+def _receive_field(image: torch.Tensor, rng: np.random.Generator, scan: Acquisition) -> torch.Tensor:
+    """A positive field of mean logarithm 0: low cosines along each axis."""
+    weights = rng.normal(size=(_ORDERS, _ORDERS, _ORDERS))
+    order = np.add.outer(np.add.outer(np.arange(_ORDERS), np.arange(_ORDERS)), np.arange(_ORDERS))
+    weights = np.where(order > 0, weights / (1 + order) ** 1.5, 0)
+    weights *= scan.bias / max(float(np.sqrt((weights**2).sum() / 4)), 1e-6)
+    log = torch.tensor(weights, dtype=torch.float32, device=image.device)
+    for size in image.shape:  # each turn replaces the first axis and puts it last
+        place = (torch.arange(size, device=image.device) + 0.5) / size * torch.pi
+        waves = torch.cos(place[:, None] * torch.arange(_ORDERS, device=image.device))
+        log = torch.tensordot(log, waves, dims=([0], [1]))
+    return log.exp()
+
+
+def _spread(image: torch.Tensor, scan: Acquisition) -> torch.Tensor:
+    """Gaussian blur in plane."""
+    for axis, spacing in enumerate(scan.spacing):
+        sigma = scan.blur / spacing
+        if sigma < 0.25:
+            continue
+        reach = max(1, round(2.5 * sigma))
+        steps = torch.arange(-reach, reach + 1, dtype=torch.float32, device=image.device)
+        kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
+        kernel /= kernel.sum()
+        padded = F.pad(image.movedim(axis, -1), (reach, reach)).movedim(-1, axis)
+        image = sum(w * padded.narrow(axis, i, image.shape[axis]) for i, w in enumerate(kernel.tolist()))
+    return image
+
+
+def _rician(image: torch.Tensor, rng: np.random.Generator, sd: float) -> torch.Tensor:
+    """The magnitude of a signal with noise in its real and imaginary part."""
+    real, imaginary = (
+        torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32)).to(image.device).mul_(sd)
+        for _ in range(2)
+    )
+    return torch.hypot(real.add_(image), imaginary)
+
+
+def _map_noise(image: torch.Tensor, rng: np.random.Generator, scan: Acquisition) -> torch.Tensor:
+    noise = torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32)).to(image.device)
+    return torch.where(image > 100, (image + noise * scan.noise * _ADC_NOISE).clamp(min=1), 0)

@@ -1,9 +1,14 @@
-"""The sites of a synthetic cohort: their scanners, whom they see, and their habits."""
+"""The sites of a synthetic cohort: scanners, patients, habits, and how each vendor names its series."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+from prima_features.synthetic.acquisition import Plane, Sequence
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Vendor = Literal["siemens", "ge", "philips"]
 
@@ -52,3 +57,61 @@ SITES: dict[str, Site] = {
     )
 }
 """Models are named after the manners they copy; no setting is a real scanner's."""
+
+
+_PLANES: dict[Vendor, dict[Plane, tuple[str, ...]]] = {
+    "siemens": {"axial": ("tra", "tra", "ax"), "coronal": ("cor",), "sagittal": ("sag",)},
+    "ge": {"axial": ("AX", "Ax"), "coronal": ("COR", "Cor"), "sagittal": ("SAG", "Sag")},
+    "philips": {"axial": ("AX", "TRA"), "coronal": ("COR",), "sagittal": ("SAG",)},
+}
+_NAMES: dict[Vendor, dict[str, tuple[str, ...]]] = {
+    "siemens": {
+        "T1w3d": ("t1_mprage_{p}_p2_iso", "t1_mpr_ns_{p}_p2_iso", "MPRAGE_{p}"),
+        "T1w": ("t1_se_{p}", "t1_fl2d_{p}", "t1_tse_{p}_320"),
+        "T2w": ("t2_tse_{p}", "t2_tse_{p}_p2", "t2_blade_{p}"),
+        "FLAIR": ("t2_tirm_{p}_dark-fluid", "t2_flair_{p}_fs", "flair_{p}_p2"),
+        "DWI": ("ep2d_diff_{p}_b1000_TRACEW", "resolve_diff_{p}_TRACEW", "DWI_{p}_b1000"),
+        "ADC": ("ep2d_diff_{p}_ADC", "resolve_diff_{p}_ADC", "DWI_{p}_ADC"),
+        "T1c3d": ("t1_mprage_{p}_iso_KM", "t1_mpr_{p}_p2_iso_post"),
+        "T1c": ("t1_se_{p}_KM", "t1_tse_{p}_post gad", "t1_fl2d_{p}_GD"),
+    },
+    "ge": {
+        "T1w3d": ("{p} T1 BRAVO", "{p} MPRAGE", "{p} 3D T1 FSPGR"),
+        "T1w": ("{p} T1", "{p} T1 SE", "{p} T1 FLAIR"),
+        "T2w": ("{p} T2 FSE", "{p} T2", "{p} T2 FRFSE", "{p} T2 PROPELLER"),
+        "FLAIR": ("{p} T2 FLAIR", "{p} FLAIR", "{p} T2 FLAIR FS"),
+        "DWI": ("{p} DWI b1000", "DWI b1000", "{p} DWI 1000b"),
+        "ADC": ("ADC", "Apparent Diffusion Coefficient (mm2/s)", "{p} ADC"),
+        "T1c3d": ("{p} T1 BRAVO +C", "{p} MPRAGE POST", "{p} 3D T1 POST GAD"),
+        "T1c": ("{p} T1 POST GAD", "{p} T1+C", "{p} T1 POST"),
+    },
+    "philips": {
+        "T1w3d": ("sT1W_3D_TFE {p}", "T1W_3D_TFE_{p}", "3D_T1_TFE {p}"),
+        "T1w": ("T1W_SE_{p}", "T1_{p}_SE", "T1W_IR_{p}"),
+        "T2w": ("T2W_TSE_{p}", "T2_{p}_TSE", "T2W_TSE_HR {p}"),
+        "FLAIR": ("FLAIR_longTR_{p}", "T2W_FLAIR_{p}", "FLAIR_{p}_SPAIR"),
+        "DWI": ("DWI_b1000_{p}", "isoDWI {p} b1000", "sDWI_SSh_{p}"),
+        "ADC": ("dADC_{p}", "ADC_{p}", "dReg_ADC {p}"),
+        "T1c3d": ("sT1W_3D_TFE {p} GD", "3D_T1_TFE_{p}_C+"),
+        "T1c": ("T1W_SE_{p}_GD", "T1_{p}_C+", "T1W_SE {p} post"),
+    },
+}
+EXAMS = ("BRAIN W WO", "BRAIN ROUTINE", "HEAD/BRAIN")
+
+
+def draw_name(
+    rng: np.random.Generator, vendor: Vendor, sequence: Sequence, plane: Plane, three_d: bool, exam: str
+) -> tuple[str, str]:
+    """SeriesDescription and ProtocolName.
+
+    GE writes the examination's name into the second, Siemens and Philips mostly the first once more.
+
+    Args:
+        exam: one of `EXAMS`.
+    """
+    names = _NAMES[vendor]
+    key = f"{sequence}3d" if three_d else sequence
+    name = str(rng.choice(names[key])).format(p=rng.choice(_PLANES[vendor][plane]))
+    if vendor == "ge":
+        return name, exam
+    return name, name.removesuffix("_TRACEW").removesuffix("_ADC")

@@ -12,8 +12,8 @@ from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.synthetic import Acquisition, build_anatomy, draw_subject, measure, render_series
 from prima_features.synthetic.acquisition import Plane
 from prima_features.synthetic.anatomy import Anatomy
-from prima_features.synthetic.content import CONTENT, TRAITS, content, traits
 from prima_features.synthetic.subject import Subject
+from prima_features.synthetic.truth import CONTENT, TRAITS, content, traits
 
 SCAN = Acquisition(
     "T2w", "axial", "", "", (160, 192), (1.4, 1.3), 2.5, 0.5, 61, 4800, 96,

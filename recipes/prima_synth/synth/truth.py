@@ -25,7 +25,7 @@ PREDICTED = ("content", "kind", "series_traits", "report_traits", "study_traits"
 
 @dataclass(frozen=True, eq=False)
 class TruthBatch(StudyBatch):
-    """Synthetic studies with their ground truth (prima_features.synthetic.content)."""
+    """Synthetic studies with their ground truth (prima_features.synthetic.truth)."""
 
     content: Tensor
     """(T, K) float16, share of each tissue in each of `tokens`."""
