@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -16,7 +17,9 @@ from prima_features.pretraining.objectives import (
     patient_accuracy,
     patient_loss,
     presence_loss,
+    recall,
     reconstruction_loss,
+    retrieval,
 )
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-6}
@@ -135,3 +138,36 @@ def test_what_is_not_known_has_no_gradient() -> None:
     levels = torch.randn(2, 3, requires_grad=True)
     level_loss(levels, torch.tensor([-1, 2]), known=1).backward()
     assert levels.grad is not None and levels.grad[0].abs().sum() == 0
+
+
+def test_a_partner_among_the_k_most_similar_is_a_hit() -> None:
+    texts = F.normalize(torch.randn(30, 8), dim=-1)
+    measures = retrieval(texts, texts)
+    assert set(measures.values()) == {1.0} and len(measures) == 6
+    shifted = retrieval(texts.roll(1, 0), texts)
+    similarity = texts @ texts.roll(1, 0).T
+    ranks = (similarity > similarity.diagonal()[:, None]).sum(1)
+    for k in (1, 5, 10):
+        assert shifted[f"text_to_study_recall_at_{k}"] == pytest.approx((ranks < k).double().mean().item())
+
+
+def test_both_ways_are_measured_apart() -> None:
+    # Every text is nearest to image 0, and each image to its own text.
+    images = torch.eye(3)
+    texts = torch.tensor([[1.0, 0, 0], [0.8, 0.6, 0], [0.8, 0, 0.6]])
+    measures = retrieval(images, texts)
+    assert measures["text_to_study_recall_at_1"] == pytest.approx(1 / 3)
+    assert measures["study_to_text_recall_at_1"] == 1.0
+
+
+def test_equal_reports_share_their_places() -> None:
+    similarity = torch.zeros(10, 10)
+    assert recall(similarity, 1) == pytest.approx(0.1)
+    assert recall(similarity, 5) == pytest.approx(0.5)
+    assert recall(similarity, 10) == 1.0
+
+
+def test_what_is_no_number_is_not_found() -> None:
+    similarity = torch.eye(10)
+    similarity[3] = torch.nan
+    assert np.isnan(recall(similarity, 1)) and np.isnan(recall(similarity, 10))

@@ -1,82 +1,57 @@
-"""What validation measures, and the codebook's care."""
+"""The tokenizer stage: one step next to the same step written out, and the care of the codebook."""
 
+import copy
 from pathlib import Path
 
-import numpy as np
-import pytest
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from small_training import loop_of, tokenizer_settings
 
 from prima_features.encoders.prima.networks.tokenizer import Codebook
+from prima_features.pretraining.build import Workplace, build_stage
 from prima_features.pretraining.data.draws import generator
-from prima_features.pretraining.objectives import recall, retrieval
+from prima_features.pretraining.run import read_stage
 from prima_features.pretraining.stages.tokenizer import restore, revive, snapshot
-from prima_features.pretraining.training.record import (
-    History,
-    draw_history,
-    reconstruction_picture,
-    save_picture,
-)
 
 
-def test_a_partner_among_the_k_most_similar_is_a_hit() -> None:
-    texts = F.normalize(torch.randn(30, 8), dim=-1)
-    measures = retrieval(texts, texts)
-    assert set(measures.values()) == {1.0} and len(measures) == 6
-    shifted = retrieval(texts.roll(1, 0), texts)
-    similarity = texts @ texts.roll(1, 0).T
-    ranks = (similarity > similarity.diagonal()[:, None]).sum(1)
-    for k in (1, 5, 10):
-        assert shifted[f"text_to_study_recall_at_{k}"] == pytest.approx((ranks < k).double().mean().item())
+def test_a_step_is_adam_on_l1_and_commitment_and_moves_the_codebook(bids: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.toml").write_text(tokenizer_settings(bids, steps=1))
+    settings = read_stage("tokenizer", tmp_path / "t.toml")
+    accelerator = Accelerator(cpu=True)
+    stage = build_stage(settings, Workplace(tmp_path, accelerator))
+    expected = copy.deepcopy(stage.modules["tokenizer"]).train()
+    values = stage.load(0).values
 
+    latent = expected.encoder(values)
+    vectors = latent.movedim(1, -1).flatten(0, -2)
+    codes = torch.cdist(vectors, expected.quantizer.quantizer.embedding.weight).argmin(1)
+    nearest = expected.quantizer.quantizer.embedding.weight[codes].clone()
+    quantized = nearest.view(*latent.movedim(1, -1).shape).movedim(-1, 1)
+    rebuilt = expected.decoder(latent + (quantized - latent).detach())
+    loss = F.l1_loss(rebuilt, values) + 0.25 * F.mse_loss(latent, quantized)
+    loss.backward()
+    counts = torch.bincount(codes, minlength=32).float()
+    sums = torch.zeros(32, 2).index_add_(0, codes, vectors.detach())
+    averages = 0.5 * expected.quantizer.quantizer.ema_w + 0.5 * sums
+    torch.optim.Adam([p for p in expected.parameters() if p.requires_grad], lr=1e-4).step()
 
-def test_both_ways_are_measured_apart() -> None:
-    # Every text is nearest to image 0, and each image to its own text.
-    images = torch.eye(3)
-    texts = torch.tensor([[1.0, 0, 0], [0.8, 0.6, 0], [0.8, 0, 0.6]])
-    measures = retrieval(images, texts)
-    assert measures["text_to_study_recall_at_1"] == pytest.approx(1 / 3)
-    assert measures["study_to_text_recall_at_1"] == 1.0
-
-
-def test_equal_reports_share_their_places() -> None:
-    similarity = torch.zeros(10, 10)
-    assert recall(similarity, 1) == pytest.approx(0.1)
-    assert recall(similarity, 5) == pytest.approx(0.5)
-    assert recall(similarity, 10) == 1.0
-
-
-def test_what_is_no_number_is_not_found() -> None:
-    similarity = torch.eye(10)
-    similarity[3] = torch.nan
-    assert np.isnan(recall(similarity, 1)) and np.isnan(recall(similarity, 10))
-
-
-def test_a_reconstruction_stands_below_its_subvolume() -> None:
-    subvolumes = torch.rand(3, 1, 32, 8, 32)
-    picture = reconstruction_picture(subvolumes, torch.zeros_like(subvolumes))
-    assert picture.shape == (65, 3 * 32 + 2)
-    middle = subvolumes[0, 0, :, 4].numpy()
-    expected = (middle - middle.min()) / (middle.max() - middle.min())
-    np.testing.assert_allclose(picture[:32, :32], expected, atol=1e-6)
-    assert (picture[33:, :32] == 0).all()
-    assert picture.min() >= 0 and picture.max() <= 1
-
-
-def test_plots_are_drawn_from_the_log(tmp_path: Path) -> None:
-    history = History(tmp_path / "log.jsonl")
-    for step in range(1, 4):
-        history.add({"step": step, "loss": 1 / step if step != 2 else float("nan"), "lr": 0.1})
-    history.add({"step": 3, "validation": {"clip_loss": 0.5, "text_to_study_recall_at_1": 0.25}})
-    draw_history(history.read(), tmp_path)
-    save_picture(np.zeros((4, 5)), tmp_path / "p.png")
-    from matplotlib.image import imread
-
-    assert imread(tmp_path / "loss.png").std() > 0
-    assert (tmp_path / "retrieval.png").exists()
-    assert imread(tmp_path / "p.png").shape[:2] == (4, 5)
-    assert history.read()[1]["loss"] is None
+    loop = loop_of(stage, settings, accelerator, tmp_path)
+    loop.run()
+    assert abs(loop.recorder.history.read()[0]["loss"] - loss.item()) < 1e-6
+    found = stage.modules["tokenizer"]
+    for name, parameter in expected.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(found.get_parameter(name), parameter, atol=1e-7, rtol=1e-5)
+    torch.testing.assert_close(found.quantizer.quantizer.ema_cluster_size, 0.5 * counts)
+    torch.testing.assert_close(found.quantizer.quantizer.ema_w, averages)
+    used = counts > 0
+    torch.testing.assert_close(
+        found.quantizer.quantizer.embedding.weight[used],
+        (averages / (0.5 * counts)[:, None])[used],
+        atol=1e-3,
+        rtol=1e-3,
+    )
 
 
 def codebook() -> Codebook:
