@@ -18,7 +18,7 @@ from prima_features.pretraining.data.cache import Cache, Cohort
 from prima_features.pretraining.data.draws import split_studies
 from prima_features.pretraining.data.fill import Filler, fill_cohort
 from prima_features.pretraining.data.records import Source
-from prima_features.pretraining.data.reports import Report, read_reports
+from prima_features.pretraining.data.reports import StudyReport, read_reports
 from prima_features.pretraining.data.sources import open_source
 from prima_features.pretraining.data.synthetic import CACHED_ANNOTATIONS
 from prima_features.pretraining.data.tokenize import MakeLatents, MakeSubvolumes
@@ -88,7 +88,7 @@ def build_stage(settings: Training, place: Workplace, clip: type[ClipStage] | No
             return kind(settings, accelerator, initial, cohort, place.folder / VOCABULARY)
 
 
-def reports_of(data: Scans) -> dict[str, Report] | None:
+def reports_of(data: Scans) -> dict[str, StudyReport] | None:
     """The reports that the settings name, if any."""
     if isinstance(data, ReportedScans) and data.reports is not None:
         return read_reports(data.reports)
@@ -120,11 +120,12 @@ def check_before_filling(
     if not isinstance(settings, TokenizerTraining):
         _check_tokenizer(initial)
     if not len(source):
-        raise NothingUsableError("No study can be trained on: none is left of the source", failures)
+        raise NothingUsableError("No study to train on: the source has no usable study", failures)
     train, held_out = split_studies(source, settings.data.validation, settings.seed)
     if settings.export == "best" and not held_out:
         raise UsageError(
-            "export is 'best', and no study is held out to tell by: raise data.validation, or export the last"
+            "export = 'best' needs held-out studies, but none is held out; raise data.validation, or set "
+            "export = 'last'"
         )
     if isinstance(settings, NamesTraining):
         names = {series.name for study in train for series in study.series if is_named(series.name)}
@@ -132,9 +133,7 @@ def check_before_filling(
     elif isinstance(settings, ClipTraining):
         check_text(settings, initial)
         if settings.augmentation.abnormal_repeats and not any(study.abnormal for study in train):
-            logger.warning(
-                "No study is marked as abnormal, so that augmentation.abnormal_repeats does nothing"
-            )
+            logger.warning("No study is marked as abnormal; augmentation.abnormal_repeats has no effect")
         (clip or ClipStage).sampler(settings, train)  # refuses a batch that is too large
 
 
@@ -144,8 +143,9 @@ def _check_tokenizer(initial: Start) -> None:
     if "tokenizer." not in initial.taken:
         key = "tokenizer" if initial.base.tokenizer != initial.config.tokenizer else "preprocessing"
         raise UsageError(
-            f"network.{key} is not that of the model to start from, and this stage does not train tokenizers: leave "
-            "it out, or train one with it first (prima pretrain tokenizer)"
+            f"network.{key} differs from that of the initial model, and this stage does not train the "
+            "tokenizer; remove "
+            "the setting, or train a tokenizer with it first (prima pretrain tokenizer)"
         )
 
 

@@ -130,7 +130,7 @@ def retrieval(images: Tensor, texts: Tensor) -> dict[str, float]:
 def recall(similarity: Tensor, k: int) -> float:
     """Share of rows (N, N) whose diagonal element is among the k largest of its row.
 
-    Where others are exactly as large (equal reports), it is the share expected when ties are broken by chance. NaN
+    Where others are exactly as large (equal reports), it is the share expected when ties are broken at random. NaN
     where there is no row, or something among them is not a number.
     """
     if not len(similarity) or similarity.isnan().any():

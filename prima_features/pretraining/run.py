@@ -72,9 +72,9 @@ def read_stage(stage: str, path: Path, clip: type[ClipStage] | None = None) -> T
         UsageError: there is no such stage, the settings are wrong, or accelerate is not installed.
     """
     if stage not in STAGES:
-        raise UsageError(f"there is no stage {stage}; there are {', '.join(STAGES)}")
+        raise UsageError(f"Unknown stage {stage}; it must be one of {', '.join(STAGES)}")
     if find_spec("accelerate") is None:
-        raise UsageError("pretraining needs accelerate: pip install 'prima-features[pretrain]'")
+        raise UsageError("Pretraining needs accelerate: pip install 'prima-features[pretrain]'")
     kind = clip.Settings if clip is not None and stage == "clip" else STAGES[stage]
     settings = read_settings(kind, path)
     if settings.log.tensorboard and find_spec("tensorboard") is None:
@@ -82,7 +82,9 @@ def read_stage(stage: str, path: Path, clip: type[ClipStage] | None = None) -> T
             f"{path}: log.tensorboard needs tensorboard: pip install 'prima-features[pretrain]', or set it to false"
         )
     if settings.readers and "fork" not in get_all_start_methods():
-        raise UsageError(f"{path}: readers need a system that can fork, such as Linux: set readers to 0")
+        raise UsageError(
+            f"{path}: readers need a system that can fork processes, such as Linux; set readers to 0"
+        )
     return settings
 
 
@@ -120,7 +122,7 @@ def pretrain(
     check_output(settings)
     folder = settings.output / TRAINING
     if fresh and not train:
-        raise UsageError("--fresh drops what --export makes the model of: leave one of them out")
+        raise UsageError("--fresh deletes the checkpoints that --export needs; use only one of them")
     with _session(settings, folder) as accelerator:
         check_processes(settings, accelerator.num_processes)
         return _train(settings, folder, accelerator, fresh, train, callbacks, clip)
@@ -131,7 +133,7 @@ def check_processes(settings: Training, processes: int) -> None:
     unit = processes * settings.together
     if settings.batch % unit:
         raise UsageError(
-            f"batch is {settings.batch}, which {processes} processes cannot share evenly: make it a multiple of "
+            f"batch is {settings.batch}, which cannot be divided among {processes} processes; set it to a multiple of "
             f"{unit}"
         )
 
@@ -165,7 +167,7 @@ def _train(
     checkpoints = Checkpoints(folder / CHECKPOINTS, settings.checkpoint.keep)
     recorder = Recorder(folder, settings.log, accelerator)
     if not train and not checkpoints.paths():
-        raise UsageError(f"{folder} has no checkpoint to make a model of: train first, without --export")
+        raise UsageError(f"{folder} has no checkpoint to export; train first, without --export")
     if is_main:
         _make_folder(folder)
         checkpoints.sweep()
@@ -210,7 +212,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder} cannot be made ({error.strerror}): name another output") from error
+        raise OutputError(f"Cannot create {folder} ({error.strerror}); choose another output") from error
 
 
 def _quiet(done: int, total: int) -> None:

@@ -77,9 +77,11 @@ class Acquisition:
     def __post_init__(self) -> None:
         check_known("sequence", self.sequence, SEQUENCES)
         if min(*self.matrix, self.n_slices) < 2:
-            raise ValueError(f"a series has at least 2 x 2 x 2 voxels, not {(*self.matrix, self.n_slices)}")
+            raise ValueError(
+                f"a series must have at least 2 x 2 x 2 voxels, not {(*self.matrix, self.n_slices)}"
+            )
         if min(*self.spacing, self.thickness) <= 0 or self.gap < 0:
-            raise ValueError(f"voxels must be longer than 0 mm, not {(*self.spacing, self.thickness)}")
+            raise ValueError(f"voxel sizes must be above 0 mm, not {(*self.spacing, self.thickness)}")
 
 
 def check_known(what: str, name: str, known: Collection[str]) -> None:

@@ -77,13 +77,13 @@ def bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("cohort")
     grid = np.indices((24, 24, 8))
     for number in range(8):
-        chance = np.random.default_rng(number)
+        rng = np.random.default_rng(number)
         anat = root / f"sub-{number:02}" / "anat"
         anat.mkdir(parents=True)
         centre = np.array([6 + 12 * (number % 2), 5 + 2 * number, 4])
         ball = ((grid - centre[:, None, None, None]) ** 2).sum(0) < 20
         for suffix, inside, outside in (("T1w", 100, 400), ("FLAIR", 900, 200)):
-            values = np.where(ball, inside, outside) + chance.integers(0, 60, ball.shape)
+            values = np.where(ball, inside, outside) + rng.integers(0, 60, ball.shape)
             image = nib.Nifti1Image(values.astype(np.int16), np.diag([8.0, 8.0, 16.0, 1.0]))
             nib.save(image, anat / f"sub-{number:02}_{suffix}.nii.gz")
     (root / "dataset_description.json").write_text(json.dumps({"Name": "x", "BIDSVersion": "1.9.0"}))

@@ -82,5 +82,5 @@ def test_series_without_a_name_are_no_names_to_learn(
         f'[data]\nsource = "{tmp_path / "nameless"}"\n[schedule]\nwarmup = 0\n[log]\ntensorboard = false\n'
     )
     assert main(["pretrain", "names", str(path), *options]) == 2
-    assert "batch takes 2 different names of series, and there are only 0" in capsys.readouterr().err
+    assert "batch is 2, but there are only 0 different names of series" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.safetensors"))

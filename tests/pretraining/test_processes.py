@@ -154,7 +154,7 @@ def test_batches_that_two_processes_cannot_share_are_refused(write: Write, bids:
 
     settings = read_stage("tokenizer", write(tokenizer_settings(bids)))
     check_processes(settings, 4)
-    with pytest.raises(UsageError, match="batch is 8, which 3 processes cannot share evenly"):
+    with pytest.raises(UsageError, match="batch is 8, which cannot be divided among 3 processes"):
         check_processes(settings, 3)
 
 
@@ -173,14 +173,14 @@ def newest():
 
 
 checkpoints = Path(sys.argv[2]) / "training" / "checkpoints"
-steps, chance = [], random.Random(0)
+steps, rng = [], random.Random(0)
 for _ in range(4):
     child = get_context("fork").Process(target=pretrain, args=("clip", Path(sys.argv[1])))
     child.start()
     before, patience = len(steps) and steps[-1], time.monotonic() + 60
     while time.monotonic() < patience and newest() <= before + 1:
         time.sleep(0.01)
-    time.sleep(chance.uniform(0, 0.15))
+    time.sleep(rng.uniform(0, 0.15))
     child.kill()
     child.join()
     assert child.exitcode == -signal.SIGKILL

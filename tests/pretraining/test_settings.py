@@ -72,13 +72,16 @@ def test_paths_start_at_the_settings_file(write: Write, tmp_path: Path) -> None:
             "[augmentation]\nmove_threshold = true\n",
             "augmentation.move_threshold is a whole number, not True",
         ),
-        ("[augmentation]\ndrop_token = 1.5\n", "augmentation.drop_token is a chance from 0 to 1"),
-        ("[schedule]\nwarmup = 2000\n", "schedule.warmup is 2000 of only 1000 steps"),
+        (
+            "[augmentation]\ndrop_token = 1.5\n",
+            "augmentation.drop_token must be a probability between 0 and 1",
+        ),
+        ("[schedule]\nwarmup = 2000\n", "schedule.warmup is 2000, more than the 1000 steps"),
         (
             "[schedule]\ndecay = 'none'\nfloor = 0.1\n",
-            "schedule.floor is where the cosine ends, and decay is 'none'",
+            "schedule.floor applies to decay = 'cosine', but decay is 'none'",
         ),
-        ("[text]\nsource = '.'\n[network.text]\ndim = 8\n", "text.source brings the text tower's sizes"),
+        ("[text]\nsource = '.'\n[network.text]\ndim = 8\n", "text.source and network.text both define"),
         ("[log]\nevery = 0\n", "log.every must be 1 or more"),
     ],
 )
@@ -93,26 +96,26 @@ def test_a_wrong_key_is_named(write: Write, more: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (CLIP + "chunk = 64\n" + DATA, "chunk must lie in 0 to batch (32), not 64"),
+        (CLIP + "chunk = 64\n" + DATA, "chunk must be between 0 and batch (32), not 64"),
         (CLIP + "steps = 0\n" + DATA, "steps must be 1 or more"),
         (CLIP + "nois = 1\n" + DATA, "unknown key nois"),
         (CLIP + "readers = -1\n" + DATA, "prefetch and readers must be 0 or more"),
         (CLIP + DATA + "workers = -1\n", "data.workers must be 0 or more"),
         (CLIP, "data is missing"),
         (CLIP + DATA.replace('reports = "reports.tsv"\n', ""), "data.reports is missing"),
-        (CLIP + "[data]\nsynthetic = 3\nsource = 'x'\n", "data.source and synthetic: give one of them"),
+        (CLIP + "[data]\nsynthetic = 3\nsource = 'x'\n", "data.source and synthetic: set exactly one"),
         (
             CLIP + "[data]\nsynthetic = 3\nformat = 'bids'\n",
-            "data.format belongs to source, and synthetic is given",
+            "data.format applies to source, but synthetic is set",
         ),
-        ('output = "run"\n' + DATA, "give model, what to start from, or network"),
+        ('output = "run"\n' + DATA, "model is missing; set it to the initial model, or set network"),
         ('output = "run"\n[network.study]\nregisters = 1\n' + DATA, "model is missing"),
-        (CLIP + "[data]\nsynthetic = 3\nreports = 'r.tsv'\n", "data.reports belongs to source"),
+        (CLIP + "[data]\nsynthetic = 3\nreports = 'r.tsv'\n", "data.reports applies to source"),
         (
             CLIP + DATA + "synthetic_seed = 3\n",
-            "data.synthetic_seed belongs to synthetic",
+            "data.synthetic_seed applies to synthetic",
         ),
-        (CLIP + DATA + "synthetic_visits = 2\n", "data.synthetic_visits belongs to synthetic"),
+        (CLIP + DATA + "synthetic_visits = 2\n", "data.synthetic_visits applies to synthetic"),
         (CLIP + "[data]\nsynthetic = 3\nsynthetic_visits = 0\n", "data.synthetic_visits must be 1 or more"),
         (CLIP + "pair_weight = 1\n" + DATA, "unknown key pair_weight: it belongs to the recipe"),
         ("output = run", "is not a TOML file"),
@@ -127,32 +130,32 @@ def test_contradictions_and_gaps_are_named(write: Write, text: str, told: str) -
 @pytest.mark.parametrize(
     ("cls", "key", "value", "told"),
     [
-        (ClipTraining, "seed", "-1", "must be 0 or more, and below 2**64, not -1"),
-        (ClipTraining, "seed", str(2**64), "must be 0 or more, and below 2**64"),
-        (ClipTraining, "batch", "1", "must be 2 or more, not 1"),
+        (ClipTraining, "seed", "-1", "must be at least 0 and below 2**64, not -1"),
+        (ClipTraining, "seed", str(2**64), "must be at least 0 and below 2**64"),
+        (ClipTraining, "batch", "1", "must be 2 or more for a contrastive loss, not 1"),
         (ClipTraining, "temperature", "nan", "is a finite number, not nan"),
-        (ClipTraining, "network.text", "3", "is a table, not 3"),
+        (ClipTraining, "network.text", "3", "must be a table, not 3"),
         (ClipTraining, "optimiser.lr", "inf", "is a finite number, not inf"),
         (ClipTraining, "optimiser.eps", "0", "must be above 0, not 0.0"),
         (ClipTraining, "optimiser.weight_decay", "-0.1", "must be 0 or more, not -0.1"),
         (ClipTraining, "optimiser.clip_norm", "-1", "must be 0 or more, not -1.0"),
-        (ClipTraining, "optimiser.betas", "[0.9, 1]", "lie in 0 to below 1, not 0.9 and 1.0"),
-        (ClipTraining, "optimiser.betas", "[-0.1, 0.9]", "lie in 0 to below 1, not -0.1 and 0.9"),
+        (ClipTraining, "optimiser.betas", "[0.9, 1]", "must be at least 0 and below 1, not 0.9 and 1.0"),
+        (ClipTraining, "optimiser.betas", "[-0.1, 0.9]", "must be at least 0 and below 1, not -0.1 and 0.9"),
         (ClipTraining, "data.min_slices", "0", "must be 1 or more, not 0"),
         (TokenizerTraining, "data.synthetic_seed", "-3", "must be 0 or more, not -3"),
-        (TokenizerTraining, "data.min_slices", "9", "belongs to source, and synthetic is given"),
-        (TokenizerTraining, "network.text", "{dim = 8}", "belongs to the clip stage"),
-        (TokenizerTraining, "data.token_share", "0.5", "is of the latents that later stages cache"),
-        (TokenizerTraining, "revive_below", "0.5", "needs revive_every, which is 0"),
-        (NamesTraining, "network.text", "{dim = 8}", "belongs to the clip stage"),
-        (NamesTraining, "batch", "1", "must be 2 or more, not 1"),
+        (TokenizerTraining, "data.min_slices", "9", "applies to source, but synthetic is set"),
+        (TokenizerTraining, "network.text", "{dim = 8}", "applies to the clip stage"),
+        (TokenizerTraining, "data.token_share", "0.5", "applies to the latents of later stages"),
+        (TokenizerTraining, "revive_below", "0.5", "has no effect if revive_every is 0"),
+        (NamesTraining, "network.text", "{dim = 8}", "applies to the clip stage"),
+        (NamesTraining, "batch", "1", "must be 2 or more for a contrastive loss, not 1"),
         (NamesTraining, "tower.depth", "0", "must be 1 or more, not 0"),
         (NamesTraining, "tower.heads", "-2", "must be 1 or more, not -2"),
         (NamesTraining, "tower.registers", "0", "must be 1 or more, not 0"),
         (NamesTraining, "tower.out_dim", "0", "must be 1 or more, not 0"),
-        (HeadsTraining, "hidden", "[8, 0]", "must be two widths of 1 or more, not 8 and 0"),
+        (HeadsTraining, "hidden", "[8, 0]", "must be two positive widths, not 8 and 0"),
         (HeadsTraining, "noise", "-0.1", "must be 0 or more, not -0.1"),
-        (HeadsTraining, "data.priority", '["low", "Low"]', "names one twice"),
+        (HeadsTraining, "data.priority", '["low", "Low"]', "contains a name twice"),
     ],
 )
 def test_a_value_out_of_range_is_named(cls: type, key: str, value: str, told: str, write: Write) -> None:
@@ -177,9 +180,9 @@ def test_later_stages_start_from_a_model(write: Write) -> None:
 
 def test_heads_are_named_and_named_once(write: Write) -> None:
     text = 'output = "run"\nmodel = "m"\n[data]\nembeddings = "e.h5"\nlabels = "l.tsv"\n'
-    with pytest.raises(UsageError, match=r"data\.diagnosis, referral and priority: name at least one head"):
+    with pytest.raises(UsageError, match=r"data\.diagnosis, referral and priority: set at least one"):
         read_settings(HeadsTraining, write(text))
-    with pytest.raises(UsageError, match=r"data\.diagnosis names one twice"):
+    with pytest.raises(UsageError, match=r"data\.diagnosis contains a name twice"):
         read_settings(HeadsTraining, write(text + 'diagnosis = ["a", "a"]\n'))
     settings = read_settings(HeadsTraining, write(text + 'diagnosis = ["a"]\n'))
     assert (settings.optimiser.name, settings.optimiser.lr, settings.noise) == ("rmsprop", 1e-5, 0.01)

@@ -82,6 +82,6 @@ def test_batches_of_pairs_that_processes_cannot_share_are_refused(write: Write, 
     pairs = read_stage("clip", path, SynthClipStage)
     check_processes(pairs, 2)
     with pytest.raises(
-        UsageError, match=r"batch is 4, which 4 processes cannot share .*: make it a multiple of 8"
+        UsageError, match=r"batch is 4, which cannot be divided among 4 processes; set it to a multiple of 8"
     ):
         check_processes(pairs, 4)

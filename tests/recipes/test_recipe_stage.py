@@ -41,11 +41,11 @@ def test_a_model_can_keep_a_share_of_the_weights_that_it_started_from(
     # The trained weights are those of the checkpoint, which the same command takes up.
     assert run("clip", write(text.replace("steps", "start_share = 0.25\nsteps"))) == 0
     for name, tensors in trained.items():
-        begun, kept = load_file(tmp_path / "run" / name), load_file(tmp_path / "later" / name)
+        initial, kept = load_file(tmp_path / "run" / name), load_file(tmp_path / "later" / name)
         taken = [key for key in tensors if not key.startswith("contrast.")]
-        assert any((tensors[key] - begun[key]).abs().max() > 1e-3 for key in taken)
+        assert any((tensors[key] - initial[key]).abs().max() > 1e-3 for key in taken)
         for key, tensor in tensors.items():
-            expected = torch.lerp(tensor, begun[key], 0.25) if key in taken else tensor
+            expected = torch.lerp(tensor, initial[key], 0.25) if key in taken else tensor
             torch.testing.assert_close(kept[key], expected)
     card = (tmp_path / "later" / "README.md").read_text()
     assert "| start_share | 0.25 |" in card and "start_share" not in measured

@@ -158,15 +158,15 @@ def test_further_studies_show_the_same_brain_in_another_way() -> None:
 
 
 def test_what_is_told_starts_from_the_means(tmp_path: Path) -> None:
-    chance = torch.Generator().manual_seed(0)
-    content = torch.rand(200, 5, generator=chance) ** 8
-    traits = torch.randn(200, 3, generator=chance) * torch.tensor([1.0, 20.0, 5.0]) + 7
+    rng = torch.Generator().manual_seed(0)
+    content = torch.rand(200, 5, generator=rng) ** 8
+    traits = torch.randn(200, 3, generator=rng) * torch.tensor([1.0, 20.0, 5.0]) + 7
     truth = Truth((8, 8, 8, 8), content, traits, 4)
-    outputs = torch.randn(200, 8, generator=chance)
+    outputs = torch.randn(200, 8, generator=rng)
     # In units of the means' own cross-entropy, and of the variance.
     assert truth.content_loss(outputs, content).mean().item() == pytest.approx(1, abs=1e-4)
     assert truth.study_loss(outputs, traits).mean().item() == pytest.approx(1, abs=0.02)
-    kinds = torch.randint(4, (200,), generator=chance)
+    kinds = torch.randint(4, (200,), generator=rng)
     assert truth.kind_loss(outputs, kinds).mean().item() == pytest.approx(1, abs=1e-5)
     values = torch.tensor([1.0, 3.0, 8.0], requires_grad=True)
     means = mean_by_study(values, [2, 1])
@@ -210,10 +210,10 @@ def test_a_share_of_the_tokens_keeps_thresholds_apart() -> None:
     [
         (CLIP + "batch = 7\npair_weight = 1\n" + DATA, "batch must be even and 4 or more with pair_weight"),
         (CLIP + "pair_weight = -1\n" + DATA, "pair_weight must be 0 or more"),
-        (CLIP + "start_share = 1\n" + DATA, "start_share must lie in 0 to below 1, not 1"),
+        (CLIP + "start_share = 1\n" + DATA, "start_share must be at least 0 and below 1, not 1"),
         (
             CLIP + "start_share = 0.5\n" + DATA + "[network.text]\ndim = 16\n",
-            "start_share keeps a share of model's weights, and text.source or network.text",
+            "start_share mixes in the weights of model, but text.source or network.text",
         ),
     ],
 )
@@ -226,9 +226,9 @@ def test_contradictions_of_the_recipes_settings_are_named(write: Write, text: st
 @pytest.mark.parametrize(
     ("more", "data", "message"),
     [
-        ("traits_weight = 1", "", "traits_weight: only synthetic studies bring the truth"),
+        ("traits_weight = 1", "", "traits_weight needs synthetic studies"),
         ("", "wordings = 2", "wordings must be 1, or more for synthetic studies"),
-        ("", "token_share = 0", "token_share is a share above 0"),
+        ("", "token_share = 0", "token_share must be above 0"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(

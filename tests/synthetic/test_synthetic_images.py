@@ -123,5 +123,5 @@ def test_settings_that_cannot_be_are_refused() -> None:
         replace(CLEAN, sequence="CT")
     with pytest.raises(ValueError, match="at least 2 x 2 x 2"):
         replace(CLEAN, n_slices=1)
-    with pytest.raises(ValueError, match="longer than 0 mm"):
+    with pytest.raises(ValueError, match="above 0 mm"):
         replace(CLEAN, thickness=0)

@@ -78,7 +78,7 @@ def check_batch(keys: Iterable[Hashable], batch: int, what: str) -> None:
     """Raise UsageError where there are fewer different keys than a batch holds; `what` says of what they are."""
     if (count := len(set(keys))) < batch:
         raise UsageError(
-            f"batch takes {batch} different {what}, and there are only {count} to train on: lower it"
+            f"batch is {batch}, but there are only {count} different {what} to train on; lower batch"
         )
 
 

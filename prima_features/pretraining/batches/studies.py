@@ -101,15 +101,15 @@ class StudyDraw:
     """The report's items, in their new order."""
 
 
-def draw(study: TrainingStudy, settings: Augmentation, chance: np.random.Generator) -> StudyDraw:
+def draw(study: TrainingStudy, settings: Augmentation, rng: np.random.Generator) -> StudyDraw:
     """Draw what happens to a study. What is switched off still draws, so that nothing else changes with it."""
     n_series = len(study.series)
-    stay = chance.random(n_series) >= settings.drop_series
+    stay = rng.random(n_series) >= settings.drop_series
     if not stay.any():
-        stay[chance.integers(n_series)] = True
-    order = _order(n_series, settings.shuffle_series, chance)
-    series = [_draw_series(i, one, settings, chance) for i, one in enumerate(study.series)]
-    findings = _order(len(study.findings), settings.shuffle_findings, chance)
+        stay[rng.integers(n_series)] = True
+    order = _order(n_series, settings.shuffle_series, rng)
+    series = [_draw_series(i, one, settings, rng) for i, one in enumerate(study.series)]
+    findings = _order(len(study.findings), settings.shuffle_findings, rng)
     return StudyDraw(tuple(series[i] for i in order if stay[i]), tuple(findings))
 
 
@@ -141,20 +141,20 @@ def apply_series(series: SeriesTokens, drawn: SeriesDraw) -> SeriesTokens:
     return replace(changed, name=UNKNOWN_NAME) if drawn.unknown else changed
 
 
-def _order(n: int, shuffled: bool, chance: np.random.Generator) -> list[int]:
-    permutation = chance.permutation(n)
+def _order(n: int, shuffled: bool, rng: np.random.Generator) -> list[int]:
+    permutation = rng.permutation(n)
     return permutation.tolist() if shuffled else list(range(n))
 
 
 def _draw_series(
-    index: int, series: SeriesTokens, settings: Augmentation, chance: np.random.Generator
+    index: int, series: SeriesTokens, settings: Augmentation, rng: np.random.Generator
 ) -> SeriesDraw:
     reach = min(settings.move_threshold, series.reach)
     return SeriesDraw(
         index=index,
-        move=int(chance.integers(-reach, reach + 1)),
-        unknown=bool(chance.random() < settings.unknown_name),
-        kept=chance.random(len(series.row)) >= settings.drop_token,
+        move=int(rng.integers(-reach, reach + 1)),
+        unknown=bool(rng.random() < settings.unknown_name),
+        kept=rng.random(len(series.row)) >= settings.drop_token,
     )
 
 

@@ -76,7 +76,7 @@ class Cache:
         try:
             entry.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"The cache {self.folder} cannot be made ({error.strerror})") from error
+            raise OutputError(f"Cannot create the cache folder {self.folder}: {error.strerror}") from error
         made = {name: tensor.contiguous() for name, tensor in tensors.items()}
         with replacing(entry.path) as temporary:
             temporary.write_bytes(save(made, {"inputs": entry.inputs, "content": digest_of(made)}))
@@ -93,10 +93,10 @@ class Cache:
         except FileNotFoundError:
             return None
         except (SafetensorError, OSError) as error:
-            logger.warning("%s in the cache is damaged (%s); it is made again", entry.path.name, error)
+            logger.warning("Cache file %s is damaged (%s); recomputing it", entry.path.name, error)
             return None
         if metadata.get("content") != digest_of(tensors):
-            logger.warning("%s in the cache is damaged; it is made again", entry.path.name)
+            logger.warning("Cache file %s is damaged; recomputing it", entry.path.name)
             return None
         return tensors
 
@@ -121,7 +121,7 @@ class Cache:
         try:
             with utf8_name(entry.path) as path, safe_open(path, framework="pt") as file:
                 if (file.metadata() or {}).get("inputs") != entry.inputs:
-                    raise UsageError(f"{entry.path} was changed during the run: run the same command again")
+                    raise UsageError(f"{entry.path} was changed during the run; run the same command again")
                 part = file.get_slice(name)
                 return torch.cat([part[number : number + 1] for number in map(int, numbers)])
         except (SafetensorError, OSError) as error:
@@ -129,7 +129,7 @@ class Cache:
 
 
 def _damaged(entry: Entry) -> UsageError:
-    return UsageError(f"{entry.path} was damaged during the run: run the same command again")
+    return UsageError(f"{entry.path} was damaged or removed during the run; run the same command again")
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,8 @@ class Cohort:
         found = self.cache.load(series.entry)
         if found is None:
             raise UsageError(
-                f"{series.entry.path} was changed or removed during the run: run the same command again, and it "
-                "is made anew"
+                f"{series.entry.path} was changed or removed during the run; run the same command again "
+                "to recompute it"
             )
         return found
 

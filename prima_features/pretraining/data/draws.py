@@ -53,7 +53,10 @@ def held_out(subjects: Sequence[str], share: float, seed: int, given: Sequence[s
         for subject, side in zip(subjects, held, strict=True):
             sides[subject].add(side)
         if crossing := [subject for subject, both in sides.items() if len(both) > 1]:
-            raise UsageError(f"the table has studies of {crossing[0]} in train and in validation: choose one")
+            raise UsageError(
+                f"the table assigns studies of subject {crossing[0]} to both train and validation; assign "
+                "all of them to one"
+            )
     else:
         unique = sorted(set(subjects), key=lambda subject: _rank(subject, seed))
         count = round(share * len(unique))
@@ -62,7 +65,7 @@ def held_out(subjects: Sequence[str], share: float, seed: int, given: Sequence[s
         chosen = set(unique[:count])
         held = [subject in chosen for subject in subjects]
     if all(held):
-        raise UsageError("no study is left to train on: hold fewer out")
+        raise UsageError("no study is left to train on; hold out fewer")
     return held
 
 

@@ -89,7 +89,7 @@ def fill_cohort(
     studies = tuple(filled.study for filled in everything if filled.study is not None)
     all_failures = (*failures, *(failure for filled in everything for failure in filled.failures))
     if not studies:
-        raise NothingUsableError("No study can be trained on: none has a usable series", all_failures)
+        raise NothingUsableError("No study to train on: no study has a usable series", all_failures)
     return Cohort(studies, filler.cache, all_failures)
 
 
@@ -105,7 +105,8 @@ def _fill_study(study: RawStudy, cache: Cache, make: Make) -> tuple[CachedStudy 
             raise
         except torch.OutOfMemoryError as error:  # no fault of the series, which another time would be there
             raise OutputError(
-                "The GPU's memory is full: set fewer data.workers, or free it; the same command goes on from what "
+                "GPU out of memory; reduce data.workers or free memory, then run the same command to "
+                "continue from what "
                 "is cached"
             ) from error
         except Exception as error:

@@ -53,8 +53,9 @@ def positive_weights(
         positives, negatives = (int((values[train] == value).sum()) for value in (1, 0))
         if not positives or not negatives:
             raise UsageError(
-                f"{name} has {positives} studies with and {negatives} without it to train on: both are needed, so "
-                f"leave it out of data.{kind}, or hold fewer studies out"
+                f"{name} has {positives} positive and {negatives} negative training studies, but both "
+                "kinds are needed; "
+                f"remove it from data.{kind}, or hold out fewer studies"
             )
         weights[kind, name] = negatives / positives
     return weights
@@ -74,7 +75,8 @@ def read_labelled(settings: Labels, model: Path) -> LabelledStudies:
     file = read_embeddings(settings.embeddings)
     if file.attributes["model_sha256"] != sha256(model / directory.MODEL):
         raise UsageError(
-            f"{settings.embeddings} was made by another model than {model}: embed with that, or name the model that "
+            f"{settings.embeddings} was made by another model than {model}; embed with {model}, or set "
+            "model to the one that "
             "made it"
         )
     table = read_table(settings.labels)
@@ -82,12 +84,13 @@ def read_labelled(settings: Labels, model: Path) -> LabelledStudies:
     if (twice := table[settings.id_column].duplicated()).any():
         # Not whose: ids can name a patient, which nothing that is printed does.
         row = 2 + int(np.flatnonzero(twice)[0])
-        raise UsageError(f"{settings.labels}, row {row}: a second row of its study; keep one")
+        raise UsageError(f"{settings.labels}, row {row}: the study already has a row; remove one of them")
     rows = {id: number for number, id in enumerate(table[settings.id_column].str.strip())}
     found = [number for number, id in enumerate(file.studies["id"]) if id in rows]
     if not found:
         raise UsageError(
-            f"no study of {settings.embeddings} is in {settings.labels}: its ids look like {file.studies['id'].iloc[0]}"
+            f"no study of {settings.embeddings} is in {settings.labels}; study ids look like "
+            f"{file.studies['id'].iloc[0]}"
         )
     studies = file.studies.iloc[found]
     table = table.iloc[[rows[id] for id in studies["id"]]]
@@ -114,8 +117,8 @@ def _check_columns(settings: Labels, header: Sequence[str]) -> None:
     for name, columns in wanted.items():
         if missing := [column for column in columns if column not in header]:
             raise UsageError(
-                f"{settings.labels} has no column {missing[0]}; it has {', '.join(header)}: set data.{name} "
-                "accordingly"
+                f"{settings.labels} has no column {missing[0]}; its columns are {', '.join(header)}; set data.{name} "
+                "to one of them"
             )
 
 
@@ -127,7 +130,7 @@ def _presence(column: pd.Series, path: Path) -> np.ndarray:
         elif cell in _UNKNOWN:
             values.append(np.nan)
         else:
-            raise UsageError(f"{path}: {column.name} is 0, 1 or empty, not {cell!r}")
+            raise UsageError(f"{path}: {column.name} must be 0, 1 or empty, not {cell!r}")
     return np.array(values, dtype=np.float32)
 
 
@@ -139,7 +142,8 @@ def _levels(table: pd.DataFrame, settings: Labels) -> np.ndarray:
     for cell in table[settings.priority_column].str.strip().str.lower():
         if cell not in known and cell not in _UNKNOWN:
             raise UsageError(
-                f"{settings.labels}: {settings.priority_column} is one of {', '.join(settings.priority)}, not {cell!r}"
+                f"{settings.labels}: {settings.priority_column} must be one of "
+                f"{', '.join(settings.priority)}, not {cell!r}"
             )
         values.append(known.index(cell) if cell in known else -1)
     return np.array(values, dtype=np.int64)

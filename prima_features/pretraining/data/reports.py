@@ -37,7 +37,7 @@ _SPLITS = ("train", "validation", "")
 
 
 @dataclass(frozen=True)
-class Report:
+class StudyReport:
     """What is known of a study beside its images."""
 
     findings: tuple[str, ...]
@@ -45,7 +45,7 @@ class Report:
     split: str = ""
 
 
-def read_reports(path: Path) -> dict[str, Report]:
+def read_reports(path: Path) -> dict[str, StudyReport]:
     """Reports by study id, from a CSV, TSV or Excel table (see `prima_features.files.tables.read_table`).
 
     A cell of findings is a JSON list of texts, a numbered list, one finding a line, or one text. Rows without
@@ -57,12 +57,12 @@ def read_reports(path: Path) -> dict[str, Report]:
     """
     table = read_cells(path, free_text=True)
     places = _find_columns(path, table.header)
-    reports: dict[str, Report] = {}
+    reports: dict[str, StudyReport] = {}
     for number, row in zip(table.numbers, table.rows, strict=True):
         cells = {name: from_cell(row[place]).strip() for name, place in places.items()}
         if cells["study"] in reports:
             # Not whose: in a table for DICOM, ids can name a patient, which nothing that is printed does.
-            raise UsageError(f"{path}, row {number}: a second report of its study; keep one")
+            raise UsageError(f"{path}, row {number}: the study already has a report; remove one of them")
         if findings := split_findings(cells["findings"]):
             reports[cells["study"]] = _report(path, number, findings, cells)
     return reports
@@ -108,7 +108,7 @@ def read_table(path: Path) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=read.header, dtype=object).drop(columns="", errors="ignore")
     if (twice := table.columns.duplicated()).any():
         name = table.columns[twice][0]
-        raise UsageError(f"{path} has more than one column {name}: rename or remove one of them")
+        raise UsageError(f"{path} has more than one column {name}; rename or remove one of them")
     return table
 
 
@@ -119,19 +119,19 @@ def _find_columns(path: Path, header: Sequence[str]) -> dict[str, int]:
             places[column] = place
         elif column in ("study", "findings"):
             raise UsageError(
-                f"{path} has no column for the {column} (such as {', '.join(spellings)}); it has "
+                f"{path} has no column for the {column} (one of {', '.join(spellings)}); its columns are "
                 f"{', '.join(header)}"
             )
     return places
 
 
-def _report(path: Path, number: int, findings: tuple[str, ...], cells: Mapping[str, str]) -> Report:
+def _report(path: Path, number: int, findings: tuple[str, ...], cells: Mapping[str, str]) -> StudyReport:
     abnormal, split = cells.get("abnormal", "").lower(), cells.get("split", "").lower()
     if abnormal not in _TRUE + _FALSE:
-        raise UsageError(f"{path}, row {number}: abnormal is 0 or 1, not {abnormal!r}")
+        raise UsageError(f"{path}, row {number}: abnormal must be 0 or 1, not {abnormal!r}")
     if split not in _SPLITS:
-        raise UsageError(f"{path}, row {number}: split is train or validation, not {split!r}")
-    return Report(findings, abnormal in _TRUE, split)
+        raise UsageError(f"{path}, row {number}: split must be train or validation, not {split!r}")
+    return StudyReport(findings, abnormal in _TRUE, split)
 
 
 def _clean(items: Iterable[str]) -> tuple[str, ...]:
@@ -156,7 +156,8 @@ class Vocabulary:
         end = tokenizer.token_to_id(END)
         if end is None:
             raise UsageError(
-                f"the text tower's tokenizer has no {END}, which ends every report: use GPT-2's kind"
+                f"the tokenizer of the text tower has no {END} token, which must end every report; use a "
+                "GPT-2 tokenizer"
             )
         self.tokenizer, self.end, self.max_tokens = tokenizer, end, max_tokens
 
@@ -214,10 +215,12 @@ def read_vocabulary(folder: Path, max_tokens: int) -> Vocabulary:
     """
     path = folder / VOCABULARY
     if not path.is_file():
-        raise UsageError(f"{folder} has no {VOCABULARY}, the text tower's vocabulary: copy it there")
+        raise UsageError(f"{folder} has no {VOCABULARY} (the vocabulary of the text tower); copy it there")
     try:
         return Vocabulary(Tokenizer.from_str(path.read_text(encoding="utf-8")), max_tokens)
     except UsageError:
         raise
     except Exception as error:  # the library raises plain Exception
-        raise UsageError(f"{path} is not a tokenizer of the tokenizers library: {error}") from error
+        raise UsageError(
+            f"{path} cannot be read by the tokenizers library ({error}); give a tokenizer.json"
+        ) from error

@@ -20,7 +20,7 @@ from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.errors import SeriesError, UsageError
 from prima_features.files.disk import check_disk, check_source
 from prima_features.pretraining.data.records import Annotations, RawStudy, Source
-from prima_features.pretraining.data.reports import Report
+from prima_features.pretraining.data.reports import StudyReport
 from prima_features.pretraining.settings import ReportedScans, Scans
 from prima_features.pretraining.settings.common import CACHE
 from prima_features.studies import (
@@ -40,7 +40,7 @@ def open_source(
     settings: Scans,
     seed: int,
     folder: Path,
-    reports: Mapping[str, Report] | None = None,
+    reports: Mapping[str, StudyReport] | None = None,
     keep: bool = True,
     device: str = "cpu",
 ) -> tuple[Source, tuple[Failure, ...]]:
@@ -143,7 +143,7 @@ def _relative(root: Path, value: Any) -> str:
 
 
 def find_scans(
-    settings: Scans, folder: Path, reports: Mapping[str, Report] | None, keep: bool
+    settings: Scans, folder: Path, reports: Mapping[str, StudyReport] | None, keep: bool
 ) -> tuple[tuple[RawStudy, ...], tuple[Failure, ...]]:
     """The studies of a source, those with a report where reports are given.
 
@@ -193,14 +193,14 @@ def find_scans(
     )
 
 
-def _report_of(study: Study, reports: Mapping[str, Report]) -> Report | None:
+def _report_of(study: Study, reports: Mapping[str, StudyReport]) -> StudyReport | None:
     ids = [study.id]
     if study.identity is not None:
         ids.append(study.identity.study_uid)
     return next((reports[id] for id in ids if id in reports), None)
 
 
-def _why_none(source: Path, found: Found, reports: Mapping[str, Report]) -> str:
+def _why_none(source: Path, found: Found, reports: Mapping[str, StudyReport]) -> str:
     """Why no study has a report."""
     if not reports:
         return "data.reports holds no report: fill its column of findings"
@@ -215,10 +215,10 @@ def _why_none(source: Path, found: Found, reports: Mapping[str, Report]) -> str:
     )
 
 
-def _raw(study: Study, settings: Scans, report: Report | None) -> RawStudy:
+def _raw(study: Study, settings: Scans, report: StudyReport | None) -> RawStudy:
     assert settings.source is not None
     options = ReadOptions(settings.slice_axis, settings.min_slices)
-    report = report or Report(())
+    report = report or StudyReport(())
     return RawStudy(
         id=study.id,
         subject=study.subject,

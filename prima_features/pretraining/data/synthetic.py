@@ -148,7 +148,7 @@ class SyntheticStudies:
 
     def __getitem__(self, number: int) -> RawStudy:
         if not 0 <= number < len(self):
-            raise IndexError(f"there are {len(self)} studies, and no number {number}")
+            raise IndexError(f"there are {len(self)} studies; number {number} is out of range")
         visit, index = divmod(number, self._count)
         subject = draw_subject(self._seed, index)
         # Shared by a study's series, and only made where one of them is.

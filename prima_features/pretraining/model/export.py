@@ -52,11 +52,11 @@ def check_output(settings: Training) -> None:
     folder = settings.output
     check_name(folder)
     if os.path.lexists(folder) and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; output names the folder of the run")
+        raise UsageError(f"{folder} is a file; output must be a folder")
     written = [folder / name for name in (*_FILES, directory.CHECKSUMS)]
     for path in _inputs(settings):
         if any(same_file(one, path) for one in (folder, folder / TRAINING, *written)):
-            raise UsageError(f"{path} is an input of the run and would be replaced; name another output")
+            raise UsageError(f"{path} is an input of the run and would be overwritten; choose another output")
     if _is_run(folder / TRAINING):
         return
     strange = [path for path in written if os.path.lexists(path)]
@@ -67,7 +67,8 @@ def check_output(settings: Training) -> None:
             strange += [path for path in (folder / inner).iterdir() if path.name not in known]
     if strange:
         raise UsageError(
-            f"{folder} holds {strange[0].relative_to(folder)}, which prima pretrain did not write; name another output"
+            f"{folder} contains {strange[0].relative_to(folder)}, which prima pretrain did not write; "
+            "choose another output"
         )
 
 

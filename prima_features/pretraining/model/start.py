@@ -73,7 +73,7 @@ def start(settings: NetworkTraining, contrast: bool = False) -> Start:
         try:
             prima = Prima(config)
         except (ValueError, RuntimeError, ZeroDivisionError) as error:
-            raise UsageError(f"network has impossible sizes: {error}".splitlines()[0]) from error
+            raise UsageError(f"network: invalid sizes: {error}".splitlines()[0]) from error
     if found is not None:
         tensors = read_tensors(found / directory.MODEL)
         _take(prima, {name: tensor for name, tensor in tensors.items() if name.startswith(taken)})
@@ -87,7 +87,7 @@ def _caveat(source: ModelSource, base: PrimaConfig) -> str:
 def _config(base: PrimaConfig | None, network: Mapping[str, Any], contrast: bool) -> PrimaConfig:
     table = {key: value for key, value in network.items() if key != "text"}
     if "heads" in table:
-        raise UsageError("network.heads cannot be set: heads come from `prima pretrain heads`")
+        raise UsageError("network.heads cannot be set; heads are trained with prima pretrain heads")
     default = replace(base or PrimaConfig(), text=None, heads=None)
     try:
         config = from_plain(PrimaConfig, table, "network.", folder=Path(), default=default)
@@ -118,9 +118,7 @@ def _take(prima: Prima, tensors: Mapping[str, Tensor]) -> None:
     try:
         prima.load_state_dict(floats, strict=False)
     except RuntimeError as error:
-        raise UsageError(
-            f"the model to start from does not hold what its config.json says: {error}"
-        ) from error
+        raise UsageError(f"the weights of the initial model do not match its config.json: {error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +132,7 @@ class TextStart:
 
 def start_text(
     settings: ClipTraining,
-    begun: Start,
+    initial: Start,
     reports: Iterable[Sequence[str]],
     folder: Path,
     accelerator: Accelerator,
@@ -144,7 +142,7 @@ def start_text(
     Args:
         settings: `text.source`, a GPT-2's directory, or `network.text`, sizes of a new one; neither takes the
             tower of the model that the stage starts from.
-        begun: the encoder.
+        initial: the encoder.
         reports: findings of the training studies, which a new vocabulary is trained on.
         folder: where a new vocabulary is kept, so that resuming finds the same.
         accelerator: of the run.
@@ -152,47 +150,47 @@ def start_text(
     Raises:
         UsageError: there is no text tower to take, or it does not fit the encoder.
     """
-    out_dim = begun.config.study.out_dim
+    out_dim = initial.config.study.out_dim
     if settings.text.source is not None:
-        begun_text = _from_transformers(settings.text.source, out_dim, settings.seed)
+        initial_text = _from_transformers(settings.text.source, out_dim, settings.seed)
     elif (sizes := settings.network.get("text")) is not None:
         vocabulary = _new_vocabulary(_sizes(sizes, out_dim), reports, folder, accelerator)
         config = replace(_sizes(sizes, out_dim), vocab_size=vocabulary.size)
-        begun_text = TextStart(_new_tower(config, settings.seed), vocabulary, config)
+        initial_text = TextStart(_new_tower(config, settings.seed), vocabulary, config)
     else:
-        begun_text = _from_model(begun)
-    begun_text.tower.eval()
-    return begun_text
+        initial_text = _from_model(initial)
+    initial_text.tower.eval()
+    return initial_text
 
 
-def check_text(settings: ClipTraining, begun: Start) -> None:
+def check_text(settings: ClipTraining, initial: Start) -> None:
     """Raise UsageError where `start_text` would, but for what a GPT-2's own files hold."""
     if settings.text.source is None:
         if (sizes := settings.network.get("text")) is not None:
-            _new_tower(_sizes(sizes, begun.config.study.out_dim), settings.seed)
+            _new_tower(_sizes(sizes, initial.config.study.out_dim), settings.seed)
         else:
-            _models_text(begun)
+            _models_text(initial)
 
 
-def _from_model(begun: Start) -> TextStart:
-    config, folder = _models_text(begun)
+def _from_model(initial: Start) -> TextStart:
+    config, folder = _models_text(initial)
     return TextStart(load_text(folder), read_vocabulary(folder, config.max_tokens), config)
 
 
-def _models_text(begun: Start) -> tuple[TextConfig, Path]:
+def _models_text(initial: Start) -> tuple[TextConfig, Path]:
     """Sizes and folder of the tower of the model that the stage starts from."""
-    config = begun.base.text if begun.base else None
-    if config is None or begun.directory is None:
+    config = initial.base.text if initial.base else None
+    if config is None or initial.directory is None:
         raise UsageError(
-            "the model to start from has no text tower: give text.source, a folder with a GPT-2, or network.text, "
-            "sizes of a new one"
+            "the initial model has no text tower; set text.source (a folder with a GPT-2) or network.text "
+            "(the sizes of a new one)"
         )
-    if config.out_dim != begun.config.study.out_dim:
+    if config.out_dim != initial.config.study.out_dim:
         raise UsageError(
-            f"network.study.out_dim is {begun.config.study.out_dim}, and the model's text tower gives "
-            f"{config.out_dim} numbers: leave it, or give network.text"
+            f"network.study.out_dim is {initial.config.study.out_dim}, but the text tower of the model has out_dim "
+            f"{config.out_dim}; remove the setting, or set network.text"
         )
-    return config, begun.directory
+    return config, initial.directory
 
 
 def _from_transformers(source: Path, out_dim: int, seed: int) -> TextStart:
@@ -202,7 +200,9 @@ def _from_transformers(source: Path, out_dim: int, seed: int) -> TextStart:
         gpt2_config = GPT2Config.from_pretrained(source, local_files_only=True)
         gpt2 = GPT2Model.from_pretrained(source, local_files_only=True).float()
     except (OSError, ValueError, RuntimeError) as error:
-        raise UsageError(f"text.source {source} holds no GPT-2: {str(error).splitlines()[0]}") from error
+        raise UsageError(
+            f"text.source {source} is not a GPT-2 directory: {str(error).splitlines()[0]}"
+        ) from error
     config = TextConfig(
         vocab_size=gpt2_config.vocab_size,
         positions=gpt2_config.n_positions,
@@ -217,7 +217,7 @@ def _from_transformers(source: Path, out_dim: int, seed: int) -> TextStart:
     vocabulary = read_vocabulary(source, config.max_tokens)
     if vocabulary.size > config.vocab_size:
         raise UsageError(
-            f"text.source {source} has a tokenizer of {vocabulary.size} tokens and a GPT-2 of {config.vocab_size}"
+            f"text.source {source}: the tokenizer has {vocabulary.size} tokens, but the GPT-2 only {config.vocab_size}"
         )
     tower = _new_tower(config, seed)
     tower.gpt2.load_state_dict(gpt2.state_dict())
@@ -232,11 +232,12 @@ def _sizes(table: Mapping[str, Any], out_dim: int) -> TextConfig:
         raise UsageError(str(error)) from error
     if config.out_dim != out_dim:
         raise UsageError(
-            f"network.text.out_dim is {config.out_dim} and must be network.study.out_dim, {out_dim}"
+            f"network.text.out_dim is {config.out_dim} but must equal network.study.out_dim ({out_dim})"
         )
     if config.max_tokens > config.positions:
         raise UsageError(
-            f"network.text.max_tokens is {config.max_tokens}, more than network.text.positions, {config.positions}"
+            f"network.text.max_tokens is {config.max_tokens} but must not exceed network.text.positions "
+            f"({config.positions})"
         )
     return config
 
@@ -247,7 +248,7 @@ def _new_tower(config: TextConfig, seed: int) -> TextTower:
         try:
             return TextTower(config)
         except ValueError as error:
-            raise UsageError(f"network.text has impossible sizes: {error}") from error
+            raise UsageError(f"network.text: invalid sizes: {error}") from error
 
 
 def _new_vocabulary(

@@ -43,11 +43,9 @@ class Optimiser:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
         if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas lie in 0 to below 1, not {self.betas[0]} and {self.betas[1]}")
+            raise ValueError(f"betas must be at least 0 and below 1, not {self.betas[0]} and {self.betas[1]}")
         if self.name == "rmsprop" and self.betas != (0.9, 0.999):
-            raise ValueError(
-                "betas belong to adam, adamw and muon, and name is 'rmsprop': leave one of them out"
-            )
+            raise ValueError("betas apply to adam, adamw and muon, but name is 'rmsprop'; remove one of them")
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,9 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.warmup < 0 or not 0 <= self.floor <= 1:
-            raise ValueError("warmup must be 0 or more, and floor lie in 0 to 1")
+            raise ValueError("warmup must be 0 or more, and floor between 0 and 1")
         if self.decay == "none" and self.floor:
-            raise ValueError("floor is where the cosine ends, and decay is 'none': leave one of them out")
+            raise ValueError("floor applies to decay = 'cosine', but decay is 'none'; remove one of them")
 
 
 @dataclass(frozen=True)
@@ -160,12 +158,12 @@ class Training:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, not {getattr(self, name)}")
         if not 0 <= self.seed < 2**64:
-            raise ValueError(f"seed must be 0 or more, and below 2**64, not {self.seed}")
+            raise ValueError(f"seed must be at least 0 and below 2**64, not {self.seed}")
         if self.prefetch < 0 or self.readers < 0:
             raise ValueError("prefetch and readers must be 0 or more")
         if self.schedule.warmup > self.steps:
             raise ValueError(
-                f"schedule.warmup is {self.schedule.warmup} of only {self.steps} steps: lower it"
+                f"schedule.warmup is {self.schedule.warmup}, more than the {self.steps} steps of the run; lower it"
             )
 
 
@@ -184,7 +182,9 @@ class NetworkTraining(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.model and not self.network:
-            raise ValueError("give model, what to start from, or network, the sizes of a new one")
+            raise ValueError(
+                "model is missing; set it to the initial model, or set network to the sizes of a new one"
+            )
 
 
 _OF_SOURCE = ("format", "participants", "sessions", "datatypes", "suffixes", "slice_axis", "min_slices")
@@ -236,7 +236,7 @@ class Scans:
 
     def __post_init__(self) -> None:
         if (self.source is None) == (self.synthetic == 0):
-            raise ValueError("source and synthetic: give one of them, and not both")
+            raise ValueError("source and synthetic: set exactly one of them")
         for name in ("workers", "synthetic", "synthetic_seed"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
@@ -247,11 +247,11 @@ class Scans:
         defaults = {field.name: field.default for field in fields(self)}
         for name in _OF_SOURCE if self.synthetic else _OF_SYNTHETIC:
             if getattr(self, name) != defaults[name]:
-                raise ValueError(f"{name} belongs to {other}, and {given} is given: leave one of them out")
+                raise ValueError(f"{name} applies to {other}, but {given} is set; remove one of them")
         if not 0 <= self.validation < 1:
-            raise ValueError(f"validation is a share from 0 to below 1, not {self.validation}")
+            raise ValueError(f"validation must be at least 0 and below 1, not {self.validation}")
         if not 0 < self.token_share <= 1:
-            raise ValueError(f"token_share is a share above 0, up to 1, not {self.token_share}")
+            raise ValueError(f"token_share must be above 0 and at most 1, not {self.token_share}")
 
 
 @dataclass(frozen=True)
@@ -267,13 +267,13 @@ class ReportedScans(Scans):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.wordings < 1 or (self.wordings > 1 and not self.synthetic):
-            raise ValueError(f"wordings must be 1, or more for synthetic studies, not {self.wordings}")
+            raise ValueError(f"wordings must be 1, or more for synthetic studies only, not {self.wordings}")
         if self.synthetic and self.reports is not None:
             raise ValueError(
-                "reports belongs to source: synthetic studies bring their own; leave one of them out"
+                "reports applies to source; synthetic studies come with their own; remove one of them"
             )
         if not self.synthetic and self.reports is None:
-            raise ValueError("reports is missing: give the table of reports")
+            raise ValueError("reports is missing; set it to the table of reports")
 
 
 @dataclass(frozen=True)
@@ -299,13 +299,13 @@ class Labels:
 
     def __post_init__(self) -> None:
         if not (self.diagnosis or self.referral or self.priority):
-            raise ValueError("diagnosis, referral and priority: name at least one head")
+            raise ValueError("diagnosis, referral and priority: set at least one of them")
         for kind in ("diagnosis", "referral", "priority"):
             # Cells are compared with levels in any case; columns are named as they are.
             names = [name.lower() if kind == "priority" else name for name in getattr(self, kind)]
             if len(set(names)) != len(names):
-                raise ValueError(f"{kind} names one twice")
+                raise ValueError(f"{kind} contains a name twice")
         if len(self.priority) == 1:
-            raise ValueError("priority has two levels or more")
+            raise ValueError("priority must have two levels or more")
         if not 0 < self.validation < 1:
-            raise ValueError(f"validation is a share between 0 and 1, not {self.validation}")
+            raise ValueError(f"validation must be above 0 and below 1, not {self.validation}")

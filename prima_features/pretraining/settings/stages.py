@@ -44,7 +44,7 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("drop_series", "drop_token", "unknown_name"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is a chance from 0 to 1, not {getattr(self, name)}")
+                raise ValueError(f"{name} must be a probability between 0 and 1, not {getattr(self, name)}")
         for name in ("move_threshold", "abnormal_repeats"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
@@ -71,11 +71,11 @@ class TokenizerTraining(NetworkTraining):
         if self.revive_every < 0 or self.revive_below <= 0:
             raise ValueError("revive_every must be 0 or more, and revive_below above 0")
         if not self.revive_every and self.revive_below != type(self).revive_below:
-            raise ValueError("revive_below needs revive_every, which is 0: give both, or leave both out")
+            raise ValueError("revive_below has no effect if revive_every is 0; set both or neither")
         if self.data.token_share < 1:
             raise ValueError(
-                "data.token_share is of the latents that later stages cache, and the tokenizer learns from all "
-                "subvolumes: leave it out"
+                "data.token_share applies to the latents of later stages; the tokenizer is trained on all "
+                "subvolumes; remove it"
             )
 
 
@@ -117,7 +117,7 @@ class NamesTraining(NetworkTraining):
         _check_later_stage(self.model, self.chunk, self.batch)
         _check_no_text(self.network)
         if not 0 <= self.drop_token <= 1:
-            raise ValueError(f"drop_token is a chance from 0 to 1, not {self.drop_token}")
+            raise ValueError(f"drop_token must be a probability between 0 and 1, not {self.drop_token}")
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,9 @@ class Text:
 
     def __post_init__(self) -> None:
         if self.source is not None and not self.source.is_dir():
-            raise ValueError(f"source is a folder with a GPT-2 and its tokenizer, and {self.source} is none")
+            raise ValueError(
+                f"source must be a folder with a GPT-2 and its tokenizer; {self.source} is not a folder"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,10 +166,10 @@ class ClipTraining(NetworkTraining):
         if self.patient_weight < 0:
             raise ValueError(f"patient_weight must be 0 or more, not {self.patient_weight}")
         if not isinstance(sizes := self.network.get("text", {}), dict):
-            raise ValueError(f"network.text is a table, not {sizes!r}")
+            raise ValueError(f"network.text must be a table, not {sizes!r}")
         if self.text.source is not None and "text" in self.network:
             raise ValueError(
-                "text.source brings the text tower's sizes, and network.text gives others: give one"
+                "text.source and network.text both define the sizes of the text tower; set only one of them"
             )
 
 
@@ -188,27 +190,27 @@ class HeadsTraining(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.model:
-            raise ValueError("model is missing: give the model directory that made the embeddings")
+            raise ValueError("model is missing; set it to the model directory that made the embeddings")
         if min(self.hidden) < 1:
-            raise ValueError(
-                f"hidden must be two widths of 1 or more, not {self.hidden[0]} and {self.hidden[1]}"
-            )
+            raise ValueError(f"hidden must be two positive widths, not {self.hidden[0]} and {self.hidden[1]}")
         if self.noise < 0:
             raise ValueError(f"noise must be 0 or more, not {self.noise}")
 
 
 def _check_later_stage(model: str, chunk: int, batch: int) -> None:
     if not model:
-        raise ValueError("model is missing: give the model directory whose tokenizer makes the latents")
+        raise ValueError("model is missing; set it to a model directory with a trained tokenizer")
     if batch < 2:
-        raise ValueError(f"batch must be 2 or more, not {batch}: a step tells its items apart")
+        raise ValueError(f"batch must be 2 or more for a contrastive loss, not {batch}")
     if not 0 <= chunk <= batch:
-        raise ValueError(f"chunk must lie in 0 to batch ({batch}), not {chunk}")
+        raise ValueError(f"chunk must be between 0 and batch ({batch}), not {chunk}")
 
 
 def _check_no_text(network: dict[str, Any]) -> None:
     if "text" in network:
-        raise ValueError("network.text belongs to the clip stage, which trains the text tower: leave it out")
+        raise ValueError(
+            "network.text applies to the clip stage only, which trains the text tower; remove it"
+        )
 
 
 STAGES: dict[str, type[Training]] = {
@@ -232,7 +234,7 @@ def read_settings(cls: type[T], path: Path) -> T:
     try:
         table = load_toml(read_text(path, TOML_BYTES))
     except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}): give a settings file") from error
+        raise UsageError(f"{path} cannot be read ({error.strerror}); give a settings file in TOML") from error
     except UnsafeFileError as error:
         raise UsageError(f"{path} {error}: give a settings file") from error
     except ValueError as error:

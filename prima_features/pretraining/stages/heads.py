@@ -77,8 +77,8 @@ class HeadsStage(Stage[HeadBatch]):
         """This process's studies, multiplied by noise that is drawn for the whole batch."""
         rows = self._train[self._sampler.batch(number)]
         mine = share_of(rows, self.accelerator.process_index, self.accelerator.num_processes)
-        chance = generator(self.settings.seed, "noise", number)
-        noise = 1 + self.settings.noise * chance.standard_normal((len(rows), self.data.embedding.shape[1]))
+        rng = generator(self.settings.seed, "noise", number)
+        noise = 1 + self.settings.noise * rng.standard_normal((len(rows), self.data.embedding.shape[1]))
         part = slice(mine.start, mine.stop)
         values = self.data.embedding[rows[part]] * noise[part].astype(np.float32)
         return HeadBatch(rows, part, torch.from_numpy(values))
@@ -135,7 +135,7 @@ class HeadsStage(Stage[HeadBatch]):
                 with torch.no_grad():
                     outputs = self._outputs(known, [key])[key].squeeze(-1).cpu().numpy()
                 return best_threshold(outputs, present[known] == 1)[0]
-            logger.warning("The %s studies of %s are all alike or unknown", which, key[1])
+            logger.warning("All labels of the %s studies for %s are equal or unknown", which, key[1])
         return 0.0
 
     def _new_heads(self) -> dict[Key, MLP]:

@@ -98,9 +98,9 @@ class NamesStage(Stage[list[SeriesBatch]]):
         pairs = []
         for place in mine:
             series = self._train[items[place]]
-            chance = generator(self.settings.seed, "augment", number, place)
+            rng = generator(self.settings.seed, "augment", number, place)
             vectors = self._vectors(series)
-            kept = torch.from_numpy(chance.random(len(vectors)) >= self.settings.drop_token)
+            kept = torch.from_numpy(rng.random(len(vectors)) >= self.settings.drop_token)
             pairs.append((vectors[kept] if kept.any() else vectors, series.name))
         return self._batches(pairs)
 

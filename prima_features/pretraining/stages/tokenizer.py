@@ -47,7 +47,7 @@ class TokenPool:
             if count:
                 planes.setdefault(int(np.argmin(sides)), []).append((series, count))
         if not planes:
-            raise NothingUsableError("No study to train on has a subvolume with foreground")
+            raise NothingUsableError("No training study has a subvolume with foreground")
         self._axes = sorted(planes)
         self._series = {axis: [series for series, _ in planes[axis]] for axis in self._axes}
         self._ends = {axis: np.cumsum([count for _, count in planes[axis]]) for axis in self._axes}
@@ -55,11 +55,11 @@ class TokenPool:
     def __len__(self) -> int:
         return int(sum(ends[-1] for ends in self._ends.values()))
 
-    def draw(self, count: int, chance: np.random.Generator) -> tuple[int, np.ndarray]:
+    def draw(self, count: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
         """A plane, by its share of the subvolumes, and numbers (count,) of some of its, in order."""
         sizes = np.array([self._ends[axis][-1] for axis in self._axes])
-        axis = self._axes[chance.choice(len(sizes), p=sizes / sizes.sum())]
-        return axis, np.sort(chance.integers(self._ends[axis][-1], size=count))
+        axis = self._axes[rng.choice(len(sizes), p=sizes / sizes.sum())]
+        return axis, np.sort(rng.integers(self._ends[axis][-1], size=count))
 
     def read(self, axis: int, numbers: np.ndarray) -> Tensor:
         """Doubled subvolumes (N, 8, 32, 32) float32, the slice axis being `axis` of the last three."""
@@ -77,21 +77,21 @@ _NAMES = ("ema_cluster_size", "ema_w", "embedding.weight")
 
 
 @torch.no_grad()
-def revive(codebook: Codebook, vectors: Tensor, below: float, chance: np.random.Generator) -> int:
+def revive(codebook: Codebook, vectors: Tensor, below: float, rng: np.random.Generator) -> int:
     """Put codes that are hardly used where latents are (as Dhariwal et al. 2020, arXiv 2005.00341, section 3).
 
     Args:
         codebook: changed in place.
         vectors: (M, dim) latents of a batch, the same in all processes.
         below: running count of uses below which a code is replaced.
-        chance: which vectors take their places.
+        rng: chooses the vectors that replace them.
 
     Returns:
         How many were replaced.
     """
     dead = (codebook.ema_cluster_size < below).nonzero().squeeze(1)
     if len(dead):
-        chosen = chance.choice(len(vectors), size=len(dead), replace=len(dead) > len(vectors))
+        chosen = rng.choice(len(vectors), size=len(dead), replace=len(dead) > len(vectors))
         fresh = vectors[torch.from_numpy(chosen).to(vectors.device)]
         codebook.embedding.weight[dead] = fresh
         codebook.ema_w[dead] = fresh
@@ -149,9 +149,9 @@ class TokenizerStage(Stage[TokenBatch]):
 
     def load(self, number: int) -> TokenBatch:
         """Subvolumes of a batch's plane, their axes exchanged in one way for all."""
-        chance = generator(self.settings.seed, "tokens", number)
-        axis, numbers = self._pool.draw(self.settings.batch, chance)
-        order = chance.permutation(3) if self.settings.permute_axes else np.arange(3)
+        rng = generator(self.settings.seed, "tokens", number)
+        axis, numbers = self._pool.draw(self.settings.batch, rng)
+        order = rng.permutation(3) if self.settings.permute_axes else np.arange(3)
         mine = share_of(numbers, self.accelerator.process_index, self.accelerator.num_processes)
         values = self._pool.read(axis, numbers[mine.start : mine.stop])
         return TokenBatch(values.permute(0, *(1 + order).tolist())[:, None].contiguous())
@@ -208,5 +208,5 @@ class TokenizerStage(Stage[TokenBatch]):
         if not every or (number + 1) % (every * self.settings.accumulation):
             return 0
         vectors = gather_rows(output.latent.detach().float().movedim(1, -1).flatten(0, -2))
-        chance = generator(self.settings.seed, "revive", number)
-        return revive(self._codebook, vectors, self.settings.revive_below, chance)
+        rng = generator(self.settings.seed, "revive", number)
+        return revive(self._codebook, vectors, self.settings.revive_below, rng)

@@ -66,9 +66,9 @@ class Checkpoints:
             try:
                 return load(path)
             except UsageError as error:
-                logger.warning("%s; the one before it is taken", error)
+                logger.warning("%s; using the previous one", error)
         if paths:
-            raise UsageError(f"no checkpoint in {self.folder} can be read: start anew with --fresh")
+            raise UsageError(f"no checkpoint in {self.folder} can be read; start over with --fresh")
         return None
 
     def best(self) -> dict[str, Any] | None:
@@ -94,7 +94,7 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{self.folder} cannot be made ({error.strerror})") from error
+            raise OutputError(f"Cannot create {self.folder}: {error.strerror}") from error
         with replacing(path) as temporary:
             torch.save({"format_version": FORMAT_VERSION, **state}, temporary)
 
@@ -108,9 +108,9 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and torch each have their own
-        raise UsageError(f"{path} is not a whole checkpoint ({type(error).__name__})") from error
+        raise UsageError(f"{path} is damaged or not a checkpoint ({type(error).__name__})") from error
     if not isinstance(state, dict) or state.get("format_version") != FORMAT_VERSION:
-        raise UsageError(f"{path} is a checkpoint of another release")
+        raise UsageError(f"{path} was written by an incompatible version of prima-features")
     return state
 
 
@@ -151,7 +151,7 @@ def check_settings(record: str, settings: Training, folder: Path) -> None:
             raise ValueError("is not a JSON object")
     except ValueError as error:
         raise UsageError(
-            f"{folder} has a checkpoint whose settings cannot be read (its record {error}): start over with --fresh"
+            f"{folder} has a checkpoint whose settings cannot be read (the record {error}); start over with --fresh"
         ) from error
     # A setting that a later release has brought had its default before; one that left meant nothing if it was off.
     old = {key: _default(settings, key) for key in new} | {
@@ -173,7 +173,7 @@ def check_data(recorded: str, digest: str, folder: Path) -> None:
         UsageError: the hashes differ.
     """
     if recorded != digest:
-        raise _other_run(folder, "the studies, or the model it starts from, are others")
+        raise _other_run(folder, "the studies or the initial model differ")
 
 
 def _default(settings: Any, key: str) -> Any:
@@ -188,8 +188,8 @@ def _default(settings: Any, key: str) -> Any:
 
 def _other_run(folder: Path, what: str) -> UsageError:
     return UsageError(
-        f"{folder} holds a run with other settings ({what}): set them back, name another output, or start anew with "
-        "--fresh"
+        f"{folder} contains a run with different settings ({what}); restore them, choose another output, or start over "
+        "with --fresh"
     )
 
 

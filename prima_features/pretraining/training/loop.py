@@ -154,7 +154,7 @@ class Loop:
             self.optimiser.step()
         else:
             self.stage.undo()
-            logger.warning("Step %d is skipped: its loss or gradient is not finite", step + 1)
+            logger.warning("Skipping step %d: the loss or the gradient is not finite", step + 1)
         self.optimiser.zero_grad()
         self.progress.step += 1
         self.progress.skipped += not finite
@@ -170,7 +170,7 @@ class Loop:
         if progress.skipped >= settings.nan_limit:
             raise DivergedError(
                 f"Stopped at step {step}: {progress.skipped} steps had a loss or gradient that is not finite; lower "
-                "optimiser.lr or set optimiser.clip_norm, and start anew with --fresh"
+                "optimiser.lr or set optimiser.clip_norm, and start over with --fresh"
             )
         if step % settings.validation.every == 0 or is_last:
             self._validate()

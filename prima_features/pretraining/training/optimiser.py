@@ -52,7 +52,9 @@ def _muon(
     inner = [parameter for parameter in parameters if parameter in matrices]
     rest = [parameter for parameter in parameters if parameter not in matrices]
     if not inner or not rest:
-        raise UsageError("optimiser.name = 'muon' needs matrices and other weights to train: take 'adamw'")
+        raise UsageError(
+            "optimiser.name = 'muon' needs both matrices and other weights to train; use 'adamw'"
+        )
     return _Both(
         torch.optim.Muon(inner, adjust_lr_fn="match_rms_adamw", **common),
         torch.optim.AdamW(rest, betas=settings.betas, eps=settings.eps, **common),

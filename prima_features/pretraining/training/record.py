@@ -61,7 +61,7 @@ class History:
                     if (record := _record(line)) is not None:
                         records.append(record)
         except UnsafeFileError as error:
-            raise UsageError(f"{self.path} {error}: move it away, or start over with --fresh") from error
+            raise UsageError(f"{self.path} {error}; move it away, or start over with --fresh") from error
         return records
 
     def rewind(self, step: int) -> None:

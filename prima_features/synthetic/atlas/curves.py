@@ -26,5 +26,5 @@ def distance_to_curve(grid: Sequence[np.ndarray], curve: Sequence[Point]) -> np.
         square = sum((axis - p - t * d) ** 2 for axis, p, d in zip(grid, a, along, strict=True))
         nearest = square if nearest is None else np.minimum(nearest, square)
     if nearest is None:
-        raise ValueError(f"a curve has at least two points, not {len(points)}")
+        raise ValueError(f"a curve must have at least two points, not {len(points)}")
     return np.sqrt(nearest)

@@ -91,10 +91,10 @@ def make_cohort(
 def _prepare(output: Path) -> None:
     try:
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            raise UsageError(f"{output} is not an empty folder; name a new one")
+            raise UsageError(f"{output} is not an empty folder; choose a new one")
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"{output} cannot be made: {error.strerror}; name another folder") from error
+        raise UsageError(f"Cannot create {output} ({error.strerror}); choose another folder") from error
 
 
 def _each(output: Path, options: CohortOptions, workers: int, stopping: Callable[[], bool]) -> Iterator[Made]:

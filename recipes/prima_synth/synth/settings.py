@@ -40,16 +40,16 @@ class SynthClipTraining(ClipTraining):
         super().__post_init__()
         for name in ("content_weight", "traits_weight"):
             if getattr(self, name) and not self.data.synthetic:
-                raise ValueError(f"{name}: only synthetic studies bring the truth; set it to 0")
+                raise ValueError(f"{name} needs synthetic studies, which come with ground truth; set it to 0")
         for name in ("pair_weight", "words_weight", "content_weight", "traits_weight"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be 0 or more, not {getattr(self, name)}")
         if self.pair_weight and (self.batch % 2 or self.batch < 4):
-            raise ValueError(f"batch must be even and 4 or more with pair_weight, and is {self.batch}")
+            raise ValueError(f"batch must be even and 4 or more with pair_weight, not {self.batch}")
         if not 0 <= self.start_share < 1:
-            raise ValueError(f"start_share must lie in 0 to below 1, not {self.start_share}")
+            raise ValueError(f"start_share must be at least 0 and below 1, not {self.start_share}")
         if self.start_share and (self.text.source is not None or "text" in self.network):
             raise ValueError(
-                "start_share keeps a share of model's weights, and text.source or network.text bring another text "
-                "tower: leave one out"
+                "start_share mixes in the weights of model, but text.source or network.text replace its text "
+                "tower; remove one of them"
             )

@@ -37,7 +37,7 @@ class Words(nn.Module):
         share = counts / len(reports)
         chosen = ((share >= _RARE) & (share <= _COMMON)).nonzero()[:, 0]
         if not len(chosen):
-            raise UsageError("words_weight: no word is in some of the reports and not in others: set it to 0")
+            raise UsageError("words_weight: no word occurs in some reports but not in others; set it to 0")
         self.chosen: Tensor
         self.register_buffer("chosen", chosen)
         self.tell = nn.Linear(dim, len(chosen))

@@ -49,7 +49,7 @@ def test_a_batch_depends_on_its_number_alone() -> None:
 
 
 def test_a_batch_larger_than_the_cohort_is_refused() -> None:
-    with pytest.raises(UsageError, match="batch takes 4 different studies, and there are only 3"):
+    with pytest.raises(UsageError, match="batch is 4, but there are only 3 different studies"):
         Sampler(range(3), [5] * 3, batch=4, seed=0)
 
 
@@ -71,7 +71,7 @@ def test_no_subject_is_on_both_sides() -> None:
 
 def test_what_the_table_says_decides() -> None:
     assert held_out(["a", "b", "c"], 0.9, 0, ["train", "validation", ""]) == [False, True, False]
-    with pytest.raises(UsageError, match="studies of a in train and in validation"):
+    with pytest.raises(UsageError, match="assigns studies of subject a to both train and validation"):
         held_out(["a", "a"], 0.1, 0, ["train", "validation"])
     with pytest.raises(UsageError, match="no study is left to train on"):
         held_out(["a"], 0.1, 0, ["validation"])

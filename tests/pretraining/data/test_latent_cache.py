@@ -200,17 +200,17 @@ def test_a_bad_series_is_recorded_and_the_rest_goes_on(
     assert [(f.study, f.series) for f in cohort.failures] == [("sub-00", "T1w")]
     for path in scans.rglob("*.nii.gz"):
         path.write_bytes(b"no image")
-    with pytest.raises(NothingUsableError, match="none has a usable series"):
+    with pytest.raises(NothingUsableError, match="no study has a usable series"):
         fill(scans, tmp_path, accelerator)
 
 
 def volumes() -> list[Volume]:
     """With little foreground, with much, and with holes."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     made = []
     for amount in (0.03, 0.3, 0.9):
-        values = chance.random((32, 256, 256)) * 40
-        blobs = chance.random((8, 16, 16)) < amount
+        values = rng.random((32, 256, 256)) * 40
+        blobs = rng.random((8, 16, 16)) < amount
         values += 300 * np.kron(blobs, np.ones((4, 16, 16)))
         values[8:12, 64:96, 64:96] = 0
         made.append(Volume(values.astype(np.float32), (4.0, 1.0, 1.0), 0))

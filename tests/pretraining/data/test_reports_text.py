@@ -114,9 +114,9 @@ def _is_the_table(path: Path) -> None:
     ("text", "told"),
     [
         ("id\tnote\nx\ty\n", "has no column for the findings"),
-        ("study\treport\nx\ta\nx\tb\n", "row 3: a second report of its study"),
-        ("study\treport\tabnormal\nx\ta\tmaybe\n", "row 2: abnormal is 0 or 1"),
-        ("study\treport\tsplit\nx\ta\ttest\n", "row 2: split is train or validation"),
+        ("study\treport\nx\ta\nx\tb\n", "row 3: the study already has a report"),
+        ("study\treport\tabnormal\nx\ta\tmaybe\n", "row 2: abnormal must be 0 or 1"),
+        ("study\treport\tsplit\nx\ta\ttest\n", "row 2: split must be train or validation"),
         ("study\treport\nx\ta\tb\n", "row 2 has more cells than the header"),
         ("study\treport\tReport\nx\ta\tb\n", "has more than one column report"),
         ("", "is empty: expected a table with a header"),
@@ -134,7 +134,7 @@ def test_a_table_that_is_not_there_or_names_two_columns_alike_is_told(tmp_path: 
     with pytest.raises(UsageError, match=r"none\.csv does not exist"):
         read_reports(tmp_path / "none.csv")
     (tmp_path / "r.csv").write_text("study,oedema,oedema\nx,1,0\n")
-    with pytest.raises(UsageError, match="has more than one column oedema: rename or remove"):
+    with pytest.raises(UsageError, match="has more than one column oedema; rename or remove"):
         read_table(tmp_path / "r.csv")
 
 
@@ -184,5 +184,5 @@ def test_a_folder_without_a_vocabulary_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"has no tokenizer\.json"):
         read_vocabulary(tmp_path, 10)
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(UsageError, match="is not a tokenizer"):
+    with pytest.raises(UsageError, match="cannot be read by the tokenizers library"):
         read_vocabulary(tmp_path, 10)

@@ -17,7 +17,7 @@ from prima_features.errors import SeriesError, UsageError
 from prima_features.pretraining.data.cache import Cache
 from prima_features.pretraining.data.fill import Filler, fill_cohort
 from prima_features.pretraining.data.records import RawStudy
-from prima_features.pretraining.data.reports import Report
+from prima_features.pretraining.data.reports import StudyReport
 from prima_features.pretraining.data.sources import open_source
 from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.pretraining.settings import ReportedScans, Scans
@@ -71,7 +71,7 @@ def test_any_sequence_of_studies_fills_a_cohort(tmp_path: Path) -> None:
 
 
 def test_only_studies_with_a_report_are_taken(bids: Path, tmp_path: Path) -> None:
-    reports = {"sub-02": Report(("a",), abnormal=True), "sub-99": Report(("b",))}
+    reports = {"sub-02": StudyReport(("a",), abnormal=True), "sub-99": StudyReport(("b",))}
     studies, left_out = open_source(Scans(source=bids), 0, tmp_path, reports)
     assert [(study.id, study.findings, study.abnormal) for study in studies] == [("sub-02", ("a",), True)]
     assert [item.error for item in left_out] == ["it has no report"] * 7
@@ -100,7 +100,7 @@ def test_a_table_of_other_studies_is_told_with_an_id_of_each(
 
 def test_of_a_table_of_other_dicom_studies_no_id_is_told(study_a: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
-        open_source(Scans(source=study_a), 0, tmp_path, {"Doe-4711": Report(("a",))}, keep=False)
+        open_source(Scans(source=study_a), 0, tmp_path, {"Doe-4711": StudyReport(("a",))}, keep=False)
     assert "of the table like xxx-0000 (0 for digits, x for letters)" in str(error.value)
     assert "give the table StudyInstanceUIDs" in str(error.value)
     assert "4711" not in str(error.value)

@@ -25,7 +25,7 @@ def test_files_that_no_run_made_are_refused(tmp_path: Path, name: str) -> None:
     path.parent.mkdir(parents=True)
     (tmp_path / "mine" / "training" / "cache").mkdir(parents=True, exist_ok=True)
     path.write_text("mine")
-    with pytest.raises(UsageError, match=f"holds {name}, which prima pretrain did not write"):
+    with pytest.raises(UsageError, match=f"contains {name}, which prima pretrain did not write"):
         check(tmp_path, "mine")
 
 
@@ -38,7 +38,7 @@ def test_the_folder_of_an_earlier_run_is_taken(tmp_path: Path, name: str, conten
     path.parent.mkdir(parents=True)
     (tmp_path / "run" / "model.safetensors").write_text("made by it")
     path.write_text("of another program")
-    with pytest.raises(UsageError, match=r"holds model.safetensors"):
+    with pytest.raises(UsageError, match=r"contains model.safetensors"):
         check(tmp_path, "run")
     path.write_text(content)
     check(tmp_path, "run")

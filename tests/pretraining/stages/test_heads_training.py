@@ -43,8 +43,8 @@ plots = false
 @pytest.fixture
 def labelled(tmp_path: Path, tokenizer_model: Path) -> np.ndarray:
     """Embeddings whose first numbers tell the labels, in `e.h5` and `labels.csv`; returns the embeddings."""
-    chance = np.random.default_rng(0)
-    embedding = chance.standard_normal((N, D)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    embedding = rng.standard_normal((N, D)).astype(np.float32)
     numbers = np.arange(N)
     tumour, rare = numbers % 2 == 0, numbers % 6 == 0
     levels = numbers % 3
@@ -100,12 +100,12 @@ def test_embeddings_of_another_model_are_refused(labelled: np.ndarray, write: Wr
             "scan,",
             "has no column study; it has scan, tumour, rare thing, neuro.surgery, priority: set data.id_column",
         ),
-        ("tumour", "glioma", "has no column tumour; it has study, glioma"),
-        (",priority", ",urgency", "rare thing, neuro.surgery, urgency: set data.priority_column"),
-        ("sub-1,0", "sub-1,maybe", "tumour is 0, 1 or empty, not 'maybe'"),
-        ("sub-1,", "sub-2,", "row 4: a second row of its study; keep one"),
-        ("medium", "urgent", "priority is one of none, medium, high, not 'urgent'"),
-        ("sub-", "case-", "its ids look like sub-0"),
+        ("tumour", "glioma", "has no column tumour; its columns are study, glioma"),
+        (",priority", ",urgency", "rare thing, neuro.surgery, urgency; set data.priority_column"),
+        ("sub-1,0", "sub-1,maybe", "tumour must be 0, 1 or empty, not 'maybe'"),
+        ("sub-1,", "sub-2,", "row 4: the study already has a row"),
+        ("medium", "urgent", "priority must be one of none, medium, high, not 'urgent'"),
+        ("sub-", "case-", "study ids look like sub-0"),
     ],
 )
 def test_a_wrong_label_table_is_told(
@@ -147,7 +147,7 @@ def test_a_head_without_positives_is_refused(
     )
     path = write(f'model = "{tokenizer_model}"\n{SETTINGS}')
     for refuse in (make_plan, pretrain):
-        with pytest.raises(UsageError, match="rare thing has 0 studies with and 42 without it to train on"):
+        with pytest.raises(UsageError, match="rare thing has 0 positive and 42 negative training studies"):
             refuse("heads", path)
 
 
@@ -156,9 +156,9 @@ def test_the_threshold_is_that_of_best_accuracy() -> None:
     present = np.array([False, False, False, True, True, True])
     threshold, accuracy = best_threshold(outputs, present)
     assert (threshold, accuracy) == (1.25, 1.0)
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for _ in range(50):
-        outputs, present = chance.integers(0, 8, 20).astype(float), chance.random(20) < 0.4
+        outputs, present = rng.integers(0, 8, 20).astype(float), rng.random(20) < 0.4
         threshold, accuracy = best_threshold(outputs, present)
         assert ((outputs > threshold) == present).mean() == pytest.approx(accuracy)
         every = [((outputs > level) == present).mean() for level in np.arange(-0.5, 8, 0.5)]

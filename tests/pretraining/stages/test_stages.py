@@ -235,7 +235,7 @@ def test_a_run_that_was_stopped_gives_a_model_and_can_go_on(
     path = write(tokenizer_settings(bids, tables=f"[checkpoint]\nevery = 1\nkeep = 9\n{QUIET}"))
     output = tmp_path / "run"
     assert run("pretrain", "tokenizer", path, "--export") == 2
-    assert "has no checkpoint to make a model of" in " ".join(capsys.readouterr().err.split())
+    assert "has no checkpoint to export" in " ".join(capsys.readouterr().err.split())
     assert not output.exists()
     assert run("pretrain", "tokenizer", path) == 0
     weights, told = (output / MODEL).read_bytes(), log(output)
@@ -252,7 +252,7 @@ def test_a_run_that_was_stopped_gives_a_model_and_can_go_on(
     assert verify(output)
     assert log(output) == told, "it took no step"
     assert run("pretrain", "tokenizer", path, "--export", "--fresh") == 2
-    assert "leave one of them out" in " ".join(capsys.readouterr().err.split())
+    assert "use only one of them" in " ".join(capsys.readouterr().err.split())
     assert run("pretrain", "tokenizer", path) == 0
     assert (output / MODEL).read_bytes() == weights
 
@@ -302,19 +302,19 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(
 @pytest.mark.parametrize(
     ("change", "code", "told"),
     [
-        (("batch = 4", "batch = 7"), 2, "batch takes 7 different studies, and there are only 6"),
+        (("batch = 4", "batch = 7"), 2, "batch is 7, but there are only 6 different studies"),
         (("steps = 4", "stepz = 4"), 2, "unknown key stepz; did you mean steps?"),
-        (("dim = 16", "dim = 15"), 2, "network.text has impossible sizes"),
+        (("dim = 16", "dim = 15"), 2, "network.text: invalid sizes"),
         (("vocab_size", "vocab"), 2, "unknown key network.text.vocab; did you mean vocab_size?"),
         (("[network.text]", "[network.study]\nout_dim = 7\n[network.heads]"), 2, "network.heads cannot be set"),
         (("[network.contrast]", "[network.names.sequence]\nout_dim = 5\n[network.contrast]"), 2, "out_dim is 5"),
         (
             ("[network.contrast]", "[network.tokenizer]\ncodes = 8\n[network.contrast]"), 2,
-            "network.tokenizer is not that of the model to start from",
+            "network.tokenizer differs from that of the initial model",
         ),
         (
             ("[network.contrast]", "[network.preprocessing]\nstart_percent = 3\n[network.contrast]"), 2,
-            "network.preprocessing is not that of the model to start from",
+            "network.preprocessing differs from that of the initial model",
         ),
     ],
 )  # fmt: skip
@@ -339,7 +339,7 @@ def test_the_best_needs_studies_to_tell_it_by(
 ) -> None:
     text = tokenizer_settings(bids, more='export = "best"').replace("[data]", "[data]\nvalidation = 0.0")
     assert run("pretrain", "tokenizer", write(text)) == 2
-    assert "export is 'best', and no study is held out" in " ".join(capsys.readouterr().err.split())
+    assert "export = 'best' needs held-out studies" in " ".join(capsys.readouterr().err.split())
     assert run("pretrain", "tokenizer", write(text.replace('"best"', '"last"'))) == 0
 
 
@@ -367,7 +367,7 @@ def test_a_source_of_which_nothing_is_left_is_told(
     (tmp_path / "bids" / "sub-01" / "func" / "sub-01_task-rest_bold.nii.gz").write_bytes(b"x")
     assert run("pretrain", "tokenizer", write(tokenizer_settings(tmp_path / "bids")), *options) == 4
     printed = capsys.readouterr().err
-    assert "1 left out by design" in printed and "none is left of the source" in printed
+    assert "1 left out by design" in printed and "the source has no usable study" in printed
 
 
 def test_bad_scans_are_told_and_the_rest_is_trained_on(

@@ -185,7 +185,7 @@ def test_muon_moves_matrices_and_adamw_the_rest() -> None:
 
 
 def test_muon_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="needs matrices and other weights to train: take 'adamw'"):
+    with pytest.raises(UsageError, match="needs both matrices and other weights to train; use 'adamw'"):
         build_optimiser([nn.Parameter(torch.zeros(1))], Optimiser(name="muon"))
     monkeypatch.delattr(torch.optim, "Muon", raising=False)
     with pytest.raises(UsageError, match=r"'muon' needs torch 2\.9 or later"):
@@ -235,7 +235,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
     assert run.resume() and run.progress.step == 7
     for path in (tmp_path / "checkpoints").glob("step-*"):
         path.write_bytes(b"")
-    with pytest.raises(UsageError, match=r"no checkpoint in .* can be read: start anew with --fresh"):
+    with pytest.raises(UsageError, match=r"no checkpoint in .* can be read; start over with --fresh"):
         loop(tmp_path, settings(tmp_path)).resume()
 
 
@@ -267,13 +267,13 @@ def test_a_log_keeps_its_whole_lines(tmp_path: Path) -> None:
 
 
 def test_a_log_that_is_no_file_of_lines_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="is not a regular file: move it away"):
+    with pytest.raises(UsageError, match="is not a regular file; move it away"):
         History(Path("/dev/zero")).read()
     history = History(tmp_path / "log.jsonl")
     for step in range(100):
         history.add({"step": step})
     monkeypatch.setattr("prima_features.pretraining.training.record.TABLE_BYTES", 1000)
-    with pytest.raises(UsageError, match="has more than 1000 bytes: move it away"):
+    with pytest.raises(UsageError, match="has more than 1000 bytes; move it away"):
         history.read()
 
 
@@ -290,10 +290,10 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
 
     path = tmp_path / "step-00000001.pt"
     torch.save({"format_version": 1, "progress": Bad()}, path)
-    with pytest.raises(UsageError, match="is not a whole checkpoint"):
+    with pytest.raises(UsageError, match="is damaged or not a checkpoint"):
         load(path)
     path.write_bytes(pickle.dumps(Bad(), protocol=2))
-    with pytest.raises(UsageError, match="is not a whole checkpoint"):
+    with pytest.raises(UsageError, match="is damaged or not a checkpoint"):
         load(path)
     assert not (tmp_path / "ran").exists()
 
@@ -306,7 +306,7 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
     assert "--fresh" in str(error.value)
     other = loop(tmp_path, settings(tmp_path))
     other.stage.digest = "other data"
-    with pytest.raises(UsageError, match="the studies, or the model it starts from, are others"):
+    with pytest.raises(UsageError, match="the studies or the initial model differ"):
         other.resume()
     free = settings(tmp_path, log=Log(every=2, tensorboard=False), validation=Validation(every=4), prefetch=0)
     assert loop(tmp_path, free).resume()
