@@ -1,4 +1,4 @@
-"""From settings to a stage with its data."""
+"""Builds a stage from its settings: initial encoder, data, filled cache."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _LEAST_REACH = 2
 
 @dataclass(frozen=True)
 class Workplace:
-    """Where a stage is built."""
+    """Folder, accelerator and progress callback of a stage that is being built."""
 
     folder: Path
     """Of the run, for what is not the model."""
@@ -64,7 +64,7 @@ def build_stage(settings: Training, place: Workplace, clip: type[ClipStage] | No
     Args:
         settings: of the stage.
         place: where it is built.
-        clip: a recipe's CLIP stage in place of Prima's.
+        clip: CLIP stage of a recipe, used instead of Prima's.
 
     Raises:
         UsageError, NothingUsableError, OutputError: as the parts raise.
@@ -138,7 +138,7 @@ def check_before_filling(
 
 
 def _check_tokenizer(initial: Start) -> None:
-    """Later stages do not train the tokenizer, so that one of other sizes would stay as random as it began."""
+    """Later stages do not train the tokenizer; one with other sizes would stay random."""
     assert initial.base is not None
     if "tokenizer." not in initial.taken:
         key = "tokenizer" if initial.base.tokenizer != initial.config.tokenizer else "preprocessing"

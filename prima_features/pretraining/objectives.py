@@ -1,7 +1,7 @@
-"""The losses of the four stages, and retrieval: plain functions of tensors, equal to the public Prima code's.
+"""The losses of the four stages, and retrieval: plain functions of tensors that equal those of the public Prima code.
 
-CLIP: Radford et al. 2021, arXiv 2103.00020, section 2.3. In patient discrimination the series of one study recognise
-each other among those of other studies.
+CLIP: Radford et al. 2021, arXiv 2103.00020, section 2.3. Patient discrimination: each series identifies the others of
+its study among all series of the batch.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def clip_loss(images: Tensor, texts: Tensor, temperature: Tensor, subject: Tenso
 
     Args:
         images, texts: (B, C), row i of both belonging together; of any length, directions are compared.
-        temperature: (1,), the logarithm of what cosine similarities are multiplied by.
-        subject: (B,) int64; where it is given, the texts of one subject's other images are no wrong answers.
+        temperature: (1,), logarithm of the factor of the cosine similarities.
+        subject: (B,) int64; if given, the texts of other images of the same subject are not negatives.
 
     Returns:
         (), the mean of both directions.
@@ -45,10 +45,10 @@ def patient_loss(
     """Sum over series of -log of the mass that falls on the others of the study, each divided by their number.
 
     Args:
-        vectors: (S, P), one a series, compared by inner products.
+        vectors: (S, P), one per series, compared by inner products.
         study: (S,) int64, equal for series of one study.
-        temperature: what the products are divided by.
-        subject: (S,) int64; where it is given, series of the subject's other studies are left out of the comparison.
+        temperature: divisor of the inner products.
+        subject: (S,) int64; if given, series of other studies of the same subject are not compared.
 
     Returns:
         (); series alone in their study are left out, and without others the loss is 0.
@@ -94,9 +94,9 @@ def presence_loss(outputs: Tensor, labels: Tensor, positive_weight: Tensor, know
 
     Args:
         outputs: (B,), before the sigmoid and before the threshold.
-        labels: (B,) float, 0 or 1, NaN where it is not known: those are left out.
+        labels: (B,) float, 0 or 1, or NaN if unknown; unknown ones are ignored.
         positive_weight: (), negatives for each positive among the training studies.
-        known: what the sum is divided by: known labels of the whole batch, which several processes may share.
+        known: number of known labels in the whole batch, over all processes; the divisor of the sum.
 
     Returns:
         ().
@@ -109,7 +109,7 @@ def presence_loss(outputs: Tensor, labels: Tensor, positive_weight: Tensor, know
 
 
 def level_loss(outputs: Tensor, levels: Tensor, known: int) -> Tensor:
-    """Cross-entropy of priority levels: outputs (B, K), levels (B,) int64, -1 where it is not known."""
+    """Cross-entropy of priority levels: outputs (B, K), levels (B,) int64, -1 if unknown."""
     return F.cross_entropy(outputs, levels, ignore_index=-1, reduction="sum") / max(known, 1)
 
 
@@ -128,10 +128,10 @@ def retrieval(images: Tensor, texts: Tensor) -> dict[str, float]:
 
 
 def recall(similarity: Tensor, k: int) -> float:
-    """Share of rows (N, N) whose diagonal element is among the k largest of its row.
+    """Share of rows of a matrix (N, N) whose diagonal element is among the k largest of the row.
 
-    Where others are exactly as large (equal reports), it is the share expected when ties are broken at random. NaN
-    where there is no row, or something among them is not a number.
+    Ties (equal reports) count by the probability of a random order. NaN
+    if there is no row, or any value is NaN.
     """
     if not len(similarity) or similarity.isnan().any():
         return math.nan

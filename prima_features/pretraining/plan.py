@@ -1,4 +1,4 @@
-"""What a run would do, without doing or writing anything."""
+"""The plan of a run, without training or writing anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pretrain()`: from a settings file to a model directory."""
+"""`pretrain` trains one stage, from a settings file to a model directory."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Callbacks:
     on_start: Callable[[int, int], None] = lambda step, steps: None
     """Step that the run begins after, and all steps."""
     on_step: Callable[[int, int, Mapping[str, float]], None] = lambda step, steps, measures: None
-    """Step, all steps, and what it came to."""
+    """Step, number of steps, and measures of the step."""
 
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What a run came to."""
+    """The result of a run."""
 
     output: Path
     """The model directory."""
@@ -61,7 +61,7 @@ class TrainingSummary:
 
     @property
     def complete(self) -> bool:
-        """True where no data were left out but by a rule."""
+        """True if all data were used, except what a rule excludes."""
         return not any(failure.defect for failure in self.failures)
 
 
@@ -107,7 +107,7 @@ def pretrain(
         fresh: drop an earlier run's checkpoints, log and vocabulary.
         train: false takes no further step and makes the model of the newest checkpoint.
         callbacks: for a progress display.
-        clip: a recipe's CLIP stage with its own settings, in place of Prima's.
+        clip: CLIP stage of a recipe with its own settings, used instead of Prima's.
 
     Raises:
         UsageError: settings, data or model are wrong, the output holds a run with other settings, or there is no

@@ -8,7 +8,7 @@ probe the same one on the untrained network and on intensities: histograms, and 
 
     python recipes/prima_synth/evaluate.py --model prima-synth --work /tmp/brains --json
 
-Studies are made once and kept in --work with their latents, so that another model with the same tokenizer takes little.
+Studies are generated once and kept in --work with their latents, so another model with the same tokenizer is quick.
 With --real, the sequence classifier is also put on scans of a folder. `--also NAME=DIR` adds models, such as ablations,
 and `--nameless NAME` gives one of them no names of sequences.
 """
@@ -150,7 +150,7 @@ def of_model(name: str, place: str, studies: Sequence[Mapping[str, Any]]) -> dic
 
 
 def make_all(setup: Setup, count: int, workers: int) -> list[dict[str, Any]]:
-    """All studies, from the folder where they are there."""
+    """All studies, read from the folder if they exist there."""
     setup.work.mkdir(parents=True, exist_ok=True)
     make = partial(one_study, setup)
     made = []
@@ -214,7 +214,7 @@ def write(path: Path, arrays: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Kept:
-    """The latents of one study, by tokenizer, made where they are not there."""
+    """The latents of one study by tokenizer, computed if missing."""
 
     stem: Path
     series: Callable[[], list[tuple[Volume, Subvolumes]]]
@@ -446,7 +446,7 @@ def nearer(shares: Sequence[float]) -> dict[str, float]:
 
 
 def site_accuracy(name: str, studies: Sequence[Mapping[str, Any]]) -> float | None:
-    """Balanced accuracy of the site, told from study embeddings, 5-fold; None where no site has five studies."""
+    """Balanced accuracy of predicting the site from study embeddings, 5-fold; None if no site has five studies."""
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 

@@ -1,4 +1,4 @@
-"""Which studies make up which batch: drawn for the whole batch, then divided among the processes."""
+"""The items of each batch, drawn as a whole and divided among the processes; and reading batches ahead."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from prima_features.pretraining.data.draws import generator
 class Sampler:
     """Shuffled passes over items, some of which come several times a pass.
 
-    Items of the same key never meet in one batch: beside its own report a study's second copy would be a wrong
-    answer. What a batch holds depends on the seed and its number alone.
+    Items with the same key are never in one batch: the second copy of a study would be a wrong
+    answer to its own report. The items of a batch depend only on the seed and its number.
 
     Args:
         keys: of each item.
@@ -75,7 +75,7 @@ class Sampler:
 
 
 def check_batch(keys: Iterable[Hashable], batch: int, what: str) -> None:
-    """Raise UsageError where there are fewer different keys than a batch holds; `what` says of what they are."""
+    """Raise UsageError if there are fewer different keys than a batch has items; `what` names the items."""
     if (count := len(set(keys))) < batch:
         raise UsageError(
             f"batch is {batch}, but there are only {count} different {what} to train on; lower batch"

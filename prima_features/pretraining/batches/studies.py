@@ -1,4 +1,7 @@
-"""Studies to tensors."""
+"""Augmentation of studies, and batches of tensors.
+
+All random draws of an augmentation go into a plain record first and are then applied.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,7 @@ UNKNOWN_NAME = "unk"
 
 @dataclass(frozen=True, eq=False)
 class SeriesDraw:
-    """What happens to one series."""
+    """The augmentation of one series."""
 
     index: int
     """Which of the study's."""
@@ -93,7 +96,7 @@ class SeriesDraw:
 
 @dataclass(frozen=True, eq=False)
 class StudyDraw:
-    """What happens to a study."""
+    """The augmentation of a study."""
 
     series: tuple[SeriesDraw, ...]
     """The series that stay, in their new order."""
@@ -102,7 +105,10 @@ class StudyDraw:
 
 
 def draw(study: TrainingStudy, settings: Augmentation, rng: np.random.Generator) -> StudyDraw:
-    """Draw what happens to a study. What is switched off still draws, so that nothing else changes with it."""
+    """Draw the augmentation of a study.
+
+    Disabled parts still draw, so that switching one off does not change the others.
+    """
     n_series = len(study.series)
     stay = rng.random(n_series) >= settings.drop_series
     if not stay.any():
@@ -114,7 +120,7 @@ def draw(study: TrainingStudy, settings: Augmentation, rng: np.random.Generator)
 
 
 def apply(study: TrainingStudy, drawn: StudyDraw) -> TrainingStudy:
-    """The study after what was drawn."""
+    """The augmented study."""
     return replace(
         study,
         series=tuple(apply_series(study.series[one.index], one) for one in drawn.series),
@@ -133,7 +139,7 @@ def usual_tokens(series: SeriesTokens) -> SeriesTokens:
 
 
 def apply_series(series: SeriesTokens, drawn: SeriesDraw) -> SeriesTokens:
-    """The series after what was drawn; where no token would be left, the threshold stays and all are kept."""
+    """The augmented series; if no token would be left, the threshold is not moved and all tokens are kept."""
     count = series.counts[series.reach + drawn.move]
     changed = _select(series, count, drawn.kept)
     if not len(changed.row):

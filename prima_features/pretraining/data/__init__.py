@@ -1,1 +1,1 @@
-"""Studies of a run: where they come from, their reports and labels, and the cache of what is computed once."""
+"""Data of a run: studies, their reports and labels, and the cache of tokens and latents."""

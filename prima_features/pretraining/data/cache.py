@@ -1,4 +1,4 @@
-"""What is computed from a series once: one file each, trusted by hashes and never because it exists."""
+"""The cache of subvolumes and latents, one file per series verified by hashes; and the studies of a run in it."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ class Entry:
 
 
 class Cache:
-    """A folder of safetensors files, one a series.
+    """A folder of safetensors files, one per series.
 
     An entry's name and header hold a hash of what it was made from (the series' files, preprocessing, tokenizer), so
-    that data sets and tokenizers can share a folder; the header also one of its numbers. What is not there, is of
-    something else or is damaged is made again. Nothing is removed: entries of files that have changed stay.
+    that datasets and tokenizers can share a folder; the header also has a hash of its content. Missing, stale and
+    damaged entries are recomputed. Nothing is removed: entries of changed files stay.
 
     Args:
-        folder: made where it is not there.
-        settings: what the content depends on beside the series; JSON types.
+        folder: created if it does not exist.
+        settings: what the content depends on in addition to the series; JSON types.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -82,7 +82,7 @@ class Cache:
             temporary.write_bytes(save(made, {"inputs": entry.inputs, "content": digest_of(made)}))
 
     def load(self, entry: Entry) -> dict[str, Tensor] | None:
-        """An entry's tensors; None where there is none, or it is damaged or of other inputs."""
+        """The tensors of an entry; None if it is missing, damaged or computed from other inputs."""
         try:
             with utf8_name(entry.path) as path, safe_open(path, framework="pt") as file:
                 metadata = file.metadata() or {}
@@ -160,7 +160,7 @@ class CachedStudy:
 
 @dataclass(frozen=True)
 class Cohort:
-    """All usable studies, and what is not usable."""
+    """The usable studies, and the failures of the others."""
 
     studies: tuple[CachedStudy, ...]
     cache: Cache
@@ -168,7 +168,7 @@ class Cohort:
 
     @cached_property
     def digest(self) -> str:
-        """Changes when the studies do, so that a run is not resumed on others."""
+        """Hash of the studies, so that a run is not resumed with others."""
         rows = [
             (study.id, study.subject, study.description, study.wordings, study.abnormal, study.split,
              [(series.name, series.entry.inputs) for series in study.series])

@@ -36,11 +36,11 @@ def held_out(subjects: Sequence[str], share: float, seed: int, given: Sequence[s
     """Whether each study is held out.
 
     Subjects are drawn by a hash of the seed and their label, so that the draw does not depend on the order of
-    the studies. Where the source says of any study what it is for, that holds for all.
+    the studies. If the source assigns any study to a split, its assignments are used for all.
 
     Args:
         subjects: of each study.
-        share: of the subjects that are held out; at least one where it is above 0 and there are two.
+        share: of held-out subjects; at least one if it is above 0 and there are two.
         seed: of the run.
         given: `train`, `validation` or nothing for each study.
 

@@ -1,4 +1,4 @@
-"""Seeing that all that a run needs of its studies is in the cache, in one process or in several."""
+"""Filling the cache with the subvolumes or latents of all studies, in one process or several."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _DIED = (
 )
 
 Make = Callable[[RawSeries], Mapping[str, Tensor]]
-"""Computes what is cached of a series; raises SeriesError where it cannot be used."""
+"""Computes the cached tensors of a series; raises SeriesError if the series cannot be used."""
 
 
 @dataclass(frozen=True)
 class Filled:
-    """What came of one study."""
+    """The result for one study."""
 
     number: int
     study: CachedStudy | None
-    """None where none of its series is usable."""
+    """None if no series is usable."""
     failures: tuple[Failure, ...]
 
 

@@ -24,16 +24,16 @@ _PRESENT, _ABSENT, _UNKNOWN = ("1", "true", "yes"), ("0", "false", "no"), ("", "
 
 @dataclass(frozen=True, eq=False)
 class LabelledStudies:
-    """Embedded studies of which something is known."""
+    """Embedded studies with labels."""
 
     ids: tuple[str, ...]
     subjects: tuple[str, ...]
     embedding: np.ndarray
     """(N, D) float32."""
     presence: dict[tuple[str, str], np.ndarray]
-    """(N,) float32 by kind and name: 0, 1, or NaN where it is not known."""
+    """(N,) float32 by kind and name: 0, 1, or NaN if unknown."""
     priority: np.ndarray
-    """(N,) int64, a level, or -1 where it is not known."""
+    """(N,) int64, a level, or -1 if unknown."""
 
 
 def positive_weights(

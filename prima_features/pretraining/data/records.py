@@ -1,4 +1,4 @@
-"""What passes from a source of studies to the networks."""
+"""Records between a source of studies and the networks."""
 
 from __future__ import annotations
 
@@ -68,9 +68,9 @@ class RawStudy:
     description: str
     series: tuple[RawSeries, ...]
     findings: tuple[str, ...] = ()
-    """Items of the summarised report; none where there is no report."""
+    """Items of the summarised report; empty without a report."""
     find: Callable[[], Wordings] | None = field(default=None, repr=False)
-    """Gives the findings where telling them takes the images, in place of `findings`: in one wording or several."""
+    """Computes the findings, in one or several wordings, if they depend on the images; used instead of `findings`."""
     abnormal: bool = False
     split: str = ""
     """`train` or `validation` where the source says it."""

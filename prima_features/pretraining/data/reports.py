@@ -38,7 +38,7 @@ _SPLITS = ("train", "validation", "")
 
 @dataclass(frozen=True)
 class StudyReport:
-    """What is known of a study beside its images."""
+    """Report and metadata of a study."""
 
     findings: tuple[str, ...]
     abnormal: bool = False
@@ -52,7 +52,7 @@ def read_reports(path: Path) -> dict[str, StudyReport]:
     any are left out.
 
     Raises:
-        UsageError: the table cannot be read, lacks a column, or names a study twice; with the row where there
+        UsageError: the table cannot be read, lacks a column, or contains a study twice; with the row if there
             is one.
     """
     table = read_cells(path, free_text=True)

@@ -1,4 +1,4 @@
-"""Where studies come from: any `records.Source` will do."""
+"""Sources of studies: scans that `prima embed` can read, or synthetic brains."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def open_source(
     """The studies that the settings name, and what is left out.
 
     Args:
-        settings: a source on disk, or how many subjects to make up.
-        seed: of made-up studies.
+        settings: a source on disk, or the number of synthetic subjects.
+        seed: of synthetic studies.
         folder: of the run; see `scans.find_scans`.
         reports: by study id, for a source on disk.
         keep: write to the folder.
-        device: where brains are made.
+        device: on which synthetic brains are computed.
 
     Raises:
         UsageError, NothingUsableError: as `studies.find`.
@@ -129,7 +129,7 @@ class ScannedSeries:
 
 
 def _piece(path: Path) -> str:
-    """Hash of what is in the middle of a file; empty where it cannot be read."""
+    """Hash of the middle of a file; empty if it cannot be read."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _PIECE) // 2)
@@ -149,7 +149,7 @@ def find_scans(
 
     Args:
         settings: where and what.
-        folder: where `studies.ids.tsv` tells whom a DICOM source's pseudonyms stand for.
+        folder: of `studies.ids.tsv`, which maps the pseudonyms of a DICOM source to patients.
         reports: by study id, or for DICOM by StudyInstanceUID.
         keep: write that table.
 

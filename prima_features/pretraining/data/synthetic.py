@@ -116,7 +116,7 @@ class SyntheticStudies:
         settings: what those of the scanners are drawn from.
         reports: folder where findings are kept once they are made; without it studies have none.
         wordings: of each report.
-        device: where brains are made. Those made on another differ by rounding.
+        device: on which synthetic brains are computed. Those made on another differ by rounding.
         visits: studies of each subject, of the same brain: the first one at its own site, further ones at others, so
             that what they have in common is the brain.
     """
@@ -151,7 +151,7 @@ class SyntheticStudies:
             raise IndexError(f"there are {len(self)} studies; number {number} is out of range")
         visit, index = divmod(number, self._count)
         subject = draw_subject(self._seed, index)
-        # Shared by a study's series, and only made where one of them is.
+        # Shared by the series of a study, and computed only if one of them is.
         anatomy = cache(partial(build_anatomy, subject, self._device))
         measures = cache(lambda: measure(anatomy()))
         truth = cache(lambda: traits(subject, anatomy(), measures()))

@@ -1,4 +1,4 @@
-"""From a series to what is cached of it: subvolumes for the tokenizer stage, latents for the others."""
+"""Computes what is cached of a series: subvolumes for the tokenizer stage, latents for the others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MakeSubvolumes:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What they depend on beside the series; JSON types."""
+        """What they depend on in addition to the series; JSON types."""
         return {"preprocessing": asdict(self.preprocessing), "type": _name(self.dtype)}
 
     def __call__(self, series: RawSeries) -> Mapping[str, Tensor]:
@@ -67,7 +67,7 @@ class MakeLatents:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What they depend on beside the series; JSON types."""
+        """What they depend on in addition to the series; JSON types."""
         drawn_by = {} if self.share == 1 else {"seed": self.seed}
         return {
             "preprocessing": asdict(self.preprocessing),

@@ -1,4 +1,4 @@
-"""The trained model as a model directory with its card, in the run's own folder."""
+"""Writes the trained model and its card as a model directory in the folder of the run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FILES = (
     directory.CARD,
     directory.CONFIG,
 )
-"""In the order they are put in place: what has a config.json is a model directory, so that comes last."""
+"""In the order in which they are moved into place: config.json makes a folder a model directory and comes last."""
 _RUN_FILES = (
     *(CHECKPOINTS, CACHE, VOCABULARY, "log.jsonl", ".log.jsonl.tmp", "plots", "tensorboard"),
     *("studies.ids.tsv", "studies.h5.parts"),
@@ -161,7 +161,7 @@ def _save(module: nn.Module, path: Path, dtype: torch.dtype) -> None:
 
 
 def _as(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Floating numbers in another type; as they are where it cannot hold them."""
+    """Floating-point tensors in another type; unchanged if that type would overflow."""
     if not tensor.is_floating_point():
         return tensor
     narrow = tensor.to(dtype)

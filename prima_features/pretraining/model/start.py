@@ -1,4 +1,4 @@
-"""What a stage starts from: an earlier model's weights where sizes are the same, new ones elsewhere."""
+"""What a stage starts from: weights of an earlier model where sizes match, new ones elsewhere; and its text tower."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from prima_features.pretraining.settings import ClipTraining, NetworkTraining
 from prima_features.reports.numbered import numbered
 
 PARTS = ("tokenizer.", "names.sequence.", "names.study.", "sequence.", "study.", "contrast.")
-"""Parts of the network whose weights are taken over or drawn anew as a whole, by their place in the config."""
+"""Parts of the network whose weights are loaded or newly initialised as a whole, by their prefix in the state dict."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +144,7 @@ def start_text(
             tower of the model that the stage starts from.
         initial: the encoder.
         reports: findings of the training studies, which a new vocabulary is trained on.
-        folder: where a new vocabulary is kept, so that resuming finds the same.
+        folder: of a new vocabulary; resuming reads it from there.
         accelerator: of the run.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a run can be told: frozen dataclasses, read from TOML.
+"""Settings of a run: frozen dataclasses, read from TOML.
 
 strict   reads a table and refuses what it does not know
 common   what all stages share        data   what they are trained on

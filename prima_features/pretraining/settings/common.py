@@ -1,4 +1,4 @@
-"""What every stage of pretraining can be told."""
+"""Settings that all stages share, and settings of their data."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from typing import Any, ClassVar, Literal
 from prima_features.files.plain import PLACE
 
 TRAINING = "training"
-"""All but the model, which lies in the output itself."""
+"""Everything of a run except the model, which is in the output folder itself."""
 CHECKPOINTS = "checkpoints"
 CACHE = "cache"
 VOCABULARY = "text"
-"""A new text tower's vocabulary."""
+"""Vocabulary of a new text tower."""
 
 
 @dataclass(frozen=True)
 class Optimiser:
-    """How weights move along their gradients."""
+    """The optimiser."""
 
     name: Literal["adam", "adamw", "muon", "rmsprop"] = "adam"
-    """Muon moves the matrices of layers, and AdamW the rest beside it; it needs torch 2.9. Not Prima's: small networks
-    learn in fewer steps with it."""
+    """Muon updates the matrices of layers and AdamW the rest; needs torch 2.9. Not used by the paper: small networks
+    need fewer steps with it."""
     lr: float = 1e-4
-    """Learning rate, after the warm-up."""
+    """Learning rate after the warm-up."""
     weight_decay: float = 0.0
     """Added to the gradient (Adam, RMSprop) or applied on its own (AdamW, Muon)."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Decay of Adam's running means of the gradient and of its square."""
+    """Decay of the running means of the gradient and of its square (Adam, AdamW, Muon)."""
     eps: float = 1e-8
-    """Added to what the gradient is divided by."""
+    """Added to the denominator."""
     clip_norm: float = 0.0
-    """Gradients longer than this are shortened to it; 0 leaves them."""
+    """Maximum norm of the gradient; 0 switches clipping off."""
 
     def __post_init__(self) -> None:
         for name in ("lr", "eps"):
@@ -50,14 +50,14 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the learning rate runs over the steps."""
+    """The learning rate over the steps."""
 
     warmup: int = 0
-    """Steps over which it rises from 0."""
+    """Steps of linear warm-up."""
     decay: Literal["cosine", "none"] = "cosine"
-    """What follows: half a cosine down to `floor` at the last step, or nothing."""
+    """After the warm-up: half a cosine down to `floor` at the last step, or a constant rate."""
     floor: float = 0.0
-    """Share of the learning rate that is left at the end of the cosine."""
+    """Final learning rate of the cosine, as a share of `lr`."""
 
     def __post_init__(self) -> None:
         if self.warmup < 0 or not 0 <= self.floor <= 1:
@@ -68,12 +68,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """When the state is written, to go on from after an interruption."""
+    """Checkpoints, from which an interrupted run resumes."""
 
     every: int = 500
-    """Steps between two."""
+    """Steps between checkpoints."""
     keep: int = 2
-    """The newest so many are kept, and the best in validation."""
+    """Number of newest checkpoints to keep, in addition to the best in validation."""
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.keep < 1:
@@ -82,12 +82,12 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Validation:
-    """How the held-out studies are used."""
+    """Validation on the held-out studies."""
 
     every: int = 500
-    """Steps between two validations; there is one at the end in any case."""
+    """Steps between validations; there is always one at the end."""
     pictures: int = 4
-    """Reconstructions that are drawn (tokenizer)."""
+    """Number of reconstructions to draw (tokenizer)."""
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.pictures < 0:
@@ -96,14 +96,14 @@ class Validation:
 
 @dataclass(frozen=True)
 class Log:
-    """What is recorded on the way."""
+    """The log of a run."""
 
     every: int = 1
-    """Steps between two lines of log.jsonl."""
+    """Steps between lines of log.jsonl."""
     tensorboard: bool = True
-    """Files for `tensorboard --logdir`."""
+    """Write files for `tensorboard --logdir`."""
     plots: bool = True
-    """Losses and recalls as pictures, at each validation."""
+    """Plot losses and recalls at each validation."""
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -112,36 +112,36 @@ class Log:
 
 @dataclass(frozen=True)
 class Training:
-    """What all stages share. Paths are relative to the settings file's folder."""
+    """Settings of all stages. Paths are relative to the folder of the settings file."""
 
     free: ClassVar[frozenset[str]] = frozenset()
-    """A recipe's settings that a resumed run may change, in addition to `training.resume.FREE`."""
+    """Settings of a recipe that a resumed run may change, in addition to `training.checkpoint.FREE`."""
     moved: ClassVar[Mapping[str, Any]] = {}
-    """Settings of earlier releases that a recipe has now, with the values that switch them off."""
+    """Settings of earlier releases that now belong to a recipe, with the values that switch them off."""
 
     output: Path
-    """Folder of the run: the trained model as a model directory, and `training/` with all else."""
+    """Folder of the run: the trained model as a model directory, and `training/` with everything else."""
     seed: int = 0
-    """Of all that is drawn: new weights, batches, augmentation, held-out subjects."""
+    """Random seed of new weights, batches, augmentation and held-out subjects."""
     steps: int = 1000
-    """Updates of the weights in the whole run."""
+    """Number of weight updates in the run."""
     batch: int = 32
-    """Items of a step over all processes."""
+    """Items per step, over all processes."""
     accumulation: int = 1
-    """Batches whose gradients are averaged for one update."""
+    """Number of batches whose gradients are averaged for one update."""
     device: Literal["auto", "cpu"] = "auto"
-    """`auto` is each process's CUDA GPU where there is one, else the CPU."""
+    """`auto`: one CUDA GPU per process if available, otherwise the CPU."""
     precision: Literal["no", "bf16"] = "no"
-    """`bf16` computes in bfloat16 what bears it (autocast); weights and losses stay float32."""
+    """`bf16`: autocast to bfloat16; weights and losses stay float32."""
     prefetch: int = 2
-    """Batches that a thread reads ahead while the networks compute."""
+    """Number of batches that a thread reads ahead."""
     readers: int = 0
-    """Processes that read batches in place of the thread, one ahead each: for a GPU that a thread cannot keep busy.
-    No more are started than there are CPUs."""
+    """Number of processes that read batches instead of the thread, one batch ahead each, if the GPU has to wait for it.
+    At most as many as there are CPUs."""
     nan_limit: int = 20
-    """A step whose loss or gradient is not finite is skipped; after so many in a run it is stopped."""
+    """Maximum number of skipped steps (loss or gradient not finite) before the run stops."""
     export: Literal["last", "best"] = "last"
-    """Which weights become the model: those of the last step, or of the best validation."""
+    """Weights to export: those of the last step or of the best validation."""
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     checkpoint: Checkpoint = Checkpoint()
@@ -150,7 +150,7 @@ class Training:
 
     @property
     def together(self) -> int:
-        """Items of a batch that are drawn together, and that processes do not divide."""
+        """Number of items of a batch that are drawn together and stay in one process. A recipe may override it."""
         return 1
 
     def __post_init__(self) -> None:
@@ -169,15 +169,15 @@ class Training:
 
 @dataclass(frozen=True)
 class NetworkTraining(Training):
-    """What the stages that train parts of the encoder share."""
+    """Settings of the stages that train parts of the encoder."""
 
     model: str = field(default="", metadata=PLACE)
-    """What it starts from: a model directory, such as an earlier stage's output, a bundled name, or a Hub id."""
+    """Initial model: a model directory such as the output of an earlier stage, a bundled name, or a Hub id."""
     network: dict[str, Any] = field(default_factory=dict)
     """Sizes, as in a model's config.json, that differ from those of `model` or, without one, from the published.
     A part whose sizes change starts from new weights."""
     export_type: Literal["float32", "float16"] = "float32"
-    """Number type of the weights in the model that is written. Training and loading compute in float32."""
+    """Number type of the weights in the exported model. Training and loading compute in float32."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -193,46 +193,46 @@ _OF_SYNTHETIC = ("synthetic_settings", "synthetic_seed", "synthetic_visits")
 
 @dataclass(frozen=True)
 class Scans:
-    """Studies, and the cache of what is computed from them once."""
+    """Studies and their cache."""
 
     source: Path | None = None
     """A BIDS dataset, a DICOM tree, a NIfTI file or folder, or a manifest table, as `prima embed` reads."""
     format: Literal["auto", "bids", "dicom", "nifti", "manifest"] = "auto"
-    """Of the source; `auto` finds out."""
+    """Format of the source; `auto` detects it."""
     synthetic: int = 0
-    """Subjects made up by `prima_features.synthetic`, with their studies, in place of a source."""
+    """Number of synthetic subjects (`prima_features.synthetic`), instead of a source."""
     synthetic_settings: Literal["usual", "varied", "wide"] = "usual"
-    """What the scanner settings of made-up studies are drawn from."""
+    """Distribution of the scanner settings of synthetic studies."""
     synthetic_seed: int | None = None
-    """Of the made-up cohort; by default the run's own seed."""
+    """Random seed of the synthetic cohort; default: the seed of the run."""
     synthetic_visits: int = 1
-    """Studies of each made-up subject: the same brain at another site, with other scanner settings each time."""
+    """Studies per synthetic subject: the same brain at different sites with different scanner settings."""
     participants: tuple[str, ...] = ()
     """Only these subjects, with or without `sub-`."""
     sessions: tuple[str, ...] = ()
     """Only these sessions, with or without `ses-`."""
     datatypes: tuple[str, ...] = ()
-    """BIDS datatypes to take, in place of the default ones."""
+    """BIDS datatypes to use instead of the default ones."""
     suffixes: tuple[str, ...] = ()
-    """BIDS suffixes to take, in place of the default ones."""
+    """BIDS suffixes to use instead of the default ones."""
     description: str = ""
-    """Study description that the model reads, in place of the scan's own."""
+    """Study description that the model reads instead of that of the scan."""
     slice_axis: Literal["L", "P", "S"] | None = None
-    """Direction of the slice axis of NIfTI images; found from the header by default."""
+    """Direction of the slice axis of NIfTI images; default: determined from the header."""
     min_slices: int = 5
-    """Series of fewer slices are left out."""
+    """Minimum number of slices; series with fewer are left out."""
     validation: float = 0.1
-    """Share of the subjects that are held out, drawn with the run's seed."""
+    """Share of held-out subjects, drawn with the seed of the run."""
     cache: Path | None = None
-    """Folder of the cache, to share it between runs; by default inside the run's own."""
+    """Folder of the cache, to share it between runs; default: inside the folder of the run."""
     cache_type: Literal["float16", "float32"] = "float16"
-    """Number type of what is cached."""
+    """Number type of cached tensors."""
     workers: int = 0
-    """Processes that each process of the run starts to fill the cache, no more than its share of the CPUs; 0 fills it
-    without."""
+    """Number of processes that fill the cache, per process of the run and at most its share of the CPUs; 0: fill it in
+    the main process."""
     token_share: float = 1.0
-    """Share of each series' tokens whose latents are cached, drawn at random, and of synthetic ones all that lesions
-    are in; less makes a cache of more studies in the same time, for short runs that drop most tokens anyway."""
+    """Share of the tokens of each series whose latents are cached, drawn at random; of synthetic series also all with
+    lesions. For short runs that drop most tokens anyway: more studies are cached in the same time."""
 
     def __post_init__(self) -> None:
         if (self.source is None) == (self.synthetic == 0):
@@ -262,7 +262,7 @@ class ReportedScans(Scans):
     """Table of reports: a column with the study's id (for DICOM its StudyInstanceUID), one with the report or its
     findings, and if there are any `abnormal` (0 or 1) and `split` (train or validation)."""
     wordings: int = 1
-    """Of each synthetic report; one is drawn each time that a study is seen."""
+    """Number of wordings of each synthetic report; one is drawn each time a study is seen."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -278,24 +278,24 @@ class ReportedScans(Scans):
 
 @dataclass(frozen=True)
 class Labels:
-    """Embedded studies and what is known of them."""
+    """Embedded studies and their labels."""
 
     embeddings: Path
-    """File that `prima embed` made with the model whose heads are trained."""
+    """Output of `prima embed` with the model whose heads are trained."""
     labels: Path
-    """CSV, TSV or Excel table; cells are 0 or 1 (or no or yes, false or true), empty or n/a where it is not known."""
+    """CSV, TSV or Excel table; cells are 0 or 1 (or no or yes, false or true), empty or n/a if unknown."""
     id_column: str = "study"
     """Column with the studies' ids as in the embeddings file."""
     diagnosis: tuple[str, ...] = ()
-    """Columns that become diagnosis heads of the same names."""
+    """Columns of the diagnosis heads, which get the same names."""
     referral: tuple[str, ...] = ()
-    """Columns that become referral heads."""
+    """Columns of the referral heads."""
     priority: tuple[str, ...] = ()
     """Levels of the priority head, lowest first, such as none, low, medium, high."""
     priority_column: str = "priority"
     """Column with the levels."""
     validation: float = 0.2
-    """Share of the subjects that thresholds are chosen on."""
+    """Share of held-out subjects, on which the thresholds are chosen."""
 
     def __post_init__(self) -> None:
         if not (self.diagnosis or self.referral or self.priority):

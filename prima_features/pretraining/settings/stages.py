@@ -24,22 +24,22 @@ from prima_features.pretraining.settings.common import (
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a study is changed each time it is seen. 0 or false turns each off."""
+    """Random augmentation of each study. 0 or false switches each off."""
 
     drop_series: float = 0.08
-    """Chance of each series to be left out; one stays."""
+    """Probability that a series is dropped; one always stays."""
     drop_token: float = 0.03
-    """Chance of each token to be left out; where none would stay, all do."""
+    """Probability that a token is dropped; if all would be dropped, all stay."""
     unknown_name: float = 0.07
-    """Chance of each series' name to be replaced by `unk`."""
+    """Probability that the name of a series is replaced by `unk`."""
     move_threshold: int = 2
-    """The foreground threshold moves by up to so many percent, up or down."""
+    """Maximum random shift of the foreground threshold in percent, up or down."""
     shuffle_series: bool = True
-    """Series come in a random order."""
+    """Shuffle the series."""
     shuffle_findings: bool = True
-    """The report's items come in a random order."""
+    """Shuffle the findings of the report."""
     abnormal_repeats: int = 3
-    """Abnormal studies are seen so many more times than others."""
+    """Number of additional times that abnormal studies are seen per pass."""
 
     def __post_init__(self) -> None:
         for name in ("drop_series", "drop_token", "unknown_name"):
@@ -55,13 +55,13 @@ class TokenizerTraining(NetworkTraining):
     """The 3-D VQ-VAE: L1 reconstruction and commitment."""
 
     batch: int = 256
-    """Tokens of a step over all processes, all of one plane."""
+    """Tokens per step, over all processes, all of one plane."""
     data: Scans
     optimiser: Optimiser = Optimiser(lr=1e-4)
     permute_axes: bool = True
-    """The three axes of a step's tokens are exchanged at random."""
+    """Permute the three axes of the tokens of a step at random."""
     revive_every: int = 0
-    """Steps after which codes that are hardly used are replaced by latents of the batch; 0 leaves them."""
+    """Interval in steps at which rarely used codes are replaced by latents of the batch; 0: never."""
     revive_below: float = 0.01
     """Running count of uses below which a code is replaced."""
 
@@ -81,35 +81,35 @@ class TokenizerTraining(NetworkTraining):
 
 @dataclass(frozen=True)
 class ImageTower(Sizes):
-    """The ViT that series' names are trained against, and that is left behind."""
+    """The ViT that the names are compared with during training; not exported."""
 
     depth: int = 4
     """Blocks."""
     heads: int = 4
-    """Of each block's attention."""
+    """Attention heads per block."""
     dim_head: int = 64
-    """Width of each of them."""
+    """Width of each head."""
     mlp_dim: int = 512
-    """Width of each block's hidden layer."""
+    """Width of the hidden layer of each block."""
     registers: int = 4
-    """Inputs beside the tokens."""
+    """Number of register tokens."""
     out_dim: int = 128
-    """Length of the vectors that images and names are compared by."""
+    """Length of the embeddings that are compared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamesTraining(NetworkTraining):
-    """The sequence-name encoder against images of one series: the CLIP objective."""
+    """The sequence-name encoder: names against images of one series (CLIP)."""
 
     batch: int = 64
-    """Series of a step over all processes, all of different names."""
+    """Series per step, over all processes, all with different names."""
     chunk: int = 0
-    """Series that one process computes at a time (gradient caching); 0 all at once."""
+    """Series that a process encodes at a time (gradient caching); 0: all at once."""
     data: Scans
     optimiser: Optimiser = Optimiser(lr=1e-4, weight_decay=1e-4)
     schedule: Schedule = Schedule(warmup=200)
     drop_token: float = 0.03
-    """Chance of each token to be left out."""
+    """Probability that a token is dropped."""
     tower: ImageTower = ImageTower()
 
     def __post_init__(self) -> None:
@@ -137,7 +137,7 @@ class Text:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipTraining(NetworkTraining):
-    """Studies against their reports, and series against those of other patients."""
+    """CLIP between studies and reports, and patient discrimination between series."""
 
     moved: ClassVar[Mapping[str, Any]] = {
         **dict.fromkeys(
@@ -146,9 +146,9 @@ class ClipTraining(NetworkTraining):
         "tell_apart": False,
     }
     batch: int = 32
-    """Studies of a step over all processes; each is compared with all reports of the step."""
+    """Studies per step, over all processes; each is compared with all reports of the step."""
     chunk: int = 0
-    """Studies that one process computes at a time (gradient caching); 0 all at once."""
+    """Studies that a process encodes at a time (gradient caching); 0: all at once."""
     data: ReportedScans
     text: Text = Text()
     optimiser: Optimiser = Optimiser(lr=2e-6, weight_decay=1e-4)
@@ -157,8 +157,8 @@ class ClipTraining(NetworkTraining):
     patient_weight: float = 0.03
     """Weight of patient discrimination, added to the CLIP loss."""
     temperature: float = 0.07
-    """Logarithm of what cosine similarities are multiplied by at first, unless `model` brings its own. The
-    published one hardly moves in few steps at a high rate: 2.66 (14 times) is what short runs start well from."""
+    """Initial logarithm of the factor of cosine similarities, unless `model` has its own. The
+    published value hardly changes in short runs; 2.66 (a factor of 14) is a good start for them."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -175,15 +175,15 @@ class ClipTraining(NetworkTraining):
 
 @dataclass(frozen=True, kw_only=True)
 class HeadsTraining(Training):
-    """Diagnosis, referral and priority heads on embeddings; the encoder stays as it is."""
+    """Diagnosis, referral and priority heads on embeddings of a fixed encoder."""
 
     model: str = field(default="", metadata=PLACE)
-    """Model directory that made the embeddings; the output is a copy of it with heads."""
+    """Model directory that made the embeddings; the output is a copy with heads."""
     data: Labels
     hidden: tuple[int, int] = (4000, 1000)
-    """Widths of each head's hidden layers."""
+    """Widths of the hidden layers of each head."""
     noise: float = 0.01
-    """Inputs are multiplied by 1 plus so much normal noise."""
+    """Standard deviation of the noise; inputs are multiplied by 1 plus normal noise."""
     optimiser: Optimiser = Optimiser(name="rmsprop", lr=1e-5)
     schedule: Schedule = Schedule(decay="none")
 

@@ -127,7 +127,10 @@ class HeadsStage(Stage[HeadBatch]):
         write_heads(folder, self._model, config, tensors, model_card("heads", record))
 
     def threshold(self, key: Key) -> float:
-        """Of a presence head: best on the held-out studies, or on those of training where nothing else is known."""
+        """The threshold of a presence head: best on the held-out studies.
+
+        If these have only one class, best on the training studies.
+        """
         present = self.data.presence[key]
         for rows, which in ((self._held_out, "validation"), (self._train, "training")):
             known = rows[~np.isnan(present[rows])]

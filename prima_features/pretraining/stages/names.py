@@ -151,10 +151,10 @@ class NamesStage(Stage[list[SeriesBatch]]):
 
 
 def _named_series(studies: Sequence[CachedStudy]) -> list[CachedSeries]:
-    """All series but those that only their UID stands for, which says nothing."""
+    """All series with a real name; a UID in place of a name carries no information."""
     return [series for study in studies for series in study.series if is_named(series.name)]
 
 
 def _named(recalls: Mapping[str, float]) -> dict[str, float]:
-    """Names stand where texts do, and series where studies do."""
+    """Recalls of the stage: names instead of texts, and series instead of studies."""
     return {name.replace("text", "name").replace("study", "series"): value for name, value in recalls.items()}

@@ -1,4 +1,4 @@
-"""Checkpoints: one file each, that appears whole, holds no code, and from which a run goes on exactly."""
+"""Checkpoints: one file each, written atomically and without code; and the check that one belongs to a run."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _BEST = "best.pt"
 class Checkpoints:
     """The checkpoints of a run.
 
-    Each is written to a temporary name, fsynced and renamed, so that whatever has a checkpoint's name is whole,
-    whenever the process is killed. They are read with torch's loader for tensors and plain containers, which runs
-    nothing that a file says.
+    Each is written under a temporary name, fsynced and renamed, so that a checkpoint is always complete,
+    whenever the process is killed. They are read with torch's loader for tensors and plain containers, which executes
+    no code from the file.
 
     Args:
-        folder: where they lie; made at the first.
-        keep: newest ones that are kept beside the best.
+        folder: of the checkpoints; created with the first.
+        keep: number of newest checkpoints to keep, in addition to the best.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
@@ -56,10 +56,10 @@ class Checkpoints:
         return sorted(self.folder.glob("step-*.pt"))
 
     def latest(self) -> dict[str, Any] | None:
-        """The newest checkpoint that loads, or None where there is none at all.
+        """The newest checkpoint that loads, or None if there is none.
 
         Raises:
-            UsageError: there are some, and none loads.
+            UsageError: there are checkpoints, but none loads.
         """
         paths = self.paths()
         for path in reversed(paths):
@@ -177,7 +177,7 @@ def check_data(recorded: str, digest: str, folder: Path) -> None:
 
 
 def _default(settings: Any, key: str) -> Any:
-    """The default of a setting; None where it has none, as the sizes in `network`."""
+    """The default of a setting; None if it has none, such as the sizes in `network`."""
     first, _, rest = key.partition(".")
     if rest:
         return _default(getattr(settings, first), rest) if is_dataclass(settings) else None

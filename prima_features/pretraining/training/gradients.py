@@ -1,4 +1,7 @@
-"""What several processes exchange: rows of embeddings, sums of gradients."""
+"""Gradients of large batches: rows and gradients exchanged between processes, and gradient caching.
+
+Gradient caching: Gao et al. 2021, arXiv 2101.06983.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def gather_rows(rows: Tensor) -> Tensor:
     dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
     lengths = [int(count) for count in counts]
     padded = rows.new_zeros(max(lengths), *rows.shape[1:])
-    if not padded.numel():  # no library need bear that
+    if not padded.numel():  # not every backend gathers empty tensors
         return rows.new_zeros(sum(lengths), *rows.shape[1:])
     padded[: len(rows)] = rows.detach()
     parts = [torch.empty_like(padded) for _ in lengths]

@@ -1,4 +1,4 @@
-"""The loop that all stages share: steps, skipped steps, validation, checkpoints, logs."""
+"""The training loop of all stages: steps, skipped steps, validation, checkpoints, logs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DivergedError(PrimaError):
 
 @dataclass
 class Progress:
-    """Where a run stands; all of it is in a checkpoint."""
+    """The progress of a run; part of every checkpoint."""
 
     step: int = 0
     """Steps that are done, the skipped ones too."""
@@ -79,7 +79,7 @@ class Loop:
         )
 
     def resume(self) -> bool:
-        """Take up the newest checkpoint of the same run; false where there is none.
+        """Load the newest checkpoint of the same run; false if there is none.
 
         Raises:
             UsageError: it is of a run with other settings or data.
@@ -182,7 +182,7 @@ class Loop:
         progress = self.progress
         progress.measures = dict(result.measures)
         score = result.score
-        # Nothing is better than a score that is not a number, so that such a one must not become the best.
+        # Nothing compares greater than NaN, so a NaN score must not become the best.
         is_best = (
             score is not None and math.isfinite(score) and (progress.best is None or score > progress.best)
         )

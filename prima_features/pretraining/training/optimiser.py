@@ -1,4 +1,4 @@
-"""The optimiser of a run, and its learning rate at each step."""
+"""Optimisers and learning-rate schedules."""
 
 from __future__ import annotations
 

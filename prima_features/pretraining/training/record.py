@@ -1,4 +1,4 @@
-"""Where measures go: log.jsonl, TensorBoard, plots."""
+"""Records of a run: log.jsonl, TensorBoard, plots."""
 
 from __future__ import annotations
 
@@ -115,12 +115,12 @@ class Recorder:
             self._accelerator.init_trackers("tensorboard", init_kwargs=kwargs)
 
     def step(self, step: int, measures: Mapping[str, float]) -> None:
-        """What a step came to."""
+        """Record the measures of a step."""
         self.history.add({"step": step, **measures})
         self._track({f"train/{name}": value for name, value in measures.items()}, step)
 
     def validation(self, step: int, result: Validated) -> None:
-        """What a validation came to, with its pictures; plots are drawn anew."""
+        """Record the measures and pictures of a validation, and redraw the plots."""
         if result.measures:
             self.history.add({"step": step, "validation": dict(result.measures)})
             self._track({f"validation/{name}": value for name, value in result.measures.items()}, step)
@@ -175,7 +175,7 @@ def save_picture(picture: np.ndarray, path: Path) -> None:
 
 
 def _lines(records: Sequence[Mapping[str, Any]]) -> dict[str, Series]:
-    """Steps and values of each measure, where it is a number."""
+    """Steps and values of each measure, without missing ones."""
     lines: dict[str, Series] = {}
     for record in records:
         for name, value in record.items():

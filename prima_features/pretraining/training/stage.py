@@ -1,4 +1,4 @@
-"""What the loop asks of a stage."""
+"""The interface between the training loop and a stage."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Batch = TypeVar("Batch")
 
 @dataclass(frozen=True, eq=False)
 class Validated:
-    """What a validation came to."""
+    """The result of a validation."""
 
     measures: Mapping[str, float] = field(default_factory=dict)
-    """Empty where nothing is held out."""
+    """Empty if no study is held out."""
     score: float | None = None
     """Higher is better; the best so far is kept."""
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Stage(ABC, Generic[Batch]):
         """Measure on what is held out; all processes take part and get the same."""
 
     def finish(self) -> bool:
-        """Change the weights a last time before they are exported; true where it did."""
+        """Change the weights before they are exported; returns whether it did."""
         return False
 
     @abstractmethod
@@ -73,4 +73,4 @@ class Stage(ABC, Generic[Batch]):
         """Write the model to a folder; `record` goes into its card."""
 
     def undo(self) -> None:
-        """Take back what the last batches changed beside gradients, because their step is skipped."""
+        """Revert what the last batches changed besides gradients, because their step is skipped."""

@@ -144,7 +144,7 @@ def truth_losses(
         batch: B studies with what is known of them.
         series, study: what the encoder made of it.
         texts: (B, C), what the text tower made of the reports.
-        registers: of the sequence ViT, which stand before its tokens.
+        registers: number of registers of the sequence ViT, which come before its tokens.
     """
     lengths = batch.tokens.lengths
     # Where the registers read it: contents that only the last block knew would reach no embedding.

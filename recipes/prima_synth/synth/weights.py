@@ -69,7 +69,7 @@ def blend(module: nn.Module, start: Mapping[str, Tensor], share: float) -> None:
     """Bring a module's numbers back by a share of the way that they have gone.
 
     Args:
-        start: where they were, by their names; what it lacks stays where it is.
+        start: initial values by name; parameters that it lacks are not changed.
         share: 0 leaves them, 1 brings them back.
     """
     for name, tensor in module.state_dict().items():
