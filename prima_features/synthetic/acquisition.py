@@ -1,4 +1,4 @@
-"""One series as it is acquired: a plain record of everything that the scanner and its operator decide."""
+"""The acquisition of one series: a plain record of all settings of the scanner and its operator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEQUENCES: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR", "DWI", "ADC", "T1c")
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Settings of one series. It does not depend on who lies in the scanner."""
+    """Settings of one series; independent of the subject."""
 
     sequence: Sequence
     plane: Plane
@@ -45,9 +45,9 @@ class Acquisition:
     contrast_dose: float = 0.0
     """Of gadolinium, 1 for a single dose."""
     head_tilt: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """How the head lies: degrees about the axes to the right, to the front and to the head."""
+    """Rotation of the head in degrees about the R, A and S axes."""
     angulation: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """How the operator turned the slices, in the same terms."""
+    """Rotation of the slices by the operator, likewise."""
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Of the stack from the middle of the brain, mm to R, A, S."""
     codes: str = ""

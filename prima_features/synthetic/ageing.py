@@ -1,4 +1,4 @@
-"""What age does to the atlas before it is warped: wider sulci and temporal horns, and white-matter hyperintensities."""
+"""Ageing of the atlas before it is warped: wider sulci and temporal horns, and white-matter hyperintensities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A subject's own anatomy: the atlas warped to the subject's factors, with its lesions."""
+"""The anatomy of a subject: the atlas warped by the factors of the subject, with lesions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is in a cohort: sites, conditions and their shares, ages and sexes; and drawing one subject."""
+"""Draws the subjects of a cohort: site, condition, age and sex."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def draw_subject(
         condition: one of `CONDITIONS`.
         age: years.
         site: one of `prima_features.synthetic.sites.SITES`.
-        among: conditions that one is drawn of, by their shares; all where none is named.
+        among: conditions to draw from, by their shares; all if empty.
 
     Raises:
         ValueError: a condition or site that there is not.

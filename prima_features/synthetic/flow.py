@@ -83,7 +83,7 @@ def smooth_noise(
 
 
 def backward(flow: torch.Tensor, spacing: float) -> torch.Tensor:
-    """The displacement that leads from where a point arrives back to where it came from.
+    """The inverse displacement: from the end point of the flow back to the starting point.
 
     The flow is run backwards in 32 equal steps by squaring.
 

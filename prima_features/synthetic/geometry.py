@@ -1,4 +1,4 @@
-"""From voxels of a series to places in the scanner, and from there into the head."""
+"""Affine transforms: voxels of a series to the scanner, and the scanner to the head."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found beside a subject's condition: variants and harmless findings that reports name and nobody treats.
+"""Incidental findings: variants and harmless findings that reports mention and nobody treats.
 
 How often each is found is a choice, so that most subjects have one or two: mucosa in the air cells of the head is the
 most frequent, as it is in clinics.

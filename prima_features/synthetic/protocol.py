@@ -1,4 +1,4 @@
-"""Drawing the series of a study: what a site does as a rule, and how single studies depart from it."""
+"""Draws the series of a study: the usual settings of a site, and deviations of single studies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random numbers that depend on the seed and on what they are for, and on nothing else.
+"""Random generators that depend only on the seed and on the purpose of a draw.
 
 Generators are numpy's, so that brains made on a CPU and on a GPU agree.
 """
@@ -19,7 +19,7 @@ def generator(seed: int, index: int, purpose: str) -> np.random.Generator:
 
 
 def truncated(rng: np.random.Generator, mean: float, sd: float, low: float, high: float) -> float:
-    """A normal number, drawn again until it lies in the range."""
+    """A normally distributed number, redrawn until it is in the range."""
     while not low <= (value := rng.normal(mean, sd)) <= high:
         pass
     return float(value)

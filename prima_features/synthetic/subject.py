@@ -13,7 +13,7 @@ Sex = Literal["F", "M"]
 
 @dataclass(frozen=True)
 class Subject:
-    """Who lies in the scanner. The truth that images show is measured on the anatomy made from this."""
+    """The factors of a subject. The ground truth of its images is measured on the anatomy built from them."""
 
     seed: int
     index: int
@@ -46,9 +46,9 @@ class Subject:
     """White-matter hyperintensities, aimed at."""
     lesions: tuple[Lesion, ...] = field(default=())
     incidental: tuple[Lesion, ...] = field(default=())
-    """What is found beside the condition."""
+    """Incidental findings."""
     facts: tuple[tuple[str, str], ...] = ()
-    """What reports and tables tell beyond volumes, such as a tumour's grade, by name."""
+    """Facts for reports and tables in addition to volumes, such as the grade of a tumour, by name."""
 
     @property
     def id(self) -> str:

@@ -77,7 +77,7 @@ AROUND = ("mucosa",)
 
 
 _FAT_LEFT = 0.2
-"""Of fat's signal where it is suppressed."""
+"""Remaining share of the signal of fat if it is suppressed."""
 _AT_1_5_T = {"t1": 0.80, "t2": 1.1}
 """Relaxation at 1.5 T over that at 3 T, for all but fluids, whose times hardly change."""
 

@@ -29,7 +29,7 @@ def measure(anatomy: Anatomy) -> dict[str, float]:
     and midline shift in mm, positive to the right.
 
     A voxel of the brain counts by its share of tissue; what lesions have made of it does not matter. Lesions count by
-    the share of a voxel that they take, without the oedema around them; what is found beside the condition does not.
+    the share of a voxel that they take, without the oedema around them; incidental findings do not count.
     """
     brain = (anatomy.tone.clamp(0, 1) * among(anatomy.label, PARENCHYMA)).sum()
     voxels = torch.bincount(anatomy.label.flatten().int(), minlength=len(Region)).tolist()
@@ -76,7 +76,7 @@ _TISSUE: dict[str, tuple[Region, ...]] = {
 _SUBARACHNOID = (Region.SUBARACHNOID, Region.CEREBRUM, Region.CEREBELLUM, Region.BRAIN_STEM)
 _MORE = ("subarachnoid fluid", "cerebral white matter", "left brain", "right brain")
 _BESIDE = ("mucosa", "xanthogranuloma")
-"""Tissues of what is found beside the condition, and is no lesion."""
+"""Tissues of incidental findings, which are not lesions."""
 _LESIONS = tuple(
     name for name in list(TISSUES)[list(TISSUES).index("hyperintensity") :] if name not in _BESIDE
 )
@@ -148,7 +148,7 @@ def holds_lesion(content: torch.Tensor) -> torch.Tensor:
 
 
 def traits(subject: Subject, anatomy: Anatomy, truth: Mapping[str, float]) -> torch.Tensor:
-    """What a report could tell of a subject, as numbers: (len(TRAITS),) float32.
+    """Numbers that a report could contain: (len(TRAITS),) float32.
 
     Args:
         truth: what `prima_features.synthetic.measure` found on the anatomy.
@@ -235,6 +235,6 @@ def _lesion_cells(anatomy: Anatomy) -> np.ndarray:
             cell = ((mm - low) / (high - low) * n).floor().long().clamp(0, n - 1)
             sums = torch.zeros([n if i == axis else length for i, length in enumerate(share.shape)])
             share = sums.index_add(axis, cell, share)
-        # Layers of one lesion lie over each other: the largest counts, as nearly as cells can tell.
+        # Layers of one lesion overlap: the largest counts, as far as cells resolve it.
         cells = torch.maximum(cells, share)
     return cells.numpy() * anatomy.voxel_ml

@@ -64,7 +64,7 @@ def test_reports_are_matched_by_uid_and_no_patient_is_named(
             assert secret not in str(file.relative_to(tmp_path))
     # The pseudonyms stay the same, so that the run goes on.
     assert main(["pretrain", "clip", str(path)]) == 0
-    assert "from step 2 on" in capsys.readouterr().out
+    assert "resumed from step 2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("options", [["--dry-run"], []])

@@ -1,4 +1,4 @@
-"""Make the atlas from the Colin 27 template.
+"""Build the atlas from the Colin 27 template.
 
     python -m prima_features.synthetic.atlas.build ch2.nii.gz ch2bet.nii.gz
 

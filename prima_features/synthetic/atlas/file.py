@@ -1,4 +1,4 @@
-"""The atlas's file: two byte maps under one LZMA stream."""
+"""The file of the atlas: two byte maps in one LZMA stream."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import torch
 
 
 class Region(IntEnum):
-    """What lies at a voxel of the atlas. Left and right are told apart by the sign of x."""
+    """The structure at a voxel of the atlas. Left and right are distinguished by the sign of x."""
 
     AIR = 0
     """Outside the head, and whatever gives no signal there."""

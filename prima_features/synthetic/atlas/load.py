@@ -1,4 +1,4 @@
-"""The atlas as tensors, with the distances that warps and lesions are made from."""
+"""The atlas as tensors, with the distances that warps and lesions use."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _tensor(values: np.ndarray) -> torch.Tensor:
 def _skull_depth(coarse: dict[Region, np.ndarray]) -> np.ndarray:
     inside = np.sum([coarse[region] for region in INTRACRANIAL], axis=0) > 0.5
     signed = nd.distance_transform_edt(inside) - nd.distance_transform_edt(~inside)
-    # The skull lies half a voxel from the middles on either side of it.
+    # The skull is half a voxel from the centres on either side of it.
     return (signed - 0.5 * np.sign(signed)) * SPACING * COARSE
 
 

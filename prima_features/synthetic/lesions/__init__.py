@@ -1,1 +1,1 @@
-"""Lesions: what each is made of, and where it lies."""
+"""Lesions: layers and locations."""

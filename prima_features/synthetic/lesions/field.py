@@ -1,4 +1,4 @@
-"""From a lesion's record to where each of its layers is, in torch."""
+"""Spatial fields of the layers of a lesion, in torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plaques, cysts, abscess, and what is left after an injury."""
+"""Plaques, cysts, abscess, and residues of injuries."""
 
 from __future__ import annotations
 

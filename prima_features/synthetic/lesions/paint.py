@@ -1,4 +1,4 @@
-"""Lesions of a warped anatomy: which part of each voxel their layers take."""
+"""Lesions of a warped anatomy: the share of each voxel that their layers take."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where lesions lie: names with places in MNI coordinates, and points under the skull."""
+"""Locations of lesions: names with MNI coordinates, and points under the skull."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mass effect: what lesions that grow or shrink do to the brain around them."""
+"""Mass effect: displacement of the brain by lesions that grow or shrink."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MIDLINE, _SAME_SIDE = 8.0, 0.03
 
 
 def push(subject: Subject, atlas: Atlas) -> torch.Tensor | None:
-    """(3, x, y, z), mm: what lesions that grow or shrink do; None where there are none."""
+    """(3, x, y, z), mm: displacement by lesions that grow or shrink; None without such lesions."""
     share, inside = atlas.share, atlas.inside
     masses = torch.zeros_like(inside)
     for lesion in (*subject.incidental, *subject.lesions):

@@ -1,4 +1,4 @@
-"""A lesion as a plain record: where it is, how large, and what it is made of from its middle outwards."""
+"""A lesion as a plain record: place, size, and layers from the centre outwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Layer:
     """How far it reaches, 1 being the lesion's own edge."""
     where: Where = "anywhere"
     strength: float = 1.0
-    """Its share where it is fully present."""
+    """Share of the voxel where the layer is fully present."""
     patchy: float = 0.0
     """How far its share falls from place to place."""
     core: bool = True
@@ -49,7 +49,7 @@ class Lesion:
     seed: int = 0
     """Of its edge."""
     place: str = ""
-    """Where it lies, as reports say it, without the side."""
+    """Location as in reports, without the side."""
 
     @property
     def side(self) -> str:

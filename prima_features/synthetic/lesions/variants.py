@@ -1,4 +1,4 @@
-"""Variants and harmless findings: swollen mucosa in air cells, and spaces of fluid that many brains have."""
+"""Variants and harmless findings: swollen mucosa in air cells, and common fluid spaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strokes, bleeds and malformations of vessels."""
+"""Strokes, haemorrhages and vascular malformations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TERRITORIES: dict[str, Territory] = {
     "PCA": ("posterior cerebral artery territory", (17, -78, 4), (14, 20, 15)),
     "PICA": ("cerebellar hemisphere", (24, -64, -40), (17, 15, 11)),
 }
-"""Of an artery: where it is as reports say, middle on the right and half axes, mm."""
+"""Territory of an artery: location as in reports, centre on the right and half axes, mm."""
 SUBACUTE, CHRONIC = 7.0, 45.0
 """Days after the onset from which an infarct looks so."""
 BLOOD_SUBACUTE, BLOOD_CHRONIC = 4.0, 21.0

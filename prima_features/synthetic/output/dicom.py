@@ -1,4 +1,4 @@
-"""One study as classic DICOM, one file a slice (PS3.3 section A.4, MR Image)."""
+"""One study as classic DICOM, one file per slice (PS3.3 section A.4, MR Image)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What headers of both formats say of a series."""
+"""Header fields that both formats share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A contact sheet: middle slices of each study, one study a row."""
+"""A contact sheet: middle slices of each study, one study per row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making a whole cohort: in this process or in several, always the same."""
+"""Generates a cohort in one process or several, with the same result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CohortOptions:
     device: str = "cpu"
     preview: bool = False
     conditions: tuple[str, ...] = ()
-    """Subjects have one of these, by their shares in the whole; any where none is named."""
+    """Conditions to draw from, by their shares in the population; all if empty."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,12 @@ def make_cohort(
 
     Args:
         on_study: called after each study, in order, with it and how many are done.
-        stopping: asked before each study whether the ones in hand are to be the last.
+        stopping: called before each study; true stops after the studies in progress.
 
     Raises:
-        UsageError: the folder is not empty, or cannot be made.
+        UsageError: the folder is not empty, or cannot be created.
         OutputError: a file could not be written, or a worker ended early.
-        StoppedError: `stopping` said so; the tables tell of the studies that are finished.
+        StoppedError: `stopping` returned true; the tables contain the finished studies.
     """
     _prepare(output)
     made: list[Made] = []
@@ -78,12 +78,12 @@ def make_cohort(
     except OSError as error:
         cure = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "check the disk"
         raise OutputError(
-            f"{output} cannot be written ({error.strerror or error}): {cure}, and name a new folder"
+            f"{output} cannot be written ({error.strerror or error}); {cure}, and choose a new folder"
         ) from error
     if len(made) < options.subjects:
         raise StoppedError(
-            f"Stopped: {output} contains {len(made)} of {options.subjects} studies and their tables; to make "
-            f"all of them, name a new folder"
+            f"Stopped: {output} contains {len(made)} of {options.subjects} studies and their tables; to generate "
+            f"all of them, choose a new folder"
         )
     return made
 
@@ -108,8 +108,8 @@ def _each(output: Path, options: CohortOptions, workers: int, stopping: Callable
                 yield make(index)
         return
     died = (
-        f"A worker process ended early, perhaps out of memory: {output} is incomplete; use fewer --workers "
-        f"and name a new folder"
+        f"A worker process ended early, possibly out of memory; {output} is incomplete; use fewer --workers "
+        f"and choose a new folder"
     )
     yield from in_processes(make, indices, workers, died, stopping)
 

@@ -1,4 +1,4 @@
-"""The labels table: one row a subject, and what its columns mean."""
+"""The table of labels: one row per subject, and descriptions of its columns."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _classes(subject: Subject) -> dict[str, str]:
 
 
 def write_table(path: Path, rows: Iterable[Mapping[str, str]], columns: Sequence[str]) -> None:
-    """A TSV table; cells with line breaks stand in quotes."""
+    """A TSV table; cells with line breaks are quoted."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, delimiter="\t", lineterminator="\n")
         writer.writeheader()

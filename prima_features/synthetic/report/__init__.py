@@ -1,4 +1,4 @@
-"""Radiology reports that say what the images show."""
+"""Radiology reports of the images."""
 
 from prima_features.synthetic.report.write import write_report
 

@@ -1,4 +1,4 @@
-"""Sentences of the reports, by what they say; one of each list is drawn.
+"""Sentences of the reports by content; one of each list is drawn.
 
 Spelling is American, as in most public collections of reports. Names in braces are filled in.
 """
@@ -19,7 +19,7 @@ NORMAL_SULCI = (
     "The sulci are normal in width.",
     "Cortical sulci are within normal limits for age.",
 )
-"""Where the ventricles are told to be wide."""
+"""Sentences for wide ventricles."""
 ATROPHY = (
     "There is {degree} generalized cerebral volume loss with prominence of the sulci.",
     "{Degree} diffuse cerebral atrophy.",
@@ -157,7 +157,7 @@ LESIONS: dict[str, tuple[str, ...]] = {
     "schwannoma": ("There is a {size} cm mass in the {where}{enhancing}.",),
     "colloid_cyst": ("There is a {size} cm T1 hyperintense round lesion in the {where}.",),
 }
-"""By kind, with the grade or the stage where there is one."""
+"""By kind, with the grade or stage if there is one."""
 
 CONTRAST: dict[str, str] = {
     "rim": ", with a thick irregular rim of enhancement",
@@ -201,7 +201,7 @@ INCIDENTAL: dict[str, tuple[str, ...]] = {
         "There is thickening of the inner table of the frontal bone.",
     ),
 }
-"""What is found beside the condition, by the kind of the lesion or by what has changed its shape."""
+"""Incidental findings, by the kind of the lesion or the changed structure."""
 
 IMPRESSIONS: dict[str, tuple[str, ...]] = {
     "glioma 4": (

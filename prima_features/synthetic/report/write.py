@@ -1,4 +1,4 @@
-"""Putting a report together from what was measured and what was acquired."""
+"""Writes the report of a study from its measures and acquisitions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HYPERINTENSITY_ML = (1.0, 4.0, 12.0)
 VENTRICLE_RATIOS = (0.85, 1.25, 1.8)
 """Lateral ventricles over the atlas's from which they are of average width, generous, large."""
 SHIFT_MM = 3.0
-"""Midline shift from which it is told."""
+"""Smallest midline shift that is reported."""
 _MASSES = (
     "glioma", "meningioma", "metastasis", "abscess", "haemorrhage", "subdural_haematoma", "arachnoid_cyst",
 )  # fmt: skip
@@ -35,26 +35,26 @@ def write_report(
 
     Args:
         truth: what `prima_features.synthetic.measure` found.
-        scans: enhancement is told where one has contrast agent, diffusion where it is weighted for it.
+        scans: enhancement is reported if one has contrast agent, diffusion if one is diffusion-weighted.
         wording: other numbers say the same in other words.
     """
     rng = generator(subject.seed, subject.index, f"report {wording}" if wording else "report")
     contrast = any(scan.contrast_dose > 0 for scan in scans)
     impression = _impression(subject, truth, rng)
-    beside = _incidental(subject, rng)
+    incidental = _incidental(subject, rng)
     findings = [
         *_lesion_sentences(subject, contrast, rng),
         *_mass_effect(subject, truth, rng),
         *_fluid_spaces(subject, rng),
         *_white_matter(subject, truth, rng),
-        *beside,
+        *incidental,
         *_negatives(subject, contrast, scans, rng),
     ]
-    if impression or beside:
+    if impression or incidental:
         # First, because summaries of long reports leave out what comes last.
         findings.insert(0, _pick(rng, phrases.PATIENT).format(patient=_patient(subject)))
     if not impression:
-        normal = phrases.NOTHING_ACUTE if beside else _pick(rng, phrases.NORMAL)
+        normal = phrases.NOTHING_ACUTE if incidental else _pick(rng, phrases.NORMAL)
         impression = [phrases.NORMAL_PATIENT.format(normal=normal, patient=_patient(subject))]
     return "\n".join(
         (
@@ -92,7 +92,10 @@ def stage(subject: Subject, kind: str) -> str:
 
 
 def _patient(subject: Subject) -> str:
-    """Such as `72-year-old woman in her eighth decade with generous ventricles`: it tells healthy studies apart."""
+    """Such as `72-year-old woman in her eighth decade with generous ventricles`.
+
+    It distinguishes the reports of healthy subjects.
+    """
     return phrases.WHO.format(
         age=int(subject.age),
         person="woman" if subject.sex == "F" else "man",
@@ -138,12 +141,12 @@ def _pushes(lesion: Lesion) -> bool:
 
 
 def _mass_effect(subject: Subject, truth: Mapping[str, float], rng: np.random.Generator) -> list[str]:
-    told = [_pick(rng, phrases.EFFECT)] if has_mass_effect(subject) else []
+    sentences = [_pick(rng, phrases.EFFECT)] if has_mass_effect(subject) else []
     shift = truth["midline_shift_mm"]
     if abs(shift) >= SHIFT_MM:
         direction = "right" if shift > 0 else "left"
-        told.append(_pick(rng, phrases.SHIFT).format(mm=round(abs(shift)), direction=direction))
-    return told
+        sentences.append(_pick(rng, phrases.SHIFT).format(mm=round(abs(shift)), direction=direction))
+    return sentences
 
 
 def _fluid_spaces(subject: Subject, rng: np.random.Generator) -> list[str]:
@@ -151,16 +154,16 @@ def _fluid_spaces(subject: Subject, rng: np.random.Generator) -> list[str]:
         return [_pick(rng, phrases.WIDE_VENTRICLES)]
     degree = _grade(subject.sulcal_mm, ATROPHY_MM)
     wide = subject.ventricle_ratio >= VENTRICLE_RATIOS[1]
-    told = []
+    sentences = []
     if degree:
         name = _DEGREES[degree - 1]
         atrophy = phrases.ATROPHY_WIDE if wide else phrases.ATROPHY
-        told.append(_pick(rng, atrophy).format(degree=name, Degree=_capital(name)))
+        sentences.append(_pick(rng, atrophy).format(degree=name, Degree=_capital(name)))
     elif not (has_mass_effect(subject) or subject.ventricle_asymmetry or subject.condition == "colloid_cyst"):
-        told.append(_pick(rng, phrases.NORMAL_SULCI if wide else phrases.NORMAL_VENTRICLES))
+        sentences.append(_pick(rng, phrases.NORMAL_SULCI if wide else phrases.NORMAL_VENTRICLES))
     if subject.condition == "dementia":
-        told.append(_pick(rng, phrases.HIPPOCAMPAL))
-    return told
+        sentences.append(_pick(rng, phrases.HIPPOCAMPAL))
+    return sentences
 
 
 def _white_matter(subject: Subject, truth: Mapping[str, float], rng: np.random.Generator) -> list[str]:
@@ -174,15 +177,15 @@ def _white_matter(subject: Subject, truth: Mapping[str, float], rng: np.random.G
 
 
 def _incidental(subject: Subject, rng: np.random.Generator) -> list[str]:
-    # What is on both sides is told once, but each of the air cells by its name.
+    # Findings on both sides are reported once, but air cells one by one.
     apart = {
         (lesion.kind, lesion.located if lesion.kind == "mucosa" else "") for lesion in subject.incidental
     }
-    told = [_pick(rng, phrases.INCIDENTAL[kind]).format(where=where) for kind, where in sorted(apart)]
+    sentences = [_pick(rng, phrases.INCIDENTAL[kind]).format(where=where) for kind, where in sorted(apart)]
     if subject.ventricle_asymmetry:
         side, other = ("right", "left") if subject.ventricle_asymmetry > 0 else ("left", "right")
-        told.append(_pick(rng, phrases.INCIDENTAL["asymmetry"]).format(side=side, other=other))
-    return [told[i] for i in rng.permutation(len(told))]
+        sentences.append(_pick(rng, phrases.INCIDENTAL["asymmetry"]).format(side=side, other=other))
+    return [sentences[i] for i in rng.permutation(len(sentences))]
 
 
 def _negatives(
@@ -190,18 +193,18 @@ def _negatives(
 ) -> list[str]:
     tissues = {layer.tissue for lesion in subject.lesions for layer in lesion.layers}
     diffusion = any(scan.sequence == "DWI" for scan in scans)
-    told = []
+    sentences = []
     if diffusion and not tissues & {"infarct_acute", "infarct_subacute", "pus"}:
         bright = any(lesion.kind == "choroid_cyst" for lesion in subject.incidental)
-        told.append(_pick(rng, phrases.NO_INFARCT if bright else phrases.NO_DIFFUSION))
+        sentences.append(_pick(rng, phrases.NO_INFARCT if bright else phrases.NO_DIFFUSION))
     if not subject.lesions:
         if not any(lesion.kind == "mega_cisterna" for lesion in subject.incidental):
-            told.append(_pick(rng, phrases.NO_MASS))
+            sentences.append(_pick(rng, phrases.NO_MASS))
         if contrast:
-            told.append(_pick(rng, phrases.NO_ENHANCEMENT))
+            sentences.append(_pick(rng, phrases.NO_ENHANCEMENT))
     if rng.random() < 0.6:
-        told.append(_pick(rng, phrases.FLOW_VOIDS))
-    return [told[i] for i in rng.permutation(len(told))]
+        sentences.append(_pick(rng, phrases.FLOW_VOIDS))
+    return [sentences[i] for i in rng.permutation(len(sentences))]
 
 
 def _impression(subject: Subject, truth: Mapping[str, float], rng: np.random.Generator) -> list[str]:

@@ -277,7 +277,7 @@ def test_other_settings_need_another_output_or_a_fresh_start(
     assert len(log(tmp_path / "run")) == 4 + 1
     smaller = write(tokenizer_settings(bids, more='seed = 3\nexport_type = "float16"'))
     assert run("pretrain", "tokenizer", smaller) == 0, "the type of the model's weights changes no step"
-    assert "from step 4 on" in capsys.readouterr().out
+    assert "resumed from step 4" in capsys.readouterr().out
 
 
 def test_a_dry_run_tells_the_plan_and_writes_nothing(
