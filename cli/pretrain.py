@@ -81,19 +81,17 @@ def _run(
     from prima_features.pretraining.run import pretrain
 
     with _progress() as callbacks:
-        summary = pretrain(stage, config, fresh=not resume, train=not export, callbacks=callbacks, clip=clip)
-    if not summary.is_main:
+        result = pretrain(stage, config, fresh=not resume, train=not export, callbacks=callbacks, clip=clip)
+    if not result.is_main:
         return
-    print_failures(summary.failures)
-    for name, value in summary.measures.items():
+    print_failures(result.failures)
+    for name, value in result.measures.items():
         out.print(f"{escape(name)}: {value:.4g}")
-    start = f", from step {summary.resumed_at} on" if summary.resumed_at and not export else ""
-    skipped = f", {summary.skipped} of them skipped" if summary.skipped else ""
-    best = (
-        f"; the model is from step {summary.exported}, the best" if summary.exported != summary.steps else ""
-    )
-    out.print(f"[bold]{escape(str(summary.output))}[/]: {summary.steps} steps{start}{skipped}{best}")
-    if not summary.complete:
+    resumed = f", resumed from step {result.resumed_at}" if result.resumed_at and not export else ""
+    skipped = f", {result.skipped} of them skipped" if result.skipped else ""
+    best = f"; exported step {result.exported}, the best" if result.exported != result.steps else ""
+    out.print(f"[bold]{escape(str(result.output))}[/]: {result.steps} steps{resumed}{skipped}{best}")
+    if not result.complete:
         raise typer.Exit(3)
 
 
@@ -131,7 +129,7 @@ def _progress() -> Iterator[Callbacks]:
 
 
 _LINES = 100
-"""Maximum number of lines that a run prints if there is no terminal."""
+"""Maximum number of progress lines if the output is not a terminal."""
 
 
 def _print_study(done: int, total: int) -> None:

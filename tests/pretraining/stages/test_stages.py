@@ -170,7 +170,7 @@ def test_the_card_tells_of_the_weights_that_are_exported(
     assert f"| reconstruction_loss | {scores[best]:.4g} |" in card
     printed = " ".join(capsys.readouterr().out.split())
     assert f"reconstruction_loss: {scores[best]:.4g}" in printed
-    assert f"6 steps; the model is from step {best}, the best" in printed
+    assert f"6 steps; exported step {best}, the best" in printed
 
 
 @pytest.mark.parametrize("stage", ["tokenizer", "clip"])
