@@ -98,7 +98,7 @@ def test_embeddings_of_another_model_are_refused(labelled: np.ndarray, write: Wr
         (
             "study,",
             "scan,",
-            "has no column study; its columns are scan, tumour, rare thing, neuro.surgery, priority; set data.id_column",
+            "has no column study; its columns are scan, tumour, rare thing, neuro.surgery, priority; set data.",
         ),
         ("tumour", "glioma", "has no column tumour; its columns are study, glioma"),
         (",priority", ",urgency", "rare thing, neuro.surgery, urgency; set data.priority_column"),
