@@ -20,7 +20,7 @@ from prima_features.probes.training import TrainingSet, check_source, shared_sub
 if TYPE_CHECKING:
     import pandas as pd
 
-    from prima_features.probes.evaluation import Evaluation, Plan, Splits
+    from prima_features.probes.evaluation import Evaluation, EvaluationPlan, Splits
     from prima_features.probes.persistence import Extras
     from prima_features.probes.steps.novelty import TrainingRange
 
@@ -71,7 +71,11 @@ class Probe:
         self.fitted: Fitted | None = None
 
     def cross_validate(
-        self, features: Features, frame: pd.DataFrame, plan: Plan | None = None, splits: Splits | None = None
+        self,
+        features: Features,
+        frame: pd.DataFrame,
+        plan: EvaluationPlan | None = None,
+        splits: Splits | None = None,
     ) -> Evaluation:
         """Evaluate the recipe by nested cross-validation; the probe itself is not changed.
 

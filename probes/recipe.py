@@ -178,10 +178,10 @@ def fit_recipe(
     Raises:
         UsageError: there are no rows to train on, or none of a class.
     """
-    from prima_features.probes.estimators.base import Companions
+    from prima_features.probes.estimators.base import RowMetadata
 
     rows = np.flatnonzero(samples.eligible) if rows is None else rows
-    companions = Companions(samples.groups, samples.sites, recipe.covariates(samples)).take(rows)
+    companions = RowMetadata(samples.groups, samples.sites, recipe.covariates(samples)).take(rows)
     y = samples.y[rows]
     _check_training(samples.task, y)
     estimator = recipe.make(samples.task).fit_rows(Rows(samples.X, rows), y, companions, inner)

@@ -225,7 +225,7 @@ def fit(
         raise typer.BadParameter("name the folder to make, such as probe-dir", param_hint="--output")
 
     from prima_features.cli.probe.show import print_evaluation, print_plan, print_warnings, steps
-    from prima_features.probes.evaluation import Plan, Scheme
+    from prima_features.probes.evaluation import EvaluationPlan, Scheme
     from prima_features.probes.recipe import Recipe
 
     recipe = Recipe(
@@ -239,7 +239,7 @@ def fit(
         inner_folds=inner_folds,
         seed=seed,
     )
-    plan = Plan(
+    plan = EvaluationPlan(
         Scheme(scheme, folds, inner_folds, repeats, seed),
         bootstrap,
         permutations,

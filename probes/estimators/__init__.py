@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from prima_features.errors import UsageError
-from prima_features.probes.estimators.base import Companions, ProbeEstimator
+from prima_features.probes.estimators.base import ProbeEstimator, RowMetadata
 from prima_features.probes.estimators.knn import KNNClassifierProbe, KNNRegressorProbe
 from prima_features.probes.estimators.linear import LogisticProbe, RidgeProbe
 from prima_features.probes.estimators.mlp import MLPClassifierProbe, MLPRegressorProbe
@@ -13,7 +13,6 @@ from prima_features.probes.estimators.xgb import XGBClassifierProbe, XGBRegresso
 
 __all__ = [
     "ESTIMATORS",
-    "Companions",
     "KNNClassifierProbe",
     "KNNRegressorProbe",
     "LogisticProbe",
@@ -21,6 +20,7 @@ __all__ = [
     "MLPRegressorProbe",
     "ProbeEstimator",
     "RidgeProbe",
+    "RowMetadata",
     "XGBClassifierProbe",
     "XGBRegressorProbe",
     "estimator_class",

@@ -17,15 +17,15 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 
 from prima_features.errors import UsageError
 from prima_features.evaluation.folds import deal, strata_of
+from prima_features.probes.linalg.parallel import Parallelism
 from prima_features.probes.linalg.rows import Rows
-from prima_features.probes.linalg.side_by_side import SideBySide
 
 Parameters = dict[str, Any]
 _LEAST_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
-class Companions:
+class RowMetadata:
     """What goes with each row beside its features and target."""
 
     groups: np.ndarray
@@ -35,9 +35,9 @@ class Companions:
     covariates: np.ndarray | None = None
     """(N, C) numbers, for harmonisation or taking confounds out; NaN where unknown."""
 
-    def take(self, rows: np.ndarray) -> Companions:
+    def take(self, rows: np.ndarray) -> RowMetadata:
         """Those of some rows."""
-        return Companions(self.groups[rows], _take(self.sites, rows), _take(self.covariates, rows))
+        return RowMetadata(self.groups[rows], _take(self.sites, rows), _take(self.covariates, rows))
 
 
 class ProbeEstimator(BaseEstimator):
@@ -90,29 +90,29 @@ class ProbeEstimator(BaseEstimator):
         )
         check_consistent_length(X, groups, sites, covariates, inner)
         given = (None if values is None else np.asarray(values) for values in (sites, covariates))
-        companions = Companions(np.arange(len(X)) if groups is None else np.asarray(groups), *given)
-        return self._fit(Rows.all(X), self._encode(y), companions, inner)
+        metadata = RowMetadata(np.arange(len(X)) if groups is None else np.asarray(groups), *given)
+        return self._fit(Rows.all(X), self._encode(y), metadata, inner)
 
     def fit_rows(
-        self, rows: Rows, y: np.ndarray, companions: Companions, inner: np.ndarray | None = None
+        self, rows: Rows, y: np.ndarray, metadata: RowMetadata, inner: np.ndarray | None = None
     ) -> ProbeEstimator:
         """`fit` on some rows of a matrix, without copying them.
 
         Args:
             rows: n rows of a matrix that is known to be finite.
             y: (n,) float64, or for a classifier class numbers from 0 without gaps.
-            companions: of these rows alone.
+            metadata: of these rows alone.
             inner: (n,) inner fold of each, instead of drawing them.
         """
         self.n_features_in_ = rows.width
         if self._classifies:
             self.classes_ = np.arange(y.max() + 1)
-        return self._fit(rows, y, companions, inner)
+        return self._fit(rows, y, metadata, inner)
 
     def _fit(
-        self, rows: Rows, y: np.ndarray, companions: Companions, inner: np.ndarray | None
+        self, rows: Rows, y: np.ndarray, metadata: RowMetadata, inner: np.ndarray | None
     ) -> ProbeEstimator:
-        folds = self._draw(y, companions) if inner is None else np.asarray(inner)
+        folds = self._draw(y, metadata) if inner is None else np.asarray(inner)
         if len(np.unique(folds)) < 2:
             raise ValueError("the inner loop needs 2 folds or more, and all rows are in 1")
         plan = self._plan(len(np.unique(folds)), rows)
@@ -120,16 +120,16 @@ class ProbeEstimator(BaseEstimator):
             # What stops before it converges is tried all the same: the inner loop judges what it predicts. Said here
             # and not around each fit, because threads share what they ignore.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            self._search(list(self._candidates()), rows, y, companions, folds, plan)
-            self.adjust_ = self._fitted_adjustment(rows, companions)
-            self._fit_best(_adjusted(self.adjust_, rows, companions), y, self.best_params_)
+            self._search(list(self._candidates()), rows, y, metadata, folds, plan)
+            self.adjust_ = self._fitted_adjustment(rows, metadata)
+            self._fit_best(_adjusted(self.adjust_, rows, metadata), y, self.best_params_)
         return self
 
-    def _plan(self, n_folds: int, rows: Rows) -> SideBySide:
+    def _plan(self, n_folds: int, rows: Rows) -> Parallelism:
         """Inner folds next to each other, where they take no more than one and a half times the data, or 256 MiB."""
         square = 8 * min(len(rows), rows.width) ** 2
         bytes_each = 2 * square if self.adjust is None else 2 * square + 16 * len(rows) * rows.width
-        return SideBySide.plan(n_folds, bytes_each, max(1 << 28, rows.X.nbytes * 3 // 2))
+        return Parallelism.plan(n_folds, bytes_each, max(1 << 28, rows.X.nbytes * 3 // 2))
 
     @abstractmethod
     def _candidates(self) -> Sequence[Parameters]:
@@ -150,25 +150,25 @@ class ProbeEstimator(BaseEstimator):
     def _encode(self, y: np.ndarray) -> np.ndarray:
         return y.astype(np.float64)
 
-    def _draw(self, y: np.ndarray, companions: Companions) -> np.ndarray:
-        n_groups = len(np.unique(companions.groups))
+    def _draw(self, y: np.ndarray, metadata: RowMetadata) -> np.ndarray:
+        n_groups = len(np.unique(metadata.groups))
         n_folds = min(self.inner_folds, n_groups)
         if n_folds < 2:
             raise ValueError(
                 f"the inner loop needs at least 2 folds and at least 2 groups (subjects), not {self.inner_folds} "
                 f"folds of {n_groups}"
             )
-        strata = strata_of(y, companions.groups, classes=self._classifies, n_folds=n_folds)
-        return deal(companions.groups, strata, n_folds, self.random_state)
+        strata = strata_of(y, metadata.groups, classes=self._classifies, n_folds=n_folds)
+        return deal(metadata.groups, strata, n_folds, self.random_state)
 
     def _search(
         self,
         candidates: list[Parameters],
         rows: Rows,
         y: np.ndarray,
-        companions: Companions,
+        metadata: RowMetadata,
         folds: np.ndarray,
-        plan: SideBySide,
+        plan: Parallelism,
     ) -> None:
         shape = (
             (len(candidates), len(y), len(self.classes_)) if self._classifies else (len(candidates), len(y))
@@ -177,9 +177,9 @@ class ProbeEstimator(BaseEstimator):
 
         def predict_fold(fold: int) -> None:
             train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            adjust = self._fitted_adjustment(rows.take(train), companions.take(train))
-            fitted = _adjusted(adjust, rows.take(train), companions.take(train))
-            held_out = _adjusted(adjust, rows.take(test), companions.take(test))
+            adjust = self._fitted_adjustment(rows.take(train), metadata.take(train))
+            fitted = _adjusted(adjust, rows.take(train), metadata.take(train))
+            held_out = _adjusted(adjust, rows.take(test), metadata.take(test))
             predicted[:, test] = self._fold_path(candidates, fitted, y[train], held_out)
 
         plan.run(predict_fold, np.unique(folds))
@@ -193,16 +193,16 @@ class ProbeEstimator(BaseEstimator):
     ) -> np.ndarray:
         return self._path(candidates, train, y, test)
 
-    def _fitted_adjustment(self, rows: Rows, companions: Companions) -> Any:
+    def _fitted_adjustment(self, rows: Rows, metadata: RowMetadata) -> Any:
         if self.adjust is None:
             return None
-        return clone(self.adjust).fit(rows.array(), companions.sites, companions.covariates)
+        return clone(self.adjust).fit(rows.array(), metadata.sites, metadata.covariates)
 
     def _checked(self, X: np.ndarray, sites: np.ndarray | None, covariates: np.ndarray | None) -> Rows:
         """Rows to predict, adjusted as in training."""
         check_is_fitted(self, "n_features_in_")
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        return _adjusted(self.adjust_, Rows.all(X), Companions(np.arange(len(X)), sites, covariates))
+        return _adjusted(self.adjust_, Rows.all(X), RowMetadata(np.arange(len(X)), sites, covariates))
 
 
 class ProbeRegressor(RegressorMixin, ProbeEstimator):
@@ -270,10 +270,10 @@ class ProbeClassifier(ClassifierMixin, ProbeEstimator):
         return full
 
 
-def _adjusted(adjust: Any, rows: Rows, companions: Companions) -> Rows:
+def _adjusted(adjust: Any, rows: Rows, metadata: RowMetadata) -> Rows:
     if adjust is None:
         return rows
-    return Rows.all(adjust.transform(rows.array(), companions.sites, companions.covariates))
+    return Rows.all(adjust.transform(rows.array(), metadata.sites, metadata.covariates))
 
 
 def _take(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:

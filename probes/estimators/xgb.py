@@ -13,8 +13,8 @@ from prima_features.probes.estimators.base import (
     ProbeRegressor,
     ascending_counts,
 )
+from prima_features.probes.linalg.parallel import Parallelism
 from prima_features.probes.linalg.rows import Rows
-from prima_features.probes.linalg.side_by_side import SideBySide
 
 XGBOOST_DEPTHS: tuple[int, ...] = (2, 4)
 XGBOOST_ROUNDS: tuple[int, ...] = (50, 100, 200, 300)
@@ -70,8 +70,8 @@ class _Boosted:
         data = self._matrix(rows, y)
         self.booster_ = self._train(data, y, parameters["max_depth"], parameters["rounds"])
 
-    def _plan(self, n_folds: int, rows: Rows) -> SideBySide:
-        return SideBySide(workers=1, threads=1)  # xgboost shares the cores out itself
+    def _plan(self, n_folds: int, rows: Rows) -> Parallelism:
+        return Parallelism(workers=1, threads=1)  # xgboost shares the cores out itself
 
     def _train(self, data: Any, y: np.ndarray, depth: int, rounds: int) -> Any:
         parameters = {

@@ -22,9 +22,9 @@ from prima_features.probes.evaluation.refits import baselines, constant, permuta
 from prima_features.probes.evaluation.scored import (
     OutOfFold,
     Scored,
+    brain_age_gap,
     by_groups,
     cross_validate,
-    gap_report,
     predictions_table,
     scored,
 )
@@ -34,7 +34,7 @@ from prima_features.probes.samples import Samples
 
 
 @dataclass(frozen=True)
-class Plan:
+class EvaluationPlan:
     """What an evaluation does beside its folds."""
 
     scheme: Scheme = field(default_factory=Scheme)
@@ -48,7 +48,7 @@ class Plan:
 
 
 def evaluate(
-    samples: Samples, recipe: Recipe, plan: Plan | None = None, splits: Splits | None = None
+    samples: Samples, recipe: Recipe, plan: EvaluationPlan | None = None, splits: Splits | None = None
 ) -> Evaluation:
     """Evaluate a recipe: everything in it is fitted on training folds alone.
 
@@ -62,7 +62,7 @@ def evaluate(
     Raises:
         UsageError: what `checks.check`, `splits.draw` or `Recipe.check` refuse, or splits of other samples.
     """
-    plan = plan or Plan()
+    plan = plan or EvaluationPlan()
     recipe.check(samples.task)
     scheme = splits.scheme if splits else plan.scheme
     warnings = check(samples, scheme, allow_confounded=plan.allow_confounded)
@@ -124,7 +124,7 @@ def assess(result: Scored, samples: Samples, rows: np.ndarray, recipe: Recipe) -
         "n_studies": len(rows),
         "n_subjects": int(frame["subject"].nunique()),
         "per_class": per_class(result),
-        "gap": gap_report(result, recipe.bias_correction) if samples.task.is_age else None,
+        "gap": brain_age_gap(result, recipe.bias_correction) if samples.task.is_age else None,
     }
 
 

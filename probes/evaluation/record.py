@@ -14,7 +14,7 @@ from prima_features.evaluation.compare import Comparison, corrected_t_test
 from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.checks import LabelBySite, SiteDecodability
 from prima_features.probes.evaluation.refits import Permutation
-from prima_features.probes.evaluation.scored import GapReport, GroupMetrics, OutOfFold, scores
+from prima_features.probes.evaluation.scored import BrainAgeGap, GroupMetrics, OutOfFold, scores
 from prima_features.probes.evaluation.splits import Fold, Splits
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples
@@ -78,7 +78,7 @@ class Evaluation:
     """Each class against the rest, for more than two."""
     site_decodability: SiteDecodability | None = None
     permutation: Permutation | None = None
-    gap: GapReport | None = None
+    gap: BrainAgeGap | None = None
     splits: Splits | None = None
     """None where a fitted probe met another cohort."""
     fold_scores: FoldScores | None = None

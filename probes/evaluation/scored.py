@@ -272,7 +272,7 @@ def _too_few(scored: Scored, rows: np.ndarray) -> str:
 
 
 @dataclass(frozen=True)
-class GapReport:
+class BrainAgeGap:
     """Predicted minus true age."""
 
     method: str
@@ -291,7 +291,7 @@ class GapReport:
         return estimates | {"method": self.method, "age_range": list(self.age_range)}
 
 
-def gap_report(scored: Scored, method: str) -> GapReport:
+def brain_age_gap(scored: Scored, method: str) -> BrainAgeGap:
     """The gap's mean and its correlation with age, over N rows of a brain-age probe."""
     age = scored.y
 
@@ -308,4 +308,4 @@ def gap_report(scored: Scored, method: str) -> GapReport:
         }
 
     found = scored.bootstrap.estimates(statistic, ("raw_age_correlation", "corrected_age_correlation"))
-    return GapReport(method, **found, age_range=(float(age.min()), float(age.max())))
+    return BrainAgeGap(method, **found, age_range=(float(age.min()), float(age.max())))

@@ -47,7 +47,7 @@ from prima_features.probes.steps.novelty import TrainingRange
 
 if TYPE_CHECKING:
     from prima_features.probes.evaluation import Evaluation
-    from prima_features.probes.report import ReportContent
+    from prima_features.probes.report import PageContent
 
 
 def model_bytes(fitted: Fitted) -> dict[str, bytes]:
@@ -147,7 +147,7 @@ class Extras:
 
     evaluation: Evaluation | None = None
     """Gives metrics.json and predictions.tsv, and the numbers of the card."""
-    report: ReportContent | None = None
+    report: PageContent | None = None
     """Gives report.html."""
     command: str = ""
     overwrite: bool = False
@@ -177,7 +177,7 @@ def save(probe: Probe, folder: Path, extras: Extras | None = None) -> Path:
     return folder
 
 
-def write_evaluation(folder: Path, evaluation: Evaluation | None, report: ReportContent | None) -> None:
+def write_evaluation(folder: Path, evaluation: Evaluation | None, report: PageContent | None) -> None:
     """Write metrics.json, predictions.tsv and report.html, as far as they are given, to a folder that is new."""
     if evaluation is not None:
         (folder / METRICS).write_bytes(json_bytes(evaluation.metrics_json()))
@@ -186,9 +186,9 @@ def write_evaluation(folder: Path, evaluation: Evaluation | None, report: Report
             table = table.assign(caveat=evaluation.caveat)
         (folder / PREDICTIONS).write_bytes(table_bytes(table))
     if report is not None:
-        from prima_features.probes.report import write_report
+        from prima_features.probes.report import write_page
 
-        write_report(folder / REPORT, report)
+        write_page(folder / REPORT, report)
 
 
 def _document(probe: Probe, files: dict[str, bytes], command: str) -> Document:

@@ -1,8 +1,8 @@
 """The probe's report: a page that opens offline, and sentences for a paper."""
 
-from prima_features.probes.report.content import ReportContent
+from prima_features.probes.report.content import PageContent
 from prima_features.probes.report.feature_map import FeatureMap, feature_map
 from prima_features.probes.report.methods import methods_text
-from prima_features.probes.report.page import write_report
+from prima_features.probes.report.page import write_page
 
-__all__ = ["FeatureMap", "ReportContent", "feature_map", "methods_text", "write_report"]
+__all__ = ["FeatureMap", "PageContent", "feature_map", "methods_text", "write_page"]

@@ -12,7 +12,7 @@ from prima_features.probes.evaluation import Evaluation
 from prima_features.probes.evaluation.scored import GroupMetrics
 from prima_features.probes.report.content import (
     VARIABLES,
-    ReportContent,
+    PageContent,
     association,
     decimals,
     decodability,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 
-def by_site(content: ReportContent) -> Section | None:
+def by_site(content: PageContent) -> Section | None:
     """The section; None where no site is known."""
     found = content.evaluation
     if set(found.label_by_site.table) <= {""}:
@@ -95,7 +95,7 @@ _FEW = 4
 """Levels left out that are told in a list; more are in a table."""
 
 
-def by_group(content: ReportContent) -> Section | None:
+def by_group(content: PageContent) -> Section | None:
     """The section."""
     groups = content.evaluation.groups
     if not groups:
@@ -110,7 +110,7 @@ def by_group(content: ReportContent) -> Section | None:
     return section("groups", "By group", blocks)
 
 
-def _forest(content: ReportContent, shown: list[GroupMetrics]) -> Figure:
+def _forest(content: PageContent, shown: list[GroupMetrics]) -> Figure:
     found = content.evaluation
     primary = found.task.primary
     rows = []
@@ -134,7 +134,7 @@ def _forest(content: ReportContent, shown: list[GroupMetrics]) -> Figure:
     return Figure(picture, f"{metric(primary)} by {by}, with 95% intervals; n counts studies.", tuple(keys))
 
 
-def _gaps(content: ReportContent, shown: list[GroupMetrics]) -> Table:
+def _gaps(content: PageContent, shown: list[GroupMetrics]) -> Table:
     found = content.evaluation
     pairs = [one for one in shown if one.gaps]
     names = [name for name in (found.task.primary, *_COMPARED) if name in pairs[0].gaps]
@@ -168,7 +168,7 @@ def _left_out(groups: dict[str, GroupMetrics]) -> Listing | Folded | None:
     return Folded(f"{len(reasons)} levels are not shown", table)
 
 
-def _all_metrics(content: ReportContent, shown: list[GroupMetrics]) -> Folded:
+def _all_metrics(content: PageContent, shown: list[GroupMetrics]) -> Folded:
     found = content.evaluation
     names = list(next(iter(shown[0].levels.values())))
     rows = tuple(

@@ -61,7 +61,7 @@ RESEARCH_ONLY = "For research use only: not a medical device, and not for decisi
 
 
 @dataclass(frozen=True)
-class ReportContent:
+class PageContent:
     """All that the page and its texts show; what is not given is left out."""
 
     evaluation: Evaluation
@@ -151,18 +151,18 @@ def class_name(name: str) -> str:
     return name.upper() if name in _ABBREVIATIONS else name
 
 
-def title(content: ReportContent) -> str:
+def title(content: PageContent) -> str:
     """As given, else what is predicted."""
     task = content.evaluation.task
     return content.title or capital(target(task) if task.name == "custom" else task.name.replace("-", " "))
 
 
-def main_result(content: ReportContent) -> str:
+def main_result(content: PageContent) -> str:
     """The primary metric with its interval, and in whom it was measured."""
     return f"{_what(content)} {_where(content)}."
 
 
-def beside_baseline(content: ReportContent) -> str:
+def versus_baseline(content: PageContent) -> str:
     """The best baseline and how far the probe is from it; empty without baselines."""
     found = content.evaluation
     primary = found.task.primary
@@ -229,7 +229,7 @@ def _verdict(difference: Estimate, *, lower_is_better: bool) -> str:
     return f": the probe is {'better' if better else 'worse'}."
 
 
-def _what(content: ReportContent) -> str:
+def _what(content: PageContent) -> str:
     found = content.evaluation
     task, primary = found.task, found.task.primary
     if not np.isfinite(found.metrics[primary].value):
@@ -244,7 +244,7 @@ def _what(content: ReportContent) -> str:
     return f"{capital(target(task))}: {in_sentence(primary)} {result}"
 
 
-def _where(content: ReportContent) -> str:
+def _where(content: PageContent) -> str:
     found = content.evaluation
     subjects = count(found.n_subjects, "subject")
     if found.n_studies != found.n_subjects:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prima_features.page.blocks import Block, Cell, Folded, Listing, Prose, Section, Table, Verbatim, section
 from prima_features.page.digits import count, number, percent, short
 from prima_features.probes.evaluation import Evaluation
-from prima_features.probes.report.content import ReportContent, decimals, metric
+from prima_features.probes.report.content import PageContent, decimals, metric
 from prima_features.probes.report.methods import methods_text, versions
 from prima_features.wording import capital, sentence
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _LABELS = ("Studies", "Subjects", "Age, years", "Female", "Male", "Sex unknown", "Sites")
 
 
-def people(content: ReportContent) -> Section | None:
+def people(content: PageContent) -> Section | None:
     """The section."""
     blocks: list[Block | None] = [_table(content), _not_counted(content)]
     if content.join is not None:
@@ -29,7 +29,7 @@ def people(content: ReportContent) -> Section | None:
     return section("people", "Subjects", blocks)
 
 
-def _table(content: ReportContent) -> Table:
+def _table(content: PageContent) -> Table:
     counted, classes = content.counted, content.evaluation.task.classes
     columns = {"All" if classes else "Evaluated": _described(counted, content)}
     for name in classes:
@@ -44,7 +44,7 @@ def _table(content: ReportContent) -> Table:
     return Table("Studies included in the metrics; ages and sexes are per study", ("", *columns), tuple(rows))
 
 
-def _described(table: pd.DataFrame, content: ReportContent) -> dict[str, Cell]:
+def _described(table: pd.DataFrame, content: PageContent) -> dict[str, Cell]:
     ages, n = content.ages(table), len(table)
     sexes = {name: int((table["sex"] == code).sum()) for name, code in (("Female", "F"), ("Male", "M"))}
     unknown = n - sum(sexes.values())
@@ -85,7 +85,7 @@ def _part(k: int, n: int) -> Cell:
     return Cell(f"{k:,} ({percent(k, n)})" if k else "0")
 
 
-def _not_counted(content: ReportContent) -> Prose | None:
+def _not_counted(content: PageContent) -> Prose | None:
     n = len(content.evaluation.predictions) - len(content.counted)
     if not n:
         return None
@@ -115,13 +115,13 @@ def _reasons(caption: str, what: str, reasons: dict[str, int]) -> Table | None:
     return Table(caption, ("Reason", what), rows)
 
 
-def how(content: ReportContent) -> Section | None:
+def how(content: PageContent) -> Section | None:
     """The texts for a paper."""
     note = Prose("Text for a methods and a results section, with the numbers of this run.")
     return section("methods", "Methods and results text", [note, Verbatim(methods_text(content))])
 
 
-def provenance(content: ReportContent) -> Section | None:
+def provenance(content: PageContent) -> Section | None:
     """Chosen parameters, versions and the command."""
     found = content.evaluation
     blocks = [
@@ -172,7 +172,7 @@ def _parameters(chosen: dict[str, Any]) -> str:
     return ", ".join(f"{name} = {short(value)}" for name, value in chosen.items())
 
 
-def _source(content: ReportContent) -> Table | None:
+def _source(content: PageContent) -> Table | None:
     if content.training is None:
         return None
     source = content.training.source
@@ -190,5 +190,5 @@ def _source(content: ReportContent) -> Table | None:
     return Table("Features", ("", "Value"), rows, text_columns=frozenset({0, 1}))
 
 
-def _versions(content: ReportContent) -> tuple[tuple[Cell, ...], ...]:
+def _versions(content: PageContent) -> tuple[tuple[Cell, ...], ...]:
     return tuple((Cell(name), Cell(version)) for name, version in versions(content).items())

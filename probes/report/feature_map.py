@@ -12,7 +12,7 @@ from prima_features.page.digits import decimals_for, number
 from prima_features.page.plots.canvas import COLOURS, OTHER, shortened, svg
 from prima_features.page.plots.points import draw_by_name, draw_by_number, leading, number_colours
 from prima_features.probes.linalg.rows import Reduction, Rows, Scaling
-from prima_features.probes.report.content import ReportContent, target
+from prima_features.probes.report.content import PageContent, target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ def _total_variance(rows: Rows) -> float:
     return float(total) / len(rows) or 1.0
 
 
-def arrangement(content: ReportContent) -> Section | None:
+def arrangement(content: PageContent) -> Section | None:
     """The section; None without a map."""
     shown = content.map
     if shown is None:

@@ -24,7 +24,7 @@ from prima_features.page.digits import brief, count, decimals_for, number, p_val
 from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.evaluation.scored import MIN_GROUPS
 from prima_features.probes.report import content as words
-from prima_features.probes.report.content import ReportContent
+from prima_features.probes.report.content import PageContent
 from prima_features.probes.report.feature_map import MAX_ROWS
 from prima_features.probes.steps.adjust import MIN_ROWS
 from prima_features.wording import listed
@@ -69,7 +69,7 @@ class Citations:
         return [f"{one.full}{f' doi:{one.doi}' if one.doi else ''}" for one in papers]
 
 
-def methods_text(content: ReportContent) -> str:
+def methods_text(content: PageContent) -> str:
     """The methods and results sections for a paper, with the references that they cite.
 
     Args:
@@ -84,7 +84,7 @@ def methods_text(content: ReportContent) -> str:
     return "\n\n".join([*paragraphs, "References", "\n".join(cite.listed())]) + "\n"
 
 
-def versions(content: ReportContent) -> dict[str, str]:
+def versions(content: PageContent) -> dict[str, str]:
     """Versions of the packages that took part, by package, and of Python."""
     names = ["scikit-learn", "numpy"] + ["xgboost"] * (content.evaluation.recipe.estimator == "xgboost")
     found = {"prima-features": __version__} | {name: _version(name) for name in names}
@@ -98,7 +98,7 @@ def _version(name: str) -> str:
         return "not installed here"
 
 
-def _values(content: ReportContent, cite: Citations) -> dict[str, Any]:
+def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
     """The variables and functions of the template."""
     found, recipe = content.evaluation, content.evaluation.recipe
     task, training = found.task, content.training
@@ -160,7 +160,7 @@ def _values(content: ReportContent, cite: Citations) -> dict[str, Any]:
     }
 
 
-def _cohort(content: ReportContent) -> dict[str, Any]:
+def _cohort(content: PageContent) -> dict[str, Any]:
     """Numbers of the studies that count in the metrics."""
     task, table = content.evaluation.task, content.counted
     sexes = table["sex"].map({"F": "female", "M": "male"}).fillna("unknown").value_counts()
@@ -178,7 +178,7 @@ def _cohort(content: ReportContent) -> dict[str, Any]:
     }
 
 
-def _targets(content: ReportContent) -> dict[str, str]:
+def _targets(content: PageContent) -> dict[str, str]:
     """Mean, standard deviation and range of a number that is predicted."""
     values: pd.Series[float] = content.counted["target"].astype(float)
     digits = min(decimals_for(values.abs().max()), 6)

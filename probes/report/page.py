@@ -9,15 +9,15 @@ from prima_features.page.blocks import Section
 from prima_features.probes.persistence.files import write_bytes
 from prima_features.probes.report.content import (
     RESEARCH_ONLY,
-    ReportContent,
-    beside_baseline,
+    PageContent,
     main_result,
     title,
+    versus_baseline,
 )
 from prima_features.wording import sentence
 
 
-def write_report(path: Path, content: ReportContent) -> None:
+def write_page(path: Path, content: PageContent) -> None:
     """Write the report as one HTML file that needs nothing else, whole or not at all.
 
     The same content gives the same bytes. No study or subject is named in it.
@@ -32,20 +32,20 @@ def write_report(path: Path, content: ReportContent) -> None:
     write_bytes(path, page(content).encode("utf-8", errors="replace"))
 
 
-def page(content: ReportContent) -> str:
+def page(content: PageContent) -> str:
     """The report as HTML."""
     return template("prima_features.probes.report", "page.html.jinja").render(
         title=title(content),
         description=sentence(content.evaluation.task.description),
         main_result=main_result(content),
-        beside_baseline=beside_baseline(content),
+        versus_baseline=versus_baseline(content),
         research_only=RESEARCH_ONLY,
         warnings=[sentence(text) for text in content.evaluation.warnings],
         sections=sections(content),
     )
 
 
-def sections(content: ReportContent) -> list[Section]:
+def sections(content: PageContent) -> list[Section]:
     """Those that have something in them, in the page's order."""
     from prima_features.probes.report.by_group import by_group, by_site
     from prima_features.probes.report.details import how, people, provenance

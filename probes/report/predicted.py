@@ -22,21 +22,21 @@ from prima_features.page.plots.forest import ForestRow, chance_in_reach, draw_fo
 from prima_features.page.plots.points import Limits, draw_agreement, draw_gap, limits_of
 from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.evaluation.record import FoldScores
-from prima_features.probes.evaluation.scored import GapReport
-from prima_features.probes.report.content import ReportContent, decimals, in_sentence, metric, target
+from prima_features.probes.evaluation.scored import BrainAgeGap
+from prima_features.probes.report.content import PageContent, decimals, in_sentence, metric, target
 from prima_features.wording import capital, listed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 _STUDY = Key("one study", MAIN)
-_MOST_BESIDE = 4
+_MOST_IN_ROW = 4
 """Classes whose table of confusions has room beside a figure."""
 _LONGEST = 24
 """Letters of a class in a legend."""
 
 
-def left_out_sites(content: ReportContent) -> Figure | None:
+def left_out_sites(content: PageContent) -> Figure | None:
     """A forest plot, the best site first; None for other schemes."""
     found = content.evaluation
     if found.splits is None or found.splits.scheme.kind != "leave-site-out" or found.fold_scores is None:
@@ -72,7 +72,7 @@ def _rows(found: Evaluation, scores: FoldScores) -> list[ForestRow]:
     return [ForestRow(scores.names[i], estimates[i], int(scores.n_test[i])) for i in order]
 
 
-def number_blocks(content: ReportContent) -> list[Block]:
+def number_blocks(content: PageContent) -> list[Block]:
     """Predicted against true numbers, and for ages the gap."""
     table, task = content.counted, content.evaluation.task
     truth = table["target"].to_numpy(dtype=float)
@@ -90,7 +90,7 @@ def number_blocks(content: ReportContent) -> list[Block]:
 
 
 def _agreement(
-    content: ReportContent, name: str, truth: np.ndarray, values: np.ndarray, limits: Limits
+    content: PageContent, name: str, truth: np.ndarray, values: np.ndarray, limits: Limits
 ) -> Figure:
     task = content.evaluation.task
     unit = f", {task.unit}" if task.unit else ""
@@ -109,7 +109,7 @@ def _agreement(
     return Figure(picture, caption, (_STUDY, Key("predicted equals true", MUTED, "line", REFERENCE)))
 
 
-def _gap(report: GapReport, name: str, age: np.ndarray, gap: np.ndarray, limits: Limits) -> Figure:
+def _gap(report: BrainAgeGap, name: str, age: np.ndarray, gap: np.ndarray, limits: Limits) -> Figure:
     correlation = report.corrected_age_correlation if name else report.raw_age_correlation
     mean = report.corrected_mean if name else report.raw_mean
 
@@ -127,13 +127,13 @@ def _gap(report: GapReport, name: str, age: np.ndarray, gap: np.ndarray, limits:
     return Figure(picture, caption, keys)
 
 
-def predicted(content: ReportContent) -> Section | None:
+def predicted(content: PageContent) -> Section | None:
     """The section."""
     blocks = class_blocks if content.evaluation.task.is_classification else number_blocks
     return section("predictions", "Predictions", [*blocks(content), left_out_sites(content)])
 
 
-def repeats_note(content: ReportContent) -> str:
+def repeats_note(content: PageContent) -> str:
     """What to know where several repeats were averaged; starts with a space, empty otherwise."""
     splits = content.evaluation.splits
     if splits is None or splits.n_repeats == 1:
@@ -141,25 +141,25 @@ def repeats_note(content: ReportContent) -> str:
     return " Curves use each study's mean over the repeats; the table gives the mean of the repeats' metrics."
 
 
-def classes_note(content: ReportContent) -> str:
+def classes_note(content: PageContent) -> str:
     """What to know of decided classes where there are several repeats; starts with a space, empty otherwise."""
     splits = content.evaluation.splits
     return "" if splits is None or splits.n_repeats == 1 else " Classes are from the first repeat."
 
 
-def class_blocks(content: ReportContent) -> list[Block]:
+def class_blocks(content: PageContent) -> list[Block]:
     """ROC, precision-recall, reliability and the table of confusions."""
     scores = class_scores(content)
     both = [one for one in scores if 0 < one.positive.sum() < len(one.positive)]
     figures = [_roc(content, both), _precision_recall(content, both)] if both else []
     figures.append(_reliability(content, scores))
     confusions = _confusions(content)
-    if len(content.evaluation.task.classes) > _MOST_BESIDE:
+    if len(content.evaluation.task.classes) > _MOST_IN_ROW:
         return [Row(tuple(figures)), confusions]
     return [Row((*figures, confusions))]
 
 
-def class_scores(content: ReportContent) -> list[ClassScores]:
+def class_scores(content: PageContent) -> list[ClassScores]:
     """The positive class of two, or each of more."""
     table, task = content.counted, content.evaluation.task
     shown = [task.positive] if task.positive else task.classes
@@ -170,7 +170,7 @@ def class_scores(content: ReportContent) -> list[ClassScores]:
     ]
 
 
-def _roc(content: ReportContent, scores: list[ClassScores]) -> Figure:
+def _roc(content: PageContent, scores: list[ClassScores]) -> Figure:
     found = content.evaluation
     table = content.counted
 
@@ -189,7 +189,7 @@ def _roc(content: ReportContent, scores: list[ClassScores]) -> Figure:
     return Figure(picture, caption + repeats_note(content), tuple(keys))
 
 
-def _precision_recall(content: ReportContent, scores: list[ClassScores]) -> Figure:
+def _precision_recall(content: PageContent, scores: list[ClassScores]) -> Figure:
     def paint(canvas: Canvas) -> None:
         draw_precision_recall(canvas.add_subplot(), scores)
 
@@ -201,7 +201,7 @@ def _precision_recall(content: ReportContent, scores: list[ClassScores]) -> Figu
     return Figure(picture, caption + repeats_note(content), tuple(keys))
 
 
-def _reliability(content: ReportContent, scores: list[ClassScores]) -> Figure:
+def _reliability(content: PageContent, scores: list[ClassScores]) -> Figure:
     def paint(canvas: Canvas) -> None:
         upper, lower = canvas.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         draw_reliability(upper, scores)
@@ -220,7 +220,7 @@ def _reliability(content: ReportContent, scores: list[ClassScores]) -> Figure:
     return Figure(picture, caption, (*keys, Key("ideal", MUTED, "line", REFERENCE)))
 
 
-def _class_keys(content: ReportContent, scores: list[ClassScores], metric: str) -> list[Key]:
+def _class_keys(content: PageContent, scores: list[ClassScores], metric: str) -> list[Key]:
     found = content.evaluation
     name = {"auroc": "AUROC", "auprc": "AUPRC", "calibration_slope": "slope"}[metric]
     estimates = [found.per_class[one.name] if found.per_class else found.metrics for one in scores]
@@ -232,7 +232,7 @@ def _class_keys(content: ReportContent, scores: list[ClassScores], metric: str) 
     ]
 
 
-def _confusions(content: ReportContent) -> Table:
+def _confusions(content: PageContent) -> Table:
     table, classes = content.counted, content.evaluation.task.classes
     target, said = (table[name].to_numpy(dtype=str) for name in ("target", "predicted"))
     rows = tuple(_confusion_row(name, said[target == name], classes) for name in classes)

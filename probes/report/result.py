@@ -13,7 +13,7 @@ from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, svg
 from prima_features.page.plots.curves import draw_learning
 from prima_features.probes.evaluation import Evaluation
 from prima_features.probes.report.content import (
-    ReportContent,
+    PageContent,
     baseline,
     decimals,
     direction,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
 
-def result(content: ReportContent) -> Section | None:
+def result(content: PageContent) -> Section | None:
     """The section."""
     found = content.evaluation
     blocks: list[Block | None] = [
@@ -113,14 +113,14 @@ def _per_class(found: Evaluation) -> Table:
     return Table("Each class against the rest, with 95% intervals", head, rows)
 
 
-def learning(content: ReportContent) -> Section | None:
+def learning(content: PageContent) -> Section | None:
     """The section; None without a curve."""
     if not content.curve:
         return None
     return section("learning", "Learning curve", [Row((_figure(content), _table(content)))])
 
 
-def _figure(content: ReportContent) -> Figure:
+def _figure(content: PageContent) -> Figure:
     found = content.evaluation
     primary = found.task.primary
     size = np.array([point.n_groups for point in content.curve])
@@ -144,7 +144,7 @@ def _figure(content: ReportContent) -> Figure:
     return Figure(svg("learning", alt, paint), caption, tuple(keys))
 
 
-def _table(content: ReportContent) -> Table:
+def _table(content: PageContent) -> Table:
     primary = content.evaluation.task.primary
     digits = decimals(primary, content.evaluation)
     rows = tuple((Cell(f"{point.n_groups:,.0f}"), cell(point.estimate, digits)) for point in content.curve)
@@ -152,5 +152,5 @@ def _table(content: ReportContent) -> Table:
     return Table("Mean number over the folds, and the metric with its 95% interval", head, rows)
 
 
-def _whom(content: ReportContent) -> str:
+def _whom(content: PageContent) -> str:
     return "groups" if content.is_grouped else "subjects"

@@ -11,8 +11,8 @@ from prima_features.files.targets import Maker, as_inputs, check_folder
 from prima_features.probes import tasks
 from prima_features.probes.evaluation import (
     Evaluation,
+    EvaluationPlan,
     LearningPoint,
-    Plan,
     Splits,
     draw,
     evaluate,
@@ -24,7 +24,7 @@ from prima_features.probes.labels import Joined, JoinSummary, LabelRequest, join
 from prima_features.probes.persistence import Extras
 from prima_features.probes.probe import Probe
 from prima_features.probes.recipe import Recipe, fit_recipe
-from prima_features.probes.report import ReportContent, feature_map
+from prima_features.probes.report import PageContent, feature_map
 from prima_features.probes.samples import Samples, samples
 from prima_features.probes.tasks import Task
 from prima_features.wording import count, verb
@@ -104,7 +104,7 @@ class FitOptions:
     """How a probe is fitted and evaluated."""
 
     recipe: Recipe = field(default_factory=Recipe)
-    plan: Plan = field(default_factory=Plan)
+    plan: EvaluationPlan = field(default_factory=EvaluationPlan)
     learning_curve: bool = True
     """Evaluate with parts of the training sets too: about as long again as the evaluation itself."""
     overwrite: bool = False
@@ -169,7 +169,7 @@ def fit(
     on_step("fitting on all studies")
     probe.fit(data.features, data.frame, data.joined.cohort)
     on_step("writing the report")
-    report = ReportContent(
+    report = PageContent(
         evaluation=evaluation,
         training=probe.fitted.training if probe.fitted else None,
         curve=curve,

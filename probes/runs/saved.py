@@ -25,7 +25,7 @@ from prima_features.probes.persistence.files import (
     write_bytes,
 )
 from prima_features.probes.probe import Predictions, Probe
-from prima_features.probes.report import ReportContent, feature_map
+from prima_features.probes.report import PageContent, feature_map
 from prima_features.probes.runs.fit import Sources, read
 from prima_features.wording import count, verb
 
@@ -72,7 +72,7 @@ def evaluate(
     evaluation = probe.evaluate(data.features, data.frame, data.joined.cohort, n_bootstrap=n_bootstrap)
     evaluation = replace(evaluation, warnings=(*data.warnings, *evaluation.warnings))
     if output is not None:
-        report = ReportContent(
+        report = PageContent(
             evaluation=evaluation,
             training=probe.fitted.training,
             map=feature_map(data.features.X, data.frame, data.task, probe.recipe.seed),

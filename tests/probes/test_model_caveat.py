@@ -12,7 +12,7 @@ import pytest
 from prima_features.models import caveats
 from prima_features.models.caveats import ModelCaveatWarning, caveat_of
 from prima_features.probes import Features, FeatureSource, Probe
-from prima_features.probes.report import ReportContent, methods_text
+from prima_features.probes.report import PageContent, methods_text
 
 SYNTH = FeatureSource("prima-synth", "0.1.0", "12" * 32)
 
@@ -26,16 +26,16 @@ def data() -> tuple[Features, pd.DataFrame]:
     return Features.of(X, SYNTH), frame.assign(target=frame["age"])
 
 
-def methods(source: FeatureSource, content: ReportContent) -> str:
+def methods(source: FeatureSource, content: PageContent) -> str:
     assert content.training is not None
     return methods_text(replace(content, training=replace(content.training, source=source)))
 
 
 @pytest.fixture
-def content(data: tuple[Features, pd.DataFrame]) -> ReportContent:
+def content(data: tuple[Features, pd.DataFrame]) -> PageContent:
     probe = Probe("brain-age").fit(*data)
     assert probe.fitted is not None
-    return ReportContent(probe.evaluate(*data, n_bootstrap=10), probe.fitted.training)
+    return PageContent(probe.evaluate(*data, n_bootstrap=10), probe.fitted.training)
 
 
 def test_python_warns_once_whatever_is_done_first(
@@ -59,14 +59,14 @@ def test_a_loaded_probe_keeps_the_caveat(data: tuple[Features, pd.DataFrame], tm
     assert Probe.load(tmp_path / "probe").predict(*data).warnings[0] == caveat_of("prima-synth")
 
 
-def test_methods_credit_the_package_for_the_model_on_synthetic_data(content: ReportContent) -> None:
+def test_methods_credit_the_package_for_the_model_on_synthetic_data(content: PageContent) -> None:
     text = methods(SYNTH, content)
     assert "trained on synthetic images and reports that the same package generates" in text
     assert "Its weights are not those of the cited paper" in text
     assert "arXiv.2509.18638" in text and caveat_of("prima-synth") in text
 
 
-def test_methods_claim_nothing_of_the_origin_of_other_models(content: ReportContent) -> None:
+def test_methods_claim_nothing_of_the_origin_of_other_models(content: PageContent) -> None:
     text = methods(FeatureSource("someone/brains", "c0ffee", "ab" * 32, encoder="prima"), content)
     assert "the model someone/brains (revision c0ffee" in text
     assert "Who trained its weights, and on what data, is not recorded" in text
@@ -74,7 +74,7 @@ def test_methods_claim_nothing_of_the_origin_of_other_models(content: ReportCont
     assert "synthetic" not in text and "prima-features package" not in text
 
 
-def test_methods_cite_prima_only_for_its_architecture(content: ReportContent) -> None:
+def test_methods_cite_prima_only_for_its_architecture(content: PageContent) -> None:
     text = methods(FeatureSource("other", "1", "cd" * 32, encoder="neurovfm"), content)
     assert "Lyu" not in text and "2509.18638" not in text
 

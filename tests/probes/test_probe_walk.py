@@ -8,7 +8,7 @@ import pytest
 
 from prima_features.errors import UsageError
 from prima_features.probes import Features, FeatureSource, Probe, Recipe, tasks
-from prima_features.probes.evaluation import Plan, Scheme
+from prima_features.probes.evaluation import EvaluationPlan, Scheme
 
 SITES = ("a", "b", "c")
 SOURCE = FeatureSource("prima", "main", "ab" * 32)
@@ -37,7 +37,7 @@ def case(request, make_cohort):
 
 def test_metrics_have_the_contracts_names_and_no_nan(case):
     probe, cohort = case
-    plan = Plan(Scheme(inner_folds=2, repeats=2), n_bootstrap=100, n_permutations=2)
+    plan = EvaluationPlan(Scheme(inner_folds=2, repeats=2), n_bootstrap=100, n_permutations=2)
     found = probe.cross_validate(features_of(cohort), cohort.frame, plan)
     document = json.loads(json.dumps(found.metrics_json(), allow_nan=False))
     expected = CONTRACT["classes" if probe.task.classes else "regression"]
@@ -59,7 +59,7 @@ def test_metrics_have_the_contracts_names_and_no_nan(case):
 
 def test_the_table_of_predictions_has_a_row_a_study(case):
     probe, cohort = case
-    plan = Plan(Scheme(inner_folds=2), n_bootstrap=0, site_check=False)
+    plan = EvaluationPlan(Scheme(inner_folds=2), n_bootstrap=0, site_check=False)
     table = probe.cross_validate(features_of(cohort), cohort.frame, plan).predictions
     assert table["study"].tolist() == cohort.frame["study"].tolist()
     assert not table.drop(columns=["scanner", "field_strength"]).isna().any(axis=None)
@@ -135,7 +135,7 @@ def test_labels_find_features_by_row(make_cohort, number):
     cohort = make_cohort(number, 80)
     probe = Probe(number, QUICK["number"])
     shuffled = cohort.frame.assign(row=np.arange(80)).sample(frac=1, random_state=0)
-    plan = Plan(Scheme(inner_folds=2), n_bootstrap=0, site_check=False)
+    plan = EvaluationPlan(Scheme(inner_folds=2), n_bootstrap=0, site_check=False)
     found = probe.cross_validate(features_of(cohort), shuffled, plan)
     assert found.metrics["pearson_r"].value > 0.3
     wrong = probe.cross_validate(features_of(cohort), shuffled.drop(columns="row"), plan)

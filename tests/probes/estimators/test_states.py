@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.probes.estimators import ESTIMATORS, Companions, estimator_class, make
+from prima_features.probes.estimators import ESTIMATORS, RowMetadata, estimator_class, make
 from prima_features.probes.linalg.rows import Rows
 
 
@@ -50,7 +50,7 @@ def test_rows_of_a_matrix_fit_as_a_copy_of_them_does(case: Any) -> None:
     data = case.cohort
     rows = np.random.default_rng(0).permutation(60)[:48]
     of_copy = case.make().fit(data.X[rows], data.y[rows], data.groups[rows])
-    of_rows = case.make().fit_rows(Rows(data.X, rows), data.y[rows], Companions(data.groups[rows]))
+    of_rows = case.make().fit_rows(Rows(data.X, rows), data.y[rows], RowMetadata(data.groups[rows]))
     assert np.array_equal(of_rows.out_of_fold_, of_copy.out_of_fold_)
     assert np.array_equal(case.predict(of_rows), case.predict(of_copy))
 
@@ -60,7 +60,7 @@ def test_fitting_again_forgets_what_was_fitted_before(case: Any) -> None:
     names = np.array(["low", "middle", "high"])
     y = names[data.y] if case.n_classes else data.y + 100
     again = case.make().fit(data.X, y, data.groups)
-    again.fit_rows(Rows.all(data.X), data.y, Companions(data.groups))
+    again.fit_rows(Rows.all(data.X), data.y, RowMetadata(data.groups))
     fresh = case.make().fit(data.X, data.y, data.groups)
     assert np.array_equal(again.predict(data.X), fresh.predict(data.X))
 

@@ -5,11 +5,11 @@ import pytest
 from sklearn.metrics import mean_absolute_error
 
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation import Plan, Scheme, draw, evaluate
+from prima_features.probes.evaluation import EvaluationPlan, Scheme, draw, evaluate
 from prima_features.probes.evaluation.refits import baselines, constant, designs
 
 SITES = ("a", "b", "c")
-PLAN = Plan(Scheme(inner_folds=2), n_bootstrap=100, site_check=False)
+PLAN = EvaluationPlan(Scheme(inner_folds=2), n_bootstrap=100, site_check=False)
 RIDGE = Recipe("ridge", {"alphas": (1e2,)}, inner_folds=2)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from prima_features.evaluation.intervals import Bootstrap
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation import Estimate, Plan, Scheme, evaluate
+from prima_features.probes.evaluation import Estimate, EvaluationPlan, Scheme, evaluate
 from prima_features.probes.evaluation.scored import cross_validate, scored, training_variance
 from prima_features.probes.evaluation.splits import draw
 
@@ -139,7 +139,7 @@ def test_classes_as_small_as_allowed_have_intervals_for_every_metric(make_cohort
         found = evaluate(
             cohort.known(target=target).samples,
             Recipe("logistic", {"C": (1e-2,)}, inner_folds=2),
-            Plan(Scheme(inner_folds=2), n_bootstrap=300),
+            EvaluationPlan(Scheme(inner_folds=2), n_bootstrap=300),
         )
     for name, one in found.metrics.items():
         assert one.ci_low <= one.value <= one.ci_high, name

@@ -6,10 +6,16 @@ from scipy import stats
 
 from prima_features.errors import UsageError
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation import Plan, Scheme, corrected_t_test, evaluate, evaluate_fitted
+from prima_features.probes.evaluation import (
+    EvaluationPlan,
+    Scheme,
+    corrected_t_test,
+    evaluate,
+    evaluate_fitted,
+)
 from prima_features.probes.recipe import fit_recipe
 
-PLAN = Plan(Scheme(inner_folds=2), n_bootstrap=0, site_check=False)
+PLAN = EvaluationPlan(Scheme(inner_folds=2), n_bootstrap=0, site_check=False)
 WEAK = Recipe("ridge", {"alphas": (1e5,)}, inner_folds=2)
 GOOD = Recipe("ridge", {"alphas": (1e1,)}, inner_folds=2)
 
@@ -76,7 +82,7 @@ def test_the_better_of_two_probes_is_told_on_the_same_folds(make_cohort, number)
 def test_other_folds_studies_labels_or_cohorts_are_refused(make_cohort, number):
     cohort = make_cohort(number, 60)
     first = evaluate(cohort.samples, GOOD, PLAN)
-    other = evaluate(cohort.samples, GOOD, Plan(Scheme(inner_folds=2, seed=1), 0, site_check=False))
+    other = evaluate(cohort.samples, GOOD, EvaluationPlan(Scheme(inner_folds=2, seed=1), 0, site_check=False))
     with pytest.raises(UsageError, match="on the same folds"):
         first.compare(other)
     relabelled = cohort.known(target=cohort.frame["target"] + 1).samples

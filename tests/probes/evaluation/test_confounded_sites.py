@@ -7,7 +7,7 @@ import pytest
 
 from prima_features.errors import UsageError
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation import Plan, Scheme, evaluate
+from prima_features.probes.evaluation import EvaluationPlan, Scheme, evaluate
 from prima_features.probes.evaluation.checks import (
     check,
     check_harmonization,
@@ -36,7 +36,7 @@ def confounded(make_cohort, binary):
 
 
 def test_the_reader_is_told_and_leave_site_out_shows_the_fall(confounded, logistic):
-    plan = Plan(NESTED, n_bootstrap=200)
+    plan = EvaluationPlan(NESTED, n_bootstrap=200)
     nested = evaluate(confounded, logistic, plan)
     assert any("label and site are associated" in sentence for sentence in nested.warnings)
     assert nested.label_by_site.association > 0.5
@@ -46,7 +46,7 @@ def test_the_reader_is_told_and_leave_site_out_shows_the_fall(confounded, logist
     assert nested.site_decodability.balanced_accuracy.value > 0.9
     assert nested.site_decodability.chance == 1 / 4
 
-    left_out = evaluate(confounded, logistic, Plan(LEFT_OUT, n_bootstrap=200))
+    left_out = evaluate(confounded, logistic, EvaluationPlan(LEFT_OUT, n_bootstrap=200))
     within = np.nanmean(left_out.fold_scores.values)
     assert within < nested.metrics["auroc"].value - 0.2
     assert left_out.metrics["auroc"].value < nested.metrics["auroc"].value - 0.2
@@ -55,7 +55,7 @@ def test_the_reader_is_told_and_leave_site_out_shows_the_fall(confounded, logist
 
 
 def test_scores_of_sites_left_out_that_are_not_on_one_scale_are_said(confounded, logistic):
-    left_out = evaluate(confounded, logistic, Plan(LEFT_OUT, n_bootstrap=0, site_check=False))
+    left_out = evaluate(confounded, logistic, EvaluationPlan(LEFT_OUT, n_bootstrap=0, site_check=False))
     assert any("not on one scale" in sentence for sentence in left_out.warnings)
 
 
@@ -65,7 +65,7 @@ def test_a_label_that_equals_the_site_is_refused_unless_allowed(make_cohort, bin
     samples = cohort.known(site=where).samples
     with pytest.raises(UsageError, match="hospital only case"):
         evaluate(samples, logistic)
-    allowed = evaluate(samples, logistic, Plan(NESTED, n_bootstrap=0, allow_confounded=True))
+    allowed = evaluate(samples, logistic, EvaluationPlan(NESTED, n_bootstrap=0, allow_confounded=True))
     assert allowed.label_by_site.association == pytest.approx(1)
     assert any("label and site are associated" in sentence for sentence in allowed.warnings)
 
@@ -161,13 +161,13 @@ def test_sites_of_few_people_are_not_read(make_cohort, number):
 
 def test_harmonising_a_confounded_or_a_left_out_site_is_said(confounded):
     recipe = Recipe("logistic", {"C": (1e-2,)}, harmonize="combat", inner_folds=2)
-    found = evaluate(confounded, recipe, Plan(LEFT_OUT, n_bootstrap=0, site_check=False)).warnings
+    found = evaluate(confounded, recipe, EvaluationPlan(LEFT_OUT, n_bootstrap=0, site_check=False)).warnings
     assert any("ComBat can then remove signal or leak it" in sentence for sentence in found)
     assert any("ComBat cannot harmonise a site that was left out" in sentence for sentence in found)
 
 
 def test_the_document_of_metrics_has_the_sites_in_it(confounded, logistic):
-    document = evaluate(confounded, logistic, Plan(NESTED, n_bootstrap=50)).metrics_json()
+    document = evaluate(confounded, logistic, EvaluationPlan(NESTED, n_bootstrap=50)).metrics_json()
     text = json.loads(json.dumps(document, allow_nan=False))
     assert set(text["site_decodability"]) == {"balanced_accuracy", "chance", "n_sites", "harmonized"}
     assert set(text["label_by_site"]["table"]) == set(SITES)

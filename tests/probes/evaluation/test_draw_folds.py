@@ -8,7 +8,7 @@ import pytest
 
 from prima_features.errors import UsageError
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation import Fold, Plan, Scheme, Splits, draw, evaluate
+from prima_features.probes.evaluation import EvaluationPlan, Fold, Scheme, Splits, draw, evaluate
 
 SITES = ("a", "b", "c")
 RECIPE = Recipe("logistic", {"C": (1e-2,)}, inner_folds=2)
@@ -109,7 +109,9 @@ def test_rows_without_a_site_neither_train_nor_test_where_sites_are_left_out(mak
     splits = draw(samples, Scheme("leave-site-out"))
     used = np.concatenate([np.append(fold.train, fold.test) for fold in splits.folds])
     assert not set(range(5)) & set(used)
-    found = evaluate(samples, RECIPE, Plan(Scheme("leave-site-out"), n_bootstrap=0, site_check=False))
+    found = evaluate(
+        samples, RECIPE, EvaluationPlan(Scheme("leave-site-out"), n_bootstrap=0, site_check=False)
+    )
     assert found.n_studies == len(found.predictions) == 85
 
 
@@ -188,10 +190,10 @@ def test_splits_of_other_studies_or_that_let_a_group_cross_are_refused(make_coho
 
 def test_replayed_splits_give_the_same_numbers_and_their_own_scheme(make_cohort, number):
     samples = make_cohort(number, 60).samples
-    plan = Plan(Scheme(outer_folds=3, inner_folds=2, seed=4), n_bootstrap=50, site_check=False)
+    plan = EvaluationPlan(Scheme(outer_folds=3, inner_folds=2, seed=4), n_bootstrap=50, site_check=False)
     first = evaluate(samples, RIDGE, plan)
     replayed = Splits.from_dict(json.loads(json.dumps(first.splits.to_dict())))
-    again = evaluate(samples, RIDGE, Plan(n_bootstrap=50, site_check=False), splits=replayed)
+    again = evaluate(samples, RIDGE, EvaluationPlan(n_bootstrap=50, site_check=False), splits=replayed)
     assert again.metrics == first.metrics
     assert again.metrics_json()["scheme"]["outer_folds"] == 3
 
@@ -200,4 +202,4 @@ def test_a_split_that_tests_no_one_who_counts_is_refused(make_cohort, brain_age)
     split = np.where(np.arange(60) < 40, "train", "test")
     samples = make_cohort(brain_age, 60).known(split=split, control=(np.arange(60) < 40).astype(int)).samples
     with pytest.raises(UsageError, match="no study that counts is tested"):
-        evaluate(samples, RIDGE, Plan(Scheme("split")))
+        evaluate(samples, RIDGE, EvaluationPlan(Scheme("split")))

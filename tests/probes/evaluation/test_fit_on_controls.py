@@ -5,13 +5,13 @@ import pytest
 
 from prima_features.errors import UsageError
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation import Plan, Scheme, evaluate, evaluate_fitted
+from prima_features.probes.evaluation import EvaluationPlan, Scheme, evaluate, evaluate_fitted
 from prima_features.probes.feature_matrix import FeatureSource
 from prima_features.probes.recipe import fit_recipe
 from prima_features.probes.training import TrainingSet, typical_of
 
 RECIPE = Recipe("ridge", {"alphas": (1e2, 1e1)}, bias_correction="cole", inner_folds=2)
-PLAN = Plan(Scheme(inner_folds=2), n_bootstrap=100, site_check=False)
+PLAN = EvaluationPlan(Scheme(inner_folds=2), n_bootstrap=100, site_check=False)
 CONTROL = np.where(np.arange(120) < 90, 1.0, 0.0)
 CONTROL[115:] = np.nan
 
@@ -83,7 +83,9 @@ def test_a_cohort_of_patients_alone_is_refused(make_cohort, brain_age):
 def test_a_site_of_patients_alone_is_predicted_but_has_no_score(mixed):
     site = np.where(CONTROL == 1, np.where(np.arange(120) % 2, "a", "b"), "clinic")
     samples = mixed.known(site=site).samples
-    found = evaluate(samples, RECIPE, Plan(Scheme("leave-site-out", inner_folds=2), 50, site_check=False))
+    found = evaluate(
+        samples, RECIPE, EvaluationPlan(Scheme("leave-site-out", inner_folds=2), 50, site_check=False)
+    )
     assert found.fold_scores.names == ("a", "b", "clinic")
     assert np.isfinite(found.fold_scores.values).tolist() == [True, True, False]
     assert found.fold_scores.n_test.tolist() == [45, 45, 0]

@@ -13,7 +13,7 @@ from scipy.stats import beta, binomtest, norm
 from prima_features.evaluation import bounds
 from prima_features.evaluation.intervals import Bootstrap
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation import Estimate, Plan, Scheme, evaluate
+from prima_features.probes.evaluation import Estimate, EvaluationPlan, Scheme, evaluate
 from prima_features.probes.evaluation.scored import OutOfFold, by_variable, scored
 from prima_features.probes.recipe import Outcome
 
@@ -86,7 +86,7 @@ def test_the_difference_from_a_baseline_at_perfect_separation(make_cohort, binar
     found = evaluate(
         type(cohort)(binary, X, cohort.frame).samples,
         Recipe("logistic", {"C": (1.0,)}, inner_folds=2),
-        Plan(Scheme(inner_folds=2), n_bootstrap=200, site_check=False),
+        EvaluationPlan(Scheme(inner_folds=2), n_bootstrap=200, site_check=False),
     )
     one = found.over_baselines["dummy"]["auroc"]
     assert found.metrics["auroc"].value == 1 and found.metrics["auroc"].ci_low < 0.95

@@ -5,13 +5,13 @@ import pytest
 
 from prima_features.probes import Recipe
 from prima_features.probes.estimators.base import ProbeEstimator
-from prima_features.probes.evaluation import Plan, Scheme, evaluate
+from prima_features.probes.evaluation import EvaluationPlan, Scheme, evaluate
 from prima_features.probes.evaluation.splits import draw
 from prima_features.probes.recipe import fit_recipe
 
 SCHEMES = ("nested", "leave-site-out")
 KNN = Recipe("knn", {"neighbours": (3,)}, inner_folds=3)
-PLAN = Plan(Scheme(inner_folds=3), n_bootstrap=200, site_check=False)
+PLAN = EvaluationPlan(Scheme(inner_folds=3), n_bootstrap=200, site_check=False)
 
 
 def scanned_often(make_cohort, task):
@@ -60,7 +60,7 @@ def test_the_search_uses_grouped_inner_folds_in_cross_validation_and_in_the_last
 
     monkeypatch.setattr(ProbeEstimator, "_search", recorded)
     samples = make_cohort(binary, 40, scans=3).samples
-    evaluate(samples, logistic, Plan(Scheme(inner_folds=3), n_bootstrap=0, site_check=False))
+    evaluate(samples, logistic, EvaluationPlan(Scheme(inner_folds=3), n_bootstrap=0, site_check=False))
     fit_recipe(logistic, samples)
     assert len(seen) > 5
     for groups, folds in seen:

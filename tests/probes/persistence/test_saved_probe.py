@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 
 from prima_features.errors import OutputError, UsageError
 from prima_features.probes import Features, FeatureSource, Probe
-from prima_features.probes.evaluation import Plan
+from prima_features.probes.evaluation import EvaluationPlan
 from prima_features.probes.persistence import Extras
 
 AnyProbe = tuple[Probe, Features, pd.DataFrame]
@@ -69,7 +69,7 @@ def test_a_newer_version_is_refused_with_what_to_do(
 
 def test_evaluation_is_written_beside_it(any_probe: AnyProbe, tmp_path: Path) -> None:
     probe, features, frame = any_probe
-    evaluation = probe.cross_validate(features, frame, Plan(n_bootstrap=20, site_check=False))
+    evaluation = probe.cross_validate(features, frame, EvaluationPlan(n_bootstrap=20, site_check=False))
     folder = probe.save(tmp_path / "probe", Extras(evaluation))
     metrics = json.loads((folder / "metrics.json").read_text())
     assert set(metrics["metrics"]) == set(probe.task.metrics)
@@ -84,7 +84,7 @@ def test_evaluation_is_written_beside_it(any_probe: AnyProbe, tmp_path: Path) ->
 
 def test_what_is_shared_names_no_subject(any_probe: AnyProbe, tmp_path: Path) -> None:
     probe, features, frame = any_probe
-    evaluation = probe.cross_validate(features, frame, Plan(n_bootstrap=20, site_check=False))
+    evaluation = probe.cross_validate(features, frame, EvaluationPlan(n_bootstrap=20, site_check=False))
     folder = probe.save(tmp_path / "probe", Extras(evaluation))
     for name in ("probe.json", "metrics.json", "README.md"):
         assert "sub-" not in (folder / name).read_text()

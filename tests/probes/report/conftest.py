@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from prima_features.probes import Features, FeatureSource, Probe, Recipe, tasks
-from prima_features.probes.evaluation import Plan, Scheme, learning_curve
+from prima_features.probes.evaluation import EvaluationPlan, Scheme, learning_curve
 from prima_features.probes.labels.records import JoinSummary
-from prima_features.probes.report import ReportContent, feature_map
+from prima_features.probes.report import PageContent, feature_map
 from prima_features.probes.report.page import page
 from prima_features.probes.samples import samples
 from prima_features.probes.tasks import Task
@@ -66,14 +66,14 @@ def with_ages(n: int, seed: int = 0) -> tuple[Features, pd.DataFrame]:
 
 def content(
     task: Task | str, data: tuple[Features, pd.DataFrame], recipe: Recipe, scheme: Scheme, **plan: object
-) -> ReportContent:
+) -> PageContent:
     """All that a report can show, of one evaluation."""
     features, frame = data
     probe = Probe(task, recipe)
-    evaluation = probe.cross_validate(features, frame, Plan(scheme, N_BOOTSTRAP, **plan))
+    evaluation = probe.cross_validate(features, frame, EvaluationPlan(scheme, N_BOOTSTRAP, **plan))
     given = samples(features.X, frame, probe.task)
     probe.fit(features, frame, "OpenBHB")
-    return ReportContent(
+    return PageContent(
         evaluation,
         probe.fitted.training,
         learning_curve(given, recipe, evaluation.splits, (0.4, 1.0), N_BOOTSTRAP),
@@ -84,7 +84,7 @@ def content(
 
 
 @pytest.fixture(scope="session")
-def brain_age() -> ReportContent:
+def brain_age() -> PageContent:
     features, frame = with_ages(120)
     frame["control"] = np.r_[np.zeros(10), np.ones(110)]
     made = content("brain-age", (features, frame), SMALL, Scheme(outer_folds=3, inner_folds=3, repeats=2))
@@ -103,7 +103,7 @@ def brain_age() -> ReportContent:
 
 
 @pytest.fixture(scope="session")
-def autism() -> ReportContent:
+def autism() -> PageContent:
     task = tasks.get("autism")
     recipe = Recipe(options={"C": (0.001, 0.1)}, calibration="platt", harmonize="combat")
     scheme = Scheme(outer_folds=3, inner_folds=3)
@@ -111,14 +111,14 @@ def autism() -> ReportContent:
 
 
 @pytest.fixture(scope="session")
-def dementia() -> ReportContent:
+def dementia() -> PageContent:
     task = tasks.get("dementia", ("cn", "mci", "ad"))
     recipe = Recipe("xgboost", {"rounds": (5, 20), "depths": (2,), "n_jobs": 1})
     return content(task, with_classes(task, 150), recipe, Scheme(outer_folds=3, inner_folds=3))
 
 
 @pytest.fixture(scope="session")
-def memory() -> ReportContent:
+def memory() -> PageContent:
     frame = people(60, 3)
     signal = np.random.default_rng(4).normal(size=60)
     frame["target"] = 26.5 + 2.1 * signal
@@ -130,22 +130,22 @@ def memory() -> ReportContent:
 
 
 @pytest.fixture(scope="session")
-def left_out_site() -> ReportContent:
+def left_out_site() -> PageContent:
     task = tasks.get("stroke")
     recipe = Recipe("mlp", {"alphas": (1.0,), "components": 8}, calibration="isotonic")
     return content(task, with_classes(task, 150, 5), recipe, Scheme("leave-site-out", inner_folds=3))
 
 
 @pytest.fixture(scope="session")
-def other_cohort() -> ReportContent:
+def other_cohort() -> PageContent:
     task = tasks.get("glioma", variant="idh")
     probe = Probe(task, Recipe(options={"C": (0.01, 1.0)})).fit(*with_classes(task, 120, 6), "UCSF-PDGM")
     evaluation = probe.evaluate(*with_classes(task, 60, 9), n_bootstrap=N_BOOTSTRAP)
-    return ReportContent(evaluation, probe.fitted.training, title="IDH in another cohort")
+    return PageContent(evaluation, probe.fitted.training, title="IDH in another cohort")
 
 
 @pytest.fixture(scope="session")
-def given_split() -> ReportContent:
+def given_split() -> PageContent:
     features, frame = with_ages(120, 8)
     frame["split"] = np.resize(["train", "train", "test"], 120)
     recipe = replace(SMALL, bias_correction="cole")
@@ -157,7 +157,7 @@ KINDS = ("brain_age", "autism", "dementia", "memory", "left_out_site", "other_co
 
 
 @pytest.fixture(scope="session", params=KINDS)
-def any_content(request: pytest.FixtureRequest) -> ReportContent:
+def any_content(request: pytest.FixtureRequest) -> PageContent:
     return request.getfixturevalue(request.param)
 
 
@@ -214,11 +214,11 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="session")
-def html() -> Callable[[ReportContent], str]:
+def html() -> Callable[[PageContent], str]:
     """A report's page, drawn once for all tests."""
-    drawn: dict[int, tuple[ReportContent, str]] = {}
+    drawn: dict[int, tuple[PageContent, str]] = {}
 
-    def draw(made: ReportContent) -> str:
+    def draw(made: PageContent) -> str:
         if id(made) not in drawn:
             drawn[id(made)] = made, page(made)
         return drawn[id(made)][1]
@@ -227,10 +227,10 @@ def html() -> Callable[[ReportContent], str]:
 
 
 @pytest.fixture(scope="session")
-def read(html: Callable[[ReportContent], str]) -> Callable[[ReportContent], Page]:
+def read(html: Callable[[PageContent], str]) -> Callable[[PageContent], Page]:
     """Parse a report's page, whose elements must be closed in order."""
 
-    def parse(made: ReportContent) -> Page:
+    def parse(made: PageContent) -> Page:
         found = Page()
         found.feed(html(made))
         found.close()

@@ -5,7 +5,7 @@ from typing import Any
 
 from browser import FLAGS, installed
 
-from prima_features.probes.report import ReportContent, write_report
+from prima_features.probes.report import PageContent, write_page
 
 
 def opened(path: Path, profile: Path) -> tuple[str, list[str]]:
@@ -23,10 +23,10 @@ def test_the_console_of_a_page_with_an_error_is_seen(tmp_path: Path) -> None:
 
 
 def test_a_browser_shows_all_sections_without_a_complaint(
-    autism: ReportContent, read: Callable[[ReportContent], Any], tmp_path: Path
+    autism: PageContent, read: Callable[[PageContent], Any], tmp_path: Path
 ) -> None:
     page = tmp_path / "report.html"
-    write_report(page, autism)
+    write_page(page, autism)
     elements, console = opened(page, tmp_path / "profile")
     assert not console
     headings = read(autism).headings

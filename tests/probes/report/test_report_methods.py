@@ -8,7 +8,7 @@ import pytest
 from prima_features import __version__
 from prima_features.page.digits import brief, interval, number
 from prima_features.probes import FeatureSource
-from prima_features.probes.report import ReportContent, methods_text
+from prima_features.probes.report import PageContent, methods_text
 from prima_features.probes.report.content import decimals
 from prima_features.probes.report.methods import Citations, references
 
@@ -136,7 +136,7 @@ def test_no_reference_is_kept_that_no_report_can_cite() -> None:
     assert set().union(*CITED.values()) == set(references())
 
 
-def test_the_results_are_the_records_numbers(any_content: ReportContent) -> None:
+def test_the_results_are_the_records_numbers(any_content: PageContent) -> None:
     found = any_content.evaluation
     results = methods_text(any_content).partition("\nResults\n")[2]
     for name, estimate in found.metrics.items():
@@ -151,14 +151,14 @@ def test_the_results_are_the_records_numbers(any_content: ReportContent) -> None
             assert interval(group.gaps[primary], decimals(primary, found)) in results
 
 
-def test_the_gap_is_given_before_and_after_correction(brain_age: ReportContent) -> None:
+def test_the_gap_is_given_before_and_after_correction(brain_age: PageContent) -> None:
     gap = brain_age.evaluation.gap
     results = methods_text(brain_age).partition("\nResults\n")[2]
     for one in (gap.raw_age_correlation, gap.corrected_age_correlation):
         assert brief(one, 2) in results
 
 
-def test_versions_are_those_that_ran(dementia: ReportContent) -> None:
+def test_versions_are_those_that_ran(dementia: PageContent) -> None:
     text = methods_text(dementia)
     assert f"prima-features {__version__}" in text
     assert f"Python {platform.python_version()}" in text
@@ -166,7 +166,7 @@ def test_versions_are_those_that_ran(dementia: ReportContent) -> None:
         assert f"{package} {version(package)}" in text
 
 
-def test_pooled_series_are_told_with_their_pattern(memory: ReportContent) -> None:
+def test_pooled_series_are_told_with_their_pattern(memory: PageContent) -> None:
     source = FeatureSource("prima", "v1", "cd" * 32, "series", "t1")
     made = replace(memory, training=replace(memory.training, source=source))
     text = methods_text(made)
@@ -174,7 +174,7 @@ def test_pooled_series_are_told_with_their_pattern(memory: ReportContent) -> Non
     assert "the model prima (revision v1, SHA-256 cdcd" in text
 
 
-def test_features_of_an_unnamed_model_are_not_called_primas(memory: ReportContent) -> None:
+def test_features_of_an_unnamed_model_are_not_called_primas(memory: PageContent) -> None:
     made = replace(memory, training=replace(memory.training, source=FeatureSource()))
     text = methods_text(made)
     assert "Features were 32 numbers per study." in text
@@ -188,7 +188,7 @@ def test_a_paper_cited_twice_is_listed_once() -> None:
     assert len(cite.listed()) == 2
 
 
-def test_the_text_is_plain_sentences(any_content: ReportContent) -> None:
+def test_the_text_is_plain_sentences(any_content: PageContent) -> None:
     text = methods_text(any_content)
     assert not re.search(r"nan|None|np\.|\{|\}|  |—| ,| \.|\(\)", text)
     paragraphs = text.split("\n\n")

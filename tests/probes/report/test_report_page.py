@@ -11,11 +11,11 @@ from prima_features.errors import OutputError
 from prima_features.page.digits import interval, number
 from prima_features.probes import Probe, Recipe, tasks
 from prima_features.probes.evaluation import Estimate
-from prima_features.probes.report import ReportContent, write_report
+from prima_features.probes.report import PageContent, write_page
 from prima_features.probes.report.content import decimals, metric
 
-Read = Callable[[ReportContent], Any]
-Draw = Callable[[ReportContent], str]
+Read = Callable[[PageContent], Any]
+Draw = Callable[[PageContent], str]
 
 
 def shown(estimate: Estimate, digits: int) -> str:
@@ -23,7 +23,7 @@ def shown(estimate: Estimate, digits: int) -> str:
 
 
 def test_the_table_shows_the_records_numbers_beside_every_baseline(
-    any_content: ReportContent, read: Read
+    any_content: PageContent, read: Read
 ) -> None:
     found, seen = any_content.evaluation, read(any_content)
     for name, estimate in found.metrics.items():
@@ -34,7 +34,7 @@ def test_the_table_shows_the_records_numbers_beside_every_baseline(
 
 
 def test_the_table_shows_how_far_the_probe_is_from_each_baseline(
-    any_content: ReportContent, read: Read
+    any_content: PageContent, read: Read
 ) -> None:
     found = any_content.evaluation
     primary = found.task.primary
@@ -44,7 +44,7 @@ def test_the_table_shows_how_far_the_probe_is_from_each_baseline(
 
 
 def test_the_first_sentence_is_the_primary_metric_with_its_interval(
-    any_content: ReportContent, html: Draw
+    any_content: PageContent, html: Draw
 ) -> None:
     found = any_content.evaluation
     estimate = found.metrics[found.task.primary]
@@ -54,7 +54,7 @@ def test_the_first_sentence_is_the_primary_metric_with_its_interval(
     assert f"95% interval {interval(estimate, digits)}" in sentence
 
 
-def test_nothing_outside_the_page_is_needed(any_content: ReportContent, read: Read) -> None:
+def test_nothing_outside_the_page_is_needed(any_content: PageContent, read: Read) -> None:
     seen = read(any_content)
     assert not seen.tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form"}
     for tag, name, value in seen.attributes:
@@ -68,7 +68,7 @@ def test_nothing_outside_the_page_is_needed(any_content: ReportContent, read: Re
     assert "@import" not in seen.style
 
 
-def test_links_inside_the_page_lead_to_one_place(any_content: ReportContent, read: Read) -> None:
+def test_links_inside_the_page_lead_to_one_place(any_content: PageContent, read: Read) -> None:
     attributes = read(any_content).attributes
     ids = [value for _, name, value in attributes if name == "id"]
     assert len(ids) == len(set(ids))
@@ -77,18 +77,18 @@ def test_links_inside_the_page_lead_to_one_place(any_content: ReportContent, rea
     assert targets <= set(ids)
 
 
-def test_the_same_content_gives_the_same_bytes(any_content: ReportContent, tmp_path: Path) -> None:
+def test_the_same_content_gives_the_same_bytes(any_content: PageContent, tmp_path: Path) -> None:
     for name in ("first.html", "second.html"):
-        write_report(tmp_path / name, any_content)
+        write_page(tmp_path / name, any_content)
     assert (tmp_path / "first.html").read_bytes() == (tmp_path / "second.html").read_bytes()
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["first.html", "second.html"]
 
 
-def test_no_study_subject_or_family_is_named(any_content: ReportContent, html: Draw) -> None:
+def test_no_study_subject_or_family_is_named(any_content: PageContent, html: Draw) -> None:
     assert "secret" not in html(any_content)
 
 
-def test_names_from_tables_are_text_and_never_markup(autism: ReportContent, read: Read, html: Draw) -> None:
+def test_names_from_tables_are_text_and_never_markup(autism: PageContent, read: Read, html: Draw) -> None:
     drawn = html(autism)
     assert "<script" not in drawn
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in drawn
@@ -98,7 +98,7 @@ def test_names_from_tables_are_text_and_never_markup(autism: ReportContent, read
         assert text.count(site) >= 3
 
 
-def test_hostile_titles_warnings_and_commands_stay_text(memory: ReportContent, read: Read) -> None:
+def test_hostile_titles_warnings_and_commands_stay_text(memory: PageContent, read: Read) -> None:
     bad = "</pre><img src=x onerror=alert(2)>"
     evaluation = replace(memory.evaluation, warnings=(f"beware {bad}",))
     made = replace(memory, title=bad, command=bad, evaluation=evaluation)
@@ -109,7 +109,7 @@ def test_hostile_titles_warnings_and_commands_stay_text(memory: ReportContent, r
 
 
 def test_control_characters_in_a_sites_name_do_not_break_the_page(
-    autism: ReportContent, read: Read, html: Draw
+    autism: PageContent, read: Read, html: Draw
 ) -> None:
     found = autism.evaluation
     group = found.groups["site"]
@@ -121,7 +121,7 @@ def test_control_characters_in_a_sites_name_do_not_break_the_page(
     assert html(made).encode(errors="replace")
 
 
-def test_warnings_stand_before_the_result_as_sentences(brain_age: ReportContent, html: Draw) -> None:
+def test_warnings_stand_before_the_result_as_sentences(brain_age: PageContent, html: Draw) -> None:
     drawn = html(brain_age)
     warning = (
         "10 studies are not of known controls: they are predicted, but not used for training or metrics."
@@ -131,7 +131,7 @@ def test_warnings_stand_before_the_result_as_sentences(brain_age: ReportContent,
 
 
 def test_only_sections_that_have_something_appear(
-    given_split: ReportContent, memory: ReportContent, read: Read
+    given_split: PageContent, memory: PageContent, read: Read
 ) -> None:
     assert read(given_split).headings[1:] == [
         "Result",
@@ -146,13 +146,13 @@ def test_only_sections_that_have_something_appear(
     assert {"Learning curve", "Feature map"} <= set(read(memory).headings)
 
 
-def test_an_evaluation_alone_makes_a_page(any_content: ReportContent, read: Read) -> None:
-    seen = read(ReportContent(any_content.evaluation))
+def test_an_evaluation_alone_makes_a_page(any_content: PageContent, read: Read) -> None:
+    seen = read(PageContent(any_content.evaluation))
     assert seen.headings[1:3] == ["Result", "Predictions"]
     assert not {"Learning curve", "Feature map"} & set(seen.headings)
 
 
-def test_many_levels_left_out_are_in_a_table_with_their_reasons(autism: ReportContent, read: Read) -> None:
+def test_many_levels_left_out_are_in_a_table_with_their_reasons(autism: PageContent, read: Read) -> None:
     left_out = autism.evaluation.groups["age_band"].left_out
     seen = read(autism)
     assert len(left_out) > 4
@@ -160,14 +160,14 @@ def test_many_levels_left_out_are_in_a_table_with_their_reasons(autism: ReportCo
         assert [f"{level.replace('-', '–')} Age", reason] in seen.rows
 
 
-def test_an_external_cohort_stands_beside_the_training_set(other_cohort: ReportContent, read: Read) -> None:
+def test_an_external_cohort_stands_beside_the_training_set(other_cohort: PageContent, read: Read) -> None:
     seen = read(other_cohort)
     assert seen.headings[0] == "IDH in another cohort"
     assert seen.row("Studies") == ["Studies", "60", "30", "30", "120"]
     assert "Hyperparameters chosen by inner cross-validation" not in seen.text
 
 
-def test_every_left_out_site_has_its_number(left_out_site: ReportContent, read: Read) -> None:
+def test_every_left_out_site_has_its_number(left_out_site: PageContent, read: Read) -> None:
     found = left_out_site.evaluation
     text = read(left_out_site).text
     start = text.index("AUROC of each site by a probe fitted on all other sites")
@@ -176,7 +176,7 @@ def test_every_left_out_site_has_its_number(left_out_site: ReportContent, read: 
         assert f"{number(value, 3)} (" in text[:start]
 
 
-def test_groups_gaps_and_levels_left_out_are_shown(brain_age: ReportContent, read: Read) -> None:
+def test_groups_gaps_and_levels_left_out_are_shown(brain_age: PageContent, read: Read) -> None:
     found, seen = brain_age.evaluation, read(brain_age)
     digits = decimals("mae", found)
     row = next(row for row in seen.rows if row and row[0] == "Sex 2 levels")
@@ -187,7 +187,7 @@ def test_groups_gaps_and_levels_left_out_are_shown(brain_age: ReportContent, rea
         assert shown(level["mae"], digits).split()[0] in seen.text
 
 
-def test_the_confusion_table_counts_every_study_once(dementia: ReportContent, read: Read) -> None:
+def test_the_confusion_table_counts_every_study_once(dementia: PageContent, read: Read) -> None:
     table = dementia.counted
     seen = read(dementia)
     for name in dementia.evaluation.task.classes:
@@ -200,14 +200,14 @@ def test_the_confusion_table_counts_every_study_once(dementia: ReportContent, re
         assert counts == expected
 
 
-def test_the_join_says_what_was_left_out_and_why(brain_age: ReportContent, read: Read) -> None:
+def test_the_join_says_what_was_left_out_and_why(brain_age: PageContent, read: Read) -> None:
     seen = read(brain_age)
     assert "Of 130 studies in the embeddings, 120 were matched with a label." in seen.text
     assert seen.row("No label has the study's id") == ["No label has the study's id", "8"]
     assert seen.row("No study has the label's id") == ["No study has the label's id", "5"]
 
 
-def test_the_parameters_of_each_fold_are_listed(brain_age: ReportContent, read: Read) -> None:
+def test_the_parameters_of_each_fold_are_listed(brain_age: PageContent, read: Read) -> None:
     scores = brain_age.evaluation.fold_scores
     seen = read(brain_age)
     rows = [row for row in seen.rows if row and row[0].startswith("Fold ")]
@@ -219,7 +219,7 @@ def test_the_parameters_of_each_fold_are_listed(brain_age: ReportContent, read: 
         assert row[4] == f"alpha = {chosen['alpha']:,.0f}"
 
 
-def test_the_command_is_shown_as_typed(brain_age: ReportContent, read: Read) -> None:
+def test_the_command_is_shown_as_typed(brain_age: PageContent, read: Read) -> None:
     assert brain_age.command in read(brain_age).text
 
 
@@ -236,7 +236,7 @@ def test_a_cohort_of_one_class_has_a_page_without_curves(read: Read) -> None:
     evaluation = probe.evaluate(
         Features.of(X[patients]), frame[patients].reset_index(drop=True), n_bootstrap=20
     )
-    seen = read(ReportContent(evaluation, probe.fitted.training))
+    seen = read(PageContent(evaluation, probe.fitted.training))
     assert "not defined" in seen.row("AUROC")
     assert (
         "The AUROC of stroke is not defined in another cohort, 30 subjects (0 control, 30 stroke)."
@@ -246,9 +246,9 @@ def test_a_cohort_of_one_class_has_a_page_without_curves(read: Read) -> None:
     assert "Reliability" in seen.text
 
 
-def test_a_page_that_cannot_be_written_leaves_nothing(memory: ReportContent, tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_leaves_nothing(memory: PageContent, tmp_path: Path) -> None:
     target = tmp_path / "report.html"
     target.mkdir()
     with pytest.raises(OutputError, match=r"report\.html"):
-        write_report(target, memory)
+        write_page(target, memory)
     assert list(tmp_path.iterdir()) == [target]

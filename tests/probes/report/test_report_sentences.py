@@ -3,11 +3,11 @@ from dataclasses import replace
 import pytest
 
 from prima_features.probes.evaluation import Estimate
-from prima_features.probes.report import ReportContent
-from prima_features.probes.report.content import beside_baseline, decodability, main_result
+from prima_features.probes.report import PageContent
+from prima_features.probes.report.content import decodability, main_result, versus_baseline
 
 
-def with_difference(made: ReportContent, difference: Estimate) -> ReportContent:
+def with_difference(made: PageContent, difference: Estimate) -> PageContent:
     found = made.evaluation
     over = {name: {found.task.primary: difference} for name in found.over_baselines}
     return replace(made, evaluation=replace(found, over_baselines=over))
@@ -26,11 +26,11 @@ def with_difference(made: ReportContent, difference: Estimate) -> ReportContent:
 def test_the_verdict_follows_the_interval(
     kind: str, difference: Estimate, verdict: str, request: pytest.FixtureRequest
 ) -> None:
-    assert beside_baseline(with_difference(request.getfixturevalue(kind), difference)).endswith(verdict)
+    assert versus_baseline(with_difference(request.getfixturevalue(kind), difference)).endswith(verdict)
 
 
-def test_nothing_is_concluded_without_an_interval(autism: ReportContent) -> None:
-    text = beside_baseline(with_difference(autism, Estimate(0.1)))
+def test_nothing_is_concluded_without_an_interval(autism: PageContent) -> None:
+    text = versus_baseline(with_difference(autism, Estimate(0.1)))
     assert text.endswith("probe minus baseline is 0.100.")
     site = replace(autism.evaluation.site_decodability, balanced_accuracy=Estimate(0.9))
     assert "(3 sites, chance 0.333). After harmonisation" in decodability(
@@ -38,14 +38,14 @@ def test_nothing_is_concluded_without_an_interval(autism: ReportContent) -> None
     )
 
 
-def test_sites_that_cannot_be_read_are_said_to_be_so(autism: ReportContent) -> None:
+def test_sites_that_cannot_be_read_are_said_to_be_so(autism: PageContent) -> None:
     site = replace(autism.evaluation.site_decodability, balanced_accuracy=Estimate(0.4, 0.3, 0.5))
     text = decodability(replace(autism.evaluation, site_decodability=site))
     assert "(3 sites, chance 0.333), not shown to be above chance. After harmonisation" in text
 
 
 def test_the_first_sentence_says_where_it_was_measured(
-    left_out_site: ReportContent, other_cohort: ReportContent, brain_age: ReportContent
+    left_out_site: PageContent, other_cohort: PageContent, brain_age: PageContent
 ) -> None:
     assert main_result(left_out_site).endswith(
         "in 150 subjects (75 control, 75 stroke), each site predicted by a probe that was fitted on the other sites."

@@ -7,7 +7,7 @@ import pytest
 
 from prima_features.errors import UsageError
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation import Plan, Scheme, evaluate
+from prima_features.probes.evaluation import EvaluationPlan, Scheme, evaluate
 from prima_features.probes.steps.outputs import BiasCorrection
 
 AGE = np.array([20.0, 40.0, 60.0, 80.0])
@@ -54,7 +54,7 @@ def test_the_gap_does_not_fall_with_age_after_correction_and_accuracy_is_that_of
     make_cohort, brain_age, method
 ):
     samples = make_cohort(brain_age, 400, signal=0.8).known(control=1).samples
-    plan = Plan(Scheme(inner_folds=3), n_bootstrap=200, site_check=False)
+    plan = EvaluationPlan(Scheme(inner_folds=3), n_bootstrap=200, site_check=False)
     raw, corrected = (
         evaluate(samples, Recipe("ridge", {"alphas": (1e3, 1e2)}, bias_correction=name, inner_folds=3), plan)
         for name in ("none", method)

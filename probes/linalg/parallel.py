@@ -18,14 +18,14 @@ from prima_features.probes.linalg.rows import CHUNK_BYTES
 
 
 @dataclass(frozen=True)
-class SideBySide:
+class Parallelism:
     """How many pieces of work go on at once, and the threads that BLAS has for each."""
 
     workers: int
     threads: int
 
     @classmethod
-    def plan(cls, n_pieces: int, bytes_each: int, bytes_allowed: int) -> SideBySide:
+    def plan(cls, n_pieces: int, bytes_each: int, bytes_allowed: int) -> Parallelism:
         """As many pieces at once as there are threads for BLAS and as memory allows.
 
         Args:
