@@ -97,7 +97,7 @@ def features(embeddings: Embeddings, level: Level = "study", series: str = "") -
         raise UsageError("a series pattern needs --level series: a study's own vector mixes all its series")
     X, rows = _series_means(embeddings, series) if level == "series" else _study_vectors(embeddings)
     if not np.isfinite(X).all():
-        raise UsageError(f"{embeddings.path} holds vectors that are not finite: embed those studies again")
+        raise UsageError(f"{embeddings.path} contains NaN or infinite vectors: embed those studies again")
     attributes = embeddings.attributes
     names = ("model", "model_revision", "model_sha256", "encoder", "caveat")
     identity = {name: str(attributes.get(name, "")) for name in names}

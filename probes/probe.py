@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fitted:
-    """All that fitting leaves."""
+    """The result of fitting."""
 
     recipe: FittedRecipe
     training: TrainingSet
@@ -35,16 +35,16 @@ class Fitted:
 
     @property
     def caveat(self) -> str:
-        """What must be said with every number of the model that made the features; empty for most models."""
+        """The caveat of the model that made the features; empty for most models."""
         return self.training.source.caveat
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a probe says of new studies."""
+    """Predictions of new studies."""
 
     table: pd.DataFrame
-    """A row a study: `study subject`, the columns of `Evaluation.predictions` from `prediction` on, and those of
+    """One row per study: `study subject`, the columns of `Evaluation.predictions` from `prediction` on, and those of
     `cautions.unlike_training`; if the model that made the features has a caveat, it is repeated in `caveat`."""
     warnings: tuple[str, ...] = ()
     """A sentence each."""
@@ -58,7 +58,7 @@ class Probe:
         recipe: how it is fitted.
 
     Attributes:
-        fitted: what fitting left, None before.
+        fitted: the result of fitting, None before.
 
     Raises:
         UsageError: the recipe does not fit the task.
@@ -81,7 +81,7 @@ class Probe:
 
         Args:
             features: of the studies, found by the table's column `row`; without that column, row by row.
-            frame: labels (see `samples.samples`), a row a study.
+            frame: labels (see `samples.samples`), one row per study.
             plan: how it is evaluated.
             splits: folds of an earlier evaluation of the same studies.
 
@@ -89,7 +89,8 @@ class Probe:
             UsageError: see `samples.samples` and `evaluation.evaluate`.
 
         Warns:
-            ModelCaveatWarning: the model that made the features has a caveat; once in a process. So do the others.
+            ModelCaveatWarning: the model that made the features has a caveat; once per process. The other
+                methods issue it too.
         """
         from prima_features.probes.evaluation import evaluate
 
@@ -103,7 +104,7 @@ class Probe:
         Args:
             features: of the studies.
             frame: labels.
-            cohort: its name, to warn where the probe is tested on a cohort that holds the same subjects.
+            cohort: its name, to warn if the probe is tested on a cohort with the same subjects.
         """
         from prima_features.probes.steps.novelty import TrainingRange, scores_of
 
@@ -145,8 +146,8 @@ class Probe:
 
         Args:
             features: of the studies, as in `cross_validate`.
-            frame: what is known of them: `study`, and `subject`, `site`, `sex` and `age` as far as known. Without
-                `age` a brain age has no gap.
+            frame: covariates: `study`, and `subject`, `site`, `sex` and `age` as far as known. Without `age` a
+                brain age has no gap.
 
         Raises:
             UsageError: the probe is not fitted, or the features are not of the kind it was fitted on.
@@ -191,7 +192,7 @@ class Probe:
 
     def _fitted(self, features: Features) -> Fitted:
         if self.fitted is None:
-            raise UsageError("this probe is not fitted: call fit, or load one that is")
+            raise UsageError("this probe is not fitted: call fit, or load a saved probe")
         check_source(self.fitted.training, features.source, features.X.shape[1])
         _warn(features, self.fitted.caveat)
         return self.fitted

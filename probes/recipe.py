@@ -37,11 +37,11 @@ class Outcome:
     label: np.ndarray
     """(N,) class numbers by the rule chosen in training; -1 for numbers."""
     corrected: np.ndarray
-    """(N,) ages after bias correction, for the gap; NaN where there is none."""
+    """(N,) ages after bias correction, for the gap; NaN if there is none."""
 
     @classmethod
     def empty(cls, n: int, n_classes: int) -> Outcome:
-        """Nothing said of anyone."""
+        """No predictions yet: NaN, and -1 for classes."""
         unknown = np.full(n, np.nan)
         return cls(unknown, np.full((n, n_classes), np.nan), np.full(n, -1), unknown.copy())
 
@@ -67,7 +67,7 @@ class Recipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the estimator in place of its defaults."""
     harmonize: str = "none"
-    """`none` or `combat`. ComBat keeps the effects of age and sex, or of sex alone where age is the target."""
+    """`none` or `combat`. ComBat keeps the effects of age and sex, or of sex alone if age is the target."""
     unseen_sites: Literal["keep", "error"] = "keep"
     """What ComBat does with sites that were not in training: `keep` leaves them as they are, `error` refuses."""
     confounds: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ class Recipe:
         self.make(task)
 
     def estimator_name(self, task: Task) -> str:
-        """The estimator's name, the default's where none is given."""
+        """Name of the estimator; the task's default if none is given."""
         return self.estimator or ("logistic" if task.is_classification else "ridge")
 
     def make(self, task: Task) -> ProbeEstimator:
@@ -181,10 +181,10 @@ def fit_recipe(
     from prima_features.probes.estimators.base import RowMetadata
 
     rows = np.flatnonzero(samples.eligible) if rows is None else rows
-    companions = RowMetadata(samples.groups, samples.sites, recipe.covariates(samples)).take(rows)
+    metadata = RowMetadata(samples.groups, samples.sites, recipe.covariates(samples)).take(rows)
     y = samples.y[rows]
     _check_training(samples.task, y)
-    estimator = recipe.make(samples.task).fit_rows(Rows(samples.X, rows), y, companions, inner)
+    estimator = recipe.make(samples.task).fit_rows(Rows(samples.X, rows), y, metadata, inner)
     # Each training row's prediction here is by a model that had not seen its group.
     held_out = estimator.out_of_fold_
     if samples.task.is_classification:
@@ -196,9 +196,11 @@ def fit_recipe(
 
 def _check_training(task: Task, y: np.ndarray) -> None:
     if not len(y):
-        raise UsageError(f"{task.name} has no study to train on: see the control column, if there is one")
+        raise UsageError(
+            f"no study to train the task {task.name} on: check --control-column, if there is one"
+        )
     if absent := sorted(set(range(len(task.classes))) - set(y.tolist())):
-        raise UsageError(f"there is no {task.classes[absent[0]]} to train {task.name} on")
+        raise UsageError(f"no study of class {task.classes[absent[0]]} to train the task {task.name} on")
 
 
 def _one_of(what: str, given: str, allowed: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Features and labels side by side, checked once: what everything below works on."""
+"""Features with their labels and covariates, checked once."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Samples:
     y: np.ndarray
     """(N,) float64, or int64 numbers of `task.classes`."""
     frame: pd.DataFrame
-    """(N rows) texts `study subject group site sex scanner field_strength split`, empty where unknown, and numbers
-    `age control icv`, NaN where unknown."""
+    """(N rows) texts `study subject group site sex scanner field_strength split`, empty if unknown, and numbers
+    `age control icv`, NaN if unknown."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -43,7 +43,7 @@ class Samples:
 
     @property
     def sites(self) -> np.ndarray:
-        """(N,) text, empty where unknown."""
+        """(N,) text, empty if unknown."""
         return self.frame["site"].to_numpy(dtype=str)
 
     @property
@@ -53,20 +53,20 @@ class Samples:
 
     @property
     def age(self) -> np.ndarray:
-        """(N,) years, NaN where unknown; the target itself where that is age and known."""
+        """(N,) years, NaN if unknown; the target itself if it is age and known."""
         known = self.frame["age"].to_numpy(dtype=float)
         return np.where(np.isfinite(self.y), self.y, known) if self.task.is_age else known
 
     @property
     def eligible(self) -> np.ndarray:
-        """(N,) rows that train and count in the metrics: all, or controls where the task is fitted on those."""
+        """(N,) rows that train and count in the metrics: all, or controls if the task is fitted on those."""
         control = self.frame["control"].to_numpy(dtype=float)
         if not self.task.fit_on_controls or np.isnan(control).all():
             return np.ones(len(self), dtype=bool)
         return control == 1
 
     def covariates(self, names: Sequence[str]) -> np.ndarray:
-        """(N, len(names)) numbers of `age`, `icv` and `sex` (M is 1, F is 0), NaN where unknown."""
+        """(N, len(names)) numbers of `age`, `icv` and `sex` (M is 1, F is 0), NaN if unknown."""
         return (
             np.column_stack([self._covariate(name) for name in names]) if names else np.empty((len(self), 0))
         )
@@ -100,7 +100,7 @@ def samples(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
     per_subject = made.frame.groupby("subject")["group"].nunique()
     if (per_subject > 1).any():
         name = per_subject[per_subject > 1].index[0]
-        raise UsageError(f"subject {name} is in more than one group: groups must hold whole subjects")
+        raise UsageError(f"subject {name} is in several groups: each subject must be in one group")
     return made
 
 
@@ -129,14 +129,16 @@ def _targets(frame: pd.DataFrame, task: Task) -> np.ndarray:
         y = pd.to_numeric(frame["target"], errors="coerce").to_numpy(dtype=float)
         if not np.isfinite(y).all():
             raise UsageError(
-                f"{task.name} needs a number for every study: {int((~np.isfinite(y)).sum())} have none"
+                f"the task {task.name} needs a number for every study, but {int((~np.isfinite(y)).sum())} have none"
             )
         return y
     codes = {name: code for code, name in enumerate(task.classes)}
     found = frame["target"].map(codes)
     if found.isna().any():
         other = frame["target"][found.isna()].iloc[0]
-        raise UsageError(f"{task.name} tells {', '.join(task.classes)} apart, and a target is {other!r}")
+        raise UsageError(
+            f"the task {task.name} has the classes {', '.join(task.classes)}, but a target is {other!r}"
+        )
     return found.to_numpy(dtype=np.int64)
 
 
@@ -161,6 +163,6 @@ def _text(value: Any) -> str:
 
     if pd.isna(value):
         return ""
-    # A site 3 that a table holds as 3.0 is the same site.
+    # A site 3 that a table stores as 3.0 is the same site.
     number = isinstance(value, (float, np.floating)) and float(value).is_integer()
     return str(int(value)) if number else str(value).strip()

@@ -22,12 +22,12 @@ class Task:
     name: str
     description: str
     classes: tuple[str, ...] = ()
-    """In the order of the probabilities, the positive one last; none where the target is a number."""
+    """In the order of the probabilities, the positive one last; none if the target is a number."""
     unit: str = ""
     is_age: bool = False
     """The target is the subject's age: age is then neither a baseline nor a covariate, and there is a gap."""
     fit_on_controls: bool = False
-    """Train and score on controls alone where it is known who is one; patients are predicted all the same."""
+    """Train and evaluate on controls only, if controls are known; patients are still predicted."""
 
     def __post_init__(self) -> None:
         if len(self.classes) == 1 or len(set(self.classes)) < len(self.classes):
@@ -105,14 +105,14 @@ def get(name: str, classes: Sequence[str] = (), variant: str = "") -> Task:
     if name in _VARIANTS:
         name = f"{name}-{variant or _VARIANTS[name][0]}"
     elif variant:
-        raise UsageError(f"{name} has no variants: only {', '.join(_VARIANTS)} has")
+        raise UsageError(f"the task {name} has no variants: only {', '.join(_VARIANTS)} has")
     if name not in TASKS:
         near = get_close_matches(name, TASKS, n=1)
-        hint = f": did you mean {near[0]}?" if near else ""
-        raise UsageError(f"there is no task {name!r} among {', '.join(TASKS)}{hint}")
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"unknown task {name!r}: expected one of {', '.join(TASKS)}{hint}")
     task = TASKS[name]
     if task.is_age and classes:
-        raise UsageError("brain-age predicts a number of years: leave the classes out")
+        raise UsageError("brain-age predicts a number of years: leave out --classes")
     if not classes or tuple(classes) == task.classes:
         return task
     return replace(task, classes=tuple(classes), description=f"{name}: {', '.join(classes)}")

@@ -31,7 +31,7 @@ class TrainingSet:
     typical: tuple[float, ...] = ()
     """Mean target, or the frequency of each class."""
     age_range: tuple[float, float] | None = None
-    """Years; None where ages are not known."""
+    """Years; None if ages are not known."""
     sexes: dict[str, int] = field(default_factory=dict)
     sites: dict[str, int] = field(default_factory=dict)
     """Studies by site."""
@@ -100,13 +100,15 @@ def check_source(training: TrainingSet, source: FeatureSource, n_features: int) 
     was = training.source
     if was.model_sha256 != source.model_sha256:
         raise UsageError(
-            f"this probe was fitted on embeddings of {_model(was)}, and these are of {_model(source)}: "
-            "embed with the probe's model"
+            f"this probe was fitted on embeddings of {_model(was)}, but these are of {_model(source)}: embed the "
+            "scans with the probe's model"
         )
     if (was.level, was.series) != (source.level, source.series):
-        raise UsageError(f"this probe reads {_level(was)}, and these features are of {_level(source)}")
+        raise UsageError(f"this probe reads features of {_level(was)}, but these are of {_level(source)}")
     if training.n_features != n_features:
-        raise UsageError(f"this probe reads {training.n_features} numbers a study, not {n_features}")
+        raise UsageError(
+            f"this probe reads {training.n_features} features per study, but these have {n_features}"
+        )
 
 
 def unlike_training(
@@ -115,7 +117,7 @@ def unlike_training(
     """How unlike the training set studies are, one by one and as a whole.
 
     Args:
-        near: where the training set lies.
+        near: the range of the training set.
         training: whom the probe was fitted on.
         given: N studies.
         raw: (N,) numbers or (N, K) probabilities that the probe predicts, before calibration, if they count too.

@@ -43,7 +43,7 @@ def test_what_is_no_expression_is_said_in_one_sentence(regex: str) -> None:
 
 
 def test_rules_for_ids_make_no_text_without_bound() -> None:
-    with pytest.raises(UsageError, match="is no rule"):
+    with pytest.raises(UsageError, match="is not a rule"):
         rule("number:%0999999999d")
     assert rule("number:IXI%03d")("ixi7") == "IXI007"
     assert len(rule("number:%03d")("9" * 100_000)) < 200

@@ -195,7 +195,7 @@ def _(box: Box) -> Outcome:
 def _(box: Box) -> Outcome:
     table = rows(extra=lambda s: 99 - AGES[s])
     table[0][4] = "age\u00a0"
-    return age(box, write(box, table), words=["more than one column"])
+    return age(box, write(box, table), words=["several columns named"])
 
 
 @SITUATIONS("headers and ids contain no-break and zero-width spaces")
@@ -341,7 +341,7 @@ def _(box: Box) -> Outcome:
 
 @SITUATIONS("ages are in months, and nothing says so")
 def _(box: Box) -> Outcome:
-    return age(box, write(box, rows(age=lambda s: AGES[s] * 12)), words=["are no years"])
+    return age(box, write(box, rows(age=lambda s: AGES[s] * 12)), words=["cannot be years"])
 
 
 @SITUATIONS("ages are written as DICOM writes them")
@@ -574,13 +574,13 @@ def _(box: Box) -> Outcome:
 @SITUATIONS("a column is_control has 1 for controls")
 def _(box: Box) -> Outcome:
     table = rows(is_control=lambda s: int(s) % 2)
-    return age(box, write(box, table), control_column="is_control", words=["do not say who is a control"])
+    return age(box, write(box, table), control_column="is_control", words=["clearly means a control"])
 
 
 @SITUATIONS("a column of healthy people is named as the label of a disease")
 def _(box: Box) -> Outcome:
     table = rows(healthy=lambda s: int(DX[s] == "control"))
-    return _run(box, "autism", [write(box, table)], ["its name says control"], False, None, DX,
+    return _run(box, "autism", [write(box, table)], ["its name suggests control"], False, None, DX,
                 {"target_column": "healthy"})  # fmt: skip
 
 

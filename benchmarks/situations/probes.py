@@ -244,7 +244,7 @@ def _(box: Box) -> Outcome:
     frame["sex"] = np.where(frame["site"] == "A", "F", "M")
     folder = _write(box.folder / "by site", vectors, frame)
     ran = _fit(box, folder, "autism", "--no-site-check", "--harmonize", "combat")
-    return _named(ran, "sex cannot be separated from the site")
+    return _named(ran, "the effect of sex cannot be separated from that of the site")
 
 
 def _predicted(box: Box, change: Any, n: int = 40) -> tuple[Ran, pd.DataFrame]:

@@ -1,7 +1,7 @@
 """Bootstrap intervals over subjects. The spread of a metric over folds is not a confidence interval.
 
 The bootstrap is Rubin's (1981, 10.1214/aos/1176345338): a resample gives every subject a random weight of mean 1
-and variance 1, where the usual one draws subjects with replacement. No class is ever left without a subject.
+and variance 1, while the usual one draws subjects with replacement. No class is ever left without a subject.
 
 In cross-validation those who are tested also train the probes that test the others, and a resample of fixed
 predictions does not see that: on synthetic cohorts of 60 and of 200 subjects such 95% intervals of AUROC contained the
@@ -56,7 +56,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Reweighting of groups (subjects or families, with all their rows), within classes where there are classes."""
+    """Reweighting of groups (subjects or families, with all their rows), within classes if there are classes."""
 
     groups: np.ndarray
     """(N,) what has one weight."""

@@ -44,11 +44,11 @@ def estimator_class(name: str, *, classes: bool) -> type[ProbeEstimator]:
         UsageError: there is none, or it is for the other kind of target.
     """
     if name not in ESTIMATORS:
-        raise UsageError(f"there is no estimator {name!r}: expected one of {', '.join(ESTIMATORS)}")
+        raise UsageError(f"unknown estimator {name!r}: expected one of {', '.join(ESTIMATORS)}")
     found = ESTIMATORS[name][classes]
     if found is None:
         target, other = ("classes", "logistic") if classes else ("a number", "ridge")
-        raise UsageError(f"{name} does not predict {target}: use {other}, or one of xgboost, mlp and knn")
+        raise UsageError(f"the estimator {name} cannot predict {target}: use {other}, xgboost, mlp or knn")
     return found
 
 
@@ -62,7 +62,8 @@ def make(name: str, *, classes: bool, **options: Any) -> ProbeEstimator:
     kind = estimator_class(name, classes=classes)
     if unknown := sorted(set(options) - set(kind().get_params(deep=False))):
         raise UsageError(
-            f"{name} has no option {unknown[0]!r}: it has {', '.join(kind().get_params(deep=False))}"
+            f"the estimator {name} has no option {unknown[0]!r}: expected one of "
+            f"{', '.join(kind().get_params(deep=False))}"
         )
     made = kind(**options)
     made._candidates()

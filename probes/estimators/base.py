@@ -26,14 +26,14 @@ _LEAST_PROBABILITY = 1e-12
 
 @dataclass(frozen=True)
 class RowMetadata:
-    """What goes with each row beside its features and target."""
+    """Groups, sites and covariates of each row."""
 
     groups: np.ndarray
     """(N,) what must not cross folds."""
     sites: np.ndarray | None = None
     """(N,) text, for harmonisation."""
     covariates: np.ndarray | None = None
-    """(N, C) numbers, for harmonisation or taking confounds out; NaN where unknown."""
+    """(N, C) numbers, for harmonisation or taking confounds out; NaN if unknown."""
 
     def take(self, rows: np.ndarray) -> RowMetadata:
         """Those of some rows."""
@@ -43,9 +43,9 @@ class RowMetadata:
 class ProbeEstimator(BaseEstimator):
     """A scikit-learn estimator that chooses its parameters by cross-validation grouped by subject.
 
-    Subclasses hold the grid in their constructor's arguments and give `_candidates`, `_path` and `_fit_best`.
+    Subclasses take the grid as constructor arguments and define `_candidates`, `_path` and `_fit_best`.
     All have the constructor arguments `inner_folds`, `adjust` (None, or a `ComBat` or `Residualizer` that is
-    fitted anew in every inner training fold) and `random_state`.
+    fitted again in every inner training fold) and `random_state`.
 
     Attributes:
         best_params_: the candidate with the least mean loss in the inner loop.
@@ -53,7 +53,7 @@ class ProbeEstimator(BaseEstimator):
             row's group. Calibration, threshold and bias correction are fitted on these. Having been chosen by
             the same predictions they are a little better than those of new subjects.
         inner_losses_: (candidates,) mean losses.
-        adjust_: `adjust` as fitted on all training rows, None where there is none.
+        adjust_: `adjust` as fitted on all training rows, None if there is none.
     """
 
     inner_folds: int
@@ -114,7 +114,7 @@ class ProbeEstimator(BaseEstimator):
     ) -> ProbeEstimator:
         folds = self._draw(y, metadata) if inner is None else np.asarray(inner)
         if len(np.unique(folds)) < 2:
-            raise ValueError("the inner loop needs 2 folds or more, and all rows are in 1")
+            raise ValueError("the inner loop needs at least 2 folds, but all rows are in one fold")
         plan = self._plan(len(np.unique(folds)), rows)
         with plan.limits(), warnings.catch_warnings():
             # What stops before it converges is tried all the same: the inner loop judges what it predicts. Said here
@@ -126,7 +126,7 @@ class ProbeEstimator(BaseEstimator):
         return self
 
     def _plan(self, n_folds: int, rows: Rows) -> Parallelism:
-        """Inner folds next to each other, where they take no more than one and a half times the data, or 256 MiB."""
+        """Inner folds next to each other, if they take no more than one and a half times the data, or 256 MiB."""
         square = 8 * min(len(rows), rows.width) ** 2
         bytes_each = 2 * square if self.adjust is None else 2 * square + 16 * len(rows) * rows.width
         return Parallelism.plan(n_folds, bytes_each, max(1 << 28, rows.X.nbytes * 3 // 2))
@@ -155,8 +155,8 @@ class ProbeEstimator(BaseEstimator):
         n_folds = min(self.inner_folds, n_groups)
         if n_folds < 2:
             raise ValueError(
-                f"the inner loop needs at least 2 folds and at least 2 groups (subjects), not {self.inner_folds} "
-                f"folds of {n_groups}"
+                f"the inner loop needs at least 2 folds and 2 groups (subjects), not {self.inner_folds} folds and "
+                f"{n_groups} groups"
             )
         strata = strata_of(y, metadata.groups, classes=self._classifies, n_folds=n_folds)
         return deal(metadata.groups, strata, n_folds, self.random_state)
@@ -252,7 +252,7 @@ class ProbeClassifier(ClassifierMixin, ProbeEstimator):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"a classifier needs 2 classes or more, and all rows have 1 class: {self.classes_[0]}"
+                f"a classifier needs at least 2 classes, but all rows have 1 class: {self.classes_[0]}"
             )
         return codes
 
@@ -291,7 +291,7 @@ def ascending(name: str, values: Sequence[float]) -> list[float]:
     except (TypeError, ValueError):
         numbers = []
     if not numbers or not all(0 < number < math.inf for number in numbers):
-        raise UsageError(f"{name} must be a list of positive numbers, one at least, not {values!r}")
+        raise UsageError(f"the option {name} must be a list of one or more positive numbers, not {values!r}")
     return numbers
 
 
@@ -299,5 +299,5 @@ def ascending_counts(name: str, values: Sequence[int]) -> list[int]:
     """`ascending` for whole numbers."""
     numbers = ascending(name, values)
     if not all(number.is_integer() for number in numbers):
-        raise UsageError(f"{name} must be whole numbers, not {values!r}")
+        raise UsageError(f"the option {name} must be a list of whole numbers, not {values!r}")
     return [int(number) for number in numbers]

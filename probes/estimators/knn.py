@@ -21,7 +21,7 @@ KNN_NEIGHBOURS: tuple[int, ...] = (50, 20, 10, 5)
 
 
 class _Neighbours:
-    """What the regressor and the classifier share. A fitted one holds its training studies."""
+    """What the regressor and the classifier share. A fitted one keeps its training studies."""
 
     def __init__(
         self,
@@ -109,6 +109,6 @@ class KNNClassifierProbe(_Neighbours, ProbeClassifier):
 
 
 def _nearest(known: np.ndarray, asked: np.ndarray, k: int) -> np.ndarray:
-    """(n, k) rows of `known` nearest to each of `asked`, the nearest first; fewer where there are fewer."""
+    """(n, k) rows of `known` nearest to each of `asked`, the nearest first; fewer if there are fewer."""
     search = NearestNeighbors(n_neighbors=min(k, len(known)), algorithm="brute").fit(known)
     return search.kneighbors(asked, return_distance=False)

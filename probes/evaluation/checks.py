@@ -105,7 +105,7 @@ class LabelBySite:
     association: float
     """Cramer's V of class and site (Bergsma 2013, 10.1016/j.jkss.2012.10.002), or for a number the part of its
     variance between sites (epsilon squared, Kelley 1935), both less what many small sites show by chance:
-    0 none, 1 the site gives the label. NaN where fewer than two sites are known."""
+    0 none, 1 the site determines the label. NaN if fewer than two sites are known."""
 
 
 def label_by_site(given: Samples) -> LabelBySite:
@@ -130,8 +130,8 @@ def refuse_confounded(given: Samples) -> None:
     """Refuse labels that the site alone gives.
 
     Raises:
-        UsageError: there are two sites or more, and each holds a single class: a probe would learn the site. So
-            it would where the class goes with the site being known, and unknown sites then count as one.
+        UsageError: there are two sites or more, each with a single class: a probe would learn the site. Studies
+            of unknown site count as one site.
     """
     if not given.task.is_classification:
         return
@@ -145,8 +145,8 @@ def refuse_confounded(given: Samples) -> None:
             for name in single[:3]
         )
         raise UsageError(
-            f"each site holds one class ({example}), so a probe would learn the site and not {given.task.name}: "
-            "add sites that hold both, or allow confounded labels to go on all the same"
+            f"each site has a single class ({example}), so a probe would learn the site and not {given.task.name}: "
+            "add sites with several classes, or continue with --allow-confounded"
         )
 
 
@@ -182,22 +182,22 @@ def _epsilon_squared(y: np.ndarray, sites: np.ndarray) -> float:
 
 
 def check(samples: Samples, scheme: Scheme, *, allow_confounded: bool = False) -> tuple[str, ...]:
-    """Look for what a reviewer would object to.
+    """Check for problems that a reviewer would object to.
 
     Args:
         samples: what is to be evaluated.
-        scheme: how.
-        allow_confounded: go on where the site gives the label.
+        scheme: how it is evaluated.
+        allow_confounded: continue if the site determines the label.
 
     Returns:
-        a sentence for each thing to know.
+        a sentence per warning.
 
     Raises:
-        UsageError: fewer than `MIN_PER_CLASS` subjects in a class, or each site holds a single class.
+        UsageError: fewer than `MIN_PER_CLASS` subjects in a class, or each site has a single class.
     """
     if not samples.eligible.any():
         raise UsageError(
-            "no study is of a control, and the probe is fitted on controls: see the control column"
+            "no study is of a control, but this task is fitted on controls: check --control-column"
         )
     sizes = _class_sizes(samples)
     if not allow_confounded:
@@ -212,25 +212,25 @@ def check(samples: Samples, scheme: Scheme, *, allow_confounded: bool = False) -
 
 
 def check_harmonization(samples: Samples, recipe: Recipe, scheme: Scheme) -> tuple[str, ...]:
-    """What speaks against ComBat on these samples, a sentence each."""
+    """Reasons against ComBat on these samples, a sentence each."""
     if recipe.harmonize == "none":
         return ()
     found = _not_separable(samples, recipe)
     if label_by_site(samples).association >= NOTABLE_ASSOCIATION:
         found.append(
-            "label and site are associated, and ComBat can then remove signal or leak it (Nieto, arXiv 2410.19643): "
-            "compare with the result without harmonisation"
+            "label and site are associated, so ComBat can remove or leak signal (Nieto, arXiv 2410.19643): compare "
+            "with the result without harmonisation"
         )
     if scheme.kind == "leave-site-out":
         found.append(
-            "ComBat cannot harmonise a site that was left out: its unharmonised features meet a probe that was fitted "
-            "on harmonised ones"
+            "ComBat cannot harmonise the left-out site: the probe is fitted on harmonised features and tested on "
+            "unharmonised ones"
         )
     return tuple(found)
 
 
 def _not_separable(samples: Samples, recipe: Recipe) -> list[str]:
-    """Covariates that ComBat cannot keep, as each site has one value of them."""
+    """Covariates that ComBat cannot keep because each site has a single value of them."""
     from prima_features.probes.steps.adjust import separable
 
     rows = samples.sites != ""
@@ -246,9 +246,7 @@ def _not_separable(samples: Samples, recipe: Recipe) -> list[str]:
     if not lost:
         return []
     what = " and ".join(lost)
-    return [
-        f"{what} cannot be separated from the site, so ComBat removes the effect of {what} with that of the site"
-    ]
+    return [f"the effect of {what} cannot be separated from that of the site, so ComBat removes both"]
 
 
 def _class_sizes(samples: Samples) -> list[str]:
@@ -261,7 +259,7 @@ def _class_sizes(samples: Samples) -> list[str]:
     name, n = samples.task.classes[smallest], counts[smallest]
     if n < MIN_PER_CLASS:
         raise UsageError(
-            f"class {name} has {count(n, 'subject')}, and a probe needs at least {MIN_PER_CLASS} of each class"
+            f"class {name} has {count(n, 'subject')}, but a probe needs at least {MIN_PER_CLASS} of each class"
         )
     return (
         [f"class {name} has only {count(n, 'subject')}: expect wide intervals"] if n < FEW_PER_CLASS else []
@@ -273,13 +271,15 @@ def _controls(samples: Samples) -> list[str]:
         return []
     control = samples.frame["control"].to_numpy(dtype=float)
     if np.isnan(control).all():
-        return ["it is not known who is a control: all subjects train, patients included if there are any"]
+        return [
+            "controls are unknown (see --control-column): the probe is trained on all subjects, patients included"
+        ]
     left_out = int((~samples.eligible).sum())
     if not left_out:
         return []
     return [
-        f"{count(left_out, 'study')} {verb(left_out, 'is', 'are')} not of known controls: "
-        f"{verb(left_out, 'it is', 'they are')} predicted, but not used for training or metrics"
+        f"{count(left_out, 'study')} {verb(left_out, 'is', 'are')} not of known controls: predicted, but not used for "
+        "training or metrics"
     ]
 
 
@@ -288,8 +288,8 @@ def _repeats(samples: Samples) -> list[str]:
     found = []
     if n_subjects < len(samples):
         found.append(
-            f"{len(samples)} studies are of {count(n_subjects, 'subject')}: the studies of a subject "
-            "stay on one side of every split, and intervals resample subjects"
+            f"{len(samples)} studies are of {count(n_subjects, 'subject')}: all studies of a subject stay on one side "
+            "of every split, and intervals resample subjects"
         )
     if n_groups < n_subjects:
         found.append(

@@ -35,14 +35,14 @@ from prima_features.probes.samples import Samples
 
 @dataclass(frozen=True)
 class EvaluationPlan:
-    """What an evaluation does beside its folds."""
+    """Folds of an evaluation, and what else it computes."""
 
     scheme: Scheme = field(default_factory=Scheme)
     n_bootstrap: int = 1000
     n_permutations: int = 0
     """Each runs the whole nested evaluation once more."""
     allow_confounded: bool = False
-    """Go on where each site holds a single class."""
+    """Continue even if each site has a single class."""
     site_check: bool = True
     """Measure how well the site can be read from the embedding."""
 
@@ -101,9 +101,11 @@ def evaluate(
 def _check_splits(splits: Splits, samples: Samples) -> None:
     splits.check(samples.groups)
     if not all(samples.eligible[fold.train].all() for fold in splits.folds):
-        raise UsageError("these splits train on studies that are not of controls: draw them anew")
+        raise UsageError(
+            "these splits use studies of patients for training, but this task is fitted on controls: draw new splits"
+        )
     if not any(samples.eligible[fold.test].any() for fold in splits.folds):
-        raise UsageError("no study that counts is tested: see the split and the control columns")
+        raise UsageError("no study of a control is in a test set: check --split-column and --control-column")
 
 
 def assess(result: Scored, samples: Samples, rows: np.ndarray, recipe: Recipe) -> dict[str, Any]:
@@ -180,14 +182,14 @@ def evaluate_fitted(
             frequencies in training.
         n_bootstrap: resamples of subjects.
         seed: of the resamples.
-        warnings: what is known beforehand, a sentence each.
+        warnings: earlier warnings, a sentence each.
 
     Raises:
-        UsageError: no study counts, as where none is of a control.
+        UsageError: no study counts, as if none is of a control.
     """
     if not samples.eligible.any():
         raise UsageError(
-            "no study is of a control, and brain age is scored on controls: see the control column"
+            "no study is of a control, but brain age is evaluated on controls: check --control-column"
         )
     predicted = _as_out_of_fold(fitted.predict(samples), len(samples))
     result = scored(samples, predicted, n_bootstrap, seed)
@@ -211,4 +213,4 @@ def _absent_classes(samples: Samples) -> list[str]:
     absent = [name for code, name in enumerate(samples.task.classes) if code not in present]
     if not absent:
         return []
-    return [f"this cohort has no {', '.join(absent)}: what compares the classes is not defined"]
+    return [f"this cohort has no {', '.join(absent)}: metrics that compare the classes are undefined"]

@@ -1,4 +1,4 @@
-"""The result of an evaluation: everything that a report shows, as plain records."""
+"""The result of an evaluation: everything that the HTML report shows, as plain records."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class FoldScores:
 
     metric: str
     values: np.ndarray
-    """(J,) NaN where a fold's test rows do not define it."""
+    """(J,) NaN if a fold's test rows do not define it."""
     n_train: np.ndarray
     n_test: np.ndarray
     names: tuple[str, ...]
     """The site left out, or empty."""
     parameters: tuple[dict[str, Any], ...] = ()
-    """What the inner loop chose."""
+    """Parameters chosen by the inner loop."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain lists, for JSON."""
@@ -80,10 +80,10 @@ class Evaluation:
     permutation: Permutation | None = None
     gap: BrainAgeGap | None = None
     splits: Splits | None = None
-    """None where a fitted probe met another cohort."""
+    """None if a fitted probe was evaluated on another cohort."""
     fold_scores: FoldScores | None = None
     warnings: tuple[str, ...] = ()
-    """What a reader must know, a sentence each."""
+    """Warnings, a sentence each."""
     caveat: str = ""
     """Of the model that made the features, also the first of the warnings; empty for most models."""
 
@@ -114,7 +114,7 @@ class Evaluation:
         }
 
     def _folds(self) -> dict[str, Any] | None:
-        """The primary metric of each fold, and what tells the folds from those of other studies."""
+        """The primary metric of each fold, and a digest that identifies the folds."""
         if self.splits is None or self.fold_scores is None:
             return None
         digest = hashlib.sha256(self.splits.digest.encode())
@@ -129,13 +129,15 @@ class Evaluation:
         """
         mine, its = self.fold_scores, other.fold_scores
         if self.splits is None or other.splits is None or mine is None or its is None:
-            raise UsageError("only cross-validated probes can be compared")
+            raise UsageError("only cross-validated probes can be compared: evaluate both by cross-validation")
         if self.splits.digest != other.splits.digest or mine.metric != its.metric:
             raise UsageError(
-                "two probes are compared on the same folds: evaluate the second with the first's splits"
+                "the two probes were evaluated on different folds: evaluate the second with the splits of the first"
             )
         if any(list(self.predictions[key]) != list(other.predictions[key]) for key in ("study", "target")):
-            raise UsageError("two probes are compared on the same studies and labels, and these differ")
+            raise UsageError(
+                "the two probes were evaluated on different studies or labels: evaluate both on the same ones"
+            )
         return corrected_t_test(mine.metric, mine.values, its.values, mine.n_train, mine.n_test)
 
 
@@ -156,7 +158,7 @@ NOTABLE_DIFFERENCE = 0.05
 
 
 def fold_scores(samples: Samples, predicted: OutOfFold, splits: Splits) -> FoldScores:
-    """The primary metric over the rows of each fold that count; NaN where there are none, or none of a class."""
+    """The primary metric over the rows of each fold that count; NaN if there are none, or none of a class."""
     tested = [fold.test[samples.eligible[fold.test]] for fold in splits.folds]
     return FoldScores(
         samples.task.primary,
@@ -169,7 +171,7 @@ def fold_scores(samples: Samples, predicted: OutOfFold, splits: Splits) -> FoldS
 
 
 def check_scale(samples: Samples, found: FoldScores, overall: float) -> tuple[str, ...]:
-    """A sentence where the AUROC within folds is not that over all rows.
+    """A warning if the AUROC within folds differs from that over all rows.
 
     Scores of different folds are by different probes. Where these are far apart, as with sites left out, pairs of
     rows of different folds are ordered by the probes as well as by the rows.
@@ -182,7 +184,7 @@ def check_scale(samples: Samples, found: FoldScores, overall: float) -> tuple[st
         return ()
     return (
         f"AUROC is {within:.2f} within folds and {overall:.2f} over all of them: the folds' scores are not on one "
-        "scale, and the second says how one threshold for all would do",
+        "scale, and the overall AUROC is that of a single threshold for all",
     )
 
 

@@ -26,11 +26,11 @@ _log = logging.getLogger(__name__)
 
 
 def baselines(samples: Samples, splits: Splits) -> dict[str, OutOfFold]:
-    """Out-of-fold predictions of each baseline that what is known allows.
+    """Out-of-fold predictions of each baseline that the known covariates allow.
 
-    `dummy`: one number or class for everyone (see `constant`). `age_sex`: both, and age squared; for brain age
-    `sex`, or `sex_icv` where intracranial volume is known. `site`: the site alone; not where sites are left out,
-    since a site that is not in training tells nothing. All but the dummy are linear probes fitted in the same folds.
+    `dummy`: a constant prediction (see `constant`). `age_sex`: both, and age squared; for brain age
+    `sex`, or `sex_icv` if intracranial volume is known. `site`: the site alone; not if sites are left out,
+    since a site that is not in training has no estimate. All but the dummy are linear probes fitted in the same folds.
     """
     recipe = _RECIPES[samples.task.is_classification]
     made = {
@@ -85,7 +85,7 @@ def designs(samples: Samples) -> dict[str, np.ndarray]:
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
-    """A constant where a number is missing, and a column that says so: a linear model fits what the gap means."""
+    """Zeros for missing numbers, and a column that marks them, whose effect a linear model can fit."""
     missing = ~np.isfinite(values[:, :1])
     filled = np.nan_to_num(values)
     return np.hstack([filled, missing]) if missing.any() else filled
@@ -93,19 +93,19 @@ def _filled(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Permutation:
-    """How often labels dealt out at random do as well as the true ones."""
+    """How often permuted labels reach the metric of the true labels."""
 
     metric: str
     observed: float
     p_value: float
-    """(1 + permutations that do as well) / (1 + permutations)."""
+    """(1 + permutations with a metric at least as good) / (1 + permutations)."""
     n_permutations: int
     null_mean: float
     null_sd: float
 
 
 def permutation_test(samples: Samples, recipe: Recipe, scheme: Scheme, n_permutations: int) -> Permutation:
-    """Run the whole nested evaluation on permuted labels, folds drawn anew each time.
+    """Run the whole nested evaluation on permuted labels, with new folds each time.
 
     Labels move between groups as whole blocks, between groups of one size (Winkler 2015,
     10.1016/j.neuroimage.2015.05.092), so that a subject's repeated scans keep going together.
@@ -135,7 +135,8 @@ def permuted_rows(samples: Samples, rng: np.random.Generator) -> np.ndarray:
     sizes = np.array([len(rows) for rows in members])
     if len(np.unique(sizes)) == len(sizes):
         raise UsageError(
-            "labels cannot be permuted: no two subjects or groups have the same number of studies"
+            "the permutation test is not possible: no two subjects or groups have the same number of studies; run "
+            "without --permutations"
         )
     order = np.arange(len(samples))
     for size in np.unique(sizes):
@@ -169,7 +170,7 @@ def learning_curve(
 ) -> tuple[LearningPoint, ...]:
     """Evaluate with parts of each training set. Smaller parts are inside larger ones.
 
-    Sizes at which a training set holds too few subjects for its inner folds, or of a class, are left out.
+    Sizes with too few subjects for the inner folds, or too few of a class, are left out.
     """
     points, whole = [], training_variance(samples, splits)
     for fraction in fractions:

@@ -34,18 +34,18 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Predictions of rows by probes that had not seen their groups."""
+    """Predictions of rows by probes that were not trained on their groups."""
 
     repeats: tuple[Outcome, ...]
-    """Of all N rows, a repeat each; rows that were never tested hold NaN and -1."""
+    """One per repeat, of all N rows; NaN and -1 for rows that were never tested."""
     fold: np.ndarray
-    """(repeats, N) fold that tested each row, -1 where none did."""
+    """(repeats, N) fold that tested each row, -1 if none did."""
     parameters: tuple[dict[str, Any], ...]
-    """What the inner loop of each fold chose."""
+    """Parameters chosen by the inner loop of each fold."""
     fitted: tuple[FittedRecipe, ...] = ()
-    """What was fitted in each fold, where it was asked for."""
+    """What was fitted in each fold, if requested."""
     variance: float = 1.0
-    """Of the bootstrap's weights (see `intervals`): above 1 where those who are tested also train."""
+    """Of the bootstrap's weights (see `intervals`): above 1 if tested subjects are also used for training."""
 
     @property
     def tested(self) -> np.ndarray:
@@ -80,7 +80,7 @@ def cross_validate(
 
 
 def training_variance(samples: Samples, splits: Splits) -> float:
-    """Nadeau and Bengio's factor, 1 + n_tested / n_train; 1 where a single fold tests who never trains."""
+    """Nadeau and Bengio's factor, 1 + n_tested / n_train; 1 for a single fold, whose test subjects never train."""
     if len(splits.folds) == 1:
         return 1.0
     n_tested = sum(int(samples.eligible[fold.test].sum()) for fold in splits.folds) / splits.n_repeats
@@ -188,7 +188,7 @@ class Scored:
     def bounded(self, found: dict[str, Estimate]) -> dict[str, Estimate]:
         """Estimates of the task's metrics with intervals extended near the metrics' ends (`bounds`)."""
         if not self.task.is_classification:
-            # Without width where every prediction is right: resampling says nothing then.
+            # Without width if every prediction is right: resampling says nothing then.
             return {
                 name: one if one.ci_low < one.ci_high else Estimate(one.value) for name, one in found.items()
             }

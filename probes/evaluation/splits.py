@@ -46,7 +46,7 @@ class Fold:
     """(n,) inner fold of each training row, from 0."""
     repeat: int = 0
     name: str = ""
-    """The site left out, where one was."""
+    """The site left out, if one was."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,18 @@ class Splits:
             UsageError: with what is wrong.
         """
         if self.n_rows != len(groups):
-            raise UsageError(f"these splits are of {self.n_rows} studies, and there are {len(groups)}")
+            raise UsageError(
+                f"these splits were drawn for {self.n_rows} studies, but there are {len(groups)}: draw new splits"
+            )
         for fold in self.folds:
             if common := set(groups[fold.train]) & set(groups[fold.test]):
-                raise UsageError(f"these splits have {min(common)} on both sides of a fold: draw them anew")
+                raise UsageError(
+                    f"these splits have the subject or group {min(common)} in the training and the test set of a "
+                    "fold: draw new splits"
+                )
             pairs = set(zip(groups[fold.train].tolist(), fold.inner.tolist(), strict=True))
             if len(pairs) > len(np.unique(groups[fold.train])):
-                raise UsageError("these splits have a subject or group in two inner folds: draw them anew")
+                raise UsageError("these splits have a subject or group in two inner folds: draw new splits")
 
     def to_dict(self) -> dict[str, Any]:
         """As plain lists, for JSON."""
@@ -130,7 +135,7 @@ def draw(samples: Samples, scheme: Scheme) -> Splits:
             training set lacks a class.
     """
     if scheme.kind not in _DRAWN:
-        raise UsageError(f"there is no scheme {scheme.kind!r}: expected one of {', '.join(_DRAWN)}")
+        raise UsageError(f"unknown scheme {scheme.kind!r}: expected one of {', '.join(_DRAWN)}")
     folds = []
     for i, (train, test, repeat, name) in enumerate(_DRAWN[scheme.kind](samples, scheme)):
         rows = np.flatnonzero(train & samples.eligible)
@@ -177,7 +182,9 @@ def _leave_site_out(samples: Samples, scheme: Scheme) -> _Sides:
     sites, groups = samples.sites, samples.groups
     names = np.unique(sites[sites != ""])
     if len(names) < 2:
-        raise UsageError("leave-site-out needs two sites or more: name their column with --site-column")
+        raise UsageError(
+            "leave-site-out needs at least two sites: name the column of sites with --site-column"
+        )
     for name in names:
         test = sites == name
         # Who was scanned at several sites must not train the probe of a site that tests them.
@@ -191,11 +198,12 @@ def _given_split(samples: Samples, scheme: Scheme) -> _Sides:
     if not train.any() or not test.any():
         values = ", ".join(sorted(set(split.tolist()) - {""})) or "nothing"
         raise UsageError(
-            f"a given split needs rows that say {TRAINING[0]} and others that say test; it says {values}"
+            f"the split column must contain both {TRAINING[0]} and test, but it contains {values}: check --split-column"
         )
     if common := sorted(set(samples.groups[train]) & set(samples.groups[test])):
         raise UsageError(
-            f"the given split has {len(common)} subjects or groups on both sides, such as {common[0]}"
+            f"the split column has {len(common)} subjects or groups in both sets, such as {common[0]}: put all "
+            "studies of a subject or group into one set"
         )
     yield train, test, 0, ""
 
@@ -207,7 +215,10 @@ def _inner(samples: Samples, rows: np.ndarray, scheme: Scheme, i: int) -> np.nda
     groups, y = samples.groups[rows], samples.y[rows]
     n_folds = min(scheme.inner_folds, len(np.unique(groups)))
     if n_folds < 2:
-        raise UsageError(f"the inner loop needs 2 groups or more in each training set, and one has {n_folds}")
+        raise UsageError(
+            f"the inner loop needs at least 2 subjects or groups in each training set, but one has {n_folds}: use "
+            "fewer outer folds"
+        )
     strata = strata_of(y, groups, classes=samples.task.is_classification, n_folds=n_folds)
     return deal(groups, strata, n_folds, scheme.seed + 1000 * (i + 1))
 
@@ -217,4 +228,6 @@ def _check_classes(samples: Samples, rows: np.ndarray, name: str) -> None:
     for code, label in enumerate(samples.task.classes):
         if code not in present:
             where = f"without site {name}" if name else "of a fold"
-            raise UsageError(f"the training set {where} has no {label}: use fewer folds, or another scheme")
+            raise UsageError(
+                f"the training set {where} has no study of class {label}: use fewer folds or another --scheme"
+            )

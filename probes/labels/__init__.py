@@ -1,7 +1,7 @@
 """Labels for the studies of an embeddings file, from any table.
 
 `join`        studies with their targets, by a `LabelRequest`
-`describe`    studies with what is known of them beside a label
+`describe`    studies with their covariates, without labels
 `summarize`   a join in numbers
 `cohorts`     presets for public cohorts, and which of them share scans
 """

@@ -1,4 +1,4 @@
-"""From the cells of a label column to targets: numbers, names of classes, or why there is none."""
+"""From the cells of a label column to targets: numbers, names of classes, or a reason for a missing target."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MISSING = "the label is missing"
 NO_CLASS = "the label is in none of the classes"
 NO_NUMBER = "the label is not a number"
 _MOST_CODES = 10
-"""A custom column of numbers with more different values than this holds measurements, not codes."""
+"""A custom column of numbers with more different values than this contains measurements, not codes."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Labels:
 
     rows: tuple[Label, ...]
     classes: tuple[str, ...] = ()
-    """The positive one last; empty where targets are numbers."""
+    """The positive one last; empty if targets are numbers."""
     warnings: tuple[str, ...] = ()
 
 
@@ -67,14 +67,14 @@ class LabelColumn:
         values = Counter(code(cell) for cell in cells if not is_missing(cell, missing))
         codes = sentinels(values)
         warnings = [
-            f"{values[value]} cells of {name} read {value}, far outside the other values, and count as missing"
+            f"{values[value]} cells of {name} contain {value}, far outside the other values, and count as missing"
             for value in codes
         ]
         kept = [value for value in values if value not in codes]
         spellings = _spellings(kept)
         if spellings:
             warnings.append(
-                f"{name} mixes spellings ({', '.join(sorted(kept))}), which are brought to one for each value"
+                f"{name} mixes spellings ({', '.join(sorted(kept))}); spellings of the same value are merged"
             )
         return cls(name, cells, {*missing, *codes}, spellings, tuple(warnings), levels or {})
 
@@ -150,7 +150,7 @@ def by_positive(column: LabelColumn, positive: Sequence[str], task: LabelTask) -
     others = [text for value, text in values.items() if value not in wanted]
     if not others or wanted - values.keys():
         raise UsageError(
-            f"--positive {' '.join(positive)} must be some, not all, of the values of {column.name}: "
+            f"--positive must name some, but not all, of the values of {column.name}, not {' '.join(positive)}: "
             f"found {', '.join(sorted(values.values())[:10]) or 'none'}"
         )
     names = task.classes
@@ -167,7 +167,7 @@ def _merged(column: LabelColumn, name: str, values: Collection[str]) -> tuple[st
     if len(shown) < 2:
         return ()
     more = f" and {len(shown) - 8} more" if len(shown) > 8 else ""
-    return (f"the class {name} is made of these values of {column.name}: {', '.join(shown[:8])}{more}",)
+    return (f"the class {name} combines these values of {column.name}: {', '.join(shown[:8])}{more}",)
 
 
 def by_mapping(
@@ -179,7 +179,7 @@ def by_mapping(
         fine = classes.get(code(cell), classes.get(column.code(cell), classes.get(ANY, "")))
         name = task.class_of(fine, asked)
         meaning = f", which is {fine}" if fine else ""
-        return Label(name) if name else Label(None, NO_CLASS, f"it reads {cell!r}{meaning}")
+        return Label(name) if name else Label(None, NO_CLASS, f"the value is {cell!r}{meaning}")
 
     rest = {value for value in column.values() if value not in classes} if ANY in classes else set()
     return Labels(column.encode(encode), asked, _merged(column, classes.get(ANY, ""), rest))
@@ -194,7 +194,7 @@ def by_description(column: LabelColumn, task: LabelTask, asked: tuple[str, ...])
         return None
     found = by_mapping(column, {value: task.words[word] for value, word in words.items()}, task, asked)
     shown = ", ".join(f"{values[value]} is {column.levels[value]}" for value in described)
-    return replace(found, warnings=(f"{column.name} is read as its description says: {shown}",))
+    return replace(found, warnings=(f"{column.name} is read according to its description: {shown}",))
 
 
 def by_words(column: LabelColumn, task: LabelTask, asked: tuple[str, ...]) -> Labels:
@@ -214,8 +214,8 @@ def by_words(column: LabelColumn, task: LabelTask, asked: tuple[str, ...]) -> La
         ]
     if unknown:
         raise UsageError(
-            f"{column.name} has values whose class is not clear for {task.name}, such as "
-            f"{', '.join(unknown[:5])}: say which are positive with --positive, or name the cohort"
+            f"the class for {task.name} is unclear for values of {column.name} such as {', '.join(unknown[:5])}: name "
+            "the positive values with --positive, or the cohort with --cohort"
         )
     found = by_mapping(column, task.words, task, asked)
     if not column.values() or not set(column.values()) <= {"0", "1"}:
@@ -223,7 +223,8 @@ def by_words(column: LabelColumn, task: LabelTask, asked: tuple[str, ...]) -> La
     negative, positive = task.words["0"], task.words["1"]
     if _words_of(column.name) & {word for word, name in task.words.items() if name == negative}:
         raise UsageError(
-            f"{column.name} has 0 and 1, and its name says {negative}: say which value is {positive} with --positive"
+            f"{column.name} has the values 0 and 1, but its name suggests {negative}: name the value for {positive} "
+            "with --positive"
         )
     return replace(found, warnings=(f"in {column.name} 0 is taken as {negative} and 1 as {positive}",))
 
@@ -245,14 +246,14 @@ def by_values(column: LabelColumn, request: LabelRequest) -> Labels:
         lambda cell: (
             Label(names[column.code(cell)])
             if column.code(cell) in names
-            else Label(None, NO_CLASS, f"it reads {cell!r}")
+            else Label(None, NO_CLASS, f"the value is {cell!r}")
         )
     )
-    told = f"{column.name} has {len(values)} different numbers and is taken as classes (--kind number: a measurement)"
+    note = f"{column.name} has {len(values)} different numbers and is read as classes (--kind number: a measurement)"
     return Labels(
         rows,
         request.classes or tuple(sorted(names.values())),
-        (told,) if undecided and len(numbers) == len(values) else (),
+        (note,) if undecided and len(numbers) == len(values) else (),
     )
 
 
@@ -268,17 +269,15 @@ def _as_numbers(column: LabelColumn) -> Labels:
     def encode(cell: str) -> Label:
         value = number(cell)
         if cell in unclear:
-            return Label(
-                None, NO_NUMBER, f"it reads {cell!r}, which can have a separator of thousands or of decimals"
-            )
-        return Label(value) if value is not None else Label(None, NO_NUMBER, f"it reads {cell!r}")
+            return Label(None, NO_NUMBER, f"the value is {cell!r}, with a thousands or a decimal separator")
+        return Label(value) if value is not None else Label(None, NO_NUMBER, f"the value is {cell!r}")
 
     warnings = []
     if unclear:
         warnings.append(
-            f"{sum(cell in unclear for cell in column.cells)} cells of {column.name} are left out, whose {doubtful!r} "
-            f"can separate thousands or decimals (such as {min(unclear)!r}): write them with a point, or "
-            "without separator"
+            f"{sum(cell in unclear for cell in column.cells)} cells of {column.name} are left out: {doubtful!r} can "
+            f"separate thousands or decimals (such as {min(unclear)!r}); write them with a decimal point or without "
+            "separator"
         )
     top = [cell for cell in column.cells if is_top_coded(cell)]
     if top:
@@ -298,7 +297,8 @@ def _doubtful_extremes(column: LabelColumn) -> list[str]:
     usual = [top] if top in ("99", "999", "9999", "88", "888", "77", "777") and counts[top] > 1 else []
     usual += [low] if _SENTINEL.fullmatch(low) else []
     return [
-        f"{counts[value]} cells of {column.name} read {value}, its {'greatest' if value == top else 'only negative'} "
-        f"value: if that stands for a missing one, give --missing-values={value}"
+        f"{counts[value]} cells of {column.name} contain {value}, its "
+        f"{'greatest' if value == top else 'only negative'} "
+        f"value: if it means missing, give --missing-values={value}"
         for value in usual
     ]

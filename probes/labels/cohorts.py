@@ -41,7 +41,7 @@ class IdColumn:
 
 @dataclass(frozen=True)
 class Target:
-    """A column that holds a task's label."""
+    """A column with the label of a task."""
 
     column: str
     classes: Mapping[str, str]
@@ -64,9 +64,9 @@ class Cohort:
     """Patterns of the label tables' file names, the main one first."""
     ids: tuple[IdColumn, ...] = ()
     person: tuple[str, ...] = ()
-    """Rules from a matched id to the person, where one person has several ids (visits, follow-ups)."""
+    """Rules from a matched id to the person, if one person has several ids (visits, follow-ups)."""
     targets: Mapping[str, tuple[Target, ...]] = field(default_factory=dict)
-    """Task to the columns that can hold its label; the first present one counts unless a column is named."""
+    """Task to the columns that can contain its label; the first present one counts unless a column is named."""
     constant: Mapping[str, str] = field(default_factory=dict)
     """Task to the class that every case of the cohort has: all patients, all grade 4."""
     age: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ class Cohort:
     """When the age column was true: on the row's visit, or when the subject joined."""
     years_since_baseline: str = ""
     birth: str = ""
-    """Column of the date or year of birth, from which ages follow where there is no age column."""
+    """Column of the date or year of birth, from which ages follow if there is no age column."""
     sex: tuple[str, ...] = ()
     sex_codes: Mapping[str, str] = field(default_factory=dict)
     """Code to `F` or `M`, beyond the words that need none."""
@@ -105,10 +105,10 @@ class Cohort:
     duplicates: Literal["refuse", "leave-out"] = "refuse"
     """What is done with an id whose rows disagree about the label."""
     contains: tuple[str, ...] = ()
-    """Cohorts whose scans this one holds, under other ids."""
+    """Cohorts whose scans this one contains under other ids."""
     notes: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
-    """What of this rests on one source: told on every use."""
+    """What rests on a single source: reported on every use."""
 
     def __post_init__(self) -> None:
         _check_choice("age_at", [self.age_at], ("visit", "baseline"))
@@ -149,7 +149,7 @@ class Cohort:
 def _check_choice(field_name: str, values: Iterable[str], choices: tuple[str, ...]) -> None:
     for value in values:
         if value not in choices:
-            raise UsageError(f"a cohort's {field_name} is {value!r}: expected {' or '.join(choices)}")
+            raise UsageError(f"the cohort's {field_name} is {value!r}: expected {' or '.join(choices)}")
 
 
 def read_cohort(path: Path, presets: Mapping[str, Cohort]) -> Cohort:
@@ -159,20 +159,24 @@ def read_cohort(path: Path, presets: Mapping[str, Cohort]) -> Cohort:
         UsageError: it does not exist, is not TOML, or a field is unknown or of another kind than in `Cohort`.
     """
     if not path.is_file():
-        raise UsageError(f"the cohort file {path} does not exist or is not a file")
+        raise UsageError(
+            f"the cohort file {path} does not exist or is not a file: give a TOML file or the name of a preset"
+        )
     try:
         content = load_toml(read_text(path, TOML_BYTES))
     except UnsafeFileError as error:
-        raise UsageError(f"{path} {error}: expected a cohort as TOML") from error
+        raise UsageError(f"the cohort file {path} {error}: expected a cohort as TOML") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is not TOML: {error}") from error
+        raise UsageError(f"the cohort file {path} is not TOML: {error}") from error
     base = content.pop("base", "")
     if base and base not in presets:
-        raise UsageError(f"{path} builds on the cohort {base!r}: expected one of {', '.join(presets)}")
+        raise UsageError(
+            f"the cohort file {path} has the base {base!r}: expected one of {', '.join(presets)}"
+        )
     try:
         return replace(presets.get(base, Cohort()), **{"name": path.stem, **_fields(content)})
     except (TypeError, KeyError, AttributeError) as error:
-        raise UsageError(f"{path} has a field of the wrong kind: {error}") from error
+        raise UsageError(f"the cohort file {path} has a field of the wrong type: {error}") from error
 
 
 def _fields(content: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +185,7 @@ def _fields(content: dict[str, Any]) -> dict[str, Any]:
     values = {}
     for name, value in content.items():
         if name not in kinds:
-            raise UsageError(f"a cohort has no field {name!r}: expected some of {', '.join(kinds)}")
+            raise UsageError(f"unknown field {name!r} in a cohort file: expected some of {', '.join(kinds)}")
         convert = _CONVERTERS.get(name, kinds[name])
         values[name] = convert(_checked(name, value, kinds[name]))
     return values
@@ -221,7 +225,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "sex_codes": _coded,
     "missing": lambda value: tuple(map(code, value)),
 }
-_TOML_NAMES: dict[type, str] = {str: "a text", list: "a list of texts", dict: "a table"}
+_TOML_NAMES: dict[type, str] = {str: "a string", list: "a list of strings", dict: "a table"}
 
 PRESETS: dict[str, Cohort] = {
     path.stem: read_cohort(path, {}) for path in sorted(Path(__file__).with_name("presets").glob("*.toml"))
@@ -256,23 +260,23 @@ def get(name: str | Path) -> Cohort:
     if str(name) in PRESETS:
         return PRESETS[str(name)]
     near = get_close_matches(str(name), PRESETS, n=1)
-    hint = f"did you mean {near[0]}?" if near else "or give a TOML file that describes one"
-    raise UsageError(f"there is no cohort {str(name)!r} among {', '.join(PRESETS)}: {hint}")
+    hint = f"did you mean {near[0]}?" if near else "or give a TOML file that describes the cohort"
+    raise UsageError(f"unknown cohort {str(name)!r}: expected one of {', '.join(PRESETS)}; {hint}")
 
 
 def overlap(first: str, second: str) -> str:
-    """Why one of these cohorts must not test what the other trained; empty where nothing is known."""
+    """Why a probe trained on one of these cohorts must not be tested on the other; empty if no overlap is known."""
     if first == second:
-        return f"{first} is on both sides: check that no subject is"
+        return f"the probe was trained on the same cohort ({first}): check that no subject is in both sets"
     for outer, inner in ((first, second), (second, first)):
-        if inner in _holds(outer):
+        if inner in _contained(outer):
             return (
-                f"{outer} holds scans of {inner} under other ids, so subjects that trained the probe "
-                "may be among those that test it"
+                f"{outer} contains scans of {inner} under other ids, so subjects of the training set may be in the "
+                "test set"
             )
-    common = sorted(_holds(first) & _holds(second))
-    return f"{first} and {second} both hold scans of {', '.join(common)} under other ids" if common else ""
+    common = sorted(_contained(first) & _contained(second))
+    return f"{first} and {second} both contain scans of {', '.join(common)} under other ids" if common else ""
 
 
-def _holds(name: str) -> set[str]:
+def _contained(name: str) -> set[str]:
     return set(PRESETS[name].contains) if name in PRESETS else set()

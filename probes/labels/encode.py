@@ -1,4 +1,4 @@
-"""Where a task's labels are: the cohort's column, the user's, or the class that all of a cohort have."""
+"""The labels of a task: from the cohort's column, the user's, or the class that all cases of a cohort have."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def encode(table: pd.DataFrame, request: LabelRequest, cohort: Cohort) -> Labels
     task = label_task(request.task)
     target = _target(table, task, request.target_column, cohort)
     if target is None and request.positive:
-        raise UsageError("--positive names values of the label, so it needs the label's --target-column")
+        raise UsageError("--positive names values of the label column: name that column with --target-column")
     if target is None:
         constant = constant_label(request, cohort)
         return Labels((Label(constant),) * len(table), asked_classes(request))
@@ -62,12 +62,12 @@ def _with_blanks(found: Labels, target: Target, table: pd.DataFrame, cohort: Coh
     if not any(is_blank):
         return found
     rows = tuple(Label(name) if blank else label for label, blank in zip(found.rows, is_blank, strict=True))
-    told = (
+    note = (
         f"{count(sum(is_blank), 'row')} of subjects under {target.blank_under:g} without a {target.column} "
         f"{verb(sum(is_blank), 'is', 'are')} taken as {name} "
         f"({target.blank_source or 'as the cohort file says'}); --blank-labels missing leaves them out"
     )
-    return replace(found, rows=rows, warnings=(*found.warnings, told))
+    return replace(found, rows=rows, warnings=(*found.warnings, note))
 
 
 def _encoded(
@@ -93,7 +93,7 @@ def _check_values(option: str, named: Sequence[str], column: LabelColumn) -> Non
     absent = [value for value in named if column.code(value) not in values]
     if absent:
         raise UsageError(
-            f"{option} names {', '.join(absent)}, and {column.name} has no such value: "
+            f"{option} names {', '.join(absent)}, but {column.name} has no such value: "
             f"found {', '.join(sorted(values.values())[:10]) or 'none'}"
         )
 
@@ -108,12 +108,15 @@ def require_ages(table: pd.DataFrame, cohort: Cohort) -> None:
     column = first(table.columns, cohort.age)
     said = [cell for cell in table[column] if not is_missing(cell, cohort.missing)] if column else []
     if said and all(age(cell) is None for cell in said):
-        raise UsageError(f"{column} holds no ages but such as {said[0]!r}: name the column with --age-column")
+        raise UsageError(
+            f"the column {column} contains no ages (found, for example, {said[0]!r}): name the column of ages with "
+            "--age-column"
+        )
     if not first(table.columns, names):
         expected = " or ".join(names) or "ages"
         raise UsageError(
             f"the labels have no column {expected}: found {', '.join(table.columns[:12])}; "
-            "name the one that holds ages with --age-column"
+            "name the column of ages with --age-column"
         )
 
 
@@ -135,8 +138,8 @@ def controls(table: pd.DataFrame, request: LabelRequest, cohort: Cohort) -> Labe
         return replace(described, warnings=(*column.warnings, *described.warnings))
     if is_named and values and not (task.words.keys() - {"0"}) & values.keys():
         raise UsageError(
-            f"the values of {target.column} ({', '.join(sorted(values.values())[:5])}) do not say who is a control: "
-            "name those that mean one with --control-values"
+            f"no value of {target.column} ({', '.join(sorted(values.values())[:5])}) clearly means a control: name "
+            "those that do with --control-values"
         )
     if request.control_column:
         _check_values("--control-values", request.control_values, column)
@@ -157,14 +160,14 @@ def constant_label(request: LabelRequest, cohort: Cohort) -> str:
     if not name:
         known = f"cohort {cohort.name} has labels for {', '.join(cohort.tasks())}"
         raise UsageError(
-            f"nothing says where the label of {task.name} is "
-            f"({known if cohort.name else 'no cohort is named'}): name its column with --target-column"
+            f"the label column of {task.name} is unknown "
+            f"({known if cohort.name else 'no --cohort was given'}): name it with --target-column"
         )
     return name
 
 
 def asked_classes(request: LabelRequest) -> tuple[str, ...]:
-    """The classes to tell apart.
+    """The classes to distinguish.
 
     Raises:
         UsageError: the task has no such class.
@@ -174,7 +177,7 @@ def asked_classes(request: LabelRequest) -> tuple[str, ...]:
     for name in request.classes:
         if known and name not in known:
             raise UsageError(
-                f"{task.name} has no class {name!r}: expected some of {', '.join(sorted(known))}"
+                f"the task {task.name} has no class {name!r}: expected some of {', '.join(sorted(known))}"
             )
     return request.classes or task.classes
 

@@ -65,14 +65,14 @@ def gather(request: LabelRequest, cohort: Cohort) -> tuple[pd.DataFrame, tuple[s
     of its sessions are read even then, since their values are nearer to the scan.
 
     Raises:
-        UsageError: a path is missing, a folder holds no table, or a column of ids or a named one is absent.
+        UsageError: a path is missing, a folder contains no table, or a column of ids or a named one is absent.
     """
     (main, table), *others = _tables(request, cohort)
     warnings = list(table.attrs.get(WARNINGS, ()))
     id_column(table, main, [item.column for item in cohort.ids])
     for label, other in others:
-        table, told = combine(table, other, label, cohort)
-        warnings += [*other.attrs.get(WARNINGS, ()), *told]
+        table, notes = combine(table, other, label, cohort)
+        warnings += [*other.attrs.get(WARNINGS, ()), *notes]
     for folder in (path for path in request.labels if path.is_dir()):
         warnings += _about_versions(folder, cohort)
     check_named(table.columns, request)
@@ -168,7 +168,7 @@ def join(embeddings: Embeddings, request: LabelRequest) -> Joined:
     found = _scans(embeddings, request, cohort)
     if not request.labels:
         return _all_alike(found, request, cohort)
-    table, told = gather(request, cohort)
+    table, notes = gather(request, cohort)
     rows, classes, warnings = _read(table, request, cohort)
     matches, more = match(found, rows, cohort)
     choices = _choose_all(found, matches, rows, request)
@@ -177,11 +177,11 @@ def join(embeddings: Embeddings, request: LabelRequest) -> Joined:
     refuse_empty(found, rows, choices, cohort, table)
     near = {row.number for own in matches for row in own.rows}
     lost = unmatched_labels(rows, choices, near, private=is_private(found))
-    return _joined(found, choices, classes, lost, (*told, *warnings, *more), request, cohort)
+    return _joined(found, choices, classes, lost, (*notes, *warnings, *more), request, cohort)
 
 
 def describe(embeddings: Embeddings, request: LabelRequest) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """What tables say of each study beside a label: age, sex, site and the rest of `Joined.frame`.
+    """What tables say about each study, except its label: age, sex, site and the rest of `Joined.frame`.
 
     Returns:
         one row per study of the file, also for those that no table has; and warnings, a sentence each.
@@ -194,7 +194,7 @@ def describe(embeddings: Embeddings, request: LabelRequest) -> tuple[pd.DataFram
     choices = [Choice(None)] * len(found)
     warnings: tuple[str, ...] = ()
     if request.labels:
-        table, told = gather(request, cohort)
+        table, notes = gather(request, cohort)
         there = [Label("there")] * len(table)
         healthy = controls(table, request, cohort)
         rows, warnings = read_rows(table, cohort, there, healthy.rows)
@@ -204,7 +204,7 @@ def describe(embeddings: Embeddings, request: LabelRequest) -> tuple[pd.DataFram
         lost = unmatched_labels(rows, choices, {row.number for own in matches for row in own.rows})
         without = about_studies(choices, "have no row in the tables")
         warnings = (
-            *told,
+            *notes,
             *warnings,
             *more,
             *about_choices(choices),
@@ -222,7 +222,7 @@ def _scans(embeddings: Embeddings, request: LabelRequest, cohort: Cohort) -> tup
     folders = tuple(path for path in request.labels if path.is_dir())
     found = scans(embeddings, cohort, scan_dates(request.scan_dates, folders, request.date_format))
     if not found:
-        raise UsageError("the embeddings file holds no studies: nothing can be labelled")
+        raise UsageError("the embeddings file contains no studies: embed some with prima embed")
     return found
 
 

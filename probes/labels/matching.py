@@ -19,9 +19,9 @@ from prima_features.probes.labels.values import GENERIC_RULES, bare_session, nor
 from prima_features.wording import count, verb
 
 NO_SESSION = "no label for the scan's session"
-NO_TIME = "labels have visits and the scan's date is not known"
+NO_TIME = "labels belong to visits, but the scan's date is unknown"
 NO_LABEL_TIME = "no label of the subject has a date"
-TOO_FAR = "no label near enough to the scan in time"
+TOO_FAR = "no label is close enough to the scan in time"
 DISAGREE = "rows of the same id disagree about the label"
 
 
@@ -120,8 +120,8 @@ def match(
     if passed:
         _refuse_row_numbers(cohort, used, passed, rows)
         warnings = (
-            f"ids are taken from the column {cohort.ids[used].column}: {' and '.join(passed)} has none of the studies' "
-            "(--id-column names another)",
+            f"ids are taken from the column {cohort.ids[used].column}: {' and '.join(passed)} contains no id of a "
+            "study (--id-column names another column)",
         )
     return by_column[used], (*warnings, *rivals, *_ambiguous(by_column[used]))
 
@@ -177,10 +177,10 @@ def _rivals(
         )
         if not differ or _numbers_the_rows(rows, column):
             continue
-        told = f"the columns {name} and {cohort.ids[column].column} both contain ids of the studies, in different rows"
+        note = f"the columns {name} and {cohort.ids[column].column} both contain ids of the studies, in different rows"
         if sum(map(_is_found, other)) > sum(map(_is_found, own)):
-            raise UsageError(f"{told}: name the right one with --id-column")
-        warnings.append(f"{told}: {name} is used (--id-column names another)")
+            raise UsageError(f"{note}: name the right one with --id-column")
+        warnings.append(f"{note}: {name} is used (--id-column names another)")
     return tuple(warnings)
 
 
@@ -194,8 +194,8 @@ def _numbers_the_rows(rows: Sequence[LabelRow], column: int) -> bool:
 def _refuse_row_numbers(cohort: Cohort, used: int, passed: Sequence[str], rows: Sequence[LabelRow]) -> None:
     if _numbers_the_rows(rows, used):
         raise UsageError(
-            f"the column {cohort.ids[used].column} numbers the rows, and {' and '.join(passed)} has none of the "
-            f"studies' ids: if the numbers are ids, give --id-column {cohort.ids[used].column}"
+            f"the column {cohort.ids[used].column} only numbers the rows, and {' and '.join(passed)} contains no id "
+            f"of a study: if the numbers are ids, give --id-column {cohort.ids[used].column}"
         )
 
 
@@ -223,7 +223,7 @@ class Choice:
     tie: bool = False
     """Two visits are equally near and differ; the earlier counts."""
     passed: bool = False
-    """A nearer visit has no label, and another's was taken."""
+    """The nearest visit has no label, and that of another was taken."""
     undated: bool = False
     """Rows of the subject without a date were not considered."""
     far: bool = False
@@ -279,10 +279,10 @@ def _of_session(rows: Sequence[LabelRow], scan: Scan, max_days: float) -> Choice
 
 def _nearest(rows: Sequence[LabelRow], scan: Scan, max_days: float) -> Choice:
     if not scan.time.is_known:
-        return Choice(None, NO_TIME, "give its date with --scan-dates")
+        return Choice(None, NO_TIME, "give the date with --scan-dates")
     gaps = _gaps(rows, scan)
     if not gaps:
-        return Choice(None, NO_LABEL_TIME, "none that the scan's date can be compared with")
+        return Choice(None, NO_LABEL_TIME, "no label has a date that can be compared with the scan's")
     nearest = min(abs(days) for days, _ in gaps)
     if nearest > max_days:
         return Choice(

@@ -26,14 +26,14 @@ class LabelTask:
 
     name: str
     classes: tuple[str, ...] = ()
-    """Default classes, the positive one last; none where the target is a number or any column."""
+    """Default classes, the positive one last; none if the target is a number or any column."""
     words: Mapping[str, str] = field(default_factory=dict)
     """Values that mean one class in every table, as `values.code` writes them, to the finest class."""
     parts: Mapping[str, str] = field(default_factory=dict)
-    """A finer class to the class that holds it, where that one is asked for."""
+    """A finer class to the class that contains it."""
 
     def class_of(self, fine: str, asked: tuple[str, ...]) -> str:
-        """The class among those asked for that a finest class belongs to; empty where none does."""
+        """The class among those asked for that a finest class belongs to; empty if none does."""
         whole = self.parts.get(fine, "")
         return fine if fine in asked else whole if whole in asked else ""
 
@@ -96,7 +96,7 @@ LABEL_TASKS: dict[str, LabelTask] = {
     )
 }
 """Tasks by name. `dementia` takes `classes=("cn", "mci", "ad")` too, and `glioma-grade` `("2", "3", "4")`;
-`health` tells controls from patients and fills the column `control` of a join."""
+`health` distinguishes controls from patients and fills the column `control` of a join."""
 
 
 def label_task(name: str) -> LabelTask:
@@ -106,17 +106,17 @@ def label_task(name: str) -> LabelTask:
         UsageError: there is none.
     """
     if name not in LABEL_TASKS:
-        raise UsageError(f"there is no task {name!r}: expected one of {', '.join(LABEL_TASKS)}")
+        raise UsageError(f"unknown task {name!r}: expected one of {', '.join(LABEL_TASKS)}")
     return LABEL_TASKS[name]
 
 
 @dataclass(frozen=True)
 class LabelRequest:
-    """Which labels to join to an embeddings file, and how. Columns that are named must be there."""
+    """Which labels to join to an embeddings file, and how. Named columns must exist."""
 
     labels: tuple[Path, ...] = ()
-    """Label tables, or a folder: a BIDS dataset (participants.tsv, sessions.tsv, phenotype/*.tsv) or one that
-    holds a cohort's tables. Further tables add columns to the first. None for a cohort without tables."""
+    """Label tables, or a folder: a BIDS dataset (participants.tsv, sessions.tsv, phenotype/*.tsv) or one with
+    a cohort's tables. Further tables add columns to the first. None for a cohort without tables."""
     task: str = "custom"
     """One of `LABEL_TASKS`."""
     cohort: str | Path | Cohort = ""
@@ -135,14 +135,14 @@ class LabelRequest:
     date_column: str = ""
     """Date of the label, or its day since entry: the visit nearest the scan counts."""
     date_format: str = ""
-    """As for `datetime.strptime`, where dates are not ISO 8601."""
+    """As for `datetime.strptime`, if dates are not ISO 8601."""
     control_column: str = ""
     control_values: tuple[str, ...] = ()
     """Values of `control_column` that mean a control; default are the words that do so by themselves."""
     positive: tuple[str, ...] = ()
     """Values that make the positive class; every other value that is not missing makes the negative one."""
     classes: tuple[str, ...] = ()
-    """Classes to tell apart, the positive one last; default are the task's. Cases of others are left out."""
+    """Classes to distinguish, the positive one last; default: those of the task. Cases of others are left out."""
     missing_values: tuple[str, ...] = ()
     """Codes of a missing value in any column but that of ids, beyond the usual ones (see `values.MISSING`)."""
     blank_labels: Literal["preset", "missing"] = "preset"
@@ -171,7 +171,7 @@ class Joined:
     `age` (years at the scan), `scanner`, `field_strength`, `split`, `control` (1 control, 0 patient), `icv` (as in
     the table). Absent texts are empty, absent numbers NaN."""
     classes: tuple[str, ...]
-    """The positive one last; empty where the target is a number."""
+    """The positive one last; empty if the target is a number."""
     unmatched_studies: pd.DataFrame
     """Studies without a label: `study`, `reason` (few different ones, to count), `detail`."""
     unmatched_labels: pd.DataFrame
@@ -197,9 +197,9 @@ class JoinSummary:
     label_reasons: dict[str, int]
     """Reason to the label rows that no study took for it, the commonest first."""
     classes: dict[str, int]
-    """Class to its studies; empty where the target is a number."""
+    """Class to its studies; empty if the target is a number."""
     target_range: tuple[float, float, float] | None
-    """Least, mean and greatest target; None where there are classes."""
+    """Least, mean and greatest target; None if there are classes."""
     by_site: pd.DataFrame
     """Studies by site (rows) and class (columns); for a number the columns are n, min, mean, max."""
     warnings: tuple[str, ...]

@@ -76,7 +76,7 @@ def _connected(scans: Sequence[Scan], shared: Iterable[list[tuple[str, str]]]) -
 def matched_frame(
     scans: Sequence[Scan], choices: Sequence[Choice], request: LabelRequest, cohort: Cohort
 ) -> pd.DataFrame:
-    """A row for each study with a label; columns as `records.Joined` tells them."""
+    """A row for each study with a label; columns as in `records.Joined`."""
     import pandas as pd
 
     matched = [(scan, choice, choice.row) for scan, choice in zip(scans, choices, strict=True) if choice.row]
@@ -242,12 +242,12 @@ def about_rows(lost: pd.DataFrame, *, numbered: bool) -> Iterator[str]:
 
 
 def about_visits(cohort: Cohort, table: pd.DataFrame) -> Iterator[str]:
-    """A warning where a cohort has visits and its table does not tell them."""
+    """A warning if a cohort has visits but its table has no column for them."""
     times = [name for name in (cohort.day, cohort.date, *cohort.visit) if name]
     if times and not any(find(table.columns, name) for name in times):
         yield (
-            f"labels of {cohort.name or 'these studies'} have visits, but the table has none of the columns "
-            f"{', '.join(times)}: each label is taken for all scans of its subject"
+            f"labels of {cohort.name or 'these studies'} belong to visits, but the table has none of the columns "
+            f"{', '.join(times)}: each label is used for all scans of its subject"
         )
 
 
@@ -302,7 +302,7 @@ def refuse_empty(
     labels = "labels are not shown, since they can be PatientIDs" if is_private(scans) else named
     detail = next(choice.detail for choice in choices if choice.reason == reason)
     raise UsageError(
-        f"no study has a label: for {times} of {len(scans)} {reason}{f' ({detail})' if detail else ''}; "
+        f"no study has a label: for {times} of {len(scans)}, {reason}{f' ({detail})' if detail else ''}; "
         f"studies are named {studies}; {labels}; {_advice(scans, cohort, table)}"
     )
 
@@ -317,19 +317,19 @@ def _advice(scans: Sequence[Scan], cohort: Cohort, table: pd.DataFrame) -> str:
     }
     best = max(shared, key=lambda column: shared[column], default="")
     if best and shared[best] > len(scans) // 2:
-        return f"the column {best} holds the ids of {shared[best]} of them: try --id-column {best}"
+        return f"the column {best} contains the ids of {shared[best]} of them: try --id-column {best}"
     cells = {cell for item in cohort.ids for cell in table.get(find(table.columns, item.column), ()) if cell}
     for scan in () if is_private(scans) else scans[:_EXAMPLE_IDS]:
         name = normalise(scan.subject, GENERIC_RULES[0])
         longer = next((cell for cell in cells if name and name in normalise(cell, GENERIC_RULES[0])), "")
         if longer:
             return (
-                f"{longer} contains {scan.subject}: write the ids of the table as the studies', or describe them by a "
-                "file given as --cohort"
+                f"{longer} contains {scan.subject}: write the ids of the table like those of the studies, or describe "
+                "them in a TOML file given as --cohort"
             )
     if not any(scan.is_traceable for scan in scans):
-        return "for studies from DICOM keep the .ids.tsv file beside the embeddings: it links their ids"
-    return "check --cohort, --id-column and the columns that were named"
+        return "for studies from DICOM, keep the .ids.tsv file next to the embeddings: it links their ids"
+    return "check --cohort, --id-column and the other column options"
 
 
 def _row_ids(rows: Sequence[LabelRow], private: bool) -> str:

@@ -91,7 +91,7 @@ def _said(by: str, keys: Sequence[str], persons: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class Person:
-    """What a row says of its subject besides the target. Empty or NaN where it says nothing."""
+    """Covariates of a row's subject. Empty or NaN if unknown."""
 
     age: float = nan
     """Years, when the label was taken."""
@@ -113,7 +113,7 @@ class LabelRow:
     number: int
     """Which row, from 0."""
     ids: tuple[str, ...]
-    """The cells of the cohort's id columns, in their order; empty where the table lacks one."""
+    """The cells of the cohort's id columns, in their order; empty if the table lacks one."""
     session: str
     time: Time
     label: Label
@@ -158,7 +158,7 @@ def _people(
         [float(label.value == "control") if label.value is not None else nan for label in controls],
     )
     unclear = sorted({cell for cell, clear in zip(said, sexes, strict=True) if cell and not clear})
-    warnings = (f"the sex is not clear from {_listed(unclear)} and is left empty there",) if unclear else ()
+    warnings = (f"the sex is unclear for the values {_listed(unclear)} and is left empty",) if unclear else ()
     return [Person(*values) for values in zip(*columns, strict=True)], warnings
 
 

@@ -1,4 +1,4 @@
-"""The studies of an embeddings file as a join sees them: their names, and when they were scanned."""
+"""The studies of an embeddings file with the names and scan times that labels are matched by."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _dates(table: pd.DataFrame, label: str, date_format: str) -> dict[tuple[str,
     who, when = first(table.columns, _STUDY_COLUMNS), first(table.columns, _DATE_COLUMNS)
     if not who or not when:
         raise UsageError(
-            f"{label} tells no scan dates: expected a column {' or '.join(_STUDY_COLUMNS[:2])} and a column "
+            f"{label} contains no scan dates: expected a column {' or '.join(_STUDY_COLUMNS[:2])} and a column "
             f"{' or '.join(_DATE_COLUMNS[:3])}, found {', '.join(table.columns[:12])}"
         )
     session = first(table.columns, ("session_id", "session", "ses"))
@@ -66,8 +66,8 @@ def _dates(table: pd.DataFrame, label: str, date_format: str) -> dict[tuple[str,
     for number, (key, day) in enumerate(zip(keys, days, strict=True), 1):
         if day is not None and found.setdefault(key, day) != day:
             raise UsageError(
-                f"{label} has several dates for the same scan (row {number} below the header, and one above it): give "
-                "it a column session, or name studies"
+                f"{label} has different dates for the same scan (row {number} below the header, and an earlier one): "
+                "add a column session, or use ids of studies"
             )
     return found
 
@@ -125,7 +125,7 @@ def _scan(
 ) -> Scan:
     is_dicom = identity is not None and bool(identity.patient_id)
     names = (*([identity.patient_id] if identity and is_dicom else []), study.id, study.subject)
-    # Only a cohort's own patterns can tell an id from the other folders on the way to a scan.
+    # Only a cohort's own patterns distinguish an id from other folder names in the path of a scan.
     paths = (study.source, identity.folder if identity else "") if cohort.name else ()
     folders = tuple(part for path in paths for part in _parts(path))
     time = _time((study.session, *names, *folders), study.session, cohort)
@@ -155,14 +155,14 @@ def _parts(path: str) -> Iterator[str]:
 
 
 def _identities(embeddings: Path) -> dict[str, _Identity]:
-    """Whom each DICOM study belongs to, where the file that links pseudonyms to patients was kept."""
+    """The patient of each DICOM study, if the file that links pseudonyms to patients exists."""
     path = embeddings.with_name(embeddings.name.removesuffix(".h5") + ".ids.tsv")
     if not path.is_file():
         return {}
     table = read_table(path)
     if missing := {"study", "patient_id", "folder"} - set(table.columns):
         raise UsageError(
-            f"{path} has no column {min(missing)}: it is not the table of identities of this file; move it away"
+            f"{path} has no column {min(missing)}, so it is not the table of identities of the embeddings: move it away"
         )
     rows = table.to_dict("records")
     return {row["study"]: _Identity(row["patient_id"], row["folder"]) for row in rows}

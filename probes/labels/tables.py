@@ -64,7 +64,7 @@ def _squashed(name: str) -> str:
 
 
 def first(columns: Iterable[str], names: Iterable[str]) -> str:
-    """The first of these columns that there is; empty where there is none."""
+    """The first of these columns that exists; empty if none does."""
     columns = list(columns)
     return next((column for name in names if (column := find(columns, name))), "")
 
@@ -141,9 +141,11 @@ def read_table(path: Path) -> pd.DataFrame:
     header = [_tidy(name) for name in table.header]
     twice = [name for name, times in Counter(header).items() if name and times > 1]
     if twice:
-        raise UsageError(f"{path} has more than one column {twice[0]!r}: rename or remove one of them")
+        raise UsageError(
+            f"the label table {path} has several columns named {twice[0]!r}: rename or remove all but one"
+        )
     if not table.rows:
-        raise UsageError(f"the label table {path} has a header and no rows")
+        raise UsageError(f"the label table {path} has a header but no rows")
     cells = [[from_cell(_tidy(cell)) for cell in row] for row in table.rows]
     frame = pd.DataFrame(cells, columns=header, dtype=object).drop(columns="", errors="ignore")
     frame.attrs[WARNINGS] = table.warnings
@@ -184,7 +186,7 @@ def read_levels(tables: Iterable[Path]) -> tuple[dict[str, dict[str, str]], tupl
             described = load_json(read_text(path, encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
             warnings.append(
-                f"{path.name} next to the labels could not be read, so its levels are not used: {error}"
+                f"{path.name} next to the labels could not be read, so its levels are ignored: {error}"
             )
             continue
         for column, about in described.items() if isinstance(described, dict) else ():
@@ -258,8 +260,8 @@ def _with_keys(
     if rules is None:
         forms = [_form(next(filter(None, own), "")) for own in cells]
         raise UsageError(
-            f"{label} and the first table of labels share no id: those of {columns[1]} are written like {forms[1]}, "
-            f"those of {columns[0]} like {forms[0]}; leave one out, or join them by hand"
+            f"{label} and the first label table have no id in common: ids of {columns[1]} look like {forms[1]}, those "
+            f"of {columns[0]} like {forms[0]}; leave one table out, or join them by hand"
         )
     keyed = [
         # Rows without an id are nobody's: each gets a key of its own.
@@ -319,8 +321,8 @@ def _add_columns(
     added = other[[*keys, *new]].drop_duplicates()
     if added[keys].duplicated().any():
         raise UsageError(
-            f"{label} has several rows per subject, and no column of visits that says which of the "
-            "first table's rows each belongs to: leave it out, or join the tables by hand"
+            f"{label} has several rows per subject, but no column of visits in common with the first table: leave it "
+            "out, or join the tables by hand"
         )
     merged = table.merge(added, on=keys, how="left")
     if rest:

@@ -28,7 +28,7 @@ _CLEAR = ("%d.%m.%Y", "%Y/%m/%d", "%d-%b-%Y", "%d%b%Y")
 
 @dataclass(frozen=True)
 class Time:
-    """A time on up to three axes that cannot be compared with each other. None where it is unknown."""
+    """A time on up to three axes that cannot be compared with each other. None if it is unknown."""
 
     date: float | None = None
     """Days, as `date.toordinal` counts them."""
@@ -85,11 +85,11 @@ def _unread(column: str, cells: Sequence[str], formats: Sequence[str]) -> tuple[
         return ()
     if len(unread) == len(said):
         raise UsageError(
-            f"{column} has no dates that are understood, but such as {unread[0]!r}: give --date-format, or write "
-            "them as in 2006-04-18"
+            f"no date in {column} can be read (found, for example, {unread[0]!r}): give --date-format, or write dates "
+            "like 2006-04-18"
         )
     return (
-        f"{len(unread)} cells of {column} are no dates (such as {unread[0]!r}), and their rows count as undated",
+        f"{len(unread)} cells of {column} are not dates (such as {unread[0]!r}); their rows count as undated",
     )
 
 
@@ -98,7 +98,7 @@ def _cells(table: pd.DataFrame, column: str) -> list[str]:
 
 
 def _are_days(cells: Sequence[str]) -> bool:
-    """Whether a column of times holds days since entry: numbers too small to be dates such as 20060418."""
+    """Whether a column of times contains days since entry: numbers too small to be dates such as 20060418."""
     numbers = [number(cell) for cell in cells if not is_missing(cell)]
     return bool(numbers) and all(value is not None and abs(value) < 1e6 for value in numbers)
 
@@ -136,8 +136,7 @@ def date_formats(cells: Sequence[str], given: str = "") -> tuple[str, ...]:
     fitting = [form for form in _SLASHED if slashed and all(to_ordinal(cell, (form,)) for cell in slashed)]
     if len(fitting) == 2 and any(to_ordinal(c, fitting[:1]) != to_ordinal(c, fitting[1:]) for c in slashed):
         raise UsageError(
-            f"dates such as {slashed[0]} can have the month or the day first: "
-            "say which with --date-format, %m/%d/%Y or %d/%m/%Y"
+            f"dates such as {slashed[0]} are ambiguous (month or day first): give --date-format %m/%d/%Y or %d/%m/%Y"
         )
     return (*fitting[:1], *_CLEAR)
 
@@ -172,7 +171,9 @@ def ages(table: pd.DataFrame, cohort: Cohort, times: Sequence[Time]) -> tuple[li
         return years, warnings
     if birth := find(table.columns, cohort.birth):
         years = [_since_birth(cell, time) for cell, time in zip(table[birth], times, strict=True)]
-        return years, (f"ages come from {birth}, which may be the year alone, and are good to about a year",)
+        return years, (
+            f"ages are computed from {birth}, which may be only a year, so they are accurate to about a year",
+        )
     return [nan] * len(table), ()
 
 
@@ -201,11 +202,11 @@ def _years(column: str, cells: Sequence[str]) -> tuple[list[float], tuple[str, .
     known = [value for value in read if value is not None]
     warnings = []
     if unit != "y" and known:
-        warnings.append(f"ages in {column} are taken as {_WORDS[unit]} and converted to years")
+        warnings.append(f"ages in {column} are read as {_WORDS[unit]} and converted to years")
     if sum(value > OLDEST for value in known) > len(known) / 2:
         raise UsageError(
-            f"{column} has ages such as {next(c for c in cells if c)}, which are no years: if they are months or days, "
-            f"name the column {column}_months or {column}_days; name another with --age-column"
+            f"{column} has ages such as {next(c for c in cells if c)}, which cannot be years: if they are months or "
+            f"days, rename the column to {column}_months or {column}_days; or name another with --age-column"
         )
     # A single 0 among adults is a code; among infants it is an age.
     adults = sorted(value for value in known if value > 0)[:1] > [10.0]
@@ -213,7 +214,7 @@ def _years(column: str, cells: Sequence[str]) -> tuple[list[float], tuple[str, .
     if any(bad):
         example = next(cell for cell, is_bad in zip(cells, bad, strict=True) if is_bad)
         warnings.append(
-            f"{sum(bad)} ages in {column} cannot be true (such as {example}) and count as missing"
+            f"{sum(bad)} ages in {column} are impossible (such as {example}) and count as missing"
         )
     top = [cell for cell in cells if is_top_coded(cell)]
     if top:
@@ -221,14 +222,13 @@ def _years(column: str, cells: Sequence[str]) -> tuple[list[float], tuple[str, .
     unread = [cell for cell, value in zip(cells, read, strict=True) if cell and value is None]
     if unread:
         warnings.append(
-            f"{len(unread)} cells of {column} are no ages (such as {unread[0]!r}) and count as missing"
+            f"{len(unread)} cells of {column} are not ages (such as {unread[0]!r}) and count as missing"
         )
     nines = sum(code(cell) == "99" for cell in cells)
     others = [value for value in known if value != 99]
     if nines > 1 and unit == "y" and (not others or max(others) < 90):
         warnings.append(
-            f"{nines} ages in {column} are 99, far above the others: if that means a missing age, give "
-            "--missing-values=99"
+            f"{nines} ages in {column} are 99, far above the others: if 99 means missing, give --missing-values=99"
         )
     years = [nan if value is None or is_bad else value for value, is_bad in zip(read, bad, strict=True)]
     return years, tuple(warnings)
@@ -252,8 +252,8 @@ def _unknown_visits(column: str, at_entry: Sequence[float], years: Sequence[floa
     if not lost:
         return ()
     return (
-        f"{column} is the age at the first visit, and {lost} rows do not say how long ago that was: "
-        "no age there",
+        f"{column} is the age at the first visit, and the time since then is unknown for {lost} rows: their age is "
+        "missing",
     )
 
 

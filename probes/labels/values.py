@@ -47,7 +47,7 @@ def sex(text: str, codes: Mapping[str, str]) -> str:
 Rule = Callable[[str], str]
 
 GENERIC_RULES: tuple[tuple[str, ...], ...] = (("bare",), ("bare", "unpad"))
-"""How ids are compared where no preset says it: the stricter way first."""
+"""Rules for ids without a preset, the stricter ones first."""
 
 
 def normalise(text: str, rules: Iterable[str]) -> str:
@@ -73,7 +73,7 @@ def rule(name: str) -> Rule:
     if kind == "number" and re.fullmatch(r"[^%]{0,100}%0?\d{0,2}d[^%]{0,100}", argument):
         return lambda text: argument % int(found[0]) if (found := re.search(r"\d{1,99}", text)) else ""
     raise UsageError(
-        f"{name!r} is no rule for ids: expected bare, unpad, match:REGEX or number:FORMAT "
+        f"{name!r} is not a rule for ids: expected bare, unpad, match:REGEX or number:FORMAT "
         "(such as number:IXI%03d)"
     )
 
@@ -87,7 +87,7 @@ def pattern(regex: str) -> SafePattern:
     """
     compiled = SafePattern(regex, re.IGNORECASE)
     if not compiled.groups:
-        raise UsageError(f"the pattern {regex!r} captures nothing: put what is to be kept in parentheses")
+        raise UsageError(f"the pattern {regex!r} has no group: put the part to keep in parentheses")
     return compiled
 
 

@@ -1,7 +1,7 @@
-"""Sharing the cores out: pieces of work next to each other, or one after the other with all threads for each.
+"""Sharing the cores: pieces of work in parallel, or one after the other with all threads for each.
 
-Small products gain nothing from several threads and lose much where these have to wait for each other, on a busy
-machine above all. So where memory allows it, each piece of work gets a thread of its own.
+Small products gain nothing from several threads and lose much if these have to wait for each other, on a busy
+machine above all. So if memory allows it, each piece of work gets a thread of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from prima_features.probes.linalg.rows import CHUNK_BYTES
 
 @dataclass(frozen=True)
 class Parallelism:
-    """How many pieces of work go on at once, and the threads that BLAS has for each."""
+    """How many pieces of work run at once, and the BLAS threads of each."""
 
     workers: int
     threads: int
@@ -30,7 +30,7 @@ class Parallelism:
 
         Args:
             n_pieces: pieces of work.
-            bytes_each: memory that a piece needs beside two chunks of rows.
+            bytes_each: memory that a piece needs in addition to two chunks of rows.
             bytes_allowed: for all that go on at once.
         """
         threads = max((library["num_threads"] for library in _blas().info()), default=1)
@@ -39,7 +39,7 @@ class Parallelism:
         return cls(workers, threads // workers)
 
     def limits(self) -> AbstractContextManager[Any]:
-        """Holds BLAS to its threads; they are the process's, and are set back at the end."""
+        """Limits the BLAS threads of the process; the limit is lifted at the end."""
         return nullcontext() if self.workers == 1 else _blas().limit(limits=self.threads)
 
     def run(self, work: Callable[[Any], None], pieces: Iterable[Any]) -> None:

@@ -29,7 +29,7 @@ def ridge_path(
     """Weights that minimise |y - b - Z w|^2 + alpha |w|^2, for each alpha.
 
     Z are the rows scaled by their own mean and standard deviation; the weights given are for unscaled features.
-    Works on the n x n products of rows where there are fewer rows than features, else on the D x D of features.
+    Works on the n x n products of rows if there are fewer rows than features, else on the D x D of features.
 
     Args:
         rows: n training rows of D features.
@@ -47,7 +47,7 @@ def ridge_path(
         return _solve(rows, y, alphas, standardize)
     except np.linalg.LinAlgError as error:
         raise UsageError(
-            f"the penalty {min(alphas):g} is too small beside features of this size: give larger ones"
+            f"the penalty {min(alphas):g} is too small for features of this scale: give larger alphas"
         ) from error
 
 
@@ -101,7 +101,7 @@ def _solve_one(matrix: np.ndarray, right: np.ndarray, shift: float) -> np.ndarra
 
 WIDTHS = (32, 128)
 """Fewest and most diagonals below the main one: wide enough for quick products, narrow enough that solving with many
-shifts takes little beside them. Between the two a sixteenth of the rows."""
+shifts takes little time in comparison. Between the two a sixteenth of the rows."""
 _STRIP = 512
 """Rows that are updated in one piece."""
 

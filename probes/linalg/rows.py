@@ -75,7 +75,7 @@ class Scaling:
     mean: np.ndarray
     """(D,) float64."""
     scale: np.ndarray
-    """(D,) standard deviation (of the population); 1 where a feature is constant or scaling is not wanted."""
+    """(D,) standard deviation (of the population); 1 if a feature is constant or scaling is not wanted."""
 
     @classmethod
     def fit(cls, rows: Rows, standardize: bool = True) -> Scaling:

@@ -30,7 +30,7 @@ def card(document: Document, evaluation: Evaluation | None = None) -> str:
 
     Args:
         document: the probe.
-        evaluation: the numbers, where it was evaluated.
+        evaluation: its metrics, if it was evaluated.
     """
     task = document.task
     pipeline = "tabular-classification" if task.is_classification else "tabular-regression"
@@ -124,7 +124,7 @@ def _limits(document: Document, evaluation: Evaluation | None) -> Iterator[str]:
     if document.training.age_range:
         yield "- Outside the ages above its numbers are extrapolations."
     if document.recipe.estimator == "knn":
-        yield "- A nearest-neighbour probe holds its training studies' features: share it as you would share those."
+        yield "- A nearest-neighbour probe contains its training studies' features: share it as you may share those."
     for warning in evaluation.warnings if evaluation else ():
         if warning == document.training.source.caveat:  # stated at the top
             continue

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 
 def model_bytes(fitted: Fitted) -> dict[str, bytes]:
-    """The content of the files that hold arrays, by name."""
+    """The content of the files with arrays, by name."""
     estimator = fitted.recipe.estimator
     arrays = prefixed("range", fitted.range.state())
     if estimator.adjust_ is not None:
@@ -84,7 +84,7 @@ def restore(folder: Path, document: Document) -> Fitted:
     except (KeyError, IndexError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         if isinstance(error, UsageError):
             raise
-        raise UsageError(f"{folder} holds arrays that do not fit together: the probe is damaged") from error
+        raise UsageError(f"the arrays of {folder} do not fit together: the probe is damaged") from error
     return found
 
 
@@ -143,7 +143,7 @@ def _try(found: Fitted, document: Document) -> None:
 
 @dataclass(frozen=True)
 class Extras:
-    """What is written beside the probe itself."""
+    """What is written in addition to the probe itself."""
 
     evaluation: Evaluation | None = None
     """Gives metrics.json and predictions.tsv, and the numbers of the card."""
@@ -151,14 +151,14 @@ class Extras:
     """Gives report.html."""
     command: str = ""
     overwrite: bool = False
-    """Replace the folder if it holds something."""
+    """Replace the folder if it is not empty."""
 
 
 def save(probe: Probe, folder: Path, extras: Extras | None = None) -> Path:
     """Write a fitted probe.
 
     Raises:
-        UsageError: the probe is not fitted, or the folder holds something.
+        UsageError: the probe is not fitted, or the folder is not empty.
         OutputError: the folder cannot be written; nothing is left of it.
     """
     extras = extras or Extras()
@@ -218,7 +218,7 @@ def load(folder: Path) -> Probe:
     """Read a probe. Runs no code from its files, and refuses any that is not as it was written.
 
     Raises:
-        UsageError: the folder holds no probe, one of a newer release, or a damaged one.
+        UsageError: the folder contains no probe, one of a newer release, or a damaged one.
     """
     document = read_document(folder)
     _check_files(folder, document)
@@ -246,7 +246,7 @@ def locate(name: str | Path) -> Path:
     folder = Path(name)
     if folder.exists() or str(name).count("/") != 1:
         if not is_probe(folder):
-            raise UsageError(f"{folder} holds no {DOCUMENT}: expected a folder that prima probe fit made")
+            raise UsageError(f"{folder} contains no {DOCUMENT}: expected a folder written by prima probe fit")
         return folder
     from prima_features.hub import repositories as hub
 
@@ -259,7 +259,7 @@ def _check_files(folder: Path, document: Document) -> None:
         check_size(folder / name, MAX_ARRAYS_BYTES)
         if sha256(folder / name) != recorded:
             raise UsageError(
-                f"{folder / name} is not the file that the probe was saved with: the probe is damaged or was changed"
+                f"{folder / name} does not match its checksum: the probe is damaged or was changed"
             )
 
 
@@ -272,13 +272,13 @@ def _subjects(folder: Path) -> tuple[str, ...]:
 
 
 def push(source: Path, hub_id: str, private: bool = False) -> str:
-    """Upload a probe in one commit, without what tells of single persons.
+    """Upload a probe in one commit, without the files that contain individual-level data.
 
     Returns:
         The commit's address.
 
     Raises:
-        UsageError: the folder holds no whole probe, or the Hub refuses it or cannot be reached.
+        UsageError: the folder contains no complete probe, or the Hub refuses it or cannot be reached.
     """
     load(source)
     return hub.upload(source, hub_id, SHARED, "Upload probe", private)

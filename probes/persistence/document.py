@@ -51,7 +51,7 @@ class Document:
     sites: tuple[str, ...] = ()
     """That ComBat was fitted on."""
     files: dict[str, str]
-    """SHA-256 of each file that holds arrays."""
+    """SHA-256 of each file with arrays."""
 
 
 def to_json(document: Document) -> dict[str, Any]:
@@ -68,31 +68,31 @@ def read_document(folder: Path) -> Document:
     path = folder / DOCUMENT
     values = read_json(path, MAX_DOCUMENT_BYTES)
     if values.get("format") != FORMAT:
-        raise UsageError(f"{path} does not describe a probe: expected a folder that prima probe fit made")
+        raise UsageError(f"{path} does not describe a probe: expected a folder written by prima probe fit")
     version = values.get("format_version")
     if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= FORMAT_VERSION:
         raise UsageError(
-            f"{path} has format version {version!r}, and this release reads up to {FORMAT_VERSION}; "
-            "run pip install --upgrade prima-features"
+            f"{path} has format version {version!r}, but this release reads versions up to {FORMAT_VERSION}: run "
+            "pip install --upgrade prima-features"
         )
     try:
         values = upgraded(values)
         document = TypeAdapter(Document).validate_python(values)
     except (ArithmeticError, AttributeError, KeyError, RecursionError) as error:
-        raise UsageError(f"{path} is not a whole probe: it holds a value of another kind") from error
+        raise UsageError(f"{path} is not a valid probe: a value has the wrong type") from error
     except (TypeError, ValueError) as error:
         if not isinstance(error, ValidationError):
-            raise UsageError(f"{path} is not a whole probe: its training set has no source") from error
+            raise UsageError(f"{path} is not a valid probe: its training set has no source") from error
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UsageError(f"{path} is not a whole probe ({where}: {first['msg']})") from error
+        raise UsageError(f"{path} is not a valid probe ({where}: {first['msg']})") from error
     # Reading ignores keys it does not know and turns "1" into 1; writing shows whether it had to.
     try:
         same = to_json(document) == values
     except ValueError:  # pydantic's, of what it cannot write
         same = False
     if not same or not set(document.files) <= set(MODEL_FILES):
-        raise UsageError(f"{path} holds more, or other, than a probe of this release does: it is not read")
+        raise UsageError(f"{path} has fields or values that this version does not know: refusing to load it")
     _check_numbers(path, document)
     return document
 
@@ -102,12 +102,14 @@ def _check_numbers(path: Path, document: Document) -> None:
     training = document.training
     counts = (training.n_features, training.n_studies, training.n_subjects, document.recipe.inner_folds)
     if not all(1 <= count <= _MOST for count in counts) or training.n_subjects > training.n_studies:
-        raise UsageError(f"{path} holds counts that no probe has: it is not read")
+        raise UsageError(
+            f"{path} has impossible counts of features, studies or subjects: refusing to load it"
+        )
     if "n_jobs" in document.recipe.options:
-        raise UsageError(f"{path} holds more, or other, than a probe of this release does: it is not read")
+        raise UsageError(f"{path} has fields or values that this version does not know: refusing to load it")
     # An array of no probe may be missing here: its checksum would then not be looked at.
     needed = {ARRAYS, TREES} if document.recipe.estimator_name(document.task) == "xgboost" else {ARRAYS}
     if set(document.files) != needed:
         raise UsageError(
-            f"{path} does not record the checksums of {' and '.join(sorted(needed))}: it is not read"
+            f"{path} does not record the checksums of {' and '.join(sorted(needed))}: refusing to load it"
         )

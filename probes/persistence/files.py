@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 FORMAT = "prima-probe"
 FORMAT_VERSION = 2
 DOCUMENT = "probe.json"
-"""Everything but arrays, with the checksums of the files that hold those."""
+"""Everything but arrays, with the checksums of the files of arrays."""
 ARRAYS = "model.safetensors"
-"""Weights, and where the training embeddings lie. A file of plain numbers, which cannot hold code."""
+"""Weights and the range of the training embeddings. A file of plain numbers, which cannot contain code."""
 TREES = "model.xgboost.json"
 """Boosted trees, in xgboost's own JSON."""
 METRICS = "metrics.json"
@@ -42,7 +42,7 @@ SUBJECTS = "training_subjects.txt"
 """Short hashes of the training subjects' ids, a line each."""
 MODEL_FILES = (ARRAYS, TREES)
 SHARED = (DOCUMENT, *MODEL_FILES, METRICS, REPORT, CARD)
-"""What may be published. Not `PREDICTIONS` and `SUBJECTS`: they tell of single persons."""
+"""Files that may be published. `PREDICTIONS` and `SUBJECTS` contain individual-level data."""
 MAX_DOCUMENT_BYTES = 16 << 20
 MAX_TREES_BYTES = 256 << 20
 MAX_TREES_VALUES = 32 << 20
@@ -71,9 +71,9 @@ def check_size(path: Path, limit: int) -> None:
         UsageError: it is missing, no regular file, or larger than `limit` bytes.
     """
     if not path.is_file():
-        raise UsageError(f"{path} does not exist or is not a file: expected a probe's directory")
+        raise UsageError(f"{path} does not exist or is not a file: expected the directory of a probe")
     if (size := path.stat().st_size) > limit:
-        raise UsageError(f"{path} has {size} bytes, more than any probe has ({limit}): it is not read")
+        raise UsageError(f"{path} has {size} bytes, more than any probe needs ({limit}): refusing to load it")
 
 
 def read_json(path: Path, limit: int, values: int = VALUES) -> dict[str, Any]:
@@ -91,11 +91,11 @@ def read_json(path: Path, limit: int, values: int = VALUES) -> dict[str, Any]:
     try:
         document = load_json(read_bytes(path, limit), values=values)
     except UnsafeFileError as error:
-        raise UsageError(f"{path} is not JSON that a probe has: it {error}") from error
+        raise UsageError(f"{path} is not the JSON of a probe: it {error}") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not JSON: the probe is damaged") from error
     if not isinstance(document, dict):
-        raise UsageError(f"{path} holds no JSON object: the probe is damaged")
+        raise UsageError(f"{path} does not contain a JSON object: the probe is damaged")
     return document
 
 
@@ -114,7 +114,7 @@ def table_bytes(table: pd.DataFrame) -> bytes:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it.
+    """Write a file under a temporary name and rename it.
 
     Raises:
         OutputError: the folder cannot be written to, or the disk is full.
@@ -143,7 +143,7 @@ def read_arrays(path: Path) -> Arrays:
     """All arrays of a file.
 
     Raises:
-        UsageError: it is not a safetensors file, is larger than any probe's, or holds types other than float64,
+        UsageError: it is not a safetensors file, is larger than any probe's, or contains types other than float64,
             float32 and int64, or numbers that are not finite.
     """
     from safetensors import SafetensorError, safe_open
@@ -153,14 +153,14 @@ def read_arrays(path: Path) -> Arrays:
         with safe_open(path, framework="numpy") as file:
             names = list(file.keys())
             if other := {file.get_slice(name).get_dtype() for name in names}.difference(TYPES):
-                raise UsageError(f"{path} holds numbers of type {min(other)}: expected {', '.join(TYPES)}")
+                raise UsageError(f"{path} contains numbers of type {min(other)}: expected {', '.join(TYPES)}")
             arrays = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, OverflowError) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"{path} is not a safetensors file: the probe is damaged") from error
     if bad := [name for name, values in arrays.items() if not np.isfinite(values).all()]:
-        raise UsageError(f"{path} holds numbers that are not finite ({bad[0]}): the probe is damaged")
+        raise UsageError(f"{path} contains NaN or infinite numbers ({bad[0]}): the probe is damaged")
     return arrays
 
 

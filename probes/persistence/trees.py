@@ -1,7 +1,7 @@
 """Boosted trees as xgboost's own JSON, checked before xgboost reads them.
 
 xgboost trusts the indices in such a file: a child or feature that does not exist makes it read memory that is not
-its own. So only what is checked here is handed on, written out anew.
+its own. So only what is checked here is handed on, written out again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def read_trees(path: Path, n_features: int, n_classes: int) -> bytes:
     try:
         return json.dumps(_checked(document, n_features, n_classes), allow_nan=False).encode()
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
-        raise UsageError(f"{path} does not hold whole trees ({error}): the probe is damaged") from error
+        raise UsageError(f"{path} does not contain complete trees ({error}): the probe is damaged") from error
 
 
 def _checked(document: dict[str, Any], n_features: int, n_classes: int) -> dict[str, Any]:
@@ -135,6 +135,6 @@ def _whole(value: Any, low: int, high: int) -> int:
     return value
 
 
-def _require(holds: bool, what: str) -> None:
-    if not holds:
+def _require(condition: bool, what: str) -> None:
+    if not condition:
         raise ValueError(what)

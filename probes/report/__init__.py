@@ -1,4 +1,4 @@
-"""The probe's report: a page that opens offline, and sentences for a paper."""
+"""The HTML report of a probe: a page that opens offline, and text for a paper."""
 
 from prima_features.probes.report.content import PageContent
 from prima_features.probes.report.feature_map import FeatureMap, feature_map

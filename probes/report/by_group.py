@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def by_site(content: PageContent) -> Section | None:
-    """The section; None where no site is known."""
+    """The section; None if no site is known."""
     found = content.evaluation
     if set(found.label_by_site.table) <= {""}:
         return None
@@ -92,7 +92,7 @@ _COMPARED = (
 """Beside the primary metric; others depend on the level's own spread or prevalence."""
 
 _FEW = 4
-"""Levels left out that are told in a list; more are in a table."""
+"""Levels left out that are given in a list; more are given in a table."""
 
 
 def by_group(content: PageContent) -> Section | None:

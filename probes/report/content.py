@@ -62,11 +62,11 @@ RESEARCH_ONLY = "For research use only: not a medical device, and not for decisi
 
 @dataclass(frozen=True)
 class PageContent:
-    """All that the page and its texts show; what is not given is left out."""
+    """Everything that the page and its texts show; absent parts are left out."""
 
     evaluation: Evaluation
     training: TrainingSet | None = None
-    """Whom the final probe was fitted on; None where it was only evaluated."""
+    """Training set of the final probe; None if the probe was only evaluated."""
     curve: tuple[LearningPoint, ...] = ()
     map: FeatureMap | None = None
     join: JoinSummary | None = None
@@ -75,7 +75,7 @@ class PageContent:
     title: str = ""
     """Default is the task's name."""
     n_bootstrap: int | None = None
-    """Resamples behind the intervals; None where it is not known, and the text then names no number."""
+    """Bootstrap resamples of the intervals; None if unknown: the text then gives no number."""
 
     @property
     def counted(self) -> pd.DataFrame:
@@ -85,12 +85,12 @@ class PageContent:
 
     @property
     def is_external(self) -> bool:
-        """A fitted probe met another cohort."""
+        """Whether a fitted probe was evaluated on another cohort."""
         return self.evaluation.splits is None
 
     @property
     def is_grouped(self) -> bool:
-        """Some groups hold several subjects, such as families."""
+        """Some groups, such as families, have several subjects."""
         table = self.evaluation.predictions
         return bool(table["group"].nunique() < table["subject"].nunique())
 
@@ -106,7 +106,7 @@ def metric(name: str, unit: str = "") -> str:
 
 
 def direction(name: str, task: Task) -> str:
-    """What values are good; empty where that goes without saying."""
+    """Which values are good; empty if obvious."""
     if name == "balanced_accuracy":
         return f"{1 / len(task.classes):.2g} is chance"
     return DIRECTIONS.get(name, "")
@@ -196,7 +196,7 @@ def association(found: Evaluation) -> str:
 
 
 def decodability(found: Evaluation) -> str:
-    """How well the site can be read from the features, in a sentence; empty where it was not measured."""
+    """How well the site can be read from the features, in a sentence; empty if it was not measured."""
     one = found.site_decodability
     if one is None:
         return ""

@@ -38,7 +38,7 @@ class FeatureMap:
     label: np.ndarray
     """(n,) class names, or numbers."""
     site: np.ndarray
-    """(n,) text, empty where unknown."""
+    """(n,) text, empty if unknown."""
 
 
 def feature_map(X: np.ndarray, frame: pd.DataFrame, task: Task, seed: int = 0) -> FeatureMap:
@@ -46,7 +46,7 @@ def feature_map(X: np.ndarray, frame: pd.DataFrame, task: Task, seed: int = 0) -
 
     Args:
         X: (N, D) features.
-        frame: N rows with `target`, and `site` where it is known.
+        frame: N rows with `target`, and `site` if it is known.
         task: what the target is.
         seed: of the draw of at most `MAX_ROWS` rows.
     """

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _STUDY = Key("one study", MAIN)
 _MOST_IN_ROW = 4
-"""Classes whose table of confusions has room beside a figure."""
+"""Classes whose confusion matrix fits next to a figure."""
 _LONGEST = 24
 """Letters of a class in a legend."""
 
@@ -134,7 +134,7 @@ def predicted(content: PageContent) -> Section | None:
 
 
 def repeats_note(content: PageContent) -> str:
-    """What to know where several repeats were averaged; starts with a space, empty otherwise."""
+    """What to know if several repeats were averaged; starts with a space, empty otherwise."""
     splits = content.evaluation.splits
     if splits is None or splits.n_repeats == 1:
         return ""
@@ -142,7 +142,7 @@ def repeats_note(content: PageContent) -> str:
 
 
 def classes_note(content: PageContent) -> str:
-    """What to know of decided classes where there are several repeats; starts with a space, empty otherwise."""
+    """What to know of decided classes if there are several repeats; starts with a space, empty otherwise."""
     splits = content.evaluation.splits
     return "" if splits is None or splits.n_repeats == 1 else " Classes are from the first repeat."
 

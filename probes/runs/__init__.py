@@ -1,11 +1,11 @@
-"""Whole runs from files to files: what the command's `prima probe` calls, and a script can.
+"""Whole runs from files to files: the functions behind `prima probe`, for scripts too.
 
 `Sources`, `read`     an embeddings file with labels, as features and a table
-`fit`                 evaluate a recipe, fit it on everybody, and write the probe's directory with its report
+`fit`                 evaluate a recipe, fit it on all studies, and write the probe's directory with its HTML report
 `rehearse`            run all checks of `fit`, and write nothing
 `evaluate`            evaluate a saved probe on another cohort
 `predict`             predict studies with a saved probe
-`compare`             test whether two probes differ that were evaluated on the same folds
+`compare`             test whether two probes that were evaluated on the same folds differ
 """
 
 from prima_features.probes.runs.fit import Data, FitOptions, FitPlan, FitResult, Sources, fit, read, rehearse

@@ -1,4 +1,4 @@
-"""Fitting a probe: checked, evaluated, fitted on everybody, and written with its report; or checked only."""
+"""Fitting a probe: read features and labels, check, evaluate, fit on all studies, and write it with its HTML report."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a run came to."""
+    """The result of a run."""
 
     probe: Probe
     evaluation: Evaluation
@@ -150,8 +150,8 @@ def fit(
     Args:
         sources: the studies and their labels.
         output: the directory to make.
-        options: how.
-        on_step: is called with what is done next.
+        options: how it is fitted and evaluated.
+        on_step: is called with the name of the next step.
         on_warnings: is called with the warnings of the join, which explain a later refusal.
 
     Raises:

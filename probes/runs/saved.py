@@ -51,7 +51,7 @@ def evaluate(
         output: directory to make, with metrics.json, predictions.tsv and report.html.
         n_bootstrap: resamples of subjects.
         command: for the records.
-        overwrite: replace the directory if it holds something.
+        overwrite: replace the directory if it is not empty.
 
     Raises:
         UsageError: the probe, the embeddings or the labels do not fit together.
@@ -67,7 +67,8 @@ def evaluate(
     data = read(Sources(embeddings, asked, source.level, source.series))
     if data.task.classes != probe.task.classes:
         raise UsageError(
-            f"this probe tells {_said(probe.task.classes)} apart, and the labels are {_said(data.task.classes)}"
+            f"this probe predicts {_named(probe.task.classes)}, but the labels are {_named(data.task.classes)}: give "
+            "labels of the same classes"
         )
     evaluation = probe.evaluate(data.features, data.frame, data.joined.cohort, n_bootstrap=n_bootstrap)
     evaluation = replace(evaluation, warnings=(*data.warnings, *evaluation.warnings))
@@ -86,12 +87,12 @@ def evaluate(
 
 
 def _as_trained(labels: LabelRequest, probe: Probe) -> LabelRequest:
-    """The request with the probe's task, and its classes where the user names no positive values."""
+    """The request with the probe's task, and its classes if the user names no positive values."""
     named = replace(labels, task=probe.task.name, kind="class" if probe.task.classes else "number")
     return named if labels.positive else replace(named, classes=probe.task.classes)
 
 
-def _said(classes: tuple[str, ...]) -> str:
+def _named(classes: tuple[str, ...]) -> str:
     return ", ".join(classes) or "numbers"
 
 
@@ -107,12 +108,12 @@ def predict(
     Args:
         name: the probe's directory, or its id on the Hub.
         embeddings: the file.
-        labels: tables that tell age (for the gap), sex or site (for ComBat) of the studies; no target is read.
+        labels: tables with age (for the gap), sex or site (for ComBat) of the studies; no target is read.
         output: table to write, tab-separated; replaced if it is an earlier one with the same columns.
         force: replace a file that is no such table; never an input.
 
     Raises:
-        UsageError: the probe does not read these embeddings, or the tables tell of no study.
+        UsageError: the probe does not read these embeddings, or the tables contain no study.
         OutputError: the table cannot be written.
     """
     labels = labels or LabelRequest()
@@ -173,12 +174,12 @@ def _folds(folder: Path) -> dict[str, Any]:
     path = folder / METRICS
     found = read_json(path, MAX_DOCUMENT_BYTES).get("folds")
     if not isinstance(found, dict) or not {"digest", "metric", "values", "n_train", "n_test"} <= set(found):
-        raise UsageError(f"{path} holds no results by fold: only cross-validated probes can be compared")
+        raise UsageError(f"{path} contains no results by fold: only cross-validated probes can be compared")
     lists = [found[name] for name in ("values", "n_train", "n_test")]
     if not all(isinstance(one, list) and len(one) == len(lists[0]) <= _MOST_FOLDS for one in lists) or any(
         isinstance(value, bool) or not isinstance(value, int | float | None) for one in lists for value in one
     ):
-        raise UsageError(f"{path} holds results by fold that are not lists of numbers: it is damaged")
+        raise UsageError(f"the results by fold in {path} are not lists of numbers: the file is damaged")
     return found
 
 

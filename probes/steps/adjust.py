@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 class Residualizer(BaseEstimator):
     """Subtracts the part of each feature that is linear in the covariates.
 
-    Removing confounds so can also remove signal, where covariate and target go together, and can let a
+    Removing confounds so can also remove signal, if covariate and target go together, and can let a
     non-linear estimator read the target from what is left (Dinga 2020, 10.1101/2020.08.17.255034): compare with
     the baseline of the covariates alone.
     """
@@ -62,12 +62,17 @@ class Residualizer(BaseEstimator):
         return X - self._fill(covariates) @ self.effect_
 
     def _fill(self, covariates: np.ndarray | None, fitting: bool = False) -> np.ndarray:
-        """(N, C) covariates less their training means, 0 where missing."""
+        """(N, C) covariates less their training means, 0 if missing."""
         if covariates is None or not covariates.shape[1]:
-            raise UsageError("confounds can be taken out only where age or sex is known: give such a column")
+            raise UsageError(
+                "confounds can be removed only if they are known: give their columns, such as --age-column or "
+                "--sex-column"
+            )
         if fitting:
             if not np.isfinite(covariates).any(axis=0).all():
-                raise UsageError("a confound to take out is known of no training subject: leave it out")
+                raise UsageError(
+                    "a confound is unknown for all training subjects: leave it out of --confounds"
+                )
             self.mean_ = means(covariates)
         return np.nan_to_num(covariates - self.mean_)
 
@@ -82,7 +87,7 @@ class Residualizer(BaseEstimator):
 
 
 def means(covariates: np.ndarray) -> np.ndarray:
-    """(C,) means of the known values of (N, C) covariates; 0 where none is known."""
+    """(C,) means of the known values of (N, C) covariates; 0 if none is known."""
     known = np.isfinite(covariates)
     return np.where(known, covariates, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
@@ -109,7 +114,7 @@ class ComBat(BaseEstimator):
 
         Args:
             X: (N, D) features.
-            sites: (N,) text, empty where unknown.
+            sites: (N,) text, empty if unknown.
             covariates: (N, C) numbers whose effect on the features is kept; missing ones count as the mean.
                 Never the target, or what is only known with it: the probe could read it from the result. A
                 covariate that is constant within every site cannot be separated from the site and is not kept.
@@ -118,11 +123,13 @@ class ComBat(BaseEstimator):
             UsageError: fewer than two sites have at least `MIN_ROWS` rows.
         """
         if sites is None:
-            raise UsageError("ComBat needs to know the sites: name their column with --site-column")
+            raise UsageError("ComBat needs the sites: name their column with --site-column")
         names, counts = np.unique(sites[sites != ""], return_counts=True)
         self.sites_ = names[counts >= MIN_ROWS]
         if len(self.sites_) < 2:
-            raise UsageError(f"ComBat needs two sites with at least {MIN_ROWS} scans in each training fold")
+            raise UsageError(
+                f"ComBat needs at least two sites with at least {MIN_ROWS} scans each in every training fold"
+            )
         if covariates is None:
             covariates = np.empty((len(X), 0))
         self.mean_ = means(covariates)
@@ -151,7 +158,7 @@ class ComBat(BaseEstimator):
         unseen = sorted(set(sites.tolist()) - set(self.sites_.tolist()))
         if unseen and self.unseen == "error":
             raise UsageError(
-                f"ComBat was not fitted on site {unseen[0] or 'unknown'!r}: leave it out, or keep it as it is"
+                f"ComBat was not fitted on site {unseen[0] or 'unknown'!r}: leave it out, or give --unseen-sites keep"
             )
         if unseen:
             _log.debug("%d sites were not in ComBat's training and are left as they are", len(unseen))

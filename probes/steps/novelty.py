@@ -21,7 +21,8 @@ _FLOOR = 1e-6
 _LEAST_WIDTH = 0.05
 """Least distance between the middle of a statistic and its limits."""
 _TAIL, _RESIDUAL_TAIL = 0.005, 0.0125
-"""Share of training studies beyond each limit; of the residual, which tells other kinds of scans best, on one side."""
+"""Share of training studies beyond each limit; for the residual, which separates other kinds of scans best, on one
+side."""
 _NO_VARIANCE = 1e-9
 
 STATISTICS = ("norm", "components", "residual")
@@ -52,7 +53,7 @@ class Departure:
 
 @dataclass(frozen=True)
 class TrainingRange:
-    """Where the training embeddings and the probe's predictions on them lie.
+    """The range of the training embeddings and of the probe's predictions on them.
 
     Three statistics of a study: `norm`, the length of its vector; `components`, its Mahalanobis distance in the leading
     principal components; `residual`, its length outside the span of more components. A fourth is the `prediction`: the

@@ -52,7 +52,7 @@ class Calibration:
             UsageError: there is no such method.
         """
         if method not in CALIBRATIONS:
-            raise UsageError(f"there is no calibration {method!r}: expected one of {', '.join(CALIBRATIONS)}")
+            raise UsageError(f"unknown calibration {method!r}: expected one of {', '.join(CALIBRATIONS)}")
         if method == "none":
             return cls()
         fit_curve, x = (platt, logit(probability)) if method == "platt" else (isotonic, probability)
@@ -87,7 +87,7 @@ class Decision:
 
     Of two classes the positive is chosen from a threshold on (Youden's). Of more, the class is chosen whose
     probability is highest relative to its frequency in training, which is best for calibrated probabilities; or the
-    most probable one where that did better, as with probabilities of an estimator that weighs classes alike.
+    most probable one if that did better, as with probabilities of an estimator that weighs classes alike.
     """
 
     threshold: float = 0.5
@@ -166,7 +166,7 @@ class BiasCorrection:
         """
         if method not in BIAS_CORRECTIONS:
             raise UsageError(
-                f"there is no bias correction {method!r}: expected one of {', '.join(BIAS_CORRECTIONS)}"
+                f"unknown bias correction {method!r}: expected one of {', '.join(BIAS_CORRECTIONS)}"
             )
         if method == "none":
             return cls()

@@ -224,7 +224,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     ),
     "an estimator for the other kind": (
         ["brain-age", "--labels", "participants.tsv", "--estimator", "logistic", "--output", "o"],
-        "logistic does not predict a number",
+        "logistic cannot predict a number",
     ),
     "an option that the estimator lacks": (
         ["brain-age", "--labels", "participants.tsv", "--option", "depth=3", "--output", "o"],
@@ -270,10 +270,10 @@ def test_wrong_use_gets_one_sentence_and_writes_nothing(
 
 REFUSED = {
     "a class of four": ("score > 50", [], "class few has 4 subjects"),
-    "one site for each class": ("site = diagnosis", [], "each site holds one class"),
+    "one site for each class": ("site = diagnosis", [], "each site has a single class"),
     "folds without a site": ("", ["--harmonize", "combat", "--site-column", "diagnosis2"], "no column"),
-    "a confound that nobody has": ("age = n/a", ["--confounds", "age"], "known of no training subject"),
-    "one site": ("site = A", ["--scheme", "leave-site-out"], "needs two sites"),
+    "a confound that nobody has": ("age = n/a", ["--confounds", "age"], "unknown for all training subjects"),
+    "one site": ("site = A", ["--scheme", "leave-site-out"], "needs at least two sites"),
     "a folder that is not empty": ("", ["--output", "."], "an input; name another output"),
 }
 
@@ -330,7 +330,7 @@ def test_a_probe_refuses_embeddings_of_another_model(
     folder, other = cohort("a"), cohort("b", model="f" * 64)
     assert fit("brain-age", folder, tmp_path / "probe") == 0
     assert run("probe", "predict", tmp_path / "probe", other / "out.h5", tmp_path / "p.tsv") == 2
-    assert "embed with the probe's model" in capsys.readouterr().err
+    assert "embed the scans with the probe's model" in capsys.readouterr().err
     assert not (tmp_path / "p.tsv").exists()
 
 

@@ -104,7 +104,7 @@ def test_people_who_come_back_and_cohorts_that_hold_each_other_are_said(make_coh
     cohort = make_cohort(number, 60)
     probe = Probe(number, QUICK["number"]).fit(features_of(cohort), cohort.frame, "ixi")
     found = probe.evaluate(features_of(cohort), cohort.frame, "openbhb", n_bootstrap=0)
-    assert any("openbhb holds scans of ixi" in sentence for sentence in found.warnings)
+    assert any("openbhb contains scans of ixi" in sentence for sentence in found.warnings)
     assert any("60 subjects have ids" in sentence for sentence in found.warnings)
 
 
@@ -151,7 +151,7 @@ def test_features_of_another_model_and_probes_that_are_not_fitted_are_refused(ma
     probe.fit(features_of(cohort), cohort.frame)
     foreign = features_of(cohort, FeatureSource("brainiac", "main", "cd" * 32))
     for use in (probe.predict, probe.evaluate):
-        with pytest.raises(UsageError, match="embed with the probe's model"):
+        with pytest.raises(UsageError, match="embed the scans with the probe's model"):
             use(foreign, cohort.frame)
 
 
@@ -165,6 +165,6 @@ def test_features_that_are_not_finite_are_refused_at_every_step(make_cohort, num
 
 
 def test_a_recipe_that_does_not_fit_the_task_makes_no_probe():
-    with pytest.raises(UsageError, match="ridge does not predict classes"):
+    with pytest.raises(UsageError, match="ridge cannot predict classes"):
         Probe("stroke", Recipe("ridge"))
     assert Probe("brain-age").task == tasks.get("brain-age")

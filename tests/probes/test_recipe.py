@@ -11,9 +11,9 @@ from prima_features.probes.recipe import fit_recipe
 @pytest.mark.parametrize(
     ("task", "recipe", "said"),
     [
-        ("autism", Recipe("ridge"), "ridge does not predict classes"),
-        ("brain-age", Recipe("logistic"), "logistic does not predict a number"),
-        ("brain-age", Recipe("forest"), "no estimator 'forest'"),
+        ("autism", Recipe("ridge"), "ridge cannot predict classes"),
+        ("brain-age", Recipe("logistic"), "logistic cannot predict a number"),
+        ("brain-age", Recipe("forest"), "unknown estimator 'forest'"),
         ("brain-age", Recipe("ridge", {"C": 1}), "ridge has no option 'C'"),
         ("brain-age", Recipe(confounds=("age",)), "age is the target"),
         ("autism", Recipe(confounds=("site",)), "confounds must be one of age, sex, icv"),
@@ -57,9 +57,9 @@ def test_it_is_fitted_on_the_rows_given_and_on_inner_folds_given(make_cohort, nu
 
 def test_a_training_set_without_rows_or_a_class_is_refused(make_cohort, triple, logistic):
     samples = make_cohort(triple, 60).samples
-    with pytest.raises(UsageError, match="no mci to train"):
+    with pytest.raises(UsageError, match="no study of class mci to train"):
         fit_recipe(logistic, samples, np.flatnonzero(samples.y != 1))
-    with pytest.raises(UsageError, match="no study to train on"):
+    with pytest.raises(UsageError, match="no study to train the task"):
         fit_recipe(logistic, samples, np.array([], dtype=int))
 
 
@@ -69,12 +69,12 @@ def test_what_is_asked_for_is_found_by_name():
     assert tasks.get("dementia", ("cn", "mci", "ad")).kind == "multiclass"
     assert tasks.get("dementia").positive == "ad"
     assert tasks.get("brain-age").metrics == ("mae", "rmse", "r2", "pearson_r")
-    for name, said in (("brain_age", "did you mean brain-age"), ("xyz", "no task 'xyz'")):
+    for name, said in (("brain_age", "did you mean brain-age"), ("xyz", "unknown task 'xyz'")):
         with pytest.raises(UsageError, match=said):
             tasks.get(name)
     with pytest.raises(UsageError, match="has no variants"):
         tasks.get("stroke", variant="acute")
-    with pytest.raises(UsageError, match="leave the classes out"):
+    with pytest.raises(UsageError, match="leave out --classes"):
         tasks.get("brain-age", ("old", "young"))
     for classes in (("a",), ("a", "a")):
         with pytest.raises(UsageError, match="two or more different classes"):

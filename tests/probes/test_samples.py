@@ -46,7 +46,7 @@ def test_texts_come_in_many_types(number, values):
 def test_classes_are_numbered_in_the_tasks_order(triple):
     made = samples(X, pd.DataFrame({"target": ["ad", "cn", "mci", "cn"]}), triple)
     assert made.y.tolist() == [2, 0, 1, 0]
-    with pytest.raises(UsageError, match="cn, mci, ad apart, and a target is 'AD'"):
+    with pytest.raises(UsageError, match="cn, mci, ad, but a target is 'AD'"):
         samples(X, pd.DataFrame({"target": ["AD", "cn", "mci", "cn"]}), triple)
     with pytest.raises(UsageError, match="a target is nan"):
         samples(X, pd.DataFrame({"target": [np.nan, "cn", "mci", "cn"]}), triple)
@@ -70,7 +70,7 @@ def test_features_must_be_finite_and_as_many_as_the_labels(number, make):
 
 def test_a_subject_in_two_groups_is_refused(number):
     frame = pd.DataFrame({"target": [1, 2, 3, 4], "subject": list("aabc"), "group": list("xyyz")})
-    with pytest.raises(UsageError, match="subject a is in more than one group"):
+    with pytest.raises(UsageError, match="subject a is in several groups"):
         samples(X, frame, number)
 
 

@@ -33,15 +33,15 @@ def test_features_of_the_same_kind_pass(trained):
 @pytest.mark.parametrize(
     ("source", "width", "said"),
     [
-        (FeatureSource("other", "main", "cd" * 32), 20, "of prima .abababababab., and these are of other"),
+        (FeatureSource("other", "main", "cd" * 32), 20, "of prima .abababababab., but these are of other"),
         (FeatureSource(), 20, "an unnamed model .without a hash."),
         (
             FeatureSource("prima", "main", "ab" * 32, "series"),
             20,
-            "reads level study, .* are of level series",
+            "reads features of level study, but these are of level series",
         ),
         (FeatureSource("prima", "main", "ab" * 32, "series", "T1"), 20, "are of series 'T1'"),
-        (SOURCE, 21, "reads 20 numbers a study, not 21"),
+        (SOURCE, 21, "reads 20 features per study, but these have 21"),
     ],
 )
 def test_features_of_another_kind_are_refused(trained, source, width, said):
@@ -97,11 +97,11 @@ def test_subjects_and_cohorts_that_come_back_are_said(trained, make_cohort, numb
     training, _ = trained
     same = make_cohort(number, 30, scans=2).samples
     found = shared_subjects(training, same, "openbhb")
-    assert any("openbhb holds scans of ixi under other ids" in one for one in found)
+    assert any("openbhb contains scans of ixi under other ids" in one for one in found)
     assert any("30 subjects have ids that are also in the training set" in one for one in found)
     others = make_cohort(number, 30).known(subject=[f"patient{i}" for i in range(30)]).samples
     assert shared_subjects(training, others, "camcan") == []
-    assert any("on both sides" in one for one in shared_subjects(training, others, "ixi"))
+    assert any("the same cohort" in one for one in shared_subjects(training, others, "ixi"))
 
 
 def test_rows_that_came_without_ids_are_nobodys(make_cohort, number):

@@ -156,11 +156,11 @@ def test_inner_folds_can_be_given_and_are_drawn_as_for_the_outer_loop(case: Any)
 def test_fewer_groups_than_folds_make_fewer_folds_and_one_group_is_refused(cohort: Any) -> None:
     data = cohort(n_subjects=3)
     assert np.isfinite(RidgeProbe().fit(data.X, data.y, data.groups).out_of_fold_).all()
-    with pytest.raises(ValueError, match="at least 2 groups"):
+    with pytest.raises(ValueError, match="at least 2 folds and 2 groups"):
         RidgeProbe().fit(data.X, data.y, np.zeros(len(data.y)))
     with pytest.raises(ValueError, match="not 1 folds of 3"):
         RidgeProbe(inner_folds=1).fit(data.X, data.y, data.groups)
-    with pytest.raises(ValueError, match="2 folds or more"):
+    with pytest.raises(ValueError, match="needs at least 2 folds, but all rows"):
         RidgeProbe().fit(data.X, data.y, inner=np.zeros(len(data.y)))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         RidgeProbe().fit(data.X, data.y, data.groups[1:])

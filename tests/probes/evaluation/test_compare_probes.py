@@ -86,7 +86,7 @@ def test_other_folds_studies_labels_or_cohorts_are_refused(make_cohort, number):
     with pytest.raises(UsageError, match="on the same folds"):
         first.compare(other)
     relabelled = cohort.known(target=cohort.frame["target"] + 1).samples
-    with pytest.raises(UsageError, match="same studies and labels"):
+    with pytest.raises(UsageError, match="different studies or labels"):
         first.compare(evaluate(relabelled, GOOD, PLAN, splits=first.splits))
     external = evaluate_fitted(
         fit_recipe(GOOD, cohort.samples), cohort.samples, np.array([50.0]), n_bootstrap=0

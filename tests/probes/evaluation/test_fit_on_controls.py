@@ -66,14 +66,14 @@ def test_the_last_fit_and_its_summary_are_of_controls(mixed):
 def test_where_nobody_is_known_to_be_a_control_all_train_and_that_is_said(make_cohort, brain_age):
     found = evaluate(make_cohort(brain_age, 60).samples, RECIPE, PLAN)
     assert found.n_studies == 60
-    assert any("not known who is a control" in sentence for sentence in found.warnings)
+    assert any("controls are unknown" in sentence for sentence in found.warnings)
 
 
 def test_a_cohort_of_patients_alone_is_refused(make_cohort, brain_age):
     patients = make_cohort(brain_age, 60).known(control=0).samples
     with pytest.raises(UsageError, match="no study is of a control"):
         evaluate(patients, RECIPE, PLAN)
-    with pytest.raises(UsageError, match="no study to train on"):
+    with pytest.raises(UsageError, match="no study to train the task"):
         fit_recipe(RECIPE, patients)
     fitted = fit_recipe(RECIPE, make_cohort(brain_age, 60).samples)
     with pytest.raises(UsageError, match="no study is of a control"):

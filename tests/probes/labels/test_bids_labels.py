@@ -75,7 +75,7 @@ def test_a_folder_without_tables_is_refused(studies: Studies, tmp_path: Path) ->
 
 def test_tables_that_share_no_id_are_refused(studies: Studies, table: Table) -> None:
     tables = (table("a.csv", ["id,x", "1,a"]), table("b.csv", ["id,age", "P1,30"]))
-    with pytest.raises(UsageError, match=r"b\.csv and the first table of labels share no id"):
+    with pytest.raises(UsageError, match=r"b\.csv and the first label table have no id in common"):
         join(studies("sub-1"), LabelRequest(tables, target_column="x"))
 
 
@@ -133,13 +133,15 @@ def test_codes_mean_what_the_description_of_the_table_says(studies: Studies, tab
     joined = join(found, LabelRequest((folder,), task="autism", target_column="dx", control_column="hc"))
     assert joined.frame["target"].tolist() == ["autism", "control"]
     assert joined.frame["control"].tolist() == [0, 1]
-    assert any("dx is read as its description says: 0 is ASD, 1 is control" in w for w in joined.warnings)
+    assert any(
+        "dx is read according to its description: 0 is ASD, 1 is control" in w for w in joined.warnings
+    )
 
 
 def test_codes_with_a_description_that_no_class_has_are_refused(studies: Studies, table: Table) -> None:
     path = table("t.tsv", ["participant_id\tdx", "sub-01\t0", "sub-02\t1"])
     table("t.json", ['{"dx": {"Levels": {"0": "case group", "1": "comparison group"}}}'])
-    with pytest.raises(UsageError, match=r"not clear for autism, such as 0 \(case group\)"):
+    with pytest.raises(UsageError, match=r"unclear for values of dx such as 0 \(case group\)"):
         join(studies("sub-01", "sub-02"), LabelRequest((path,), task="autism", target_column="dx"))
 
 

@@ -31,10 +31,10 @@ def test_a_name_that_is_nearly_a_presets_is_refused_with_it() -> None:
 
 
 def test_cohorts_that_hold_each_other_are_known_either_way() -> None:
-    assert "openbhb holds scans of ixi" in cohorts.overlap("ixi", "openbhb")
-    assert "openbhb holds scans of abide2" in cohorts.overlap("openbhb", "abide2")
+    assert "openbhb contains scans of ixi" in cohorts.overlap("ixi", "openbhb")
+    assert "openbhb contains scans of abide2" in cohorts.overlap("openbhb", "abide2")
     for inner in ("upenn-gbm", "ucsf-pdgm", "tcga-glioma"):
-        assert f"brats2021 holds scans of {inner}" in cohorts.overlap("brats2021", inner)
+        assert f"brats2021 contains scans of {inner}" in cohorts.overlap("brats2021", inner)
     assert cohorts.overlap("adni", "adni")
     assert cohorts.overlap("adni", "oasis1") == ""
     assert cohorts.overlap("adni", "a-users-own") == ""
@@ -75,17 +75,17 @@ def test_a_toml_file_can_change_part_of_a_preset(table: Table) -> None:
     ("lines", "message"),
     [
         (["site = "], "is not TOML"),
-        (['base = "adnii"'], "builds on the cohort 'adnii'"),
-        (['sites = ["a"]'], "has no field 'sites'"),
-        (['site = "a"'], "expected a list of texts"),
-        (["site = [1]"], "expected a list of texts"),
-        (['ids = ["PTID"]'], "field of the wrong kind"),
-        (['ids = [{columns = "PTID"}]'], "field of the wrong kind"),
-        (['ids = [{column = "PTID", rules = ["digits"]}]'], "is no rule for ids"),
-        (['targets = {dementia = ["DX"]}'], "field of the wrong kind"),
-        (["targets = {brain = []}"], "there is no task 'brain'"),
+        (['base = "adnii"'], "has the base 'adnii'"),
+        (['sites = ["a"]'], "unknown field 'sites'"),
+        (['site = "a"'], "expected a list of strings"),
+        (["site = [1]"], "expected a list of strings"),
+        (['ids = ["PTID"]'], "field of the wrong type"),
+        (['ids = [{columns = "PTID"}]'], "field of the wrong type"),
+        (['ids = [{column = "PTID", rules = ["digits"]}]'], "is not a rule for ids"),
+        (['targets = {dementia = ["DX"]}'], "field of the wrong type"),
+        (["targets = {brain = []}"], "unknown task 'brain'"),
         (['constant = {stroke = "yes"}'], "expected one of control, stroke"),
-        (['site_pattern = "abc"'], "captures nothing"),
+        (['site_pattern = "abc"'], "has no group"),
         (['age_at = "birth"'], "age_at is 'birth': expected visit or baseline"),
         (['duplicates = "first"'], "expected refuse or leave-out"),
         (['sex_codes = {1 = "male"}'], "sex_codes is 'male': expected F or M"),

@@ -110,7 +110,7 @@ def test_hcp_keeps_families_together_and_joins_its_two_tables(studies: Studies, 
 
 def test_hcp_age_bands_are_no_ages(studies: Studies, table: Table) -> None:
     labels = table("unrestricted.csv", ["Subject,Gender,Age", "100307,F,26-30"])
-    with pytest.raises(UsageError, match="Age holds no ages but such as '26-30'"):
+    with pytest.raises(UsageError, match="Age contains no ages \\(found, for example, '26-30'"):
         join(studies("sub-100307"), LabelRequest((labels,), task="brain-age", cohort="hcp-ya"))
 
 
@@ -169,7 +169,7 @@ def test_oasis1_leaves_cdr_half_out_of_two_classes_and_makes_it_mci_of_three(
     found = studies("OAS1_0001_MR1", "OAS1_0003_MR1", "OAS1_0031_MR1", "OAS1_0004_MR1", "OAS1_0001_MR2")
     two = join(found, LabelRequest((labels,), task="dementia", cohort="oasis1"))
     assert two.frame["target"].tolist() == ["cn", "ad", "cn", "cn"]
-    assert two.unmatched_studies["detail"].tolist() == ["it reads '0.5', which is mci"]
+    assert two.unmatched_studies["detail"].tolist() == ["the value is '0.5', which is mci"]
     for column in ("group", "subject"):
         names = two.frame[column].tolist()
         assert names[0] == names[3] != names[1], "MR1 and MR2 are one person"
@@ -225,10 +225,10 @@ def test_oasis2_takes_the_cdr_of_each_visit_and_keeps_persons_together(
     assert joined.frame["age"].tolist() == [87, 88, 87, 88]
     assert joined.frame["icv"].tolist() == [1987, 2004, 1406, 1398]
     assert joined.frame["subject"].nunique() == joined.frame["group"].nunique() == 2
-    assert joined.unmatched_studies["detail"].tolist() == ["it reads '0.5', which is mci"]
+    assert joined.unmatched_studies["detail"].tolist() == ["the value is '0.5', which is mci"]
     by_group = join(found, replace(request, target_column="Group"))
     assert by_group.frame["target"].tolist() == ["cn", "cn", "ad"]
-    assert set(by_group.unmatched_studies["detail"]) == {"it reads 'Converted'"}
+    assert set(by_group.unmatched_studies["detail"]) == {"the value is 'Converted'"}
 
 
 def test_positive_values_turn_very_mild_dementia_into_dementia(studies: Studies, table: Table) -> None:
@@ -261,7 +261,7 @@ def test_oasis3_takes_the_visit_nearest_the_scan_never_the_first(studies: Studie
     assert joined.frame["group"].nunique() == 1
     details = joined.unmatched_studies
     assert "653 days away" in details["detail"][0]
-    assert "date is not known" in details["reason"][1]
+    assert "date is unknown" in details["reason"][1]
     by_text = LabelRequest((labels,), task="dementia", cohort="oasis3", target_column="dx1")
     assert join(found, by_text).frame["target"].tolist() == ["cn", "ad"]
 
@@ -292,7 +292,7 @@ def test_adni_scans_find_their_visit_by_session_code_and_their_age_by_years_sinc
     np.testing.assert_allclose(joined.frame["age"], [74.3, 74.3 + 2.967, 81.3], atol=1e-6)
     assert joined.frame["site"].tolist() == ["11", "11", "11"]
     assert joined.frame["control"].tolist() == [1, 0, 0]
-    assert "date is not known" in joined.unmatched_studies["reason"][0]
+    assert "date is unknown" in joined.unmatched_studies["reason"][0]
 
 
 def test_adni_scans_are_dated_by_the_archives_folders(studies: Studies, table: Table) -> None:
@@ -317,7 +317,7 @@ def test_adni_diagnosis_summary_codes_are_read_by_rid(studies: Studies, table: T
         LabelRequest((labels,), task="dementia", cohort="adni"),
     )
     assert joined.frame["target"].tolist() == ["cn", "ad"]
-    assert joined.unmatched_studies["detail"].tolist() == ["it reads '2', which is mci"]
+    assert joined.unmatched_studies["detail"].tolist() == ["the value is '2', which is mci"]
 
 
 def test_aibl_joins_its_tables_and_counts_age_from_the_year_of_birth(studies: Studies, table: Table) -> None:

@@ -84,7 +84,7 @@ def test_an_empty_join_shows_both_sides_and_the_column_that_would_match(
         join(studies("sub-01", "sub-02"), LabelRequest((labels,), target_column="x"))
     message = str(error.value)
     assert "studies are named sub-01, sub-02; labels P1, P2, P3" in message
-    assert message.endswith("the column scan holds the ids of 2 of them: try --id-column scan")
+    assert message.endswith("the column scan contains the ids of 2 of them: try --id-column scan")
     assert (
         len(
             join(
@@ -203,14 +203,14 @@ def test_brain_age_needs_a_column_of_ages(studies: Studies, table: Table) -> Non
 
 def test_a_request_without_a_label_says_what_to_name(studies: Studies, table: Table) -> None:
     labels = table("a.csv", ["id,age", "1,30"])
-    with pytest.raises(UsageError, match="nothing says where the label of autism is"):
+    with pytest.raises(UsageError, match="the label column of autism is unknown"):
         join(studies("sub-1"), LabelRequest((labels,), task="autism"))
-    with pytest.raises(UsageError, match="there is no task 'autsim'"):
+    with pytest.raises(UsageError, match="unknown task 'autsim'"):
         join(studies("sub-1"), LabelRequest((labels,), task="autsim"))
 
 
 def test_an_embeddings_file_without_studies_is_refused(studies: Studies, table: Table) -> None:
-    with pytest.raises(UsageError, match="holds no studies"):
+    with pytest.raises(UsageError, match="contains no studies"):
         join(studies(), LabelRequest((table("a.csv", ["id,x", "1,a"]),), target_column="x"))
 
 
@@ -255,7 +255,7 @@ def test_without_a_cohort_all_studies_are_matched_by_one_column(studies: Studies
     later = join(found, LabelRequest((table("b.csv", ["subject,id,x", "P,3,a", "Q,1,b"]),), **target))
     assert later.frame["target"].tolist() == ["b", "a"]
     assert any("ids are taken from the column id" in warning for warning in later.warnings)
-    with pytest.raises(UsageError, match="the column id numbers the rows, and subject has none"):
+    with pytest.raises(UsageError, match="the column id only numbers the rows, and subject contains no id"):
         join(found, LabelRequest((table("c.csv", ["subject,id,x", "P,1,a", "Q,2,b", "R,3,c"]),), **target))
 
 
@@ -349,7 +349,7 @@ def test_ages_are_years_whatever_their_unit_and_impossible_ones_are_missing(
 
 def test_ages_that_are_no_years_are_refused(studies: Studies, table: Table) -> None:
     labels = table("a.csv", ["id,age", "1,360", "2,480"])
-    with pytest.raises(UsageError, match="age has ages such as 360, which are no years"):
+    with pytest.raises(UsageError, match="age has ages such as 360, which cannot be years"):
         join(studies("sub-1"), LabelRequest((labels,), task="brain-age"))
 
 
@@ -465,7 +465,7 @@ def test_two_columns_of_ids_that_contradict_each_other_are_reported(studies: Stu
 def test_ids_with_a_prefix_are_refused_with_an_example(studies: Studies, table: Table) -> None:
     labels = table("a.csv", ["id,x", "ABIDE_0051,a"])
     with pytest.raises(
-        UsageError, match="ABIDE_0051 contains 0051: write the ids of the table as the studies'"
+        UsageError, match="ABIDE_0051 contains 0051: write the ids of the table like those of the studies"
     ):
         join(studies("sub-0051"), LabelRequest((labels,), target_column="x"))
 

@@ -38,7 +38,7 @@ def test_words_that_are_clear_need_no_mapping(joined: Joiner) -> None:
 
 
 def test_values_that_are_not_clear_are_refused_rather_than_guessed(joined: Joiner) -> None:
-    with pytest.raises(UsageError, match="x has values whose class is not clear for autism, such as 2"):
+    with pytest.raises(UsageError, match="the class for autism is unclear for values of x such as 2"):
         joined("1", "2", task="autism")
 
 
@@ -57,7 +57,7 @@ def test_positive_values_name_the_classes_of_a_custom_target(joined: Joiner) -> 
 def test_positive_values_that_do_not_split_the_column_are_refused(
     joined: Joiner, positive: tuple[str, ...]
 ) -> None:
-    with pytest.raises(UsageError, match="must be some, not all"):
+    with pytest.raises(UsageError, match="must name some, but not all"):
         joined("yes", "no", positive=positive)
 
 
@@ -68,7 +68,7 @@ def test_many_different_numbers_are_a_measurement_and_few_are_classes(joined: Jo
     few = joined("0", "1", "2", "1.0")
     assert few.classes == ("0", "1", "2")
     assert few.frame["target"].tolist() == ["0", "1", "2", "1"]
-    assert any("taken as classes" in warning for warning in few.warnings)
+    assert any("read as classes" in warning for warning in few.warnings)
     assert joined("0", "1", "2", kind="number").frame["target"].tolist() == [0, 1, 2]
 
 
@@ -78,7 +78,7 @@ def test_a_cell_that_is_no_number_is_left_out_with_a_reason(joined: Joiner) -> N
         "the label is not a number",
         "the label is missing",
     ]
-    assert result.unmatched_studies["detail"].tolist() == ["it reads 'high'", ""]
+    assert result.unmatched_studies["detail"].tolist() == ["the value is 'high'", ""]
 
 
 def test_classes_asked_for_leave_the_others_out(joined: Joiner) -> None:
@@ -135,9 +135,9 @@ def test_codes_far_outside_the_other_numbers_are_missing(
 def test_codes_among_classes_are_missing_and_doubtful_ones_are_named(joined: Joiner) -> None:
     assert joined("1", "2", "9", "2").classes == ("1", "2")
     low = joined("0", "3", "2", "-1", kind="number")
-    assert any("1 cells of x read -1, its only negative value" in warning for warning in low.warnings)
+    assert any("1 cells of x contain -1, its only negative value" in warning for warning in low.warnings)
     high = joined("60", "99", "99", "20", kind="number")
-    assert any("2 cells of x read 99, its greatest value" in warning for warning in high.warnings)
+    assert any("2 cells of x contain 99, its greatest value" in warning for warning in high.warnings)
     given = joined("60", "99", "99", "20", kind="number", missing_values=("99.0",))
     assert given.frame["target"].tolist() == [60, 20]
 
@@ -155,13 +155,13 @@ def test_a_comma_that_may_separate_thousands_makes_no_number(joined: Joiner) -> 
 def test_a_few_texts_among_numbers_do_not_make_them_classes(joined: Joiner) -> None:
     result = joined(*map(str, range(20, 40)), "high", "89+")
     assert result.classes == ()
-    assert result.unmatched_studies["detail"].tolist() == ["it reads 'high'"]
+    assert result.unmatched_studies["detail"].tolist() == ["the value is 'high'"]
     assert any("written like 89+" in warning for warning in result.warnings)
 
 
 def test_what_a_class_of_several_values_is_made_of_is_said(joined: Joiner) -> None:
     result = joined("AD", "CN", "FTD", "CN", task="dementia", positive=("AD",))
-    assert "the class cn is made of these values of x: CN (2), FTD (1)" in result.warnings
+    assert "the class cn combines these values of x: CN (2), FTD (1)" in result.warnings
 
 
 def test_what_0_and_1_mean_is_said_and_refused_if_the_columns_name_speaks_against_it(
@@ -177,7 +177,9 @@ def test_what_0_and_1_mean_is_said_and_refused_if_the_columns_name_speaks_agains
     assert told.frame["target"].tolist() == ["wildtype", "mutant"]
     assert "in IDH 0 is taken as wildtype and 1 as mutant" in told.warnings
     for column in ("IDH_wildtype", "IdhWt"):
-        with pytest.raises(UsageError, match=f"{column} has 0 and 1, and its name says wildtype"):
+        with pytest.raises(
+            UsageError, match=f"{column} has the values 0 and 1, but its name suggests wildtype"
+        ):
             of(column)
 
 
@@ -189,7 +191,7 @@ def test_a_column_of_controls_without_a_word_needs_its_values(
 ) -> None:
     labels = table("a.csv", [f"id,age,{column}", f"1,30,{values[0]}", f"2,40,{values[1]}"])
     request = LabelRequest((labels,), task="brain-age", control_column=column)
-    with pytest.raises(UsageError, match="do not say who is a control"):
+    with pytest.raises(UsageError, match="clearly means a control"):
         join(studies("sub-1", "sub-2"), request)
     named = replace(request, control_values=(values[0],))
     assert join(studies("sub-1", "sub-2"), named).frame["control"].tolist() == [1, 0]
@@ -197,10 +199,10 @@ def test_a_column_of_controls_without_a_word_needs_its_values(
 
 def test_values_that_are_asked_for_and_absent_are_refused(joined: Joiner) -> None:
     with pytest.raises(
-        UsageError, match=r"--classes names autisme, and x has no such value: found autism, td"
+        UsageError, match=r"--classes names autisme, but x has no such value: found autism, td"
     ):
         joined("autism", "td", classes=("td", "autisme"))
-    with pytest.raises(UsageError, match=r"--control-values names HCC, and x has no such value"):
+    with pytest.raises(UsageError, match=r"--control-values names HCC, but x has no such value"):
         joined("HC", "PT", control_column="x", control_values=("HC", "HCC"))
 
 

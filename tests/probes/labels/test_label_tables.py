@@ -103,7 +103,7 @@ def test_a_row_with_more_cells_than_columns_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="more than one column 'age'"):
+    with pytest.raises(UsageError, match="several columns named 'age'"):
         read_table(_write(tmp_path / "t.csv", "id,age,age \na,1,2\n"))
 
 
@@ -125,5 +125,5 @@ def test_text_in_an_unknown_encoding_is_refused(tmp_path: Path) -> None:
 
 def test_a_table_without_rows_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("id;x\n")
-    with pytest.raises(UsageError, match="has a header and no rows"):
+    with pytest.raises(UsageError, match="has a header but no rows"):
         read_table(tmp_path / "x.csv")

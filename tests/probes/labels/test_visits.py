@@ -48,8 +48,8 @@ def test_a_first_visits_label_is_never_taken_for_a_later_scan(studies: Studies, 
     assert joined.frame["study"].tolist() == ["sub-1"]
     reasons = joined.unmatched_studies
     assert reasons["reason"].tolist() == [
-        "no label near enough to the scan in time",
-        "labels have visits and the scan's date is not known",
+        "no label is close enough to the scan in time",
+        "labels belong to visits, but the scan's date is unknown",
     ]
     assert reasons["detail"][0] == "the nearest is 1096 days away, the most allowed is 180"
     assert any("--max-days" in warning for warning in joined.warnings)
@@ -90,7 +90,7 @@ def test_the_visit_is_chosen_before_it_counts_whether_its_label_is_of_a_class(
     joined = _join(studies("sub-1", "sub-2"), labels, dates, task="dementia")
     assert joined.frame["study"].tolist() == ["sub-2"]
     assert joined.unmatched_studies["reason"].tolist() == ["the label is in none of the classes"]
-    assert joined.unmatched_studies["detail"].tolist() == ["it reads 'MCI', which is mci"]
+    assert joined.unmatched_studies["detail"].tolist() == ["the value is 'MCI', which is mci"]
     three = _join(studies("sub-1", "sub-2"), labels, dates, task="dementia", classes=("cn", "mci", "ad"))
     assert three.frame["target"].tolist() == ["mci", "cn"]
 
@@ -119,9 +119,9 @@ def test_rows_of_a_table_with_dates_count_as_undated_without_one(studies: Studie
     joined = _join(studies("sub-1", "sub-2"), labels, dates)
     assert joined.frame["target"].tolist() == ["b"]
     assert joined.unmatched_studies["reason"].tolist() == ["no label of the subject has a date"]
-    assert any("1 cells of when are no dates (such as 'soon')" in warning for warning in joined.warnings)
+    assert any("1 cells of when are not dates (such as 'soon')" in warning for warning in joined.warnings)
     assert any("label rows without a date" in warning for warning in joined.warnings)
-    with pytest.raises(UsageError, match="when has no dates that are understood, but such as 'soon'"):
+    with pytest.raises(UsageError, match=r"no date in when can be read .found, for example, 'soon'"):
         _join(studies("sub-1"), table("b.csv", ["id,when,x", "1,soon,a"]), dates)
 
 
@@ -157,12 +157,12 @@ def test_labels_of_sessions_count_for_their_own_only(studies: Studies, table: Ta
 
 def test_several_dates_for_one_study_are_refused(studies: Studies, table: Table) -> None:
     dates = table("dates.csv", ["subject,date", "1,2010-01-01", "1,2011-01-01"])
-    with pytest.raises(UsageError, match="several dates for the same scan \\(row 2"):
+    with pytest.raises(UsageError, match="different dates for the same scan \\(row 2"):
         _join(studies("sub-1_ses-1"), table("a.csv", _VISITS), dates)
 
 
 def test_a_table_of_scan_dates_must_have_dates(studies: Studies, table: Table) -> None:
-    with pytest.raises(UsageError, match="tells no scan dates"):
+    with pytest.raises(UsageError, match="contains no scan dates"):
         _join(studies("sub-1"), table("a.csv", _VISITS), table("dates.csv", ["subject,x", "1,2"]))
 
 
@@ -189,7 +189,7 @@ def test_a_cohort_whose_visit_columns_are_missing_says_so(studies: Studies, tabl
         LabelRequest((labels,), task="dementia", cohort="adni"),
     )
     assert len(joined.frame) == 2
-    assert any("taken for all scans of its subject" in warning for warning in joined.warnings)
+    assert any("used for all scans of its subject" in warning for warning in joined.warnings)
     assert joined.frame["age"].isna().all(), "an age at the first visit is not that of a scan of unknown date"
 
 

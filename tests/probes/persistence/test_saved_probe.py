@@ -54,7 +54,7 @@ def test_it_takes_only_embeddings_of_its_own_model(saved: Callable[[str], Path])
         probe.predict(Features.of(X, FeatureSource("tiny", "1", "f" * 64)), frame)
     with pytest.raises(UsageError, match="level study"):
         probe.predict(Features.of(X, FeatureSource("tiny", "1", "0" * 64, "series", "T1w")), frame)
-    with pytest.raises(UsageError, match="6 numbers a study, not 5"):
+    with pytest.raises(UsageError, match="6 features per study, but these have 5"):
         probe.predict(Features.of(X[:, :5], FeatureSource("tiny", "1", "0" * 64)), frame)
 
 

@@ -51,7 +51,7 @@ SAID = {
         "left as they were",
         "Platt's logistic curve",
         "highest Youden index",
-        "labels were exchanged 5 times",
+        "labels were permuted 5 times",
         "autism (positive class) against control",
         "60 control and 60 autism",
         "on age, age squared and sex or on the site",
@@ -66,7 +66,7 @@ SAID = {
         "Probabilities were not calibrated",
     ),
     "memory": (
-        "What is linear in age and sex was taken out",
+        "Linear effects of age and sex were removed",
         "5, 10, 20 or 50",
         "in 30 groups (such as families)",
         "every group (such as a family) has a random weight",

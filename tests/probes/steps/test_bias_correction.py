@@ -40,7 +40,7 @@ def test_none_leaves_predictions_as_they_are():
 
 
 def test_what_cannot_be_corrected_is_refused_or_said(caplog):
-    with pytest.raises(UsageError, match="no bias correction 'lange'"):
+    with pytest.raises(UsageError, match="unknown bias correction 'lange'"):
         BiasCorrection.fit("lange", AGE, PREDICTED)
     with pytest.raises(UsageError, match="the same age"):
         BiasCorrection.fit("cole", np.full(4, 30.0), PREDICTED)

@@ -109,7 +109,7 @@ def test_curves_are_fitted_on_out_of_fold_predictions(make_cohort, binary):
 
 
 def test_unknown_methods_are_refused():
-    with pytest.raises(UsageError, match="no calibration 'beta'"):
+    with pytest.raises(UsageError, match="unknown calibration 'beta'"):
         Calibration.fit("beta", *distorted(0)[::-1])
 
 

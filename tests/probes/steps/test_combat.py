@@ -184,7 +184,7 @@ def test_a_constant_feature_stays_finite(data):
 
 def test_it_needs_two_sites(data):
     X = data[0]
-    with pytest.raises(UsageError, match="needs to know the sites"):
+    with pytest.raises(UsageError, match="needs the sites"):
         ComBat().fit(X, None, None)
     for few in (np.full(len(X), "a"), np.full(len(X), ""), np.where(np.arange(len(X)) < 2, "b", "a")):
         with pytest.raises(UsageError, match="two sites with at least 3"):

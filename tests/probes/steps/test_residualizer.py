@@ -42,10 +42,10 @@ def test_a_missing_confound_counts_as_the_mean(data):
 def test_confounds_that_nobody_knows_are_refused(data):
     X, covariates = data
     for none in (None, np.empty((200, 0))):
-        with pytest.raises(UsageError, match="where age or sex is known"):
+        with pytest.raises(UsageError, match="only if they are known"):
             Residualizer().fit(X, None, none)
     covariates[:, 1] = np.nan
-    with pytest.raises(UsageError, match="known of no training subject"):
+    with pytest.raises(UsageError, match="unknown for all training subjects"):
         Residualizer().fit(X, None, covariates)
 
 
