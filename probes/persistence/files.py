@@ -91,7 +91,7 @@ def read_json(path: Path, limit: int, values: int = VALUES) -> dict[str, Any]:
     try:
         document = load_json(read_bytes(path, limit), values=values)
     except UnsafeFileError as error:
-        raise UsageError(f"{path} is not the JSON of a probe: it {error}") from error
+        raise UsageError(f"{path} is not JSON within the limits of a probe: it {error}") from error
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not JSON: the probe is damaged") from error
     if not isinstance(document, dict):

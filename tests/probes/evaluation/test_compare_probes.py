@@ -83,7 +83,7 @@ def test_other_folds_studies_labels_or_cohorts_are_refused(make_cohort, number):
     cohort = make_cohort(number, 60)
     first = evaluate(cohort.samples, GOOD, PLAN)
     other = evaluate(cohort.samples, GOOD, EvaluationPlan(Scheme(inner_folds=2, seed=1), 0, site_check=False))
-    with pytest.raises(UsageError, match="on the same folds"):
+    with pytest.raises(UsageError, match="evaluated on different folds"):
         first.compare(other)
     relabelled = cohort.known(target=cohort.frame["target"] + 1).samples
     with pytest.raises(UsageError, match="different studies or labels"):

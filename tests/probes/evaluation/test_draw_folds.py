@@ -137,7 +137,7 @@ def test_a_given_split_with_a_subject_on_both_sides_is_refused(make_cohort, numb
 @pytest.mark.parametrize(
     ("scheme", "said"),
     [
-        (Scheme("bootstrap"), "no scheme 'bootstrap'"),
+        (Scheme("bootstrap"), "unknown scheme 'bootstrap'"),
         (Scheme(outer_folds=1), "1 outer folds"),
         (Scheme(outer_folds=61), "61 outer folds"),
         (Scheme(repeats=0), "0 repeats"),
@@ -153,7 +153,7 @@ def test_impossible_schemes_are_refused(make_cohort, binary, scheme, said):
 def test_a_training_set_that_lacks_a_class_is_refused(make_cohort, binary):
     cohort = make_cohort(binary, 60)
     site = np.where((cohort.frame["target"] == "case") | (np.arange(60) < 30), "mixed", "healthy")
-    with pytest.raises(UsageError, match="without site mixed has no case"):
+    with pytest.raises(UsageError, match="without site mixed has no study of class case"):
         draw(cohort.known(site=site).samples, Scheme("leave-site-out"))
 
 

@@ -114,7 +114,11 @@ ARRAYS: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], Any], str]] = {
         lambda a: a.update({"estimator.coef": np.zeros((6, 6))}),
         "do not fit together",
     ),
-    "not finite": ("ridge, Cole", lambda a: a.update({"estimator.coef": np.full(6, np.nan)}), "not finite"),
+    "not finite": (
+        "ridge, Cole",
+        lambda a: a.update({"estimator.coef": np.full(6, np.nan)}),
+        "NaN or infinite",
+    ),
     "bytes": ("ridge, Cole", lambda a: a.update(x=np.zeros(4, np.uint8)), "type U8"),
     "classes of neighbours beyond the last": (
         "knn, three classes",
