@@ -33,7 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from prima_features.probes import tasks
-from prima_features.probes.estimators.base import RIDGE_ALPHAS
+from prima_features.probes.estimators.linear import RIDGE_ALPHAS
 from prima_features.probes.evaluation.scored import OutOfFold, cross_validate
 from prima_features.probes.evaluation.splits import Fold, Scheme, Splits, draw
 from prima_features.probes.recipe import Recipe

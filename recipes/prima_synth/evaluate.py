@@ -43,7 +43,7 @@ from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.pretraining.data.tokenize import latents as latents_of
 from prima_features.pretraining.objectives import retrieval
 from prima_features.probes import Features, Probe, tasks
-from prima_features.probes.evaluation import Plan
+from prima_features.probes.evaluation import EvaluationPlan
 from prima_features.processes import in_processes
 from prima_features.reports import findings
 from prima_features.studies import find
@@ -361,7 +361,7 @@ def probes(X: np.ndarray, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any
         )
         features = Features.of(np.ascontiguousarray(X[rows], dtype=np.float32))
         try:
-            result = Probe(task).cross_validate(features, frame, Plan(site_check=False))
+            result = Probe(task).cross_validate(features, frame, EvaluationPlan(site_check=False))
         except UsageError as error:  # few studies hold too few of a class
             found[task] = {"refused": str(error)}
             continue
