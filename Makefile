@@ -35,10 +35,9 @@ types: $(READY)
 	$(BIN)/pip install --quiet --no-deps --upgrade --target build/installed .
 	cd build && MYPYPATH=installed ../$(BIN)/mypy --config-file ../pyproject.toml
 
-# Trains prima-synth, a model of synthetic brains: an hour or two with a GPU and 16 cores, the most of it for the 13,500
-# studies that the stages make and the evaluation; on two cores without a GPU some 15 hours. The same command goes on after
-# an interruption. PROCESSES is the number of GPUs where there are any; REAL a folder with scans of people, whose
-# sequences are told as well.
+# Trains prima-synth on synthetic brains: one or two hours with a GPU and 16 cores, most of it for generating the 13,500
+# studies and for the evaluation; about 15 hours on two cores without a GPU. The same command resumes after an interruption.
+# PROCESSES: number of GPUs, if any. REAL: a folder with scans of people, whose sequence types are predicted as well.
 SYNTH := runs/prima-synth
 PROCESSES ?= 2
 
@@ -53,7 +52,7 @@ pretrain-default: $(READY)
 	$(BIN)/python recipes/prima_synth/evaluate.py --model $(SYNTH)/others --work $(SYNTH)/evaluation --pairs 50 \
 	  $(if $(REAL),--real $(REAL)) --json > $(SYNTH)/results.json
 
-# Puts what was trained into the package, with the card in model_cards.
+# Copies the trained model into the package, with its card from model_cards.
 BUNDLED := prima_features/models/bundled/prima-synth
 
 bundle-default: $(READY)

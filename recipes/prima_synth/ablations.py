@@ -1,8 +1,8 @@
-"""The ablations of prima-synth: short trainings from its tokenizer that are alike but for one thing.
+"""The ablations of prima-synth: short trainings from its tokenizer that differ in one setting.
 
 Each is the content and the CLIP stage of the package's settings, shortened, with Muon, on studies with incidental
-findings: with all that the model has, without the sequences' names, without patient discrimination, and with half of
-the studies. The same command goes on after an interruption, and prints in the end how to measure what was trained.
+findings: a reference, without sequence names, without patient discrimination, and with half of
+the studies. The same command resumes after an interruption, and finally prints the evaluation command.
 
     python recipes/prima_synth/ablations.py runs/ablations --tokenizer runs/prima-synth/tokenizer
 """
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def variants(studies: int) -> dict[str, dict[str, object]]:
-    """By name, the settings in which each differs from the first."""
+    """The settings of each variant that differ from the recipe, by name."""
     all_studies: dict[str, object] = {"synthetic": studies}
     return {
         "reference": all_studies,
@@ -76,13 +76,13 @@ def variants(studies: int) -> dict[str, dict[str, object]]:
 
 
 def settings(stage: str, changes: dict[str, object]) -> str:
-    """The recipe's settings of a stage with other values.
+    """The settings of a stage of the recipe with some values changed.
 
     Raises:
-        ValueError: a key is not there to be changed.
+        ValueError: a key does not exist.
     """
     text = (CONFIGS / f"{stage}.toml").read_text()
-    # For a GPU; and the last step's weights, not the best on few held-out studies.
+    # Not for a GPU, and export the last step instead of the best on few held-out studies.
     text = re.sub(r"^(precision|readers|export) = .*\n", "", text, flags=re.MULTILINE)
     for key, value in changes.items():
         text, count = re.subn(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
@@ -92,7 +92,7 @@ def settings(stage: str, changes: dict[str, object]) -> str:
 
 
 def train(path: Path, processes: int) -> None:
-    """Run the stage of a settings file."""
+    """Train the stage of a settings file."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
     command += [str(HERE / "train.py"), "clip", str(path)]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})

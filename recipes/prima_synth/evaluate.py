@@ -1,16 +1,16 @@
-"""What a model trained on synthetic brains has learnt, on synthetic studies that it has not seen.
+"""Evaluates a model trained on synthetic brains on unseen synthetic studies.
 
-Studies are drawn with a seed and scanner settings of their own (`--settings wide`: beyond those of training). From
-frozen embeddings: text-to-study retrieval, probes (5-fold, grouped by subject), the type of a sequence from its series
-embedding with all names hidden, whether two scans of one subject, in other planes and thicknesses, are nearer than
-those of others of the same age, and how well the site is read from an embedding, which is best not at all. Beside each
-probe the same one on the untrained network and on intensities: histograms, and volumes of bright and dark tissue.
+Studies have their own seed and scanner settings (`--settings wide`: beyond those of training). Measured on
+frozen embeddings: text-to-study retrieval; probes (5-fold, grouped by subject); the sequence type from the series
+embedding without names; whether two scans of a subject with other planes and thicknesses are nearer than
+scans of others of the same age; and how well the site can be predicted (lower is better). Baselines of each
+probe are the untrained network and intensities: histograms, and volumes of bright and dark tissue.
 
     python recipes/prima_synth/evaluate.py --model prima-synth --work /tmp/brains --json
 
 Studies are generated once and kept in --work with their latents, so another model with the same tokenizer is quick.
-With --real, the sequence classifier is also put on scans of a folder. `--also NAME=DIR` adds models, such as ablations,
-and `--nameless NAME` gives one of them no names of sequences.
+With --real, the sequence classifier is also applied to a folder of scans. `--also NAME=DIR` adds models, such as
+ablations, and `--nameless NAME` hides the sequence names from one of them.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ from prima_features.synthetic.report.phrases import WORDING
 from prima_features.volumes import Volume
 
 TYPES = {"T1w": "T1w", "T1c": "T1w", "T2w": "T2w", "FLAIR": "FLAIR", "DWI": "DWI"}
-"""What sequences count as; ADC maps as nothing."""
+"""Type of each sequence; ADC maps are left out."""
 PROBES = {
     "brain-age": "age",
     "glioma-presence": "glioma",
@@ -76,36 +76,40 @@ PROBES = {
     "autism": "autism",
     "glioma-grade": "glioma_grade",
 }
-"""Tasks, and their columns in the table."""
+"""Tasks and their columns in the table."""
 BINS = 24
 HUNDRED = 100
 BAND = 5.0
-"""Years on both sides within which subjects are of the same age."""
+"""Maximum age difference in years of subjects of the same age."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What is made and encoded."""
+    """The studies and models of an evaluation."""
 
     work: Path
     models: tuple[tuple[str, str], ...]
-    """Names, and what `PrimaModel.from_pretrained` takes."""
+    """Names and arguments of `PrimaModel.from_pretrained`."""
     seed: int
     settings: Settings
     pairs: int
     """Subjects that are scanned twice."""
     nameless: frozenset[str] = frozenset()
-    """Models, by name, that have learnt without the sequences' names and see none."""
+    """Names of the models that were trained, and are evaluated, without sequence names."""
 
 
 def main() -> None:
-    """Measure, and print what came out."""
+    """Run the evaluation and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="prima-synth")
-    parser.add_argument("--untrained", default="prima-untrained", help="a network that has learnt nothing")
+    parser.add_argument("--untrained", default="prima-untrained", help="an untrained network")
     parser.add_argument("--also", action="append", default=[], metavar="NAME=DIR", help="another model")
     parser.add_argument(
-        "--nameless", action="append", default=[], metavar="NAME", help="one of --also that sees no names"
+        "--nameless",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a model of --also that is given no names",
     )
     parser.add_argument("--studies", type=int, default=400)
     parser.add_argument("--pairs", type=int, default=100, help="subjects that are scanned twice")
@@ -163,16 +167,16 @@ def make_all(setup: Setup, count: int, workers: int) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, eq=False)
 class SeriesLatents:
-    """What is kept of one series."""
+    """Latents of one series."""
 
     latent: torch.Tensor
-    """(N, ...) float16, of each token."""
+    """(N, ...) float16, one per token."""
     coord: torch.Tensor
     slice_axis: int
 
 
 def one_study(setup: Setup, index: int) -> dict[str, Any]:
-    """One study's truth, findings and vectors."""
+    """Ground truth, findings and vectors of one study."""
     path = setup.work / f"{setup.settings}-{setup.seed}-{index:05d}-{IMAGES}-{WORDING}.npz"
     kept = dict(np.load(path, allow_pickle=False)) if path.is_file() else {}
     twice = index < setup.pairs
@@ -207,7 +211,7 @@ def one_study(setup: Setup, index: int) -> dict[str, Any]:
 
 
 def write(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Whole or not at all."""
+    """Write the file completely or not at all."""
     with replacing(path) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays)
 
@@ -220,7 +224,7 @@ class Kept:
     series: Callable[[], list[tuple[Volume, Subvolumes]]]
 
     def latents(self, place: str) -> list[SeriesLatents]:
-        """Of each series, by a model's tokenizer."""
+        """Latents of each series by the tokenizer of a model."""
         path = self.stem.with_name(f"{self.stem.name}-{_tokenizer_digest(place)[:12]}.latents.npz")
         if not path.is_file():
             model, arrays = load(place), {}
@@ -260,12 +264,12 @@ def cut_all(
 def encoded(
     setup: Setup, models: Sequence[tuple[str, str]], scans: Sequence[Acquisition], kept: Kept
 ) -> dict[str, np.ndarray]:
-    """Vectors of a study by each model: `NAME/study`, `NAME/clip` and `NAME/unnamed` (series, their names hidden)."""
+    """Vectors of a study by each model: `NAME/study`, `NAME/clip` and `NAME/unnamed` (series, without names)."""
     names = [series_name(scan.description, scan.protocol) or scan.sequence for scan in scans]
     found: dict[str, np.ndarray] = {}
     for name, place in models:
-        told = [UNKNOWN_NAME] * len(names) if name in setup.nameless else names
-        study, unnamed = vectors(load(place), kept.latents(place), told)
+        given = [UNKNOWN_NAME] * len(names) if name in setup.nameless else names
+        study, unnamed = vectors(load(place), kept.latents(place), given)
         found[f"{name}/of"] = np.array(_of(setup, name, place))
         found[f"{name}/study"], found[f"{name}/clip"] = study
         found[f"{name}/unnamed"] = unnamed
@@ -276,7 +280,7 @@ def encoded(
 def vectors(
     model: PrimaModel, series: Sequence[SeriesLatents], names: Sequence[str]
 ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """Study and CLIP embedding, and the series embeddings with all names hidden."""
+    """Study and CLIP embedding, and the series embeddings without names."""
     tokens = Ragged.from_list(
         [model.token_vectors(one.latent.float(), one.coord, one.slice_axis) for one in series]
     )
@@ -287,12 +291,12 @@ def vectors(
 
 @cache
 def load(place: str) -> PrimaModel:
-    """A model, read once a process."""
+    """A model, loaded once per process."""
     return PrimaModel.from_pretrained(place)
 
 
 def _of(setup: Setup, name: str, place: str) -> str:
-    """What a model's vectors were made with."""
+    """Identifies the weights that made the vectors of a model."""
     return _digest(place) + (" nameless" if name in setup.nameless else "")
 
 
@@ -341,7 +345,7 @@ def table_of(studies: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def probes(X: np.ndarray, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Each task's main numbers with their 95% intervals."""
+    """The main measures of each task with 95% intervals."""
     people = table_of(studies)
     found: dict[str, Any] = {}
     for task, column in PROBES.items():
@@ -393,7 +397,7 @@ def series_frame(
 
 
 def classifier() -> Any:
-    """A plain linear classifier of standardised vectors."""
+    """A linear classifier of standardised vectors."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -402,7 +406,7 @@ def classifier() -> Any:
 
 
 def sequence_types(name: str, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Accuracy and confusions of the sequence's type, 5-fold, a study's series in one fold."""
+    """Accuracy and confusions of the sequence type, 5-fold, all series of a study in one fold."""
     from sklearn.metrics import confusion_matrix
     from sklearn.model_selection import GroupKFold, cross_val_predict
 
@@ -415,7 +419,7 @@ def sequence_types(name: str, studies: Sequence[Mapping[str, Any]]) -> dict[str,
 
 
 def pairs(name: str, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """How much nearer the second scan of a subject is than those of others of its age: cosine distance.
+    """How much nearer the second scan of a subject is than scans of others of the same age (cosine distance).
 
     Both scans are of one site, and what a model knows of sites helps: `same_site` counts others of that site only.
     """
@@ -435,7 +439,7 @@ def pairs(name: str, studies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def nearer(shares: Sequence[float]) -> dict[str, float]:
-    """What the shares of others that are farther come to; nothing where nobody has others."""
+    """Summary of the shares of others that are farther; empty without others."""
     if not shares:
         return {}
     return {
@@ -478,7 +482,7 @@ def retrieve(name: str, place: str, studies: Sequence[Mapping[str, Any]]) -> dic
 
 
 def real_scans(place: str, studies: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
-    """What the sequence classifier, fitted on all synthetic series, says of each scan of a folder."""
+    """Predictions of the sequence classifier, fitted on all synthetic series, for each scan of a folder."""
     X, types, _ = series_frame("trained", studies)
     fitted = classifier().fit(X, types)
     model = load(place)

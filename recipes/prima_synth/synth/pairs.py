@@ -1,4 +1,4 @@
-"""Pairs: two studies of one subject recognise each other among those of other subjects."""
+"""Pairs: two studies of a subject are matched among those of other subjects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _TEMPERATURE = 0.1
-"""What cosine similarities are divided by."""
+"""Divisor of the cosine similarities."""
 
 
 class _OfSubject(Protocol):

@@ -10,22 +10,22 @@ from prima_features.pretraining.settings import ClipTraining
 
 @dataclass(frozen=True, kw_only=True)
 class SynthClipTraining(ClipTraining):
-    """Prima's CLIP stage, and what helps short runs on few studies. The defaults switch all of it off."""
+    """Settings of the CLIP stage plus objectives for short runs on few studies, which are off by default."""
 
     free: ClassVar[frozenset[str]] = frozenset({"start_share"})
     pair_weight: float = 0.0
-    """Weight of recognising a study's subject by its embedding, among the subjects of a step, from another study of the
-    subject; a subject with one study is augmented twice. A step then has two studies of each subject."""
+    """Weight of matching two studies of a subject by their embeddings among the subjects of a step;
+    a subject with one study is augmented twice. A step then has two studies of each subject."""
     words_weight: float = 0.0
-    """Weight of predicting from the study embedding which words the report has."""
+    """Weight of predicting the words of the report from the study embedding."""
     content_weight: float = 0.0
-    """Weight of predicting which tissues are in each token, from what the last block reads of it. Only for synthetic
+    """Weight of predicting the tissues in each token from the input of the last block. Only for synthetic
     studies."""
     traits_weight: float = 0.0
-    """Weight of predicting from series, studies and reports the true numbers of the subject's brain: volumes, age,
-    where lesions are; and from series which sequence they are. Only for synthetic studies."""
+    """Weight of predicting the measures of the subject from series, studies and reports (volumes, age,
+    locations of lesions) and the sequence type from series. Only for synthetic studies."""
     start_share: float = 0.0
-    """Share of the weights of `model` in the exported ones: if a stage has few studies, their mean generalises better
+    """Share of the weights of `model` in the exported weights: if a stage has few studies, the mean generalises better
     than either (Wortsman et al., arXiv 2109.01903)."""
     tell_apart: bool = False
     """Scale new weights of both ViTs so that studies differ from the first step on. Nothing is changed if either ViT
@@ -33,7 +33,7 @@ class SynthClipTraining(ClipTraining):
 
     @property
     def together(self) -> int:
-        """Studies that are drawn together: with `pair_weight` two of a subject."""
+        """Number of studies that are drawn together: two of a subject with `pair_weight`."""
         return 2 if self.pair_weight else 1
 
     def __post_init__(self) -> None:

@@ -27,16 +27,16 @@ from prima_features.pretraining.stages.clip import ClipStage, Embedded, Study, r
 from prima_features.pretraining.training.gradients import gather_rows
 
 _FIRST = 64
-"""Studies that new weights are fitted to."""
+"""Number of studies that initial weights are fitted to."""
 _KNOWN = 256
-"""Studies that means of the truth are taken of."""
+"""Number of studies for the means of the ground truth."""
 
 
 class Further(NamedTuple):
-    """What the recipe adds to the embeddings of B studies. No columns if an objective is switched off."""
+    """Additional outputs for B studies. No columns if an objective is switched off."""
 
     studies: Tensor
-    """(B, D), what `prima embed` writes."""
+    """(B, D), study embeddings as `prima embed` writes them."""
     words: Tensor
     """(B, W), logits of the words in the reports."""
     truth: Tensor
@@ -174,7 +174,7 @@ class SynthClipStage(ClipStage):
         ]
 
     def _further_measures(self, rows: Sequence[Tensor]) -> dict[str, float]:
-        """The losses of predicting the truth, and how many second studies find the first one of their subject."""
+        """Losses of predicting the ground truth, and share of second studies nearest to one of their subject."""
         measures = {}
         first = self._split(rows)
         if self._truth is not None:

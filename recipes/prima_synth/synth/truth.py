@@ -1,4 +1,4 @@
-"""Predicting what is known of synthetic studies: tissues in tokens, sequences of series, numbers of brains."""
+"""Predicts the ground truth of synthetic studies: tissues in tokens, sequence types, measures of subjects."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from prima_features.pretraining.data.records import TrainingStudy
 from prima_features.synthetic.acquisition import SEQUENCES
 
 _LEAST_ENTROPY = 0.0005
-"""Of a share, nats: what is rarer still weighs no more."""
+"""Minimum entropy of a share in nats, which limits the weight of rare tissues."""
 _LEAST_SD = 0.3
-"""Of a trait: what hardly varies weighs no more."""
+"""Minimum standard deviation of a trait, which limits the weight of nearly constant ones."""
 PREDICTED = ("content", "kind", "series_traits", "report_traits", "study_traits")
-"""What is predicted, in the order of `truth_losses`."""
+"""The predicted quantities, in the order of `truth_losses`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +47,8 @@ def with_truth(batch: StudyBatch, studies: Sequence[TrainingStudy]) -> TruthBatc
 
 
 class Truth(nn.Module):
-    """Linear layers that predict contents of tokens, kinds of series, and traits from series, studies and reports; at
-    first, the means.
+    """Linear layers that predict contents of tokens, kinds of series, and traits from series, studies and reports;
+    initialised with the means.
 
     Args:
         widths: of tokens, and of the embeddings of series, studies and reports.
@@ -83,13 +83,13 @@ class Truth(nn.Module):
             self.token.bias.copy_(torch.logit(share))
 
     def content_loss(self, tokens: Tensor, content: Tensor) -> Tensor:
-        """Of each token, (N, width) and (N, K) to (N,): cross-entropy, in units of what the mean shares give."""
+        """Of each token, (N, width) and (N, K) to (N,): cross-entropy, relative to that of the mean shares."""
         logits = self.token(self.norm(tokens))
         each = F.binary_cross_entropy_with_logits(logits, content.float(), reduction="none")
         return (each * self.weight).mean(1)
 
     def kind_loss(self, embeddings: Tensor, kinds: Tensor) -> Tensor:
-        """Of each series, (S, width) and (S,) to (S,): cross-entropy, in units of what no knowledge gives."""
+        """Of each series, (S, width) and (S,) to (S,): cross-entropy, relative to that of a uniform prediction."""
         each = F.cross_entropy(self.kind(embeddings), kinds, reduction="none")
         return each / math.log(self.kind.out_features)
 
@@ -142,12 +142,12 @@ def truth_losses(
 
     Args:
         batch: B studies with what is known of them.
-        series, study: what the encoder made of it.
-        texts: (B, C), what the text tower made of the reports.
+        series, study: outputs of the encoder.
+        texts: (B, C), report embeddings of the text tower.
         registers: number of registers of the sequence ViT, which come before its tokens.
     """
     lengths = batch.tokens.lengths
-    # Where the registers read it: contents that only the last block knew would reach no embedding.
+    # At the input of the last block, where the registers read it: later contents would not reach the embedding.
     tokens = series.before_last.without_first(registers + 1).values.float()
     content = mean_by_study(truth.content_loss(tokens, batch.content), lengths)
     own = torch.repeat_interleave(batch.traits, torch.tensor(batch.n_series, device=batch.traits.device), 0)

@@ -1,8 +1,8 @@
-"""First weights under which studies differ from the first step on, and the mean of first and last weights.
+"""Initial weights under which studies differ from the first step, and the mean of initial and trained weights.
 
-As they are drawn, attention averages over tokens, and registers are the same for all scans: all studies look alike, and
-contrastive training stays where all similarities are equal for hundreds of steps. Small registers and large outputs
-of attention let the scans through; a first batch then gives each number that a projection makes mean 0 and one
+With random weights, attention averages over tokens and registers are the same for all scans: all studies look alike,
+and contrastive training stays for hundreds of steps at equal similarities. Small registers and large outputs
+of attention let the scans through; a first batch then gives each output of a projection mean 0 and one
 standard deviation (data-dependent initialisation, as in Mishkin and Matas 2016, arXiv 1511.06422).
 """
 
@@ -19,14 +19,14 @@ from prima_features.encoders.ragged import Ragged
 from prima_features.pretraining.batches.studies import StudyBatch
 
 _REGISTERS, _ATTENTION = 0.1, 4.0
-"""What the drawn weights are multiplied by."""
+"""Factors of the random weights."""
 _PATIENT_SD = 0.1
-"""Of patient discrimination's vectors: their inner products are divided by a tenth."""
+"""Of the vectors of patient discrimination, whose inner products are divided by 0.1."""
 
 
 @torch.no_grad()
 def tell_apart(prima: Prima, batch: StudyBatch) -> None:
-    """Change the newly drawn weights of both ViTs and of patient discrimination, in place.
+    """Rescale the random weights of both ViTs and of patient discrimination, in place.
 
     Args:
         prima: with the projection of contrastive training.
@@ -56,7 +56,7 @@ def _standardise(linear: nn.Module, outputs: Tensor, sd: float = 1.0) -> None:
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:
-    """A copy of a module's floating numbers on the CPU, by their names."""
+    """A copy of the floating-point tensors of a module on the CPU, by name."""
     return {
         name: tensor.detach().to("cpu", copy=True)
         for name, tensor in module.state_dict().items()
@@ -66,11 +66,11 @@ def snapshot(module: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def blend(module: nn.Module, start: Mapping[str, Tensor], share: float) -> None:
-    """Bring a module's numbers back by a share of the way that they have gone.
+    """Move the weights of a module back towards their initial values.
 
     Args:
         start: initial values by name; parameters that it lacks are not changed.
-        share: 0 leaves them, 1 brings them back.
+        share: 0 leaves them, 1 restores the initial values.
     """
     for name, tensor in module.state_dict().items():
         if name in start:

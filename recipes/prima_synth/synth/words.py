@@ -1,4 +1,4 @@
-"""Which words a report has, predicted from the study: small data learn from this sooner than from CLIP.
+"""Predicting the words of a report from the study, which small datasets learn sooner than CLIP.
 
 Each word is a label of its own (Joulin et al. 2016, arXiv 1511.02251).
 """
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from prima_features.errors import UsageError
 
 _RARE, _COMMON = 0.01, 0.99
-"""Shares of reports below and above which a word is not asked for."""
+"""Shares of reports below and above which a word is not predicted."""
 
 
 class Words(nn.Module):
-    """The words, and the linear layer that predicts them. It starts with each word's frequency.
+    """The words and the linear layer that predicts them, initialised with the frequency of each word.
 
     Args:
         dim: length of the study embedding.
@@ -26,7 +26,7 @@ class Words(nn.Module):
         size: of the vocabulary.
 
     Raises:
-        UsageError: no word is neither rare nor everywhere.
+        UsageError: every word is too rare or too common.
     """
 
     def __init__(self, dim: int, reports: Sequence[Sequence[int]], size: int) -> None:
