@@ -87,7 +87,8 @@ def search(
     if like is not None:
         found = search_like(embeddings, like)
     else:
-        queries = read_queries(texts) if texts is not None else queries
+        if texts is not None:
+            queries = [*read_queries(texts)]
         found = search_texts(embeddings, queries, model, against=against or "", device=device)
     by = "difference" if against else "cosine"
     for name, hits in found.table.groupby("query", sort=False):
