@@ -19,7 +19,7 @@ from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 from prima_features.clinical.audit.calibration import calibrated
-from prima_features.clinical.audit.compare_groups import by_variable, macro
+from prima_features.clinical.audit.groups import by_variable, macro
 from prima_features.clinical.audit.inputs import Cohort, Scores
 from prima_features.clinical.audit.measure import Weights, measure
 from prima_features.evaluation import weighted

@@ -7,7 +7,6 @@ is unknown, never negative.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -148,7 +147,7 @@ def read_scores(
         names = [one if bare.count(one) == 1 else full for one, full in zip(bare, heads, strict=True)]
         score = _numbers(table, heads, path)
         cut = 0.0 if threshold is None else threshold
-        caveat = caveat or _caveat_of(path)
+        caveat = caveat or described(path).get("caveat", "")
         return Scores(
             tuple(names), score, score >= cut, (cut,) * len(names), "score", table, caveat,
             heads=frozenset(names),
@@ -464,10 +463,11 @@ def _with(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     return made
 
 
-def _caveat_of(path: Path) -> str:
-    """The caveat in the description next to a table of `prima diagnose`; empty if there is none."""
+def described(path: Path) -> dict[str, str]:
+    """Texts of the description next to a table of `prima diagnose`, such as its model; empty if there is none."""
     try:
         document = load_json(read_text(path.with_suffix(".json"), SETTINGS_BYTES))
-    except (OSError, ValueError, json.JSONDecodeError):
-        return ""
-    return str(document.get("caveat", "")) if isinstance(document, dict) else ""
+    except (OSError, ValueError):
+        return {}
+    found = document.items() if isinstance(document, dict) else ()
+    return {key: value for key, value in found if isinstance(value, str)}

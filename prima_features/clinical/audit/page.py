@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prima_features.clinical.audit.compare_groups import ByVariable, Gap
+from prima_features.clinical.audit.groups import ByVariable, Gap
 from prima_features.clinical.audit.measure import Measured
+from prima_features.clinical.audit.reporting import reporting_section
 from prima_features.clinical.audit.result import Audit
 from prima_features.clinical.audit.words import cell, label, p_text
 from prima_features.clinical.diagnose import RESEARCH_ONLY
@@ -53,7 +54,7 @@ _SIGNIFICANT = 0.05
 def page(found: Audit) -> str:
     """The page as HTML."""
     made = [_result(found), _names(found), _operating(found), _calibration(found), _groups(found)]
-    made += [*(part.section() for part in found.parts.values()), _data(found)]
+    made += [*(part.section() for part in found.parts.values()), _data(found), reporting_section(found)]
     scores = found.cohort.scores
     return template("prima_features.clinical.audit", "page.html.jinja").render(
         title=found.files["scores"],

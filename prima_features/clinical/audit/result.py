@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from prima_features._version import __version__
 from prima_features.clinical.audit.calibration import Calibrated
-from prima_features.clinical.audit.compare_groups import ByVariable, Gap, Macro
+from prima_features.clinical.audit.groups import ByVariable, Gap, Macro
 from prima_features.clinical.audit.inputs import Cohort
 from prima_features.clinical.audit.measure import METRICS, Measured
 from prima_features.clinical.audit.options import AuditOptions
@@ -48,6 +48,10 @@ class Audit:
     calibration: list[Calibrated | None]
     left_out: dict[str, str]
     """Columns that are not compared, and why."""
+    dates: tuple[str, str] | None = None
+    """First and last date of the studies; None if they are not known."""
+    model: str = ""
+    """Name and checksum of the model that made the scores; empty if they are not known."""
     parts: dict[str, Part] = field(default_factory=dict)
     """Further analyses, by their key in audit.json."""
 
@@ -64,6 +68,8 @@ class Audit:
                 "prima_features_version": __version__,
                 "files": self.files,
                 "options": asdict(self.options),
+                "model": self.model,
+                "dates": self.dates,
                 "scores": cohort.scores.kind,
                 "n_studies": len(cohort.subject),
                 "n_subjects": len(set(cohort.subject.tolist())),

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from prima_features.clinical.audit.calibrate import CalibratedCohort, calibrate
-from prima_features.clinical.audit.calibration import Calibrated, calibrated
+from prima_features.clinical.audit.calibration import Calibrated, CalibratedCohort, calibrate, calibrated
 from prima_features.clinical.audit.compare import compare
-from prima_features.clinical.audit.compare_groups import by_variable, macro
-from prima_features.clinical.audit.groups import variables
-from prima_features.clinical.audit.inputs import Cohort, join, read_frame, read_scores
+from prima_features.clinical.audit.groups import by_variable, macro, variables
+from prima_features.clinical.audit.inputs import Cohort, described, join, read_frame, read_scores
 from prima_features.clinical.audit.measure import Measured, Weights, measure
 from prima_features.clinical.audit.options import AuditOptions
 from prima_features.clinical.audit.periods import periods, prospective
@@ -128,6 +126,7 @@ def _audited(
             f"no name has enough labels for metrics ({name}: {one.reason}); --min-positives sets how "
             f"many are needed"
         )
+    known = dates[~np.isnat(dates)] if dates is not None else ()
     groups = {}
     for name, values in compared.values.items():
         found = {level: measured(np.flatnonzero(values == level)) for level in levels[name]}
@@ -165,6 +164,8 @@ def _audited(
         groups=groups,
         calibration=[_calibrated(cohort, i, one) for i, one in enumerate(overall)],
         left_out=compared.left_out,
+        dates=(str(min(known))[:10], str(max(known))[:10]) if len(known) else None,
+        model=_model_of(scores),
         parts=parts,
     )
 
@@ -175,6 +176,12 @@ def _calibrated(cohort: Cohort, i: int, one: Measured) -> Calibrated | None:
     label, score = cohort.label[:, i], cohort.scores.score[:, i]
     known = (label >= 0) & np.isfinite(score)
     return calibrated(label[known] == 1, score[known], cohort.subject[known], cohort.scores.kind)
+
+
+def _model_of(scores: Path) -> str:
+    about = described(scores)
+    parts = [about.get("model", ""), about.get("model_revision", ""), about.get("model_sha256", "")[:12]]
+    return " ".join(filter(None, parts))
 
 
 def _names_of(scores: Path, labels: Path | None, attributes: Sequence[Path]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from prima_features.clinical.audit.compare_groups import ByVariable
+from prima_features.clinical.audit.groups import ByVariable
 from prima_features.clinical.audit.measure import Measured, log_odds
 from prima_features.clinical.audit.words import label, p_text
 from prima_features.evaluation.intervals import Estimate

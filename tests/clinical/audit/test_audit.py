@@ -10,6 +10,7 @@ from sklearn import metrics
 
 from prima_features.cli.main import main
 from prima_features.clinical.audit import AuditOptions, audit
+from prima_features.clinical.audit.reporting import checklist, methods_text
 from prima_features.clinical.threshold import best_threshold
 from prima_features.errors import UsageError
 
@@ -260,3 +261,23 @@ def test_tables_that_do_not_fit_are_refused_in_a_sentence(simulate, change, mess
     scores, labels, _ = made.paths
     with pytest.raises(UsageError, match=message):
         audit(scores, labels=labels, options=QUICK)
+
+
+def test_the_page_has_sentences_for_a_paper_and_the_items_that_are_known(simulate, tmp_path: Path) -> None:
+    made = simulate(n=900, gap=2.0)
+    made.attributes["date"] = "2025-03-31"
+    scores, labels, attributes = made.paths
+    options = AuditOptions(resamples=200, groups=("sex", "site"), date_column="date")
+    found = audit(scores, tmp_path / "out", labels, [attributes], options)
+    text = methods_text(found)
+    assert (
+        "2 findings were compared with labels in 900 studies of 900 subjects (2025-03-31 to 2025-03-31)"
+        in text
+    )
+    assert "For condition 0, the true positive rate differed by sex" in text
+    assert "random-effects pooling" in text
+    items = {(guideline, item): known for guideline, item, _, known in checklist(found)}
+    assert items["TRIPOD+AI", "5b"] == "2025-03-31 to 2025-03-31"
+    assert items["TRIPOD+AI", "17"] == ""  # the authors know
+    assert len(items) > 50
+    assert "to be written by the authors" in (tmp_path / "out" / "audit.html").read_text()
