@@ -146,7 +146,7 @@ def _(box: Box) -> Outcome:
     shutil.copytree(box.folder / "clean", box.folder / "mixed")
     save(box.folder / "mixed/new/T1.nii.gz", volume(5))
     (box.folder / "mixed/sub-02.zip").write_bytes(b"PK\3\4")
-    return compared(box, "mixed", "clean", codes=(3,), said="it has 1 NIfTI file")
+    return compared(box, "mixed", "clean", codes=(3,), said="it contains 1 NIfTI file")
 
 
 def _save_analyze(path: Path, values: np.ndarray) -> None:

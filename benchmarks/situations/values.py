@@ -363,7 +363,7 @@ def _(box: Box) -> Outcome:
     folder = write_enhanced(
         box.folder / "dicom", volume, [0.02] * SLICES, "SIEMENS", cut=volume.shape[0] * volume.shape[1]
     )
-    return refused(box, folder, "fewer voxels")
+    return refused(box, folder, "no pixel data or are truncated")
 
 
 @SITUATIONS("one slice lacks its last pixels")
