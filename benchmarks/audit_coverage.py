@@ -20,8 +20,9 @@ from threadpoolctl import threadpool_limits
 
 from prima_features.clinical.audit.calibration import calibrated
 from prima_features.clinical.audit.groups import by_variable, macro
-from prima_features.clinical.audit.inputs import Cohort, Scores
+from prima_features.clinical.audit.inputs import Cohort
 from prima_features.clinical.audit.measure import Weights, measure
+from prima_features.clinical.audit.scores import Scores
 from prima_features.evaluation import weighted
 from prima_features.evaluation.intervals import Estimate
 

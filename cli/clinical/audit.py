@@ -83,7 +83,9 @@ def audit(
             help="Also compare the intersections of columns, such as sex,age_band. Repeat for more.",
         ),
     ] = None,
-    date_column: Annotated[str, typer.Option("--date-column", help="Column of the studies' dates.")] = "",
+    date_column: Annotated[
+        str, typer.Option("--date-column", metavar="COLUMN", help="Column of the studies' dates.")
+    ] = "",
     by: Annotated[
         Literal["month", "quarter"] | None, typer.Option("--by", help="Compare periods; needs --date-column.")
     ] = None,
@@ -97,10 +99,15 @@ def audit(
     ] = "",
     wait_column: Annotated[
         str,
-        typer.Option("--wait-column", help="Column of days until the result: odds of long waits by group."),
+        typer.Option(
+            "--wait-column",
+            metavar="COLUMN",
+            help="Column of days until the result: odds of long waits by group.",
+        ),
     ] = "",
     queue_load: Annotated[
-        float, typer.Option("--queue-load", help="Share of time that the simulated reader is busy.")
+        float,
+        typer.Option("--queue-load", metavar="X", help="Share of time that the simulated reader is busy."),
     ] = 0.8,
     compare: Annotated[
         Path | None,

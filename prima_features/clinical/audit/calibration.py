@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from prima_features.clinical.audit.inputs import Cohort, Kind, described
+from prima_features.clinical.audit.inputs import Cohort
 from prima_features.clinical.audit.measure import Measured
+from prima_features.clinical.audit.scores import Kind, described
 from prima_features.clinical.audit.words import label
 from prima_features.clinical.calibration import Calibration, Curve, Method, fit_curve
 from prima_features.evaluation import clustered

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from prima_features.clinical.audit.inputs import Cohort, Scores, match, read_scores
+from prima_features.clinical.audit.inputs import Cohort, match
 from prima_features.clinical.audit.measure import Measured, Weights, measure
+from prima_features.clinical.audit.scores import Scores, read_scores
 from prima_features.clinical.audit.words import label, p_text
 from prima_features.errors import UsageError
 from prima_features.evaluation.gaps import holm

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prima_features.clinical.audit.inputs import Cohort, columns_of
+from prima_features.clinical.audit.inputs import Cohort
 from prima_features.clinical.audit.measure import GAPS, MACRO, Measured, log_odds, small_sample_factor
+from prima_features.clinical.audit.scores import columns_of
 from prima_features.errors import UsageError
 from prima_features.evaluation.gaps import holm, homogeneity, largest_gap
 from prima_features.evaluation.groups import age_bands

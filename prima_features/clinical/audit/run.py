@@ -11,11 +11,12 @@ import numpy as np
 from prima_features.clinical.audit.calibration import Calibrated, CalibratedCohort, calibrate, calibrated
 from prima_features.clinical.audit.compare import compare
 from prima_features.clinical.audit.groups import by_variable, macro, variables
-from prima_features.clinical.audit.inputs import Cohort, described, join, read_frame, read_scores
+from prima_features.clinical.audit.inputs import Cohort, join
 from prima_features.clinical.audit.measure import Measured, Weights, measure
 from prima_features.clinical.audit.options import AuditOptions
 from prima_features.clinical.audit.periods import periods, prospective
 from prima_features.clinical.audit.result import FORMAT, Audit, Part
+from prima_features.clinical.audit.scores import described, read_frame, read_scores
 from prima_features.clinical.audit.sites import across_sites
 from prima_features.clinical.audit.waits import waits
 from prima_features.clinical.tables import table_bytes
