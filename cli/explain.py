@@ -132,7 +132,7 @@ def explain(
 
     chosen: str | MakeTarget = target
     if target.startswith("probe:"):
-        chosen = _probe_target(target, target.removeprefix("probe:").strip())
+        chosen = _probe_target(target.removeprefix("probe:").strip())
     with _progress() as on_pass:
         found = run(
             source,
@@ -178,8 +178,8 @@ def explain(
         raise typer.Exit(3)
 
 
-def _probe_target(label: str, name: str) -> MakeTarget:
-    """A target that is the output of a saved probe for the study vector."""
+def _probe_target(name: str) -> MakeTarget:
+    """A target that is the output of a saved probe for the study vector; outputs do not name its path."""
 
     def make(model: Any, device: Any) -> Any:
         from prima_features.explain.targets import function_target
@@ -191,7 +191,8 @@ def _probe_target(label: str, name: str) -> MakeTarget:
             info.name, info.revision, info.sha256, encoder=info.encoder, caveat=info.caveat
         )
         function, meaning = study_function(name, source)
-        return function_target(label, meaning, function)
+        folder, _, wanted = name.partition("#")
+        return function_target(f"probe:{Path(folder).name}{'#' * bool(wanted)}{wanted}", meaning, function)
 
     return make
 

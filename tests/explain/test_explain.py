@@ -168,3 +168,65 @@ def test_a_folder_of_someone_else_is_not_replaced(study_a: Path, published: Path
     (tmp_path / "out" / "thesis.txt").write_text("mine")
     assert run(study_a, tmp_path / "out", published) == 2
     assert (tmp_path / "out" / "thesis.txt").exists()
+
+
+@pytest.fixture(scope="module")
+def probe(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A probe of two classes on random vectors that claim to be the model's."""
+    from prima_features.encoders.prima import PrimaModel
+    from prima_features.probes import Features, FeatureSource, Probe, tasks
+
+    info = PrimaModel.from_pretrained(published).info
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(40, 192)).astype(np.float32)
+    frame = pd.DataFrame(
+        {"study": [f"s{i}" for i in range(40)], "target": np.where(vectors[:, 0] > 0, "b", "a")}
+    )
+    source = FeatureSource(info.name, info.revision, info.sha256, encoder=info.encoder)
+    fitted = Probe(tasks.custom("x", ("a", "b"))).fit(Features.of(vectors, source), frame)
+    return fitted.save(tmp_path_factory.mktemp("probe") / "probe")
+
+
+def test_a_probe_is_a_target(probe: Path, study_a: Path, published: Path, tmp_path: Path) -> None:
+    arguments = ("--series", FLAIR, "--samples", "32", "--method", "leave-out")
+    assert run(study_a, tmp_path / "out", published, *arguments, target=f"probe:{probe}") == 0
+    tokens, document = read(tmp_path / "out")
+    assert document["target"]["meaning"] == "log-odds of b, before calibration"
+    assert tokens["coefficient"].abs().max() > 0
+    assert str(probe.parent) not in (tmp_path / "out" / "explanation.html").read_text()
+
+
+def test_a_probe_has_no_gradient_and_only_its_own_classes(
+    probe: Path, study_a: Path, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(study_a, tmp_path / "o", published, "--method", "gradients", target=f"probe:{probe}") == 2
+    assert "has no gradient" in capsys.readouterr().err
+    assert run(study_a, tmp_path / "o", published, target=f"probe:{probe}#c") == 2
+    assert "has no class 'c': choose one of a, b" in capsys.readouterr().err
+
+
+def test_a_text_is_a_target_and_a_caveat_is_in_every_file(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    values = np.random.default_rng(0).integers(0, 900, (64, 64, 12)).astype(np.int16)
+    nib.save(nib.Nifti1Image(values, np.diag([3, 3, 5, 1])), tmp_path / "scan.nii.gz")
+    code = main(
+        [
+            "explain",
+            str(tmp_path / "scan.nii.gz"),
+            str(tmp_path / "out"),
+            "--target",
+            "text:glioma",
+            "--samples",
+            "24",
+        ]
+    )
+    assert code == 0
+    tokens, document = read(tmp_path / "out")
+    assert "synthetic brains only" in document["caveat"]
+    assert tokens["caveat"].str.contains("synthetic brains only").all()
+    assert "synthetic brains only" in (tmp_path / "out" / "explanation.html").read_text()
+    (path,) = (tmp_path / "out").glob("*.nii.gz")
+    image = nib.load(path)
+    assert image.shape == values.shape
+    np.testing.assert_array_equal(image.affine, np.diag([3, 3, 5, 1]))
+    assert "synthetic brains only" in image.header.extensions[0].get_content().decode()
