@@ -39,6 +39,14 @@ def search(
     like: Annotated[
         str | None, typer.Option("--like", metavar="STUDY", help="Rank by similarity to a study of the file.")
     ] = None,
+    reports: Annotated[
+        Path | None,
+        typer.Option(
+            "--reports",
+            metavar="TABLE",
+            help="Table of study ids and findings: measure how well reports find their studies and vice versa.",
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(
@@ -53,7 +61,9 @@ def search(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", metavar="OUT.tsv", help="Table of all ranks to write; OUT.html appears next to it."
+            "--output",
+            metavar="OUT.tsv",
+            help="Table of all ranks to write; OUT.html appears next to it. With --reports: OUT.json, the metrics.",
         ),
     ] = None,
     no_page: Annotated[bool, typer.Option("--no-page", help="Do not write the HTML page.")] = False,
@@ -77,9 +87,16 @@ def search(
     from prima_features.clinical.search import check_output, read_queries, search_like, write_results
     from prima_features.clinical.search import search as search_texts
 
+    if (bool(query) + (texts is not None) + (like is not None) + (reports is not None)) != 1:
+        raise UsageError(
+            'give one of: TEXT, such as "acute left MCA infarct"; --texts FILE; --like STUDY; or --reports TABLE'
+        )
+    if reports is not None:
+        if against or all_of:
+            raise UsageError("--reports measures retrieval: leave out --against and --all-of")
+        _retrieval(embeddings, reports, model, output, device, force)
+        return
     queries: list[str | tuple[str, ...]] = [tuple(query)] if all_of and query else list(query or ())
-    if (bool(query) + (texts is not None) + (like is not None)) != 1:
-        raise UsageError('give one of: TEXT, such as "acute left MCA infarct"; --texts FILE; or --like STUDY')
     if like is not None and (against or all_of):
         raise UsageError("--like ranks by a study: leave out --against and --all-of")
     if output is not None:
@@ -105,5 +122,28 @@ def search(
     if output is not None:
         write_results(found, output, not no_page)
         out.print(f"[bold]{escape(str(output))}[/]: {count(len(found.table), 'row')}")
+    print_caveat(found.caveat)
+    out.print("For research use only: not a medical device.")
+
+
+def _retrieval(
+    embeddings: Path, reports: Path, model: str, output: Path | None, device: str, force: bool
+) -> None:
+    from prima_features.clinical.search import check_metrics, retrieval_of_reports, write_metrics
+
+    if output is not None:
+        check_metrics(embeddings, output, model, reports, force)
+    found = retrieval_of_reports(embeddings, reports, model, device=device)
+    shown = table("recall at", "study found by its report", "report found by its study", "chance")
+    for k, one in found.metrics.study_of_text.items():
+        shown.add_row(str(k), str(one), str(found.metrics.text_of_study[k]), f"{found.metrics.chance(k):.3f}")
+    out.print(f"{count(found.metrics.n, 'pair')} of a study and its report; 95% intervals over subjects")
+    out.print(shown)
+    out.print(f"CLIP score (100 times the mean cosine of pairs): {found.metrics.clip_score}")
+    for warning in found.warnings:
+        err.print(f"[yellow]Warning:[/] {escape(warning)}")
+    if output is not None:
+        write_metrics(found, output)
+        out.print(f"[bold]{escape(str(output))}[/]")
     print_caveat(found.caveat)
     out.print("For research use only: not a medical device.")

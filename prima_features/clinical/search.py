@@ -7,15 +7,16 @@ changes no rank.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from prima_features.clinical.model import model_of
-from prima_features.clinical.pages.search import search_page
+from prima_features.clinical.pages.search import RESEARCH_ONLY, search_page
 from prima_features.clinical.tables import table_bytes
 from prima_features.embedding.file.read import Embeddings, read_embeddings
 from prima_features.embedding.record.output import files_next_to
@@ -24,8 +25,11 @@ from prima_features.evaluation.intervals import Bootstrap, Estimate
 from prima_features.files.disk import replacing
 from prima_features.files.safe import read_text
 from prima_features.files.targets import Maker, as_inputs, check_file, is_page, starts_with
+from prima_features.files.text import printable_json
 from prima_features.models import DEFAULT_MODEL, directory
+from prima_features.reports.findings import read_findings
 from prima_features.reports.numbered import numbered
+from prima_features.wording import count, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +86,7 @@ def search(
     encode = TextEncoder.from_directory(source.directory, pick_device(device))
     texts = [numbered(query) for query in findings]
     warnings = tuple(
-        f"only the beginning of {text[3:50]!r}... is read: it has more than {encode.max_tokens} tokens"
+        f"only the beginning of {text[3:50]!r}... is read: it has more than {encode.vocabulary.max_tokens} tokens"
         for text in texts
         if encode.is_cut(text)
     )
@@ -223,6 +227,18 @@ class Retrieval:
         """Recall at k of a random order."""
         return min(1.0, k / self.n)
 
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        recalls = {"study_of_text": self.study_of_text, "text_of_study": self.text_of_study}
+        return {
+            "n": self.n,
+            "recall": {
+                way: {str(k): one.to_dict() | {"chance": self.chance(k)} for k, one in by_k.items()}
+                for way, by_k in recalls.items()
+            },
+            "clip_score": self.clip_score.to_dict(),
+        }
+
 
 def retrieval(
     texts: np.ndarray,
@@ -256,6 +272,107 @@ def retrieval(
     found = bootstrap.estimates(statistic)
     by_way = {way: {k: found[f"{way} {k}"] for k in at} for way in hits}
     return Retrieval(n, by_way["study"], by_way["text"], found["score"])
+
+
+@dataclass(frozen=True)
+class FoundReports:
+    """Retrieval metrics of a file's studies and their reports, with intervals over subjects."""
+
+    metrics: Retrieval
+    warnings: tuple[str, ...]
+    """How many studies have no report, and how many reports no study."""
+    caveat: str
+    """What must be said with every number of the model, one sentence; empty if nothing is known."""
+
+
+METRICS_FORMAT = "prima-retrieval"
+_METRICS_START = f'{{\n  "format": "{METRICS_FORMAT}"'.encode()
+
+
+def retrieval_of_reports(
+    embeddings: str | Path,
+    reports: Path,
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    at: Sequence[int] = (1, 5, 10),
+    device: str = "cpu",
+) -> FoundReports:
+    """How well the reports of studies find their studies in an embeddings file, and studies their reports.
+
+    Args:
+        embeddings: the embeddings file.
+        reports: a table of study ids and findings, such as `prima reports summarize` writes (`reports.findings`).
+        model: bundled name, model directory or Hub id of the model that made the file.
+        at: the numbers k.
+        device: where to compute: auto, cpu, cuda, cuda:1.
+
+    Raises:
+        UsageError: the table cannot be read or names no study of the file, the model has no text tower, or another
+            model made the embeddings.
+    """
+    from prima_features.embedding.engine.device import pick_device
+    from prima_features.encoders.prima.text import TextEncoder
+
+    file = read_embeddings(embeddings)
+    vectors = file.clip_embedding
+    findings = read_findings(reports)
+    studies = file.studies
+    rows = np.flatnonzero(studies["id"].isin(findings.keys()))
+    if len(rows) < 2:
+        raise UsageError(
+            f"{reports} has reports of {count(len(rows), 'study', 'studies')} of {file.path}, and retrieval needs two: "
+            "its ids must be those of the file (prima inspect lists them)"
+        )
+    source = model_of(file, model, directory.TEXT, "text tower")
+    encode = TextEncoder.from_directory(source.directory, pick_device(device))
+    texts = [numbered(findings[study].findings) for study in studies["id"].iloc[rows]]
+    subjects = studies["subject"].iloc[rows].to_numpy()
+    groups = np.where(subjects == "", studies["id"].iloc[rows].to_numpy(), subjects)
+    warnings = []
+    if n := len(studies) - len(rows):
+        warnings.append(
+            f"{count(n, 'study', 'studies')} of {file.path} {verb(n, 'has', 'have')} no report in {reports}"
+        )
+    if n := len(findings) - len(rows):
+        warnings.append(
+            f"{count(n, 'report')} in {reports} {verb(n, 'belongs', 'belong')} to no study of {file.path}"
+        )
+    if n := sum(map(encode.is_cut, texts)):
+        warnings.append(
+            f"of {count(n, 'report')} only the beginning is read: {verb(n, 'it has', 'they have')} more than "
+            f"{encode.vocabulary.max_tokens} tokens"
+        )
+    metrics = retrieval(encode(texts), vectors[rows].astype(np.float32), groups, at)
+    return FoundReports(metrics, tuple(warnings), file.caveat)
+
+
+def check_metrics(
+    embeddings: Path, output: Path, model: str | Path, reports: Path, force: bool = False
+) -> None:
+    """Check that the metrics may be written to a JSON file.
+
+    Raises:
+        UsageError: see `files.targets.check_file`.
+    """
+    if output.suffix.lower() != ".json":
+        raise UsageError(f"{output}: the metrics of --reports are a JSON file; end its name in .json")
+    inputs = as_inputs(embeddings, files_next_to(embeddings), model, reports)
+    is_own = starts_with(_METRICS_START)
+    check_file(output, Maker("prima search", inputs, is_own, "a file of such metrics"), force)
+
+
+def write_metrics(found: FoundReports, output: Path) -> None:
+    """Write retrieval metrics as JSON.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    document = {"notice": RESEARCH_ONLY, "caveat": found.caveat, "warnings": list(found.warnings)}
+    text = json.dumps(
+        {"format": METRICS_FORMAT} | printable_json(document | found.metrics.to_dict()), indent=2
+    )
+    with replacing(output) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8", newline="")
 
 
 def _hits(queries: np.ndarray, candidates: np.ndarray, at: Sequence[int]) -> dict[int, np.ndarray]:

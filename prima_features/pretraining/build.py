@@ -18,7 +18,6 @@ from prima_features.pretraining.data.cache import Cache, Cohort
 from prima_features.pretraining.data.draws import split_studies
 from prima_features.pretraining.data.fill import Filler, fill_cohort
 from prima_features.pretraining.data.records import Source
-from prima_features.pretraining.data.reports import StudyReport, read_reports
 from prima_features.pretraining.data.sources import open_source
 from prima_features.pretraining.data.synthetic import CACHED_ANNOTATIONS
 from prima_features.pretraining.data.tokenize import MakeLatents, MakeSubvolumes
@@ -39,6 +38,7 @@ from prima_features.pretraining.stages.names import NamesStage
 from prima_features.pretraining.stages.tokenizer import TokenizerStage
 from prima_features.pretraining.training.optimiser import check_optimiser
 from prima_features.pretraining.training.stage import Stage
+from prima_features.reports.findings import StudyReport, read_findings
 from prima_features.studies.labels import is_named
 
 logger = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def build_stage(settings: Training, place: Workplace, clip: type[ClipStage] | No
 def reports_of(data: Scans) -> dict[str, StudyReport] | None:
     """The reports that the settings name, if any."""
     if isinstance(data, ReportedScans) and data.reports is not None:
-        return read_reports(data.reports)
+        return read_findings(data.reports)
     return None
 
 

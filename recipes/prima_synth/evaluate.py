@@ -38,7 +38,7 @@ from prima_features.errors import SeriesError, UsageError
 from prima_features.files.disk import replacing
 from prima_features.pretraining.batches.studies import UNKNOWN_NAME
 from prima_features.pretraining.data.cache import digest_of
-from prima_features.pretraining.data.reports import read_vocabulary
+from prima_features.pretraining.data.reports import ReportVocabulary
 from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.pretraining.data.tokenize import latents as latents_of
 from prima_features.pretraining.objectives import retrieval
@@ -469,7 +469,7 @@ def retrieve(name: str, place: str, studies: Sequence[Mapping[str, Any]]) -> dic
     tower = load_text(folder)
     text = load(place).config.text
     assert text is not None
-    vocabulary = read_vocabulary(folder, text.max_tokens)
+    vocabulary = ReportVocabulary.read(folder, text.max_tokens)
     reports = [json.loads(str(study["findings"])) for study in studies]
     with torch.inference_mode():
         parts = [tower(*vocabulary.batch(reports[i : i + 50])) for i in range(0, len(reports), 50)]

@@ -1,5 +1,6 @@
 """Text search: the public code's cosines and retrieval metrics, and queries in the form of the training texts."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -218,3 +219,30 @@ def test_the_page_shows_the_most_similar_studies_of_each_query(
     assert main([*arguments, "--against", "no tumour"]) == 0
     page.open(tmp_path / "o.html", width=width)
     assert "difference" in page.run("document.body.innerText")
+
+
+def test_reports_are_matched_to_their_studies(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("transformers")
+    texts = {"a": "a large tumour", "b": "no abnormality", "c": "enlarged ventricles; atrophy"}
+    vectors = TextEncoder.from_directory(SYNTH)([f"1. {text}" for text in texts.values()])
+    file = write(np.zeros((4, 8)), SYNTH, clip=np.concatenate([vectors, -vectors[:1]]), ids=[*texts, "d"])
+    table = tmp_path / "reports.tsv"
+    rows = [f"{study}\t1. {text}" for study, text in {**texts, "z": "of nobody"}.items()]
+    table.write_text("study_id\tsummary\n" + "\n".join(rows) + "\n")
+    assert main(["search", str(file), "--reports", str(table), "--output", str(tmp_path / "o.json")]) == 0
+    said = capsys.readouterr()
+    found = json.loads((tmp_path / "o.json").read_text())
+    assert found["n"] == 3
+    for way in ("study_of_text", "text_of_study"):
+        assert found["recall"][way]["1"]["value"] == 1
+        assert found["recall"][way]["1"]["chance"] == pytest.approx(1 / 3)
+    assert found["clip_score"]["value"] == pytest.approx(100, abs=1e-3)
+    assert "1 study of" in said.err and "1 report in" in said.err
+    assert "research use only" in found["notice"] and "synthetic" in found["caveat"]
+    assert main(["search", str(file), "--reports", str(table), "--output", str(table), "--force"]) == 2
+    assert main(["search", str(file), "--reports", str(table), "--against", "x"]) == 2
+    table.write_text("study_id\tsummary\nq\t1. nothing\n")
+    assert main(["search", str(file), "--reports", str(table)]) == 2
+    assert "reports of 0 studies" in capsys.readouterr().err

@@ -9,10 +9,10 @@ import pytest
 
 from prima_features.errors import UsageError
 from prima_features.files.tables import EmptyTableError, find_column, read_table
-from prima_features.pretraining.data.reports import read_reports as pretraining_reports
 from prima_features.pretraining.data.reports import read_table as pretraining_labels
 from prima_features.probes.labels.tables import read_table as label_table
 from prima_features.reports import read_reports
+from prima_features.reports.findings import read_findings
 from prima_features.studies.manifest import read_rows as manifest
 
 HEADER = ["path", "subject", "study", "report"]
@@ -23,7 +23,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "labels": lambda path: label_table(path).to_numpy().tolist(),
     "manifest": lambda path: [(row.number, row.written, row.subject) for row in manifest(path)],
     "reports": lambda path: [(one.study, one.text) for one in read_reports(path)],
-    "pretraining": lambda path: [(name, one.findings) for name, one in pretraining_reports(path).items()],
+    "pretraining": lambda path: [(name, one.findings) for name, one in read_findings(path).items()],
     "pretraining labels": lambda path: pretraining_labels(path).to_numpy().tolist(),
 }
 EXPECTED: dict[str, object] = {

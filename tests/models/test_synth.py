@@ -10,7 +10,7 @@ from prima_features.encoders.prima.subvolumes import cut
 from prima_features.encoders.ragged import Ragged
 from prima_features.models import DEFAULT_MODEL, bundled
 from prima_features.pretraining.batches.studies import UNKNOWN_NAME
-from prima_features.pretraining.data.reports import read_vocabulary
+from prima_features.pretraining.data.reports import ReportVocabulary
 from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.synthetic import build_anatomy, draw_acquisitions, draw_subject, render_series
 
@@ -32,7 +32,7 @@ def test_its_card_says_first_of_all_what_it_is_not_for() -> None:
 def test_its_text_tower_gives_vectors_that_compare_with_studies() -> None:
     config = PrimaModel.from_pretrained(NAME).config
     assert config.text is not None
-    vocabulary = read_vocabulary(bundled.path(NAME), config.text.max_tokens)
+    vocabulary = ReportVocabulary.read(bundled.path(NAME), config.text.max_tokens)
     with torch.inference_mode():
         told = load_text(bundled.path(NAME))(
             *vocabulary.batch([["Mild cerebral atrophy."], ["Normal brain."]])

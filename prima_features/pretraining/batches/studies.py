@@ -17,7 +17,7 @@ from prima_features.encoders.prima.networks import PrimaConfig
 from prima_features.encoders.prima.networks.transformer import token_vectors
 from prima_features.encoders.ragged import Ragged
 from prima_features.pretraining.data.records import SeriesTokens, TrainingStudy
-from prima_features.pretraining.data.reports import Vocabulary
+from prima_features.pretraining.data.reports import ReportVocabulary
 from prima_features.pretraining.settings import Augmentation
 
 
@@ -55,7 +55,9 @@ class StudyBatch:
         return replace(self, **changed)
 
 
-def study_batch(studies: Sequence[TrainingStudy], vocabulary: Vocabulary, config: PrimaConfig) -> StudyBatch:
+def study_batch(
+    studies: Sequence[TrainingStudy], vocabulary: ReportVocabulary, config: PrimaConfig
+) -> StudyBatch:
     """Put studies together; at least one."""
     series = [one for study in studies for one in study.series]
     ids, lengths = vocabulary.batch([study.findings for study in studies])

@@ -20,9 +20,9 @@ from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.errors import SeriesError, UsageError
 from prima_features.files.disk import check_disk, check_source
 from prima_features.pretraining.data.records import Annotations, RawStudy, Source
-from prima_features.pretraining.data.reports import StudyReport
 from prima_features.pretraining.settings import ReportedScans, Scans
 from prima_features.pretraining.settings.common import CACHE
+from prima_features.reports.findings import StudyReport
 from prima_features.studies import (
     BidsOptions,
     DicomOptions,

@@ -22,7 +22,7 @@ from prima_features.files.new_directory import new_directory
 from prima_features.files.paths import utf8_name
 from prima_features.files.targets import check_name, same_file, starts_with
 from prima_features.models import directory
-from prima_features.pretraining.data.reports import Vocabulary
+from prima_features.pretraining.data.reports import ReportVocabulary
 from prima_features.pretraining.settings import Training
 from prima_features.pretraining.settings.common import CACHE, CHECKPOINTS, TRAINING, VOCABULARY
 
@@ -98,7 +98,7 @@ def write_model(
     folder: Path,
     prima: Prima,
     card: str,
-    text: tuple[TextConfig, nn.Module, Vocabulary] | None = None,
+    text: tuple[TextConfig, nn.Module, ReportVocabulary] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write an encoder, with its text tower if there is one; heads of an earlier model do not fit any more.

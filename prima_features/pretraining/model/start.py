@@ -23,7 +23,7 @@ from prima_features.models.caveats import caveat_of, inherited
 from prima_features.models.directory import VOCABULARY
 from prima_features.models.loading import read_tensors
 from prima_features.models.resolve import ModelSource, resolve
-from prima_features.pretraining.data.reports import Vocabulary, read_vocabulary, train_vocabulary
+from prima_features.pretraining.data.reports import ReportVocabulary, train_vocabulary
 from prima_features.pretraining.settings import ClipTraining, NetworkTraining
 from prima_features.reports.numbered import numbered
 
@@ -126,7 +126,7 @@ class TextStart:
     """A text tower and its vocabulary."""
 
     tower: TextTower
-    vocabulary: Vocabulary
+    vocabulary: ReportVocabulary
     config: TextConfig
 
 
@@ -174,7 +174,7 @@ def check_text(settings: ClipTraining, initial: Start) -> None:
 
 def _from_model(initial: Start) -> TextStart:
     config, folder = _models_text(initial)
-    return TextStart(load_text(folder), read_vocabulary(folder, config.max_tokens), config)
+    return TextStart(load_text(folder), ReportVocabulary.read(folder, config.max_tokens), config)
 
 
 def _models_text(initial: Start) -> tuple[TextConfig, Path]:
@@ -214,7 +214,7 @@ def _from_transformers(source: Path, out_dim: int, seed: int) -> TextStart:
         tokenizer=VOCABULARY,
         max_tokens=min(TextConfig.max_tokens, gpt2_config.n_positions),
     )
-    vocabulary = read_vocabulary(source, config.max_tokens)
+    vocabulary = ReportVocabulary.read(source, config.max_tokens)
     if vocabulary.size > config.vocab_size:
         raise UsageError(
             f"text.source {source}: the tokenizer has {vocabulary.size} tokens, but the GPT-2 only {config.vocab_size}"
@@ -253,10 +253,10 @@ def _new_tower(config: TextConfig, seed: int) -> TextTower:
 
 def _new_vocabulary(
     config: TextConfig, reports: Iterable[Sequence[str]], folder: Path, accelerator: Accelerator
-) -> Vocabulary:
+) -> ReportVocabulary:
     if accelerator.is_main_process and not (folder / VOCABULARY).is_file():
         folder.mkdir(exist_ok=True)
         made = train_vocabulary(map(numbered, reports), config.vocab_size, config.max_tokens)
         made.save(folder)
     accelerator.wait_for_everyone()
-    return read_vocabulary(folder, config.max_tokens)
+    return ReportVocabulary.read(folder, config.max_tokens)

@@ -6,18 +6,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from prima_features.encoders.prima.text import END
 from prima_features.errors import UsageError
 from prima_features.pretraining.data.reports import (
-    END,
+    ReportVocabulary,
     fitting_text,
-    read_reports,
     read_table,
-    read_vocabulary,
-    split_findings,
     train_vocabulary,
 )
 from prima_features.reports import Options, summarize
 from prima_features.reports import Report as Dictated
+from prima_features.reports.findings import read_findings, split_findings
 
 TEXTS = ["1. bright lesion on the left 2. no acute infarct", "1. wide ventricles 2. no acute infarct"] * 5
 
@@ -46,7 +45,7 @@ def test_a_table_gives_findings_and_what_else_is_known(tmp_path: Path) -> None:
     path.write_text(
         f'Study ID,Report,abnormal,split\nx,"{cell}",1,train\ny,"1. c\n2. d",0,validation\nz,,,\n'
     )
-    reports = read_reports(path)
+    reports = read_findings(path)
     assert set(reports) == {"x", "y"}
     assert reports["x"].findings == ("a", "b") and reports["x"].abnormal and reports["x"].split == "train"
     assert reports["y"].findings == ("c", "d") and not reports["y"].abnormal
@@ -55,7 +54,7 @@ def test_a_table_gives_findings_and_what_else_is_known(tmp_path: Path) -> None:
 def test_what_prima_reports_writes_is_read(tmp_path: Path) -> None:
     path = tmp_path / "summaries.tsv"
     path.write_text('study_id\tsummary\tmethod\nsub-01\t"1. a lesion\n2. no infarct"\trules\n')
-    assert read_reports(path)["sub-01"].findings == ("a lesion", "no infarct")
+    assert read_findings(path)["sub-01"].findings == ("a lesion", "no infarct")
 
 
 def test_what_prima_reports_labels_tells_which_studies_are_abnormal(tmp_path: Path) -> None:
@@ -65,7 +64,7 @@ def test_what_prima_reports_labels_tells_which_studies_are_abnormal(tmp_path: Pa
         "doubt": "Possible meningioma.",
     }
     summarize([Dictated(*item) for item in texts.items()], tmp_path / "r.tsv", Options(labels="rules"))
-    reports = read_reports(tmp_path / "r.tsv")
+    reports = read_findings(tmp_path / "r.tsv")
     assert reports["tumour"].findings == ("Meningioma of 2 cm.", "Wide sulci.")
     assert {study: report.abnormal for study, report in reports.items()} == {
         "tumour": True,
@@ -76,7 +75,7 @@ def test_what_prima_reports_labels_tells_which_studies_are_abnormal(tmp_path: Pa
 
 def test_without_labels_no_study_is_known_to_be_abnormal(tmp_path: Path) -> None:
     summarize([Dictated("tumour", "Meningioma.")], tmp_path / "r.tsv")
-    assert not read_reports(tmp_path / "r.tsv")["tumour"].abnormal
+    assert not read_findings(tmp_path / "r.tsv")["tumour"].abnormal
 
 
 TABLE = {
@@ -103,7 +102,7 @@ def test_excel_is_read(tmp_path: Path, abnormal: list[object]) -> None:
 
 
 def _is_the_table(path: Path) -> None:
-    reports = read_reports(path)
+    reports = read_findings(path)
     assert reports["007"].findings == ("Größe 3 µm",)
     assert [report.abnormal for report in reports.values()] == [True, False]
     assert [report.split for report in reports.values()] == ["", "train"]
@@ -126,13 +125,13 @@ def test_a_wrong_table_is_told_with_its_row(tmp_path: Path, text: str, told: str
     path = tmp_path / "r.tsv"
     path.write_text(text)
     with pytest.raises(UsageError) as error:
-        read_reports(path)
+        read_findings(path)
     assert told in str(error.value)
 
 
 def test_a_table_that_is_not_there_or_names_two_columns_alike_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.csv does not exist"):
-        read_reports(tmp_path / "none.csv")
+        read_findings(tmp_path / "none.csv")
     (tmp_path / "r.csv").write_text("study,oedema,oedema\nx,1,0\n")
     with pytest.raises(UsageError, match="has more than one column oedema; rename or remove"):
         read_table(tmp_path / "r.csv")
@@ -168,7 +167,7 @@ def test_a_vocabulary_knows_every_text_and_stays_the_same_on_disk(tmp_path: Path
     ids = vocabulary.encode([strange])
     assert vocabulary.tokenizer.decode(ids[:-1]) == f"1. {strange}"
     vocabulary.save(tmp_path)
-    assert read_vocabulary(tmp_path, 200).encode([strange]) == ids
+    assert ReportVocabulary.read(tmp_path, 200).encode([strange]) == ids
 
 
 def test_the_vocabulary_is_also_a_transformers_tokenizer(tmp_path: Path) -> None:
@@ -182,7 +181,7 @@ def test_the_vocabulary_is_also_a_transformers_tokenizer(tmp_path: Path) -> None
 
 def test_a_folder_without_a_vocabulary_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"has no tokenizer\.json"):
-        read_vocabulary(tmp_path, 10)
+        ReportVocabulary.read(tmp_path, 10)
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(UsageError, match="cannot be read by the tokenizers library"):
-        read_vocabulary(tmp_path, 10)
+        ReportVocabulary.read(tmp_path, 10)

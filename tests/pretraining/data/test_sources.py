@@ -17,11 +17,11 @@ from prima_features.errors import SeriesError, UsageError
 from prima_features.pretraining.data.cache import Cache
 from prima_features.pretraining.data.fill import Filler, fill_cohort
 from prima_features.pretraining.data.records import RawStudy
-from prima_features.pretraining.data.reports import StudyReport
 from prima_features.pretraining.data.sources import open_source
 from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.pretraining.settings import ReportedScans, Scans
 from prima_features.reports import findings
+from prima_features.reports.findings import StudyReport
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.synthetic.output.run import CohortOptions, make_cohort
 

@@ -20,8 +20,9 @@ from prima_features.encoders.prima import PrimaModel, load_text, score_heads
 from prima_features.encoders.prima.model_config import read_config
 from prima_features.encoders.registry import verify
 from prima_features.models.directory import MODEL
-from prima_features.pretraining.data.reports import read_reports, read_vocabulary
+from prima_features.pretraining.data.reports import ReportVocabulary
 from prima_features.pretraining.objectives import clip_loss
+from prima_features.reports.findings import read_findings
 
 Write = Callable[..., Path]
 
@@ -88,7 +89,7 @@ def test_four_stages_make_a_model_that_embeds_and_scores(
     third = PrimaModel.from_pretrained(tmp_path / "three")
     for name, tensor in third.tokenizer.state_dict().items():
         assert torch.equal(tensor, first.tokenizer.state_dict()[name])
-    tower, vocabulary = load_text(tmp_path / "three"), read_vocabulary(tmp_path / "three", 40)
+    tower, vocabulary = load_text(tmp_path / "three"), ReportVocabulary.read(tmp_path / "three", 40)
     with torch.no_grad():
         vector = tower(*vocabulary.batch([["wide ventricles"]]))
     assert vector.shape == (1, 12)
@@ -99,7 +100,7 @@ def test_four_stages_make_a_model_that_embeds_and_scores(
     assert file.clip_embedding.shape == (8, 12)
     # Validation measured what embedding and the text tower give.
     for measure, numbers in (("clip_loss", [6, 7]), ("trained_clip_loss", [0, 1])):
-        findings = [read_reports(reports)[f"sub-{i:02}"].findings for i in numbers]
+        findings = [read_findings(reports)[f"sub-{i:02}"].findings for i in numbers]
         with torch.no_grad():
             texts = tower(*vocabulary.batch(findings))
         images = torch.from_numpy(file.clip_embedding[numbers])
