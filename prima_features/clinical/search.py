@@ -27,8 +27,8 @@ from prima_features.files.safe import read_text
 from prima_features.files.targets import Maker, as_inputs, check_file, is_page, starts_with
 from prima_features.files.text import printable_json
 from prima_features.models import DEFAULT_MODEL, directory
-from prima_features.reports.findings import read_findings
 from prima_features.reports.numbered import numbered
+from prima_features.reports.summaries import read_findings
 from prima_features.wording import count, verb
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def retrieval_of_reports(
 
     Args:
         embeddings: the embeddings file.
-        reports: a table of study ids and findings, such as `prima reports summarize` writes (`reports.findings`).
+        reports: a table of study ids and findings, such as `prima reports summarize` writes (`reports.summaries`).
         model: bundled name, model directory or Hub id of the model that made the file.
         at: the numbers k.
         device: where to compute: auto, cpu, cuda, cuda:1.

@@ -38,7 +38,7 @@ from prima_features.pretraining.stages.names import NamesStage
 from prima_features.pretraining.stages.tokenizer import TokenizerStage
 from prima_features.pretraining.training.optimiser import check_optimiser
 from prima_features.pretraining.training.stage import Stage
-from prima_features.reports.findings import StudyReport, read_findings
+from prima_features.reports.summaries import StudyReport, read_findings
 from prima_features.studies.labels import is_named
 
 logger = logging.getLogger(__name__)

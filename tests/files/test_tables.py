@@ -12,7 +12,7 @@ from prima_features.files.tables import EmptyTableError, find_column, read_table
 from prima_features.pretraining.data.reports import read_table as pretraining_labels
 from prima_features.probes.labels.tables import read_table as label_table
 from prima_features.reports import read_reports
-from prima_features.reports.findings import read_findings
+from prima_features.reports.summaries import read_findings
 from prima_features.studies.manifest import read_rows as manifest
 
 HEADER = ["path", "subject", "study", "report"]

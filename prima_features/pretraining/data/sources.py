@@ -22,7 +22,7 @@ from prima_features.files.disk import check_disk, check_source
 from prima_features.pretraining.data.records import Annotations, RawStudy, Source
 from prima_features.pretraining.settings import ReportedScans, Scans
 from prima_features.pretraining.settings.common import CACHE
-from prima_features.reports.findings import StudyReport
+from prima_features.reports.summaries import StudyReport
 from prima_features.studies import (
     BidsOptions,
     DicomOptions,

@@ -16,7 +16,7 @@ from prima_features.pretraining.data.reports import (
 )
 from prima_features.reports import Options, summarize
 from prima_features.reports import Report as Dictated
-from prima_features.reports.findings import read_findings, split_findings
+from prima_features.reports.summaries import read_findings, split_findings
 
 TEXTS = ["1. bright lesion on the left 2. no acute infarct", "1. wide ventricles 2. no acute infarct"] * 5
 

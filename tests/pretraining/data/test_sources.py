@@ -21,7 +21,7 @@ from prima_features.pretraining.data.sources import open_source
 from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.pretraining.settings import ReportedScans, Scans
 from prima_features.reports import findings
-from prima_features.reports.findings import StudyReport
+from prima_features.reports.summaries import StudyReport
 from prima_features.studies.study import NiftiImage, Series
 from prima_features.synthetic.output.run import CohortOptions, make_cohort
 

@@ -22,7 +22,7 @@ from prima_features.encoders.registry import verify
 from prima_features.models.directory import MODEL
 from prima_features.pretraining.data.reports import ReportVocabulary
 from prima_features.pretraining.objectives import clip_loss
-from prima_features.reports.findings import read_findings
+from prima_features.reports.summaries import read_findings
 
 Write = Callable[..., Path]
 
