@@ -136,9 +136,9 @@ def compare(
         pairs = [(first[i], others[i]) for i in usable]
         found = [
             _difference(
-                *(one.estimates[metric].value for one in pair), pair[0].plain[metric] - pair[1].plain[metric]
+                a.estimates[metric].value, b.estimates[metric].value, a.plain[metric] - b.plain[metric]
             )
-            for pair in pairs
+            for a, b in pairs
         ]
         adjusted = holm(np.array([one.p for one in found]))
         for i, one, p in zip(usable, found, adjusted, strict=True):

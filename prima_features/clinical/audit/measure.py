@@ -162,13 +162,14 @@ def interval(metric: str, value: float, resampled: np.ndarray, counts: Measured)
     """A metric's 95% interval from its (B,) resamples."""
     if not len(resampled) or not np.isfinite(value):
         return Estimate(value)
+    negative, positive = counts.subjects_by_class
+    smallest = min(negative, positive)
     if metric in (*RATES, "prevalence"):
-        made = percentile(value, resampled, (1 - LEVEL) / 2)
+        own = {"tpr": positive, "sensitivity": positive, "fpr": negative, "specificity": negative}
+        made = percentile(value, resampled, tail(own.get(metric, smallest)))
         # As Jeffreys' interval: a rate of 0 or 1 is inside.
         low = 0.0 if value == 0 else min(made.ci_low, value)
         return Estimate(value, low, 1.0 if value == 1 else max(made.ci_high, value))
-    negative, positive = counts.subjects_by_class
-    smallest = min(negative, positive)
     if metric not in ("auroc", "auprc"):
         made = percentile(value, resampled, tail(smallest))
         return Estimate(value, min(made.ci_low, value), max(made.ci_high, value))

@@ -105,7 +105,9 @@ def mean(one: Pooled) -> Estimate:
 
 
 def _sites(names: tuple[str, ...], one: ByVariable) -> Sites:
-    pooled, without, alone = {}, {}, {}
+    pooled: dict[str, Pooled] = {}
+    without: dict[str, dict[str, float]] = {}
+    alone: dict[str, dict[str, float]] = {}
     for i, name in enumerate(names):
         own = {level: found[i] for level, found in one.levels.items() if not found[i].reason}
         if len(own) < 2:

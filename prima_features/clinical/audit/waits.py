@@ -219,9 +219,17 @@ def _simulated(cohort: Cohort, load: float, seed: int) -> Simulated | None:
         own = label[study, i] == 1
         if own.any():
             by_name[name] = (float(plain[own].mean()), float(ordered[own].mean()))
-    means = [
-        float(one[rows].mean()) if rows.any() else float("nan")
-        for rows in (present | ~present, present)
-        for one in (plain, ordered)
-    ]
-    return Simulated(load, mean_wait(load), *means, by_name)
+    everyone = np.ones_like(present)
+
+    def mean(wait: np.ndarray, rows: np.ndarray) -> float:
+        return float(wait[rows].mean()) if rows.any() else float("nan")
+
+    return Simulated(
+        load,
+        mean_wait(load),
+        first_come=mean(plain, everyone),
+        worklist=mean(ordered, everyone),
+        present_first_come=mean(plain, present),
+        present_worklist=mean(ordered, present),
+        by_name=by_name,
+    )
