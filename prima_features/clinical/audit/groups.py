@@ -39,13 +39,16 @@ class Variables:
     """Columns that are not compared, and why."""
 
 
-def variables(cohort: Cohort, asked: Sequence[str] = (), cross: Sequence[Sequence[str]] = ()) -> Variables:
+def variables(
+    cohort: Cohort, asked: Sequence[str] = (), cross: Sequence[Sequence[str]] = (), others: Sequence[str] = ()
+) -> Variables:
     """The variables to compare.
 
     Args:
         cohort: N studies.
         asked: columns, or `age_band`; default is all of the attribute tables and the usual ones of the others.
         cross: tuples of such columns whose intersections are compared as well.
+        others: columns with another meaning, such as dates. They and labels are compared only if asked for.
 
     Raises:
         UsageError: there is no such column, or it cannot be groups.
@@ -53,7 +56,10 @@ def variables(cohort: Cohort, asked: Sequence[str] = (), cross: Sequence[Sequenc
     found: dict[str, np.ndarray] = {}
     left_out: dict[str, str] = {}
     usual = [name for name in columns_of(cohort.table) if spelling(name) in USUAL]
-    for name in asked or dict.fromkeys([*usual, *cohort.attribute_columns]):
+    no_group = {spelling(name) for name in (*others, *cohort.names)}
+    no_group |= {f"{kind}/{name}" for kind in ("diagnosis", "referral") for name in no_group}
+    free = [name for name in (*usual, *cohort.attribute_columns) if spelling(name) not in no_group]
+    for name in asked or dict.fromkeys(free):
         own, values, reason = _variable(cohort, name)
         if reason and asked:
             raise UsageError(f"{name} cannot be compared: {reason}")

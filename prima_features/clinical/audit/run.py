@@ -100,7 +100,7 @@ def _audited(
     compare_with: str | Path | None,
     on_step: Callable[[int, int], None],
 ) -> Audit:
-    compared = variables(cohort, options.groups, options.cross)
+    compared = variables(cohort, options.groups, options.cross, (options.date_column, options.wait_column))
     attributes, dates = dict(compared.values), None
     if options.date_column:
         dates, period = periods(cohort, options.date_column, options.by or "month")

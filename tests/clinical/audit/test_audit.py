@@ -281,3 +281,12 @@ def test_the_page_has_sentences_for_a_paper_and_the_items_that_are_known(simulat
     assert items["TRIPOD+AI", "17"] == ""  # the authors know
     assert len(items) > 50
     assert "to be written by the authors" in (tmp_path / "out" / "audit.html").read_text()
+
+
+def test_one_table_can_have_labels_and_attributes(simulate, tmp_path: Path) -> None:
+    made = simulate()
+    made.labels.merge(made.attributes.assign(days=3), on="study").to_csv(tmp_path / "all.csv", index=False)
+    scores, _, _ = made.paths
+    options = AuditOptions(resamples=100, wait_column="days")
+    found = audit(scores, labels=tmp_path / "all.csv", attributes=[tmp_path / "all.csv"], options=options)
+    assert set(found.groups) == {"sex", "age_band", "site"}
