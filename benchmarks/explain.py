@@ -30,7 +30,7 @@ from prima_features.encoders.prima.subvolumes import cut
 from prima_features.explain.methods import Attribution, Sampling, gradients, leave_out, lime, lime_public
 from prima_features.explain.passes import Passes, SeriesTokens, series_tokens
 from prima_features.explain.targets import Target
-from prima_features.pretraining.data.sources.rendered import RenderedSeries
+from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.studies.labels import series_name
 from prima_features.synthetic import (
     build_anatomy,
