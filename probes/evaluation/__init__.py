@@ -1,5 +1,8 @@
 """Evaluating probes: splits, metrics with intervals, baselines, sites, groups, tests."""
 
+import warnings
+from typing import Any
+
 from prima_features.evaluation.compare import Comparison, corrected_t_test
 from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.evaluate import EvaluationPlan, evaluate, evaluate_fitted
@@ -22,3 +25,10 @@ __all__ = [
     "evaluate_fitted",
     "learning_curve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Plan":  # its name in version 0.1
+        warnings.warn("Plan was renamed: import EvaluationPlan instead", DeprecationWarning, stacklevel=2)
+        return EvaluationPlan
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

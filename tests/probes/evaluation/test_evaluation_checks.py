@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prima_features.errors import UsageError
-from prima_features.probes.evaluation import Scheme
+from prima_features.probes.evaluation import EvaluationPlan, Scheme
 from prima_features.probes.evaluation.checks import check
 
 NESTED = Scheme()
@@ -54,3 +54,9 @@ def test_repeated_scans_and_families_are_said(make_cohort, number):
     family = np.repeat([f"family{i}" for i in range(30)], 4)
     found = check(cohort.known(group=family).samples, NESTED)
     assert any("60 subjects are in 30 groups" in one for one in found)
+
+
+def test_the_name_of_the_plan_in_version_0_1_still_works() -> None:
+    with pytest.warns(DeprecationWarning, match="EvaluationPlan"):
+        from prima_features.probes.evaluation import Plan
+    assert Plan is EvaluationPlan
