@@ -248,7 +248,7 @@ def embed(
     from prima_features.embedding.engine.options import EngineOptions
     from prima_features.embedding.resume.options import RunOptions, parse_shard
     from prima_features.embedding.run import embed as run
-    from prima_features.encoders.registry import load_encoder
+    from prima_features.encoders.registry import load_encoder, with_options
     from prima_features.volumes import ReadOptions
 
     run_options = RunOptions(parse_shard(shard), retry_failed, force, fail_fast, report=not no_report)
@@ -264,7 +264,7 @@ def embed(
         _opened(engine, ray_address, device, engine_options) as (compute, engine_options),
         study_progress("reading") as show,
     ):
-        encoder = load_encoder(model).with_options(encoder_options)
+        encoder = with_options(load_encoder(model), encoder_options)
         summary = run(
             source,
             output,

@@ -162,7 +162,9 @@ def _run(given: list[str], application: typer.Typer, name: str) -> int:
         return _print_system_error(error, given)
     except (KeyboardInterrupt, typer.Abort):
         result = _INTERRUPTED
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # no library may end the process, perhaps with exit code 0
+        if debug and isinstance(error, SystemExit):
+            raise RuntimeError("a library tried to end the process") from error
         if debug:
             raise
         print_error(

@@ -113,11 +113,14 @@ def _open_closed_descriptors() -> None:
 
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_INTERRUPTED = 130
 
 
 @contextmanager
 def stopping_on_signals() -> Iterator[Callable[[], bool]]:
     """Gives a function that says whether SIGINT or SIGTERM came; the second one interrupts at once.
+
+    The third one ends the process, since the code of an encoder may not return.
 
     A run that stops for it ends with exit code 128 plus the signal's number, as the shell has it.
 
@@ -127,9 +130,11 @@ def stopping_on_signals() -> Iterator[Callable[[], bool]]:
     received: list[int] = []
 
     def receive(number: int, frame: FrameType | None) -> None:
-        if received:
-            raise KeyboardInterrupt
         received.append(number)
+        if len(received) > 2:
+            os._exit(_INTERRUPTED)  # finished work is on disk, as if the process had been killed
+        if len(received) > 1:
+            raise KeyboardInterrupt
         with suppress(OSError):  # a closed stream costs no run
             # Not print, which may be what was interrupted.
             os.write(2, b"Stopping after the study in hand (once more: at once)\n")

@@ -35,7 +35,8 @@ from prima_features.embedding.resume.options import RunOptions, Shard
 from prima_features.embedding.resume.parts import PartsFolder
 from prima_features.embedding.resume.plan import OutputPlan, agree
 from prima_features.embedding.work import Job, StudyDone, Work, failed_fast
-from prima_features.encoders.base import Encoder
+from prima_features.encoders.base import Encoder, EncoderInfo
+from prima_features.encoders.checks import checked_info
 from prima_features.encoders.registry import load_encoder
 from prima_features.errors import NothingUsableError, UsageError
 from prima_features.files.disk import state_of
@@ -133,13 +134,14 @@ def embed(
     with _finding(source, output, find_options, keep_patient_id) as (found, pseudonyms):
         left_out = _left_out(source, found, run_options)
         encoder = load_encoder(model) if isinstance(model, str) else model
-        if engine_options.keep_tokens and encoder.info.widths.token is None:
+        info = checked_info(encoder)
+        if engine_options.keep_tokens and info.widths.token is None:
             raise UsageError(
-                f"The model {encoder.info.name} has no tokens to store (its encoder is {encoder.info.encoder!r}): "
+                f"The model {info.name} has no tokens to store (its encoder is {info.encoder!r}): "
                 "use --level study"
             )
         PartsFolder.of(output).create()
-    provenance = _provenance(encoder, engine_options, "" if found.format == "dicom" else bounded(command))
+    provenance = _provenance(info, engine_options, "" if found.format == "dicom" else bounded(command))
     settings = _settings(encoder, provenance, engine_options)
     studies = [replace(study, description=description or study.description) for study in found.studies]
     job = Job(
@@ -275,8 +277,7 @@ def _page(output: Path, options: RunOptions) -> Path | None:
     return path if options.report and options.shard.is_all and path.is_file() else None
 
 
-def _provenance(encoder: Encoder, options: EngineOptions, command: str) -> Provenance:
-    info = encoder.info
+def _provenance(info: EncoderInfo, options: EngineOptions, command: str) -> Provenance:
     settings = dict(info.settings) | {
         "slice_axis": options.read.slice_axis,
         "nan": options.read.nan,

@@ -88,6 +88,7 @@ class Work:
     ):
         self.headers: dict[str, StudyHeader] = {}
         self.embedded: set[str] = set()
+        self._damaged: set[str] = set()
         self._job, self._claims, self._journal = job, claims, journal
         self._times, self._parts, self._wrote = journal.times, job.parts, False
         self._finished = Finished(job.output, job.studies, job.plan, job.parts)
@@ -202,6 +203,12 @@ class Work:
                 self._wrote = True
                 break
             except DamagedPartError as error:
+                if error.study_id in self._damaged:
+                    raise OutputError(
+                        f"The part of {error.study_id} in {self._parts.folder} cannot be read back although it was "
+                        "written again: check the disk, and report the problem if it is sound"
+                    ) from error
+                self._damaged.add(error.study_id)
                 del self.headers[error.study_id]
                 return False
             finally:

@@ -10,12 +10,14 @@ The name is the `model_type` in config.json; the function takes a `ModelSource` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import cast
 
 from prima_features.encoders.base import Encoder
-from prima_features.errors import PrimaError, UsageError
+from prima_features.encoders.checks import checked_info, encoder_code, first_line
+from prima_features.errors import UsageError
 from prima_features.files.text import printable
 from prima_features.models.directory import CHECKSUMS, CONFIG, CheckedFile, check_files, read_config
 from prima_features.models.resolve import ModelSource, resolve
@@ -53,23 +55,34 @@ def load_from(source: ModelSource) -> Encoder:
     """Load the model of a directory (see `load_encoder`)."""
     model_type = read_config(source.directory)["model_type"]
     load = _registered(source, model_type)
-    try:
+    if model_type in _BUILT_IN:
+        return cast(Encoder, load(source))
+    with encoder_code(model_type, f"load {source.directory}"):
         encoder = load(source)
-    except PrimaError:
-        raise
-    except Exception as error:
-        if model_type in _BUILT_IN:
-            raise
-        raise UsageError(
-            f"The encoder {model_type!r} cannot load {source.directory} ({_first_line(error)}): check the model "
-            "directory, or update the package that provides the encoder"
-        ) from error
     if not isinstance(encoder, Encoder):
         raise UsageError(
             f"The package of the encoder {model_type!r} returned an object of type {type(encoder).__name__}, not an "
             "Encoder: update it"
         )
+    checked_info(encoder)
     return encoder
+
+
+def with_options(encoder: Encoder, options: Mapping[str, str]) -> Encoder:
+    """`Encoder.with_options`, checked.
+
+    Raises:
+        UsageError: the encoder has no such option or value, or its package fails.
+    """
+    name = encoder.info.encoder
+    with encoder_code(name, f"be given the options {', '.join(sorted(options)) or '(none)'}"):
+        changed = encoder.with_options(options)
+    if not isinstance(changed, Encoder):
+        raise UsageError(
+            f"The encoder {printable(name)!r} returned an object of type {type(changed).__name__} for its options, not "
+            "an Encoder: update the package that provides it"
+        )
+    return changed
 
 
 def _registered(source: ModelSource, model_type: str) -> Callable[[ModelSource], object]:
@@ -91,16 +104,11 @@ def _registered(source: ModelSource, model_type: str) -> Callable[[ModelSource],
         )
     try:
         return known[model_type][0].load()
-    except Exception as error:  # importing runs a stranger's code, which can raise anything
+    except (Exception, SystemExit) as error:  # importing runs a stranger's code, which can raise anything
         raise UsageError(
-            f"The encoder {model_type!r} cannot be imported ({_first_line(error)}): reinstall the package that "
+            f"The encoder {model_type!r} cannot be imported ({first_line(error)}): reinstall the package that "
             "provides it"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    first, *_ = str(error).splitlines() or [""]
-    return printable(f"{type(error).__name__}: {first}" if first else type(error).__name__)
 
 
 def verify(directory: Path) -> tuple[list[CheckedFile], list[str]]:

@@ -17,6 +17,7 @@ from prima_features.embedding.file.records import (
     Result,
 )
 from prima_features.encoders.base import EncodedStudy, Inference, Progress, Tokens, Widths
+from prima_features.encoders.checks import EncoderError, checked_vectors, make_read_only
 from prima_features.errors import SeriesError
 
 
@@ -26,10 +27,6 @@ class AbandonedError(BaseException):
 
 class NotFiniteError(SeriesError):
     """A vector contains NaN or infinity."""
-
-
-class WrongShapeError(SeriesError):
-    """The encoder returned vectors of other shapes than it states."""
 
 
 def _never() -> None:
@@ -76,7 +73,7 @@ def _encode_or_split(
         return []
     try:
         return list(_encode(inference, widths, studies, times, keep_tokens, check))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # an encoder may be of another package
         if len(studies) > 1:
             alone = (_encode_or_split(inference, widths, [one], times, keep_tokens, check) for one in studies)
             return [result for results in alone for result in results]
@@ -130,42 +127,35 @@ def _encode(
 ) -> list[EmbeddedStudy]:
     start, progress = time.monotonic(), Progress(check)
     wanted = [(one.study, [(member.series, member.prepared) for member in one.series]) for one in studies]
+    for one in (member.prepared for study in studies for member in study.series):
+        make_read_only(one.arrays)
     try:
         encoded = inference.encode(wanted, progress, keep_tokens)
     finally:
         times.add_encoding(progress.seconds, time.monotonic() - start)
     if len(encoded) != len(studies):
-        raise _wrong(f"results for {len(encoded)} studies, not {len(studies)}")
-    for study, vectors in zip(studies, encoded, strict=True):
-        if problem := widths.mismatch(vectors, len(study.series)):
-            raise _wrong(problem)
-        if keep_tokens and not vectors.tokens:
-            raise _wrong("no tokens")
-    results = [_embedded(study, vectors) for study, vectors in zip(studies, encoded, strict=True)]
+        raise EncoderError(f"the encoder returned results for {len(encoded)} studies, not {len(studies)}")
+    results = [
+        _embedded(study, checked_vectors(vectors, widths, len(study.series), keep_tokens))
+        for study, vectors in zip(studies, encoded, strict=True)
+    ]
     times.n_subvolumes += sum(study.n_items for study in studies)
     times.n_tokens += sum(one.prepared.n_tokens for study in studies for one in study.series)
     return results
 
 
-def _wrong(problem: str) -> WrongShapeError:
-    return WrongShapeError(
-        f"the encoder returned {problem}", hint="report it to the authors of the encoder's package"
-    )
-
-
 def _embedded(study: PreparedStudy, encoded: EncodedStudy) -> EmbeddedStudy:
-    """One study as it is stored.
+    """One study as it is stored, from its checked vectors.
 
     Raises:
         NotFiniteError: a vector contains NaN or infinity.
     """
-    series = np.asarray(encoded.series, np.float32)
+    series = encoded.series
     _check_finite(series, "series vector")
-    vector = series.mean(axis=0) if encoded.study is None else np.asarray(encoded.study, np.float32)
+    vector = series.mean(axis=0) if encoded.study is None else encoded.study
     _check_finite(vector, "study vector")
-    clip = None if encoded.clip is None else np.asarray(encoded.clip, np.float32)
-    if clip is not None:
-        _check_finite(clip, "study vector")
+    if encoded.clip is not None:
+        _check_finite(encoded.clip, "study vector")
     tokens: Sequence[Tokens | None] = encoded.tokens or [None] * len(study.series)
     return EmbeddedStudy(
         id=study.study.id,
@@ -174,7 +164,7 @@ def _embedded(study: PreparedStudy, encoded: EncodedStudy) -> EmbeddedStudy:
         description=study.study.description,
         source=study.study.source,
         embedding=vector,
-        clip=clip,
+        clip=encoded.clip,
         series=tuple(
             _embedded_series(one, row, of_one)
             for one, row, of_one in zip(study.series, series, tokens, strict=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +29,7 @@ from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader, 
 from prima_features.embedding.engine.readers import read_ahead
 from prima_features.embedding.file.records import Result
 from prima_features.encoders.base import Encoder, Inference
+from prima_features.encoders.checks import checked_info, encoder_code
 from prima_features.studies.study import Study
 
 logger = logging.getLogger(__name__)
@@ -81,7 +83,8 @@ def embed_studies(
     how = computation(options, encoder.device)
     _warn_of_slow_products(how)
     window_size = _WINDOW_BATCHES * how.batch_size
-    read = StudyReader(encoder.preparer(), options.read, options.pictures)
+    with encoder_code(encoder.info.encoder, "make its preparer"):
+        read = StudyReader(encoder.preparer(), options.read, options.pictures)
     prepared = _timed(read_ahead(studies, read, options.n_workers, window_size), times)
     with _Devices(encoder, how, options.keep_tokens) as devices:
         running: deque[Future[_Encoded]] = deque()
@@ -127,10 +130,13 @@ class _Devices:
 
     def __init__(self, encoder: Encoder, how: Computation, keep_tokens: bool):
         self.count = len(how.devices)
-        self._keep_tokens, self._widths = keep_tokens, encoder.info.widths
+        self._keep_tokens, self._widths = keep_tokens, checked_info(encoder).widths
+        # torch warns of every array that is read-only. Nothing writes to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         self._idle: SimpleQueue[_Device] = SimpleQueue()
         for device in how.devices:
-            self._idle.put(_Device(encoder.on(device, how.dtype, how.batch_size)))
+            with encoder_code(encoder.info.encoder, f"be placed on {device}"):
+                self._idle.put(_Device(encoder.on(device, how.dtype, how.batch_size)))
         self._threads = ThreadPoolExecutor(self.count, thread_name_prefix="encode")
         self._abandoned = threading.Event()
 

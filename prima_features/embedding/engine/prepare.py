@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from prima_features.encoders.base import Prepared, Preparer
+from prima_features.encoders.checks import checked_prepared
 from prima_features.errors import SeriesError
 from prima_features.files.disk import check_disk
 from prima_features.studies.study import Failure, Series, Study
@@ -20,7 +21,7 @@ from prima_features.volumes import ReadOptions
 logger = logging.getLogger(__name__)
 
 
-def failure_of(study: str, series: str, stage: str, error: Exception) -> Failure:
+def failure_of(study: str, series: str, stage: str, error: BaseException) -> Failure:
     """The record of an error, without paths and names of patients.
 
     Args:
@@ -28,7 +29,7 @@ def failure_of(study: str, series: str, stage: str, error: Exception) -> Failure
         series: its stored name; empty for the study as a whole.
     """
     if isinstance(error, SeriesError):
-        return Failure(study, series, stage, str(error), error.hint)
+        return Failure(study, series, stage, str(error), str(getattr(error, "hint", "")))
     # Only the type: another library's message may quote a path, and a DICOM path can contain a patient's name.
     logger.debug("%s of %s failed", stage, study, exc_info=error)
     hint = "run again with --debug for the details, and report the problem if the scan is intact"
@@ -88,8 +89,9 @@ class StudyReader:
         failures: list[Failure] = []
         for one in study.series:
             try:
-                series.append(PreparedSeries(one, self.prepare(one, self.options, self.pictures)))
-            except Exception as error:
+                prepared = self.prepare(one, self.options, self.pictures)
+                series.append(PreparedSeries(one, checked_prepared(prepared)))
+            except (Exception, SystemExit) as error:  # a preparer may be of another package
                 check_disk(error, one.files)
                 failures.append(failure_of(study.id, one.stored_name, "read", error))
         return PreparedStudy(study, tuple(series), tuple(failures), time.monotonic() - start)

@@ -150,7 +150,12 @@ class _Reader:
             process = self._process
         assert process.stdin is not None and process.stdout is not None
         send(process.stdin, study)  # type: ignore[arg-type]
-        return receive(process.stdout)  # type: ignore[arg-type]
+        try:
+            return receive(process.stdout)  # type: ignore[arg-type]
+        except (EOFError, OSError):
+            raise
+        except Exception as error:  # all of it was read; unpickling runs the code of the encoder's package
+            return not_picklable("a series that its preparer returned", error)
 
     def _bury(self) -> int:
         """End a process that does not respond; returns its exit status."""

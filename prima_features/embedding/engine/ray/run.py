@@ -25,6 +25,7 @@ from prima_features.embedding.engine.ray.encoders import READER_CPUS, Encoders, 
 from prima_features.embedding.engine.ray.workers import Receipt, read_study, sees_scans
 from prima_features.embedding.file.records import FailedStudy, Result
 from prima_features.encoders.base import Encoder
+from prima_features.encoders.checks import encoder_code
 from prima_features.errors import SourceError
 from prima_features.studies.study import Failure, Study
 
@@ -65,7 +66,8 @@ class StudiesOnRay:
     ):
         self._encoders, self._times = encoders, times
         self._window_size = _WINDOW_BATCHES * options.batch_for("cuda" if on_gpus else "cpu")
-        self._how = ray.put(StudyReader(encoder.preparer(), options.read, options.pictures))
+        with encoder_code(encoder.info.encoder, "make its preparer"):
+            self._how = ray.put(StudyReader(encoder.preparer(), options.read, options.pictures))
         self._n_readers, self._cpus = options.workers, 1 if on_gpus else READER_CPUS
         # What Ray reports of a task contains neither results nor paths: logs contain only its name.
         self._task: Any = ray.remote(read_study).options(

@@ -17,6 +17,7 @@ from prima_features.embedding.engine.options import Precision, StageTimes
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
 from prima_features.embedding.file.records import Result
 from prima_features.encoders.base import Encoder, Inference
+from prima_features.encoders.checks import checked_info, encoder_code
 from prima_features.studies.study import Study
 
 
@@ -79,7 +80,8 @@ class EncoderActor:
         if not self._on_gpu:
             torch.set_num_threads(self._n_threads)
         device = torch.device("cuda", 0) if self._on_gpu else torch.device("cpu")
-        self._inference = self._encoder.on(device, getattr(torch, self._dtype), self._batch_size)
+        with encoder_code(self._encoder.info.encoder, f"be placed on {device}"):
+            self._inference = self._encoder.on(device, getattr(torch, self._dtype), self._batch_size)
         self._idle_since = time.monotonic()
         return __version__
 
@@ -90,7 +92,7 @@ class EncoderActor:
         assert self._inference is not None, "not prepared"
         times = StageTimes(wait=time.monotonic() - self._idle_since)
         try:
-            widths = self._encoder.info.widths
+            widths = checked_info(self._encoder).widths
             return encode_window(self._inference, widths, window, times, self._keep_tokens), times
         finally:
             self._idle_since = time.monotonic()
