@@ -87,7 +87,7 @@ def _convert(kind: Any, given: Any, where: str, folder: Path | None, default: An
         kind = next(argument for argument in arguments if argument is not type(None))
         return _convert(kind, given, where, folder, default)
     if origin is Literal:
-        if given not in arguments:
+        if not any(type(given) is type(one) and given == one for one in arguments):  # True equals 1
             raise ValueError(f"{where} is one of {', '.join(map(repr, arguments))}, not {_short(given)}")
         return given
     if origin is tuple:
@@ -106,7 +106,10 @@ def _convert(kind: Any, given: Any, where: str, folder: Path | None, default: An
     if kind is Path:
         return (folder or Path()) / expanded(Path(_checked(given, str, where)))
     if kind is float:
-        number = float(_checked(given, (int, float), where))
+        try:
+            number = float(_checked(given, (int, float), where))
+        except OverflowError:  # of a whole number with hundreds of digits
+            number = math.inf
         if not math.isfinite(number):  # TOML has nan and inf, and no comparison would find nan
             raise ValueError(f"{where} is a finite number, not {number}")
         return number

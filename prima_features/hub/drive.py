@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urljoin, urlsplit
 
 import httpx2
 
 from prima_features.errors import UsageError
 from prima_features.files.disk import output_errors
+from prima_features.files.text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +76,8 @@ def download(
                 partial.replace(output)
                 partial.with_name(f"{partial.name}.version").unlink(missing_ok=True)
             return
-        except (httpx2.TransportError, _BrokenError) as error:
-            reason = str(error) or type(error).__name__
+        except (httpx2.RequestError, httpx2.InvalidURL, _BrokenError) as error:
+            reason = printable(str(error) or type(error).__name__)[:200]
             logger.debug("%s; attempt %d of %d", reason, attempt + 1, attempts)
             last = error
             if attempt + 1 < attempts:
@@ -101,7 +102,7 @@ def _continue(client: httpx2.Client, url: str, partial: Path, on_bytes: OnBytes)
     Raises:
         UsageError: there is no such file, or its quota is used up.
         _BrokenError: the server ends or refuses the transfer for now.
-        httpx2.TransportError: the connection breaks.
+        httpx2.RequestError, httpx2.InvalidURL: the connection breaks, or the answer cannot be read.
     """
     start = urlsplit(url)
     for _ in range(_MOST_STEPS):
@@ -109,9 +110,9 @@ def _continue(client: httpx2.Client, url: str, partial: Path, on_bytes: OnBytes)
         headers = {"Range": f"bytes={have}-"} if have else {}
         with client.stream("GET", url, headers=headers) as response:
             if response.is_redirect:
-                url = _allowed(urljoin(url, response.headers.get("location", "")), start.hostname)
+                url = _allowed(url, response.headers.get("location", ""), start)
             elif "text/html" in response.headers.get("content-type", ""):
-                url = _allowed(_confirmed(_page(response), url, partial), start.hostname)
+                url = _allowed(url, _confirmed(_page(response), url, partial), start)
             else:
                 _append(response, partial, have, on_bytes)
                 return
@@ -126,6 +127,8 @@ def _append(response: httpx2.Response, partial: Path, have: int, on_bytes: OnByt
         raise _BrokenError(f"the server answers {response.status_code}")
     if response.status_code not in (200, 206):
         raise _missing(partial, response.status_code)
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise _BrokenError("the server compresses the file, which it was asked not to do")
     continues = response.status_code == 206 and _first_byte(response.headers) == have
     if response.status_code == 206 and not continues:
         partial.unlink(missing_ok=True)
@@ -137,8 +140,8 @@ def _append(response: httpx2.Response, partial: Path, have: int, on_bytes: OnByt
         raise _BrokenError("the file on the server has changed since it was downloaded in part")
     version.write_text(state, encoding="utf-8")
     have = have if continues else 0
-    length = response.headers.get("content-length", "")
-    total = have + int(length) if length.isdecimal() else None
+    length = _number(response.headers.get("content-length", ""))
+    total = have + length if length >= 0 else None
     with partial.open("ab" if continues else "wb") as file:
         for chunk in response.iter_bytes():
             file.write(chunk)
@@ -150,24 +153,30 @@ def _append(response: httpx2.Response, partial: Path, have: int, on_bytes: OnByt
 
 def _version(headers: Mapping[str, str], have: int) -> str:
     """What one version of the file has in common: its size, and when it was changed, as far as the server says."""
-    length = headers.get("content-length", "")
-    size = have + int(length) if length.isdecimal() else "?"
+    length = _number(headers.get("content-length", ""))
+    size = have + length if length >= 0 else "?"
     return f"{size} {headers.get('etag', '')} {headers.get('last-modified', '')}"
 
 
 def _first_byte(headers: Mapping[str, str]) -> int:
     """Of `Content-Range: bytes 100-199/200`; -1 if the header is missing or of another form."""
     unit, _, rest = headers.get("content-range", "").partition(" ")
-    first = rest.partition("-")[0]
-    return int(first) if unit == "bytes" and first.isdecimal() else -1
+    return _number(rest.partition("-")[0]) if unit == "bytes" else -1
+
+
+def _number(digits: str) -> int:
+    """A number of bytes in a header; -1 if it is anything else."""
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else -1
 
 
 def _page(response: httpx2.Response) -> str:
-    content = b""
+    content, start = b"", time.monotonic()
     for chunk in response.iter_bytes():
         content += chunk
         if len(content) > _MOST_PAGE:
             break
+        if time.monotonic() - start > _TIMEOUT_S:
+            raise _BrokenError("the server's page does not end")
     return content.decode("utf-8", "replace")
 
 
@@ -180,9 +189,11 @@ def _confirmed(page: str, url: str, partial: Path) -> str:
     form = _Form()
     form.feed(page)
     if form.action:
-        action = urljoin(url, form.action)
-        query = dict(parse_qsl(urlsplit(action).query)) | form.fields
-        return urlsplit(action)._replace(query=urlencode(query)).geturl()
+        try:
+            action = urlsplit(urljoin(url, form.action))
+            return action._replace(query=urlencode(dict(parse_qsl(action.query)) | form.fields)).geturl()
+        except ValueError as error:
+            raise _missing(partial, 200) from error
     text = page.lower()
     if any(word in text for word in _QUOTA):
         raise UsageError(
@@ -199,17 +210,23 @@ def _missing(partial: Path, status: int) -> UsageError:
     )
 
 
-def _allowed(url: str, host: str | None) -> str:
-    """An address on the same host or one of Google's.
+def _allowed(url: str, to: str, start: SplitResult) -> str:
+    """An address that the server leads to, on the host of the start or one of Google's.
 
     Raises:
         UsageError: it leads elsewhere.
     """
-    parts = urlsplit(url)
-    if parts.hostname == host or (parts.scheme == "https" and f".{parts.hostname}".endswith(_HOSTS)):
+    try:
+        url = urljoin(url, to)
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _BrokenError("the server leads to an address that is none") from error
+    if (parts.scheme, parts.hostname) == (start.scheme, start.hostname):
+        return url
+    if parts.scheme == "https" and f".{parts.hostname}".endswith(_HOSTS):
         return url
     raise UsageError(
-        f"Google Drive leads to another site, {parts.hostname}: nothing was downloaded from there"
+        f"Google Drive leads to another site, {printable(str(parts.hostname))[:200]}: nothing was downloaded from there"
     )
 
 

@@ -1,9 +1,11 @@
 """Downloads from Google Drive, against a local server that behaves like it: confirmation, quota, broken transfers."""
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from drive import CONTENT, Drive, serving
 
@@ -96,7 +98,14 @@ def test_a_file_that_is_gone_is_said_at_once(drive: Drive, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("how", ["action", "location"])
 @pytest.mark.parametrize(
-    "address", ["http://example.org/malware", "http://drive.google.com/x", "file:///etc/passwd"]
+    "address",
+    [
+        "http://example.org/malware",
+        "http://drive.google.com/x",
+        "https://127.0.0.1/download",
+        "file:///etc/passwd",
+        "https://drive.google.com.example.org/",
+    ],
 )
 def test_no_other_site_is_asked(drive: Drive, how: str, address: str, tmp_path: Path) -> None:
     setattr(drive, how, address)
@@ -124,3 +133,48 @@ def test_what_is_there_is_not_downloaded_again(drive: Drive, tmp_path: Path) -> 
     (tmp_path / "w.pt").write_bytes(b"there")
     fetch(drive, tmp_path / "w.pt")
     assert not drive.asked
+
+
+BOMB = gzip.compress(bytes(50_000_000))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    {
+        "address of no host": b"303 See Other\r\nLocation: http://[::bad/x\r\nContent-Length: 0",
+        "address of no port": b"303 See Other\r\nLocation: //127.0.0.1:99999999/x\r\nContent-Length: 0",
+        "address with control characters": b"303 See Other\r\nLocation: /\x07\x1b[31m x\r\nContent-Length: 0",
+        "no address": b"303 See Other\r\nContent-Length: 0",
+        "compressed file": b"200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d" % len(BOMB),
+        "damaged compression": b"200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n\r\nno gzip",
+        "compressed page": b"200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\n\r\n" + BOMB,
+        "page without end": b"200 OK\r\nContent-Type: text/html\r\n\r\n" + bytes(3_000_000),
+        "form that leads nowhere": b"200 OK\r\nContent-Type: text/html\r\n\r\n"
+        b'<form id="download-form" action="http://[bad">',
+        "length of 5000 digits": b"200 OK\r\nContent-Length: " + b"9" * 5000,
+        "length below 0": b"200 OK\r\nContent-Length: -5",
+        "shorter than said": b"200 OK\r\nContent-Length: 500\r\n\r\nabc",
+        "part of 5000 digits": b"206 Partial\r\nContent-Length: 3\r\nContent-Range: bytes "
+        + b"9" * 5000
+        + b"-1/1\r\n\r\nabc",
+        "large header": b"200 OK\r\nX: " + b"x" * 500_000,
+        "no HTTP": b"\x00\xff\x00",
+    }.items(),
+    ids=lambda answer: answer[0],
+)
+def test_a_server_that_answers_nonsense_is_one_sentence(
+    drive: Drive, answer: tuple[str, bytes], tmp_path: Path
+) -> None:
+    head = b"" if answer[0] == "no HTTP" else b"HTTP/1.1 "
+    drive.raw = head + answer[1] + (b"" if b"\r\n\r\n" in answer[1] else b"\r\n\r\n")
+    with pytest.raises(UsageError) as caught:
+        fetch(drive, tmp_path / "w.pt", attempts=2)
+    assert len(str(caught.value)) < 600 and str(caught.value).isprintable()
+    assert not (tmp_path / "w.pt").exists()
+
+
+def test_a_page_that_never_ends_is_given_up(drive: Drive, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr("prima_features.hub.drive._TIMEOUT_S", -1.0)
+    monkeypatch.setattr("prima_features.hub.drive._client", httpx2.Client)
+    with pytest.raises(UsageError, match="page does not end"):
+        fetch(drive, tmp_path / "w.pt", attempts=1)

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from prima_features.encoders.prima import iter_heads, load_text, score_heads
+from prima_features.encoders.prima.text import END, TextEncoder, Vocabulary
 from prima_features.errors import UsageError
 from prima_features.models import bundled
 
@@ -97,3 +100,31 @@ def test_the_text_tower_gives_the_public_code_s_embeddings(golden: Path, golden_
 def test_a_text_tower_is_missed_where_there_is_none() -> None:
     with pytest.raises(UsageError, match="has no text tower"):
         load_text(bundled.path("prima-untrained"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["diagnosis.tumor_adult_glioma.0.weight", "priority.4.bias"])
+def test_heads_that_are_not_finite_give_no_scores(copy: Path, name: str, value: float) -> None:
+    tensors = load_file(copy / "heads.safetensors")
+    tensors[name].view(-1)[0] = value
+    save_file(tensors, copy / "heads.safetensors")
+    with pytest.raises(UsageError, match="contains NaN or infinity in"):
+        score_heads(copy, np.zeros((1, 192)))
+
+
+def test_scores_that_overflow_are_refused(copy: Path) -> None:
+    config = json.loads((copy / "config.json").read_text())
+    config["heads"]["diagnosis"][0]["threshold"] = 1e300
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match="gives scores that are not finite: check its threshold"):
+        score_heads(copy, np.zeros((1, 192)))
+
+
+def test_a_text_tower_that_is_not_finite_gives_no_vectors(copy: Path) -> None:
+    tensors = load_file(copy / "text.safetensors")
+    for tensor in tensors.values():
+        tensor.fill_(float("nan"))
+    save_file(tensors, copy / "text.safetensors")
+    words = Tokenizer(WordLevel({"a": 0, END: 1, "[UNK]": 2}, unk_token="[UNK]"))
+    with pytest.raises(UsageError, match="not finite"):
+        TextEncoder(load_text(copy), Vocabulary(words, 10))(["a"])

@@ -18,6 +18,7 @@ from prima_features.encoders.prima.model_config import read_config
 from prima_features.encoders.prima.networks.config import HeadsConfig
 from prima_features.errors import UsageError
 from prima_features.files.paths import utf8_name
+from prima_features.files.text import printable
 from prima_features.models import directory as files
 from prima_features.models.loading import assign, difference
 
@@ -135,6 +136,10 @@ def _load(path: Path, prefix: str, make: Callable[..., MLP]) -> MLP:
     with torch.device("meta"):
         module = make(in_dim, hidden)
     assign(module, tensors, f"{prefix} in {files.HEADS}", dtype=torch.float32)
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values()):
+        raise UsageError(
+            f"{path} contains NaN or infinity in {printable(prefix)}: convert or download the model again"
+        )
     return module
 
 
@@ -196,6 +201,11 @@ def score_heads(
             module = head.module.to(device)
             # At least one call, so that no studies give an empty column.
             output = torch.cat([module(some.to(device)).cpu() for some in studies.split(_STUDIES_AT_ONCE)])
+            if not bool(torch.isfinite(output).all()):
+                raise UsageError(
+                    f"the head {head.kind} {printable(head.name)} in {directory} gives scores that are not finite: "
+                    "check its threshold in config.json, or convert or download the model again"
+                )
             scores[head.kind].append((output if output.ndim == 2 else output[:, None]).numpy())
             on_head(done, n_heads)
     nothing = np.zeros((len(studies), 0), dtype=np.float32)

@@ -187,4 +187,9 @@ class TextEncoder:
             padded, lengths = self.vocabulary.padded(ids)
             with torch.inference_mode():
                 vectors.append(self._tower(padded.to(device), lengths.to(device)).float().cpu().numpy())
-        return np.concatenate(vectors)
+        found = np.concatenate(vectors)
+        if not np.isfinite(found).all():
+            raise UsageError(
+                f"the model's {files.TEXT} gives vectors that are not finite: convert or download the model again"
+            )
+        return found

@@ -169,6 +169,18 @@ class HeadsConfig:
     """Names of the priority head's outputs from the least to the most urgent, e.g. `none, low, medium, high`; empty
     without one."""
 
+    def __post_init__(self) -> None:
+        kinds = {
+            "diagnosis": [head.name for head in self.diagnosis],
+            "referral": [head.name for head in self.referral],
+            "priority": list(self.priority),
+        }
+        for kind, names in kinds.items():
+            if not all(names) or len(set(names)) < len(names):
+                raise ValueError(
+                    f"{kind} has a name twice or one that is empty, and each name stands for one output"
+                )
+
 
 @dataclass(frozen=True)
 class PrimaConfig:
