@@ -23,8 +23,9 @@ from prima_features.clinical.audit.groups import by_variable, macro
 from prima_features.clinical.audit.inputs import Cohort
 from prima_features.clinical.audit.measure import Weights, measure
 from prima_features.clinical.audit.scores import Scores
-from prima_features.evaluation import weighted
+from prima_features.evaluation import clustered, weighted
 from prima_features.evaluation.intervals import Estimate
+from prima_features.evaluation.pooling import pool
 
 RESAMPLES = 400
 SENSITIVITY = 0.9
@@ -63,7 +64,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
     with threadpool_limits(1):
-        lines = [line for setting in SETTINGS for line in coverage(setting, chosen.cohorts)]
+        lines = simple(chosen.cohorts)
+        lines += [line for setting in SETTINGS for line in coverage(setting, chosen.cohorts)]
     if chosen.json:
         print(json.dumps(lines, indent=1))
         return
@@ -94,6 +96,38 @@ def coverage(setting: Setting, cohorts: int) -> list[dict]:
             "cohorts": len(each),
         }
         for number, each in found.items()
+    ]
+
+
+def simple(cohorts: int) -> list[dict]:
+    """Intervals without bootstrap: pooled sites, a new site, an odds ratio, a shift of scores."""
+    found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    for seed in range(cohorts):
+        rng = np.random.default_rng([seed, 77])
+        errors = rng.uniform(0.1, 0.4, 8)
+        values = rng.normal(2.0, 0.3, 8) + rng.normal(0, errors)
+        one = pool(values, errors)
+        found["mean of 8 sites"].append((2.0, one.ci_low, one.ci_high))
+        found["new site"].append((rng.normal(2.0, 0.3), one.prediction_low, one.prediction_high))
+        subject = np.repeat(np.arange(300), rng.integers(1, 3, 300))
+        group = (rng.random(300) < 0.4)[subject]
+        long = rng.random(len(subject)) < np.where(group, 0.5, 0.3)
+        line = clustered.fit(np.column_stack([np.ones(len(group)), group]), long, subject).estimate(1)
+        found["log odds ratio"].append((np.log(0.5 / 0.5) - np.log(0.3 / 0.7), line.ci_low, line.ci_high))
+        late = rng.random(len(subject)) < 0.4
+        score = rng.normal(size=len(subject)) + rng.normal(size=300)[subject] + 0.3 * late
+        shift, _ = clustered.difference(score, late, subject)
+        found["shift of scores"].append((0.3, shift.ci_low, shift.ci_high))
+    return [
+        {
+            "setting": "simple",
+            "number": number,
+            "true": float(np.mean([truth for truth, _, _ in rows])),
+            "coverage": float(np.mean([low <= truth <= high for truth, low, high in rows])),
+            "width": float(np.mean([high - low for _, low, high in rows])),
+            "cohorts": cohorts,
+        }
+        for number, rows in found.items()
     ]
 
 

@@ -1,7 +1,9 @@
 """Random-effects pooling of estimates from several sites.
 
-The variance between sites is Paule and Mandel's (1982), the interval of the mean Hartung and Knapp's (2001), and the
-prediction interval for a new site Higgins' (2009, 10.1111/j.1467-985X.2008.00552.x), with k - 2 degrees of freedom.
+The variance between sites is Paule and Mandel's (1982), and the interval of the mean Hartung and Knapp's (2001). The
+prediction interval for a new site takes the uncertainty of the variance into account, as Nagashima and others do (2019,
+10.1177/0962280218773520), with the confidence distribution of the variance from the generalised Q (Viechtbauer 2007,
+10.1002/sim.2514). Higgins' interval (2009) contains a new site in 90 of 100 at eight sites.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import numpy as np
 from prima_features.evaluation.intervals import LEVEL
 
 _STEPS = 200
+_DRAWS = 4000
 
 
 @dataclass(frozen=True)
@@ -59,21 +62,46 @@ def pool(values: np.ndarray, errors: np.ndarray) -> Pooled | None:
     reach = float(student.ppf((1 + LEVEL) / 2, k - 1)) * np.sqrt(error2)
     fixed = 1 / errors**2
     q = float((fixed * (values - np.average(values, weights=fixed)) ** 2).sum())
-    spread = np.nan
-    if k > 2:
-        spread = float(student.ppf((1 + LEVEL) / 2, k - 2)) * np.sqrt(tau2 + error2)
+    low, high = _new_site(values, errors**2) if k > 2 else (float("nan"), float("nan"))
     return Pooled(
         mean,
         mean - reach,
         mean + reach,
         float(np.sqrt(tau2)),
-        float(mean - spread),
-        float(mean + spread),
+        low,
+        high,
         q,
         float(chi2.sf(q, k - 1)),
         max(0.0, (q - k + 1) / q) if q > 0 else 0.0,
         k,
     )
+
+
+def _new_site(values: np.ndarray, variances: np.ndarray) -> tuple[float, float]:
+    """Prediction interval, from draws of the variance between sites, of the mean given it, and of a new site."""
+    k = len(values)
+    rng = np.random.default_rng(0)
+    wanted = rng.chisquare(k - 1, _DRAWS)
+
+    def pooled(tau2: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        weight = 1 / (variances + tau2[:, None])
+        total = weight.sum(axis=1)
+        mean = weight @ values / total
+        return mean, (weight * (values - mean[:, None]) ** 2).sum(axis=1), total
+
+    # The generalised Q has a chi-squared distribution at the true variance (Viechtbauer 2007), and falls with it.
+    low = np.zeros(_DRAWS)
+    high = np.full(_DRAWS, 100 * (np.ptp(values) ** 2 + variances.max()))
+    for _ in range(_STEPS // 4):
+        middle = (low + high) / 2
+        above = pooled(middle)[1] > wanted
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    tau2 = (low + high) / 2
+    mean, q, total = pooled(tau2)
+    error = np.sqrt(q / (k - 1) / total)
+    draws = mean + rng.standard_t(k - 1, _DRAWS) * error + rng.normal(size=_DRAWS) * np.sqrt(tau2)
+    found = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(found[0]), float(found[1])
 
 
 def _paule_mandel(values: np.ndarray, variances: np.ndarray) -> float:
