@@ -48,6 +48,14 @@ def diagnose(
             help="Also write one STUDY_predictions.json per study, as Prima's public pipeline does.",
         ),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            metavar="FILE",
+            help="calibration.json of prima audit --calibrate on this model's scores: adds columns of probabilities.",
+        ),
+    ] = None,
     no_page: Annotated[bool, typer.Option("--no-page", help="Do not write the HTML page.")] = False,
     device: Annotated[
         str,
@@ -77,6 +85,7 @@ def diagnose(
             model,
             worklist=worklist,
             public_json=public_json,
+            calibration=calibration,
             page=not no_page,
             device=device,
             force=force,
@@ -93,6 +102,12 @@ def diagnose(
         out.print(f"Worklist: {escape(str(output.with_suffix('.html')))}")
     if not scores.priority_names:
         err.print("[yellow]Warning:[/] the model has no priority head, so there is no worklist")
+    if calibration is not None and (without := found.document["calibration"]["without"]):
+        named = escape(", ".join(without[:5])) + (", ..." if len(without) > 5 else "")
+        err.print(
+            f"[yellow]Warning:[/] {count(len(without), 'name')} without a probability, because "
+            f"{escape(calibration.name)} has no curve: {named}"
+        )
     if n := len(found.not_scored):
         err.print(
             f"[yellow]Warning:[/] {count(n, 'study')} of the embeddings file could not be embedded and "

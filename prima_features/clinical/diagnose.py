@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prima_features._version import __version__
+from prima_features.clinical.calibration import Calibration, read_calibration
 from prima_features.clinical.model import model_of
 from prima_features.clinical.pages.worklist import worklist_page
 from prima_features.clinical.tables import table_bytes
@@ -72,6 +73,7 @@ def diagnose(
     *,
     worklist: Rule = "expected",
     public_json: str | Path | None = None,
+    calibration: str | Path | None = None,
     page: bool = True,
     device: str = "cpu",
     force: bool = False,
@@ -88,13 +90,16 @@ def diagnose(
         model: bundled name, model directory or Hub id of a model with heads.
         worklist: see `worklist.RULES`.
         public_json: a folder for one predictions file per study, as the public pipeline writes them.
+        calibration: calibration.json of an audit of this model's scores; adds `probability/...` columns, which hold for
+            cohorts with the share of positives of the audited one.
         page: write the HTML page; pictures in it come from the HTML report of the embeddings file, if there is one.
         device: where to compute: auto, cpu, cuda, cuda:1.
         force: replace outputs that this function did not write. Inputs are never replaced.
         on_head: called after each head with the number of heads done and of all heads.
 
     Raises:
-        UsageError: the model has no heads, or another model made the embeddings; or an output cannot be written there.
+        UsageError: the model has no heads, another model made the embeddings or the calibration, or an output cannot be
+            written there.
         OutputError: an output cannot be written.
     """
     from prima_features.embedding.engine.device import pick_device
@@ -102,12 +107,15 @@ def diagnose(
     from prima_features.encoders.prima.heads import heads_config
 
     path, folder = (None if one is None else Path(one) for one in (output, public_json))
-    _check_outputs(Path(embeddings), path, folder, model, force)
+    _check_outputs(Path(embeddings), path, folder, model, calibration, force)
     file = read_embeddings(embeddings)
     source = model_of(file, model, directory.HEADS, "heads")
+    curves = None if calibration is None else _curves(Path(calibration), file)
     vectors = file.study_embedding
     scores = score_heads(source.directory, vectors, pick_device(device), on_head)
     found = _diagnosed(file, source, scores, heads_config(source.directory), worklist)
+    if curves is not None:
+        found = _with_probabilities(found, curves)
     if folder is not None:
         with new_directory(folder, overwrite=True) as made:
             _write_public(made, found, vectors)
@@ -125,9 +133,14 @@ def diagnose(
 
 
 def _check_outputs(
-    embeddings: Path, output: Path | None, public: Path | None, model: str | Path, force: bool
+    embeddings: Path,
+    output: Path | None,
+    public: Path | None,
+    model: str | Path,
+    calibration: str | Path | None,
+    force: bool,
 ) -> None:
-    maker = Maker("prima diagnose", as_inputs(embeddings, files_next_to(embeddings), model))
+    maker = Maker("prima diagnose", as_inputs(embeddings, files_next_to(embeddings), model, calibration))
     if public is not None:
         is_own = lambda folder: all(one.name.endswith(_PUBLIC_ENDING) for one in folder.iterdir())  # noqa: E731
         check_folder(public, replace(maker, is_own=is_own), force)
@@ -194,6 +207,45 @@ def _head(head: HeadConfig) -> dict[str, Any]:
     """A head as in OUT.json. The group of a name is what precedes its first underscore."""
     group = head.name.partition("_")[0]
     return {"name": head.name, "group": group, "threshold": head.threshold, "output_index": head.index}
+
+
+def _curves(path: Path, file: Embeddings) -> Calibration:
+    """The curves of a file that were fitted on scores of the model that made the embeddings.
+
+    Raises:
+        UsageError: another model made the scores, or the file does not say which.
+    """
+    curves = read_calibration(path, str(file.attributes["model_sha256"]))
+    if not curves.model_sha256:
+        raise UsageError(
+            f"{path} does not say which model its scores are of: audit a table of prima diagnose with its .json file "
+            "next to it"
+        )
+    return curves
+
+
+def _with_probabilities(found: Diagnosed, curves: Calibration) -> Diagnosed:
+    """The same with a column `probability/...` per name that has a curve."""
+    columns = curves.columns(found.table)
+    calibrated = {
+        "method": curves.method,
+        "n_studies": curves.n_studies,
+        "n_subjects": curves.n_subjects,
+        "prevalence": {
+            name: curve.positives / curve.n
+            for name, curve in zip(curves.names, curves.curves, strict=True)
+            if curve.n
+        },
+        "caveat": curves.caveat,
+        "without": [name for name in found.table if _is_score(name) and f"probability/{name}" not in columns],
+    }
+    return replace(
+        found, table=found.table.assign(**columns), document={**found.document, "calibration": calibrated}
+    )
+
+
+def _is_score(column: str) -> bool:
+    return column.startswith(("diagnosis/", "referral/"))
 
 
 def _write_public(folder: Path, found: Diagnosed, vectors: np.ndarray) -> None:

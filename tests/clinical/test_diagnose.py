@@ -166,3 +166,38 @@ def test_no_input_and_no_stranger_s_file_is_replaced(file: Path, published: Path
     (tmp_path / "folder" / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="not an empty folder"):
         diagnose(file, model=published, public_json=tmp_path / "folder")
+
+
+def test_probabilities_come_from_an_audit_of_the_same_model_only(
+    write: Write, sets: SeriesSets, published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(80, sets.values["study_embedding"].shape[1]))
+    file = write(vectors, published)
+    scores = diagnose(file, tmp_path / "out.tsv", published).table
+    name = sets.head_names["diagnosis"][0]
+    column = f"diagnosis/{name}"
+    truth = (scores[column] + rng.normal(size=80) > scores[column].median()).astype(int)
+    pd.DataFrame({"study": scores["study"], name: truth}).to_csv(tmp_path / "labels.csv", index=False)
+    out, audit = str(tmp_path / "out.tsv"), str(tmp_path / "audit")
+    labels = ["--labels", str(tmp_path / "labels.csv")]
+    assert main(["audit", out, audit, *labels, "--calibrate", "platt", "--resamples", "100"]) == 0
+    options = ["--model", str(published), "--calibration", f"{audit}/calibration.json"]
+    capsys.readouterr()
+    assert main(["diagnose", str(file), out, *options]) == 0
+    assert "without a probability" in capsys.readouterr().err  # the other names have no labels
+    table = pd.read_csv(out, sep="\t")
+    probability = table[f"probability/{column}"]
+    assert probability.between(0, 1).all()
+    assert probability.rank().corr(scores[column].rank()) > 0.999
+    assert abs(probability.mean() - truth.mean()) < 0.01
+    calibrated = json.loads((tmp_path / "out.json").read_text())["calibration"]
+    assert calibrated["n_studies"] == 80
+    assert len(calibrated["without"]) == 6
+    document = json.loads(Path(f"{audit}/calibration.json").read_text())
+    for checksum, reason in (("0" * 64, "another model"), ("", "does not say which model")):
+        (tmp_path / "c.json").write_text(json.dumps(document | {"model_sha256": checksum}))
+        assert (
+            main(["diagnose", str(file), out, *options[:2], "--calibration", str(tmp_path / "c.json")]) == 2
+        )
+        assert reason in capsys.readouterr().err
