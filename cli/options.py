@@ -215,7 +215,7 @@ SliceAxis = Annotated[
     Literal["L", "P", "S"] | None,
     typer.Option(
         "--slice-axis",
-        help="Direction of the slice axis of NIfTI images (default: from the header).",
+        help="Slice axis of NIfTI images: L (left-right), P (front-back) or S (foot-head) (default: from the header).",
         rich_help_panel=_FIND,
     ),
 ]

@@ -18,7 +18,7 @@ def merge(
     inputs: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[PARTS|FILE.h5]...",
+            metavar="PARTS|FILE.h5",
             help="Folders of parts and embeddings files (default: OUTPUT.h5.parts).",
             show_default=False,
         ),

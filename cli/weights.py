@@ -49,8 +49,8 @@ def download(
         typer.Option(
             "--output",
             metavar="DIR",
-            help="New folder for the model, such as one to copy to a machine without internet access; needed for prima "
-            "(default: the Hub client's cache).",
+            help="New folder for the model, such as one to copy to a machine without internet access; required for "
+            "prima (default: the Hub client's cache).",
         ),
     ] = None,
     yes: Annotated[

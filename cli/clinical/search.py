@@ -19,7 +19,7 @@ def search(
     ],
     query: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help='Finding to look for, such as "acute left MCA infarct".'),
+        typer.Argument(metavar="TEXT", help='Finding to look for, such as "acute left MCA infarct".'),
     ] = None,
     all_of: Annotated[
         bool,

@@ -11,9 +11,9 @@ from prima_features.cli.console import out, print_caveat
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="DIR", help="Probe folder made by prima probe fit.")],
+    first: Annotated[Path, typer.Argument(metavar="DIR_A", help="Probe folder made by prima probe fit.")],
     second: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Another probe folder, fitted on the same studies.")
+        Path, typer.Argument(metavar="DIR_B", help="Another probe folder, fitted on the same studies.")
     ],
 ) -> None:
     """Test whether two probes differ on the folds that both were evaluated on.

@@ -17,7 +17,7 @@ def list_known() -> None:
         shown.add_row(task.name, escape(task.description), ", ".join(task.classes) or (task.unit or "any"))
     out.print(shown)
     out.print("\nglioma is --variant presence, grade or idh; dementia takes --classes cn mci ad too.\n")
-    shown = table("cohort", "", "label tables", "tasks")
+    shown = table("cohort", "", "label tables", "labels for")
     for cohort in PRESETS.values():
         files = ", ".join(cohort.files) or "none needed"
         shown.add_row(escape(cohort.name), escape(cohort.title), escape(files), ", ".join(cohort.tasks()))

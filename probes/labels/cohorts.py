@@ -141,9 +141,10 @@ class Cohort:
         return bool(self.day or self.date or self.visit)
 
     def tasks(self) -> tuple[str, ...]:
-        """Tasks that the cohort has labels for."""
+        """Tasks that the cohort has labels for. `health`, which marks controls, is not a task."""
         ages = ("brain-age",) if self.age or self.birth else ()
-        return (*ages, *dict.fromkeys((*self.targets, *self.constant)))
+        labelled = dict.fromkeys((*self.targets, *self.constant))
+        return (*ages, *(task for task in labelled if task != "health"))
 
 
 def _check_choice(field_name: str, values: Iterable[str], choices: tuple[str, ...]) -> None:

@@ -207,6 +207,7 @@ def test_everything_known_is_listed(capsys: Capture) -> None:
     told = capsys.readouterr().out
     for name in ("brain-age", "glioma-idh", "abide2", "ABIDEII_Composite_Phenotypic.csv", "xgboost"):
         assert name in told
+    assert ", health" not in told, "which marks controls and is no task"
 
 
 WRONG: dict[str, tuple[list[str], str]] = {
