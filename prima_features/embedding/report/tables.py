@@ -19,8 +19,8 @@ from prima_features.studies.study import Failure
 Kind = Literal["text", "number", "study"]
 MOST_LEFT_OUT = 20_000
 """Rows of what was left out in the page; what is wrong comes first."""
-_TIMES = "\u00a0×\u00a0"
-"""Between spaces at which no line breaks."""
+_TIMES = "×"
+"""Without spaces, so that no line breaks there; `script_json` would escape a non-breaking space."""
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ def test_the_page_opens_offline_and_fits_the_window(
     shown = page.run("[...document.querySelectorAll('h2')].map(one => one.textContent)")
     assert shown[:5] == ["Counts", "Left out", "Time", "Pictures", "Map"]
     assert shown[5:] == ["Near-duplicates", "Outliers", "Studies", "Series", "How it was made"]
+    assert "\\xa0" not in page.run("document.body.innerText")  # no text of the page's own is escaped
 
 
 def test_tables_sort_filter_and_turn_pages(page: Page, make: Callable[..., Path]) -> None:
