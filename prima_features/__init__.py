@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from prima_features.embedding.run import embed as embed
     from prima_features.encoders.prima.pretrained import PrimaModel as PrimaModel
 
-__getattr__, __dir__, _ = lazy_loader.attach(
+__getattr__, _, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "embedding.file.read": ["read_embeddings"],
@@ -37,3 +37,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
 )
 
 __all__ = ["PrimaModel", "__version__", "embed", "read_embeddings"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -66,7 +66,7 @@ TASKS: dict[str, Task] = {
     for task in (
         Task(
             "brain-age",
-            "age at the scan from the image, fitted on controls; its error is the brain-age gap",
+            "age at the scan; predicted minus true age is the brain-age gap",
             unit="years",
             is_age=True,
             fit_on_controls=True,

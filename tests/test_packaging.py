@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import prima_features
 from prima_features import __version__
 
 REPOSITORY = Path(__file__).parent.parent
@@ -115,3 +116,13 @@ def test_every_subpackage_is_visible_in_a_checkout() -> None:
         if link.is_file():  # Git on a system without symbolic links writes their targets
             continue
         assert link.resolve() == REPOSITORY / folder
+
+
+def test_dir_lists_the_public_names() -> None:
+    assert dir(prima_features) == ["PrimaModel", "__version__", "embed", "read_embeddings"]
+
+
+def test_the_source_distribution_has_documents_and_no_part_of_the_tests() -> None:
+    lines = (REPOSITORY / "MANIFEST.in").read_text(encoding="utf-8").splitlines()
+    assert "prune tests" in lines  # setuptools adds tests/test_*.py without their helpers
+    assert "include CHANGELOG.md CITATION.cff constraints.txt" in lines

@@ -29,7 +29,7 @@ def diagnose(
         typer.Option(
             "--model",
             metavar="MODEL",
-            help="A model with heads: a bundled name, a model directory, or a Hub id.",
+            help="A model with heads: a model directory or a Hub id (prima-synth has no heads).",
         ),
     ] = DEFAULT_MODEL,
     worklist: Annotated[

@@ -26,7 +26,7 @@ def model_of(file: Embeddings, name: str | Path, part: str, what: str) -> ModelS
     source = resolve(name, files=(directory.CONFIG, directory.MODEL))
     if not (source.directory / part).is_file():
         raise UsageError(
-            f"the model {source.name} has no {what} ({part}): give a model that has, with --model"
+            f"the model {source.name} has no {what} ({part}): choose a model that has this file (--model)"
         )
     stored = str(file.attributes["model_sha256"])
     if stored != (found := sha256(source.directory / directory.MODEL)):

@@ -272,7 +272,7 @@ def _controls(samples: Samples) -> list[str]:
     control = samples.frame["control"].to_numpy(dtype=float)
     if np.isnan(control).all():
         return [
-            "controls are unknown (see --control-column): the probe is trained on all subjects, patients included"
+            "controls are unknown (see --control-column): the probe is trained on all subjects, including any patients"
         ]
     left_out = int((~samples.eligible).sum())
     if not left_out:

@@ -42,11 +42,11 @@ def card(document: Document, evaluation: Evaluation | None = None) -> str:
         "\n".join(_what(document)),
         "## Fitted on",
         "\n".join(_whom(document)),
-        "## How well it does",
+        "## Performance",
         "\n".join(_numbers(evaluation)),
         "## Limits",
         "\n".join(_limits(document, evaluation)),
-        "## Using it",
+        "## Usage",
         _usage(document),
     ]
     return "\n\n".join(parts) + "\n"
@@ -54,7 +54,7 @@ def card(document: Document, evaluation: Evaluation | None = None) -> str:
 
 def _what(document: Document) -> Iterator[str]:
     task, recipe, source = document.task, document.recipe, document.training.source
-    yield f"Predicts {task.description or task.name} from embeddings of brain MRI studies."
+    yield f"Predicts from embeddings of brain MRI studies: {task.description or task.name}."
     yield ""
     if task.classes:
         positive = f"; the probability is that of {task.positive}" if task.positive else ""
@@ -63,7 +63,7 @@ def _what(document: Document) -> Iterator[str]:
         yield f"- A number{f', in {task.unit}' if task.unit else ''}"
     reads = "the study's vector" if source.level == "study" else "the mean of the vectors of its series"
     pattern = f" whose name matches `{source.series}`" if source.series else ""
-    yield f"- Reads {reads}{pattern}: {document.training.n_features} numbers a study"
+    yield f"- Reads {reads}{pattern}: {document.training.n_features} numbers per study"
     revision = f", revision {source.model_revision}" if source.model_revision else ""
     checksum = f", SHA-256 `{source.model_sha256}`" if source.model_sha256 else ""
     yield f"- Embedding model: {source.model or 'not named'}{revision}{checksum}"
@@ -72,7 +72,7 @@ def _what(document: Document) -> Iterator[str]:
     if recipe.harmonize != "none":
         yield f"- Sites harmonised by {recipe.harmonize}; sites not in training: {recipe.unseen_sites}"
     if recipe.confounds:
-        yield f"- Taken out of the features, linearly: {', '.join(recipe.confounds)}"
+        yield f"- Confounds removed from the features by linear regression: {', '.join(recipe.confounds)}"
     if recipe.calibration != "none":
         yield f"- Probabilities calibrated: {recipe.calibration}"
     if (correction := document.correction).method != "none":
@@ -81,7 +81,7 @@ def _what(document: Document) -> Iterator[str]:
             f"{correction.intercept:.4f} (for the gap only, never for accuracy)"
         )
     if task.positive:
-        yield f"- Called {task.positive} from a probability of {document.decision.threshold:.4f} on"
+        yield f"- Threshold: {task.positive} if its probability is {document.decision.threshold:.4f} or more"
 
 
 def _whom(document: Document) -> Iterator[str]:
@@ -106,7 +106,7 @@ def _numbers(evaluation: Evaluation | None) -> Iterator[str]:
         return
     scheme = evaluation.splits.scheme.kind if evaluation.splits else "another cohort"
     yield (
-        f"{scheme}, {evaluation.n_studies} studies of {evaluation.n_subjects} subjects, "
+        f"Evaluation: {scheme}; {evaluation.n_studies} studies of {evaluation.n_subjects} subjects, "
         "with 95% bootstrap intervals over subjects."
     )
     yield ""
