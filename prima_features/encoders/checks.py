@@ -158,16 +158,14 @@ def checked_vectors(encoded: EncodedStudy, widths: Widths, n_series: int, tokens
         raise EncoderError("the encoder returned no tokens")
     if problem := widths.mismatch(encoded, n_series):
         raise EncoderError(f"the encoder returned {problem}")
-    vectors = {
-        name: None if (values := getattr(encoded, name)) is None else _real(values, name)
-        for name in ("series", "study", "clip")
-    }
-    clip = vectors["clip"]
+    study = None if encoded.study is None else _real(encoded.study, "study")
+    clip = None if encoded.clip is None else _real(encoded.clip, "clip")
     if clip is not None and np.isfinite(clip).all():
         length = float(np.linalg.norm(clip.astype(np.float64)))
         if abs(length - 1) > _UNIT_TOLERANCE:
             raise EncoderError(f"the encoder returned a CLIP vector of length {length:.3g}, not 1")
-    return replace(encoded, **vectors, tokens=tuple(map(_checked_tokens, encoded.tokens)))
+    tokens_of = tuple(map(_checked_tokens, encoded.tokens))
+    return EncodedStudy(_real(encoded.series, "series"), study, clip, tokens_of)
 
 
 def _real(values: Any, name: str) -> np.ndarray:
