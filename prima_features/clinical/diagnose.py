@@ -237,15 +237,15 @@ def _with_probabilities(found: Diagnosed, curves: Calibration) -> Diagnosed:
             if curve.n
         },
         "caveat": curves.caveat,
-        "without": [name for name in found.table if _is_score(name) and f"probability/{name}" not in columns],
+        "without": [
+            name
+            for name in map(str, found.table)
+            if name.startswith(("diagnosis/", "referral/")) and f"probability/{name}" not in columns
+        ],
     }
     return replace(
         found, table=found.table.assign(**columns), document={**found.document, "calibration": calibrated}
     )
-
-
-def _is_score(column: str) -> bool:
-    return column.startswith(("diagnosis/", "referral/"))
 
 
 def _write_public(folder: Path, found: Diagnosed, vectors: np.ndarray) -> None:
