@@ -33,6 +33,7 @@ def explain(
         str,
         typer.Option(
             "--target",
+            metavar="TARGET",
             help="What to explain: diagnosis/NAME, referral/NAME, priority/LEVEL, text:WORDS, or probe:DIR (a probe "
             "made by prima probe fit).",
         ),
@@ -40,7 +41,9 @@ def explain(
     model: Annotated[
         str,
         typer.Option(
-            "--model", help="A bundled name, a model directory, or a Hub id with optional @REVISION."
+            "--model",
+            metavar="MODEL",
+            help="A bundled name, a model directory, or a Hub id with optional @REVISION.",
         ),
     ] = DEFAULT_MODEL,
     study: Annotated[
@@ -75,6 +78,7 @@ def explain(
         int,
         typer.Option(
             "--samples",
+            metavar="N",
             min=16,
             help="Passes per series: the most for lime, exactly this for lime-public.",
             rich_help_panel=_METHOD,
@@ -84,24 +88,34 @@ def explain(
         float,
         typer.Option(
             "--agreement",
+            metavar="R",
             min=0.0,
             max=1.0,
-            help="Correlation between two halves of the samples at which lime stops.",
+            help="Correlation (0 to 1) between two halves of the samples at which lime stops.",
             rich_help_panel=_METHOD,
         ),
     ] = 0.9,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, max=2**32 - 1, help="Random seed.", rich_help_panel=_METHOD)
+        int,
+        typer.Option(
+            "--seed", metavar="N", min=0, max=2**32 - 1, help="Random seed.", rich_help_panel=_METHOD
+        ),
     ] = 0,
     study_description: Annotated[
         str,
         typer.Option(
             "--study-description",
+            metavar="TEXT",
             help="Study description for the model (default: the description in the scan).",
         ),
     ] = "",
     device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda or cuda:1; always computes in float32.")
+        str,
+        typer.Option(
+            "--device",
+            metavar="DEVICE",
+            help="Device: auto (a GPU if available, otherwise the CPU), cpu, cuda or cuda:1; always in float32.",
+        ),
     ] = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Replace OUT_DIR even if this command did not write it.")
