@@ -158,7 +158,7 @@ def test_fewer_groups_than_folds_make_fewer_folds_and_one_group_is_refused(cohor
     assert np.isfinite(RidgeProbe().fit(data.X, data.y, data.groups).out_of_fold_).all()
     with pytest.raises(ValueError, match="at least 2 folds and 2 groups"):
         RidgeProbe().fit(data.X, data.y, np.zeros(len(data.y)))
-    with pytest.raises(ValueError, match="not 1 folds of 3"):
+    with pytest.raises(ValueError, match="not 1 folds and 3 groups"):
         RidgeProbe(inner_folds=1).fit(data.X, data.y, data.groups)
     with pytest.raises(ValueError, match="needs at least 2 folds, but all rows"):
         RidgeProbe().fit(data.X, data.y, inner=np.zeros(len(data.y)))

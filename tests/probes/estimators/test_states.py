@@ -96,7 +96,7 @@ def test_classes_of_any_type_come_back_as_they_were(cohort: Any) -> None:
         ("lasso", False, {}, "unknown estimator 'lasso'"),
         ("ridge", True, {}, "ridge cannot predict classes: use logistic"),
         ("logistic", False, {}, "logistic cannot predict a number: use ridge"),
-        ("ridge", False, {"alpha": 1.0}, "ridge has no option 'alpha': it has .*alphas"),
+        ("ridge", False, {"alpha": 1.0}, "ridge has no option 'alpha': expected one of .*alphas"),
         ("ridge", False, {"alphas": ()}, "alphas must be a list of one or more positive numbers"),
         ("ridge", False, {"alphas": (1.0, 0.0)}, "alphas must be a list of one or more positive numbers"),
         (

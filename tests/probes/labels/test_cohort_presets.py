@@ -508,5 +508,5 @@ def test_isles_needs_no_table_since_every_case_is_a_stroke(studies: Studies) -> 
     assert joined.frame["target"].tolist() == ["stroke"]
     assert joined.frame["control"].tolist() == [0]
     assert joined.classes == ("control", "stroke")
-    with pytest.raises(UsageError, match="cohort isles2022 has labels for health, stroke"):
+    with pytest.raises(UsageError, match="cohort isles2022 has labels for stroke"):
         join(studies("sub-1"), LabelRequest(task="autism", cohort="isles2022"))
