@@ -123,9 +123,7 @@ def test_control_characters_in_a_sites_name_do_not_break_the_page(
 
 def test_warnings_stand_before_the_result_as_sentences(brain_age: PageContent, html: Draw) -> None:
     drawn = html(brain_age)
-    warning = (
-        "10 studies are not of known controls: predicted, but not used for training or metrics."
-    )
+    warning = "10 studies are not of known controls: predicted, but not used for training or metrics."
     assert warning in drawn
     assert drawn.index(warning) < drawn.index('<section id="result">')
 
