@@ -453,7 +453,7 @@ def _hostile_file(edit: Callable[[h5py.File], object]) -> Callable[[Box], Outcom
             "participant_id\tage\n" + "".join(f"sub-{i}\t{40 + i}\n" for i in range(4))
         )
         for command in commands:
-            outcome = _bounded(box, *command, words="is not read")
+            outcome = _bounded(box, *command, words="is not an embeddings file written by prima embed")
             if outcome.verdict != "named":
                 return Outcome(outcome.verdict, f"{command[0]}: {outcome.detail}")
         if (box.folder / "out.csv").exists():
@@ -796,7 +796,7 @@ def _(box: Box) -> Outcome:
 @SITUATIONS("a Hub whose answer has no end")
 def _(box: Box) -> Outcome:
     server = _Answers(200, {"Content-Encoding": "gzip"}, gzip.compress(bytes(1 << 30), 1))
-    return named(_hub(box, server.address, "weights", "download", "lab/model"), "of more than")
+    return named(_hub(box, server.address, "weights", "download", "lab/model"), "more than")
 
 
 @SITUATIONS("a Hub that sends other weights than its checksum says")
