@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.console import out
+from prima_features.cli.options import Device
 from prima_features.models import DEFAULT_MODEL
 
 _COLOUR = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red"}
@@ -25,14 +26,7 @@ def doctor(
             "--model", metavar="MODEL", help="Model to check: a bundled name, a model directory, or a Hub id."
         ),
     ] = DEFAULT_MODEL,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            metavar="DEVICE",
-            help="Device: auto (a GPU if available, otherwise the CPU), cpu, cuda or cuda:1.",
-        ),
-    ] = "auto",
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     record: Annotated[
         bool,

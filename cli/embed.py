@@ -56,22 +56,8 @@ def embed(
             help="Table of scans (TSV, CSV or Excel) instead of SOURCE: prima embed --manifest T.tsv OUT.h5.",
         ),
     ] = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            metavar="MODEL",
-            help="A bundled name, a model directory, or a Hub id with optional @REVISION.",
-        ),
-    ] = DEFAULT_MODEL,
-    study_description: Annotated[
-        str | None,
-        typer.Option(
-            "--study-description",
-            metavar="TEXT",
-            help="Study description for the model (default: the description in the scan).",
-        ),
-    ] = None,
+    model: find.EncoderModel = DEFAULT_MODEL,
+    study_description: find.StudyDescription = None,
     series_names: Annotated[
         Literal["keep", "hidden"],
         typer.Option(

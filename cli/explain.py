@@ -13,6 +13,7 @@ from rich.markup import escape
 from prima_features.cli import options as find
 from prima_features.cli.console import count, err, out, print_caveat, print_failures
 from prima_features.models import DEFAULT_MODEL
+from prima_features.wording import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from prima_features.explain import MakeTarget, OnPass
@@ -38,14 +39,7 @@ def explain(
             "made by prima probe fit).",
         ),
     ],
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            metavar="MODEL",
-            help="A bundled name, a model directory, or a Hub id with optional @REVISION.",
-        ),
-    ] = DEFAULT_MODEL,
+    model: find.EncoderModel = DEFAULT_MODEL,
     study: Annotated[
         str, typer.Option("--study", metavar="ID", help="Study to explain (default: the only one).")
     ] = "",
@@ -101,14 +95,7 @@ def explain(
             "--seed", metavar="N", min=0, max=2**32 - 1, help="Random seed.", rich_help_panel=_METHOD
         ),
     ] = 0,
-    study_description: Annotated[
-        str,
-        typer.Option(
-            "--study-description",
-            metavar="TEXT",
-            help="Study description for the model (default: the description in the scan).",
-        ),
-    ] = "",
+    study_description: find.StudyDescription = None,
     device: Annotated[
         str,
         typer.Option(
@@ -168,7 +155,7 @@ def explain(
                 slice_tolerance=slice_tolerance,
             ),
             read_options=ReadOptions(slice_axis, min_slices, nan, max_subvolumes_action),
-            description=study_description,
+            description=study_description or "",
             device=device,
             keep_patient_id=keep_patient_id,
             ids_of=ids_of,
@@ -187,7 +174,7 @@ def explain(
                 f"{one.attribution.agreement:.2f}, below {agreement:g}; use more --samples"
             )
     print_caveat(found.model.caveat)
-    out.print("For research use only: not a medical device.")
+    out.print(RESEARCH_ONLY)
     if found.failures:
         raise typer.Exit(3)
 

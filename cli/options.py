@@ -249,6 +249,31 @@ KeepPatientId = Annotated[
     typer.Option("--keep-patient-id", help="Show and store DICOM PatientIDs instead of pseudonyms."),
 ]
 
+EncoderModel = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="A bundled name, a model directory, or a Hub id with optional @REVISION.",
+    ),
+]
+StudyDescription = Annotated[
+    str | None,
+    typer.Option(
+        "--study-description",
+        metavar="TEXT",
+        help="Study description for the model (default: the description in the scan).",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="Device: auto (a GPU if available, otherwise the CPU), cpu, cuda or cuda:1.",
+    ),
+]
+
 _REPORT = "HTML report"
 NoReport = Annotated[
     bool,

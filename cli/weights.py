@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from prima_features.cli.console import downloading, err, out, table
 from prima_features.errors import UsageError
+from prima_features.wording import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from prima_features.encoders.prima.networks.config import PrimaConfig
@@ -88,7 +89,7 @@ def _download_published(output: Path, yes: bool, keep_files: bool, overwrite: bo
         out.print(f"  {file.name} ({file.what})")
     out.print(f"Licence: {published.LICENCE}.")
     out.print(f"Disk space: about {published.ABOUT_GB} GB during the conversion, half of it afterwards.")
-    out.print("For research use only: not a medical device.")
+    out.print(RESEARCH_ONLY)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("nobody is there to confirm the download: give --yes")

@@ -1,6 +1,8 @@
-"""Numbers and lists in sentences."""
+"""Numbers and lists in sentences, and the sentence that every output repeats."""
 
 from collections.abc import Iterable
+
+RESEARCH_ONLY = "For research use only: not a medical device."
 
 
 def count(n: int, noun: str, plural: str = "") -> str:

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from prima_features.cli.console import count, counting, err, out, print_caveat
 from prima_features.cli.options import split_values
+from prima_features.wording import RESEARCH_ONLY
 
 
 def audit(
@@ -188,4 +189,4 @@ def audit(
             f"unmatched.tsv"
         )
     print_caveat(found.cohort.scores.caveat)
-    out.print("For research use only: not a medical device.")
+    out.print(RESEARCH_ONLY)

@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.console import count, counting, err, out, print_caveat
+from prima_features.cli.options import Device
 from prima_features.models import DEFAULT_MODEL
-from prima_features.wording import verb
+from prima_features.wording import RESEARCH_ONLY, verb
 
 
 def diagnose(
@@ -57,14 +58,7 @@ def diagnose(
         ),
     ] = None,
     no_page: Annotated[bool, typer.Option("--no-page", help="Do not write the HTML page.")] = False,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            metavar="DEVICE",
-            help="Device: auto (a GPU if available, otherwise the CPU), cpu, cuda or cuda:1.",
-        ),
-    ] = "auto",
+    device: Device = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite outputs even if this command did not write them.")
     ] = False,
@@ -114,4 +108,4 @@ def diagnose(
             f"{verb(n, 'has', 'have')} no scores: {escape(', '.join(found.not_scored[:5]))}{', ...' if n > 5 else ''}"
         )
     print_caveat(found.caveat)
-    out.print("For research use only: not a medical device.")
+    out.print(RESEARCH_ONLY)

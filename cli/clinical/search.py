@@ -9,8 +9,10 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.console import count, err, out, print_caveat, table
+from prima_features.cli.options import Device
 from prima_features.errors import UsageError
 from prima_features.models import DEFAULT_MODEL
+from prima_features.wording import RESEARCH_ONLY
 
 
 def search(
@@ -67,14 +69,7 @@ def search(
         ),
     ] = None,
     no_page: Annotated[bool, typer.Option("--no-page", help="Do not write the HTML page.")] = False,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            metavar="DEVICE",
-            help="Device: auto (a GPU if available, otherwise the CPU), cpu, cuda or cuda:1.",
-        ),
-    ] = "auto",
+    device: Device = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite OUT.tsv even if this command did not write it.")
     ] = False,
@@ -123,7 +118,7 @@ def search(
         write_results(found, output, not no_page)
         out.print(f"[bold]{escape(str(output))}[/]: {count(len(found.table), 'row')}")
     print_caveat(found.caveat)
-    out.print("For research use only: not a medical device.")
+    out.print(RESEARCH_ONLY)
 
 
 def _retrieval(
@@ -146,4 +141,4 @@ def _retrieval(
         write_metrics(found, output)
         out.print(f"[bold]{escape(str(output))}[/]")
     print_caveat(found.caveat)
-    out.print("For research use only: not a medical device.")
+    out.print(RESEARCH_ONLY)

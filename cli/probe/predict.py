@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from prima_features.cli.console import count, out
 from prima_features.cli.probe.label_options import with_labels
+from prima_features.wording import RESEARCH_ONLY
 
 
 @with_labels(
@@ -53,4 +54,4 @@ def predict(
     predicted = runs.predict(probe, embeddings, request, output, force)
     print_warnings(predicted.warnings)
     out.print(f"[bold]{escape(str(output))}[/]: {count(len(predicted.table), 'study')} predicted")
-    out.print("For research use only: not a medical device.")
+    out.print(RESEARCH_ONLY)

@@ -21,6 +21,7 @@ from prima_features.evaluation.weighted import logit
 from prima_features.files.plain import from_plain
 from prima_features.files.safe import SETTINGS_BYTES, load_json, read_text
 from prima_features.files.text import printable_json
+from prima_features.wording import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 FORMAT = "prima-calibration"
 Method = Literal["platt", "isotonic"]
 _MOST_BYTES = 16 * SETTINGS_BYTES
-_NOTICE = "For research use only: not a medical device."
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Calibration:
     caveat: str = ""
     format: str = FORMAT
     format_version: int = 1
-    notice: str = _NOTICE
+    notice: str = RESEARCH_ONLY
     prima_features_version: str = __version__
 
     def probabilities(self, names: Sequence[str], score: np.ndarray) -> dict[str, np.ndarray]:

@@ -19,16 +19,17 @@ from prima_features._version import __version__
 from prima_features.clinical.calibration import Calibration, read_calibration
 from prima_features.clinical.model import model_of
 from prima_features.clinical.pages.worklist import worklist_page
-from prima_features.clinical.tables import table_bytes
 from prima_features.clinical.worklist import RULES, Rule, ranks, urgency
 from prima_features.embedding.file.read import Embeddings, read_embeddings
 from prima_features.embedding.record.output import files_next_to
 from prima_features.errors import UsageError
 from prima_features.files.disk import replacing
 from prima_features.files.new_directory import new_directory
+from prima_features.files.tables import table_bytes
 from prima_features.files.targets import Maker, as_inputs, check_file, check_folder, is_page, starts_with
 from prima_features.files.text import file_stem, printable_json
 from prima_features.models import DEFAULT_MODEL, directory
+from prima_features.wording import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from prima_features.models.resolve import ModelSource
 
 FORMAT = "prima-scores"
-RESEARCH_ONLY = "For research use only: not a medical device."
 SCORE = "logit minus threshold; present if 0 or more; not a probability"
 _JSON_START = f'{{\n  "format": "{FORMAT}"'.encode()
 _TSV_STARTS = tuple(

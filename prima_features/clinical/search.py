@@ -16,26 +16,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prima_features.clinical.model import model_of
-from prima_features.clinical.pages.search import RESEARCH_ONLY, search_page
-from prima_features.clinical.tables import table_bytes
+from prima_features.clinical.pages.search import search_page
 from prima_features.embedding.file.read import Embeddings, read_embeddings
 from prima_features.embedding.record.output import files_next_to
 from prima_features.errors import UsageError
 from prima_features.evaluation.intervals import Bootstrap, Estimate
 from prima_features.files.disk import replacing
 from prima_features.files.safe import read_text
+from prima_features.files.tables import table_bytes
 from prima_features.files.targets import Maker, as_inputs, check_file, is_page, starts_with
 from prima_features.files.text import printable_json
 from prima_features.models import DEFAULT_MODEL, directory
 from prima_features.reports.numbered import numbered
 from prima_features.reports.summaries import read_findings
-from prima_features.wording import count, verb
+from prima_features.wording import RESEARCH_ONLY, count, verb
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _ROWS = 1024
 """Rows of a similarity matrix that are in memory at a time."""
+_IDENTITY = {"study": "id", "subject": "subject", "session": "session"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,9 +207,6 @@ def write_results(found: Found, output: Path, page: bool = True) -> None:
             temporary.write_text(html, encoding="utf-8", errors="backslashreplace", newline="")
     with replacing(output) as temporary:
         temporary.write_bytes(table_bytes(found.table, found.caveat))
-
-
-_IDENTITY = {"study": "id", "subject": "subject", "session": "session"}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from prima_features.errors import UsageError
+
 if TYPE_CHECKING:
     import torch
 
@@ -254,8 +256,6 @@ class Encoder(ABC):
         Raises:
             UsageError: the encoder has no such option, or the option no such value.
         """
-        from prima_features.errors import UsageError
-
         if options:
             names = ", ".join(sorted(options))
             raise UsageError(f"The encoder {self.info.encoder!r} has no option {names}: leave it out")

@@ -20,9 +20,9 @@ from prima_features.explain.run import Explained, ExplainedSeries
 from prima_features.files.new_directory import new_directory
 from prima_features.files.targets import Maker, as_inputs, check_folder, starts_with
 from prima_features.files.text import printable_json, to_cell
+from prima_features.wording import RESEARCH_ONLY
 
 FORMAT = "prima-explanation"
-RESEARCH_ONLY = "For research use only: not a medical device."
 DOCUMENT, TOKENS, WEIGHTS, PAGE = "explanation.json", "tokens.tsv", "weights.json", "explanation.html"
 _START = f'{{\n  "format": "{FORMAT}"'.encode()
 

@@ -14,11 +14,11 @@ from prima_features.page import count, template
 from prima_features.page.blocks import Cell, Figure, Key, Listing, Prose, Row, Section, Table, section
 from prima_features.page.digits import UNDEFINED, decimals_for, number, percent
 from prima_features.page.plots.canvas import MAIN, MUTED, OTHER, PANEL, REFERENCE, line_style, svg
+from prima_features.wording import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
-RESEARCH_ONLY = "For research use only: not a medical device."
 _MOST_GROUPS = 10
 _WORDS = (
     "A coefficient says how much the target rises, on average over random sets of the other tokens, when a token is "

@@ -1,4 +1,4 @@
-"""Reading a table that a person made: TSV, CSV or Excel, in any usual encoding, as text.
+"""Reading a table that a person made (TSV, CSV or Excel, in any usual encoding) as text, and writing one as TSV.
 
 All tables of users are read here: labels, reports, manifests. No cell is interpreted, and nothing is stripped.
 """
@@ -13,11 +13,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prima_features.errors import UsageError
 from prima_features.files.excel import excel_rows, is_excel
 from prima_features.files.safe import TABLE_BYTES, UnsafeFileError, read_bytes
+from prima_features.files.text import to_cell
 from prima_features.wording import count, verb
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SEPARATORS = {".tsv": "\t", ".csv": ",", ".txt": "\t"}
 _BOMS = (
@@ -200,3 +205,21 @@ def _regularity(text: str, separator: str) -> tuple[float, int]:
     if not widths or widths[0] < 2:
         return 0.0, 0
     return round(sum(width == widths[0] for width in widths) / len(widths), 2), widths[0]
+
+
+def table_bytes(table: pd.DataFrame, caveat: str = "", missing: str = "") -> bytes:
+    """A DataFrame as tab-separated UTF-8, in which no text is run by a spreadsheet (`text.to_cell`).
+
+    Args:
+        table: any columns; float32 numbers are written in the digits that give the same float32 back.
+        caveat: what must be said with every number; repeated in a column `caveat` unless it is empty.
+        missing: what stands for missing values.
+    """
+    if caveat:
+        table = table.assign(caveat=caveat)
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    safe = {
+        str(name): [to_cell(one) if isinstance(one, str) else one for one in texts[name]] for name in texts
+    }
+    written = table.assign(**safe).rename(columns={name: to_cell(str(name)) for name in table})
+    return bytes(written.to_csv(sep="\t", index=False, na_rep=missing, lineterminator="\n").encode())

@@ -109,7 +109,8 @@ class Section:
     name: str
     """Its anchor."""
     heading: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block, ...] = ()
+    """Empty if the page's template draws the section itself."""
 
 
 def section(name: str, heading: str, blocks: Sequence[Block | None]) -> Section | None:

@@ -14,6 +14,7 @@ from prima_features._version import __version__
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
 from prima_features.files.new_directory import new_directory
+from prima_features.files.tables import table_bytes
 from prima_features.hub import repositories as hub
 from prima_features.probes.estimators.base import ProbeEstimator
 from prima_features.probes.persistence.card import card
@@ -36,7 +37,6 @@ from prima_features.probes.persistence.files import (
     json_bytes,
     prefixed,
     read_arrays,
-    table_bytes,
     to_bytes,
 )
 from prima_features.probes.persistence.trees import read_trees
@@ -184,7 +184,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation | None, report: PageCo
         table = evaluation.predictions
         if evaluation.caveat:
             table = table.assign(caveat=evaluation.caveat)
-        (folder / PREDICTIONS).write_bytes(table_bytes(table))
+        (folder / PREDICTIONS).write_bytes(table_bytes(table, missing="n/a"))
     if report is not None:
         from prima_features.probes.report import write_page
 

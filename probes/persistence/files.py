@@ -15,16 +15,12 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.safe import VALUES, UnsafeFileError, load_json, read_bytes
-from prima_features.files.text import to_cell
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FORMAT = "prima-probe"
 FORMAT_VERSION = 2
@@ -102,15 +98,6 @@ def read_json(path: Path, limit: int, values: int = VALUES) -> dict[str, Any]:
 def json_bytes(document: dict[str, Any]) -> bytes:
     """As JSON. NaN has no place in it: numbers that are not defined must be None."""
     return json.dumps(document, indent=2, allow_nan=False).encode() + b"\n"
-
-
-def table_bytes(table: pd.DataFrame) -> bytes:
-    """A table as tab-separated UTF-8, with n/a for what is not known; no text starts a formula (`files.text`)."""
-    texts = table.select_dtypes(exclude=["number", "bool"])
-    safe = table.copy()
-    for name in texts:
-        safe[name] = [to_cell(one) if isinstance(one, str) else one for one in texts[name]]
-    return safe.to_csv(sep="\t", index=False, na_rep="n/a").encode()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

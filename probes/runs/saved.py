@@ -12,6 +12,7 @@ from prima_features.embedding.file.read import read_embeddings
 from prima_features.embedding.record.output import files_next_to
 from prima_features.errors import UsageError
 from prima_features.files.new_directory import new_directory
+from prima_features.files.tables import table_bytes
 from prima_features.files.targets import Maker, as_inputs, check_file, check_folder, starts_with
 from prima_features.probes.evaluation import Comparison, Evaluation, corrected_t_test
 from prima_features.probes.feature_matrix import features
@@ -21,7 +22,6 @@ from prima_features.probes.persistence.files import (
     MAX_DOCUMENT_BYTES,
     METRICS,
     read_json,
-    table_bytes,
     write_bytes,
 )
 from prima_features.probes.probe import Predictions, Probe
@@ -135,7 +135,7 @@ def predict(
         )
     predicted = replace(predicted, warnings=(*warnings, *predicted.warnings))
     if output is not None:
-        content = table_bytes(predicted.table)
+        content = table_bytes(predicted.table, missing="n/a")
         header = content.partition(b"\n")[0] + b"\n"
         check_file(
             output, replace(maker, is_own=starts_with(header), kind="a table of such predictions"), force

@@ -11,7 +11,6 @@ from prima_features.clinical.audit.measure import Measured
 from prima_features.clinical.audit.reporting import reporting_section
 from prima_features.clinical.audit.result import Audit
 from prima_features.clinical.audit.words import cell, label, p_text
-from prima_features.clinical.diagnose import RESEARCH_ONLY
 from prima_features.evaluation.intervals import Estimate
 from prima_features.page import template
 from prima_features.page.blocks import (
@@ -29,7 +28,7 @@ from prima_features.page.blocks import (
 from prima_features.page.digits import brief, interval, number
 from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, SQUARE, line_style, svg
 from prima_features.page.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
-from prima_features.wording import count, listed, sentence, verb
+from prima_features.wording import RESEARCH_ONLY, count, listed, sentence, verb
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas

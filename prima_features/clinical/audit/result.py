@@ -13,9 +13,9 @@ from prima_features.clinical.audit.groups import ByVariable, Gap, Macro
 from prima_features.clinical.audit.inputs import Cohort
 from prima_features.clinical.audit.measure import METRICS, Measured
 from prima_features.clinical.audit.options import AuditOptions
-from prima_features.clinical.diagnose import RESEARCH_ONLY
 from prima_features.evaluation.intervals import Estimate
 from prima_features.page.blocks import Section
+from prima_features.wording import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     import pandas as pd

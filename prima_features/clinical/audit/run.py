@@ -19,9 +19,9 @@ from prima_features.clinical.audit.result import FORMAT, Audit, Part
 from prima_features.clinical.audit.scores import described, read_frame, read_scores
 from prima_features.clinical.audit.sites import across_sites
 from prima_features.clinical.audit.waits import waits
-from prima_features.clinical.tables import table_bytes
 from prima_features.errors import UsageError
 from prima_features.files.new_directory import new_directory
+from prima_features.files.tables import table_bytes
 from prima_features.files.targets import Maker, as_inputs, check_folder, starts_with
 from prima_features.files.text import printable_json
 

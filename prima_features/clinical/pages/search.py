@@ -8,13 +8,14 @@ import numpy as np
 
 from prima_features.clinical.pages.pictures import pictures_of
 from prima_features.page import count, template
+from prima_features.page.blocks import Section
 from prima_features.page.script import Script, script_json
+from prima_features.wording import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from prima_features.clinical.search import Found
     from prima_features.embedding.file.read import Embeddings
 
-RESEARCH_ONLY = "For research use only: not a medical device."
 MOST_SHOWN = 500
 """Studies per query on the page; the table has all."""
 _ROOM = "prima_features.clinical.pages"
@@ -37,7 +38,7 @@ def search_page(found: Found, file: Embeddings, title: str) -> str:
         main_result=f"{count(n, 'study', 'studies')} ranked by {count(len(queries), 'query', 'queries')}.",
         research_only=RESEARCH_ONLY,
         warnings=[*([found.caveat] if found.caveat else []), *found.warnings],
-        sections=[{"name": "results", "heading": "Results"}],
+        sections=[Section("results", "Results")],
         attributes=file.attributes,
         embeddings=file.path.name,
         n_studies=n,

@@ -10,6 +10,7 @@ import numpy as np
 
 from prima_features.clinical.pages.pictures import pictures_of
 from prima_features.page import count, template
+from prima_features.page.blocks import Section
 from prima_features.page.script import Script, script_json
 from prima_features.wording import listed, verb
 
@@ -20,15 +21,6 @@ if TYPE_CHECKING:
 _ROOM = "prima_features.clinical.pages"
 _DIGITS = 3
 _MOST_NAMED = 20
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page."""
-
-    name: str
-    """Its anchor."""
-    heading: str
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +26,13 @@ from prima_features.embedding.report.arrangement import (
 from prima_features.embedding.report.course import course, settings
 from prima_features.files.disk import replacing
 from prima_features.page import count, template
+from prima_features.page.blocks import Section
 from prima_features.page.script import Script, script_json
 from prima_features.studies.study import Failure
+from prima_features.wording import RESEARCH_ONLY
 
-RESEARCH_ONLY = "For research use only: not a medical device."
 _ROOM = "prima_features.embedding.report"
 _SCRIPTS = ("pictures.js", "map.js", "page.js")
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page."""
-
-    name: str
-    """Its anchor."""
-    heading: str
 
 
 def write_report(
