@@ -253,13 +253,13 @@ def _(box: Box) -> Outcome:
     for path in _dicom(box.folder / "in" / "bad").glob("*.dcm"):
         content = path.read_bytes()
         path.write_bytes(content[: content.index(b"\x28\0\x02\0")])
-    return _embed(box, "no integer pixel data")
+    return _embed(box, "have no pixel data or are truncated")
 
 
 @SITUATIONS("a header that claims 900,000 frames in a file of one")
 def _(box: Box) -> Outcome:
     _dicom(box.folder / "in" / "bad", NumberOfFrames="900000")
-    return _embed(box, "no integer pixel data")
+    return _embed(box, "have no pixel data or are truncated")
 
 
 @SITUATIONS("a slice without a position in one of several series of one name and number")
@@ -580,7 +580,7 @@ def _(box: Box) -> Outcome:
     path = _embeddings(box.folder / "a.h5")
     return _bounded(
         box, "probe", "fit", "brain-age", path, "--labels", box.folder / "labels.tsv", "--output", box.folder / "p",
-        words="not a file",
+        words="is not a regular file",
     )  # fmt: skip
 
 
