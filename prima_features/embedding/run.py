@@ -167,16 +167,14 @@ def embed(
         "options": options_record(found, find_options, engine_options, run_options, encoder.device, dtype),
         "warnings": list(found.warnings),
     }
-    with (
-        Claims(job.parts.folder) as claims,
-        stoppable as stopping,
-        Journal(job.parts.folder, settings, facts) as journal,
-    ):
-        job = replace(job, plan=agree(job.plan, job.share, run_options, job.parts, claims))
-        earlier_ids = _add_ids(job, claims)
-        _warn_of_dropped(job)
-        work = Work(job, claims, journal, stopping, on_study)
-        work.run(engine, encoder, engine_options)
+    with Claims(job.parts.folder) as claims, stoppable as stopping:
+        with Journal(job.parts.folder, settings, facts) as journal:
+            job = replace(job, plan=agree(job.plan, job.share, run_options, job.parts, claims))
+            earlier_ids = _add_ids(job, claims)
+            _warn_of_dropped(job)
+            work = Work(job, claims, journal, stopping, on_study)
+            work.run(engine, encoder, engine_options)
+        work.clear()
     summary = _summary(job, work, found.format, time.monotonic() - started, journal.times)
     if not summary.n_studies and run_options.shard.is_all:
         if pseudonyms is not None:

@@ -95,7 +95,7 @@ class Work:
         self._stopping, self._on_study = stopping, on_study
 
     def run(self, engine: Engine, encoder: Encoder, options: EngineOptions) -> None:
-        """Embed the share. If it is all studies, write the output (if any study succeeded) and remove the parts.
+        """Embed the share. If it is all studies, write the output, if any study succeeded.
 
         Args:
             engine: embeds studies with this encoder and these options.
@@ -111,10 +111,8 @@ class Work:
             self._journal.save("finished")
             while self._is_to_be_written and not self._write_output():
                 self._embed_share(engine, encoder, options)
-            if self._job.options.shard.is_all:
-                if self._is_to_be_written:
-                    self._write_companions(options.pictures)
-                self._clear()
+            if self._is_to_be_written:
+                self._write_companions(options.pictures)
         except OutputError:
             # The parts folder goes when the output is complete, also under the feet of one who was slow.
             if self._parts.folder.exists() or not self._finished.is_complete():
@@ -238,8 +236,13 @@ class Work:
             pictures=pictures,
         )
 
-    def _clear(self) -> None:
-        """Remove the parts, unless there are processes that still look at them."""
+    def clear(self) -> None:
+        """Remove the parts if the share is all studies, unless other processes still use them.
+
+        Nothing may be written to the parts folder afterwards: another process may be removing it.
+        """
+        if not self._job.options.shard.is_all:
+            return
         self._claims.withdraw()
         if not self._claims.others():
             self._parts.remove()

@@ -17,6 +17,7 @@ import pytest
 from prima_features import embed
 from prima_features.cli.main import main
 from prima_features.embedding.file.read import read_embeddings
+from prima_features.embedding.resume.claims import Claims
 from prima_features.errors import SourceError
 from prima_features.volumes.read import READER_VERSION
 
@@ -200,6 +201,30 @@ def test_two_processes_share_one_output_and_both_end_with_it_complete(
     assert all("8 studies with 11 series" in out for out, _ in told)
     assert not (tmp_path / "out.h5.parts").exists()
     assert_same(output, whole_many)
+
+
+def test_nothing_is_written_to_the_parts_after_a_process_withdrew(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may be removing the folder then, and a late file would make it stay."""
+    output, folder = tmp_path / "out.h5", tmp_path / "out.h5.parts"
+    left: list[set[tuple[str, int]]] = []
+
+    def content() -> set[tuple[str, int]]:
+        return {(path.name, path.stat().st_mtime_ns) for path in folder.iterdir() if path.suffix != ".worker"}
+
+    def withdraw(claims: Claims) -> None:
+        original(claims)
+        left.append(content())
+
+    original = Claims.withdraw
+    folder.mkdir()
+    with Claims(folder):  # a process that is still at work
+        monkeypatch.setattr(Claims, "withdraw", withdraw)
+        assert run("embed", many, output) == 0
+        assert left[0] == content()
+        monkeypatch.undo()
+    assert any(name.endswith(".run") for name, _ in left[0])
 
 
 def test_a_process_beside_one_with_other_settings_is_refused_and_beside_a_dead_one_goes_on(
