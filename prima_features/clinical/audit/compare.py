@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from prima_features.clinical.audit.inputs import Cohort, match
-from prima_features.clinical.audit.measure import Measured, Weights, measure
+from prima_features.clinical.audit.measure import Measured, Weights, measure, small_sample_factor
 from prima_features.clinical.audit.scores import Scores, read_scores
 from prima_features.clinical.audit.words import label, p_text
 from prima_features.errors import UsageError
 from prima_features.evaluation.gaps import holm
-from prima_features.evaluation.intervals import Estimate
+from prima_features.evaluation.intervals import Estimate, percentile, tail
 from prima_features.page.blocks import Cell, Prose, Section, Table, section
 from prima_features.page.digits import interval, number
 
@@ -114,43 +114,63 @@ def compare(
     mine = [cohort.names.index(name) for name in shared]
     theirs = [second.names.index(name) for name in shared]
     score = np.where((rows >= 0)[:, None], second.score[np.maximum(rows, 0)][:, theirs], np.nan)
-    own = cohort.scores.score[:, mine]
-    both = np.isfinite(score) & np.isfinite(own)
-    label = np.where(both, cohort.label[:, mine], -1).astype(np.int8)
+    first = _part(cohort.scores, shared, mine, cohort.scores.score[:, mine], cohort.scores.called[:, mine])
+    second = _part(second, shared, theirs, score, second.called[np.maximum(rows, 0)][:, theirs])
+    names, mean, n = differences(
+        replace(cohort, scores=first, label=cohort.label[:, mine]), second, weights, min_positives
+    )
+    return Comparison(first_name, other.name, n, names, mean)
 
-    def measured(one: Scores) -> list[Measured]:
-        joined = replace(cohort, scores=one, label=label)
-        return measure(joined, np.arange(len(rows)), weights, min_positives=min_positives)
 
-    first = measured(_part(cohort.scores, shared, mine, own, cohort.scores.called[:, mine]))
-    called = second.called[np.maximum(rows, 0)][:, theirs]
-    others = measured(_part(second, shared, theirs, score, called))
+def differences(
+    cohort: Cohort, second: Scores, weights: Weights, min_positives: int = 10
+) -> tuple[dict[str, dict[str, Difference]], dict[str, Difference], int]:
+    """Differences of two sets of scores, those of the cohort first.
+
+    Args:
+        cohort: N studies with the first scores.
+        second: of the same studies and names; NaN if missing.
+        weights: of the N rows.
+        min_positives: as in `measure`.
+
+    Returns:
+        differences by name and metric, those of the means by metric, and the studies that have both scores.
+
+    Raises:
+        UsageError: too few labels in the studies that have both.
+    """
+    both = np.isfinite(cohort.scores.score) & np.isfinite(second.score)
+    label = np.where(both, cohort.label, -1).astype(np.int8)
+    sides = [replace(cohort, scores=one, label=label) for one in (cohort.scores, second)]
+    first, others = (
+        measure(one, np.arange(len(label)), weights, min_positives=min_positives) for one in sides
+    )
     usable = [i for i, one in enumerate(first) if not one.reason]
     if not usable:
         raise UsageError(
             f"no name has enough labels in the studies that both tables have ({first[0].reason})"
         )
-    names: dict[str, dict[str, Difference]] = {shared[i]: {} for i in usable}
+    names: dict[str, dict[str, Difference]] = {cohort.names[i]: {} for i in usable}
+    called = [cohort.scores.called[:, usable], second.called[:, usable]]
+    rates = _paired_rates(label[:, usable], called[0], called[1], weights)
+    same = [bool((cohort.scores.score[:, i] == second.score[:, i])[both[:, i]].all()) for i in usable]
+    same = [one and bool((a == b).all()) for one, a, b in zip(same, called[0].T, called[1].T, strict=True)]
     mean = {}
     for metric in METRICS:
         pairs = [(first[i], others[i]) for i in usable]
-        found = [
-            _difference(
-                a.estimates[metric].value, b.estimates[metric].value, a.plain[metric] - b.plain[metric]
-            )
-            for a, b in pairs
-        ]
+        found = []
+        for place, (a, b) in enumerate(pairs):
+            if same[place]:
+                found.append(_equal(a.estimates[metric].value))
+            elif metric in rates:
+                found.append(_rate(metric, a, b, rates[metric][place]))
+            else:
+                found.append(_area(metric, a, b))
         adjusted = holm(np.array([one.p for one in found]))
         for i, one, p in zip(usable, found, adjusted, strict=True):
-            names[shared[i]][metric] = replace(one, p_holm=float(p))
-        values = [
-            float(np.nanmean([one.estimates[metric].value for one in side]))
-            for side in zip(*pairs, strict=True)
-        ]
-        resampled = np.nanmean([a.plain[metric] - b.plain[metric] for a, b in pairs], axis=0)
-        total = _difference(values[0], values[1], resampled)
-        mean[metric] = replace(total, p_holm=total.p)
-    return Comparison(first_name, other.name, int(both.any(axis=1).sum()), names, mean)
+            names[cohort.names[i]][metric] = replace(one, p_holm=float(p))
+        mean[metric] = _mean(metric, pairs)
+    return names, mean, int(both.any(axis=1).sum())
 
 
 def _part(
@@ -160,13 +180,82 @@ def _part(
     return replace(scores, names=tuple(names), score=score, called=called, thresholds=thresholds)
 
 
-def _difference(first: float, second: float, resampled: np.ndarray) -> Difference:
+def _paired_rates(
+    label: np.ndarray, first: np.ndarray, second: np.ndarray, weights: Weights
+) -> dict[str, list[np.ndarray]]:
+    """By metric and name, (B,) resampled differences of rates.
+
+    Each of the four cells of a pair (both correct, only the first, only the second, neither) has a random weight of
+    mean one half more, as of Agresti and Min (2005): the interval has a width even if both call all studies alike.
+    """
+    rng = np.random.default_rng([weights.seed, len(label)])
+    made: dict[str, list[np.ndarray]] = {}
+    for metric, truth in (("sensitivity", 1), ("specificity", 0)):
+        own = label == truth
+        correct = [side == bool(truth) for side in (first, second)]
+        signs = (own * (correct[0].astype(np.float32) - correct[1])).astype(np.float32)
+        moved = np.concatenate([signs.T @ block for block in weights.blocks], axis=1)
+        total = np.concatenate([own.T.astype(np.float32) @ block for block in weights.blocks], axis=1)
+        made[metric] = []
+        for i in range(label.shape[1]):
+            per_subject = own[:, i].sum() / max(len(np.unique(weights.subject[own[:, i]])), 1)
+            prior = per_subject * rng.gamma(0.5, size=(4, moved.shape[1]))
+            made[metric].append((moved[i] + prior[0] - prior[1]) / (total[i] + prior.sum(axis=0)))
+    return made
+
+
+def _rate(metric: str, first: Measured, second: Measured, resampled: np.ndarray) -> Difference:
     from scipy.stats import norm
 
-    value, error = first - second, float(resampled.std())
+    values = [one.estimates[metric].value for one in (first, second)]
+    value = values[0] - values[1]
+    n = first.subjects_by_class[int(metric == "sensitivity")]
+    found = percentile(value, resampled, tail(n))
+    estimate = Estimate(value, min(found.ci_low, value), max(found.ci_high, value))
+    statistic = abs(resampled.mean()) / (resampled.std() * small_sample_factor(n))
+    return Difference(values[0], values[1], estimate, float(2 * norm.sf(statistic)), float("nan"))
+
+
+def _area(metric: str, first: Measured, second: Measured) -> Difference:
+    """Normal interval; if an area is within half a subject of 0 or 1, that of two independent areas."""
+    one, other = first.estimates[metric], second.estimates[metric]
+    smallest = min(first.subjects_by_class)
+    error = float((first.plain[metric] - second.plain[metric]).std()) * small_sample_factor(smallest)
+    half = 1 / (2 * smallest)
+    if all(half < side.value < 1 - half for side in (one, other)):
+        return _normal(one.value, other.value, error)
+    low = np.hypot(one.value - one.ci_low, other.ci_high - other.value)
+    high = np.hypot(one.ci_high - one.value, other.value - other.ci_low)
+    found = _normal(one.value, other.value, max(error, float(low + high) / (2 * _Z)))
+    value = found.estimate.value
+    return replace(found, estimate=Estimate(value, float(value - low), float(value + high)))
+
+
+def _mean(metric: str, pairs: list[tuple[Measured, Measured]]) -> Difference:
+    """Of the means over names; rates without prior, whose bias would add up."""
+    values = [
+        float(np.nanmean([one.estimates[metric].value for one in side])) for side in zip(*pairs, strict=True)
+    ]
+    resampled = np.nanmean([a.plain[metric] - b.plain[metric] for a, b in pairs], axis=0)
+    factor = (
+        small_sample_factor(min(min(one.subjects_by_class) for one, _ in pairs)) if len(pairs) == 1 else 1.0
+    )
+    found = _normal(values[0], values[1], float(resampled.std()) * factor)
+    return replace(found, p_holm=found.p)
+
+
+def _normal(first: float, second: float, error: float) -> Difference:
+    from scipy.stats import norm
+
+    value = first - second
     estimate = Estimate(value, max(value - _Z * error, -1.0), min(value + _Z * error, 1.0))
     p = float(2 * norm.sf(abs(value) / error)) if error > 1e-12 else float("nan")
     return Difference(first, second, estimate, p, float("nan"))
+
+
+def _equal(value: float) -> Difference:
+    """The two have the same scores and decisions."""
+    return Difference(value, value, Estimate(0.0, 0.0, 0.0), float("nan"), float("nan"))
 
 
 def _plain(found: dict[str, Difference]) -> dict[str, Any]:
