@@ -98,6 +98,15 @@ def audit(
             help="Choose thresholds for --sensitivity before this date and apply them from then on.",
         ),
     ] = "",
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(
+            "--embeddings",
+            metavar="FILE.h5",
+            help="Embeddings of the studies: drift of study vectors from before --freeze-before to each "
+            "later period (--by; default: quarters).",
+        ),
+    ] = None,
     wait_column: Annotated[
         str,
         typer.Option(
@@ -173,6 +182,7 @@ def audit(
             attributes or (),
             options,
             compare_with=compare,
+            embeddings=embeddings,
             force=force,
             on_step=on_step,
         )

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from prima_features.clinical.audit.drift import EmbeddingDrift
 from prima_features.clinical.audit.inputs import Cohort
 from prima_features.clinical.audit.measure import Measured, Weights, measure
 from prima_features.clinical.audit.scores import Scores
@@ -60,6 +61,8 @@ class Prospective:
     drift: dict[str, Drift]
     needed: dict[str, tuple[float, tuple[Needed, ...]]]
     """By name: share of positives, and sample sizes at the observed accuracy."""
+    embeddings: EmbeddingDrift | None = None
+    """Of the study vectors; None without --embeddings."""
 
     def document(self) -> dict[str, Any]:
         """For audit.json."""
@@ -85,6 +88,7 @@ class Prospective:
                 }
                 for name, one in self.after.items()
             },
+            "embeddings": self.embeddings.document() if self.embeddings else None,
             "sample_size": {
                 name: {"prevalence": share, "needed": [vars(one) for one in rows]}
                 for name, (share, rows) in self.needed.items()
@@ -103,6 +107,8 @@ class Prospective:
                 f"{len(self.drift)} names have shifted (two-sided, Holm's correction)."
             )
             blocks += [Prose(said), self._frozen()]
+        if self.embeddings:
+            blocks += self.embeddings.blocks()
         if self.needed:
             said = (
                 "Positive studies needed for a 95% interval of a half-width, at the accuracy and share "
@@ -195,6 +201,7 @@ def prospective(
     *,
     sensitivity: float,
     min_positives: int,
+    drift_of: Callable[[np.ndarray], EmbeddingDrift] | None = None,
 ) -> Prospective:
     """Freeze thresholds before a date and compare what follows with it.
 
@@ -206,6 +213,7 @@ def prospective(
         before: the date; empty for sample sizes only.
         sensitivity: to choose thresholds for.
         min_positives: as in `measure`.
+        drift_of: drift of the study vectors, given the (N,) studies before the date.
 
     Raises:
         UsageError: the date cannot be read, or has no studies on one side.
@@ -251,6 +259,7 @@ def prospective(
         {cohort.names[i]: after[i] for i in usable},
         _drift(cohort, early, late),
         needed,
+        drift_of(early) if drift_of else None,
     )
 
 

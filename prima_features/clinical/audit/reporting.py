@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from prima_features._version import __version__
+from prima_features.clinical.audit.periods import Prospective
 from prima_features.clinical.audit.result import Audit
 from prima_features.clinical.audit.sites import AcrossSites
 from prima_features.clinical.audit.words import label
@@ -68,6 +69,7 @@ def _values(found: Audit) -> dict[str, Any]:
     cohort, options = found.cohort, found.options
     sites = found.parts.get("sites")
     site_variables = [one.variable for one in sites.variables] if isinstance(sites, AcrossSites) else []
+    prospective = found.parts.get("prospective")
     shares = [one.positives / one.n for one in found.overall if not one.reason]
     n_sites = [f"{len(found.groups[name].levels)} levels of {name}" for name in site_variables]
     return {
@@ -80,6 +82,7 @@ def _values(found: Audit) -> dict[str, Any]:
         "kind": cohort.scores.kind,
         "thresholds": _thresholds(found),
         "dates": found.dates,
+        "drift": prospective.embeddings if isinstance(prospective, Prospective) else None,
         "options": options,
         "variables": list(found.groups),
         "site_variables": site_variables,

@@ -10,6 +10,7 @@ import numpy as np
 
 from prima_features.clinical.audit.calibration import Calibrated, CalibratedCohort, calibrate, calibrated
 from prima_features.clinical.audit.compare import compare
+from prima_features.clinical.audit.drift import EmbeddingDrift, embedding_drift
 from prima_features.clinical.audit.groups import by_variable, macro, variables
 from prima_features.clinical.audit.inputs import Cohort, join
 from prima_features.clinical.audit.measure import Measured, Weights, measure
@@ -39,6 +40,7 @@ def audit(
     options: AuditOptions = _DEFAULT,
     *,
     compare_with: str | Path | None = None,
+    embeddings: str | Path | None = None,
     force: bool = False,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Audit:
@@ -52,6 +54,7 @@ def audit(
         attributes: tables with sex, age, site and the like.
         options: what to compute.
         compare_with: a second table of scores on the same studies.
+        embeddings: embeddings file of the studies, for drift of their vectors after `options.freeze_before`.
         force: replace a folder that no audit wrote.
         on_step: called with the number of parts done and of all parts.
 
@@ -61,10 +64,15 @@ def audit(
     """
     scores, folder = Path(scores), None if output is None else Path(output)
     labels, tables = None if labels is None else Path(labels), [Path(one) for one in attributes]
+    if embeddings is not None and not options.freeze_before:
+        raise UsageError(
+            "--embeddings needs a date to compare the vectors before and after it: give --date-column and "
+            "--freeze-before"
+        )
     if folder is not None:
         maker = Maker(
             "prima audit",
-            as_inputs(scores, labels, tables, compare_with),
+            as_inputs(scores, labels, tables, compare_with, embeddings),
             is_own=lambda path: starts_with(_JSON_START)(path / JSON),
             kind="the folder of an earlier audit",
         )
@@ -72,7 +80,8 @@ def audit(
     named = read_frame(labels, "the table of labels").columns if labels is not None else ()
     read = read_scores(scores, options.score_columns, options.threshold, named)
     cohort = join(read, labels, tables, options.id_column, options.target_column)
-    found = _audited(cohort, options, scores, _names_of(scores, labels, tables), compare_with, on_step)
+    files = _names_of(scores, labels, tables)
+    found = _audited(cohort, options, scores, files, compare_with, embeddings, on_step)
     if folder is not None:
         with new_directory(folder, overwrite=True) as made:
             write(made, found)
@@ -98,12 +107,13 @@ def _audited(
     scores: Path,
     files: dict[str, str],
     compare_with: str | Path | None,
+    embeddings: str | Path | None,
     on_step: Callable[[int, int], None],
 ) -> Audit:
     compared = variables(cohort, options.groups, options.cross, (options.date_column, options.wait_column))
-    attributes, dates = dict(compared.values), None
+    attributes, dates, period = dict(compared.values), None, None
     if options.date_column:
-        dates, period = periods(cohort, options.date_column, options.by or "month")
+        dates, period = periods(cohort, options.date_column, options.by or "quarter")
         if options.by:
             compared.values[options.by] = period
     levels = {name: sorted(set(values) - {""}) for name, values in compared.values.items()}
@@ -133,6 +143,11 @@ def _audited(
         found = {level: measured(np.flatnonzero(values == level)) for level in levels[name]}
         groups[name] = by_variable(name, found, int((values == "").sum()))
     parts: dict[str, Part] = {"sites": across_sites(cohort.names, groups)}
+
+    def drift_of(early: np.ndarray) -> EmbeddingDrift:
+        assert embeddings is not None and dates is not None and period is not None
+        return embedding_drift(cohort, Path(embeddings), dates, early, period, options.seed, scores)
+
     parts["prospective"] = prospective(
         cohort,
         overall,
@@ -141,6 +156,7 @@ def _audited(
         options.freeze_before,
         sensitivity=options.sensitivity,
         min_positives=options.min_positives,
+        drift_of=drift_of if embeddings is not None else None,
     )
     if options.wait_column or "worklist" in cohort.table:
         parts["waits"] = waits(cohort, options.wait_column, attributes, options.queue_load, options.seed)
