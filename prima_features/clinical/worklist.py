@@ -12,7 +12,7 @@ import numpy as np
 
 Rule = Literal["expected", "high", "high-none"]
 RULES: dict[Rule, str] = {
-    "expected": "expected level: the sum over levels of their number (0 is the least urgent) times their softmax",
+    "expected": "the expected level: the sum over levels of their number (0 is the least urgent) times their softmax",
     "high": "the output of the most urgent level",
     "high-none": "the output of the most urgent level minus that of the least urgent one",
 }

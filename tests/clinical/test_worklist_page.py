@@ -13,10 +13,12 @@ from public_scores import Write
 from safetensors.torch import save_file
 
 from prima_features.cli.main import main
+from prima_features.clinical.calibration import Calibration, Curve
 from prima_features.clinical.diagnose import Diagnosed, diagnose
 from prima_features.encoders.prima.model_config import read_config, write_config
 from prima_features.encoders.prima.networks.config import HeadConfig, HeadsConfig
 from prima_features.encoders.prima.networks.heads import MLP
+from prima_features.files.disk import sha256
 from prima_features.models import bundled
 from prima_features.studies.study import Failure
 
@@ -76,6 +78,45 @@ def test_a_study_opens_with_all_its_scores_and_priority_outputs(
     for column in [name for name in table if name.startswith(("diagnosis/", "referral/", "priority/"))]:
         assert f"{first[column]:.3f}".replace("-0.000", "0.000") in text.replace("-0.000", "0.000"), column
     assert first["study"] in text
+
+
+def test_calibrated_probabilities_are_shown_with_their_cohort(
+    write: Write, model: Path, tmp_path: Path, page: Page
+) -> None:
+    table = scored(write, model, 20, tmp_path).table
+    curve = Curve("platt", (1.0,), (-1.0,), 80, 20)
+    checksum = sha256(model / "model.safetensors")
+    curves = Calibration("platt", (NAMES[0],), (curve,), 80, 70, model_sha256=checksum)
+    (tmp_path / "calibration.json").write_text(curves.to_json())
+    calibration = tmp_path / "calibration.json"
+    diagnose(tmp_path / "embeddings.h5", tmp_path / "out.tsv", model, calibration=calibration)
+    page.open(tmp_path / "out.html")
+    text = page.run("document.body.innerText")
+    assert "platt calibration on 80 labelled studies" in text
+    assert "platt, 80 studies of 70 subjects" in text
+    page.click(".worklist .link")
+    first = table.sort_values("rank").iloc[0]
+    probability = curve.apply(first[f"diagnosis/{NAMES[0]}"])
+    cells = page.run(
+        "[...document.querySelector('dialog tbody tr').querySelectorAll('td')].map(one => one.textContent)"
+    )
+    assert float(cells[3].rstrip("%")) == pytest.approx(100 * probability, abs=0.1)
+    second = "document.querySelectorAll('dialog tbody tr')[1].querySelectorAll('td')[3].textContent"
+    assert page.run(second) == "\N{EN DASH}"  # a name without a curve
+    assert not page.complaints
+
+
+def test_diagnoses_and_referrals_are_counted_and_the_rule_has_a_scale(
+    write: Write, model: Path, tmp_path: Path, page: Page
+) -> None:
+    scored(write, model, 3, tmp_path)
+    page.open(tmp_path / "out.html")
+    text = page.run("document.body.innerText")
+    assert "3 studies scored for 4 diagnoses and 1 referral." in text
+    assert "Urgency, from 0 (none) to 3 (high), is the expected level" in text
+    diagnose(tmp_path / "embeddings.h5", tmp_path / "out.tsv", model, worklist="high")
+    page.open(tmp_path / "out.html")
+    assert "Urgency is the output of the most urgent level" in page.run("document.body.innerText")
 
 
 @pytest.mark.parametrize("width", [1200, 400])

@@ -58,16 +58,19 @@ function item(row, chosen) {
 
 function scoreTable(row) {
   const range = Math.max(...DATA.scores[row].map(Math.abs), 1e-9);
+  const probabilities = DATA.probabilities && DATA.probabilities[row];
   return make("div", { class: "scroll" }, make("table", { class: "wide" },
     make("thead", {}, make("tr", {}, ...["Group", "Finding"].map((text) => make("th", { scope: "col", class: "text" }, text)),
-      make("th", { scope: "col" }, "Score"), make("th", { scope: "col", class: "text bar" }, ""))),
+      make("th", { scope: "col" }, "Score"), ...(probabilities ? [make("th", { scope: "col" }, "Probability")] : []), make("th", { scope: "col", class: "text bar" }, ""))),
     make("tbody", {}, ...DATA.findings.map((one, i) => {
       const score = DATA.scores[row][i], present = DATA.present[row].includes(i);
       const bar = make("span", {});
       bar.style.width = present ? `${100 * Math.max(score, 0) / range}%` : "0";
       return make("tr", { class: present ? "present" : null, title: one.name },
         make("td", { class: "text" }, one.group), make("td", { class: "text" }, one.label + (present ? " (present)" : "")),
-        make("td", {}, fixed(score)), make("td", { class: "text bar" }, bar));
+        make("td", {}, fixed(score)),
+        ...(probabilities ? [make("td", {}, probabilities[i] === null ? "–" : `${(100 * probabilities[i]).toFixed(1)}%`)] : []),
+        make("td", { class: "text bar" }, bar));
     }))));
 }
 

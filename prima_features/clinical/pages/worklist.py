@@ -15,6 +15,8 @@ from prima_features.page.script import Script, script_json
 from prima_features.wording import listed, verb
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from prima_features.clinical.diagnose import Diagnosed
     from prima_features.embedding.file.read import Embeddings
 
@@ -58,6 +60,8 @@ def worklist_page(found: Diagnosed, file: Embeddings, title: str) -> str:
         findings=findings,
         document=found.document,
         n_studies=len(found.table),
+        scale=_scale(found.document),
+        calibration=found.document.get("calibration"),
         data=script_json(_data(found, findings, ranked["row"].to_numpy())),
         pictures=script_json(pictures_of(file, ranked["study"])),
         script=Script(_ROOM, "worklist.js"),
@@ -85,7 +89,10 @@ def _finding(kind: str, head: Mapping[str, Any], n: int, share: float) -> _Findi
 def _main_result(found: Diagnosed, findings: Sequence[_Finding]) -> str:
     n = len(found.table)
     any_present = int((found.scores.diagnosis >= 0).any(axis=1).sum())
-    text = f"{count(n, 'study', 'studies')} scored for {count(len(findings), 'finding')}."
+    kinds = {"diagnosis": ("diagnosis", "diagnoses"), "referral": ("referral", "referrals")}
+    sizes = {kind: sum(one.kind == kind for one in findings) for kind in kinds}
+    scored = listed([count(sizes[kind], *words) for kind, words in kinds.items() if sizes[kind]])
+    text = f"{count(n, 'study', 'studies')} scored" + (f" for {scored}." if scored else ".")
     if found.scores.diagnosis_names:
         text += (
             f" At least one diagnosis is scored as present in {count(any_present, 'study', 'studies')}."
@@ -93,6 +100,14 @@ def _main_result(found: Diagnosed, findings: Sequence[_Finding]) -> str:
             else " No diagnosis is scored as present in any study."
         )
     return text
+
+
+def _scale(document: Mapping[str, Any]) -> str:
+    """The smallest and the largest urgency, if the worklist's rule has them."""
+    levels = document["priority"]["levels"]
+    if not document["worklist"] or document["worklist"]["rule"] != "expected":
+        return ""
+    return f"from 0 ({levels[0]}) to {len(levels) - 1} ({levels[-1]})"
 
 
 def _warnings(found: Diagnosed) -> list[str]:
@@ -127,9 +142,19 @@ def _data(found: Diagnosed, findings: Sequence[_Finding], rows: np.ndarray) -> d
             {"kind": one.kind, "name": one.name, "group": one.group, "label": one.label} for one in findings
         ],
         "scores": _rounded(both),
+        "probabilities": _probabilities(table, findings),
         # As decided from the unrounded scores: -0.0001 is absent, and is shown as 0.000.
         "present": [np.flatnonzero(row).tolist() for row in both >= 0],
     }
+
+
+def _probabilities(table: pd.DataFrame, findings: Sequence[_Finding]) -> list[list[Any]] | None:
+    """(N, F) calibrated probabilities, None for findings without a curve; None if there is no calibration."""
+    names = [f"probability/{one.kind}/{one.name}" for one in findings]
+    if not any(name in table for name in names):
+        return None
+    columns = [_rounded(table[name].to_numpy()) if name in table else [None] * len(table) for name in names]
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _rounded(values: np.ndarray) -> list[Any]:
