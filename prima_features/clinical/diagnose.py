@@ -23,12 +23,13 @@ from prima_features.clinical.worklist import RULES, Rule, ranks, urgency
 from prima_features.embedding.file.read import Embeddings, read_embeddings
 from prima_features.embedding.record.output import files_next_to
 from prima_features.errors import UsageError
-from prima_features.files.disk import replacing
+from prima_features.files.disk import write_bytes, write_json
 from prima_features.files.new_directory import new_directory
 from prima_features.files.tables import table_bytes
 from prima_features.files.targets import Maker, as_inputs, check_file, check_folder, is_page, starts_with
-from prima_features.files.text import file_stem, printable_json
+from prima_features.files.text import file_stem
 from prima_features.models import DEFAULT_MODEL, directory
+from prima_features.page import write_html
 from prima_features.wording import RESEARCH_ONLY
 
 if TYPE_CHECKING:
@@ -122,13 +123,9 @@ def diagnose(
     if path is not None:
         if page:
             html = worklist_page(found, file, path.name)
-            with replacing(path.with_suffix(".html")) as temporary:
-                temporary.write_text(html, encoding="utf-8", errors="backslashreplace", newline="")
-        with replacing(path.with_suffix(".json")) as temporary:
-            document = json.dumps(printable_json(found.document), indent=2, allow_nan=False)
-            temporary.write_text(document + "\n", encoding="utf-8", newline="")
-        with replacing(path) as temporary:
-            temporary.write_bytes(table_bytes(found.table, found.caveat))
+            write_html(path.with_suffix(".html"), html)
+        write_json(path.with_suffix(".json"), found.document)
+        write_bytes(path, table_bytes(found.table, found.caveat))
     return found
 
 

@@ -7,7 +7,6 @@ changes no rank.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +20,12 @@ from prima_features.embedding.file.read import Embeddings, read_embeddings
 from prima_features.embedding.record.output import files_next_to
 from prima_features.errors import UsageError
 from prima_features.evaluation.intervals import Bootstrap, Estimate
-from prima_features.files.disk import replacing
+from prima_features.files.disk import write_bytes, write_json
 from prima_features.files.safe import read_text
 from prima_features.files.tables import table_bytes
 from prima_features.files.targets import Maker, as_inputs, check_file, is_page, starts_with
-from prima_features.files.text import printable_json
 from prima_features.models import DEFAULT_MODEL, directory
+from prima_features.page import write_html
 from prima_features.reports.numbered import numbered
 from prima_features.reports.summaries import read_findings
 from prima_features.wording import RESEARCH_ONLY, count, verb
@@ -203,10 +202,8 @@ def write_results(found: Found, output: Path, page: bool = True) -> None:
     """
     if page:
         html = search_page(found, found.file, output.name)
-        with replacing(output.with_suffix(".html")) as temporary:
-            temporary.write_text(html, encoding="utf-8", errors="backslashreplace", newline="")
-    with replacing(output) as temporary:
-        temporary.write_bytes(table_bytes(found.table, found.caveat))
+        write_html(output.with_suffix(".html"), html)
+    write_bytes(output, table_bytes(found.table, found.caveat))
 
 
 @dataclass(frozen=True)
@@ -366,11 +363,7 @@ def write_metrics(found: FoundReports, output: Path) -> None:
         OutputError: the file cannot be written.
     """
     document = {"notice": RESEARCH_ONLY, "caveat": found.caveat, "warnings": list(found.warnings)}
-    text = json.dumps(
-        {"format": METRICS_FORMAT} | printable_json(document | found.metrics.to_dict()), indent=2
-    )
-    with replacing(output) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8", newline="")
+    write_json(output, {"format": METRICS_FORMAT} | document | found.metrics.to_dict())
 
 
 def _hits(queries: np.ndarray, candidates: np.ndarray, at: Sequence[int]) -> dict[int, np.ndarray]:

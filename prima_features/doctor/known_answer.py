@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,7 +152,7 @@ def write_answer(directory: Path, answer: Answer) -> Path:
         UsageError: a file of that name is there that is no answer.
         OutputError: the directory cannot be written to.
     """
-    from prima_features.files.disk import replacing
+    from prima_features.files.disk import write_json
     from prima_features.files.targets import Maker, check_file, starts_with
 
     # Five digits are far finer than any tolerance, and keep the package small.
@@ -163,8 +162,7 @@ def write_answer(directory: Path, answer: Answer) -> Path:
         directory / ANSWER,
         Maker("prima doctor", is_own=starts_with(b'{"scan"'), kind="a recorded answer", option=""),
     )
-    with replacing(directory / ANSWER) as temporary:
-        temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    write_json(directory / ANSWER, record, indent=None)
     return directory / ANSWER
 
 

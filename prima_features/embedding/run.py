@@ -140,7 +140,6 @@ def embed(
                 f"The model {info.name} has no tokens to store (its encoder is {info.encoder!r}): "
                 "use --level study"
             )
-        PartsFolder.of(output).create()
     provenance = _provenance(info, engine_options, "" if found.format == "dicom" else bounded(command))
     settings = _settings(encoder, provenance, engine_options)
     studies = [replace(study, description=description or study.description) for study in found.studies]
@@ -259,13 +258,12 @@ def _finding(
         check_key(output, pseudonyms, found.studies)
         yield found, pseudonyms
         return
-    parts = PartsFolder.of(output)
-    parts.create()
+    folder = PartsFolder.of(output).folder
     try:
-        pseudonyms = agree_on_pseudonyms(parts.folder, keep_patient_id)
+        pseudonyms = agree_on_pseudonyms(folder, keep_patient_id)
         yield find(source, options, pseudonyms, format), pseudonyms
     except BaseException:
-        forget_key(parts.folder)
+        forget_key(folder)
         raise
 
 

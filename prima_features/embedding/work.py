@@ -241,11 +241,8 @@ class Work:
 
         Nothing may be written to the parts folder afterwards: another process may be removing it.
         """
-        if not self._job.options.shard.is_all:
-            return
-        self._claims.withdraw()
-        if not self._claims.others():
-            self._parts.remove()
+        if self._job.options.shard.is_all:
+            self._claims.end(self._parts.remove)
 
     def _results(self) -> Iterator[Result]:
         for result in self._finished.results():

@@ -17,9 +17,11 @@ from prima_features._version import __version__
 from prima_features.explain.methods import COVERAGE, METHODS
 from prima_features.explain.page import page
 from prima_features.explain.run import Explained, ExplainedSeries
+from prima_features.files.disk import write_json
 from prima_features.files.new_directory import new_directory
 from prima_features.files.targets import Maker, as_inputs, check_folder, starts_with
-from prima_features.files.text import printable_json, to_cell
+from prima_features.files.text import to_cell
+from prima_features.page import write_html
 from prima_features.wording import RESEARCH_ONLY
 
 FORMAT = "prima-explanation"
@@ -53,9 +55,8 @@ def write(output: Path, found: Explained) -> None:
             nib.save(_map(found, one), made / maps[one.label])
         (made / TOKENS).write_text(_tokens(found), encoding="utf-8", newline="")
         (made / WEIGHTS).write_text(json.dumps(weights(found)), encoding="utf-8", newline="")
-        text = json.dumps(printable_json(document(found, maps)), indent=2, allow_nan=False)
-        (made / DOCUMENT).write_text(text + "\n", encoding="utf-8", newline="")
-        (made / PAGE).write_text(page(found), encoding="utf-8", errors="backslashreplace", newline="")
+        write_json(made / DOCUMENT, document(found, maps))
+        write_html(made / PAGE, page(found))
 
 
 def weights(found: Explained) -> dict[str, dict[str, float]]:

@@ -1,20 +1,24 @@
 """Disks that may be full, far away or about to lose power.
 
-Files are written atomically (`replacing`). Errors of a disk are one sentence, and an error of the disk with the scans,
-which stops the run, is distinguished from a bad scan, which is recorded (`check_disk`).
+Files are written atomically (`replacing`, `write_bytes`, `write_json`). Errors of a disk are one sentence, and an
+error of the disk with the scans, which stops the run, is distinguished from a bad scan, which is recorded
+(`check_disk`).
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from prima_features.errors import OutputError, SourceError
+from prima_features.files.text import printable_json
 
 _SHOWN_NAME = 32
 """Characters of a file's name in that of its temporary file, which must fit as well if the former just does."""
@@ -45,6 +49,27 @@ def replacing(path: Path, scratch: Path | None = None) -> Iterator[Path]:
         finally:
             with suppress(OSError):  # which must not hide the error that brought us here
                 temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically.
+
+    Raises:
+        OutputError: the disk is full or the folder cannot be written to.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(path: Path, document: Any, indent: int | None = 2) -> None:
+    """Write a JSON document atomically, its texts `printable`.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+        OutputError: the disk is full or the folder cannot be written to.
+    """
+    text = json.dumps(printable_json(document), indent=indent, allow_nan=False)
+    write_bytes(path, text.encode() + b"\n")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prima_features.errors import OutputError
+from prima_features.files.disk import output_errors
 from prima_features.files.targets import Maker, check_folder
 
 _MAKER = Maker("prima", option="--overwrite")
@@ -30,19 +30,15 @@ def new_directory(output: Path, overwrite: bool = False, maker: Maker = _MAKER) 
     """
     output = output.absolute()
     check_folder(output, maker, overwrite)
-    try:
-        with tempfile.TemporaryDirectory(
+    with (
+        output_errors(output),
+        tempfile.TemporaryDirectory(
             dir=output.parent, prefix=f".{output.name[:32]}.", suffix=".partial", ignore_cleanup_errors=True
-        ) as scratch:
-            made = Path(scratch) / output.name
-            made.mkdir()
-            yield made
-            if output.exists():
-                output.rename(Path(scratch) / "replaced")
-            made.rename(output)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(
-            f"{output} could not be written ({error.strerror or error}); nothing was kept"
-        ) from error
+        ) as scratch,
+    ):
+        made = Path(scratch) / output.name
+        made.mkdir()
+        yield made
+        if output.exists():
+            output.rename(Path(scratch) / "replaced")
+        made.rename(output)

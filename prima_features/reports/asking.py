@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from prima_features.errors import OutputError
+from prima_features.files.disk import output_errors
 from prima_features.files.safe import MIB, UnsafeFileError, load_json, read_bytes
 from prima_features.files.targets import Maker, as_inputs, check_file
 from prima_features.reports.records import LanguageModel, ReportError, clean_text
@@ -145,12 +146,10 @@ class Parts:
 
     def __enter__(self) -> Parts:
         torn = not self._content().endswith(b"\n") and self.path.exists()
-        try:
+        with output_errors(self.path):
             self._file = self.path.open("ab")
             if torn:
                 self._file.write(b"\n")
-        except OSError as error:
-            raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
         return self
 
     def __exit__(
@@ -167,9 +166,7 @@ class Parts:
         """
         assert self._file is not None, "add works inside the with block"
         line = json.dumps({"key": key, "study": study, "answer": answer}, ensure_ascii=False)
-        try:
+        with output_errors(self.path):
             self._file.write(line.encode("utf-8", "replace") + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from prima_features.errors import OutputError, UsageError
+from prima_features.errors import UsageError
+from prima_features.files.disk import replacing
 from prima_features.files.tables import find_column, read_table
 from prima_features.files.targets import Maker, as_inputs, check_file, starts_with
 from prima_features.files.text import from_cell, to_cell
@@ -84,20 +84,11 @@ def check_output(path: Path, inputs: Iterable[Path] = (), force: bool = False) -
 
 
 def write_summaries(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a tab-separated table: whole, by renaming it into place, or not at all.
+    """Write a tab-separated table atomically.
 
     Raises:
         OutputError: the folder cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name[:32]}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-            writer.writerows([to_cell(cell, keep="\n") for cell in row] for row in [columns, *rows])
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerows([to_cell(cell, keep="\n") for cell in row] for row in [columns, *rows])

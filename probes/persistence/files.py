@@ -12,14 +12,13 @@ on both sides; probes of version 1 only flag studies that are too far from the t
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from prima_features.errors import OutputError, UsageError
+from prima_features.errors import UsageError
 from prima_features.files.safe import VALUES, UnsafeFileError, load_json, read_bytes
 
 FORMAT = "prima-probe"
@@ -98,22 +97,6 @@ def read_json(path: Path, limit: int, values: int = VALUES) -> dict[str, Any]:
 def json_bytes(document: dict[str, Any]) -> bytes:
     """As JSON. NaN has no place in it: numbers that are not defined must be None."""
     return json.dumps(document, indent=2, allow_nan=False).encode() + b"\n"
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it.
-
-    Raises:
-        OutputError: the folder cannot be written to, or the disk is full.
-    """
-    temporary = path.with_name(f".{path.name[:32]}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 Arrays = dict[str, np.ndarray]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prima_features.page import template
+from prima_features.page import template, write_html
 from prima_features.page.blocks import Section
-from prima_features.probes.persistence.files import write_bytes
 from prima_features.probes.report.content import (
     RESEARCH_ONLY,
     PageContent,
@@ -29,7 +28,7 @@ def write_page(path: Path, content: PageContent) -> None:
     Raises:
         OutputError: the folder cannot be written to, or the disk is full.
     """
-    write_bytes(path, page(content).encode("utf-8", errors="replace"))
+    write_html(path, page(content))
 
 
 def page(content: PageContent) -> str:

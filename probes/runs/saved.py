@@ -11,6 +11,7 @@ import numpy as np
 from prima_features.embedding.file.read import read_embeddings
 from prima_features.embedding.record.output import files_next_to
 from prima_features.errors import UsageError
+from prima_features.files.disk import write_bytes
 from prima_features.files.new_directory import new_directory
 from prima_features.files.tables import table_bytes
 from prima_features.files.targets import Maker, as_inputs, check_file, check_folder, starts_with
@@ -18,12 +19,7 @@ from prima_features.probes.evaluation import Comparison, Evaluation, corrected_t
 from prima_features.probes.feature_matrix import features
 from prima_features.probes.labels import LabelRequest, describe
 from prima_features.probes.persistence.directory import write_evaluation
-from prima_features.probes.persistence.files import (
-    MAX_DOCUMENT_BYTES,
-    METRICS,
-    read_json,
-    write_bytes,
-)
+from prima_features.probes.persistence.files import MAX_DOCUMENT_BYTES, METRICS, read_json
 from prima_features.probes.probe import Predictions, Probe
 from prima_features.probes.report import PageContent, feature_map
 from prima_features.probes.runs.fit import Sources, read

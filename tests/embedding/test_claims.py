@@ -5,12 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from prima_features.embedding.resume.claims import Claims, Pace
+from prima_features.embedding.resume.parts import PartsFolder
+from prima_features.errors import OutputError
 
 TAKES_AND_STAYS = """
 import sys, time
@@ -109,6 +113,59 @@ def test_a_heartbeat_that_stands_still_counts_whatever_the_clocks_say(tmp_path: 
         assert not claims.take("sub-01")
         time.sleep(0.6)
         assert claims.take("sub-01")
+
+
+def test_a_process_that_joins_while_the_folder_is_removed_joins_a_new_one(tmp_path: Path) -> None:
+    """The one that removes it has seen no others before the other announced itself."""
+    folder = tmp_path / "parts"
+    parts = PartsFolder(folder)
+    found: list[list[str]] = []
+
+    def join() -> None:
+        with Claims(folder) as claims:
+            found.append([path.name for path in folder.iterdir()])
+            claims.end(parts.remove)
+
+    joiner = threading.Thread(target=join)
+
+    def remove(last: Sequence[Path]) -> None:
+        joiner.start()
+        while len(list(folder.glob("*.worker"))) < 2:
+            time.sleep(0.01)
+        assert not found, "it has joined a folder that is being removed"
+        parts.remove(last)
+
+    with Claims(folder) as claims:
+        (folder / "sub-01.safetensors").touch()
+        claims.end(remove)
+    joiner.join(60)
+    (names,) = found
+    assert [name.rpartition(".")[2] for name in names] == ["worker"]
+    assert not folder.exists()
+
+
+def test_a_process_is_announced_when_it_has_joined_and_the_last_one_removes_the_folder(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "parts"
+    with Claims(folder) as first, Claims(folder) as second:
+        first.end(PartsFolder(folder).remove)
+        assert folder.is_dir() and first.others() and not second.others()
+        second.end(PartsFolder(folder).remove)
+        assert not folder.exists()
+
+
+def test_joining_gives_up_if_the_folder_is_removed_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def announce(claims: Claims, plan: str, shard: str) -> None:
+        original(claims, plan, shard)
+        PartsFolder(tmp_path / "parts").remove()
+
+    original = Claims.announce
+    monkeypatch.setattr(Claims, "announce", announce)
+    with pytest.raises(OutputError, match="run the same command again"):
+        Claims(tmp_path / "parts").__enter__()
 
 
 def test_a_slow_process_keeps_its_claim_and_a_stopped_one_loses_only_that(tmp_path: Path) -> None:

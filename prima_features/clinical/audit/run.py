@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,10 +20,11 @@ from prima_features.clinical.audit.scores import described, read_frame, read_sco
 from prima_features.clinical.audit.sites import across_sites
 from prima_features.clinical.audit.waits import waits
 from prima_features.errors import UsageError
+from prima_features.files.disk import write_json
 from prima_features.files.new_directory import new_directory
 from prima_features.files.tables import table_bytes
 from prima_features.files.targets import Maker, as_inputs, check_folder, starts_with
-from prima_features.files.text import printable_json
+from prima_features.page import write_html
 
 JSON, TABLE, PAGE, UNMATCHED = "audit.json", "audit.tsv", "audit.html", "unmatched.tsv"
 CALIBRATION = "calibration.json"
@@ -92,13 +92,12 @@ def write(folder: Path, found: Audit) -> None:
     """Write the files of an audit to a folder."""
     from prima_features.clinical.audit.page import page
 
-    document = json.dumps(printable_json(found.document), indent=2, allow_nan=False)
-    (folder / JSON).write_text(document + "\n", encoding="utf-8", newline="")
+    write_json(folder / JSON, found.document)
     for name, table in ((TABLE, found.table()), (UNMATCHED, found.cohort.unmatched)):
         (folder / name).write_bytes(table_bytes(table, found.cohort.scores.caveat))
     if isinstance(part := found.parts.get("calibration"), CalibratedCohort):
         (folder / CALIBRATION).write_text(part.calibration.to_json(), encoding="utf-8", newline="")
-    (folder / PAGE).write_bytes(page(found).encode("utf-8", errors="replace"))
+    write_html(folder / PAGE, page(found))
 
 
 def _audited(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 from prima_features._version import __version__
 from prima_features.embedding.resume.parts import PartsFolder
 from prima_features.errors import UsageError
-from prima_features.files.disk import output_errors, replacing
+from prima_features.files.disk import output_errors, write_bytes, write_json
 from prima_features.files.paths import is_folder, resolved
 from prima_features.files.safe import load_json, read_text
 from prima_features.files.targets import same_file
-from prima_features.files.text import printable_json
 from prima_features.studies import Selection
 from prima_features.studies.labels import digest, safe_label
 
@@ -104,12 +102,8 @@ def describe_derivative(folder: Path, source: Path, model: str) -> None:
     }
     if isinstance(doi := raw.get("DatasetDOI"), str):
         described["SourceDatasets"][0]["DOI"] = doi
-    for name, text in (
-        (DESCRIPTION, json.dumps(printable_json(described), indent=2) + "\n"),
-        (".bidsignore", f"*{EMBEDDINGS[:-3]}.*\n"),
-    ):
-        with replacing(folder / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    write_json(folder / DESCRIPTION, described)
+    write_bytes(folder / ".bidsignore", f"*{EMBEDDINGS[:-3]}.*\n".encode())
 
 
 def _joined(labels: tuple[str, ...]) -> str:

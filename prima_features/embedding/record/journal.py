@@ -6,7 +6,6 @@ runs together when the output is complete. No record contains a host name, nor a
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import secrets
@@ -23,8 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from prima_features._version import __version__
 from prima_features.embedding.engine.options import EngineOptions, StageTimes, usable_cores
 from prima_features.errors import PrimaError, StoppedError
-from prima_features.files.disk import replacing
-from prima_features.files.text import printable_json
+from prima_features.files.disk import write_json
 
 if TYPE_CHECKING:
     import torch
@@ -98,8 +96,7 @@ class Journal:
             OutputError: the disk is full or the folder cannot be written to.
         """
         self._saved = time.monotonic()
-        with replacing(self._folder / (self._record["id"] + RECORD_SUFFIX)) as temporary:
-            temporary.write_text(json.dumps(printable_json(self.record(ended))), encoding="utf-8")
+        write_json(self._folder / (self._record["id"] + RECORD_SUFFIX), self.record(ended), indent=None)
 
     def record(self, ended: Ended) -> Record:
         """The record as it is now."""

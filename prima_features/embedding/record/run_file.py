@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,9 +14,8 @@ from typing import Any
 
 from prima_features.embedding.file.read import Embeddings
 from prima_features.embedding.record.journal import RECORD_SUFFIX, Record
-from prima_features.files.disk import replacing
+from prima_features.files.disk import write_json
 from prima_features.files.safe import MIB, load_json, read_text
-from prima_features.files.text import printable_json
 from prima_features.studies.study import Failure
 
 FORMAT, FORMAT_VERSION = "prima-run", 1
@@ -63,10 +61,7 @@ def write_run_file(output: Path, runs: Iterable[Record], failures: Sequence[Fail
         "total": _total(records),
         "runs": records,
     }
-    with replacing(run_path(output)) as temporary:
-        temporary.write_text(
-            json.dumps(printable_json(document), indent=1, allow_nan=False) + "\n", encoding="utf-8"
-        )
+    write_json(run_path(output), document, indent=1)
 
 
 def warnings_of(records: Iterable[Record]) -> list[str]:

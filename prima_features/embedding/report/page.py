@@ -24,8 +24,7 @@ from prima_features.embedding.report.arrangement import (
     arrange,
 )
 from prima_features.embedding.report.course import course, settings
-from prima_features.files.disk import replacing
-from prima_features.page import count, template
+from prima_features.page import count, template, write_html
 from prima_features.page.blocks import Section
 from prima_features.page.script import Script, script_json
 from prima_features.studies.study import Failure
@@ -61,8 +60,7 @@ def write_report(
     pages = [report_path(file) for file in (output, *earlier)]
     html = page(output, Album(parts, pages) if pictures else None)
     path = path or report_path(output)
-    with replacing(path) as temporary:
-        temporary.write_text(html, encoding="utf-8", errors="backslashreplace", newline="")
+    write_html(path, html)
     return path
 
 

@@ -33,9 +33,13 @@ the request. It counts as dead after a minute.
 
 *Who assembles OUTPUT.h5?* Every process stays until the output is complete, so the death of one process cannot leave
 the run unfinished. The process that gets the claim `output` writes the file; the others wait, and take that claim over
-if necessary. A process that joins later finds the file complete. *Who deletes the folder?* The last one: each process
-deletes its worker file and then looks for others. Of several that end at the same time, at least one sees no others,
-and the folder stays if a process has just joined.
+if necessary. A process that joins later finds the file complete.
+
+*Who deletes the folder?* The last one. Processes end one at a time, under the claim `end`: each looks for others, and
+deletes the folder if there are none, otherwise only its worker file. A process that joins creates the folder if
+necessary, announces itself, and then takes the claim `end` for a moment: if its worker file still exists under the
+claim, every process that ends later sees it; if not, the folder was being deleted, and it starts over. For this reason
+the files of the folder are deleted in an order: the worker file of the ending process and its claim `end` come last.
 
 *Processes with other settings or studies* would redo each other's parts forever. Each process has a plan (see `plan`),
 and under the claim `start` it checks whether live workers follow another plan; if so, it refuses to run.
@@ -43,25 +47,29 @@ and under the claim `start` it checks whether live workers follow another plan; 
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
-from prima_features.files.disk import output_errors, replacing
+from prima_features.errors import OutputError
+from prima_features.files.disk import output_errors, write_json
 from prima_features.files.plain import from_plain
 from prima_features.files.safe import load_json, open_regular, read_bytes
 from prima_features.files.text import file_stem
 
 _POLL = 0.2
 """Seconds between two tries for a claim that is only ever held for moments."""
+_END = "end"
+"""Name of the claim under which a process ends or has joined."""
+_TRIES = 20
+"""How often a process tries to join while the folder is deleted each time."""
 _MOST_BYTES = 1 << 16
 """Bytes of a worker file or a claim that are read. They have a few hundred."""
 
@@ -106,7 +114,8 @@ class Worker:
 class Claims:
     """The claims of this process in a folder, and what it knows of those of others.
 
-    A context manager: the process is announced on entering, and its claims are given back on leaving.
+    A context manager: on entering, the folder is created if necessary and the process is announced in it; its claims
+    are given back on leaving.
 
     Raises:
         OutputError: from every method: the folder cannot be written to.
@@ -124,7 +133,11 @@ class Claims:
         self._heart = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Claims:
-        self.announce("", "")
+        try:
+            self._join()
+        except BaseException:
+            self._file.unlink(missing_ok=True)
+            raise
         self._heart.start()
         return self
 
@@ -138,9 +151,38 @@ class Claims:
     def announce(self, plan: str, shard: str) -> None:
         """Tell the others which plan this process follows, and which share of it is its own."""
         self._me = Worker(self._me.host, self._me.pid, self._me.machine, plan, shard)
-        with replacing(self._file) as temporary:
-            temporary.write_text(json.dumps(asdict(self._me)))
-            self._last_beat = temporary.stat().st_mtime_ns
+        write_json(self._file, asdict(self._me), indent=None)
+        with output_errors(self._file):
+            self._last_beat = self._file.stat().st_mtime_ns
+
+    def _join(self) -> None:
+        """Announce this process in a folder that no other process is deleting."""
+        for tries_left in reversed(range(_TRIES)):
+            with output_errors(self._folder):
+                self._folder.mkdir(exist_ok=True)
+            try:
+                self.announce("", "")
+                with self.waiting_for(_END):
+                    if self._file.exists():
+                        return
+            except OutputError as error:
+                if not tries_left or not isinstance(error.__cause__, FileNotFoundError):
+                    raise
+        raise OutputError(
+            f"{self._folder} is deleted by other processes as soon as it is created; end them and run the same "
+            "command again"
+        )
+
+    def end(self, remove: Callable[[Sequence[Path]], None]) -> None:
+        """Withdraw; if this is the last process, remove the folder before that.
+
+        Args:
+            remove: deletes the folder, given the files to delete after all others, in order.
+        """
+        with self.waiting_for(_END):
+            if not self.others():
+                remove([self._file, *self._folder.glob(f"{_END}.*.claim")])
+            self.withdraw()
 
     def withdraw(self) -> None:
         """Be one of the live processes no longer."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +26,7 @@ from prima_features.embedding.file.records import (
 )
 from prima_features.encoders.base import Picture, Tokens
 from prima_features.errors import OutputError, UsageError
-from prima_features.files.disk import output_errors, replacing
+from prima_features.files.disk import output_errors, write_bytes
 from prima_features.files.plain import from_plain
 from prima_features.files.safe import load_json, open_regular, safetensors_header
 from prima_features.files.text import file_stem
@@ -99,8 +99,7 @@ class PartsFolder:
             "files": json.dumps(files),
         }
         metadata["content_hash"] = _content_hash(tensors, metadata)
-        with replacing(self._path(result.id)) as temporary:
-            temporary.write_bytes(save(tensors, metadata))
+        write_bytes(self._path(result.id), save(tensors, metadata))
 
     def header(self, study_id: str) -> StudyHeader | None:
         """What the study's part says of itself, or None if there is none or it is damaged."""
@@ -170,12 +169,16 @@ class PartsFolder:
         with output_errors(self._path(study_id)):
             self._path(study_id).unlink(missing_ok=True)
 
-    def remove(self) -> None:
-        """Delete the folder, unless something else has been put there."""
+    def remove(self, last: Sequence[Path] = ()) -> None:
+        """Delete the folder, unless something else has been put there.
+
+        Args:
+            last: files that are deleted after all others, in this order.
+        """
         with suppress(OSError):
-            for path in self.folder.iterdir():
-                if _is_ours(path):
-                    path.unlink(missing_ok=True)
+            first = [path for path in self.folder.iterdir() if _is_ours(path) and path not in last]
+            for path in (*first, *last):
+                path.unlink(missing_ok=True)
             self.folder.rmdir()
 
     def _path(self, study_id: str) -> Path:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from prima_features.embedding.file.records import Failure
 from prima_features.errors import OutputError, UsageError
-from prima_features.files.disk import replacing
+from prima_features.files.disk import write_bytes
 from prima_features.files.paths import utf8_name
 from prima_features.pretraining.data.records import SeriesTokens, TrainingStudy, Wordings
 
@@ -78,8 +78,7 @@ class Cache:
         except OSError as error:
             raise OutputError(f"Cannot create the cache folder {self.folder}: {error.strerror}") from error
         made = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        with replacing(entry.path) as temporary:
-            temporary.write_bytes(save(made, {"inputs": entry.inputs, "content": digest_of(made)}))
+        write_bytes(entry.path, save(made, {"inputs": entry.inputs, "content": digest_of(made)}))
 
     def load(self, entry: Entry) -> dict[str, Tensor] | None:
         """The tensors of an entry; None if it is missing, damaged or computed from other inputs."""

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from prima_features.errors import UsageError
-from prima_features.files.disk import output_errors
+from prima_features.files.disk import output_errors, write_bytes
 from prima_features.files.safe import MIB, TABLE_BYTES, UnsafeFileError, load_json, open_regular
 from prima_features.pretraining.settings import Log
 
@@ -71,10 +71,7 @@ class History:
             OutputError: as `add`.
         """
         kept = [record for record in self.read() if record["step"] <= step]
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with output_errors(self.path):
-            temporary.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-            temporary.replace(self.path)
+        write_bytes(self.path, "".join(json.dumps(record) + "\n" for record in kept).encode())
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
