@@ -189,9 +189,11 @@ def audit(
     for note in found.cohort.notes:
         err.print(f"[yellow]Note:[/] {escape(note)}")
     mean, n = found.macro["auroc"], len(found.cohort.subject)
+    what = f"mean AUROC {mean.estimate}, SD over names {mean.sd:.3f}"
+    if mean.n_names == 1:
+        what = f"AUROC {mean.estimate}"
     out.print(
-        f"[bold]{escape(str(output / 'audit.html'))}[/]: {count(n, 'study')}, {count(mean.n_names, 'name')}; "
-        f"mean AUROC {mean.estimate}, SD over names {mean.sd:.3f}"
+        f"[bold]{escape(str(output / 'audit.html'))}[/]: {count(n, 'study')}, {count(mean.n_names, 'name')}; {what}"
     )
     if len(found.cohort.unmatched):
         err.print(

@@ -169,7 +169,7 @@ def differences(
         adjusted = holm(np.array([one.p for one in found]))
         for i, one, p in zip(usable, found, adjusted, strict=True):
             names[cohort.names[i]][metric] = replace(one, p_holm=float(p))
-        mean[metric] = _mean(metric, pairs)
+        mean[metric] = _mean(metric, pairs) if len(pairs) > 1 else replace(found[0], p_holm=found[0].p)
     return names, mean, int(both.any(axis=1).sum())
 
 
@@ -209,7 +209,7 @@ def _rate(metric: str, first: Measured, second: Measured, resampled: np.ndarray)
 
     values = [one.estimates[metric].value for one in (first, second)]
     value = values[0] - values[1]
-    n = first.subjects_by_class[int(metric == "sensitivity")]
+    n = _n_subjects(metric, first)
     found = percentile(value, resampled, tail(n))
     estimate = Estimate(value, min(found.ci_low, value), max(found.ci_high, value))
     statistic = abs(resampled.mean()) / (resampled.std() * small_sample_factor(n))
@@ -231,16 +231,23 @@ def _area(metric: str, first: Measured, second: Measured) -> Difference:
     return replace(found, estimate=Estimate(value, float(value - low), float(value + high)))
 
 
+def _n_subjects(metric: str, one: Measured) -> int:
+    """That a metric rests on: those of its class, or of the smaller class."""
+    negative, positive = one.subjects_by_class
+    return {"sensitivity": positive, "specificity": negative}.get(metric, min(negative, positive))
+
+
 def _mean(metric: str, pairs: list[tuple[Measured, Measured]]) -> Difference:
     """Of the means over names; rates without prior, whose bias would add up."""
     values = [
         float(np.nanmean([one.estimates[metric].value for one in side])) for side in zip(*pairs, strict=True)
     ]
-    resampled = np.nanmean([a.plain[metric] - b.plain[metric] for a, b in pairs], axis=0)
-    factor = (
-        small_sample_factor(min(min(one.subjects_by_class) for one, _ in pairs)) if len(pairs) == 1 else 1.0
-    )
-    found = _normal(values[0], values[1], float(resampled.std()) * factor)
+    deviations = []
+    for one, other in pairs:
+        resampled = one.plain[metric] - other.plain[metric]
+        factor = small_sample_factor(_n_subjects(metric, one))
+        deviations.append((resampled - np.nanmean(resampled)) * factor)
+    found = _normal(values[0], values[1], float(np.nanmean(deviations, axis=0).std()))
     return replace(found, p_holm=found.p)
 
 

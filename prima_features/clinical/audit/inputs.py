@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _POSITIVE = {"1", "yes", "y", "true", "t", "present", "positive", "pos", "case"}
 _NEGATIVE = {"0", "no", "n", "false", "f", "absent", "negative", "neg", "control"}
 _UNCERTAIN = {"", "-1", "uncertain", "indeterminate", "equivocal"}
+_BINARY = _POSITIVE | _NEGATIVE | _UNCERTAIN
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +106,10 @@ def join(
         frame = read_frame(labels, "the table of labels")
         rows, unmatched = match(scores.table, frame, labels, id_column)
         truth = _taken(frame, rows)
+        if n := int((np.unique(rows[rows >= 0], return_counts=True)[1] > 1).sum()):
+            notes.append(
+                f"{labels.name} has labels per subject: {n:,} of them {verb(n, 'is', 'are')} used for several studies"
+            )
         lost += unmatched
         without = np.flatnonzero(rows < 0)
         lost += [("scores", _id_of(scores.table, int(i)), "no label has the study's id") for i in without]
@@ -201,6 +206,9 @@ def _labels(scores: Scores, truth: pd.DataFrame, target_column: str) -> tuple[np
         column = find_column(truth.columns, (target_column,))
         if column is None:
             raise UsageError(f"the labels have no column {target_column!r} (--target-column)")
+        if len(names) == 1 and not {code(cell) for cell in truth[column]} - _BINARY:
+            label[:, 0] = _binary(truth[column].tolist(), column)
+            return label, notes
         values = np.array([code(cell) for cell in truth[column]], dtype=object)
         known = values != ""
         for i, name in enumerate(names):
@@ -222,7 +230,8 @@ def _labels(scores: Scores, truth: pd.DataFrame, target_column: str) -> tuple[np
     if len(absent) == len(names):
         raise UsageError(
             f"the labels have no column of any name of the scores, such as {names[0]}: their columns are "
-            f"{', '.join(truth.columns[:8])}; a single column with classes is named by --target-column"
+            f"{', '.join(truth.columns[:8])}; rename the columns, or give a single column of classes (or of 1 and 0, "
+            "for one score) by --target-column"
         )
     if absent:
         notes.append(
@@ -255,7 +264,10 @@ def _subjects(table: pd.DataFrame, is_probe: bool) -> tuple[np.ndarray, list[str
     study = table[own].to_numpy(dtype=object) if own else rows
     study = np.where(study == "", rows, study)
     if column is None:
-        note = "no table has a column of subjects: each study counts as a subject of its own in the intervals"
+        note = (
+            "no table has a column of subjects: each study counts as a subject of its own in the intervals, which are "
+            "too narrow if subjects have several studies"
+        )
         return study.astype(str), [note]
     subject = table[column].to_numpy(dtype=object)
     return np.where(subject == "", study, subject).astype(str), []

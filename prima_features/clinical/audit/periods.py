@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,6 +25,8 @@ from prima_features.page.digits import interval, number
 By = Literal["month", "quarter"]
 HALF_WIDTHS = (0.02, 0.05, 0.1)
 _MOST_POSITIVES = 100_000
+_DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})(?:[T ]?\d{1,2}:?\d{2}.*)?$")
+"""Year, month and day; a time of day after it does not count."""
 
 
 @dataclass(frozen=True)
@@ -167,29 +170,33 @@ class Prospective:
 def periods(cohort: Cohort, column: str, by: By) -> tuple[np.ndarray, np.ndarray]:
     """(N,) dates (NaT if unknown) and (N,) text such as 2025-03 or 2025-Q1.
 
+    A time zone is dropped, not converted: the date is the one at the hospital.
+
     Raises:
         UsageError: there is no such column, or it has other values than dates.
     """
     import pandas as pd
 
     cells = cohort.column(column, "--date-column")
-    for format in ("ISO8601", "%Y%m%d"):
-        try:
-            dates = pd.to_datetime(pd.Series(cells).replace("", None), format=format)
-        except ValueError:
+    dates = np.full(len(cells), np.datetime64("NaT"), dtype="datetime64[ns]")
+    for row, cell in enumerate(cells):
+        if not cell:
             continue
-        made = (
-            dates.dt.strftime("%Y-%m")
-            if by == "month"
-            else dates.dt.to_period("Q").astype(str).str.replace("Q", "-Q")
-        )
-        return dates.to_numpy(dtype="datetime64[ns]"), np.where(dates.isna(), "", made.astype(str)).astype(
-            str
-        )
-    example = next(one for one in cells if one)
-    raise UsageError(
-        f"the column {column} (--date-column) has {example!r}: expected dates such as 2025-03-31"
-    )
+        found = _DATE.match(cell)
+        try:
+            dates[row] = np.datetime64("-".join(found.groups()), "ns") if found else np.datetime64("NaT")
+        except ValueError:
+            found = None
+        if found is None:
+            raise UsageError(
+                f"the column {column} (--date-column) has {str(cell)!r}: expected dates such as 2025-03-31"
+            )
+    found_dates = pd.Series(dates)
+    if by == "month":
+        made = found_dates.dt.strftime("%Y-%m")
+    else:
+        made = found_dates.dt.to_period("Q").astype(str).str.replace("Q", "-Q")
+    return dates, np.where(np.isnat(dates), "", made.astype(str)).astype(str)
 
 
 def prospective(

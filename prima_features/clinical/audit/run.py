@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,14 @@ from prima_features.clinical.audit.result import FORMAT, Audit, Part
 from prima_features.clinical.audit.scores import described, read_frame, read_scores
 from prima_features.clinical.audit.sites import across_sites
 from prima_features.clinical.audit.waits import waits
+from prima_features.clinical.audit.words import label
 from prima_features.errors import UsageError
 from prima_features.files.disk import write_json
 from prima_features.files.new_directory import new_directory
 from prima_features.files.tables import table_bytes
 from prima_features.files.targets import Maker, as_inputs, check_folder, starts_with
 from prima_features.page import write_html
+from prima_features.wording import listed
 
 JSON, TABLE, PAGE, UNMATCHED = "audit.json", "audit.tsv", "audit.html", "unmatched.tsv"
 CALIBRATION = "calibration.json"
@@ -136,6 +139,7 @@ def _audited(
             f"no name has enough labels for metrics ({name}: {one.reason}); --min-positives sets how "
             f"many are needed"
         )
+    cohort = replace(cohort, notes=(*cohort.notes, *_doubts(cohort, overall)))
     known = dates[~np.isnat(dates)] if dates is not None else ()
     groups = {}
     for name, values in compared.values.items():
@@ -184,6 +188,27 @@ def _audited(
         model=_model_of(scores),
         parts=parts,
     )
+
+
+def _doubts(cohort: Cohort, overall: list[Measured]) -> list[str]:
+    """What is probably a mistake in the tables or options."""
+    pairs = [(label(name), one) for name, one in zip(cohort.names, overall, strict=True) if not one.reason]
+    inverted = [name for name, one in pairs if one.estimates["auroc"].ci_high < 0.5]
+    found = []
+    if inverted:
+        found.append(
+            f"the AUROC of {listed(inverted)} is below 0.5: higher scores must mean that the finding is more likely "
+            "present, so check the direction of the scores and the labels"
+        )
+    for value, word in ((1.0, "present"), (0.0, "absent")):
+        alike = [
+            name for name, one in pairs if one.estimates["tpr"].value == one.estimates["fpr"].value == value
+        ]
+        if alike:
+            found.append(
+                f"every study is called {word} for {listed(alike)}: check the threshold (--threshold sets another)"
+            )
+    return found
 
 
 def _calibrated(cohort: Cohort, i: int, one: Measured) -> Calibrated | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +14,7 @@ from prima_features.files.cells import is_missing, number, tidy
 from prima_features.files.safe import SETTINGS_BYTES, load_json, read_text
 from prima_features.files.tables import read_table, spelling
 from prima_features.files.text import from_cell
+from prima_features.wording import count, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,11 +67,11 @@ def read_scores(
         labelled: columns of the table of labels.
 
     Raises:
-        UsageError: the table has no scores.
+        UsageError: the table has no scores, or two different rows of one study.
     """
-    table = read_frame(path, "the table of scores")
+    table, notes = _each_study_once(read_frame(path, "the table of scores"), path)
     caveats = sorted(set(table["caveat"]) - {""}) if "caveat" in table else []
-    caveat, notes = " ".join(caveats), []
+    caveat = " ".join(caveats)
     heads = [name for name in columns_of(table) if name.startswith(_KINDS)]
     if heads and not columns:
         bare = [name.partition("/")[2] for name in heads]
@@ -79,12 +80,13 @@ def read_scores(
         cut = 0.0 if threshold is None else threshold
         caveat = caveat or described(path).get("caveat", "")
         return Scores(
-            tuple(names), score, score >= cut, (cut,) * len(names), "score", table, caveat,
+            tuple(names), score, score >= cut, (cut,) * len(names), "score", table, caveat, tuple(notes),
             heads=frozenset(names),
         )  # fmt: skip
     probabilities = [name for name in columns_of(table) if name.startswith("probability_")]
     if probabilities and "predicted" in table and not columns:
-        return _of_probe(path, table, probabilities, threshold, caveat)
+        found = _of_probe(path, table, probabilities, threshold, caveat)
+        return replace(found, notes=(*notes, *found.notes))
     chosen = list(columns) or _score_columns(table, labelled)
     if absent := [name for name in chosen if name not in table]:
         raise UsageError(f"{path} has no column {absent[0]!r} (--score-columns)")
@@ -126,6 +128,27 @@ def read_frame(path: Path, what: str) -> pd.DataFrame:
         raise UsageError(f"{what} {path} has a header and no rows")
     cells = [["" if _is_blank(cell) else from_cell(tidy(cell)) for cell in row] for row in table.rows]
     return pd.DataFrame(cells, columns=header, dtype=object).drop(columns="", errors="ignore")
+
+
+def _each_study_once(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The table without rows that are there twice, and a remark if there are any."""
+    names = [find_column(table.columns, (one,)) for one in STUDY_COLUMNS]
+    study = next((name for name in names if name), None)
+    if study is None:
+        return table, []
+    session = find_column(table.columns, SESSION_COLUMNS)
+    kept = table[~table.duplicated() | (table[study] == "")]
+    twice = kept.duplicated([study, session] if session else [study]) & (kept[study] != "")
+    if twice.any():
+        raise UsageError(
+            f"{path} has two different rows of {kept[study][twice].iloc[0]!r}: keep one of them; if {study} has "
+            "ids of subjects, call the column subject"
+        )
+    if not (n := len(table) - len(kept)):
+        return table, []
+    return kept.reset_index(drop=True), [
+        f"{count(n, 'row')} of {path.name} {verb(n, 'is', 'are')} repeated and counted once"
+    ]
 
 
 def columns_of(table: pd.DataFrame) -> list[str]:

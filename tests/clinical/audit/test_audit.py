@@ -1,6 +1,7 @@
 """`prima audit`: the field's metrics, honest about what is missing, too small, or repeated."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -290,3 +291,64 @@ def test_one_table_can_have_labels_and_attributes(simulate, tmp_path: Path) -> N
     options = AuditOptions(resamples=100, wait_column="days")
     found = audit(scores, labels=tmp_path / "all.csv", attributes=[tmp_path / "all.csv"], options=options)
     assert set(found.groups) == {"sex", "age_band", "site"}
+
+
+def test_a_repeated_row_counts_once_and_two_different_ones_are_refused(simulate) -> None:
+    made = simulate()
+    _, labels, _ = made.paths
+    twice = pd.concat([made.scores, made.scores[:3]])
+    twice.to_csv(made.folder / "twice.tsv", sep="\t", index=False)
+    found = audit(made.folder / "twice.tsv", labels=labels, options=QUICK)
+    assert len(found.cohort.subject) == 400
+    assert "3 rows of twice.tsv are repeated and counted once" in found.cohort.notes
+    twice.iloc[-1, -1] = 9.0
+    twice.to_csv(made.folder / "twice.tsv", sep="\t", index=False)
+    with pytest.raises(UsageError, match=r"two different rows of 'sub-0002_ses-2'"):
+        audit(made.folder / "twice.tsv", labels=labels, options=QUICK)
+
+
+def test_labels_per_subject_are_used_for_all_studies_with_a_note(simulate) -> None:
+    made = simulate(per_subject=2)
+    scores, _, _ = made.paths
+    labels = made.labels.iloc[::2].assign(subject=made.scores["subject"][::2]).drop(columns="study")
+    labels.to_csv(made.folder / "l.tsv", sep="\t", index=False)
+    found = audit(scores, labels=made.folder / "l.tsv", options=QUICK)
+    assert found.overall[0].n == 400
+    assert "l.tsv has labels per subject: 200 of them are used for several studies" in found.cohort.notes
+
+
+def test_one_score_takes_a_binary_target_column_of_any_name(simulate) -> None:
+    made = simulate()
+    scores = pd.DataFrame(
+        {
+            "study": made.scores["study"],
+            "score": made.scores["diagnosis/condition_0"],
+            "target": np.where(made.labels["condition_0"], "yes", "no"),
+        }
+    )
+    scores.to_csv(made.folder / "tool.csv", index=False)
+    found = audit(made.folder / "tool.csv", options=QUICK).overall[0]
+    expected = metrics.roc_auc_score(made.labels["condition_0"], scores["score"])
+    assert found.estimates["auroc"].value == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (lambda score: -score, "check the direction of the scores"),
+        (lambda score: score + 100, "every study is called present for condition 0 and condition 1"),
+        (lambda score: score - 100, "called absent"),
+    ],
+)
+def test_scores_that_are_probably_a_mistake_get_a_note(simulate, change, note: str) -> None:
+    made = simulate()
+    columns = ["diagnosis/condition_0", "diagnosis/condition_1"]
+    made.scores[columns] = change(made.scores[columns])
+    scores, labels, _ = made.paths
+    notes = audit(scores, labels=labels, options=QUICK).cohort.notes
+    assert any(re.search(note, one) for one in notes)
+
+
+def test_nothing_is_doubted_without_a_reason(simulate) -> None:
+    scores, labels, attributes = simulate().paths
+    assert audit(scores, labels=labels, attributes=[attributes], options=QUICK).cohort.notes == ()

@@ -81,6 +81,33 @@ def test_thresholds_are_frozen_before_the_date_and_a_shift_of_scores_is_found(si
     assert sizes[0]["sensitivity"] > sizes[1]["sensitivity"] > sizes[2]["sensitivity"]
 
 
+@pytest.mark.parametrize(
+    "form", ["%Y-%m-%d", "%Y%m%d", "%Y-%m-%dT00:30:00+02:00", "%Y-%m-%d 23:30", "%Y-%m-%dT12:00:00.5Z"]
+)
+def test_dates_are_those_at_the_hospital_in_every_form(simulate, form: str) -> None:
+    made = simulate()
+    days = pd.Timestamp("2025-06-01") + pd.to_timedelta(np.arange(400) % 60, unit="D")
+    made.attributes["date"] = days.strftime(form)
+    scores, labels, attributes = made.paths
+    found = audit(
+        scores, labels=labels, attributes=[attributes], options=replace(QUICK, date_column="date", by="month")
+    )
+    assert {level: one[0].n for level, one in found.groups["month"].levels.items()} == {
+        "2025-06": (days.month == 6).sum(),
+        "2025-07": (days.month == 7).sum(),
+    }
+    assert found.dates == ("2025-06-01", "2025-07-30")
+
+
+@pytest.mark.parametrize("cell", ["06/09/2025", "9.6.2025", "2025", "45817", "2025-13-01", "2025-02-30"])
+def test_an_ambiguous_or_impossible_date_is_refused(simulate, cell: str) -> None:
+    made = simulate()
+    made.attributes["date"] = ["2025-01-01"] * 399 + [cell]
+    scores, labels, attributes = made.paths
+    with pytest.raises(UsageError, match=f"has '{cell}': expected dates such as 2025-03-31"):
+        audit(scores, labels=labels, attributes=[attributes], options=replace(QUICK, date_column="date"))
+
+
 def test_odds_of_a_long_wait_are_those_of_the_two_by_two_table(simulate) -> None:
     made = simulate(n=800)
     rng = np.random.default_rng(0)
@@ -129,6 +156,24 @@ def test_a_comparison_is_paired(simulate, tmp_path: Path) -> None:
     assert one["ci_low"] > 0
     assert one["p_holm"] < 0.01
     assert (same["value"], same["ci_low"], same["ci_high"]) == (0, 0, 0)
+
+
+def test_tools_without_errors_have_no_difference_with_a_width(simulate) -> None:
+    """Sensitivities of 1 and 1 from 20 subjects are not known to be equal."""
+    made = simulate(n=120, names=1)
+    truth = made.labels["condition_0"].to_numpy()
+    made.scores["diagnosis/condition_0"] = 2.0 * truth - 1 + np.linspace(0, 0.1, 120)
+    other = made.scores.assign(**{"diagnosis/condition_0": 2.0 * truth - 1 - np.linspace(0, 0.1, 120)})
+    other.to_csv(made.folder / "b.tsv", sep="\t", index=False)
+    scores, labels, _ = made.paths
+    found = audit(
+        scores, labels=labels, options=replace(QUICK, groups=()), compare_with=made.folder / "b.tsv"
+    ).document["compare"]
+    for side in (found["names"]["condition_0"], found["mean"]):
+        for metric in ("auroc", "sensitivity", "specificity"):
+            one = side[metric]
+            assert one["ci_low"] < one["value"] == 0 < one["ci_high"], metric
+            assert one["p"] > 0.5
 
 
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
