@@ -31,6 +31,7 @@ from prima_features.embedding.engine.encode import encode_window
 from prima_features.embedding.engine.options import EngineOptions, StageTimes
 from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
 from prima_features.embedding.file.records import EmbeddedStudy
+from prima_features.encoders.prima import PrimaModel
 from prima_features.encoders.prima.encode import Network, PrimaInference
 from prima_features.encoders.prima.networks import Prima, PrimaConfig
 from prima_features.encoders.prima.prepare import PrimaPreparer, read_volume
@@ -75,8 +76,6 @@ def main() -> None:
 def load(quick: bool) -> Prima:
     """A model of the published sizes, or the small one that comes with the package."""
     if quick:
-        from prima_features.encoders.prima import PrimaModel
-
         return PrimaModel.from_pretrained("prima-untrained")
     torch.manual_seed(0)
     return PrimaModel(PrimaConfig()).eval()

@@ -52,6 +52,14 @@ def test_all_ways_of_embedding_a_study_agree(run: Run) -> None:
     assert set(result["times_as_fast_as_plain"]) == {"plain", "filtered", "fp32", "bf16"}
 
 
+def test_resources_of_a_study_are_measured(run: Run, study_a: Path) -> None:
+    result = run("resources.py", str(study_a), "--quick", "--precision", "fp32")["fp32"]
+    assert (result["studies"], result["series"]) == (1, 5)
+    assert result["tokens"] >= result["subvolumes"] > 0
+    assert 500 * result["tokens"] < result["token_bytes"] < result["file_bytes"]
+    assert result["peak_mb"] > 100
+
+
 def test_the_gpu_benchmark_runs_on_any_device(run: Run) -> None:
     result = run("gpu.py", "--quick")
     assert result["studies"] == 2
