@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from synth.settings import SynthClipTraining
 
-from prima_features.pretraining.settings import TokenizerTraining, read_settings
+from prima_features.pretraining.settings import HeadsTraining, TokenizerTraining, read_settings
+from prima_features.synthetic.labels import DIAGNOSES, PRIORITIES, REFERRALS
 
 from .conftest import RECIPE
 
@@ -38,6 +39,16 @@ def test_the_default_models_settings_are_read_and_share_caches(
     assert found.output == tmp_path / stage
     assert found.data.cache == tmp_path / "cache"
     assert found.data.synthetic and found.data.synthetic_settings == "varied"
+
+
+def test_the_heads_are_those_of_the_labels_of_synthetic_studies(tmp_path: Path) -> None:
+    (tmp_path / "others").mkdir()
+    path = tmp_path / "heads.toml"
+    path.write_text((CONFIGS / "heads.toml").read_text())
+    data = read_settings(HeadsTraining, path).data
+    assert data.diagnosis == DIAGNOSES
+    assert set(data.referral) == set(REFERRALS)
+    assert data.priority == PRIORITIES
 
 
 def test_the_tokenizer_takes_at_most_0_4_gflop_a_token(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_the_threads_of_the_caller_do_not_change_a_cohort(bids_cohort: Path, tmp
         assert main(["synth", str(again), "--subjects", "1", "--seed", "1"]) == 0
         assert torch.get_num_threads() == count
     assert digests(again / "sub-0001") == digests(bids_cohort / "sub-0001")
-    for table in ("participants.tsv", "reports.tsv"):
+    for table in ("participants.tsv", "reports.tsv", "labels.tsv"):
         assert rows(again / table) == rows(bids_cohort / table)[:1]
 
 
@@ -161,9 +161,8 @@ def test_dicom_reports_and_labels_carry_the_ids_of_the_headers(dicom_cohort: Pat
     assert {h.PatientID for h in headers} == {
         row["participant_id"] for row in rows(dicom_cohort / "participants.tsv")
     }
-    assert {h.StudyInstanceUID for h in headers} == {
-        row["study_id"] for row in rows(dicom_cohort / "reports.tsv")
-    }
+    for table in ("reports.tsv", "labels.tsv"):
+        assert {h.StudyInstanceUID for h in headers} == {row["study_id"] for row in rows(dicom_cohort / table)}
     assert len({h.SeriesInstanceUID for h in headers}) == len(headers)
     assert all(len(h.SOPInstanceUID) <= 64 for h in headers)
 
@@ -218,7 +217,7 @@ def test_a_cohort_that_is_interrupted_has_tables_of_what_is_finished(workers: in
     assert f"Stopped:{folder}contains{len(made)}of40studies" in "".join(told.split())
     assert "Traceback" not in told
     assert {path.name for path in folder.glob("sub-*")} == {row["participant_id"] for row in made}
-    assert len(rows(folder / "reports.tsv")) == len(made)
+    assert len(rows(folder / "reports.tsv")) == len(rows(folder / "labels.tsv")) == len(made)
 
 
 def test_a_cohort_can_be_of_some_diagnoses_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

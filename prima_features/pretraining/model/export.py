@@ -126,7 +126,12 @@ def write_model(
 
 
 def write_heads(
-    folder: Path, source: Path, config: HeadsConfig, heads: Mapping[str, Tensor], card: str
+    folder: Path,
+    source: Path,
+    config: HeadsConfig,
+    heads: Mapping[str, Tensor],
+    card: str,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a copy of a model with other heads.
 
@@ -136,6 +141,7 @@ def write_heads(
         config: the heads' names and thresholds.
         heads: their tensors, `diagnosis.NAME.0.weight` and so on.
         card: the new model card.
+        dtype: number type of the heads' weights in the file; loading widens them again.
 
     Raises:
         OutputError: as `write_model`.
@@ -145,7 +151,7 @@ def write_heads(
         for name in (directory.MODEL, directory.TEXT, directory.VOCABULARY):
             if (source / name).is_file():
                 shutil.copyfile(source / name, made / name)
-        _write(heads, made / directory.HEADS)
+        _write({name: _as(tensor, dtype) for name, tensor in heads.items()}, made / directory.HEADS)
         write_config(made, replace(base, heads=config))
         (made / directory.CARD).write_text(card, encoding="utf-8")
         directory.write_checksums(made)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from prima_features.encoders.prima.networks.config import Sizes
 from prima_features.errors import UsageError
@@ -184,6 +184,8 @@ class HeadsTraining(Training):
     """Widths of the hidden layers of each head."""
     noise: float = 0.01
     """Standard deviation of the noise; inputs are multiplied by 1 plus normal noise."""
+    export_type: Literal["float32", "float16"] = "float32"
+    """Number type of the heads' weights in the exported model. Training and loading compute in float32."""
     optimiser: Optimiser = Optimiser(name="rmsprop", lr=1e-5)
     schedule: Schedule = Schedule(decay="none")
 

@@ -124,7 +124,8 @@ class HeadsStage(Stage[HeadBatch]):
             referral=self._head_configs("referral"),
             priority=self.settings.data.priority,
         )
-        write_heads(folder, self._model, config, tensors, model_card("heads", record))
+        dtype = getattr(torch, self.settings.export_type)
+        write_heads(folder, self._model, config, tensors, model_card("heads", record), dtype)
 
     def threshold(self, key: Key) -> float:
         """The threshold of a presence head: best on the held-out studies.

@@ -40,6 +40,8 @@ class Made:
 
     row: dict[str, str]
     report: dict[str, str]
+    labels: dict[str, str]
+    """Diagnoses under published names, referrals and priority."""
     preview: bytes = b""
     """Middle slices, as `prima_features.synthetic.output.preview.tiles` packs them."""
 
@@ -136,6 +138,7 @@ def make_study(output: Path, options: CohortOptions, index: int) -> Made:
         measure,
         render_series,
     )
+    from prima_features.synthetic.labels import label_row
     from prima_features.synthetic.output import dicom, preview, table
     from prima_features.synthetic.output.bids import write_bids
     from prima_features.synthetic.report import write_report
@@ -155,20 +158,23 @@ def make_study(output: Path, options: CohortOptions, index: int) -> Made:
     return Made(
         row=table.row(subject, truth, scans, options.settings, participant),
         report={"study_id": study, "report": report},
+        labels=label_row(subject, truth, study),
         preview=preview.tiles(subject, anatomy, series) if options.preview else b"",
     )
 
 
 def _write_tables(output: Path, options: CohortOptions, made: list[Made]) -> None:
+    from prima_features.synthetic import labels
     from prima_features.synthetic.output import preview, table
 
     table.write_table(output / "participants.tsv", (study.row for study in made), list(table.COLUMNS))
     table.write_table(output / "reports.tsv", (study.report for study in made), ["study_id", "report"])
+    table.write_table(output / "labels.tsv", (study.labels for study in made), labels.COLUMNS)
     (output / "participants.json").write_text(json.dumps(table.COLUMNS, indent=1) + "\n")
     if options.format == "bids":
         (output / "dataset_description.json").write_text(json.dumps(_description(options), indent=1) + "\n")
         (output / "README").write_text(_README)
-        (output / ".bidsignore").write_text("reports.tsv\npreview.png\n*_trace.*\n*_ADC.*\n")
+        (output / ".bidsignore").write_text("reports.tsv\nlabels.tsv\npreview.png\n*_trace.*\n*_ADC.*\n")
     if options.preview:
         preview.write_sheet(output / "preview.png", [study.preview for study in made])
 
@@ -191,7 +197,7 @@ def _description(options: CohortOptions) -> dict[str, object]:
 
 _README = """Synthetic brain MRI made by `prima synth` of prima-features. No image is of a person.
 
-participants.tsv holds the true factors of each brain, participants.json says what its columns mean, and reports.tsv
-holds a radiology report for each study. The anatomy is a warped Colin 27 average brain (Copyright (C) 1993-2009 Louis
+participants.tsv contains the true factors of each brain and participants.json describes its columns. reports.tsv contains
+a radiology report per study, and labels.tsv diagnoses under the names of Prima's heads, referrals and a priority. The anatomy is a warped Colin 27 average brain (Copyright (C) 1993-2009 Louis
 Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill University).
 """

@@ -112,6 +112,7 @@ def test_four_stages_make_a_model_that_embeds_and_scores(
         for i in range(8):
             rows.writerow([f"sub-{i:02}", i % 2, "" if i == 3 else int(i > 3), ["none", "high"][i % 2]])
     text = 'output = "four"\nmodel = "three"\nsteps = 5\nbatch = 4\nhidden = [16, 8]\ndevice = "cpu"\n'
+    text += 'export_type = "float16"\n'
     text += '[data]\nembeddings = "e.h5"\nlabels = "labels.tsv"\nvalidation = 0.25\n'
     text += 'diagnosis = ["left lesion"]\nreferral = ["neurology"]\npriority = ["none", "high"]\n'
     text += "[optimiser]\nlr = 1e-3\n[log]\ntensorboard = false\n"
@@ -121,6 +122,8 @@ def test_four_stages_make_a_model_that_embeds_and_scores(
     assert all(file.stat().st_mode & 0o044 for file in (tmp_path / "four").glob("*.*"))
     checked, loaded = verify(tmp_path / "four")
     assert all(file.ok for file in checked) and loaded == ["encoder", "text tower", "3 heads"]
+    stored = load_file(tmp_path / "four" / "heads.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
     scores = score_heads(tmp_path / "four", file.study_embedding)
     assert scores.diagnosis_names == ("left lesion",) and scores.referral_names == ("neurology",)
     assert scores.priority.shape == (8, 2) and np.isfinite(scores.diagnosis).all()
