@@ -3,8 +3,8 @@
     python recipes/prima_synth/cohort.py WORK --model prima-synth --seed 106 --studies 900
     python recipes/prima_synth/cohort.py WORK --model prima-synth --seed 107 --studies 300
 
-Studies of a seed are made in shards of 25: each is generated as BIDS, embedded as `prima embed` does, and deleted; what
-remains is an embeddings file and a table of labels per shard. The same command resumes after an interruption. At the end
+Studies of a seed are made in shards of 25: each is generated as BIDS, embedded as `prima embed` does, and deleted; an
+embeddings file and a table of labels remain per shard. The same command resumes after an interruption. At the end
 WORK/SEED.h5 and WORK/SEED.tsv contain all studies.
 
 Scanner settings are `varied`. Every condition is frequent enough to learn from (`BLOCK`), unlike in `prima synth`.
@@ -62,7 +62,9 @@ def main() -> None:
         print(f"seed {chosen.seed}: {indices.stop}/{chosen.studies} studies", file=sys.stderr)
     output = chosen.work / f"{chosen.seed}.h5"
     merge(output, shards, force=True, report=False)
-    tables = [pd.read_csv(path.with_suffix(".tsv"), sep="\t", dtype=str, keep_default_na=False) for path in shards]
+    tables = [
+        pd.read_csv(path.with_suffix(".tsv"), sep="\t", dtype=str, keep_default_na=False) for path in shards
+    ]
     pd.concat(tables).to_csv(output.with_suffix(".tsv"), sep="\t", index=False)
 
 

@@ -76,7 +76,11 @@ def test_priority_follows_condition_age_of_the_lesion_and_shift() -> None:
         "none": (young("control"), young("autism")),
         "low": (young("stroke", days_since_onset=90), young("cavernoma"), young("dementia")),
         "medium": (young("glioma", grade=2), young("lacunar_infarct", days_since_onset=20)),
-        "high": (young("stroke", days_since_onset=1), young("haemorrhage", days_since_onset=2), young("abscess")),
+        "high": (
+            young("stroke", days_since_onset=1),
+            young("haemorrhage", days_since_onset=2),
+            young("abscess"),
+        ),
     }
     assert tuple(expected) == PRIORITIES
     for level, subjects in expected.items():

@@ -197,7 +197,9 @@ def _description(options: CohortOptions) -> dict[str, object]:
 
 _README = """Synthetic brain MRI made by `prima synth` of prima-features. No image is of a person.
 
-participants.tsv contains the true factors of each brain and participants.json describes its columns. reports.tsv contains
-a radiology report per study, and labels.tsv diagnoses under the names of Prima's heads, referrals and a priority. The anatomy is a warped Colin 27 average brain (Copyright (C) 1993-2009 Louis
-Collins, McConnell Brain Imaging Centre, Montreal Neurological Institute, McGill University).
+participants.tsv contains the true factors of each brain, described in participants.json; reports.tsv a radiology report
+per study; labels.tsv diagnoses under the names of Prima's heads, referrals and a priority.
+
+The anatomy is a warped Colin 27 average brain (Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre,
+Montreal Neurological Institute, McGill University).
 """
