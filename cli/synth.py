@@ -64,8 +64,8 @@ def synth(
     """Make synthetic brain MRI studies with known factors, reports and labels.
 
     Subjects differ in age, sex, site and diagnosis. participants.tsv contains the ground truth, reports.tsv one
-    radiology report per subject, and labels.tsv diagnoses under the names of Prima's heads. The same seed gives the same
-    subjects for any --format, --settings and --workers.
+    radiology report per subject, and labels.tsv diagnoses under the names of Prima's heads. The same seed gives the
+    same subjects for any --format, --settings and --workers.
     """
     from prima_features.embedding.engine.device import pick_device
     from prima_features.synthetic import CONDITIONS

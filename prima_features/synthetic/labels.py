@@ -1,8 +1,8 @@
 """Labels of synthetic studies: diagnoses under the names of Prima's published heads, referrals and priority.
 
 Referrals and priority are simple rules of this project (`REFERRALS`, `priority`), not those of any clinic. Of the 52
-names 29 have no counterpart among synthetic brains and are left out, as are conditions without a fitting name: controls,
-autism, dementia (moderate atrophy counts as such), and all incidental findings.
+names, 29 have no counterpart among synthetic brains and are left out, as are conditions without a fitting name:
+controls, autism, dementia (moderate atrophy counts as such), and all incidental findings.
 """
 
 from __future__ import annotations
