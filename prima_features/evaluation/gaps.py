@@ -21,8 +21,10 @@ def largest_gap(values: np.ndarray, resampled: np.ndarray, most: float = 1.0) ->
     Here the
     interval has all true gaps for which the observed one is neither among the largest nor the smallest 2.5% of
     resamples: deviations of the bootstrap are added to true values of that gap (with two groups, of a folded normal
-    distribution). The true values have the pattern of the estimates. For the lower limit, groups within three standard
-    errors of the highest or lowest one are taken as equal to it, since the spread between equal groups widens the gap.
+    distribution). The true values have the pattern of the estimates. A gap below the median of those that chance alone
+    makes says little about the true one: the upper limit is then that of the median. For the lower limit, groups
+    within three standard errors of the highest or lowest one are taken as equal to it, since the spread between equal
+    groups widens the gap.
 
     Args:
         values: (K,) estimates of the groups.
@@ -40,10 +42,12 @@ def largest_gap(values: np.ndarray, resampled: np.ndarray, most: float = 1.0) ->
         return Estimate(gap)
     deviations = resampled - resampled.mean(axis=1, keepdims=True)
 
-    def share_above(pattern: np.ndarray) -> Callable[[float], float]:
-        return lambda true: float((np.ptp(true * pattern[:, None] + deviations, axis=0) >= gap).mean())
+    def share_above(observed: float, pattern: np.ndarray) -> Callable[[float], float]:
+        return lambda true: float((np.ptp(true * pattern[:, None] + deviations, axis=0) >= observed).mean())
 
-    clustered, plain = (share_above(_unit(one)) for one in (_without_near(values, deviations), values))
+    by_chance = float(np.median(np.ptp(deviations, axis=0)))
+    clustered = share_above(gap, _unit(_without_near(values, deviations)))
+    plain = share_above(max(gap, by_chance), _unit(values))
     low = 0.0
     if clustered(0.0) < _TAIL:
         low = _crossing(lambda true: clustered(true) >= _TAIL, most)

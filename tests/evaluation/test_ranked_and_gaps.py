@@ -87,3 +87,19 @@ def test_a_group_that_is_not_defined_leaves_no_gap() -> None:
 def test_holm_keeps_unknown_p_values() -> None:
     """Values of R: p.adjust(c(0.01, 0.04, 0.03), "holm")."""
     np.testing.assert_allclose(holm(np.array([0.01, np.nan, 0.04, 0.03])), [0.03, np.nan, 0.06, 0.06])
+
+
+def test_an_observed_gap_of_zero_does_not_mean_that_groups_are_equal() -> None:
+    """The interval is not narrower than that of the median gap by chance, and still covers small true gaps."""
+    rng = np.random.default_rng(0)
+    resampled = 0.8 + 0.05 * rng.normal(size=(2, 2000))
+    found = largest_gap(np.array([0.8, 0.8]), resampled)
+    assert found.ci_low == found.value == 0
+    assert found.ci_high > 0.1
+    for true in (0.0, 0.03, 0.1):
+        covered = []
+        for _ in range(300):
+            values = np.array([0.8, 0.8 + true]) + 0.05 * rng.normal(size=2)
+            one = largest_gap(values, resampled)
+            covered.append(one.ci_low <= true <= one.ci_high)
+        assert 0.92 <= np.mean(covered) <= 0.99

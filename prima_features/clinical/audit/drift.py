@@ -10,7 +10,7 @@ import numpy as np
 
 from prima_features.clinical.audit.inputs import Cohort, match
 from prima_features.clinical.audit.scores import described
-from prima_features.clinical.audit.words import p_text
+from prima_features.clinical.audit.words import p_cell
 from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.evaluation.gaps import holm
@@ -87,8 +87,8 @@ class EmbeddingDrift:
                 Cell(one.period, f"{one.subjects:,} subjects"),
                 Cell(f"{one.n:,}"),
                 Cell(number(one.auroc, 3) if not one.reason else "-", one.reason),
-                Cell(p_text(one.p).removeprefix("= ") if not one.reason else ""),
-                Cell(p_text(one.p_holm).removeprefix("= ") if not one.reason else ""),
+                p_cell(one.p) if not one.reason else Cell(""),
+                p_cell(one.p_holm) if not one.reason else Cell(""),
             )
             for one in self.periods
         )

@@ -357,14 +357,13 @@ def _small(found: Audit) -> Folded | None:
                     (
                         Cell(level, one.variable),
                         Cell(f"{max(own.n for own in measured):,}"),
-                        Cell(reason),
-                        Cell(listed(map(label, names))),
+                        Cell(listed(map(label, names)), reason),
                     )
                 )
     if not rows:
         return None
-    head = ("Group", "Studies", "Reason", "Names")
-    table = Table("Groups without metrics", head, tuple(rows), text_columns=frozenset({0, 2, 3}))
+    head = ("Group", "Studies", "Names and reason")
+    table = Table("Groups without metrics", head, tuple(rows), text_columns=frozenset({0, 2}))
     return Folded("Groups that are too small for some names", table)
 
 

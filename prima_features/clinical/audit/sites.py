@@ -13,7 +13,7 @@ import numpy as np
 
 from prima_features.clinical.audit.groups import ByVariable
 from prima_features.clinical.audit.measure import Measured, log_odds
-from prima_features.clinical.audit.words import label, p_text
+from prima_features.clinical.audit.words import label, p_cell
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.pooling import Pooled, pool
 from prima_features.files.tables import spelling
@@ -171,7 +171,7 @@ def _table(one: Sites) -> Table:
                 Cell(number(_auroc(pooled.mean), 3), interval(mean(pooled), 3)),
                 Cell(interval(prediction, 3) or "-"),
                 Cell(number(pooled.tau, 2), f"I² {100 * pooled.i_squared:.0f}%"),
-                Cell(p_text(pooled.p_heterogeneity)),
+                p_cell(pooled.p_heterogeneity),
                 Cell(number(without[lowest], 3), f"without {lowest}"),
                 Cell(number(without[highest], 3), f"without {highest}"),
             )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from prima_features.clinical.audit.inputs import Cohort
-from prima_features.clinical.audit.words import label, p_text
+from prima_features.clinical.audit.words import label, p_cell
 from prima_features.errors import UsageError
 from prima_features.evaluation import clustered
 from prima_features.evaluation.intervals import Estimate
@@ -42,6 +42,22 @@ class Odds:
 
 
 @dataclass(frozen=True)
+class GroupWait:
+    """Simulated waits of one group, in units of the mean reading time."""
+
+    variable: str
+    level: str
+    reference: str
+    """The largest group."""
+    first_come: float
+    worklist: float
+    odds_ratios: dict[str, tuple[float, float]]
+    """By days: odds ratio of a long wait against the reference, under first-come order and in the worklist's order. A
+    simulated wait is long if as many are longer under first-come order as waited so many days in the cohort. Empty
+    without known waits."""
+
+
+@dataclass(frozen=True)
 class Simulated:
     """Mean waits in a simulated queue, in units of the mean reading time."""
 
@@ -55,6 +71,7 @@ class Simulated:
     """Of studies with at least one present finding, by the labels."""
     by_name: dict[str, tuple[float, float]]
     """Of studies that have the finding: under first-come order and in the worklist's order."""
+    groups: tuple[GroupWait, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +91,9 @@ class Waits:
             "n": self.n,
             "median_days": self.median,
             "odds_ratios": [{**vars(one), "odds_ratio": vars(one.odds_ratio)} for one in self.odds],
-            "queue": vars(self.simulated) if self.simulated else None,
+            "queue": vars(self.simulated) | {"groups": [vars(one) for one in self.simulated.groups]}
+            if self.simulated
+            else None,
         }
 
     def section(self) -> Section | None:
@@ -91,6 +110,8 @@ class Waits:
             blocks += [Prose(said), self._table()]
         if self.simulated:
             blocks += [Prose(self._queue()), Folded("Simulated wait of each finding", self._by_name())]
+            if self.simulated.groups:
+                blocks.append(Folded("Simulated wait of each group", self._by_group()))
         return section("waits", "Turnaround", blocks)
 
     def _table(self) -> Table:
@@ -100,7 +121,7 @@ class Waits:
                 Cell(f"{one.days} days"),
                 Cell(f"{one.waited:,} of {one.n:,}"),
                 Cell(one.reason or brief(one.odds_ratio, 2)),
-                Cell("" if one.reason else p_text(one.p)),
+                Cell("") if one.reason else p_cell(one.p),
             )
             for one in self.odds
         )
@@ -132,6 +153,28 @@ class Waits:
         head = ("Finding", "First come, first served", "Worklist")
         return Table("Mean wait in mean reading times, of studies that have the finding", head, rows)
 
+    def _by_group(self) -> Table:
+        assert self.simulated is not None
+        groups = self.simulated.groups
+        days = [one for one in map(str, DAYS) if any(one in group.odds_ratios for group in groups)]
+        rows = tuple(
+            (
+                Cell(one.level, f"{one.variable}, against {one.reference}"),
+                Cell(shown(one.first_come, 2)),
+                Cell(shown(one.worklist, 2)),
+                *(Cell(*(shown(ratio, 2) for ratio in reversed(one.odds_ratios[key]))) for key in days),
+            )
+            for one in groups
+        )
+        head = ("Group", "First come, first served", "Worklist", *(f"Odds ratio, {key} days" for key in days))
+        caption = "Mean wait in mean reading times"
+        if days:
+            caption += (
+                "; odds ratio of a long wait in the worklist's order (below: first come, first served), where as many "
+                "simulated waits are long as waited so many days here"
+            )
+        return Table(caption, head, rows)
+
 
 def waits(
     cohort: Cohort, column: str, variables: dict[str, np.ndarray], load: float = 0.8, seed: int = 0
@@ -154,7 +197,7 @@ def waits(
     for variable, values in variables.items() if known.any() else ():
         found += _odds(variable, values, days, cohort.subject)
     median = float(np.median(days[known])) if known.any() else float("nan")
-    return Waits(tuple(found), _simulated(cohort, load, seed), int(known.sum()), median)
+    return Waits(tuple(found), _simulated(cohort, variables, days, load, seed), int(known.sum()), median)
 
 
 def _days(cohort: Cohort, column: str) -> np.ndarray:
@@ -198,7 +241,9 @@ def _odds(variable: str, values: np.ndarray, days: np.ndarray, subject: np.ndarr
     return made
 
 
-def _simulated(cohort: Cohort, load: float, seed: int) -> Simulated | None:
+def _simulated(
+    cohort: Cohort, variables: dict[str, np.ndarray], days: np.ndarray, load: float, seed: int
+) -> Simulated | None:
     """None if the scores have no worklist."""
     if "worklist" not in cohort.table:
         return None
@@ -232,4 +277,43 @@ def _simulated(cohort: Cohort, load: float, seed: int) -> Simulated | None:
         present_first_come=mean(plain, present),
         present_worklist=mean(ordered, present),
         by_name=by_name,
+        groups=_group_waits(variables, study, days, plain, ordered),
     )
+
+
+def _group_waits(
+    variables: dict[str, np.ndarray],
+    study: np.ndarray,
+    days: np.ndarray,
+    plain: np.ndarray,
+    ordered: np.ndarray,
+) -> tuple[GroupWait, ...]:
+    """Of the simulated arrivals of (N,) studies, by their places `study`."""
+    known = days[np.isfinite(days)]
+    cuts = {str(least): float(np.quantile(plain, (known < least).mean())) for least in DAYS if len(known)}
+    found = []
+    for variable, values in variables.items():
+        names, counts = np.unique(values[values != ""], return_counts=True)
+        if len(names) < 2:
+            continue
+        reference = str(names[counts.argmax()])
+        at = values[study]
+        for level in names.tolist():
+            own, other = at == level, at == reference
+            if not own.any() or not other.any():
+                continue
+            ratios = {
+                key: (_odds_ratio(plain >= cut, own, other), _odds_ratio(ordered >= cut, own, other))
+                for key, cut in cuts.items()
+            }
+            means = float(plain[own].mean()), float(ordered[own].mean())
+            found.append(GroupWait(variable, level, reference, *means, ratios))
+    return tuple(found)
+
+
+def _odds_ratio(long: np.ndarray, own: np.ndarray, other: np.ndarray) -> float:
+    """NaN if none or all of a group are long."""
+    shares = [float(long[rows].mean()) for rows in (own, other)]
+    if not all(0 < share < 1 for share in shares):
+        return float("nan")
+    return shares[0] / (1 - shares[0]) / (shares[1] / (1 - shares[1]))

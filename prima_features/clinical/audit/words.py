@@ -22,3 +22,8 @@ def cell(estimate: Estimate, decimals: int = 3) -> Cell:
 def p_text(p: float) -> str:
     """`= 0.012`, `< 0.0001`."""
     return f"< {_LEAST_P:.4f}" if p < _LEAST_P else f"= {digits.p_value(p)}"
+
+
+def p_cell(p: float) -> Cell:
+    """A p value in a column of its own: `0.012`, `< 0.0001`."""
+    return Cell(p_text(p).removeprefix("= "))

@@ -134,6 +134,29 @@ def test_odds_of_a_long_wait_are_those_of_the_two_by_two_table(simulate) -> None
     assert queue["worklist"] == pytest.approx(queue["first_come"], rel=0.1)
     before, after = queue["by_name"]["condition_0"]
     assert after < 0.6 * before
+    by_sex = {one["level"]: one for one in queue["groups"] if one["variable"] == "sex"}
+    for group in by_sex.values():
+        assert group["first_come"] == pytest.approx(queue["first_come"], rel=0.05)
+        assert group["odds_ratios"]["7"][0] == pytest.approx(1, abs=0.1)
+
+
+def test_a_worklist_that_puts_a_group_last_makes_its_odds_of_a_long_wait_worse(simulate) -> None:
+    made = simulate(n=800)
+    rng = np.random.default_rng(0)
+    is_last = (made.attributes["sex"] == "F").to_numpy()
+    made.attributes["days"] = rng.exponential(5, 800).round(2)
+    made.scores["worklist"] = rng.normal(size=800) - 2 * is_last
+    scores, labels, attributes = made.paths
+    queue = audit(
+        scores, labels=labels, attributes=[attributes], options=replace(QUICK, wait_column="days")
+    ).document["waits"]["queue"]
+    one = {group["level"]: group for group in queue["groups"]}
+    assert one["F"]["worklist"] > 2 * one["M"]["worklist"]
+    other = {"F": "M", "M": "F"}[one["F"]["reference"]]
+    first, ordered = one[other]["odds_ratios"]["3"]
+    assert first == pytest.approx(1, abs=0.1)
+    assert (ordered > 2) == (other == "F")
+    assert not 0.5 < ordered < 2
 
 
 def test_a_comparison_is_paired(simulate, tmp_path: Path) -> None:
