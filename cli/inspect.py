@@ -141,6 +141,9 @@ def show_file(file: Embeddings) -> None:
         "command",
     ):
         facts.add_row(name, escape(str(attributes.get(name, ""))))
+    for name in ("licence", "citation"):
+        if attributes[name]:
+            facts.add_row(name, escape(attributes[name]))
     for name in ("study/embedding", "study/clip", "series/embedding"):
         if file.has(name):
             facts.add_row(f"/{name}", file.describe(name))

@@ -36,7 +36,9 @@ class FeatureSource:
     encoder: str = ""
     """Kind of the model, such as `prima`; empty if unknown."""
     caveat: str = ""
-    """What must be said with every number of the model (`weights.caveats`); empty for most models."""
+    """One sentence that must accompany all numbers of the model (`models.caveats`); empty for most models."""
+    citation: str = ""
+    """The model's paper, as its encoder states it; empty if it states none."""
 
     def __post_init__(self) -> None:
         if not self.caveat:
@@ -99,7 +101,7 @@ def features(embeddings: Embeddings, level: Level = "study", series: str = "") -
     if not np.isfinite(X).all():
         raise UsageError(f"{embeddings.path} contains NaN or infinite vectors: embed those studies again")
     attributes = embeddings.attributes
-    names = ("model", "model_revision", "model_sha256", "encoder", "caveat")
+    names = ("model", "model_revision", "model_sha256", "encoder", "caveat", "citation")
     identity = {name: str(attributes.get(name, "")) for name in names}
     return Features(X, rows, FeatureSource(**identity, level=level, series=series))
 

@@ -310,9 +310,13 @@ def _made_by(source: Source) -> tuple[object, ...]:
 
 
 def _provenance(sources: Sequence[Source]) -> Provenance:
-    """That of the first input; with a caveat if any of them has one."""
+    """That of the first input; with caveat, licence and citation from the first that has one."""
     made = [source.provenance for source in sources]
-    return replace(made[0], caveat=next((one.caveat for one in made if one.caveat), ""))
+    texts = {
+        name: next((text for one in made if (text := getattr(one, name))), "")
+        for name in ("caveat", "licence", "citation")
+    }
+    return replace(made[0], **texts)
 
 
 def _whereabouts(sources: Sequence[Source]) -> dict[str, Source]:

@@ -163,6 +163,7 @@ def embed(
     facts = {
         "command": provenance.command,
         "shard": str(run_options.shard),
+        "unit": info.unit,
         "options": options_record(found, find_options, engine_options, run_options, encoder.device, dtype),
         "warnings": list(found.warnings),
     }
@@ -284,14 +285,23 @@ def _provenance(info: EncoderInfo, options: EngineOptions, command: str) -> Prov
         widths["study"] = info.widths.series
         settings["study_vector"] = "mean of the series vectors"
     return Provenance(
-        info.name, info.revision, info.sha256, settings, command, info.encoder, info.caveat, widths
+        info.name,
+        info.revision,
+        info.sha256,
+        settings,
+        command,
+        info.encoder,
+        info.caveat,
+        widths,
+        info.licence,
+        info.citation,
     )
 
 
 def _settings(encoder: Encoder, provenance: Provenance, options: EngineOptions) -> str:
     """Hash of what changes the numbers of a study, apart from its own files and texts."""
     made_by = asdict(provenance)
-    for name in ("command", "encoder", "caveat", "widths"):  # which change no number
+    for name in ("command", "encoder", "caveat", "widths", "licence", "citation"):  # which change no number
         del made_by[name]
     if (dtype := computation(options, encoder.device).dtype) != torch.float32:
         made_by["precision"] = str(dtype)

@@ -79,7 +79,11 @@ class EncoderInfo:
     caveat: str = ""
     """One sentence that must accompany all numbers of the model; empty if there is none."""
     licence: str = ""
+    """Licence of the weights, in a few words; empty if none is stated."""
     citation: str = ""
+    """The paper to cite, in one line; empty if there is none."""
+    unit: str = "items"
+    """What `Prepared.weight` counts, in the plural, such as `subvolumes` or `slices`."""
 
 
 @dataclass(frozen=True)

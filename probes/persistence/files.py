@@ -2,11 +2,12 @@
 
 Files may be hostile: all are read with limits, and arrays as safetensors, which cannot run code.
 
-Format version 2. A reader refuses newer versions; whoever changes what a key means raises the version and writes
+Format version 3. A reader refuses newer versions; whoever changes what a key means raises the version and writes
 the rule that reads the older one here.
 
 Version 2 added `encoder` and `caveat` to the source of the features, and to the arrays the limits of `TrainingRange`
 on both sides; probes of version 1 only flag studies that are too far from the training set (`TrainingRange.restore`).
+Version 3 added `citation` to the source of the features.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from prima_features.errors import UsageError
 from prima_features.files.safe import VALUES, UnsafeFileError, load_json, read_bytes
 
 FORMAT = "prima-probe"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 DOCUMENT = "probe.json"
 """Everything but arrays, with the checksums of the files of arrays."""
 ARRAYS = "model.safetensors"
@@ -47,15 +48,17 @@ TYPES = ("F64", "F32", "I64")
 
 
 def upgraded(document: dict[str, Any]) -> dict[str, Any]:
-    """A document of version 1 as one of version 2; others as they are."""
-    if document.get("format_version") != 1:
+    """A document of an earlier version as one of this version."""
+    if (version := document.get("format_version")) == FORMAT_VERSION:
         return document
     from prima_features.probes.feature_matrix import FeatureSource
 
     training = dict(document.get("training") or {})
     source = dict(training.get("source") or {})
-    known = FeatureSource(str(source.get("model", "")), model_sha256=str(source.get("model_sha256", "")))
-    source |= {"encoder": "prima" if source.get("model") else "", "caveat": known.caveat}
+    if version == 1:
+        known = FeatureSource(str(source.get("model", "")), model_sha256=str(source.get("model_sha256", "")))
+        source |= {"encoder": "prima" if source.get("model") else "", "caveat": known.caveat}
+    source["citation"] = ""
     return document | {"format_version": FORMAT_VERSION, "training": training | {"source": source}}
 
 

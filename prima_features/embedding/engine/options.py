@@ -79,8 +79,8 @@ class StageTimes:
     """All encoding, of encoders without these two stages."""
     write: float = 0.0
     """Parts, and the file made of them."""
-    n_subvolumes: int = 0
-    """Items that the network encoded, in the encoder's unit (`Prepared.weight`; Prima counts subvolumes)."""
+    n_items: int = 0
+    """Items that the network encoded, in the encoder's unit (`EncoderInfo.unit`)."""
     n_tokens: int = 0
     """Sum of `Prepared.n_tokens`."""
 

@@ -58,8 +58,10 @@ class Embeddings:
                 key: value.item() if isinstance(value, np.generic) else value
                 for key, value in file.attrs.items()
             }
-            # Files of format version 1 can lack these two.
+            # Files of earlier releases can lack these.
             self.attributes.setdefault("encoder", "prima")
+            for name in ("licence", "citation"):
+                self.attributes[name] = bounded(str(self.attributes.get(name, "")))
             stated = self.attributes.get("caveat") or caveat_of(
                 str(self.attributes.get("model", "")), str(self.attributes.get("model_sha256", ""))
             )

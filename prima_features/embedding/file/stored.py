@@ -92,6 +92,8 @@ class StoredStudies:
             encoder=attributes["encoder"],
             caveat=self._file.caveat,
             widths=self._file.widths,
+            licence=attributes["licence"],
+            citation=attributes["citation"],
         )
 
     @cached_property

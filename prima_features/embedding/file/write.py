@@ -58,6 +58,9 @@ class Provenance:
     """What must be said with every number of the model; empty if nothing is known (`models.caveats`)."""
     widths: dict[str, int | None] = field(default_factory=dict)
     """Lengths of the vectors by level (`encoders.base.Widths`); empty in files of earlier releases."""
+    licence: str = ""
+    citation: str = ""
+    """Licence of the model, and what to cite; empty if not stated, as in files of earlier releases."""
 
     @property
     def has_clip(self) -> bool:
@@ -79,6 +82,8 @@ class Provenance:
             "encoder": self.encoder,
             "widths": json.dumps(self.widths, sort_keys=True),
             "caveat": self.caveat or caveat_of(self.model, self.model_sha256),
+            "licence": self.licence,
+            "citation": self.citation,
         }
         return {
             name: printable(value) if isinstance(value, str) else value for name, value in attributes.items()

@@ -103,7 +103,7 @@ class Journal:
         self._memory.look()
         seconds = time.monotonic() - self._start
         stages = asdict(self.times)
-        work = {name.removeprefix("n_"): stages.pop(name) for name in ("n_subvolumes", "n_tokens")}
+        work = {name.removeprefix("n_"): stages.pop(name) for name in ("n_items", "n_tokens")}
         return self._record | {
             "ended": ended,
             "seconds": round(seconds, 2),
@@ -114,7 +114,7 @@ class Journal:
                 for name, count in (
                     ("studies", self._counts["embedded"]),
                     ("series", self._counts["series"]),
-                    ("subvolumes", work["subvolumes"]),
+                    ("items", work["items"]),
                 )
             },
             "peak_memory_bytes": self._memory.bytes,

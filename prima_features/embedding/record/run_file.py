@@ -18,11 +18,20 @@ from prima_features.files.disk import write_json
 from prima_features.files.safe import MIB, load_json, read_text
 from prima_features.studies.study import Failure
 
-FORMAT, FORMAT_VERSION = "prima-run", 1
+FORMAT, FORMAT_VERSION = "prima-run", 2
+"""Version 2 counts `items` in the encoder's own `unit`; version 1 counted `subvolumes` (`_upgraded`)."""
 _MOST_RECORDS = 1000
 _MOST_FILES = 10_000
 _MOST_BYTES = 64 * MIB
-_MODEL = {"name": "model", "revision": "model_revision", "sha256": "model_sha256"}
+_MODEL = {
+    "encoder": "encoder",
+    "name": "model",
+    "revision": "model_revision",
+    "sha256": "model_sha256",
+    "caveat": "caveat",
+    "licence": "licence",
+    "citation": "citation",
+}
 
 
 def run_path(output: Path) -> Path:
@@ -101,7 +110,7 @@ def records_in(folder: Path, settings: str) -> list[Record]:
     found = []
     for path in islice(folder.glob(f"*{RECORD_SUFFIX}"), _MOST_FILES):
         with suppress(OSError, ValueError):
-            found.append(load_json(read_text(path, _MOST_BYTES)))
+            found.append(_upgraded(load_json(read_text(path, _MOST_BYTES))))
     return _in_time(
         record for record in found if _is_record(record) and record.get("settings_hash") == settings
     )
@@ -120,12 +129,26 @@ def read_run_file(output: Path) -> Record | None:
     except (OSError, ValueError):
         return None
     known = isinstance(document, dict) and document.get("format") == FORMAT
-    if not known or document.get("format_version") != FORMAT_VERSION or not _is_total(document.get("total")):
+    if not known or document.get("format_version") not in (1, FORMAT_VERSION):
         return None
-    runs, left_out = document.get("runs"), document.get("left_out")
-    if not isinstance(runs, list) or not isinstance(left_out, list):
+    runs, left_out, total = document.get("runs"), document.get("left_out"), _upgraded(document.get("total"))
+    if not isinstance(runs, list) or not isinstance(left_out, list) or not _is_total(total):
         return None
-    return document if all(map(_is_record, runs)) and all(map(_is_reason, left_out)) else None
+    document |= {"format_version": FORMAT_VERSION, "total": total, "runs": list(map(_upgraded, runs))}
+    return document if all(map(_is_record, document["runs"])) and all(map(_is_reason, left_out)) else None
+
+
+def _upgraded(record: Any) -> Any:
+    """A record or total of version 1 as one of version 2; everything else as it is."""
+    if not isinstance(record, dict):
+        return record
+    made = dict(record)
+    for name in ("counts", "per_minute"):
+        if isinstance(counts := record.get(name), dict) and "subvolumes" in counts:
+            made[name] = {("items" if key == "subvolumes" else key): value for key, value in counts.items()}
+            by_prima = isinstance(stages := record.get("stages"), dict) and stages.get("tokenizer")
+            made["unit"] = "subvolumes" if by_prima else "items"
+    return made
 
 
 def _is_record(record: Any) -> bool:
@@ -134,7 +157,7 @@ def _is_record(record: Any) -> bool:
         _is_total(record, stages=record.get("kind") == "embed" if isinstance(record, dict) else True)
         and record.get("kind") in ("embed", "merge")
         and all(isinstance(record.get(name), str) for name in ("id", "started", "ended", "settings_hash"))
-        and isinstance(record.get("shard", ""), str)
+        and all(isinstance(record.get(name, ""), str) for name in ("shard", "unit"))
         and all(_are(str | int | float, record.get(name, {})) for name in ("versions", "machine"))
         and _are_options(record.get("options", {}))
         and ("per_minute" not in record or "studies" in record["per_minute"])

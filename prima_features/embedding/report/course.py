@@ -82,9 +82,11 @@ def _sentence(total: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
     if embedded and seconds:
         studies = "1 study" if embedded == 1 else f"{embedded:,} studies"
         text += f" for {studies}: {60 * embedded / seconds:,.1f} per minute"
-    subvolumes, tokenizer = total["counts"].get("subvolumes", 0), total["stages"].get("tokenizer", 0)
-    if subvolumes and tokenizer:
-        text += f". The tokenizer encoded {subvolumes:,} subvolumes, {subvolumes / tokenizer:,.0f} per second"
+    items, stages = total["counts"].get("items", 0), total["stages"]
+    what = "tokenizer" if stages.get("tokenizer") else "encoder"
+    if items and (encoding := stages.get("tokenizer") or stages.get("encode")):
+        unit = next((run["unit"] for run in reversed(runs) if "unit" in run), "items")
+        text += f". The {what} encoded {items:,} {unit}, {items / encoding:,.0f} per second"
     return text + "."
 
 

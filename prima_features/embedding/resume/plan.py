@@ -20,7 +20,7 @@ from prima_features.embedding.resume.claims import Claims
 from prima_features.embedding.resume.options import Rows, RunOptions
 from prima_features.embedding.resume.parts import PartsFolder
 from prima_features.errors import OutputError, UsageError
-from prima_features.files.disk import replacing, source_errors, state_of
+from prima_features.files.disk import source_errors, state_of, write_bytes
 from prima_features.files.safe import MIB, load_json, read_text
 from prima_features.studies.study import Failure, Study
 
@@ -50,7 +50,9 @@ class OutputPlan:
     def identity(self) -> str:
         """Equal for processes that may share the work. The command may differ, by a device or a shard."""
         values = asdict(self)
-        del values["earlier"], values["provenance"]["command"]
+        del values["earlier"]
+        for name in ("command", "licence", "citation"):
+            del values["provenance"][name]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def may_keep(self, sound: bool, dtype: str, state: str) -> bool:
@@ -70,8 +72,7 @@ class OutputPlan:
         Raises:
             OutputError: the disk is full or the folder cannot be written to.
         """
-        with replacing(_path(folder)) as temporary:
-            temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        write_bytes(_path(folder), json.dumps(asdict(self)).encode())
 
 
 def read_plan(folder: Path) -> OutputPlan | None:

@@ -83,7 +83,8 @@ class PrimaModel(
             settings=asdict(config.preprocessing)
             | ({} if self.series_names == "keep" else {"series_names": self.series_names}),
             caveat=config.caveat,
-            citation="arXiv 2509.18638",
+            citation="Lyu et al. 2025, arXiv 2509.18638",
+            unit="subvolumes",
         )
 
     def preparer(self) -> PrimaPreparer:

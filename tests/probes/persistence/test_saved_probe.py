@@ -62,8 +62,8 @@ def test_a_newer_version_is_refused_with_what_to_do(
     saved: Callable[[str], Path], tamper: Callable[..., None]
 ) -> None:
     folder = saved("ridge, Cole")
-    tamper(folder, lambda document: document.update(format_version=3))
-    with pytest.raises(UsageError, match=r"format version 3.*pip install --upgrade"):
+    tamper(folder, lambda document: document.update(format_version=4))
+    with pytest.raises(UsageError, match=r"format version 4.*pip install --upgrade"):
         Probe.load(folder)
 
 

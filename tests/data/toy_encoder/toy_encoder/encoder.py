@@ -80,6 +80,9 @@ class ToyEncoder(Encoder):
             widths=Widths(study=None, series=dim),
             settings={"n_blocks": n_blocks, "toy_version": VERSION},
             caveat="The toy encoder is an example: its numbers mean nothing.",
+            licence="MIT",
+            citation="Doe et al. 2026, Toy encoders",
+            unit="series",
         )
 
     @property
