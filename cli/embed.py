@@ -59,12 +59,14 @@ def embed(
     model: find.EncoderModel = DEFAULT_MODEL,
     study_description: find.StudyDescription = None,
     series_names: Annotated[
-        Literal["keep", "hidden"],
+        Literal["keep", "hidden"] | None,
         typer.Option(
             "--series-names",
-            help="hidden: Prima reads the same name for every series, to measure the effect of series names.",
+            help="hidden: Prima reads the same name for every series, to measure the effect of series names "
+            "(default: keep).",
+            show_default=False,
         ),
-    ] = "keep",
+    ] = None,
     encoder_option: Annotated[
         list[str] | None,
         typer.Option(
@@ -208,7 +210,15 @@ def embed(
         return
     folder = output if analysis_level else None
     encoder_options = find.named_values(encoder_option, "--encoder-option")
-    if series_names != "keep":
+    if (
+        series_names is not None
+        and (given := encoder_options.get("series_names", series_names)) != series_names
+    ):
+        raise typer.BadParameter(
+            f"it contradicts --encoder-option series_names={given}; give only one of them",
+            param_hint="--series-names",
+        )
+    if series_names == "hidden":
         encoder_options |= {"series_names": series_names}
     find_options = find.collect(
         format=format,

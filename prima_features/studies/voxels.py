@@ -9,7 +9,7 @@ import math
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from prima_features.files.paths import utf8_name
 from prima_features.studies.content import inflated, inflation_errors
@@ -96,6 +96,25 @@ class Opened:
         return np.frombuffer(content, self.dtype).reshape(self.shape[:3], order="F")
 
 
+def nifti_header(file: BinaryIO) -> Any:
+    """The NIfTI-1 or NIfTI-2 header at the start of a file as nibabel's, unchecked; what follows it is not read.
+
+    Raises:
+        ValueError: it is not NIfTI, or ends within the header.
+    """
+    import nibabel as nib
+
+    start = file.read(4)
+    for order in ("little", "big"):
+        size = int.from_bytes(start, order)  # type: ignore[arg-type]
+        block = start + file.read(size - 4) if size in _NIFTI else b""
+        if block:
+            if len(block) < size:
+                raise ValueError("the file ends within its NIfTI header")
+            return getattr(nib, _NIFTI[size])(block, order, check=False)
+    raise ValueError("its content is not NIfTI")
+
+
 def open_nifti(path: Path) -> Opened:
     """Read the header of a NIfTI file, compressed or not.
 
@@ -103,22 +122,16 @@ def open_nifti(path: Path) -> Opened:
         OSError: the file cannot be read.
         ValueError: it is not NIfTI, or its header is damaged.
     """
-    import nibabel as nib
     import numpy as np
 
     try:
         with inflated(path) as file:
-            start = file.read(540)
+            header = nifti_header(file)
     except inflation_errors() as error:
         raise ValueError("its compressed data is damaged") from error
-    sizes = (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
-    size = next((size for size in sizes if size in _NIFTI), None)
-    if size is None or len(start) < size:
-        raise ValueError("its content is not NIfTI")
     try:
-        header = getattr(nib, _NIFTI[size])(start[:size], check=False)
         shape = tuple(int(length) for length in header.get_data_shape())
-        dtype, offset = header.get_data_dtype(), int(header["vox_offset"])
+        dtype, offset = header.get_data_dtype(), int(header["vox_offset"]) or header.single_vox_offset
         n_dimensions = int(header["dim"][0])
     except Exception as error:  # nibabel has no common base for what a header of random bytes raises
         raise ValueError("its NIfTI header is damaged") from error

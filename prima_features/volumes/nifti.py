@@ -16,6 +16,7 @@ from nibabel.volumeutils import apply_read_scaling
 from prima_features.errors import SeriesError
 from prima_features.studies.content import inflated, inflation_errors
 from prima_features.studies.study import NiftiImage
+from prima_features.studies.voxels import nifti_header
 from prima_features.volumes.display import to_display
 from prima_features.volumes.nifti_geometry import (
     Geometry,
@@ -28,9 +29,6 @@ from prima_features.volumes.nifti_geometry import (
 from prima_features.volumes.volume import Acquired, SizeLimits, StoredGrid, format_shape
 
 _PIECE = 1 << 18
-_HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
-_PIXDIM = {348: ("f4", 80), 540: ("f8", 112)}
-"""Type and offset of pixdim[1:4] in a header of each size."""
 _HEADER_ERRORS = (nib.spatialimages.HeaderDataError, nib.wrapstruct.WrapStructError, ValueError)
 _ISAL_ERROR: Any = isal_zlib.error  # its stub declares an instance
 _BAD_STREAM = inflation_errors()
@@ -168,26 +166,21 @@ def _read_from(
 
 def _open(file: BinaryIO) -> _Opened:
     """Read and check the header. Header extensions are not read."""
-    start = file.read(4)
-    for order in ("<", ">"):
-        size = int.from_bytes(start, "little" if order == "<" else "big")
-        if size in _HEADERS:
-            break
-    else:
-        raise SeriesError("its content is not NIfTI", hint="convert the file to NIfTI, or leave it out")
-    block = start + file.read(size - 4)
-    kind, place = _PIXDIM[size]
     try:
-        header = _HEADERS[size](block, order, check=False)
+        header = nifti_header(file)
+    except ValueError as error:
+        raise SeriesError(str(error), hint="convert the file to NIfTI, or leave it out") from error
+    pixdim = np.array(header["pixdim"][1:4])  # before it is fixed
+    try:
         header.check_fix(_QUIET, error_level=40)
         shape, dtype = header.get_data_shape(), header.get_data_dtype()
         slope, intercept = header.get_slope_inter()
-        offset = int(header.get_data_offset()) or size + 4  # some writers leave it 0
+        offset = int(header.get_data_offset()) or header.single_vox_offset  # some writers leave it 0
     except _HEADER_ERRORS as error:
         raise SeriesError(f"its NIfTI header cannot be read: {error}") from error
     shape = tuple(int(n) for n in shape[:3]) + tuple(max(int(n), 1) for n in shape[3:])
     _check_header(shape, dtype, offset)
-    geometry = read_geometry(header, np.frombuffer(block, np.dtype(order + kind), 3, place))
+    geometry = read_geometry(header, pixdim)
     return _Opened(file, geometry, shape, dtype, offset, 1.0 if slope is None else slope, intercept or 0.0)
 
 

@@ -7,7 +7,7 @@ from prima_features.evaluation.compare import Comparison, corrected_t_test
 from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.evaluate import EvaluationPlan, evaluate, evaluate_fitted
 from prima_features.probes.evaluation.record import Evaluation
-from prima_features.probes.evaluation.refits import LearningPoint, learning_curve
+from prima_features.probes.evaluation.refits import LearningCurve, LearningPoint, learning_curve
 from prima_features.probes.evaluation.splits import Fold, Scheme, Splits, draw
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Evaluation",
     "EvaluationPlan",
     "Fold",
+    "LearningCurve",
     "LearningPoint",
     "Scheme",
     "Splits",

@@ -161,31 +161,52 @@ class LearningPoint:
     """Of the task's primary metric, on the same test rows for every size."""
 
 
+@dataclass(frozen=True)
+class LearningCurve:
+    """How the metric depends on the number of training subjects."""
+
+    points: tuple[LearningPoint, ...]
+    """By increasing size."""
+    left_out: tuple[tuple[float, str], ...] = ()
+    """Sizes that cannot be evaluated, as `LearningPoint.n_groups`, and why."""
+
+
 def learning_curve(
     samples: Samples,
     recipe: Recipe,
     splits: Splits,
     fractions: Sequence[float] = FRACTIONS,
     n_resamples: int = 1000,
-) -> tuple[LearningPoint, ...]:
+) -> LearningCurve:
     """Evaluate with parts of each training set. Smaller parts are inside larger ones.
 
-    Sizes with too few subjects for the inner folds, or too few of a class, are left out.
+    Sizes are left out if the inner folds have too few subjects or lack a class, or if the recipe refuses a training
+    set of that size, such as ComBat with too few scans of a site.
+
+    Raises:
+        UsageError: the recipe refuses the whole training sets.
     """
-    points, whole = [], training_variance(samples, splits)
+    points, left_out, whole = [], [], training_variance(samples, splits)
     for fraction in fractions:
         folds = tuple(
             _thinned(samples, fold, fraction, splits.scheme.seed + i) for i, fold in enumerate(splits.folds)
         )
+        size = float(np.mean([len(np.unique(samples.groups[fold.train])) for fold in folds]))
         if not all(_enough(samples, fold) for fold in folds):
+            left_out.append((size, "the inner folds have too few studies or lack a class"))
             continue
-        predicted = cross_validate(samples, recipe, replace(splits, folds=folds))
+        try:
+            predicted = cross_validate(samples, recipe, replace(splits, folds=folds))
+        except UsageError as error:
+            if fraction >= 1:
+                raise
+            left_out.append((size, str(error)))
+            continue
         # Rows left out of training make the tested ones no more dependent: intervals as with whole training sets.
         predicted = replace(predicted, variance=whole)
         estimate = scored(samples, predicted, n_resamples).estimates()[samples.task.primary]
-        size = np.mean([len(np.unique(samples.groups[fold.train])) for fold in folds])
-        points.append(LearningPoint(float(size), estimate))
-    return tuple(points)
+        points.append(LearningPoint(size, estimate))
+    return LearningCurve(tuple(points), tuple(left_out))
 
 
 def _thinned(samples: Samples, fold: Fold, fraction: float, seed: int) -> Fold:

@@ -15,7 +15,7 @@ from prima_features.wording import capital, listed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from prima_features.probes.evaluation import LearningPoint
+    from prima_features.probes.evaluation import LearningCurve
     from prima_features.probes.labels.records import JoinSummary
     from prima_features.probes.report.feature_map import FeatureMap
     from prima_features.probes.training import TrainingSet
@@ -67,7 +67,7 @@ class PageContent:
     evaluation: Evaluation
     training: TrainingSet | None = None
     """Training set of the final probe; None if the probe was only evaluated."""
-    curve: tuple[LearningPoint, ...] = ()
+    curve: LearningCurve | None = None
     map: FeatureMap | None = None
     join: JoinSummary | None = None
     command: str = ""

@@ -11,7 +11,7 @@ from prima_features.page.blocks import Block, Cell, Figure, Key, Prose, Row, Sec
 from prima_features.page.digits import interval, number, p_value
 from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, svg
 from prima_features.page.plots.curves import draw_learning
-from prima_features.probes.evaluation import Evaluation
+from prima_features.probes.evaluation import Evaluation, LearningPoint
 from prima_features.probes.report.content import (
     PageContent,
     baseline,
@@ -115,16 +115,21 @@ def _per_class(found: Evaluation) -> Table:
 
 def learning(content: PageContent) -> Section | None:
     """The section; None without a curve."""
-    if not content.curve:
+    curve = content.curve
+    if curve is None or not (curve.points or curve.left_out):
         return None
-    return section("learning", "Learning curve", [Row((_figure(content), _table(content)))])
+    drawn = Row((_figure(content, curve.points), _table(content, curve.points))) if curve.points else None
+    sizes = "; ".join(f"{size:,.0f} {_whom(content)}: {why}" for size, why in curve.left_out)
+    return section(
+        "learning", "Learning curve", [drawn, Prose(f"Sizes left out: {sizes}.") if sizes else None]
+    )
 
 
-def _figure(content: PageContent) -> Figure:
+def _figure(content: PageContent, points: tuple[LearningPoint, ...]) -> Figure:
     found = content.evaluation
     primary = found.task.primary
-    size = np.array([point.n_groups for point in content.curve])
-    estimates = [point.estimate for point in content.curve]
+    size = np.array([point.n_groups for point in points])
+    estimates = [point.estimate for point in points]
     value, low, high = (
         np.array([getattr(one, name) for one in estimates]) for name in ("value", "ci_low", "ci_high")
     )
@@ -144,10 +149,10 @@ def _figure(content: PageContent) -> Figure:
     return Figure(svg("learning", alt, paint), caption, tuple(keys))
 
 
-def _table(content: PageContent) -> Table:
+def _table(content: PageContent, points: tuple[LearningPoint, ...]) -> Table:
     primary = content.evaluation.task.primary
     digits = decimals(primary, content.evaluation)
-    rows = tuple((Cell(f"{point.n_groups:,.0f}"), cell(point.estimate, digits)) for point in content.curve)
+    rows = tuple((Cell(f"{point.n_groups:,.0f}"), cell(point.estimate, digits)) for point in points)
     head = (f"Training {_whom(content)}", metric(primary, content.evaluation.task.unit))
     return Table("Mean number over the folds, and the metric with its 95% interval", head, rows)
 

@@ -12,7 +12,7 @@ from prima_features.probes import tasks
 from prima_features.probes.evaluation import (
     Evaluation,
     EvaluationPlan,
-    LearningPoint,
+    LearningCurve,
     Splits,
     draw,
     evaluate,
@@ -165,7 +165,7 @@ def fit(
     on_step(f"evaluating on {count(len(data.frame), 'study')}")
     evaluation = probe.cross_validate(data.features, data.frame, options.plan, plan.splits)
     evaluation = replace(evaluation, warnings=(*data.warnings, *evaluation.warnings))
-    curve = _curve(data, options.recipe, evaluation, on_step) if options.learning_curve else ()
+    curve = _curve(data, options.recipe, evaluation, on_step) if options.learning_curve else None
     on_step("fitting on all studies")
     probe.fit(data.features, data.frame, data.joined.cohort)
     on_step("writing the report")
@@ -230,7 +230,7 @@ def _plan(sources: Sources, output: Path | None, options: FitOptions, on_warning
     return FitPlan(data, probe, given, splits, (*data.warnings, *found, *more))
 
 
-def _curve(data: Data, recipe: Recipe, evaluation: Evaluation, on_step: OnStep) -> tuple[LearningPoint, ...]:
+def _curve(data: Data, recipe: Recipe, evaluation: Evaluation, on_step: OnStep) -> LearningCurve:
     assert evaluation.splits is not None
     on_step("measuring the learning curve")
     given = samples(data.features.X, data.frame, data.task)

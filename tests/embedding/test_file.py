@@ -156,6 +156,7 @@ def test_a_file_of_format_version_1_is_read(tmp_path: Path) -> None:
     path.write_bytes(gzip.decompress((DATA / "embeddings_v1.h5.gz").read_bytes()))
     file = read_embeddings(path)
     assert file.attributes["format_version"] == 1
+    assert file.attributes["licence"] == file.attributes["citation"] == ""
     assert file.series["plane"].tolist() == ["axial", "coronal", "sagittal", "sagittal"]
     assert file.series["slice_axis"].tolist() == [0, 1, 2, 2]
     assert file.series["slice_axis_known_by"].tolist() == [""] * 4

@@ -1,5 +1,6 @@
 """What a run leaves of itself: records in the parts, and one file of them all."""
 
+import json
 import subprocess
 import sys
 import time
@@ -8,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from prima_features.embedding.record.journal import Journal, PeakMemory
-from prima_features.embedding.record.run_file import grouped, records_in
+from prima_features.embedding.record.run_file import grouped, read_run_file, records_in
+from prima_features.embedding.report.course import course
 from prima_features.errors import StoppedError
 from prima_features.studies.study import Failure
 
@@ -28,11 +30,27 @@ def test_a_record_is_there_while_the_run_goes_on_and_tells_how_it_ended(
     assert killed_now["counts"]["embedded"] == 1
     (record,) = records_in(tmp_path, "s")
     assert (record["ended"], record["shard"]) == ("stopped", "2/3")
-    expected = {"embedded": 1, "failed": 1, "kept": 1, "series": 4, "subvolumes": 0, "tokens": 0}
+    expected = {"embedded": 1, "failed": 1, "kept": 1, "series": 4, "items": 0, "tokens": 0}
     assert record["counts"] == expected
     assert record["stages"]["read"] == 2.5
     assert record["id"] == killed_now["id"]
     assert records_in(tmp_path, "other settings") == []
+
+
+def test_records_of_earlier_releases_that_count_subvolumes_are_read(tmp_path: Path) -> None:
+    stages = {"read": 1.0, "tokenizer": 2.0, "encode": 0.0}
+    total = {"seconds": 3.0, "counts": {"embedded": 1, "subvolumes": 640}, "stages": stages}
+    old = total | {"id": "a", "kind": "embed", "started": "2025", "ended": "finished", "settings_hash": "s"}
+    old |= {"per_minute": {"studies": 20.0, "subvolumes": 12800.0}}
+    (tmp_path / "a.run").write_text(json.dumps(old))
+    (record,) = records_in(tmp_path, "s")
+    document = {"format": "prima-run", "format_version": 1, "total": total, "runs": [old], "left_out": []}
+    (tmp_path / "out.run.json").write_text(json.dumps(document))
+    read = read_run_file(tmp_path / "out.h5")
+    assert read["runs"] == [record]
+    assert record["counts"] == read["total"]["counts"] == {"embedded": 1, "items": 640}
+    assert (record["per_minute"]["items"], record["unit"]) == (12800.0, "subvolumes")
+    assert "The tokenizer encoded 640 subvolumes, 320 per second" in course(read).sentence
 
 
 def test_a_record_does_not_bring_back_a_folder_that_is_gone(tmp_path: Path) -> None:

@@ -76,6 +76,17 @@ def test_wrong_options_are_one_sentence(
     assert not (tmp_path / "o.h5").exists()
 
 
+@pytest.mark.parametrize(("names", "option"), [("hidden", "keep"), ("keep", "hidden")])
+def test_two_settings_of_series_names_that_contradict_each_other_are_refused(
+    study_a: Path, tmp_path: Path, names: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = ("--series-names", names, "--encoder-option", f"series_names={option}")
+    assert embed(study_a, tmp_path / "o.h5", *both) == 2
+    said = capsys.readouterr().err
+    assert f"it contradicts --encoder-option series_names={option}; give only one of them" in said
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_encoder_without_options_refuses_them() -> None:
     from prima_features.encoders.base import Encoder
 

@@ -132,6 +132,8 @@ def check_file(path: Path, model: Path, n_studies: int) -> None:
     assert file.attributes["format_version"] == 2
     assert file.attributes["model_sha256"] == sha256(model / "model.safetensors")
     assert file.caveat == "The toy encoder is an example: its numbers mean nothing."
+    assert file.attributes["licence"] == "MIT"
+    assert file.attributes["citation"] == "Doe et al. 2026, Toy encoders"
     assert file.widths == {"study": 12, "series": 12, "clip": None, "token": None}
     assert file.preprocessing["study_vector"] == "mean of the series vectors"
     assert file.preprocessing["n_blocks"] == 4
@@ -150,13 +152,19 @@ def test_a_bids_dataset_is_embedded_with_a_page(whole: Path, model: Path, capsys
         "A picture of each series, as its encoder draws it" in page and "<dt>Encoder</dt><dd>toy</dd>" in page
     )
     assert "CLIP" not in page and "subvolumes to latents" not in page
+    assert "<dt>Licence</dt><dd>MIT</dd>" in page and "<dd>Doe et al. 2026, Toy encoders</dd>" in page
     record = json.loads(whole.with_name("whole.run.json").read_text())
     assert record["total"]["stages"]["encode"] > 0
+    assert (record["model"]["encoder"], record["model"]["licence"]) == ("toy", "MIT")
+    (one,) = record["runs"]
+    assert one["unit"] == "series" and one["counts"]["items"] == one["counts"]["series"]
+    assert f"The encoder encoded {one['counts']['items']:,} series" in page
     assert run("inspect", whole) == 0
     said = capsys.readouterr().out
     assert "/study/clip" not in said
     assert "20 x 12 float32" in said
     assert "Prima" not in said and "prima embed --level token" not in said
+    assert "Doe et al. 2026, Toy encoders" in said
 
 
 def test_a_dicom_study_is_embedded(study_a: Path, model: Path, tmp_path: Path) -> None:

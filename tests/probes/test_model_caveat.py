@@ -77,6 +77,8 @@ def test_methods_claim_nothing_of_the_origin_of_other_models(content: PageConten
 def test_methods_cite_prima_only_for_its_architecture(content: PageContent) -> None:
     text = methods(FeatureSource("other", "1", "cd" * 32, encoder="neurovfm"), content)
     assert "Lyu" not in text and "2509.18638" not in text
+    cited = FeatureSource("other", "1", "cd" * 32, encoder="neurovfm", citation="Doe et al. 2026")
+    assert "The citation that its encoder states is: Doe et al. 2026." in methods(cited, content)
 
 
 def test_without_a_caveat_there_is_no_column() -> None:

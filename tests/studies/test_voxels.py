@@ -113,3 +113,19 @@ def test_a_damaged_header_is_no_time_series(dim: list[int], message: str, tmp_pa
     (tmp_path / "a.nii").write_bytes(header.binaryblock + bytes(4))
     with pytest.raises(ValueError, match=message):
         open_nifti(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Header, nib.Nifti2Header])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_headers_of_both_versions_and_byte_orders_are_read(kind: type, order: str, tmp_path: Path) -> None:
+    header = kind(endianness=order)
+    header.set_data_shape((4, 5, 6))
+    header.set_data_dtype(np.int16)
+    path = tmp_path / "a.nii"
+    path.write_bytes(header.binaryblock + bytes(4) + np.arange(120, dtype=f"{order}i2").tobytes())
+    opened = open_nifti(path)  # vox_offset is 0, as some writers leave it
+    assert opened.shape == (4, 5, 6)
+    assert opened.first_volume().ravel("F").tolist() == list(range(120))
+    path.write_bytes(header.binaryblock[:-1])
+    with pytest.raises(ValueError, match="ends within its NIfTI header"):
+        open_nifti(path)

@@ -20,7 +20,7 @@ from prima_features.studies.dicom.rules import (
     reject_object,
     reject_stack,
 )
-from prima_features.studies.dicom.split import Part, describe, is_three_plane, split
+from prima_features.studies.dicom.split import Part, describe, described, is_three_plane, split
 from prima_features.studies.dicom.volumes import find_volumes
 from prima_features.studies.labels import NAMELESS, series_name
 from prima_features.studies.study import DicomFrames, DicomSlices, Failure, Series, not_embedded
@@ -32,6 +32,9 @@ Outcome = tuple[str, "Chosen | Rejection"]
 
 MIXED_IMAGE_TYPE = "mixed-image-type"
 """Flag: ImageType differs between slices of one volume, as after an archive rewrote some of them."""
+MIXED_DESCRIPTION = "mixed-description"
+"""Flag: SeriesDescription differs between slices of one volume in more than case, spacing and numbers, as after some
+slices were overwritten by those of another image with the same settings."""
 JOINED_SERIES = "joined-series"
 """Flag: slices of one volume have several SeriesInstanceUIDs."""
 
@@ -173,6 +176,7 @@ def _part_outcomes(part: Part, options: DicomOptions, what: str, name: str) -> I
 def _flags(volume: Volume) -> tuple[str, ...]:
     differ = {
         MIXED_IMAGE_TYPE: len({header.image_type for header in volume}) > 1,
+        MIXED_DESCRIPTION: len({described(header) for header in volume} - {""}) > 1,
         JOINED_SERIES: len({header.series_uid for header in volume}) > 1,
     }
     return tuple(flag for flag, true in differ.items() if true)

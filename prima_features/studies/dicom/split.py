@@ -171,7 +171,7 @@ def _separate_images(images: list[Header], tolerance: float) -> list[list[Header
         (grouped(images, component), _FEW_KINDS),
         (grouped(images, lambda header: header.image_type), _FEW_KINDS),
         (by_sequence(images), _FEW_KINDS),
-        (grouped(images, _described), _FEW_NAMES),
+        (grouped(images, described), _FEW_NAMES),
     ):
         if 1 < len(kinds) <= most:
             counts = [len(places(kind, tolerance)) for kind in kinds]
@@ -180,7 +180,8 @@ def _separate_images(images: list[Header], tolerance: float) -> list[list[Header
     return [images]
 
 
-def _described(header: Header) -> str:
+def described(header: Header) -> str:
+    """SeriesDescription for comparisons: without case and spacing, and with every number as 0."""
     return " ".join(re.sub(r"\d+", "0", header.description.casefold()).split())
 
 

@@ -13,7 +13,9 @@ RIDGE = Recipe("ridge", {"alphas": (1e2, 1e1)}, inner_folds=2)
 def test_the_error_falls_with_more_subjects_and_ends_at_the_whole_training_set(make_cohort, number):
     samples = make_cohort(number, 250).samples
     splits = draw(samples, Scheme(inner_folds=2))
-    points = learning_curve(samples, RIDGE, splits, n_resamples=100)
+    curve = learning_curve(samples, RIDGE, splits, n_resamples=100)
+    points = curve.points
+    assert curve.left_out == ()
     assert [point.n_groups for point in points] == [20, 40, 80, 140, 200]
     values = [point.estimate.value for point in points]
     assert values[0] > values[2] > values[-1]
@@ -38,5 +40,16 @@ def test_sizes_that_lack_a_class_are_left_out(make_cohort, binary):
     cohort = make_cohort(binary, 100)
     samples = cohort.known(target=np.where(np.arange(100) < 6, "case", "control")).samples
     recipe = Recipe("logistic", {"C": (1e-2,)}, inner_folds=2)
-    points = learning_curve(samples, recipe, draw(samples, Scheme(inner_folds=2)), (0.05, 1.0), 20)
-    assert len(points) == 1
+    curve = learning_curve(samples, recipe, draw(samples, Scheme(inner_folds=2)), (0.05, 1.0), 20)
+    assert [point.n_groups for point in curve.points] == [80]
+    ((size, why),) = curve.left_out
+    assert size == 4 and "lack a class" in why
+
+
+def test_sizes_that_are_too_small_for_combat_are_left_out_with_its_reason(make_cohort, number):
+    samples = make_cohort(number, 70, sites=("A", "B")).samples
+    recipe = Recipe("ridge", {"alphas": (1e1,)}, harmonize="combat", inner_folds=2)
+    curve = learning_curve(samples, recipe, draw(samples, Scheme(inner_folds=2)), n_resamples=20)
+    assert curve.points[-1].n_groups == 56
+    assert len(curve.points) + len(curve.left_out) == 5
+    assert any("ComBat needs at least two sites" in why for _, why in curve.left_out)

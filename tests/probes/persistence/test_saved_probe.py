@@ -6,6 +6,7 @@ import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,17 @@ def test_a_newer_version_is_refused_with_what_to_do(
     tamper(folder, lambda document: document.update(format_version=4))
     with pytest.raises(UsageError, match=r"format version 4.*pip install --upgrade"):
         Probe.load(folder)
+
+
+def test_a_probe_of_version_2_is_read(saved: Callable[[str], Path], tamper: Callable[..., None]) -> None:
+    folder = saved("ridge, Cole")
+
+    def older(document: dict[str, Any]) -> None:
+        document["format_version"] = 2
+        del document["training"]["source"]["citation"]
+
+    tamper(folder, older)
+    assert Probe.load(folder).fitted.training.source == FeatureSource("tiny", "1", "0" * 64)
 
 
 def test_evaluation_is_written_beside_it(any_probe: AnyProbe, tmp_path: Path) -> None:

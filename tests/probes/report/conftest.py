@@ -150,7 +150,7 @@ def given_split() -> PageContent:
     frame["split"] = np.resize(["train", "train", "test"], 120)
     recipe = replace(SMALL, bias_correction="cole")
     made = content("brain-age", (features, frame), recipe, Scheme("split", inner_folds=3))
-    return replace(made, training=None, curve=(), map=None, n_bootstrap=None)
+    return replace(made, training=None, curve=None, map=None, n_bootstrap=None)
 
 
 KINDS = ("brain_age", "autism", "dementia", "memory", "left_out_site", "other_cohort", "given_split")

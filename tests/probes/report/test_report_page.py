@@ -150,6 +150,15 @@ def test_an_evaluation_alone_makes_a_page(any_content: PageContent, read: Read) 
     assert not {"Learning curve", "Feature map"} & set(seen.headings)
 
 
+def test_sizes_that_the_learning_curve_leaves_out_are_named_with_the_reason(
+    memory: PageContent, read: Read
+) -> None:
+    curve = replace(memory.curve, left_out=((4.0, "a class is missing"),))
+    assert "Sizes left out: 4 subjects: a class is missing." in read(replace(memory, curve=curve)).text
+    none_left = read(replace(memory, curve=replace(curve, points=())))
+    assert "Learning curve" in none_left.headings and "Sizes left out" in none_left.text
+
+
 def test_many_levels_left_out_are_in_a_table_with_their_reasons(autism: PageContent, read: Read) -> None:
     left_out = autism.evaluation.groups["age_band"].left_out
     seen = read(autism)

@@ -230,3 +230,38 @@ def test_repeats_that_nothing_separates_are_a_defect(tmp_path: Path, write_stack
         found = find_dicom(tmp_path, DicomOptions(time_series=option))
         assert not found.studies
         assert "do not say which belong together" in defects(found)[0]
+
+
+@pytest.mark.parametrize(
+    ("overwritten", "description", "flags"),
+    [
+        (lambda k: k >= 3, "T1 POST", ("mixed-description",)),
+        (lambda k: k % 2, "T1 POST", ("mixed-description",)),
+        (lambda k: k == 2, "T1 POST", ("mixed-description",)),
+        (lambda k: k >= 3, "  t1  pre 12", ()),
+        (lambda k: k >= 3, None, ()),
+    ],
+    ids=["half", "every other", "one", "case, spacing and numbers", "missing"],
+)
+def test_slices_that_differ_in_description_alone_are_one_volume_with_a_flag(
+    overwritten: Callable[[int], bool],
+    description: str | None,
+    flags: tuple[str, ...],
+    tmp_path: Path,
+    write_stack: WriteStack,
+) -> None:
+    """Nothing shows whether a text was edited or a file overwritten by one of another image."""
+    for k in range(6):
+        write_stack(
+            tmp_path,
+            1,
+            first=k + 1,
+            value=100 + k,
+            ImagePositionPatient=[0, 0, 3 * k],
+            SeriesDescription=description if overwritten(k) else "T1 PRE 1",
+        )
+    found = find_dicom(tmp_path)
+    assert stacks(found) == [FIRST]
+    assert not found.left_out
+    (series,) = found.studies[0].series
+    assert (series.name, series.flags) == ("T1_PRE_1", flags)
