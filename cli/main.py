@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -100,17 +101,21 @@ def main(arguments: Sequence[str] | None = None, application: typer.Typer = app,
 def _command(application: typer.Typer = app) -> Any:
     """The whole command, which takes 0.1 s to put together."""
     command = typer.main.get_command(application)
-    _hide_types_of_flags(command)
+    _tidy_types(command)
     return command
 
 
-def _hide_types_of_flags(command: Any) -> None:
-    """Newer releases of typer print `<bool>` after flags, as if they took a value."""
-    for option in command.get_params(typer.Context(command)):  # --help among them
-        if getattr(option, "is_flag", False):
-            option.metavar = ""
+def _tidy_types(command: Any) -> None:
+    """Newer releases of typer print `<bool>` after flags, as if they took a value, and `<list[Path]>` for paths."""
+    context = typer.Context(command)
+    for one in command.get_params(context):  # --help among them
+        if getattr(one, "is_flag", False):
+            one.metavar = ""
+        elif one.nargs == -1 and hasattr(one, "display_type"):
+            kind = re.sub(r"<list\[(.+)\]>", r"<\1>...", one.display_type(context)).lower()
+            one.display_type = lambda ctx, kind=kind: kind
     for inner in getattr(command, "commands", {}).values():
-        _hide_types_of_flags(inner)
+        _tidy_types(inner)
 
 
 def _check_current_folder() -> None:

@@ -84,7 +84,7 @@ def test_the_command_refuses_empty_selections(
     assert "empty" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [("embed",), ("probe", "fit"), ("doctor",)])
+@pytest.mark.parametrize("command", [("embed",), ("merge",), ("search",), ("probe", "fit"), ("doctor",)])
 def test_help_fits_in_80_columns(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,3 +93,4 @@ def test_help_fits_in_80_columns(
     shown = capsys.readouterr().out
     assert "…" not in shown, "a name of an option is cut"
     assert "<bool>" not in shown, "a flag looks as if it took a value"
+    assert "<list[" not in shown, "a type as Python writes it"
