@@ -43,13 +43,13 @@ class Acquisition:
     three_d: bool = False
     fat_suppressed: bool = False
     contrast_dose: float = 0.0
-    """Of gadolinium, 1 for a single dose."""
+    """Dose of gadolinium; 1 is a single dose."""
     head_tilt: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Rotation of the head in degrees about the R, A and S axes."""
     angulation: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Rotation of the slices by the operator, likewise."""
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Of the stack from the middle of the brain, mm to R, A, S."""
+    """Offset of the stack from the middle of the brain, mm to R, A, S."""
     codes: str = ""
     """Directions of the axes as stored in NIfTI, such as `RAS`; empty: as displayed."""
     bias: float = 0.2
@@ -59,15 +59,15 @@ class Acquisition:
     blur: float = 0.0
     """Width of the point spread in plane, mm (standard deviation)."""
     gain: float = 500.0
-    """What grey matter's signal is stored as; without meaning for ADC maps."""
+    """Stored value of grey matter's signal; not used for ADC maps."""
     contrast_jitter: float = 0.04
-    """Standard deviation of the logarithm of each tissue's signal around its real one."""
+    """Standard deviation of the logarithm of each tissue's signal around its true value."""
     manufacturer: str = "SIEMENS"
     model: str = "Synthetic"
     number: int = 1
     """SeriesNumber"""
     seed: int = 0
-    """Of bias, noise and jitter."""
+    """Random seed of bias, noise and jitter."""
 
     @property
     def slice_distance(self) -> float:
@@ -85,10 +85,10 @@ class Acquisition:
 
 
 def check_known(what: str, name: str, known: Collection[str]) -> None:
-    """Raise ValueError where a name is none of the known ones.
+    """Raise ValueError if a name is not one of the known ones.
 
     Args:
-        what: it names, for the message.
+        what: what it names, for the message.
     """
     if name not in known:
         raise ValueError(f"{what} must be one of {', '.join(known)}, not {name!r}")

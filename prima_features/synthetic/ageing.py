@@ -12,17 +12,17 @@ from prima_features.synthetic.randomness import generator
 from prima_features.synthetic.subject import Subject
 
 _FADE = 1.25
-"""mm over which cortex gives way to fluid."""
+"""Width of the transition from cortex to fluid, mm."""
 _CAPS = 7.0
-"""mm from the ventricles over which hyperintensities become rarer."""
+"""Distance from the ventricles over which hyperintensities become rarer, mm."""
 _LEAST = 0.05
-"""ml of hyperintensities below which none are drawn."""
+"""Volume of hyperintensities below which none are drawn, ml."""
 
 
 def with_wider_sulci(atlas: Atlas, everywhere: float, temporal: float) -> torch.Tensor:
-    """The atlas's tone with fluid `everywhere` mm deep into the cortex, and deeper in the temporal lobes.
+    """The atlas's tone with sulci widened by `everywhere` mm into the cortex, and further in the temporal lobes.
 
-    The cerebellum takes part by half, the brain stem by a fifth.
+    The cerebellum is affected half as much, the brain stem a fifth as much.
     """
     if everywhere <= 0 and temporal <= 0:
         return atlas.tone
@@ -49,10 +49,11 @@ def _temporal(atlas: Atlas) -> torch.Tensor:
 
 
 def hyperintensities(subject: Subject, atlas: Atlas) -> torch.Tensor | None:
-    """Share of each voxel, (X, Y, Z): caps and bands at the ventricles first, then spots in deep white matter.
+    """Share of each voxel that is hyperintense, (X, Y, Z): caps and bands at the ventricles first, then spots in deep
+    white matter.
 
-    A smooth random propensity is cut at the level at which the volume aimed at lies above it. None where that is
-    nearly nothing.
+    A smooth random propensity is thresholded at the level that gives the target volume. None if that volume is almost
+    zero.
     """
     if subject.hyperintensity_ml < _LEAST:
         return None

@@ -22,24 +22,24 @@ _WANDER = ((6, 7, 7), 2.6), ((13, 15, 14), 1.3)
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A head on the atlas's grid, its axes running to R, A, S, its voxels scaled to the head's size."""
+    """A head on the atlas's grid with axes R, A, S; its voxels are scaled to the head's size."""
 
     tone: torch.Tensor
-    """(X, Y, Z) float32, as the atlas's."""
+    """(X, Y, Z) float32, as in the atlas."""
     label: torch.Tensor
     """(X, Y, Z) uint8, `Region`."""
     edge: torch.Tensor
-    """(n,) int64: flat indices of voxels where the skull, the eyes or the skin begin or end, to be softened."""
+    """(n,) int64: flat indices of voxels at the borders of the skull, the eyes and the skin, which are smoothed."""
     painted: tuple[Painted, ...]
     """In the order in which they cover each other."""
     scale: tuple[float, float, float]
-    """Size along x, y, z over the atlas's."""
+    """Size along x, y, z relative to the atlas."""
     spacing: float
     """Of the atlas, mm."""
     origin: tuple[float, float, float]
     """MNI coordinates of the first voxel."""
     midline_shift: float
-    """By lesions, at the third ventricle, mm to the right."""
+    """Midline shift by lesions, at the third ventricle, mm to the right."""
 
     @property
     def voxel_ml(self) -> float:
@@ -79,7 +79,7 @@ def build_anatomy(subject: Subject, device: str = "cpu") -> Anatomy:
 
 
 def _velocity(subject: Subject, atlas: Atlas) -> torch.Tensor:
-    """(3, x, y, z), mm: the random warp, and what grows and shrinks."""
+    """(3, x, y, z), mm: the random warp, with growing and shrinking regions."""
     share, inside = atlas.share, atlas.inside
     ventricles = share[Region.LATERAL_VENTRICLE] + share[Region.CHOROID_PLEXUS]
     left, right = (

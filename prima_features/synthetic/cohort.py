@@ -21,7 +21,7 @@ class Condition:
     """One diagnosis that a subject of the cohort can have."""
 
     share: float
-    """Of the cohort."""
+    """Share of the cohort."""
     ages: tuple[float, float] = (18.0, 90.0)
     """Youngest and oldest, years."""
     men: float = 0.5
@@ -49,7 +49,7 @@ CONDITIONS: dict[str, Condition] = {
     "schwannoma": Condition(0.007, (30, 75)),
     "colloid_cyst": Condition(0.006, (20, 70)),
 }
-"""By name, as the table's `diagnosis` has them. Shares add up to 1."""
+"""By name, as in the column `diagnosis`. Shares add up to 1."""
 
 _TRIES = 50
 
@@ -63,7 +63,7 @@ def draw_subject(
     site: str | None = None,
     among: Sequence[str] = (),
 ) -> Subject:
-    """Subject number `index` of the cohort of a seed; what is given is not drawn.
+    """Subject number `index` of the cohort of a seed; arguments that are given are not drawn.
 
     Args:
         condition: one of `CONDITIONS`.
@@ -72,7 +72,7 @@ def draw_subject(
         among: conditions to draw from, by their shares; all if empty.
 
     Raises:
-        ValueError: a condition or site that there is not.
+        ValueError: unknown condition or site.
     """
     for name in (*among, *([condition] if condition is not None else [])):
         check_known("condition", name, CONDITIONS)
@@ -96,7 +96,7 @@ def draw_subject(
 
 
 def _draw_age(rng: np.random.Generator, site: str, condition: str) -> float:
-    """From the site's ages where the condition's range leaves some, else from that range."""
+    """From the site's ages if the condition's range overlaps them, otherwise from that range."""
     low, high = CONDITIONS[condition].ages
     mean, sd = SITES[site].age
     if low <= mean + 2 * sd and high >= mean - 2 * sd:
@@ -143,7 +143,7 @@ def _colloid(subject: Subject, rng: np.random.Generator) -> Subject:
 
 
 def _only(make: Callable[[np.random.Generator], object]) -> Callable[[Subject, np.random.Generator], Subject]:
-    """For conditions that are nothing but their lesions."""
+    """For conditions that consist of their lesions only."""
 
     def add(subject: Subject, rng: np.random.Generator) -> Subject:
         made = make(rng)

@@ -1,9 +1,9 @@
-"""How age, sex and disease change the shape of a brain: the means, and how subjects scatter around them.
+"""How age, sex and disease change the shape of a brain: means, and the scatter between subjects.
 
-The orders of size follow what the literature reports for adults, rounded: brain volume differs between the sexes by
-about one standard deviation (Ritchie et al., Cerebral Cortex 2018); ventricles grow about 1.8 % a year (Walhovd et al.,
-Neurobiology of Aging 2011); hyperintensities grow exponentially; hippocampi are about a fifth smaller in Alzheimer's
-dementia. Autism's effects are weak: the largest that the ENIGMA consortium found (van Rooij et al., American Journal of
+Magnitudes follow the literature on adults, rounded: brain volume differs between the sexes by about one standard
+deviation (Ritchie et al., Cerebral Cortex 2018); ventricles grow about 1.8 % a year (Walhovd et al., Neurobiology of
+Aging 2011); hyperintensities grow exponentially; hippocampi are about a fifth smaller in Alzheimer's dementia.
+Autism's effects are weak: the largest that the ENIGMA consortium found (van Rooij et al., American Journal of
 Psychiatry 2018) are near d = 0.2; which measures change here, and by `AUTISM_D`, is a choice.
 """
 

@@ -1,8 +1,8 @@
 """Warping: a smooth, invertible flow in which regions grow and shrink by known factors.
 
-A stationary velocity has a given divergence in each region and stays inside the skull. A region that grows with
-divergence c pushes a flux of c times its volume out through its surface, so that its volume ends at (1 + c) times the
-first; one that shrinks ends at exp(c) times. Everything around moves as an incompressible medium would.
+A stationary velocity has a given divergence in each region and stays inside the skull. A region with divergence c > 0
+pushes c times its volume out through its surface: its final volume is (1 + c) times the initial one. A region that
+shrinks ends at exp(c) times. Everything around moves like an incompressible medium.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _SQUARINGS = 5
 
 
 def divergence_for(ratio: float) -> float:
-    """The divergence that makes a region's volume `ratio` times the first."""
+    """The divergence that changes a region's volume by the factor `ratio`."""
     return ratio - 1 if ratio >= 1 else float(np.log(ratio))
 
 
 def balanced(source: torch.Tensor, give: torch.Tensor) -> torch.Tensor:
-    """`source` with as much taken away in proportion to `give` as it adds up to, so that the skull holds it.
+    """`source` minus its sum, taken in proportion to `give`: the volume inside the skull stays the same.
 
     Both are (x, y, z).
     """
@@ -34,14 +34,14 @@ def velocity(
 ) -> torch.Tensor:
     """The velocity of a divergence, without rotation, that vanishes outside the skull.
 
-    Two projections take turns: one onto fields of that divergence (by the Fourier transform), one onto fields that
+    Two projections alternate: one onto fields of that divergence (by the Fourier transform), one onto fields that
     vanish outside.
 
     Args:
-        divergence: (x, y, z), adding up to zero.
+        divergence: (x, y, z), with sum zero.
         inside: (x, y, z), 0 to 1.
         spacing: of the grid, mm.
-        projections: pairs of them; near the skull the flow needs more to settle.
+        projections: number of pairs of projections; near the skull the flow needs more to settle.
 
     Returns:
         (3, x, y, z), mm.
@@ -106,7 +106,7 @@ def sample(values: torch.Tensor, shift: torch.Tensor, mode: str = "bilinear") ->
     Args:
         values: (C, x, y, z).
         shift: (3, x, y, z).
-        mode: of `torch.nn.functional.grid_sample`, which also tells volumes by `bilinear`.
+        mode: of `torch.nn.functional.grid_sample`, where `bilinear` also stands for volumes.
 
     Returns:
         (C, x, y, z); beyond the edge the values at the edge.

@@ -42,10 +42,10 @@ def series_affine(scan: Acquisition) -> np.ndarray:
 def head_affine(
     scan: Acquisition, scale: tuple[float, float, float], spacing: float, origin: tuple[float, float, float]
 ) -> np.ndarray:
-    """(4, 4): from voxels of the anatomy to mm in the scanner, where the middle of the brain is the origin.
+    """(4, 4): from voxels of the anatomy to mm in the scanner; the middle of the brain is the origin.
 
     Args:
-        scale: the head's size along x, y, z over the atlas's.
+        scale: the head's size along x, y, z relative to the atlas.
         spacing: of the anatomy's voxels, mm, before scaling.
         origin: MNI coordinates of its first voxel.
     """

@@ -1,7 +1,7 @@
 """Incidental findings: variants and harmless findings that reports mention and nobody treats.
 
-How often each is found is a choice, so that most subjects have one or two: mucosa in the air cells of the head is the
-most frequent, as it is in clinics.
+Frequencies are chosen so that most subjects have one or two: mucosa in the air cells of the head is the most
+frequent, as in clinics.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Incidental:
     """A finding that any subject may have."""
 
     share: float
-    """Of the subjects of its ages."""
+    """Share of the subjects of these ages."""
     add: Add
     youngest: float = 0.0
     """years"""
@@ -33,7 +33,7 @@ class Incidental:
 
 
 def with_incidental(subject: Subject) -> Subject:
-    """The subject with what is found by the way, each drawn on its own; what would meet a lesion is left out."""
+    """The subject with incidental findings, each drawn independently; one that would touch a lesion is left out."""
     found = []
     for name, finding in INCIDENTAL.items():
         rng = generator(subject.seed, subject.index, f"incidental {name}")
@@ -87,4 +87,4 @@ INCIDENTAL: dict[str, Incidental] = {
         0.08, _with(variants.hyperostosis), youngest=40, unless=("subdural_haematoma",)
     ),
 }
-"""By name, as the table's `incidental` has them."""
+"""By name, as in the column `incidental`."""

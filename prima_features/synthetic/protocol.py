@@ -23,7 +23,7 @@ _FIELD: dict[Plane, float] = {"axial": 236.0, "coronal": 232.0, "sagittal": 250.
 
 @dataclass(frozen=True)
 class Ranges:
-    """What scanner settings are drawn from, uniformly unless said otherwise."""
+    """Ranges of scanner settings, drawn uniformly unless stated otherwise."""
 
     thickness: tuple[float, float] | None
     """mm; None: the site's."""
@@ -45,7 +45,7 @@ class Ranges:
     blur: tuple[float, float] = (0.0, 0.45)
     """Standard deviation of the point spread in plane, mm."""
     gain: tuple[float, float] = (250.0, 900.0)
-    """What grey matter is stored as."""
+    """Stored value of grey matter."""
     jitter: float = 0.04
     """Standard deviation of the logarithm of each tissue's signal."""
     timing: float = 0.08
@@ -89,7 +89,7 @@ RANGES: dict[str, Ranges] = {
         any_plane=0.4,
     ),
 }
-"""By name: what each site does, what training is done on, and what generalisation is tested on."""
+"""By name: the usual settings of each site, varied ones for training, and wide ones to test generalisation."""
 
 
 def draw_acquisitions(
@@ -101,16 +101,16 @@ def draw_acquisitions(
     sequences: tuple[Sequence, ...] | None = None,
     visit: int = 0,
 ) -> tuple[Acquisition, ...]:
-    """The series of one study at a site. Nothing of the subject plays a part.
+    """The series of one study at a site. They do not depend on the subject.
 
     Args:
-        settings: which of `RANGES` scanner settings are drawn from.
+        settings: name of the `RANGES` that scanner settings are drawn from.
         sequences: which series; by default T1w, T2w, FLAIR, DWI and ADC, and in half of the studies T1w with
             contrast agent.
         visit: which study of the subject it is, from 0.
 
     Raises:
-        ValueError: settings or a site that there are not.
+        ValueError: unknown settings or site.
     """
     check_known("settings", settings, RANGES)
     check_known("site", site, SITES)

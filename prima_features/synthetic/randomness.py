@@ -1,6 +1,6 @@
 """Random generators that depend only on the seed and on the purpose of a draw.
 
-Generators are numpy's, so that brains made on a CPU and on a GPU agree.
+Generators are numpy's: a CPU and a GPU give the same brains.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import numpy as np
 
 
 def generator(seed: int, index: int, purpose: str) -> np.random.Generator:
-    """A generator of its own for each seed, subject and purpose.
+    """An independent generator for each seed, subject and purpose.
 
-    What is drawn for one purpose therefore does not move when another draws more.
+    More draws for one purpose do not change those for another.
     """
     return np.random.default_rng(np.random.SeedSequence((seed, index, zlib.crc32(purpose.encode()))))
 

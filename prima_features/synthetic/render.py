@@ -1,4 +1,4 @@
-"""Images: the signal of an anatomy on the grid of an acquisition, and what the scanner adds to it."""
+"""Images: the signal of an anatomy on the grid of an acquisition, and the artefacts of the scanner."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from prima_features.synthetic.geometry import head_affine, series_affine
 from prima_features.synthetic.tissue import AROUND, INSIDE, OUTSIDE, TISSUES, signal
 
 IMAGES = "0.1.0"
-"""The release that last changed what a subject looks like, or what is known of it: raised then, so that what was
-kept of it is made again."""
+"""The release that last changed the images or the ground truth of a subject: caches of earlier releases are made
+again."""
 _STEPS = 32
 """Steps of the tone from 0 to 1."""
 _ONE_TISSUE = {
@@ -64,7 +64,7 @@ def render(anatomy: Anatomy, scan: Acquisition) -> tuple[torch.Tensor, np.ndarra
 
 
 def _shown(anatomy: Anatomy, scan: Acquisition) -> torch.Tensor:
-    """(X, Y, Z): the signal at each voxel of the anatomy, that of grey matter being 1."""
+    """(X, Y, Z): the signal at each voxel of the anatomy, relative to grey matter."""
     table = _table(scan, anatomy.tone.device)
     steps = (anatomy.tone * _STEPS).round_().clamp_(0, 2 * _STEPS)
     entry = steps.int().add_(anatomy.label, alpha=2 * _STEPS + 1)
@@ -89,7 +89,7 @@ def _soften(shown: torch.Tensor, edge: torch.Tensor) -> None:
 
 
 def _levels(scan: Acquisition) -> dict[str, float]:
-    """Signal by tissue, around the real ones, that of grey matter being 1 but in ADC maps."""
+    """Signal by tissue, jittered around the true one, relative to grey matter except in ADC maps."""
     rng = np.random.default_rng((scan.seed, 0))
     jitter = np.exp(rng.normal(0, scan.contrast_jitter, len(TISSUES)))
     levels = {
@@ -159,13 +159,13 @@ def _read(volume: torch.Tensor, to_voxel: np.ndarray, shape: tuple[int, ...]) ->
 
 _ORDERS = 3
 _ADC_NOISE = 1000.0
-"""1e-6 mm2/s, what an ADC map's noise is relative to."""
+"""Reference of an ADC map's noise, 1e-6 mm2/s."""
 
 
 def scanner_effects(image: torch.Tensor, scan: Acquisition) -> torch.Tensor:
     """Receive field, point spread, Rician noise and gain, in this order. (columns, rows, slices).
 
-    ADC maps, which are computed of images, get point spread and noise only.
+    ADC maps, which are computed from images, get point spread and noise only.
     """
     rng = np.random.default_rng((scan.seed, 1))
     if scan.sequence == "ADC":

@@ -20,20 +20,20 @@ class Site:
     name: str
     vendor: Vendor
     manufacturer: str
-    """As DICOM has it."""
+    """As in DICOM."""
     model: str
     field_strength: float
     """Tesla"""
     age: tuple[float, float]
-    """Mean and standard deviation of those scanned, years."""
+    """Mean and standard deviation of the patients' ages, years."""
     thickness: tuple[float, float]
     """Range of two-dimensional slices, mm."""
     three_d: float
     """Share of studies whose T1-weighted series is three-dimensional."""
     coronal: float
-    """Share of studies with one series in a plane out of the ordinary."""
+    """Share of studies with one series in an unusual plane."""
     share: float
-    """Of the cohort."""
+    """Share of the cohort."""
 
 
 SITES: dict[str, Site] = {
@@ -56,7 +56,7 @@ SITES: dict[str, Site] = {
         Site("geriatric", "siemens", "SIEMENS", "Avanto-like", 1.5, (70, 10), (4.0, 5.0), 0.5, 0.3, 0.2),
     )
 }
-"""Models are named after the manners they copy; no setting is a real scanner's."""
+"""Models are named after the vendors whose conventions they imitate; no setting is a real scanner's."""
 
 
 _PLANES: dict[Vendor, dict[Plane, tuple[str, ...]]] = {

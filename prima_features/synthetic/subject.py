@@ -24,26 +24,26 @@ class Subject:
     condition: str = "control"
     """One of `prima_features.synthetic.cohort.CONDITIONS`."""
     brain_ml: float = 1250.0
-    """Volume of the brain before ageing, aimed at."""
+    """Target volume of the brain before ageing."""
     proportions: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Width, length and height of the head over those of its size."""
+    """Width, length and height of the head relative to those of a head of this size with average proportions."""
     ventricle_ratio: float = 1.0
-    """Lateral ventricles over the atlas's."""
+    """Lateral ventricles relative to the atlas."""
     ventricle_asymmetry: float = 0.0
-    """Logarithm of the right lateral ventricle over the left one, aimed at. About half of it is reached, because both
-    share the room around them."""
+    """Target logarithm of the ratio of the right to the left lateral ventricle. About half of it is reached, because
+    both share the space around them."""
     horn_mm: float = 0.0
-    """How far the temporal horns are widened into what surrounds them, mm."""
+    """Widening of the temporal horns into their surroundings, mm."""
     third_ratio: float = 1.0
-    """Third ventricle over the atlas's."""
+    """Third ventricle relative to the atlas."""
     hippocampus_ratio: float = 1.0
-    """Hippocampi over the atlas's, before the horns widen into them."""
+    """Hippocampi relative to the atlas, before the horns widen into them."""
     sulcal_mm: float = 0.0
-    """How far sulci are widened into the cortex, mm."""
+    """Widening of the sulci into the cortex, mm."""
     temporal_mm: float = 0.0
-    """The same in addition in the temporal lobes."""
+    """Additional widening in the temporal lobes, mm."""
     hyperintensity_ml: float = 0.0
-    """White-matter hyperintensities, aimed at."""
+    """Target volume of white-matter hyperintensities."""
     lesions: tuple[Lesion, ...] = field(default=())
     incidental: tuple[Lesion, ...] = field(default=())
     """Incidental findings."""
@@ -57,7 +57,7 @@ class Subject:
 
     @property
     def head_size(self) -> float:
-        """Length over the atlas's."""
+        """Length relative to the atlas."""
         return (self.brain_ml / BRAIN_ML) ** (1 / 3)
 
     def fact(self, name: str) -> str:

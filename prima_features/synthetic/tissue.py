@@ -21,7 +21,7 @@ class Tissue:
     t1: float
     """ms"""
     t2: float
-    """ms; where fast spin echoes show a tissue brighter, as fat, that of those."""
+    """ms; for tissues that fast spin echoes show brighter, such as fat, the effective value in those."""
     adc: float
     """Apparent diffusion coefficient, 1e-3 mm2/s."""
     uptake: float = 0.0
@@ -79,13 +79,13 @@ AROUND = ("mucosa",)
 _FAT_LEFT = 0.2
 """Remaining share of the signal of fat if it is suppressed."""
 _AT_1_5_T = {"t1": 0.80, "t2": 1.1}
-"""Relaxation at 1.5 T over that at 3 T, for all but fluids, whose times hardly change."""
+"""Relaxation times at 1.5 T relative to 3 T, except of fluids, whose times hardly change."""
 
 
 def signal(tissue: Tissue, scan: Acquisition) -> float:
     """Signal of a tissue without noise, arbitrary units; for ADC maps the coefficient in 1e-6 mm2/s.
 
-    Spin echo, with inversion where `scan.ti` is above 0, and diffusion weighting where `scan.b_value` is:
+    Spin echo, with inversion if `scan.ti` is above 0, and diffusion weighting if `scan.b_value` is:
     density x |1 - 2 exp(-TI/T1) + exp(-TR/T1)| x exp(-TE/T2) x exp(-b ADC). Three-dimensional T1-weighted gradient
     echoes prepared by inversion reach a steady state, in which the last term of the second factor divides.
     """

@@ -28,7 +28,7 @@ def measure(anatomy: Anatomy) -> dict[str, float]:
     """Volumes in ml: brain, ventricles, temporal horns, hippocampi (both), hyperintensities, lesions, oedema;
     and midline shift in mm, positive to the right.
 
-    A voxel of the brain counts by its share of tissue; what lesions have made of it does not matter. Lesions count by
+    A voxel of the brain counts by its share of tissue; changes by lesions do not matter. Lesions count by
     the share of a voxel that they take, without the oedema around them; incidental findings do not count.
     """
     brain = (anatomy.tone.clamp(0, 1) * among(anatomy.label, PARENCHYMA)).sum()
@@ -44,7 +44,7 @@ def measure(anatomy: Anatomy) -> dict[str, float]:
 
 
 def _painted(anatomy: Anatomy) -> dict[str, float]:
-    """Volumes of what is painted; where layers of one lesion lie over each other, the largest share counts."""
+    """Volumes of what is painted; if layers of one lesion overlap, the largest share counts."""
     found = {"wmh_ml": 0.0, "lesion_ml": 0.0, "oedema_ml": 0.0}
     bodies: dict[int, torch.Tensor] = {}
     for part in anatomy.painted:
@@ -72,7 +72,7 @@ _TISSUE: dict[str, tuple[Region, ...]] = {
     "cerebrum": (Region.CEREBRUM, Region.HIPPOCAMPUS),
     "cerebellum and brain stem": (Region.CEREBELLUM, Region.BRAIN_STEM),
 }
-"""Regions of which fluid, such as that which age has let in, is no part."""
+"""Regions that do not include fluid, such as that of widened sulci."""
 _SUBARACHNOID = (Region.SUBARACHNOID, Region.CEREBRUM, Region.CEREBELLUM, Region.BRAIN_STEM)
 _MORE = ("subarachnoid fluid", "cerebral white matter", "left brain", "right brain")
 _BESIDE = ("mucosa", "xanthogranuloma")
@@ -84,7 +84,7 @@ _PAINTED = (*_BESIDE, *_LESIONS)
 CONTENT = (*_WHOLE, *_TISSUE, *_MORE, *_PAINTED)
 """Names of the shares of a token. A place may count for several: cerebrum, white matter and left brain."""
 _LESION_SHARE = 0.03
-"""Share of lesions from which on a token holds one."""
+"""Share of lesions from which a token counts as containing one."""
 
 _GRID = (4, 4, 3)
 """Cells along x, y, z in which lesions are counted, within `_REACH`."""
@@ -143,7 +143,7 @@ def content(
 
 
 def holds_lesion(content: torch.Tensor) -> torch.Tensor:
-    """Of which tokens (N,) lesions are a part worth counting, by their `content` (N, len(CONTENT))."""
+    """(N,) whether lesions are a relevant part of each token, by its `content` (N, len(CONTENT))."""
     return content[:, -len(_LESIONS) :].sum(1) >= _LESION_SHARE
 
 
@@ -214,7 +214,7 @@ def _lesions(
 
 
 def _lesion_volumes(anatomy: Anatomy) -> list[float]:
-    """ml of each of `_LESIONS`; where layers lie over each other, each counts whole."""
+    """Volume of each of `_LESIONS`, ml; overlapping layers each count whole."""
     found: defaultdict[str, float] = defaultdict(float)
     for part in anatomy.painted:
         found[part.tissue] += float(part.share.sum()) * anatomy.voxel_ml
@@ -222,7 +222,7 @@ def _lesion_volumes(anatomy: Anatomy) -> list[float]:
 
 
 def _lesion_cells(anatomy: Anatomy) -> np.ndarray:
-    """ml of lesions without the oedema around them in the cells of `_GRID`."""
+    """Volume of lesions without the oedema around them in the cells of `_GRID`, ml."""
     cells = torch.zeros(_GRID)
     for part in anatomy.painted:
         if part.lesion < 0 or not part.core:

@@ -2,12 +2,11 @@
 
     python -m prima_features.synthetic.atlas.build ch2.nii.gz ch2bet.nii.gz
 
-The two files are the MNI's average of 27 scans of one head and its brain, as Debian's package mricron-data
-has them. The result, `colin27.xz` beside this file, holds no image of the head but two maps at 1.25 mm:
-`tone`, where between fluid, grey and white matter (inside the skull) or bone, muscle and fat (outside) a voxel
-lies, in 33 steps, and `label`, its `Region`. Ventricles and cerebellum come from the tones, seeded at known
-places; hippocampi, eyes, sinuses and arteries from curves in MNI coordinates (after Talairach and Tournoux 1988),
-refined by the tones.
+The two files are the MNI's average of 27 scans of one head and its brain, as in Debian's package mricron-data. The
+result, `colin27.xz` next to this file, contains no image of the head but two maps at 1.25 mm: `tone`, the position of a
+voxel between fluid, grey and white matter (inside the skull) or bone, muscle and fat (outside), in 33 steps; and
+`label`, its `Region`. Ventricles and cerebellum are grown in the tones from seeds at known places; hippocampi, eyes,
+sinuses and arteries come from curves in MNI coordinates (after Talairach and Tournoux 1988), refined by the tones.
 """
 
 from __future__ import annotations
@@ -67,9 +66,9 @@ def without_bias(head: sitk.Image, brain: sitk.Image) -> sitk.Image:
 
 
 def on_grid(image: sitk.Image) -> np.ndarray:
-    """(x, y, z) on the atlas's grid, whose axes run to R, A, S; the lowest slice goes on downwards."""
+    """(x, y, z) on the atlas's grid with axes R, A, S; the lowest slice is repeated downwards."""
     # The template's files say RAS; SimpleITK turns that to LPS, so that here x and y change sign.
-    # ITK reads NIfTI as LPS, whose directions carry the signs, so that asking by physical points is enough.
+    # ITK reads NIfTI as LPS with signs in the directions, so physical points are enough.
     x, y, z = (np.arange(n) * SPACING + o for n, o in zip(SHAPE, ORIGIN, strict=True))
     smooth = sitk.DiscreteGaussian(sitk.Cast(image, sitk.sitkFloat32), [0.25] * 3)
     array = sitk.GetArrayFromImage(smooth).transpose(2, 1, 0)
@@ -88,7 +87,7 @@ def on_grid(image: sitk.Image) -> np.ndarray:
 
 
 def brain_tone(values: np.ndarray) -> np.ndarray:
-    """0 fluid, 1 grey, 2 white; flat round each peak, so that the template's own noise is left behind."""
+    """0 fluid, 1 grey, 2 white; flat around each peak, which removes the template's noise."""
     knots = (FLUID + 8, GREY - 9, GREY + 5, WHITE - 8)
     return np.interp(values, knots, (0, 0.98, 1.02, 2)).astype(np.float32)
 
@@ -165,7 +164,7 @@ def split_tentorium(tone: np.ndarray, brain: np.ndarray) -> np.ndarray:
 
 
 def paint_ventricles(label: np.ndarray, tone: np.ndarray, skull: np.ndarray) -> None:
-    """Fluid that hangs together inside the brain; a rim of one voxel takes the partial volumes along."""
+    """Connected fluid inside the brain, with a rim of one voxel for partial volumes."""
     x, y, z = grid()
     side = np.abs(x)
     fluid = (tone < 0.62) & skull
@@ -186,7 +185,7 @@ def paint_ventricles(label: np.ndarray, tone: np.ndarray, skull: np.ndarray) -> 
         part = np.isin(names, list(found))
         rim = nd.binary_dilation(part, ball(1.3)) & place & skull & (tone < 1.9)
         label[part | (rim & np.isin(label, (Region.CEREBRUM, Region.CEREBELLUM, Region.BRAIN_STEM)))] = region
-    # The horn is thin: it need not hang together, but lie inside the lobe.
+    # The horn is thin: it need not be connected, but must be inside the lobe.
     deep = nd.distance_transform_edt(nd.binary_closing(label == Region.CEREBRUM, ball(3))) * SPACING > 9
     part = fluid & horn & deep
     label[nd.binary_dilation(part, ball(1.3)) & horn & (label <= Region.CEREBRUM)] = Region.TEMPORAL_HORN

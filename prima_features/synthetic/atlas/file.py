@@ -13,7 +13,7 @@ SHAPE = (149, 178, 180)
 ORIGIN = (-92.5, -128.0, -114.0)
 """MNI coordinates of the first voxel's centre; the axes run to R, A and S."""
 TEMPLATE_END = -66.0
-"""mm; below this height the template ends, and its last slice goes on as the neck."""
+"""Height at which the template ends, mm; its last slice is repeated below as the neck."""
 STEPS = 16
 """Steps of the tone from 0 to 1 and from 1 to 2."""
 
@@ -21,7 +21,7 @@ STEPS = 16
 def write(path: Path, tone: np.ndarray, label: np.ndarray) -> None:
     """Write `tone` (0 to 2) and `label`, both (x, y, z)."""
     coded = np.stack([np.round(tone * STEPS), label]).astype(np.uint8)
-    # Along z neighbours differ least in the template, and differences pack better than values.
+    # Neighbours along z differ least, and differences compress better than values.
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": 0, "lp": 0, "pb": 0}]
     path.write_bytes(lzma.compress(coded.tobytes(), format=lzma.FORMAT_XZ, filters=filters))
 

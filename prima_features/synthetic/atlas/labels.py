@@ -10,7 +10,7 @@ class Region(IntEnum):
     """The structure at a voxel of the atlas. Left and right are distinguished by the sign of x."""
 
     AIR = 0
-    """Outside the head, and whatever gives no signal there."""
+    """Outside the head, and structures without signal."""
     HEAD = 1
     """Outside the skull's inner surface: bone, marrow, muscle, fat, skin."""
     SUBARACHNOID = 2
@@ -18,7 +18,7 @@ class Region(IntEnum):
     CEREBRUM = 3
     CEREBELLUM = 4
     BRAIN_STEM = 5
-    """With the cord."""
+    """Includes the cord."""
     LATERAL_VENTRICLE = 6
     TEMPORAL_HORN = 7
     THIRD_VENTRICLE = 8
@@ -48,5 +48,5 @@ BRAIN_ML = 1586.0
 
 
 def among(label: torch.Tensor, regions: Sequence[Region]) -> torch.Tensor:
-    """Whether each voxel of a label map is of one of the regions."""
+    """Whether each voxel of a label map is in one of the regions."""
     return torch.isin(label, torch.tensor(regions, dtype=label.dtype, device=label.device))

@@ -15,7 +15,7 @@ from prima_features.synthetic.atlas.file import ORIGIN, SPACING, TEMPLATE_END, r
 from prima_features.synthetic.atlas.labels import INTRACRANIAL, PARENCHYMA, VENTRICLES, Region
 
 COARSE = 3
-"""Voxels of the atlas along one side of a coarse one, on which displacements are computed."""
+"""Atlas voxels along one side of a coarse voxel; displacements are computed on coarse voxels."""
 SHAPE = (150, 180, 165)
 """Voxels (x, y, z): divisible by `COARSE`, and above the neck that the template does not have."""
 HORN_REACH = 10.0
@@ -33,9 +33,9 @@ class Atlas:
     label: torch.Tensor
     """(X, Y, Z) uint8, `Region`."""
     depth: torch.Tensor
-    """(X, Y, Z) float32: mm from the fluid around the brain into it; 0 elsewhere."""
+    """(X, Y, Z) float32: depth in the brain from the fluid around it, mm; 0 elsewhere."""
     horn_distance: torch.Tensor
-    """(X, Y, Z) float32: mm from the temporal horns; large where that is more than `HORN_REACH`."""
+    """(X, Y, Z) float32: distance from the temporal horns, mm; large beyond `HORN_REACH`."""
     skull_depth: torch.Tensor
     """Coarse, float32: mm from the skull's inner surface inwards; negative outside."""
     ventricle_distance: torch.Tensor
@@ -61,7 +61,7 @@ class Atlas:
 
 @lru_cache(maxsize=4)
 def load_atlas(device: str = "cpu") -> Atlas:
-    """The packaged atlas on a device; read once a process."""
+    """The packaged atlas on a device; read once per process."""
     if device != "cpu":
         return _to(load_atlas(), device)
     tone, label = (_fit(part) for part in read(Path(__file__).with_name("colin27.xz")))
@@ -99,20 +99,20 @@ def _ventricle_distance(coarse: dict[Region, np.ndarray]) -> np.ndarray:
 
 
 def _fit(part: np.ndarray) -> np.ndarray:
-    """To `SHAPE`: less of the neck, and air behind the ends."""
+    """Crop and pad to `SHAPE`: less of the neck, and air beyond the borders."""
     part = part[:, :, _BELOW:]
     return np.pad(part, [(0, n - have) for n, have in zip(SHAPE, part.shape, strict=True)])
 
 
 def _soften_neck(tone: np.ndarray) -> None:
-    """Blur what goes on below the template's end, the more the lower, so that it does not look like streaks."""
+    """Blur the repeated slices below the template's end, more at lower heights: they would otherwise show streaks."""
     first = ORIGIN[2] + _BELOW * SPACING
     for k in range(int((TEMPLATE_END - first) / SPACING)):
         nd.gaussian_filter(tone[:, :, k], (TEMPLATE_END - first) / SPACING / 5 - k / 5, output=tone[:, :, k])
 
 
 def _trim_fringe(tone: np.ndarray, label: np.ndarray) -> None:
-    """Give to the fluid what is too thin to be brain over the orbits, where the skull's mask takes in other tissue."""
+    """Relabel as fluid what is too thin to be brain above the orbits, where the skull's mask includes other tissue."""
     y, z = (
         int((at - first) / SPACING)
         for at, first in zip((15, 2), (ORIGIN[1], ORIGIN[2] + _BELOW * SPACING), strict=True)
@@ -126,7 +126,7 @@ def _trim_fringe(tone: np.ndarray, label: np.ndarray) -> None:
 
 
 def _depth(tissue: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Distance of tissue from what is not free, mm, computed in the box that holds both."""
+    """Distance of tissue from what is not free, mm, computed in the box that contains both."""
     box = _box(tissue | ~free)
     depth = np.zeros(tissue.shape, np.float32)
     depth[box] = np.where(tissue[box], nd.distance_transform_edt(free[box]) * SPACING, 0)
@@ -142,7 +142,7 @@ def _near(mask: np.ndarray, reach: float) -> np.ndarray:
 
 
 def _box(mask: np.ndarray, margin: int = 0) -> tuple[slice, ...]:
-    """The smallest box that holds a mask, and a margin around it."""
+    """The smallest box that contains a mask, with a margin around it."""
     lines = (np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1)))
     return tuple(slice(max(int(line[0]) - margin, 0), int(line[-1]) + margin + 1) for line in lines)
 

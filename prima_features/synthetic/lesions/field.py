@@ -12,7 +12,7 @@ _EDGE = 0.9
 """Half the width of an edge, mm."""
 _NOISE_CELLS = 14
 _NOISE_REACH = 2.2
-"""Of the noise's cube, over the lesion's radius."""
+"""Extent of the noise's cube, relative to the lesion's radius."""
 
 
 def distance(lesion: Lesion, points: torch.Tensor, skull_depth: torch.Tensor) -> torch.Tensor:
@@ -38,7 +38,7 @@ def distance(lesion: Lesion, points: torch.Tensor, skull_depth: torch.Tensor) ->
 
 
 def patches(lesion: Lesion, points: torch.Tensor) -> torch.Tensor:
-    """Smooth noise for what is uneven within a lesion, at points as in `distance`."""
+    """Smooth noise for uneven layers of a lesion, at points as in `distance`."""
     centre = torch.tensor(lesion.centre, device=points.device).view(3, *[1] * (points.dim() - 1))
     return _noise(lesion, (points - centre) / max(float(np.mean(lesion.radii)), 8.0), purpose=1)
 
@@ -66,9 +66,9 @@ def presence(
 
     Args:
         away: `distance`.
-        radius: what 1 of that is, mm.
+        radius: length of one unit of `away`, mm.
         tone: fluid 0, grey 1, white 2, before the lesion.
-        inside: whether a voxel is where the layer can be: inside the skull, or for air outside.
+        inside: voxels in which the layer can be: inside the skull, or outside for air.
         uneven: `patches`.
     """
     width = _EDGE / radius

@@ -16,7 +16,7 @@ from prima_features.synthetic.lesions.records import Layer, Lesion
 
 _EXTRACRANIAL = (Region.AIR, Region.HEAD)
 HYPERINTENSITY, BESIDE = -1, -2
-"""Numbers of what is no lesion of the subject's condition."""
+"""Numbers of what is not a lesion of the subject's condition."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def paint(
     tone: torch.Tensor,
     label: torch.Tensor,
 ) -> list[Painted]:
-    """The layers of one lesion, in their order; none where the warp has left nothing of it.
+    """The layers of one lesion, in their order; none if the warp has left nothing of it.
 
     Args:
         number: as in `Painted`.
@@ -84,7 +84,7 @@ def paint(
 
 
 def _space(layer: Layer) -> tuple[Region, ...]:
-    """What a layer can take a part of."""
+    """Voxels that a layer can occupy."""
     return _EXTRACRANIAL if layer.where == "air" else INTRACRANIAL
 
 

@@ -12,7 +12,8 @@ from prima_features.synthetic.lesions.field import distance
 from prima_features.synthetic.subject import Subject
 
 _MIDLINE, _SAME_SIDE = 8.0, 0.03
-"""mm from the midline from which a mass is one-sided, and how readily its own side gives way over the other."""
+"""Distance from the midline beyond which a mass is one-sided, mm; and how much its own side yields compared with the
+other."""
 
 
 def push(subject: Subject, atlas: Atlas) -> torch.Tensor | None:

@@ -19,7 +19,7 @@ class Layer:
     tissue: str
     """A key of `prima_features.synthetic.tissue.TISSUES`."""
     outer: float
-    """How far it reaches, 1 being the lesion's own edge."""
+    """Extent; 1 is the lesion's own edge."""
     where: Where = "anywhere"
     strength: float = 1.0
     """Share of the voxel where the layer is fully present."""
@@ -31,7 +31,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Lesion:
-    """One lesion, given in the atlas's space and carried along by the warp."""
+    """One lesion in the atlas's space; the warp moves it."""
 
     kind: str
     centre: tuple[float, float, float]
@@ -40,14 +40,14 @@ class Lesion:
     """mm, before it grows; of a crescent, how far it extends from its middle."""
     layers: tuple[Layer, ...]
     growth: float = 1.0
-    """How many times larger the warp makes it, pushing the brain aside; below 1 it shrinks and draws it near."""
+    """Factor by which the warp enlarges it, displacing the brain; below 1 it shrinks and pulls the brain in."""
     shape: Shape = "ball"
     thickness: float = 0.0
     """Of a crescent, mm before it grows."""
     irregularity: float = 0.1
-    """How far its edge strays, over its radius."""
+    """Unevenness of its edge, relative to its radius."""
     seed: int = 0
-    """Of its edge."""
+    """Random seed of its edge."""
     place: str = ""
     """Location as in reports, without the side."""
 
@@ -63,12 +63,12 @@ class Lesion:
 
     @property
     def diameter(self) -> float:
-        """The longest, mm, once it has grown; of a crescent its thickness. Heads' sizes are left out."""
+        """Longest diameter after growth, mm; of a crescent its thickness. The head's size is not included."""
         if self.shape == "crescent":
             return self.thickness * self.growth
         return 2 * max(self.radii) * self.growth ** (1 / 3)
 
     @property
     def reach(self) -> float:
-        """The outermost layer's edge, over the lesion's own."""
+        """Edge of the outermost layer, relative to the lesion's own."""
         return max(layer.outer for layer in self.layers)

@@ -18,7 +18,7 @@ AIR_CELLS: dict[str, tuple[places.Point, places.Point]] = {
 
 
 def mucosa(rng: np.random.Generator, place: str, side: int) -> tuple[Lesion, ...]:
-    """Swollen mucosa, or fluid, in the air cells of a place; of both sides where `side` is 0."""
+    """Swollen mucosa, or fluid, in the air cells of a place; on both sides if `side` is 0."""
     (x, y, z), radii = AIR_CELLS[place]
     size = float(rng.uniform(0.75, 1.0))
     lesion = Lesion(

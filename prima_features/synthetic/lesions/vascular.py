@@ -21,9 +21,9 @@ TERRITORIES: dict[str, Territory] = {
 }
 """Territory of an artery: location as in reports, centre on the right and half axes, mm."""
 SUBACUTE, CHRONIC = 7.0, 45.0
-"""Days after the onset from which an infarct looks so."""
+"""Days after the onset from which an infarct has each appearance."""
 BLOOD_SUBACUTE, BLOOD_CHRONIC = 4.0, 21.0
-"""The same of blood."""
+"""The same for blood."""
 
 
 def draw_days(rng: np.random.Generator) -> float:
@@ -54,7 +54,7 @@ def stroke(rng: np.random.Generator) -> tuple[Lesion, str, float]:
 
 
 def infarct(days: float) -> tuple[tuple[Layer, ...], float]:
-    """Layers and growth: swollen and diffusion-restricted, then pseudonormal, at last a cavity in gliosis."""
+    """Layers and growth: swollen and diffusion-restricted, then pseudonormal, finally a cavity in gliosis."""
     if days < SUBACUTE:
         return (Layer("infarct_acute", 1, "tissue", patchy=0.3),), 1.0 + 0.12 * min(days / 3, 1)
     if days < CHRONIC:

@@ -23,7 +23,7 @@ def write_bids(folder: Path, participant: str, series: Sequence[Rendered]) -> No
         scan = rendered.scan
         path = folder / participant / _datatype(scan) / f"{participant}_{_entities(scan)}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
-        # No time and no name go into the gzip header, so that one seed gives the same bytes.
+        # No time and no name in the gzip header: the same seed gives the same bytes.
         path.write_bytes(igzip.compress(to_nifti(rendered).to_bytes(), compresslevel=1, mtime=0))
         sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
         sidecar.write_text(json.dumps(_sidecar(rendered), indent=1) + "\n")
@@ -54,7 +54,7 @@ def _entities(scan: Acquisition) -> str:
 
 
 def _sidecar(rendered: Rendered) -> dict[str, object]:
-    """Times are in seconds, as BIDS has them."""
+    """Times are in seconds, as in BIDS."""
     scan = rendered.scan
     fields: dict[str, object] = {
         "Modality": "MR",

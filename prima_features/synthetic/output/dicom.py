@@ -28,7 +28,7 @@ def patient_id(subject: Subject) -> str:
 
 
 def study_uid(subject: Subject, settings: Settings = "usual") -> str:
-    """The same for each writing of a study."""
+    """The same each time a study is written."""
     return _uid(subject, "study", settings)
 
 

@@ -69,7 +69,7 @@ def _bilinear(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.nd
 
 
 def write_sheet(path: Path, packed: Sequence[bytes]) -> None:
-    """A PNG of the first two dozen studies: one a row, a column for each sequence."""
+    """A PNG of the first two dozen studies: one row per study, one column per sequence."""
     from matplotlib.figure import Figure
 
     shown = [np.load(io.BytesIO(one)) for one in packed[:_MOST_ROWS]]

@@ -21,13 +21,13 @@ Format = Literal["bids", "dicom"]
 
 @dataclass(frozen=True)
 class CohortOptions:
-    """What is made."""
+    """Settings of a synthetic cohort."""
 
     subjects: int
     seed: int = 0
     format: Format = "bids"
     settings: Settings = "usual"
-    """Which of `prima_features.synthetic.protocol.RANGES` scanner settings are drawn from."""
+    """Name of the ranges in `prima_features.synthetic.protocol.RANGES` that scanner settings are drawn from."""
     device: str = "cpu"
     preview: bool = False
     conditions: tuple[str, ...] = ()

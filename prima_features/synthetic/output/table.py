@@ -49,7 +49,7 @@ COLUMNS: dict[str, dict[str, object]] = {
     "n_series": {"Description": "series of the study"},
     "seed": {"Description": "of the cohort"},
 }
-"""By name, with what participants.json says of them."""
+"""By name, with their descriptions in participants.json."""
 _CLASSES = {
     "autism": ("control", "autism"),
     "dementia": ("cn", "ad"),

@@ -9,7 +9,7 @@ PATIENT = ("The brain is that of a {patient}.", "The patient is a {patient}.", "
 WHO = "{age}-year-old {person} in {their} {decade} decade with {ventricles}"
 DECADES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 WORDING = 4
-"""Raised when reports of the same study change, so that what was kept of them is made again."""
+"""Raised when reports of the same study change: caches of earlier ones are then made again."""
 NORMAL_VENTRICLES = (
     "The ventricles and sulci are normal in size and configuration.",
     "Ventricles and sulci are within normal limits for age.",
@@ -28,7 +28,7 @@ ATROPHY_WIDE = (
     *ATROPHY,
     "Sulci and ventricles are prominent, in keeping with {degree} cerebral volume loss.",
 )
-"""Where the ventricles are wide too."""
+"""If the ventricles are wide too."""
 HIPPOCAMPAL = (
     "There is disproportionate volume loss of both hippocampi with widening of the temporal horns.",
     "Bilateral hippocampal atrophy with prominent temporal horns, out of proportion to the rest of the brain.",
@@ -168,7 +168,7 @@ CONTRAST: dict[str, str] = {
     "less": ", enhancing less than the normal gland",
     "active": "; {active} of them enhance",
 }
-"""What is added where contrast agent was given, by the place in a sentence."""
+"""Additions if contrast agent was given, by position in a sentence."""
 
 INCIDENTAL: dict[str, tuple[str, ...]] = {
     "mucosa": (
@@ -246,7 +246,7 @@ DEMENTIA_ATROPHY = (
     "Hippocampal and cerebral atrophy, a pattern that can be seen in Alzheimer's disease.",
     *DEMENTIA,
 )
-"""Where the sulci are wide too."""
+"""If the sulci are wide too."""
 HYDROCEPHALUS = (
     "Hydrocephalus.",
     "Ventriculomegaly out of proportion to the sulci, in keeping with hydrocephalus.",

@@ -20,7 +20,7 @@ ATROPHY_MM = (0.55, 0.85, 1.15)
 HYPERINTENSITY_ML = (1.0, 4.0, 12.0)
 """Volumes from which white-matter disease is mild, moderate, advanced."""
 VENTRICLE_RATIOS = (0.85, 1.25, 1.8)
-"""Lateral ventricles over the atlas's from which they are of average width, generous, large."""
+"""Lateral ventricles relative to the atlas from which they are of average width, generous, large."""
 SHIFT_MM = 3.0
 """Smallest midline shift that is reported."""
 _MASSES = (
@@ -80,7 +80,7 @@ def _capital(text: str) -> str:
 
 
 def stage(subject: Subject, kind: str) -> str:
-    """The kind of a lesion with what changes its looks: `stroke acute`, `glioma 4`."""
+    """The kind of a lesion with its stage or grade: `stroke acute`, `glioma 4`."""
     if kind == "glioma":
         return f"glioma {subject.fact('grade')}"
     if days := subject.fact("days_since_onset"):
@@ -128,7 +128,7 @@ def _lesion_sentences(subject: Subject, contrast: bool, rng: np.random.Generator
 
 
 def has_mass_effect(subject: Subject) -> bool:
-    """Whether a lesion pushes the brain aside in a way that shows."""
+    """Whether a lesion visibly displaces the brain."""
     return any(_pushes(lesion) for lesion in subject.lesions)
 
 
