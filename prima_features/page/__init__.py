@@ -4,7 +4,6 @@ A page is one HTML file. It loads nothing from elsewhere, and its content securi
 """
 
 from prima_features.page.digits import count, minus, percent
-from prima_features.page.template import template
-from prima_features.page.write import write_html
+from prima_features.page.html import template, write_html
 
 __all__ = ["count", "minus", "percent", "template", "write_html"]

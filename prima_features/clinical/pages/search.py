@@ -9,7 +9,7 @@ import numpy as np
 from prima_features.clinical.pages.pictures import pictures_of
 from prima_features.page import count, template
 from prima_features.page.blocks import Section
-from prima_features.page.script import Script, script_json
+from prima_features.page.html import Script, script_json
 from prima_features.wording import RESEARCH_ONLY
 
 if TYPE_CHECKING:

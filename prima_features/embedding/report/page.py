@@ -26,7 +26,7 @@ from prima_features.embedding.report.arrangement import (
 from prima_features.embedding.report.course import course, settings
 from prima_features.page import count, template, write_html
 from prima_features.page.blocks import Section
-from prima_features.page.script import Script, script_json
+from prima_features.page.html import Script, script_json
 from prima_features.studies.study import Failure
 from prima_features.wording import RESEARCH_ONLY
 
