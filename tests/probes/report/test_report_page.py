@@ -154,7 +154,8 @@ def test_sizes_that_the_learning_curve_leaves_out_are_named_with_the_reason(
     memory: PageContent, read: Read
 ) -> None:
     curve = replace(memory.curve, left_out=((4.0, "a class is missing"),))
-    assert "Sizes left out: 4 subjects: a class is missing." in read(replace(memory, curve=curve)).text
+    whom = "groups" if memory.is_grouped else "subjects"
+    assert f"Sizes left out: 4 {whom}: a class is missing." in read(replace(memory, curve=curve)).text
     none_left = read(replace(memory, curve=replace(curve, points=())))
     assert "Learning curve" in none_left.headings and "Sizes left out" in none_left.text
 
