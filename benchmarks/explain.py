@@ -27,8 +27,8 @@ from prima_features.encoders.prima import PrimaModel
 from prima_features.encoders.prima.encode import Network
 from prima_features.encoders.prima.networks import StudyOutput
 from prima_features.encoders.prima.subvolumes import cut
-from prima_features.explain.methods import Attribution, Sampling, gradients, leave_out, lime, lime_public
-from prima_features.explain.passes import Passes, SeriesTokens, series_tokens
+from prima_features.explain.methods import Attribution, Method, Sampling, attribute
+from prima_features.explain.passes import MaskedSeries, Passes, SeriesTokens, series_tokens
 from prima_features.explain.targets import Target
 from prima_features.pretraining.data.synthetic import RenderedSeries
 from prima_features.studies.labels import series_name
@@ -111,17 +111,16 @@ SPACING = (5.0, 0.95, 0.95)
 """Of explained series, mm, nearly: decides the shape of groups only."""
 
 
-def embedding(path: Path, model: PrimaModel) -> np.ndarray:
-    """The study vector of a prepared study."""
-    passes, _ = load(path, model)
-    found: list[Tensor] = []
+def model_output(passes: Passes) -> StudyOutput:
+    """What the model gives for a whole study."""
+    found: list[StudyOutput] = []
 
     def keep(output: StudyOutput) -> Tensor:
-        found.append(output.embedding)
+        found.append(output)
         return output.embedding[:, 0]
 
     passes.with_series(np.ones((1, len(passes.series)), dtype=bool), keep)
-    return found[0][0].numpy()
+    return found[0]
 
 
 def lesion_target(folder: Path, model: PrimaModel, like: str) -> tuple[Target, dict[str, Any]]:
@@ -129,7 +128,7 @@ def lesion_target(folder: Path, model: PrimaModel, like: str) -> tuple[Target, d
     from sklearn.linear_model import LogisticRegression
 
     paths = sorted(folder.glob(f"{like}-*-2-*.npz"))
-    X = np.stack([embedding(path, model) for path in paths])
+    X = np.stack([model_output(load(path, model)[0]).embedding[0].numpy() for path in paths])
     y = np.array(["-control-" not in path.name for path in paths])
     mean, sd = X.mean(axis=0), X.std(axis=0) + 1e-3
     fitted = LogisticRegression(C=0.01, max_iter=1000).fit((X - mean) / sd, y)
@@ -139,46 +138,66 @@ def lesion_target(folder: Path, model: PrimaModel, like: str) -> tuple[Target, d
     return target, {"training_studies": len(y), "of_them_with_lesion": int(y.sum())}
 
 
+METHODS: tuple[Method, ...] = ("lime", "lime-public", "leave-out", "gradients")
+
+
 def measure(folder: Path, model: PrimaModel, n_studies: int, samples: int) -> dict[str, Any]:
-    """AUROC of tokens by truth for each method, and how often the stated spread covers the error of a run."""
-    sampling = Sampling(samples, agreement=1.1)  # never reached, so that all methods take the same passes
-    again = Sampling(samples, seed=1, agreement=1.1)
+    """Measure all methods on each prepared study.
+
+    A measured study is kept in `measured-SAMPLES-TRAINING/NAME.json` (TRAINING: studies that the target was fitted
+    on), so that a run that was stopped goes on where it was.
+    """
     result: dict[str, Any] = {"samples": samples, "studies": []}
-    for like, sequence in EXPLAINED.items():
-        target, facts = lesion_target(folder, model, like)
-        result[like] = facts
-        for path in sorted(folder.glob(f"{like}-{like}-1-*.npz"))[:n_studies]:
-            passes, arrays = load(path, model)
-            (index,) = (i for i in range(len(passes.series)) if _is(str(arrays[f"name_{i}"]), sequence))
-            truth, size = arrays[f"lesion_{index}"], tuple(arrays[f"size_{index}"].tolist())
-            if not truth.any():
-                continue
-            runs = {
-                "lime": lambda: lime(passes, index, target, size, SPACING, sampling),  # noqa: B023
-                "lime-public": lambda: lime_public(passes, index, target, sampling),  # noqa: B023
-                "leave-out": lambda: leave_out(passes, index, target, size, SPACING, sampling),  # noqa: B023
-                "gradients": lambda: gradients(passes, index, target),  # noqa: B023
-                "lime, seed 1": lambda: lime(passes, index, target, size, SPACING, again),  # noqa: B023
-            }
-            row: dict[str, Any] = {
-                "lesion": like,
-                "tokens": len(truth),
-                "tokens_with_lesion": int(truth.sum()),
-            }
-            found = {}
-            for name, run in runs.items():
-                started = time.process_time()
-                found[name] = run()
-                row[name] = {
-                    "auroc": auroc(truth, found[name].coefficient),
-                    "groups": found[name].n_groups,
-                    "agreement": found[name].agreement,
-                    "cpu_seconds": round(time.process_time() - started, 2),
-                }
-            row["covered"] = covered(found["lime"], found["lime, seed 1"])
+    targets = {like: lesion_target(folder, model, like) for like in EXPLAINED}
+    result |= {like: facts for like, (_, facts) in targets.items()}
+    # Gliomas and strokes in turn, so that a part of the studies has both.
+    for path in sorted(folder.glob("*-1-*.npz"), key=_number)[: n_studies * len(EXPLAINED)]:
+        like = path.stem.partition("-")[0]
+        target, facts = targets[like]
+        kept = folder / f"measured-{samples}-{facts['training_studies']}" / f"{path.stem}.json"
+        if kept.exists():
+            row = json.loads(kept.read_text())
+        else:
+            row = measure_study(path, model, like, target, samples)
+            kept.parent.mkdir(exist_ok=True)
+            kept.with_suffix(".partial").write_text(json.dumps(row))
+            kept.with_suffix(".partial").rename(kept)
+        if row["tokens_with_lesion"]:
             result["studies"].append(row)
-            print(json.dumps(row), file=sys.stderr, flush=True)
+        print(json.dumps(row), file=sys.stderr, flush=True)
     return result | {"summary": summary(result["studies"])}
+
+
+def _number(path: Path) -> tuple[int, str]:
+    like, _, number = path.stem.rpartition("-")
+    return int(number), like
+
+
+def measure_study(path: Path, model: PrimaModel, like: str, target: Target, samples: int) -> dict[str, Any]:
+    """AUROC of tokens by truth for each method, and how often the stated spread covers the error of a run."""
+    # The agreement is never reached, so that all methods take the same passes.
+    sampling, again = (Sampling(samples, seed, agreement=1.1) for seed in (0, 1))
+    passes, arrays = load(path, model)
+    (index,) = (i for i in range(len(passes.series)) if _is(str(arrays[f"name_{i}"]), EXPLAINED[like]))
+    truth, size = arrays[f"lesion_{index}"], tuple(arrays[f"size_{index}"].tolist())
+    row: dict[str, Any] = {"lesion": like, "tokens": len(truth), "tokens_with_lesion": int(truth.sum())}
+    if not truth.any():
+        return row
+    series = MaskedSeries(passes, index, target, size, SPACING)
+    value = target(model_output(passes))
+    row["value"] = round(float(value[0]), 4)
+    for name in METHODS:
+        started = time.process_time()
+        found = attribute(series, name, sampling)
+        row[name] = {
+            "auroc": auroc(truth, found.coefficient),
+            "groups": found.n_groups,
+            "agreement": found.agreement,
+            "cpu_seconds": round(time.process_time() - started, 2),
+        }
+        if name in ("lime", "lime-public"):
+            row[name]["covered"] = covered(found, attribute(series, name, again))
+    return row
 
 
 def _is(name: str, sequence: str) -> bool:
@@ -203,18 +222,27 @@ def covered(one: Attribution, other: Attribution) -> float:
 
 
 def summary(studies: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and standard error over studies, by lesion."""
+    """Means over studies and their standard errors, by lesion."""
     made: dict[str, Any] = {}
     for like in EXPLAINED:
         rows = [row for row in studies if row["lesion"] == like]
         if len(rows) < 2:
             continue
-        made[like] = {"studies": len(rows), "covered": float(np.mean([row["covered"] for row in rows]))}
-        for name in ("lime", "lime-public", "leave-out", "gradients"):
-            values = np.array([row[name]["auroc"] for row in rows])
-            error = values.std(ddof=1) / np.sqrt(len(values))
-            made[like][name] = {"auroc": round(float(values.mean()), 3), "se": round(float(error), 3)}
+        aurocs = {name: np.array([row[name]["auroc"] for row in rows]) for name in METHODS}
+        made[like] = {
+            "studies": len(rows),
+            "auroc": {name: _mean(values) for name, values in aurocs.items()},
+            "lime_minus": {name: _mean(aurocs["lime"] - aurocs[name]) for name in METHODS[1:]},
+            "covered": {name: _mean([row[name]["covered"] for row in rows]) for name in METHODS[:2]},
+            "agreement": {name: _mean([row[name]["agreement"] for row in rows]) for name in METHODS[:2]},
+            "positive": sum(row["value"] > 0 for row in rows),
+        }
     return made
+
+
+def _mean(values: Any) -> dict[str, float]:
+    mean, error = np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
+    return {"mean": round(float(mean), 3), "se": round(float(error), 3)}
 
 
 def main() -> None:
@@ -233,7 +261,7 @@ def main() -> None:
     torch.set_num_threads(1)
     model = PrimaModel.from_pretrained("prima-synth")
     if chosen.command == "prepare":
-        chosen.cache.mkdir(exist_ok=True)
+        chosen.cache.mkdir(parents=True, exist_ok=True)
         prepare_all(chosen.cache, model, chosen.studies, chosen.training)
         return
     result = measure(chosen.cache, model, chosen.studies, chosen.samples)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prima_features.explain.passes import Passes, Target
+from prima_features.explain.passes import MaskedSeries
 
 N_RANDOM = 8
 """Random orders to compare with."""
@@ -37,9 +37,7 @@ class Faithfulness:
 
 
 def faithfulness(
-    passes: Passes,
-    index: int,
-    target: Target,
+    series: MaskedSeries,
     coefficient: np.ndarray,
     group: np.ndarray,
     seed: int = 0,
@@ -48,9 +46,7 @@ def faithfulness(
     """Delete the groups of tokens of one series by falling coefficient, and in random orders.
 
     Args:
-        passes: of the study.
-        index: of the series.
-        target: the explained number.
+        series: whose tokens are deleted.
         coefficient: (N,) of each token; equal within a group.
         group: (N,) group of each token.
         seed: of the random orders.
@@ -71,7 +67,7 @@ def faithfulness(
     curves, shares = [], np.zeros(len(steps))
     for order in orders:
         kept = np.array([~np.isin(group, order[:step]) for step in steps])
-        curves.append(passes.without_tokens(index, kept, target))
+        curves.append(series.outputs(kept))
         if len(curves) == 1:
             shares = 1 - kept.mean(axis=1)
     return Faithfulness(shares, curves[0], np.array(curves[1:]))

@@ -8,7 +8,6 @@ gradients     gradient times input, one pass
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,9 +15,8 @@ import numpy as np
 
 from prima_features.encoders.prima.networks.transformer import PLACE_DIM
 from prima_features.explain.groups import group_tokens
-from prima_features.explain.passes import Passes
+from prima_features.explain.passes import MaskedSeries, Passes, Target
 from prima_features.explain.regression import Fit, cosine_weights, public_masks, ridge
-from prima_features.explain.targets import Target
 
 Method = Literal["lime", "lime-public", "leave-out", "gradients"]
 METHODS: dict[Method, str] = {
@@ -78,21 +76,24 @@ class Attribution:
         return int(self.group.max()) + 1
 
 
-OnPass = Callable[[int, int], None]
-"""Called with the number of passes done and of all."""
+def attribute(series: MaskedSeries, method: Method, sampling: Sampling) -> Attribution:
+    """What each token of a series contributes to the target, by one of the methods."""
+    match method:
+        case "lime":
+            return lime(series, sampling)
+        case "lime-public":
+            return lime_public(series, sampling)
+        case "leave-out":
+            return leave_out(series, sampling)
+        case "gradients":
+            return gradients(series)
 
 
-def _ignore(done: int, total: int) -> None:
-    pass
-
-
-def lime_public(
-    passes: Passes, index: int, target: Target, sampling: Sampling, on_pass: OnPass = _ignore
-) -> Attribution:
+def lime_public(series: MaskedSeries, sampling: Sampling) -> Attribution:
     """LIME as the public code runs it on one series; tokens kept twice are switched separately."""
-    n = len(passes.series[index])
+    n = len(series)
     masks = public_masks(n, sampling.samples, sampling.seed)
-    outputs = _outputs(passes, index, masks, target, on_pass, sampling.samples)
+    outputs = series.outputs(masks, sampling.samples)
     weights = np.ones(len(masks))
     fit = ridge(masks, outputs, weights)
     spread, agreement = _halves(masks, outputs, weights, np.arange(len(masks)), sampling.seed)
@@ -109,42 +110,25 @@ def lime_public(
     )
 
 
-def lime(
-    passes: Passes,
-    index: int,
-    target: Target,
-    size: tuple[int, int, int],
-    spacing: tuple[float, float, float],
-    sampling: Sampling,
-    on_pass: OnPass = _ignore,
-) -> Attribution:
+def lime(series: MaskedSeries, sampling: Sampling) -> Attribution:
     """LIME on groups of tokens, with the kernel that the public code was meant to have.
 
     Masks come in pairs, each with its complement: what groups do in pairs, or any even number together, cancels in
     the coefficients. There are at most an eighth as many groups as samples. Samples are added until the coefficients
     from two halves of them correlate as asked, or `sampling.samples` is reached.
-
-    Args:
-        passes: of the study.
-        index: of the series.
-        target: the explained number.
-        size: voxels of a token along (z, y, x).
-        spacing: of the voxels along (z, y, x), mm.
-        sampling: how many passes.
-        on_pass: called as passes are done.
     """
-    coord = passes.series[index].coord
-    group, block = group_tokens(coord, size, spacing, max(2, sampling.samples // _SAMPLES_PER_GROUP))
+    most = max(2, sampling.samples // _SAMPLES_PER_GROUP)
+    group, block = group_tokens(series.coord, series.size, series.spacing, most)
     n_groups = int(group.max()) + 1
     rng = np.random.default_rng(sampling.seed)
     masks = np.ones((1, n_groups), dtype=bool)
-    outputs = _outputs(passes, index, masks[:, group], target)
+    outputs = series.outputs(masks[:, group], sampling.samples)
     wanted = max(_FIRST_SAMPLES, 4 * n_groups)
     while True:
         wanted = min(wanted, sampling.samples)
         drawn = _pairs(rng, n_groups, wanted - len(masks))
         masks = np.concatenate([masks, drawn])
-        added = _outputs(passes, index, drawn[:, group], target, on_pass, sampling.samples, len(outputs))
+        added = series.outputs(drawn[:, group], sampling.samples, len(outputs))
         outputs = np.concatenate([outputs, added])
         weights = cosine_weights(masks)
         pair = np.concatenate([[-1], np.arange(len(masks) - 1) // 2])
@@ -168,33 +152,24 @@ def lime(
     )
 
 
-def leave_out(
-    passes: Passes,
-    index: int,
-    target: Target,
-    size: tuple[int, int, int],
-    spacing: tuple[float, float, float],
-    sampling: Sampling,
-    on_pass: OnPass = _ignore,
-) -> Attribution:
+def leave_out(series: MaskedSeries, sampling: Sampling) -> Attribution:
     """The fall of the target when one group of tokens is removed; as many groups as there may be passes.
 
     There is nothing random in it, so it has no spread.
     """
-    coord = passes.series[index].coord
-    group, block = group_tokens(coord, size, spacing, max(2, sampling.samples - 1))
+    group, block = group_tokens(series.coord, series.size, series.spacing, max(2, sampling.samples - 1))
     n_groups = int(group.max()) + 1
     removed = np.eye(n_groups, dtype=bool)
     masks = np.concatenate([np.ones((1, n_groups), dtype=bool), ~removed]) if n_groups > 1 else removed
-    outputs = _outputs(passes, index, masks[:, group], target, on_pass, len(masks))
+    outputs = series.outputs(masks[:, group], len(masks))
     fall = (outputs[0] - outputs[1:])[group] if n_groups > 1 else np.zeros(len(group))
     nothing = np.full(len(group), np.nan)
     return Attribution("leave-out", fall * _shares(group), nothing, group, block, n_samples=len(masks))
 
 
-def gradients(passes: Passes, index: int, target: Target) -> Attribution:
+def gradients(series: MaskedSeries) -> Attribution:
     """Gradient times input over each token's latent, not over its place: a quick look without a spread."""
-    vectors, gradient = passes.gradient(index, target)
+    vectors, gradient = series.passes.gradient(series.index, series.target)
     product = (vectors * gradient)[:, :-PLACE_DIM].sum(axis=1)
     n = len(product)
     return Attribution("gradients", product, np.full(n, np.nan), np.arange(n), n_samples=1)
@@ -207,23 +182,6 @@ def leave_series_out(passes: Passes, target: Target) -> tuple[np.ndarray, np.nda
     if n == 1:
         return np.full(1, np.nan), alone
     return passes.with_series(~np.eye(n, dtype=bool), target), alone
-
-
-def _outputs(
-    passes: Passes,
-    index: int,
-    kept: np.ndarray,
-    target: Target,
-    on_pass: OnPass = _ignore,
-    total: int = 0,
-    done: int = 0,
-) -> np.ndarray:
-    """The target under masks (S, N) of tokens, in pieces that `on_pass` is called between."""
-    parts = [np.zeros(0)]
-    for first in range(0, len(kept), 64):
-        parts.append(passes.without_tokens(index, kept[first : first + 64], target))
-        on_pass(done + first + len(parts[-1]), total)
-    return np.concatenate(parts)
 
 
 def _pairs(rng: np.random.Generator, n_groups: int, count: int) -> np.ndarray:

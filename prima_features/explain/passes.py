@@ -17,6 +17,9 @@ from prima_features.encoders.ragged import Ragged
 TOKENS_AT_ONCE = 16384
 """Token vectors in one call of the sequence ViT: bounds its memory."""
 
+_AT_ONCE = 64
+"""Masks between two calls of `on_pass`."""
+
 Target = Callable[[StudyOutput], Tensor]
 """The explained number of each of B studies, (B,)."""
 
@@ -143,6 +146,46 @@ class Passes:
         description = self._description.clone().expand(len(series), -1)
         registers, projected = self.model.study(series, description)
         return StudyOutput(registers, torch.nn.functional.normalize(projected, dim=-1))
+
+
+OnPass = Callable[[int, int], None]
+"""Called with the number of passes done and of all."""
+
+
+def _ignore(done: int, total: int) -> None:
+    pass
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedSeries:
+    """One series whose tokens are removed to explain a number of its study."""
+
+    passes: Passes
+    index: int
+    """Of the series in the study."""
+    target: Target
+    size: tuple[int, int, int]
+    """Voxels of a token along (z, y, x)."""
+    spacing: tuple[float, float, float]
+    """Of the voxels along (z, y, x), mm."""
+    on_pass: OnPass = _ignore
+
+    def __len__(self) -> int:
+        return len(self.coord)
+
+    @property
+    def coord(self) -> np.ndarray:
+        """(N, 3) (z, y, x) of each token's first voxel in the padded volume."""
+        return self.passes.series[self.index].coord
+
+    def outputs(self, kept: np.ndarray, total: int = 0, done: int = 0) -> np.ndarray:
+        """The target (S,) under masks (S, N) of tokens, in pieces that `on_pass` is called between."""
+        parts = [np.zeros(0)]
+        for first in range(0, len(kept), _AT_ONCE):
+            piece = kept[first : first + _AT_ONCE]
+            parts.append(self.passes.without_tokens(self.index, piece, self.target))
+            self.on_pass(done + first + len(piece), total)
+        return np.concatenate(parts)
 
 
 def _groups(lengths: np.ndarray) -> Iterator[slice]:

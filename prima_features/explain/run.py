@@ -22,7 +22,7 @@ from prima_features.errors import NothingUsableError, SeriesError, UsageError
 from prima_features.explain import methods
 from prima_features.explain.faithfulness import Faithfulness, faithfulness
 from prima_features.explain.methods import Attribution, Method, Sampling
-from prima_features.explain.passes import Passes, SeriesTokens, series_tokens
+from prima_features.explain.passes import MaskedSeries, Passes, SeriesTokens, series_tokens
 from prima_features.explain.placement import Placement, placement
 from prima_features.explain.targets import Target, TargetName, head_target, text_target
 from prima_features.files.text import model_text
@@ -259,19 +259,11 @@ def _explain_series(
     def progress(done: int, total: int) -> None:
         on_pass(one.label, done, total)
 
-    size, spacing = one.placement.size, one.volume.spacing
-    match how.method:
-        case "lime":
-            found = methods.lime(passes, index, target, size, spacing, how.sampling, progress)
-        case "lime-public":
-            found = methods.lime_public(passes, index, target, how.sampling, progress)
-        case "leave-out":
-            found = methods.leave_out(passes, index, target, size, spacing, how.sampling, progress)
-        case "gradients":
-            found = methods.gradients(passes, index, target)
-    everything = np.ones((1, len(one.tokens)), dtype=bool)
-    value = float(passes.without_tokens(index, everything, target)[0])
-    curve = faithfulness(passes, index, target, found.coefficient, found.group, how.sampling.seed)
+    series = MaskedSeries(passes, index, target, one.placement.size, one.volume.spacing, progress)
+    found = methods.attribute(series, how.method, how.sampling)
+    quiet = replace(series, on_pass=lambda done, total: None)
+    value = float(quiet.outputs(np.ones((1, len(series)), dtype=bool))[0])
+    curve = faithfulness(quiet, found.coefficient, found.group, how.sampling.seed)
     return ExplainedSeries(one.label, one.volume, one.tokens, one.placement, found, value, curve)
 
 

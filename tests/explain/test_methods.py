@@ -12,14 +12,16 @@ from prima_features.explain.faithfulness import faithfulness
 from prima_features.explain.groups import group_tokens, places
 from prima_features.explain.methods import (
     Attribution,
+    Method,
     Sampling,
+    attribute,
     gradients,
     leave_out,
     leave_series_out,
     lime,
     lime_public,
 )
-from prima_features.explain.passes import Passes, SeriesTokens
+from prima_features.explain.passes import MaskedSeries, Passes, SeriesTokens
 from prima_features.explain.targets import Target, function_target
 
 SIZE, SPACING = (4, 32, 32), (5.0, 1.0, 1.0)
@@ -45,6 +47,10 @@ class Known:
 NOTHING: Any = None
 
 
+def masked(passes: Any) -> MaskedSeries:
+    return MaskedSeries(passes, 0, NOTHING, SIZE, SPACING)
+
+
 def test_groups_are_blocks_of_about_equal_sides() -> None:
     group, block = group_tokens(COORD, SIZE, SPACING, most=30)
     assert group.max() + 1 <= 30
@@ -67,24 +73,22 @@ def test_tokens_kept_twice_share_a_place() -> None:
 
 
 def test_known_effects_are_found() -> None:
-    passes: Any = Known()
-    sampling = Sampling(samples=1000)
+    series, sampling = masked(Known()), Sampling(samples=1000)
     for found in (
-        lime(passes, 0, NOTHING, SIZE, SPACING, sampling),
-        lime_public(passes, 0, NOTHING, sampling),
-        leave_out(passes, 0, NOTHING, SIZE, SPACING, sampling),
+        lime(series, sampling),
+        lime_public(series, sampling),
+        leave_out(series, sampling),
     ):
         np.testing.assert_allclose(found.coefficient, EFFECT, atol=0.05)
 
 
 def test_sampling_stops_when_halves_agree_or_at_the_limit() -> None:
-    passes: Any = Known()
-    found = lime(passes, 0, NOTHING, SIZE, SPACING, Sampling(samples=4000))
+    passes = Known()
+    found = lime(masked(passes), Sampling(samples=4000))
     assert found.agreed
     assert found.n_samples < 1000
     assert passes.n_passes == found.n_samples
-    noisy: Any = Known(interaction=2.0)
-    found = lime(noisy, 0, NOTHING, SIZE, SPACING, Sampling(samples=300, agreement=0.9999))
+    found = lime(masked(Known(interaction=2.0)), Sampling(samples=300, agreement=0.9999))
     assert found.agreed is False
     assert 298 <= found.n_samples <= 300
 
@@ -96,27 +100,23 @@ def spread_covers(first: Attribution, second: Attribution) -> float:
 
 
 @pytest.mark.parametrize("method", ["lime", "lime-public"])
-def test_the_spread_covers_what_other_seeds_give(method: str) -> None:
-    passes: Any = Known(interaction=0.3, noise=1.0)
+def test_the_spread_covers_what_other_seeds_give(method: Method) -> None:
+    series = masked(Known(interaction=0.3, noise=1.0))
     runs = []
     for seed in range(8):
         sampling = Sampling(samples=600, seed=seed, agreement=1.0)
-        runs.append(
-            lime(passes, 0, NOTHING, SIZE, SPACING, sampling)
-            if method == "lime"
-            else lime_public(passes, 0, NOTHING, sampling)
-        )
+        runs.append(attribute(series, method, sampling))
     covered = np.mean([spread_covers(a, b) for a, b in zip(runs[::2], runs[1::2], strict=True)])
     assert 0.86 <= covered <= 0.985
 
 
 def test_deletion_by_rank_falls_faster_than_at_random() -> None:
-    passes: Any = Known()
-    curve = faithfulness(passes, 0, NOTHING, EFFECT, np.arange(len(EFFECT)))
+    series = masked(Known())
+    curve = faithfulness(series, EFFECT, np.arange(len(EFFECT)))
     assert curve is not None
     assert curve.gain > 1
     assert curve.better_than == len(curve.random)
-    against = faithfulness(passes, 0, NOTHING, -EFFECT, np.arange(len(EFFECT)))
+    against = faithfulness(series, -EFFECT, np.arange(len(EFFECT)))
     assert against is not None
     assert against.gain < 0
 
@@ -171,7 +171,7 @@ def test_gradients_are_those_of_finite_differences(real: Passes) -> None:
         for tokens in (one.vectors, moved)
     ]
     assert (values[1] - values[0]) / step == pytest.approx(gradient[3, 7], abs=2e-3)
-    assert gradients(real, 0, FIRST).coefficient.shape == (40,)
+    assert gradients(MaskedSeries(real, 0, FIRST, SIZE, SPACING)).coefficient.shape == (40,)
 
 
 def test_series_are_left_out(real: Passes) -> None:
