@@ -195,8 +195,8 @@ def measure_study(path: Path, model: PrimaModel, like: str, target: Target, samp
             "agreement": found.agreement,
             "cpu_seconds": round(time.process_time() - started, 2),
         }
-        if name in ("lime", "lime-public"):
-            row[name]["covered"] = covered(found, attribute(series, name, again))
+        if name == "lime":
+            row["covered"] = covered(found, attribute(series, name, again))
     return row
 
 
@@ -233,7 +233,7 @@ def summary(studies: list[dict[str, Any]]) -> dict[str, Any]:
             "studies": len(rows),
             "auroc": {name: _mean(values) for name, values in aurocs.items()},
             "lime_minus": {name: _mean(aurocs["lime"] - aurocs[name]) for name in METHODS[1:]},
-            "covered": {name: _mean([row[name]["covered"] for row in rows]) for name in METHODS[:2]},
+            "covered": _mean([row["covered"] for row in rows]),
             "agreement": {name: _mean([row[name]["agreement"] for row in rows]) for name in METHODS[:2]},
             "positive": sum(row["value"] > 0 for row in rows),
         }

@@ -129,11 +129,13 @@ def explain(
     """
     from prima_features.explain import How, Sampling
     from prima_features.explain import explain as run
+    from prima_features.explain.targets import TargetName
     from prima_features.volumes import ReadOptions
 
     chosen: str | MakeTarget = target
-    if target.startswith("probe:"):
-        chosen = _probe_target(target.removeprefix("probe:").strip())
+    name = TargetName.parse(target)
+    if name.kind == "probe":
+        chosen = _probe_target(name.name)
     with _progress() as on_pass:
         found = run(
             source,
@@ -175,7 +177,7 @@ def explain(
             )
     print_caveat(found.model.caveat)
     out.print(RESEARCH_ONLY)
-    if found.failures:
+    if any(one.defect for one in found.failures):
         raise typer.Exit(3)
 
 
@@ -183,6 +185,8 @@ def _probe_target(name: str) -> MakeTarget:
     """A target that is the output of a saved probe for the study vector; outputs do not name its path."""
 
     def make(model: Any, device: Any) -> Any:
+        import numpy as np
+
         from prima_features.explain.targets import function_target
         from prima_features.probes import FeatureSource
         from prima_features.probes.function import study_function
@@ -192,6 +196,7 @@ def _probe_target(name: str) -> MakeTarget:
             info.name, info.revision, info.sha256, encoder=info.encoder, caveat=info.caveat
         )
         function, meaning = study_function(name, source)
+        function(np.zeros((1, info.widths["study"]), np.float32))  # refuses a probe of another model
         folder, _, wanted = name.partition("#")
         return function_target(f"probe:{Path(folder).name}{'#' * bool(wanted)}{wanted}", meaning, function)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from prima_features.embedding.engine.device import pick_device
-from prima_features.embedding.record.ids import load_pseudonyms
+from prima_features.embedding.record.ids import ids_path, load_pseudonyms
 from prima_features.encoders.prima import PrimaModel
 from prima_features.encoders.prima.encode import Network
 from prima_features.encoders.prima.prepare import acquire, to_volume
@@ -92,7 +93,7 @@ class Explained:
     """(n,) the target of each series as a study of its own."""
     series: tuple[ExplainedSeries, ...]
     failures: tuple[Failure, ...]
-    """Series that could not be read."""
+    """Series that could not be read or were left out by a rule."""
 
 
 def explain(
@@ -143,10 +144,7 @@ def explain(
         name = TargetName.parse(target)
         if name.kind == "probe":
             raise UsageError("a probe is given to explain() as a function that makes a target, not by name")
-    pseudonyms = Pseudonyms(keep_patient_id=keep_patient_id)
-    if ids_of is not None:
-        pseudonyms = load_pseudonyms(Path(ids_of), keep_patient_id)
-    chosen = _choose(Path(source), study, find_options, pseudonyms)
+    chosen, left_out = _choose(Path(source), study, find_options, keep_patient_id, ids_of)
     if description:
         chosen = replace(chosen, description=model_text(description))
     encoder = load_encoder(model)
@@ -163,30 +161,42 @@ def explain(
         made = target(encoder, where)
     if how.method == "gradients" and not made.has_gradient:
         raise UsageError(f"the target {made.label} has no gradient: choose another --method")
-    found = _explain(chosen, encoder, made, how, read_options, where, on_pass)
+    found = _explain(chosen, left_out, encoder, made, how, read_options, where, on_pass)
     if output is not None:
         write(Path(output), found)
     return found
 
 
-def _choose(source: Path, wanted: str, options: FindOptions, pseudonyms: Pseudonyms) -> Study:
+def _choose(
+    source: Path, wanted: str, options: FindOptions, keep_patient_id: bool, ids_of: str | Path | None
+) -> tuple[Study, tuple[Failure, ...]]:
+    """The study to explain, and its series that the finder left out."""
+    pseudonyms = Pseudonyms(keep_patient_id=keep_patient_id)
+    if ids_of is not None:
+        if not (path := ids_path(Path(ids_of))).is_file():
+            raise UsageError(f"{path} does not exist: it has the key to the pseudonyms in {ids_of}; copy it there")
+        pseudonyms = load_pseudonyms(Path(ids_of), keep_patient_id)
     found = find(source, options, pseudonyms)
     for warning in found.warnings:
         logger.warning("%s", warning)
-    if not found.studies:
+    by_id = {one.id: one for one in found.studies}
+    wanted = next((name for name in (wanted, f"sub-{wanted}") if name in by_id), wanted)
+    if not wanted and len(by_id) == 1:
+        (wanted,) = by_id
+    left_out = tuple(one for one in found.left_out if one.study == wanted)
+    if wanted in by_id:
+        return by_id[wanted], left_out
+    if not by_id:
         raise NothingUsableError(f"Nothing in {source} can be read", found.left_out)
-    ids = [one.id for one in found.studies]
-    if not wanted and len(ids) == 1:
-        return found.studies[0]
-    few = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
-    if not wanted:
-        raise UsageError(f"{source} has {len(ids)} studies ({few}): choose one with --study")
-    if wanted not in ids:
-        hint = ""
-        if found.format == "dicom" and not pseudonyms.keep_patient_id:
-            hint = "; for an id of an embeddings file, give that file with --ids-of"
-        raise UsageError(f"{source} has no study {wanted!r}; it has {few}{hint}")
-    return found.studies[ids.index(wanted)]
+    if wanted and left_out:
+        raise NothingUsableError(f"No series of {wanted} in {source} can be read", left_out)
+    near = get_close_matches(wanted, by_id, n=3) or list(by_id)[:5]
+    names = ", ".join(near) + (", ..." if len(near) < len(by_id) else "")
+    has = f"has no study {wanted!r}" if wanted else f"has {len(by_id)} studies"
+    hint = "choose one with --study"
+    if found.format == "dicom" and ids_of is None and not keep_patient_id:
+        hint = "these ids are new in each run: choose one of an embeddings file, and give that file with --ids-of"
+    raise UsageError(f"{source} {has} ({names}): {hint}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +211,7 @@ class _Read:
 
 def _explain(
     study: Study,
+    left_out: tuple[Failure, ...],
     model: PrimaModel,
     target: Target,
     how: How,
@@ -212,7 +223,7 @@ def _explain(
     if how.series and how.series not in labels:
         raise UsageError(f"the study {study.id} has no series {how.series!r}; it has {', '.join(labels)}")
     network = Network(model, device, torch.float32, 32 if device.type == "cpu" else 256)
-    read, failures = [], []
+    read, failures = [], list(left_out)
     for series, label in zip(study.series, labels, strict=True):
         try:
             read.append(_read(network, series, label, model, options))

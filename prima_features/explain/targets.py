@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,14 @@ if TYPE_CHECKING:
 
     from prima_features.encoders.prima.networks import StudyOutput
 
-KINDS = ("diagnosis", "referral", "priority", "text", "probe")
-FORMS = "diagnosis/NAME, referral/NAME, priority/LEVEL, text:WORDS or probe:DIR"
+FORMS = {
+    "diagnosis": "diagnosis/NAME",
+    "referral": "referral/NAME",
+    "priority": "priority/LEVEL",
+    "text": "text:WORDS",
+    "probe": "probe:DIR",
+}
+"""Targets by their kind, as in messages."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class TargetName:
     """A parsed `--target`."""
 
     kind: str
-    """One of `KINDS`."""
+    """One of `FORMS`."""
     name: str
     """What follows the kind."""
 
@@ -37,11 +45,14 @@ class TargetName:
         Raises:
             UsageError: it has none of these forms.
         """
-        for kind in KINDS:
-            start = kind + (":" if kind in ("text", "probe") else "/")
-            if text.startswith(start) and (name := text.removeprefix(start).strip()):
-                return cls(kind, name)
-        raise UsageError(f"the target {text!r} is none of {FORMS}: give one of these")
+        for kind, form in FORMS.items():
+            start = form.rstrip(string.ascii_uppercase)
+            if text.startswith(start):
+                if name := text.removeprefix(start).strip():
+                    return cls(kind, name)
+                raise UsageError(f"the target {text!r} has nothing after {start!r}: give {form}")
+        *forms, last = FORMS.values()
+        raise UsageError(f"the target {text!r} is none of {', '.join(forms)} or {last}: give one of these")
 
 
 @dataclass(frozen=True)
@@ -74,8 +85,9 @@ def head_target(directory: Path, name: TargetName, device: torch.device | str = 
     is_priority = name.kind == "priority"
     names = config.priority if is_priority else tuple(head.name for head in getattr(config, name.kind))
     if name.name not in names:
-        known = ", ".join(names) or "none"
-        raise UsageError(f"the model in {directory} has no {name.kind} {name.name!r}: it has {known}")
+        near = [one for one in names if name.name.lower() in one] or get_close_matches(name.name, names, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(names) or 'none'}"
+        raise UsageError(f"the model in {directory} has no {name.kind} {name.name!r}: {hint}")
     column = names.index(name.name) if is_priority else 0
     head = load_head(directory, name.kind, "" if is_priority else name.name)
     module = head.module.to(device)
