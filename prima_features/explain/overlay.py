@@ -18,6 +18,12 @@ _STRENGTH = 0.65
 """Opacity of the largest coefficient."""
 POSITIVE, NEGATIVE = (204, 102, 119), (68, 119, 170)
 """Rose for tokens that raise the target, blue for tokens that lower it."""
+_EDGES = ("SI", "AP", "RL")
+"""Directions at the low and high end of the shown axes z, y, x: z is turned so that the head is up."""
+_LETTERS = (
+    "font: bold 17px sans-serif; fill: #fff; stroke: #000; stroke-width: 3px; paint-order: stroke; "
+    "text-anchor: middle"
+)
 
 
 def certain(one: ExplainedSeries) -> np.ndarray:
@@ -28,29 +34,65 @@ def certain(one: ExplainedSeries) -> np.ndarray:
 
 
 def overlay(one: ExplainedSeries) -> str:
-    """An axial and a coronal slice through the token with the largest certain coefficient, as a `data:` address.
+    """An axial and a coronal slice through the tokens with the strongest colour, as SVG.
 
-    Tokens whose interval contains 0 are not coloured.
+    Left the scan, right the map over it. Tokens whose interval contains 0 are not coloured. The patient's right is at
+    the left of both.
     """
     coefficient = np.where(certain(one), one.attribution.coefficient, 0)
     grid = one.placement.on_tokens(one.tokens.coord, coefficient)
     largest = float(np.abs(grid).max()) or 1.0
-    peak = np.unravel_index(np.argmax(np.abs(grid)), grid.shape)
-    if not grid.any():  # nothing is certain: the middle of what was read
-        peak = tuple(np.median(one.tokens.coord // one.placement.size, axis=0).astype(int))
-    sheets = [_slice(one, grid / largest, axis, int(peak[axis])) for axis in (0, 1)]
-    height = max(sheet.shape[0] for sheet in sheets)
-    width = sum(sheet.shape[1] for sheet in sheets) + _GAP
-    page, left = np.zeros((height, width, 3), np.uint8), 0
-    for sheet in sheets:
-        top = (height - sheet.shape[0]) // 2
-        page[top : top + sheet.shape[0], left : left + sheet.shape[1]] = sheet
-        left += sheet.shape[1] + _GAP
-    return "data:image/png;base64," + base64.b64encode(_png(page)).decode()
+    middle = _middle(one, grid)
+    rows = [_slices(one, grid / largest, axis, int(middle[axis])) for axis in (0, 1)]
+    height, width, _ = rows[0][0].shape
+    page = np.zeros((sum(len(plain) for plain, _ in rows) + _GAP, 2 * width + _GAP, 3), np.uint8)
+    page[height : height + _GAP] = page[:, width : width + _GAP] = 255
+    texts, top = [], 0
+    for axis, pair in enumerate(rows):
+        for left, sheet in zip((0, width + _GAP), pair, strict=True):
+            page[top : top + len(sheet), left : left + width] = sheet
+            texts += _directions(axis, left, top, width, len(sheet))
+        top += height + _GAP
+    address = "data:image/png;base64," + base64.b64encode(_png(page)).decode()
+    full_height, full_width, _ = page.shape
+    return (
+        f'<svg class="overlay" viewBox="0 0 {full_width} {full_height}" role="img" '
+        'aria-label="The scan and the map over it, axial and coronal">'
+        f'<image href="{address}" width="{full_width}" height="{full_height}"/>{"".join(texts)}</svg>'
+    )
 
 
-def _slice(one: ExplainedSeries, grid: np.ndarray, axis: int, cell: int) -> np.ndarray:
-    """One slice (rows, columns, 3) through the middle of a layer of tokens; `grid` from -1 to 1."""
+def _middle(one: ExplainedSeries, grid: np.ndarray) -> np.ndarray:
+    """Place (z, y, x) on the grid of the middle token of the group with the largest value, or of all if all are 0."""
+    cells = one.tokens.coord // one.placement.size
+    if grid.any():
+        largest = np.abs(grid[tuple(cells.T)]).argmax()
+        cells = cells[one.attribution.group == one.attribution.group[largest]]
+    nearest: np.ndarray = cells[np.abs(cells - cells.mean(axis=0)).sum(axis=1).argmin()]
+    return nearest
+
+
+def _directions(axis: int, left: int, top: int, width: int, height: int) -> list[str]:
+    """Letters at the four edges of a slice across an axis."""
+    vertical, horizontal = (_EDGES[other] for other in range(3) if other != axis)
+    x, y = left + width / 2, top + height / 2 + 6
+    places = (
+        (horizontal[0], left + 12, y),
+        (horizontal[1], left + width - 12, y),
+        (vertical[0], x, top + 19),
+        (vertical[1], x, top + height - 7),
+    )
+    return [f'<text x="{x:.0f}" y="{y:.0f}" style="{_LETTERS}">{letter}</text>' for letter, x, y in places]
+
+
+def _slices(one: ExplainedSeries, grid: np.ndarray, axis: int, cell: int) -> tuple[np.ndarray, np.ndarray]:
+    """A slice through the middle of a layer of tokens without and with the map, (rows, columns, 3) each.
+
+    Args:
+        grid: (gz, gy, gx) from -1 to 1.
+        axis: across the slice: 0 axial, 1 coronal.
+        cell: number of the layer.
+    """
     volume, size = one.volume, np.array(one.placement.size)
     shape = np.array(volume.values.shape)
     before = (-shape % size) // 2
@@ -68,7 +110,8 @@ def _slice(one: ExplainedSeries, grid: np.ndarray, axis: int, cell: int) -> np.n
     grey, shown = _resized(grey, height, width, smooth=True), _resized(shown, height, width, smooth=False)
     alpha = _STRENGTH * np.abs(shown)[..., None]
     colour = np.where(shown[..., None] > 0, POSITIVE, NEGATIVE)
-    return np.rint((1 - alpha) * 255 * grey[..., None] + alpha * colour).astype(np.uint8)
+    plain = np.repeat(np.rint(255 * grey)[..., None], 3, axis=2).astype(np.uint8)
+    return plain, np.rint((1 - alpha) * 255 * grey[..., None] + alpha * colour).astype(np.uint8)
 
 
 def _resized(values: np.ndarray, height: int, width: int, smooth: bool) -> np.ndarray:

@@ -19,7 +19,7 @@ from prima_features.wording import RESEARCH_ONLY
 if TYPE_CHECKING:
     import matplotlib.figure
 
-_MOST_GROUPS = 10
+_MOST_GROUPS = 5
 _WORDS = (
     "A coefficient says how much the target rises, on average over random sets of the other tokens, when a token is "
     "there. It describes the model, not the patient: a token may count because of an artefact, a site's habit or the "
@@ -58,14 +58,17 @@ def _decimals(*values: np.ndarray) -> int:
 
 def _main_result(found: Explained) -> str:
     digits = _decimals(np.array([found.value]))
-    text = f"The target of the whole study is {number(found.value, digits)}."
-    parts = []
-    for one in found.series:
-        rate = one.attribution.agreement
-        if rate is not None:
-            verb = "agree" if one.attribution.agreed else "do not agree enough"
-            parts.append(f"{one.label}: two halves of the samples {verb} (r = {number(rate, 2)})")
-    return " ".join([text, *(f"{part}." for part in parts[:3])])
+    sentences = [f"The target of the whole study is {number(found.value, digits)}."]
+    if len(found.labels) > 1:
+        most = int(np.argmax(np.abs(found.value - found.without)))
+        without = number(found.without[most], digits)
+        sentences.append(f"Removing {found.labels[most]} changes it most of all series, to {without}.")
+    agreed = [one.attribution.agreed for one in found.series if one.attribution.agreed is not None]
+    if agreed:
+        sentences.append(
+            f"Two halves of the samples agree in {sum(agreed)} of {len(agreed)} explained series."
+        )
+    return " ".join(sentences)
 
 
 def _warnings(found: Explained) -> list[str]:
@@ -73,8 +76,8 @@ def _warnings(found: Explained) -> list[str]:
     weak = [one.label for one in found.series if one.attribution.agreed is False]
     if weak:
         warnings.append(
-            f"The maps of {', '.join(weak)} are noise to a large part: two halves of the samples correlate below "
-            f"{found.how.sampling.agreement:g}. Use more --samples."
+            f"Too few samples for {', '.join(weak)}: two halves of them correlate below "
+            f"{found.how.sampling.agreement:g}, so another --seed may give another map. Use more --samples."
         )
     if found.how.method in ("gradients", "leave-out"):
         warnings.append(
@@ -83,10 +86,16 @@ def _warnings(found: Explained) -> list[str]:
     unfaithful = [one.label for one in found.series if one.curve is not None and one.curve.gain <= 0]
     if unfaithful:
         warnings.append(
-            f"The maps of {', '.join(unfaithful)} fail the deletion test: removing the tokens with the largest "
+            f"Failed deletion test of {', '.join(unfaithful)}: removing the tokens with the largest "
             "coefficients first lowers the target no faster than a random order."
         )
-    warnings += [f"{one.series} could not be read: {one.error}" for one in found.failures]
+    warnings += [
+        f"{one.series or 'The study'} could not be read: {one.error}" for one in found.failures if one.defect
+    ]
+    if by_rule := sum(not one.defect for one in found.failures):
+        warnings.append(
+            f"{count(by_rule, 'series', 'series')} of the study left out by design (see prima inspect)."
+        )
     return warnings
 
 
@@ -136,24 +145,40 @@ def _sentence(one: ExplainedSeries, found: Explained) -> str:
 
 
 def _picture(one: ExplainedSeries) -> Figure:
-    has_spread = bool(np.isfinite(one.attribution.spread).any())
-    peak = np.abs(one.placement.on_tokens(one.tokens.coord, one.attribution.coefficient)).max()
-    caption = (
-        "Axial and coronal slice through the token with the largest coefficient. The strongest colour is "
-        f"{number(float(peak), decimals_for(float(peak)))} per token."
+    a = one.attribution
+    coefficient, spread = (
+        one.placement.on_tokens(one.tokens.coord, np.where(certain(one), values, 0))
+        for values in (a.coefficient, a.spread)
     )
-    if has_spread:
-        caption += f" Only tokens whose {COVERAGE:.0%} interval does not contain 0 are coloured."
+    peak = np.unravel_index(np.argmax(np.abs(coefficient)), coefficient.shape)
+    largest = float(coefficient[peak])
+    strongest = _interval(largest, float(spread[peak]))
+    caption = (
+        "Axial and coronal slice through the group with the strongest colour, without and with the map. The "
+        f"strongest colour is {strongest} per token. "
+    )
+    if np.isfinite(a.spread).any():
+        caption += f"Only tokens whose {COVERAGE:.0%} interval does not contain 0 are coloured."
         if not certain(one).any():
             caption = (
-                "Axial and coronal slice. No token is coloured: every 90% interval contains 0, so the map shows "
-                "nothing that is not noise."
+                f"Axial and coronal slice. No token is coloured: every {COVERAGE:.0%} interval contains 0, so the map "
+                "shows nothing that is not noise."
             )
     else:
-        caption += " The method gives no interval, so all tokens are coloured."
-    image = f'<img class="overlay" src="{overlay(one)}" alt="Map over the scan, axial and coronal">'
+        caption += "The method gives no interval, so all tokens are coloured."
+    caption += " R is the patient's right."
     keys = (Key("raises the target", _hex(POSITIVE)), Key("lowers the target", _hex(NEGATIVE)))
-    return Figure(image, caption, keys)
+    return Figure(overlay(one), caption, keys)
+
+
+def _interval(value: float, spread: float) -> str:
+    digits = decimals_for(value)
+    text = number(value, digits)
+    if np.isfinite(spread):
+        text += (
+            f" ({COVERAGE:.0%} interval {number(value - spread, digits)} to {number(value + spread, digits)})"
+        )
+    return text
 
 
 def _hex(colour: tuple[int, int, int]) -> str:
@@ -166,7 +191,8 @@ def _curve(number_: int, one: ExplainedSeries) -> Figure | None:
     n = len(one.curve.random)
     caption = (
         f"Deletion test: tokens with the largest coefficients removed first, against {n} random orders (mean and "
-        f"range). The ranked curve is below {one.curve.better_than} of {n} random ones on average over the steps."
+        f"range). The horizontal line is the target with all tokens. "
+        f"The ranked curve is below {one.curve.better_than} of {n} random ones on average over the steps."
     )
     drawn = svg(f"curve-{number_}", caption, partial(_draw_curve, one), PANEL)
     keys = (
@@ -198,24 +224,32 @@ def _groups(one: ExplainedSeries) -> Table | Prose:
     digits = _decimals(total)
     rows = []
     for group in np.argsort(-np.abs(total), kind="stable")[:_MOST_GROUPS]:
-        members = one.tokens.coord[a.group == group]
         low, high = total[group] - spread[group], total[group] + spread[group]
-        first = ", ".join(map(str, members.min(axis=0).tolist()))
         rows.append(
             (
-                Cell(first),
+                Cell(_centre(one, a.group == group)),
                 Cell(str(sizes[group])),
                 Cell(number(total[group], digits), f"{number(low, digits)} to {number(high, digits)}"),
-                Cell("yes" if low <= 0 <= high else "no"),
             )
         )
-    head = ("First voxel (z, y, x)", "Tokens", "Coefficient", "Interval contains 0")
+    head = ("Centre (R, A, S), mm", "Tokens", "Coefficient")
     caption = (
-        f"The {len(rows)} groups with the largest coefficients in size, with {COVERAGE:.0%} intervals. Voxels are "
-        "those of the padded volume (z to the head, y to the back, x to the left), as in tokens.tsv. With "
+        f"The {len(rows)} groups with the largest coefficients in size, with {COVERAGE:.0%} intervals. The centre is "
+        "in the scanner's coordinates, as viewers of the NIfTI map show them: to the right, front and head. With "
         f"{count(a.n_groups, 'group')}, some intervals miss 0 by chance."
     )
     return Table(caption, head, tuple(rows))
+
+
+def _centre(one: ExplainedSeries, members: np.ndarray) -> str:
+    """Centre of a group's voxels in the scan in mm; a dash for one of padding alone."""
+    marked = one.placement.on_scan(one.placement.on_tokens(one.tokens.coord, members.astype(float)))
+    voxels = np.argwhere(marked > 0)
+    if not len(voxels):
+        return UNDEFINED
+    affine = one.placement.stored.affine
+    centre = affine[:3, :3] @ voxels.mean(axis=0) + affine[:3, 3]
+    return ", ".join(number(value, 0) for value in centre)
 
 
 def _facts(found: Explained) -> Table:

@@ -174,7 +174,9 @@ def _choose(
     pseudonyms = Pseudonyms(keep_patient_id=keep_patient_id)
     if ids_of is not None:
         if not (path := ids_path(Path(ids_of))).is_file():
-            raise UsageError(f"{path} does not exist: it has the key to the pseudonyms in {ids_of}; copy it there")
+            raise UsageError(
+                f"{path} does not exist: it has the key to the pseudonyms in {ids_of}; copy it there"
+            )
         pseudonyms = load_pseudonyms(Path(ids_of), keep_patient_id)
     found = find(source, options, pseudonyms)
     for warning in found.warnings:
