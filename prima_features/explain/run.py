@@ -223,7 +223,9 @@ def _explain(
 ) -> Explained:
     labels = _labels(study.series)
     if how.series and how.series not in labels:
-        raise UsageError(f"the study {study.id} has no series {how.series!r}; it has {', '.join(labels)}")
+        raise UsageError(
+            f"the study {study.id} has no series {how.series!r}: choose one of {', '.join(labels)}"
+        )
     network = Network(model, device, torch.float32, 32 if device.type == "cpu" else 256)
     read, failures = [], list(left_out)
     for series, label in zip(study.series, labels, strict=True):
