@@ -20,6 +20,8 @@ POSITIVE, NEGATIVE = (204, 102, 119), (68, 119, 170)
 """Rose for tokens that raise the target, blue for tokens that lower it."""
 _EDGES = ("SI", "AP", "RL")
 """Directions at the low and high end of the shown axes z, y, x: z is turned so that the head is up."""
+_LEAST_HEIGHT = 70
+"""Pixels of a slice that has letters at its upper and lower edge too."""
 _LETTERS = (
     "font: bold 17px sans-serif; fill: #fff; stroke: #000; stroke-width: 3px; paint-order: stroke; "
     "text-anchor: middle"
@@ -82,7 +84,8 @@ def _directions(axis: int, left: int, top: int, width: int, height: int) -> list
         (vertical[0], x, top + 19),
         (vertical[1], x, top + height - 7),
     )
-    return [f'<text x="{x:.0f}" y="{y:.0f}" style="{_LETTERS}">{letter}</text>' for letter, x, y in places]
+    shown = places if height >= _LEAST_HEIGHT else places[:2]
+    return [f'<text x="{x:.0f}" y="{y:.0f}" style="{_LETTERS}">{letter}</text>' for letter, x, y in shown]
 
 
 def _slices(one: ExplainedSeries, grid: np.ndarray, axis: int, cell: int) -> tuple[np.ndarray, np.ndarray]:
