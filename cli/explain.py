@@ -196,7 +196,7 @@ def _probe_target(name: str) -> MakeTarget:
             info.name, info.revision, info.sha256, encoder=info.encoder, caveat=info.caveat
         )
         function, meaning = study_function(name, source)
-        function(np.zeros((1, info.widths["study"]), np.float32))  # refuses a probe of another model
+        function(np.zeros((1, info.widths.study), np.float32))  # refuses a probe of another model
         folder, _, wanted = name.partition("#")
         return function_target(f"probe:{Path(folder).name}{'#' * bool(wanted)}{wanted}", meaning, function)
 

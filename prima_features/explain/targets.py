@@ -102,13 +102,19 @@ def text_target(directory: Path, name: TargetName, device: torch.device | str = 
     """Cosine similarity of the study's CLIP embedding and a text in the form of the training texts, `1. WORDS`.
 
     Raises:
-        UsageError: the model has no text tower, or a package is missing.
+        UsageError: the model has no text tower, the text is too long for it, or a package is missing.
     """
     import torch
 
     from prima_features.encoders.prima.text import TextEncoder
 
-    (vector,) = TextEncoder.from_directory(directory, device)([f"1. {name.name}"])
+    encode, words = TextEncoder.from_directory(directory, device), f"1. {name.name}"
+    if encode.is_cut(words):
+        most = encode.vocabulary.max_tokens
+        raise UsageError(
+            f"the text of the target is longer than the {most} tokens that the model reads: shorten it"
+        )
+    (vector,) = encode([words])
     text = torch.from_numpy(vector).to(device)
     return Target(
         f"text:{name.name}", "cosine similarity of study and text", lambda output: output.clip @ text
