@@ -36,7 +36,8 @@ types: $(READY)
 	cd build && MYPYPATH=installed ../$(BIN)/mypy --config-file ../pyproject.toml
 
 # Trains prima-synth on synthetic brains: one or two hours with a GPU and 16 cores, most of it for generating the 13,500
-# studies and for the evaluation; about 15 hours on two cores without a GPU. The same command resumes after an interruption.
+# studies and for the evaluation; about 15 hours on two cores without a GPU; then an hour for the heads, whose studies one
+# process generates. The same command resumes after an interruption.
 # PROCESSES: number of GPUs, if any. REAL: a folder with scans of people, whose sequence types are predicted as well.
 SYNTH := runs/prima-synth
 PROCESSES ?= 2
@@ -51,13 +52,20 @@ pretrain-default: $(READY)
 	done
 	$(BIN)/python recipes/prima_synth/evaluate.py --model $(SYNTH)/others --work $(SYNTH)/evaluation --pairs 50 \
 	  $(if $(REAL),--real $(REAL)) --json > $(SYNTH)/results.json
+	for cohort in 106:1000 107:300; do \
+	  OMP_NUM_THREADS=1 $(BIN)/python recipes/prima_synth/cohort.py $(SYNTH)/cohort --model $(SYNTH)/others \
+	    --seed $${cohort%:*} --studies $${cohort#*:} || exit; \
+	done
+	OMP_NUM_THREADS=1 $(BIN)/prima pretrain heads $(SYNTH)/heads.toml
+	$(BIN)/prima diagnose $(SYNTH)/cohort/107.h5 $(SYNTH)/scores.tsv --model $(SYNTH)/heads
+	$(BIN)/prima audit $(SYNTH)/scores.tsv $(SYNTH)/audit --labels $(SYNTH)/cohort/107.tsv
 
 # Copies the trained model into the package, with its card from model_cards.
 BUNDLED := prima_features/models/bundled/prima-synth
 
 bundle-default: $(READY)
 	mkdir -p $(BUNDLED)
-	cp $(addprefix $(SYNTH)/others/,config.json model.safetensors text.safetensors tokenizer.json SHA256SUMS) $(BUNDLED)
+	cp $(addprefix $(SYNTH)/heads/,config.json model.safetensors text.safetensors heads.safetensors tokenizer.json SHA256SUMS) $(BUNDLED)
 	cp model_cards/prima-synth.md $(BUNDLED)/README.md
 	$(BIN)/prima weights verify $(BUNDLED)
 	$(BIN)/prima doctor --model $(BUNDLED) --record-answer

@@ -30,7 +30,7 @@ def diagnose(
         typer.Option(
             "--model",
             metavar="MODEL",
-            help="A model with heads: a model directory or a Hub id (prima-synth has no heads).",
+            help="A model with heads: a bundled name, a model directory or a Hub id.",
         ),
     ] = DEFAULT_MODEL,
     worklist: Annotated[
