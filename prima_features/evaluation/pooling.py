@@ -62,7 +62,11 @@ def pool(values: np.ndarray, errors: np.ndarray) -> Pooled | None:
     reach = float(student.ppf((1 + LEVEL) / 2, k - 1)) * np.sqrt(error2)
     fixed = 1 / errors**2
     q = float((fixed * (values - np.average(values, weights=fixed)) ** 2).sum())
-    low, high = _new_site(values, errors**2) if k > 2 else (float("nan"), float("nan"))
+    low = high = float("nan")
+    if k > 2:
+        # Sites that agree by chance make the draws narrow; a new site is not known better than the mean.
+        low, high = _new_site(values, errors**2)
+        low, high = min(low, mean - reach), max(high, mean + reach)
     return Pooled(
         mean,
         mean - reach,

@@ -128,6 +128,40 @@ def calibration_slope(positive: np.ndarray, probability: np.ndarray, weights: np
     return np.where(settled & (np.abs(slope) < _LARGEST_SLOPE) & (x.std() > 0), slope, np.nan)
 
 
+def calibration_in_the_large(
+    positive: np.ndarray, probability: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Log odds of the outcome beyond those predicted: the intercept of a logistic regression whose slope is fixed at 1.
+
+    0 is ideal; above 0, probabilities are too low. NaN if all rows are of one class.
+    """
+    x, y = logit(probability), positive.astype(float)
+    events = weights @ y
+    shift = np.zeros((len(weights), 1))
+    for _ in range(_NEWTON_STEPS):
+        fitted = 1 / (1 + np.exp(-np.clip(x + shift, -30, 30)))
+        step = divide(events - (weights * fitted).sum(axis=1), (weights * fitted * (1 - fitted)).sum(axis=1))
+        shift += np.clip(step, -2, 2)[:, None]
+        if not np.nanmax(np.abs(step), initial=0) > 1e-9:
+            break
+    defined = (events > 0) & (weights @ (1 - y) > 0) & (np.abs(step) < 1e-4)
+    return np.where(defined, shift[:, 0], np.nan)
+
+
+def net_benefit(
+    positive: np.ndarray, probability: np.ndarray, thresholds: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """(B, T) net benefit of treating those with a probability of (T,) thresholds or more.
+
+    True positives less false positives weighted by the odds of the threshold, per row (Vickers and Elkin 2006,
+    10.1177/0272989X06295361). Treating no one has a net benefit of 0.
+    """
+    odds = thresholds / (1 - thresholds)
+    treated = probability[:, None] >= thresholds
+    value = np.where(positive[:, None], 1.0, -odds) * treated
+    return np.asarray(weights @ value / weights.sum(axis=1, keepdims=True))
+
+
 def _at_levels(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weights (B, levels) of positive and of negative rows at each different score, the lowest first."""
     order = np.argsort(score, kind="stable")

@@ -17,6 +17,7 @@ from prima_features.probes.evaluation.checks import (
     label_by_site,
     site_decodability,
 )
+from prima_features.probes.evaluation.decisions import decisions
 from prima_features.probes.evaluation.record import Estimates, Evaluation, check_scale, fold_scores
 from prima_features.probes.evaluation.refits import baselines, constant, permutation_test
 from prima_features.probes.evaluation.scored import (
@@ -126,6 +127,7 @@ def assess(result: Scored, samples: Samples, rows: np.ndarray, recipe: Recipe) -
         "n_studies": len(rows),
         "n_subjects": int(frame["subject"].nunique()),
         "per_class": per_class(result),
+        "decisions": decisions(result),
         "gap": brain_age_gap(result, recipe.bias_correction) if samples.task.is_age else None,
     }
 

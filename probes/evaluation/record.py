@@ -13,6 +13,7 @@ from prima_features.errors import UsageError
 from prima_features.evaluation.compare import Comparison, corrected_t_test
 from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.checks import LabelBySite, SiteDecodability
+from prima_features.probes.evaluation.decisions import Decisions
 from prima_features.probes.evaluation.refits import Permutation
 from prima_features.probes.evaluation.scored import BrainAgeGap, GroupMetrics, OutOfFold, scores
 from prima_features.probes.evaluation.splits import Fold, Splits
@@ -76,6 +77,8 @@ class Evaluation:
     """Probe minus baseline of the primary metric, on the same resamples."""
     per_class: dict[str, Estimates] = field(default_factory=dict)
     """Each class against the rest, for more than two."""
+    decisions: Decisions | None = None
+    """Of classes: calibration in the large, decision curves and the confusion table."""
     site_decodability: SiteDecodability | None = None
     permutation: Permutation | None = None
     gap: BrainAgeGap | None = None
@@ -103,6 +106,7 @@ class Evaluation:
             "baselines": {name: _plain(found) for name, found in self.baselines.items()},
             "over_baselines": {name: _plain(found) for name, found in self.over_baselines.items()},
             "per_class": {name: _plain(found) for name, found in self.per_class.items()},
+            "decisions": self.decisions.to_dict() if self.decisions else None,
             "site_decodability": self.site_decodability.to_dict() if self.site_decodability else None,
             "label_by_site": _finite(vars(self.label_by_site)),
             "groups": {name: found.to_dict() for name, found in self.groups.items()},

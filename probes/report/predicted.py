@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prima_features.page.blocks import Block, Cell, Figure, Key, Row, Section, Table, section
+from prima_features.page.blocks import Block, Cell, Figure, Key, Prose, Row, Section, Table, section
 from prima_features.page.digits import brief, percent
 from prima_features.page.plots.canvas import MAIN, MUTED, OTHER, REFERENCE, SECOND, SQUARE, shortened, svg
 from prima_features.page.plots.curves import (
     ClassScores,
+    draw_decision_curve,
     draw_histogram,
     draw_operating_point,
     draw_precision_recall,
@@ -21,6 +21,7 @@ from prima_features.page.plots.curves import (
 from prima_features.page.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
 from prima_features.page.plots.points import Limits, draw_agreement, draw_gap, limits_of
 from prima_features.probes.evaluation import Estimate, Evaluation
+from prima_features.probes.evaluation.decisions import THRESHOLDS
 from prima_features.probes.evaluation.record import FoldScores
 from prima_features.probes.evaluation.scored import BrainAgeGap
 from prima_features.probes.report.content import PageContent, decimals, in_sentence, metric, target
@@ -154,9 +155,10 @@ def class_blocks(content: PageContent) -> list[Block]:
     figures = [_roc(content, both), _precision_recall(content, both)] if both else []
     figures.append(_reliability(content, scores))
     confusions = _confusions(content)
+    further = [one for one in (_decision_curve(content, scores), _in_the_large(content)) if one]
     if len(content.evaluation.task.classes) > _MOST_IN_ROW:
-        return [Row(tuple(figures)), confusions]
-    return [Row((*figures, confusions))]
+        return [Row(tuple(figures)), confusions, *further]
+    return [Row((*figures, confusions)), *further]
 
 
 def class_scores(content: PageContent) -> list[ClassScores]:
@@ -220,6 +222,44 @@ def _reliability(content: PageContent, scores: list[ClassScores]) -> Figure:
     return Figure(picture, caption, (*keys, Key("ideal", MUTED, "line", REFERENCE)))
 
 
+def _decision_curve(content: PageContent, scores: list[ClassScores]) -> Figure | None:
+    """Of the positive class, or of each of more; None if the evaluation has no curves."""
+    found = content.evaluation.decisions
+    if found is None:
+        return None
+    is_one = len(scores) == 1
+
+    def paint(canvas: Canvas) -> None:
+        axes = canvas.add_subplot()
+        for one in scores:
+            curve = found.curves[one.name]
+            model = np.array([list(vars(each).values()) for each in curve.probe])
+            everyone = np.array(curve.everyone) if is_one else None
+            draw_decision_curve(axes, one, np.array(THRESHOLDS), model, everyone)
+
+    caption = (
+        "Decision curve: net benefit of treating studies with a predicted probability of the threshold or more, with "
+        "95% intervals, at the share of the class in this cohort. At a threshold of 0.2 one missed case "
+        "weighs as much as four needless treatments. The line at 0 is treating no one."
+    )
+    keys = [Key(shortened(one.name, _LONGEST), one.colour, "line", one.dashes) for one in scores]
+    if is_one:
+        keys.append(Key("treat everyone", MUTED, "line", REFERENCE))
+    alt = f"Decision curve of {listed(one.name for one in scores)}."
+    return Figure(svg("decision", alt, paint, SQUARE), caption, tuple(keys))
+
+
+def _in_the_large(content: PageContent) -> Prose | None:
+    found = content.evaluation.decisions
+    if found is None:
+        return None
+    each = "; ".join(f"{name} {brief(one, 2)}" for name, one in found.in_the_large.items())
+    return Prose(
+        f"Calibration in the large (log odds of the observed share beyond those predicted; 0 is ideal, above 0 the "
+        f"probabilities are too low): {each}."
+    )
+
+
 def _class_keys(content: PageContent, scores: list[ClassScores], metric: str) -> list[Key]:
     found = content.evaluation
     name = {"auroc": "AUROC", "auprc": "AUPRC", "calibration_slope": "slope"}[metric]
@@ -235,13 +275,27 @@ def _class_keys(content: PageContent, scores: list[ClassScores], metric: str) ->
 def _confusions(content: PageContent) -> Table:
     table, classes = content.counted, content.evaluation.task.classes
     target, said = (table[name].to_numpy(dtype=str) for name in ("target", "predicted"))
-    rows = tuple(_confusion_row(name, said[target == name], classes) for name in classes)
-    caption = "Confusion matrix: studies, and percentages of each true class." + classes_note(content)
+    found = content.evaluation.decisions
+    intervals = found.confusion if found else {}
+    rows = tuple(
+        _confusion_row(name, said[target == name], classes, intervals.get(name, {})) for name in classes
+    )
+    caption = (
+        "Confusion matrix: studies, and percentages of each true class with 95% intervals over subjects."
+        + classes_note(content)
+    )
     return Table(caption, ("True class", *(f"predicted {name}" for name in classes)), rows)
 
 
-def _confusion_row(name: str, said: np.ndarray, classes: tuple[str, ...]) -> tuple[Cell, ...]:
-    counts = [int((said == other).sum()) for other in classes]
-    share = partial(percent, total=len(said))
-    cells = [Cell(f"{n:,}", share(n), shade=n / len(said) if len(said) else 0) for n in counts]
+def _confusion_row(
+    name: str, said: np.ndarray, classes: tuple[str, ...], intervals: dict[str, Estimate]
+) -> tuple[Cell, ...]:
+    cells = []
+    for other in classes:
+        n = int((said == other).sum())
+        detail = percent(n, len(said))
+        if other in intervals and np.isfinite(intervals[other].ci_low):
+            low, high = (100 * end for end in (intervals[other].ci_low, intervals[other].ci_high))
+            detail += f" ({low:.0f} to {high:.0f})"
+        cells.append(Cell(f"{n:,}", detail, shade=n / len(said) if len(said) else 0))
     return Cell(name, f"n = {len(said):,}"), *cells

@@ -251,12 +251,10 @@ def _groups(found: Audit) -> Section | None:
     blocks: list[Block | None] = [_macro_forest(found), _macro_table(found)]
     blocks.append(
         Prose(
-            "Gaps are the largest minus the smallest value over the groups, with a 95% interval that "
-            "starts at 0 unless "
-            "groups differ. p is of the hypothesis that all groups have one value (Wald's test on log "
-            "odds, bootstrap "
-            "covariance); Holm's correction is over names. TPR is the sensitivity, FPR 1 minus the "
-            "specificity."
+            "Gaps are the largest minus the smallest value over the groups, with a 95% interval that starts at 0 "
+            "unless this range alone shows that groups differ. p is of the hypothesis that all groups have one value "
+            "(Wald's test on log odds). It uses all groups and can be small with an interval that "
+            "starts at 0; Holm's correction is over names. TPR is the sensitivity, FPR 1 minus the specificity."
         )
     )
     for one in found.groups.values():

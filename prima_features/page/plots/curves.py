@@ -82,6 +82,26 @@ def draw_precision_recall(axes: Axes, classes: list[ClassScores]) -> None:
     axes.set_ylabel("Precision")
 
 
+def draw_decision_curve(
+    axes: Axes,
+    one: ClassScores,
+    thresholds: np.ndarray,
+    model: np.ndarray,
+    everyone: np.ndarray | None = None,
+) -> None:
+    """Net benefit against the threshold: (T, 3) value and interval of the model, (T,) of treating everyone."""
+    axes.axhline(0, color=MUTED, linewidth=1)
+    if everyone is not None:
+        axes.plot(thresholds, everyone, color=MUTED, linewidth=1, linestyle=line_style(REFERENCE))
+    axes.fill_between(thresholds, model[:, 1], model[:, 2], color=one.colour, alpha=0.12, linewidth=0)
+    axes.plot(thresholds, model[:, 0], color=one.colour, linestyle=line_style(one.dashes))
+    top = max(float(np.nanmax(model)), axes.get_ylim()[1] if everyone is None else 0.0)
+    axes.set_ylim(-0.25 * top if top > 0 else -0.05, 1.1 * top if top > 0 else 0.05)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("Threshold probability")
+    axes.set_ylabel("Net benefit")
+
+
 def _frame_unit_square(axes: Axes) -> None:
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)

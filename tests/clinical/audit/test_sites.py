@@ -29,6 +29,7 @@ def test_sites_that_agree_have_no_variance_between_them() -> None:
     assert found is not None
     assert found.tau == found.i_squared == 0
     assert found.ci_high - found.ci_low >= 2 * 1.96 * 0.1
+    assert (found.prediction_low, found.prediction_high) == (found.ci_low, found.ci_high)
     assert pool(np.array([1.0]), np.array([0.2])) is None
 
 
