@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,10 @@ class Decisions:
 
 
 def decisions(result: Scored) -> Decisions | None:
-    """Of N predicted rows; None for tasks of numbers. Resamples keep the share of each class."""
+    """Of N predicted rows; None for tasks of numbers.
+
+    Resamples do not keep the share of each class, unlike those of the metrics: observed shares are what counts here.
+    """
     task, y, classes = result.task, result.y, result.task.classes
     if not task.is_classification:
         return None
@@ -77,7 +80,8 @@ def decisions(result: Scored) -> Decisions | None:
                 made[f"share {k} {other}"] = np.mean(shares, axis=0)
         return made
 
-    found = result.bootstrap.estimates(statistic)
+    bootstrap = replace(result.bootstrap, strata=np.zeros(len(y), dtype=np.int64))
+    found = bootstrap.estimates(statistic)
     curves = {}
     for k in shown:
         prevalence = float((y == k).mean())
@@ -89,7 +93,7 @@ def decisions(result: Scored) -> Decisions | None:
         curves,
         {
             classes[k]: {
-                name: bounds.rate(found[f"share {k} {other}"], y == k, result.bootstrap)
+                name: bounds.rate(found[f"share {k} {other}"], y == k, bootstrap)
                 for other, name in enumerate(classes)
             }
             for k in np.unique(y)

@@ -86,3 +86,21 @@ def test_each_of_more_classes_has_a_curve_and_numbers_have_none(triple, number):
     found = decisions(of(triple, y, probability, probability.argmax(axis=1), 50))
     assert set(found.curves) == set(found.in_the_large) == set(triple.classes)
     assert decisions(of(number, y.astype(float), np.empty((N, 0)), np.full(N, -1), 0)) is None
+
+
+def test_intervals_of_calibration_in_the_large_and_of_the_net_benefit_cover_the_truth(binary):
+    rng = np.random.default_rng(3)
+    large, net = [], []
+    big = rng.beta(1, 2, 1_000_000)
+    treated = big >= 0.3
+    expected = np.where(treated, big - (1 - big) * 0.3 / 0.7, 0).mean()
+    place = THRESHOLDS.index(0.3)
+    for _ in range(200):
+        p = rng.beta(1, 2, N)
+        y = (rng.random(N) < p).astype(int)
+        found = decisions(of(binary, y, np.column_stack([1 - p, p]), (p > 0.5) * 1, 200))
+        one, other = found.in_the_large[binary.positive], found.curves[binary.positive].probe[place]
+        large.append(one.ci_low <= 0 <= one.ci_high)
+        net.append(other.ci_low <= expected <= other.ci_high)
+    assert 0.91 <= np.mean(large) <= 0.99
+    assert 0.91 <= np.mean(net) <= 0.99
