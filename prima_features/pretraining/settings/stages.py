@@ -184,6 +184,9 @@ class HeadsTraining(Training):
     """Widths of the hidden layers of each head."""
     noise: float = 0.01
     """Standard deviation of the noise; inputs are multiplied by 1 plus normal noise."""
+    standardise: bool = False
+    """Train on embeddings with mean 0 and standard deviation 1 over the training studies; the exported heads read
+    embeddings as they are. Not used by the paper: helps with few studies."""
     export_type: Literal["float32", "float16"] = "float32"
     """Number type of the heads' weights in the exported model. Training and loading compute in float32."""
     optimiser: Optimiser = Optimiser(name="rmsprop", lr=1e-5)

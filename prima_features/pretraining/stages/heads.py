@@ -54,6 +54,8 @@ class HeadsStage(Stage[HeadBatch]):
         self.data = read_labelled(settings.data, self._model)
         held = np.array(held_out(self.data.subjects, settings.data.validation, settings.seed))
         self._train, self._held_out = np.flatnonzero(~held), np.flatnonzero(held)
+        self._mean, self._sd = self._standard()
+        self._embedding = (self.data.embedding - self._mean) / self._sd
         self._labels = {
             key: torch.from_numpy(values).to(accelerator.device) for key, values in self.data.presence.items()
         }
@@ -80,7 +82,7 @@ class HeadsStage(Stage[HeadBatch]):
         rng = generator(self.settings.seed, "noise", number)
         noise = 1 + self.settings.noise * rng.standard_normal((len(rows), self.data.embedding.shape[1]))
         part = slice(mine.start, mine.stop)
-        values = self.data.embedding[rows[part]] * noise[part].astype(np.float32)
+        values = self._embedding[rows[part]] * noise[part].astype(np.float32)
         return HeadBatch(rows, part, torch.from_numpy(values))
 
     def backward(self, batch: HeadBatch, number: int) -> Mapping[str, Tensor]:
@@ -117,8 +119,8 @@ class HeadsStage(Stage[HeadBatch]):
         tensors: dict[str, Tensor] = {}
         for (kind, name), head in self.heads.items():
             prefix = f"{kind}.{name}." if name else f"{kind}."
-            for part, tensor in head.state_dict().items():
-                tensors[prefix + part] = tensor.detach().cpu()
+            for part, tensor in self._unstandardised(head).items():
+                tensors[prefix + part] = tensor
         config = HeadsConfig(
             diagnosis=self._head_configs("diagnosis"),
             referral=self._head_configs("referral"),
@@ -141,6 +143,21 @@ class HeadsStage(Stage[HeadBatch]):
                 return best_threshold(outputs, present[known] == 1)[0]
             logger.warning("All labels of the %s studies for %s are equal or unknown", which, key[1])
         return 0.0
+
+    def _standard(self) -> tuple[np.ndarray, np.ndarray]:
+        """(D,) mean and standard deviation of the training studies; 0 and 1 if embeddings are read as they are."""
+        rows = self.data.embedding[self._train]
+        if not self.settings.standardise:
+            return np.zeros(rows.shape[1], np.float32), np.ones(rows.shape[1], np.float32)
+        sd = rows.std(axis=0)
+        return rows.mean(axis=0), np.where(sd > 0, sd, 1).astype(np.float32)
+
+    def _unstandardised(self, head: MLP) -> dict[str, Tensor]:
+        """Tensors of a head that gives the same outputs for embeddings as they are."""
+        tensors = {part: tensor.detach().cpu() for part, tensor in head.state_dict().items()}
+        weight = tensors["0.weight"] / torch.from_numpy(self._sd)
+        bias = tensors["0.bias"] - weight @ torch.from_numpy(self._mean)
+        return {**tensors, "0.weight": weight, "0.bias": bias}
 
     def _new_heads(self) -> dict[Key, MLP]:
         in_dim = self.data.embedding.shape[1]
@@ -167,7 +184,7 @@ class HeadsStage(Stage[HeadBatch]):
         return best_threshold(found.squeeze(-1), self.data.presence[key][self._held_out][known] == 1)[1]
 
     def _outputs(self, rows: np.ndarray, keys: list[Key] | None = None) -> dict[Key, Tensor]:
-        embedding = torch.from_numpy(self.data.embedding[rows]).to(self.accelerator.device)
+        embedding = torch.from_numpy(self._embedding[rows]).to(self.accelerator.device)
         return {key: self.heads[key](embedding) for key in keys or self.heads}
 
     def _head_configs(self, kind: str) -> tuple[HeadConfig, ...]:

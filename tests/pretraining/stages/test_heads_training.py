@@ -51,13 +51,7 @@ def labelled(tmp_path: Path, tokenizer_model: Path) -> np.ndarray:
     embedding[:, 0] = np.where(tumour, 4, -4)
     embedding[:, 1] = np.where(rare, 4, -4)
     embedding[numbers, 2 + levels] += 8
-    series = EmbeddedSeries("T1w", "axial", "", 9, (4, 256, 256), (1.0, 1.0, 1.0), np.zeros(32, np.float32))
-    studies = [
-        EmbeddedStudy(f"sub-{i}", str(i), "", "MRI", "", embedding[i], np.zeros(12, np.float32), (series,))
-        for i in range(N)
-    ]
-    digest = sha256(tokenizer_model / "model.safetensors")
-    write_embeddings(tmp_path / "e.h5", studies, Provenance("m", "local", digest, {}))
+    write_file(tmp_path / "e.h5", embedding, tokenizer_model)
     rows = ["study,tumour,rare thing,neuro.surgery,priority"]
     for i in range(N):
         unknown = "" if i % 7 == 0 else int(tumour[i])
@@ -66,6 +60,16 @@ def labelled(tmp_path: Path, tokenizer_model: Path) -> np.ndarray:
         )
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
     return embedding
+
+
+def write_file(path: Path, embedding: np.ndarray, model: Path) -> None:
+    series = EmbeddedSeries("T1w", "axial", "", 9, (4, 256, 256), (1.0, 1.0, 1.0), np.zeros(32, np.float32))
+    studies = [
+        EmbeddedStudy(f"sub-{i}", str(i), "", "MRI", "", embedding[i], np.zeros(12, np.float32), (series,))
+        for i in range(N)
+    ]
+    digest = sha256(model / "model.safetensors")
+    write_embeddings(path, studies, Provenance("m", "local", digest, {}))
 
 
 def test_many_heads_learn_at_once(
@@ -85,6 +89,19 @@ def test_many_heads_learn_at_once(
     heads = read_config(summary.output).heads
     assert [head.name for head in heads.diagnosis] == ["tumour", "rare thing"]
     assert heads.priority == ("none", "medium", "high")
+
+
+def test_standardised_heads_do_not_depend_on_the_scale_of_embeddings_and_read_them_as_they_are(
+    labelled: np.ndarray, tokenizer_model: Path, write: Write, tmp_path: Path
+) -> None:
+    text = f'standardise = true\nmodel = "{tokenizer_model}"\n{SETTINGS.replace("150", "20")}'
+    scaled = 3 * labelled + np.linspace(-5, 5, D, dtype=np.float32)
+    found = []
+    for embedding in (labelled, scaled):
+        write_file(tmp_path / "e.h5", embedding, tokenizer_model)
+        found.append(score_heads(pretrain("heads", write(text), fresh=True).output, embedding).diagnosis)
+    np.testing.assert_allclose(found[1], found[0], atol=1e-2)
+    assert np.abs(found[0]).max() > 0.3
 
 
 def test_embeddings_of_another_model_are_refused(labelled: np.ndarray, write: Write, tmp_path: Path) -> None:
