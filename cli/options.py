@@ -5,6 +5,7 @@ The values are separated by spaces, commas or repeats alike.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -265,6 +266,7 @@ StudyDescription = Annotated[
         help="Study description for the model (default: the description in the scan).",
     ),
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", "--force", help="Replace DIR if it is not empty.")]
 Device = Annotated[
     str,
     typer.Option(
@@ -325,3 +327,8 @@ def collect(
         ),
         dicom=DicomOptions(modality, min_slices, time_series, slice_tolerance),
     )
+
+
+def shown_command(arguments: Sequence[str]) -> str:
+    """The command line without the folders of its paths: those can contain names, and results are shared."""
+    return shlex.join(["prima", *(Path(text).name if "/" in text else text for text in arguments)])

@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.console import downloading, err, out, table
+from prima_features.cli.options import Overwrite
 from prima_features.errors import UsageError
 from prima_features.wording import RESEARCH_ONLY
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, help="Models and probes on the Hub: list, download, convert, verify, push."
 )
-
-_Overwrite = Annotated[bool, typer.Option("--overwrite", "--force", help="Replace DIR if it is not empty.")]
 
 
 @app.command("list")
@@ -60,7 +59,7 @@ def download(
     keep_files: Annotated[
         bool, typer.Option("--keep-files", help="prima: keep the published files in DIR.download.")
     ] = False,
-    overwrite: _Overwrite = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Download a model from the Hub, or the published Prima checkpoint, which is then converted and verified.
 
@@ -69,7 +68,7 @@ def download(
     of the published checkpoint come from Google Drive; an interrupted download resumes when the command is run again.
     """
     from prima_features.hub.repositories import split_revision
-    from prima_features.models import transfer
+    from prima_features.models import catalog
 
     if model == "prima":
         if output is None:
@@ -77,7 +76,7 @@ def download(
         _download_published(output, yes, keep_files, overwrite)
         return
     name, revision = split_revision(model)
-    out.print(f"Model: {escape(str(transfer.download(name, revision, output)))}")
+    out.print(f"Model: {escape(str(catalog.download(name, revision, output)))}")
 
 
 def _download_published(output: Path, yes: bool, keep_files: bool, overwrite: bool) -> None:
@@ -138,7 +137,7 @@ def convert(
     output: Annotated[
         Path, typer.Option("--output", metavar="DIR", help="Model directory to write.", show_default=False)
     ],
-    overwrite: _Overwrite = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Make a model directory from the published files, without running any code in them."""
     from prima_features.encoders.prima.convert.run import convert as convert_files
@@ -176,11 +175,11 @@ def push(
     individual persons.
     """
     from prima_features.encoders.registry import load_encoder
-    from prima_features.models import transfer
+    from prima_features.models import catalog
     from prima_features.probes import persistence
 
     if persistence.is_probe(directory):
         pushed = persistence.push(directory, hub_id, private)
     else:
-        pushed = transfer.push(directory, hub_id, private, check=load_encoder)
+        pushed = catalog.push(directory, hub_id, private, check=load_encoder)
     out.print(f"Pushed: {escape(pushed)}")

@@ -2,7 +2,7 @@
 
 import typer
 
-from prima_features.cli.probe import compare, evaluate, fit, listing, predict
+from prima_features.cli.probe import fit, listing, saved
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -12,6 +12,6 @@ app = typer.Typer(
 )
 app.command("list")(listing.list_known)
 app.command("fit")(fit.fit)
-app.command("evaluate")(evaluate.evaluate)
-app.command("predict")(predict.predict)
-app.command("compare")(compare.compare)
+app.command("evaluate")(saved.evaluate)
+app.command("predict")(saved.predict)
+app.command("compare")(saved.compare)

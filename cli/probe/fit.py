@@ -10,9 +10,8 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.console import out
-from prima_features.cli.options import split_values
+from prima_features.cli.options import Overwrite, shown_command, split_values
 from prima_features.cli.probe.label_options import with_labels
-from prima_features.cli.probe.shown_command import shown_command
 from prima_features.files.safe import load_json
 
 _MODEL = "Probe"
@@ -59,9 +58,7 @@ def fit(
             "and which are left out and why. Write nothing.",
         ),
     ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", "--force", help="Replace DIR if it is not empty.")
-    ] = False,
+    overwrite: Overwrite = False,
     estimator: Annotated[
         Literal["ridge", "logistic", "xgboost", "mlp", "knn"] | None,
         typer.Option(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from prima_features._version import __version__
-from prima_features.doctor import codecs, disk, hardware, known_answer, software, weights
+from prima_features.doctor import codecs, disk, hardware, known_answer, software
 from prima_features.doctor.check import Check, Setup, Status, failed
 from prima_features.errors import PrimaError
 
@@ -40,7 +40,7 @@ EXAMINATIONS = (
     Examination("disk", disk.disk, "choose another folder for the output"),
     Examination("temporary files", disk.temporary_disk, "set TMPDIR to a folder that can be written to"),
     Examination("HDF5 locking", disk.hdf5_locking, "choose another folder for the output"),
-    Examination("weights", weights.weights, "see prima weights list, or give a model directory"),
+    Examination("weights", software.weights, "see prima weights list, or give a model directory"),
     Examination(
         "known answer", known_answer.known_answer, "see what failed above, and run again with --debug"
     ),

@@ -1,4 +1,4 @@
-"""Python and the packages that this one asks for."""
+"""Python, the required packages, and the files of the model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, metadata, version
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from prima_features.doctor.check import Check, Setup, failed, passed
+from prima_features.doctor.check import Check, Setup, failed, passed, warned
 from prima_features.wording import count
 
 _DISTRIBUTION = "prima-features"
@@ -80,3 +80,28 @@ def _problem(need: Requirement) -> str:
     if need.specifier.contains(installed, prereleases=True):
         return ""
     return f"{need.name} {installed} does not satisfy {need.specifier}"
+
+
+def weights(setup: Setup) -> Iterator[Check]:
+    """SHA-256 of every file of the model that has one recorded."""
+    from prima_features.models.directory import CHECKSUMS, check_files
+    from prima_features.models.resolve import resolve
+
+    source = resolve(setup.model)
+    files = check_files(source.directory)
+    bad = [file.name for file in files if not file.ok]
+    unrecorded = [file.name for file in files if file.recorded is None]
+    if bad:
+        found = f"{source.name}: the content of {', '.join(bad)} does not match {CHECKSUMS}"
+        yield failed(
+            "weights", found, "download or convert the model again; reinstall the package if it is bundled"
+        )
+    elif unrecorded:
+        found = f"{source.name}: no checksum is recorded for {', '.join(unrecorded)}"
+        yield warned(
+            "weights", found, "compare them with those of the source (prima weights verify shows them)"
+        )
+    else:
+        yield passed(
+            "weights", f"{source.name} {source.revision}: {len(files)} files match their recorded checksums"
+        )

@@ -1,13 +1,14 @@
-"""Which models there are on this machine."""
+"""Models on this machine and on the Hub: listing, downloading and uploading model directories."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from prima_features._version import __version__
 from prima_features.errors import UsageError
+from prima_features.hub.repositories import snapshot, upload
 from prima_features.models import bundled, directory
 
 
@@ -45,11 +46,41 @@ def _cached(model_types: Collection[str]) -> Iterator[KnownModel]:
                 yield KnownModel(repository.repo_id, revision.commit_hash, revision.snapshot_path)
 
 
-def _is_model(snapshot: Path, model_types: Collection[str]) -> bool:
+def _is_model(folder: Path, model_types: Collection[str]) -> bool:
     # Other models in the cache have a config.json, too.
-    if not directory.is_model_directory(snapshot):
+    if not directory.is_model_directory(folder):
         return False
     try:
-        return directory.read_config(snapshot)["model_type"] in model_types
+        return directory.read_config(folder)["model_type"] in model_types
     except UsageError:
         return False
+
+
+def download(hub_id: str, revision: str | None = None, output: Path | None = None) -> Path:
+    """Fetch a whole model, text tower and heads included; see `snapshot`."""
+    return snapshot(hub_id, revision, directory.FILES, directory.MODEL, "a model", output)
+
+
+def drive_file(drive_id: str, output: Path, on_bytes: Callable[[int, int | None], None]) -> None:
+    """Fetch a public file of Google Drive; see `hub.drive.download`."""
+    from prima_features.hub.drive import download
+
+    download(drive_id, output, on_bytes=on_bytes)
+
+
+def push(
+    source: Path, hub_id: str, private: bool = False, check: Callable[[Path], object] = directory.read_config
+) -> str:
+    """Upload a model directory in one commit; see `upload`.
+
+    Args:
+        check: raises UsageError if the model cannot be used, such as `encoders.registry.load_encoder`.
+
+    Raises:
+        UsageError: no model directory, or as `upload`.
+    """
+    directory.read_config(source)
+    if not directory.is_model_directory(source):
+        raise UsageError(f"{source} contains no {directory.MODEL}: give a model directory")
+    check(source)
+    return upload(source, hub_id, directory.FILES, "Upload model", private)

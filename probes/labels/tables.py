@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -40,10 +40,8 @@ _NAMED = {
 WARNINGS = "prima_warnings"
 """Key of `DataFrame.attrs`: sentences on how the table was read."""
 LEVELS = "prima_levels"
-"""The key in a table's `attrs`."""
+"""Key of `DataFrame.attrs`: meanings of values, by column and by their codes (see `files.cells.code`)."""
 SESSIONS = "sessions.tsv"
-Levels = Mapping[str, Mapping[str, str]]
-"""Columns to their values' codes (see `values.code`) to what each means."""
 _KEY = "__id"
 
 

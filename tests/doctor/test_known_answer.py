@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 from prima_features.doctor import known_answer as scan
 from prima_features.doctor.check import Check, Setup, Status
 from prima_features.doctor.known_answer import TOLERANCE, known_answer, read_answer, record_answer
-from prima_features.doctor.weights import weights
+from prima_features.doctor.software import weights
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
 from prima_features.models import DEFAULT_MODEL, bundled

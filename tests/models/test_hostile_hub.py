@@ -21,7 +21,7 @@ from prima_features.encoders.prima.networks.config import PrimaConfig
 from prima_features.errors import UsageError
 from prima_features.hub import repositories as hub
 from prima_features.hub.client import talking
-from prima_features.models import transfer
+from prima_features.models import catalog
 from prima_features.models.directory import CONFIG, read_checksums
 
 COMMIT = "0" * 40
@@ -91,8 +91,8 @@ def ask(what: str, tmp_path: Path) -> str:
     """The sentence that a command ends with."""
     calls = {
         "fetch": lambda: hub.fetch("lab/model", None, ("config.json",)),
-        "download": lambda: transfer.download("lab/model"),
-        "download to a folder": lambda: transfer.download("lab/model", output=tmp_path / "out"),
+        "download": lambda: catalog.download("lab/model"),
+        "download to a folder": lambda: catalog.download("lab/model", output=tmp_path / "out"),
         "upload": lambda: hub.upload(tmp_path, "lab/model", ("*.json",), "Upload"),
     }
     with pytest.raises(UsageError) as told:
@@ -141,7 +141,7 @@ def test_the_token_stays_with_the_hub(server: Server, tmp_path: Path) -> None:
             b"[]",
         )
         with pytest.raises(UsageError):
-            transfer.download("lab/model")
+            catalog.download("lab/model")
         with talking("lab/model", None):
             from huggingface_hub import HfApi
 
@@ -281,8 +281,8 @@ def test_a_file_with_other_content_than_its_checksum_is_removed(
         )
         call = {
             "fetch": lambda: hub.fetch("lab/model", None, ("model.safetensors",)),
-            "download": lambda: transfer.download("lab/model"),
-            "download to a folder": lambda: transfer.download("lab/model", output=tmp_path / "out"),
+            "download": lambda: catalog.download("lab/model"),
+            "download to a folder": lambda: catalog.download("lab/model", output=tmp_path / "out"),
         }[what]
         if sent != content:
             with pytest.raises(UsageError, match="does not match its checksum on the Hub"):

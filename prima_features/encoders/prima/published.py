@@ -12,7 +12,7 @@ from prima_features.encoders.prima.networks.config import HeadsConfig, PrimaConf
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import output_errors, sha256
 from prima_features.files.targets import Maker, check_folder
-from prima_features.models.transfer import drive_file
+from prima_features.models.catalog import drive_file
 
 NAME = "prima"
 SOURCE = "https://github.com/MLNeurosurg/Prima"
