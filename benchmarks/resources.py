@@ -35,7 +35,7 @@ summary = embed(source, output, model, engine_options=EngineOptions(workers=0, p
                 run_options=RunOptions(report=False), on_study=lambda study: done.append(time.process_time()))
 lines = Path("/proc/self/status").read_text().splitlines()
 peak = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-print(json.dumps({"done": done, "peak_kb": peak, "n_subvolumes": summary.times.n_subvolumes}))
+print(json.dumps({"done": done, "peak_kb": peak, "n_subvolumes": summary.times.n_items}))
 """
 
 

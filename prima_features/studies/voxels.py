@@ -106,7 +106,7 @@ def nifti_header(file: BinaryIO) -> Any:
 
     start = file.read(4)
     for order in ("little", "big"):
-        size = int.from_bytes(start, order)  # type: ignore[arg-type]
+        size = int.from_bytes(start, order)
         block = start + file.read(size - 4) if size in _NIFTI else b""
         if block:
             if len(block) < size:
