@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from prima_features.embedding.companions import write_companions
 from prima_features.embedding.file.records import Result, StudyHeader, settings_of
@@ -312,7 +313,7 @@ def _made_by(source: Source) -> tuple[object, ...]:
 def _provenance(sources: Sequence[Source]) -> Provenance:
     """That of the first input; with caveat, licence and citation from the first that has one."""
     made = [source.provenance for source in sources]
-    texts = {
+    texts: dict[str, Any] = {
         name: next((text for one in made if (text := getattr(one, name))), "")
         for name in ("caveat", "licence", "citation")
     }
