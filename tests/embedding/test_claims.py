@@ -155,6 +155,14 @@ def test_a_process_is_announced_when_it_has_joined_and_the_last_one_removes_the_
         assert not folder.exists()
 
 
+def test_a_process_whose_folder_others_have_removed_ends_in_peace(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    with Claims(folder) as claims:
+        PartsFolder(folder).remove()
+        claims.end(PartsFolder(folder).remove)
+    assert not folder.exists()
+
+
 def test_joining_gives_up_if_the_folder_is_removed_each_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

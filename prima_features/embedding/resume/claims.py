@@ -179,9 +179,15 @@ class Claims:
         Args:
             remove: deletes the folder, given the files to delete after all others, in order.
         """
-        with self.waiting_for(_END):
-            if not self.others():
-                remove([self._file, *self._folder.glob(f"{_END}.*.claim")])
+        try:
+            with self.waiting_for(_END):
+                if not self.others():
+                    remove([self._file, *self._folder.glob(f"{_END}.*.claim")])
+                self.withdraw()
+        except OutputError as error:
+            # Others took this process for dead, finished, and removed the folder.
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
             self.withdraw()
 
     def withdraw(self) -> None:
