@@ -5,7 +5,7 @@ Studies are synthetic brains with one glioma or one stroke, of a few series each
 against no lesion), fitted on other synthetic studies with and without lesions.
 
     python benchmarks/explain.py --cache DIR prepare --studies 40 --training 120
-    python benchmarks/explain.py --cache DIR measure --samples 500 --json
+    python benchmarks/explain.py --cache DIR measure --samples 256 --json
 
 All methods take `--samples` passes of the sequence encoder, but gradients, which take one.
 """
@@ -252,10 +252,10 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     making = commands.add_parser("prepare")
     making.add_argument("--studies", type=int, default=40, help="test studies with each lesion")
-    making.add_argument("--training", type=int, default=160, help="training studies in all")
+    making.add_argument("--training", type=int, default=120, help="training studies in all")
     measuring = commands.add_parser("measure")
     measuring.add_argument("--studies", type=int, default=40, help="test studies with each lesion, at most")
-    measuring.add_argument("--samples", type=int, default=500)
+    measuring.add_argument("--samples", type=int, default=256)
     measuring.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
