@@ -173,7 +173,7 @@ def explain(
         if one.attribution.agreed is False:
             err.print(
                 f"[yellow]Warning:[/] {escape(one.label)}: two halves of the samples correlate at "
-                f"{one.attribution.agreement:.2f}, below {agreement:g}; use more --samples"
+                f"{one.attribution.agreement:.3f}, below {agreement:g}; use more --samples"
             )
     print_caveat(found.model.caveat)
     out.print(RESEARCH_ONLY)

@@ -177,7 +177,7 @@ def _run(given: list[str], application: typer.Typer, name: str) -> int:
         )
         return 1
     if result == _INTERRUPTED:  # which newer releases of typer return, and older ones raise
-        print_error("Stopped. Finished work is kept: run the same command again to continue")
+        print_error("Stopped. Run the same command again: work that it had saved is kept")
     return result if isinstance(result, int) else 0
 
 

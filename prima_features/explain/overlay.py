@@ -36,7 +36,7 @@ def certain(one: ExplainedSeries) -> np.ndarray:
 
 
 def overlay(one: ExplainedSeries) -> str:
-    """An axial and a coronal slice through the tokens with the strongest colour, as SVG.
+    """An axial and a coronal slice through the group with the largest certain coefficient, as SVG.
 
     Left the scan, right the map over it. Tokens whose interval contains 0 are not coloured. The patient's right is at
     the left of both.
@@ -44,7 +44,7 @@ def overlay(one: ExplainedSeries) -> str:
     coefficient = np.where(certain(one), one.attribution.coefficient, 0)
     grid = one.placement.on_tokens(one.tokens.coord, coefficient)
     largest = float(np.abs(grid).max()) or 1.0
-    middle = _middle(one, grid)
+    middle = _middle(one, coefficient)
     rows = [_slices(one, grid / largest, axis, int(middle[axis])) for axis in (0, 1)]
     height, width, _ = rows[0][0].shape
     page = np.zeros((sum(len(plain) for plain, _ in rows) + _GAP, 2 * width + _GAP, 3), np.uint8)
@@ -64,12 +64,11 @@ def overlay(one: ExplainedSeries) -> str:
     )
 
 
-def _middle(one: ExplainedSeries, grid: np.ndarray) -> np.ndarray:
-    """Place (z, y, x) on the grid of the middle token of the group with the largest value, or of all if all are 0."""
-    cells = one.tokens.coord // one.placement.size
-    if grid.any():
-        largest = np.abs(grid[tuple(cells.T)]).argmax()
-        cells = cells[one.attribution.group == one.attribution.group[largest]]
+def _middle(one: ExplainedSeries, coefficient: np.ndarray) -> np.ndarray:
+    """Place (z, y, x) on the grid of the middle token of the group with the largest sum, or of all if all are 0."""
+    cells, group = one.tokens.coord // one.placement.size, one.attribution.group
+    if coefficient.any():
+        cells = cells[group == np.abs(np.bincount(group, coefficient)).argmax()]
     nearest: np.ndarray = cells[np.abs(cells - cells.mean(axis=0)).sum(axis=1).argmin()]
     return nearest
 

@@ -154,8 +154,8 @@ def _picture(one: ExplainedSeries) -> Figure:
     largest = float(coefficient[peak])
     strongest = _interval(largest, float(spread[peak]))
     caption = (
-        "Axial and coronal slice through the group with the strongest colour, without and with the map. The "
-        f"strongest colour is {strongest} per token. "
+        "Axial and coronal slice through the group with the largest coefficient, without and with the map. The "
+        f"strongest colour of the map is {strongest} per token. "
     )
     if np.isfinite(a.spread).any():
         caption += f"Only tokens whose {COVERAGE:.0%} interval does not contain 0 are coloured."

@@ -175,7 +175,8 @@ def _choose(
     if ids_of is not None:
         if not (path := ids_path(Path(ids_of))).is_file():
             raise UsageError(
-                f"{path} does not exist: it has the key to the pseudonyms in {ids_of}; copy it there"
+                f"{ids_of} has no {path.name} next to it, which has the key to its pseudonyms: give the file that "
+                "prima embed wrote from this DICOM source, with its table"
             )
         pseudonyms = load_pseudonyms(Path(ids_of), keep_patient_id)
     found = find(source, options, pseudonyms)

@@ -88,12 +88,15 @@ def head_target(directory: Path, name: TargetName, device: torch.device | str = 
         near = [one for one in names if name.name.lower() in one] or get_close_matches(name.name, names, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(names) or 'none'}"
         raise UsageError(f"the model in {directory} has no {name.kind} {name.name!r}: {hint}")
-    column = names.index(name.name) if is_priority else 0
+    column, meaning = names.index(name.name), "raw output of the priority head"
+    if not is_priority:
+        meaning = f"logit of the head; present from {getattr(config, name.kind)[column].threshold:.4g} on"
+        column = 0
     head = load_head(directory, name.kind, "" if is_priority else name.name)
     module = head.module.to(device)
     return Target(
         f"{name.kind}/{name.name}",
-        "raw output of the priority head" if is_priority else "logit, before the threshold",
+        meaning,
         lambda output: MLP.forward(module, output.embedding)[:, column],
     )
 

@@ -11,6 +11,9 @@ import pytest
 
 from prima_features.cli.main import main
 from prima_features.encoders.prima.prepare import acquire
+from prima_features.errors import NothingUsableError, UsageError
+from prima_features.explain import How, Sampling, explain
+from prima_features.explain.targets import Target
 from prima_features.studies.dicom import find_dicom
 
 NOTICE = "For research use only: not a medical device."
@@ -59,6 +62,7 @@ def test_the_folder_has_what_was_promised(explained: Path) -> None:
     tokens, document = read(explained)
     assert list(tokens) == ["series", "token_index", "z", "y", "x", "coefficient", "spread"]
     assert document["notice"] == NOTICE
+    assert document["target"]["meaning"].startswith("logit of the head; present from ")
     assert NOTICE in (explained / "explanation.html").read_text()
     image = nib.load(explained / "map_01_AX_FLAIR.nii.gz")
     assert image.header["descrip"].item().decode() == NOTICE
@@ -144,7 +148,10 @@ def test_methods_without_a_spread_say_so(method: str, study_a: Path, published: 
     ("arguments", "message"),
     [
         (("--target", "diagnosis/nothing"), "has no diagnosis 'nothing'"),
+        (("--target", "diagnosis/glioma"), "did you mean tumor_adult_glioma"),
         (("--target", "glioma"), "is none of diagnosis/NAME"),
+        (("--target", "text: "), "has nothing after 'text:': give text:WORDS"),
+        (("--target", TARGET, "--ids-of", "no.h5"), "no.h5 has no no.ids.tsv next to it"),
         (("--target", TARGET, "--series", "T9"), "has no series 'T9'"),
         (("--target", TARGET, "--study", "sub-9"), "has no study 'sub-9'"),
     ],
@@ -161,6 +168,29 @@ def test_mistakes_are_named(
     assert main(given) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_series_that_cannot_be_read_are_named_and_a_study_of_them_is_refused(tmp_path: Path) -> None:
+    good, broken = tmp_path / "bids" / "sub-1" / "anat", tmp_path / "bids" / "sub-2" / "anat"
+    values = np.random.default_rng(0).integers(0, 900, (64, 64, 12)).astype(np.int16)
+    for folder in (good, broken):
+        folder.mkdir(parents=True)
+        (folder / f"{folder.parent.name}_T2w.nii").write_bytes(b"cut")
+    nib.save(nib.Nifti1Image(values, np.diag([3, 3, 5, 1])), good / "sub-1_FLAIR.nii.gz")
+    with pytest.raises(NothingUsableError, match="No series of sub-2"):
+        explain(tmp_path / "bids", None, first_number, "prima-untrained", study="sub-2")
+    with pytest.raises(UsageError, match=r"has no study '3' \(sub-1"):
+        explain(tmp_path / "bids", None, first_number, "prima-untrained", study="3")
+    how = How("leave-out", Sampling(samples=16))
+    found = explain(tmp_path / "bids", tmp_path / "out", first_number, "prima-untrained", study="1", how=how)
+    assert found.study.id == "sub-1"
+    (failure,) = found.failures
+    assert failure.series
+    assert f"{failure.series} could not be read" in (tmp_path / "out" / "explanation.html").read_text()
+
+
+def first_number(model: Any, device: Any) -> Target:
+    return Target("first", "first number", lambda output: output.embedding[:, 0])
 
 
 def test_a_folder_of_someone_else_is_not_replaced(study_a: Path, published: Path, tmp_path: Path) -> None:
