@@ -11,6 +11,7 @@ import numpy as np
 from prima_features.errors import UsageError
 from prima_features.models.caveats import warn_of
 from prima_features.probes import tasks
+from prima_features.probes.covariates import CovariateBaseline
 from prima_features.probes.feature_matrix import Features
 from prima_features.probes.recipe import FittedRecipe, Recipe, fit_recipe
 from prima_features.probes.samples import Samples, samples, unlabelled
@@ -113,9 +114,10 @@ class Probe:
         rows = np.flatnonzero(given.eligible)
         recipe = fit_recipe(self.recipe, given, rows)
         scores = scores_of(recipe.estimator.out_of_fold_)
+        covariates = CovariateBaseline.fit(given, rows, self.recipe.inner_folds, self.recipe.seed)
         self.fitted = Fitted(
             recipe,
-            TrainingSet.of(given, features.source, cohort),
+            TrainingSet.of(given, features.source, cohort, covariates),
             TrainingRange.fit(given.X, rows, given.groups[rows], self.recipe.seed, scores),
         )
         return self
@@ -138,7 +140,14 @@ class Probe:
             *unlike_training(fitted.range, fitted.training, given, fitted.recipe.raw(given))[1],
         )
         typical = np.array(fitted.training.typical)
-        found = evaluate_fitted(fitted.recipe, given, typical, n_bootstrap=n_bootstrap, warnings=warnings)
+        found = evaluate_fitted(
+            fitted.recipe,
+            given,
+            typical,
+            fitted.training.covariates,
+            n_bootstrap=n_bootstrap,
+            warnings=warnings,
+        )
         return found.with_caveat(fitted.caveat)
 
     def predict(self, features: Features, frame: pd.DataFrame) -> Predictions:

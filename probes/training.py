@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.probes.covariates import CovariateBaseline
 from prima_features.probes.feature_matrix import FeatureSource
 from prima_features.probes.samples import Samples
 from prima_features.wording import count, verb
@@ -38,8 +39,17 @@ class TrainingSet:
     subject_digests: tuple[str, ...] = ()
     """Short hashes of the subjects' ids, to find those that come back in another cohort."""
 
+    covariates: CovariateBaseline | None = None
+    """What age and sex alone predict; None if they are not known."""
+
     @classmethod
-    def of(cls, samples: Samples, source: FeatureSource, cohort: str = "") -> TrainingSet:
+    def of(
+        cls,
+        samples: Samples,
+        source: FeatureSource,
+        cohort: str = "",
+        covariates: CovariateBaseline | None = None,
+    ) -> TrainingSet:
         """Summarise the samples that train."""
         used = samples.take(np.flatnonzero(samples.eligible))
         age = used.age[np.isfinite(used.age)]
@@ -54,6 +64,7 @@ class TrainingSet:
             sexes=_counts(used.frame["sex"]),
             sites=_counts(used.sites.tolist()),
             subject_digests=tuple(sorted({subject_digest(name) for name in used.named_subjects})),
+            covariates=covariates,
         )
 
 

@@ -11,6 +11,7 @@ from prima_features.errors import UsageError
 from prima_features.evaluation import bounds
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.weighted import one_against_rest
+from prima_features.probes.covariates import CovariateBaseline
 from prima_features.probes.evaluation.checks import (
     check,
     check_harmonization,
@@ -32,6 +33,7 @@ from prima_features.probes.evaluation.scored import (
 from prima_features.probes.evaluation.splits import Scheme, Splits, draw
 from prima_features.probes.recipe import FittedRecipe, Outcome, Recipe
 from prima_features.probes.samples import Samples
+from prima_features.wording import listed, verb
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,7 @@ def evaluate_fitted(
     fitted: FittedRecipe,
     samples: Samples,
     typical: np.ndarray,
+    covariates: CovariateBaseline | None = None,
     *,
     n_bootstrap: int = 1000,
     seed: int = 0,
@@ -182,6 +185,7 @@ def evaluate_fitted(
         samples: the other cohort, with labels.
         typical: what the dummy baseline predicts for everyone: (1,) mean training target, or (K,) class
             frequencies in training.
+        covariates: what age and sex alone predict, fitted on the training set as well.
         n_bootstrap: resamples of subjects.
         seed: of the resamples.
         warnings: earlier warnings, a sentence each.
@@ -195,13 +199,26 @@ def evaluate_fitted(
         )
     predicted = _as_out_of_fold(fitted.predict(samples), len(samples))
     result = scored(samples, predicted, n_bootstrap, seed)
-    rival = replace(result, repeats=(constant(samples, typical).take(np.flatnonzero(samples.eligible)),))
+    outcomes = {"dummy": constant(samples, typical)}
+    if covariates is not None:
+        if unknown := covariates.unknown(samples):
+            warnings = (
+                *warnings,
+                f"{listed(unknown)} {verb(len(unknown), 'is', 'are')} unknown in this cohort: the baseline "
+                f"{covariates.name} of the training set is left out",
+            )
+        else:
+            outcomes[covariates.name] = covariates.predict(samples)
+    counted = np.flatnonzero(samples.eligible)
+    rivals = {name: replace(result, repeats=(one.take(counted),)) for name, one in outcomes.items()}
     return Evaluation(
         recipe=fitted.recipe,
         predictions=predictions_table(samples, predicted),
-        **assess(result, samples, np.flatnonzero(samples.eligible), fitted.recipe),
-        baselines={"dummy": rival.estimates()},
-        over_baselines={"dummy": {samples.task.primary: difference(result, rival)}},
+        **assess(result, samples, counted, fitted.recipe),
+        baselines={name: rival.estimates() for name, rival in rivals.items()},
+        over_baselines={
+            name: {samples.task.primary: difference(result, rival)} for name, rival in rivals.items()
+        },
         warnings=(*warnings, *_absent_classes(samples)),
     )
 

@@ -10,16 +10,13 @@ import numpy as np
 
 from prima_features.errors import UsageError
 from prima_features.evaluation.intervals import Estimate
+from prima_features.probes.covariates import RECIPES
 from prima_features.probes.evaluation.scored import OutOfFold, cross_validate, scored, training_variance
 from prima_features.probes.evaluation.splits import Fold, Scheme, Splits, draw
 from prima_features.probes.recipe import Outcome, Recipe
 from prima_features.probes.samples import Samples
 from prima_features.probes.training import typical_of
 
-_RECIPES = {
-    False: Recipe("ridge", {"alphas": (100.0, 1.0, 0.01)}),
-    True: Recipe("logistic", {"C": (0.01, 1.0, 100.0), "components": None}),
-}
 FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 _MIN_PER_INNER_FOLD = 2
 _log = logging.getLogger(__name__)
@@ -32,7 +29,7 @@ def baselines(samples: Samples, splits: Splits) -> dict[str, OutOfFold]:
     `sex`, or `sex_icv` if intracranial volume is known. `site`: the site alone; not if sites are left out,
     since a site that is not in training has no estimate. All but the dummy are linear probes fitted in the same folds.
     """
-    recipe = _RECIPES[samples.task.is_classification]
+    recipe = RECIPES[samples.task.is_classification]
     made = {
         name: cross_validate(replace(samples, X=design), recipe, splits)
         for name, design in designs(samples).items()

@@ -135,6 +135,11 @@ def _try(found: Fitted, document: Document) -> None:
     shapes = [(np.shape(getattr(one, name))) for one in (outcome, empty) for name in vars(empty)]
     if shapes[: len(shapes) // 2] != shapes[len(shapes) // 2 :]:
         raise ValueError("shapes of the predictions")
+    if (covariates := document.training.covariates) is not None:
+        n_classes = len(document.task.classes)
+        if len(covariates.coefficients) != (n_classes if n_classes > 2 else 1):
+            raise ValueError("rows of the covariates' coefficients")
+        covariates.predict(given)
     from prima_features.probes.steps.novelty import scores_of
 
     if np.shape(found.range.distance(given.X, scores_of(found.recipe.raw(given)))) != (1,):

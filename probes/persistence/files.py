@@ -59,6 +59,7 @@ def upgraded(document: dict[str, Any]) -> dict[str, Any]:
         known = FeatureSource(str(source.get("model", "")), model_sha256=str(source.get("model_sha256", "")))
         source |= {"encoder": "prima" if source.get("model") else "", "caveat": known.caveat}
     source["citation"] = ""
+    training.setdefault("covariates", None)
     return document | {"format_version": FORMAT_VERSION, "training": training | {"source": source}}
 
 

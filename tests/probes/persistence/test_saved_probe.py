@@ -79,6 +79,23 @@ def test_a_probe_of_version_2_is_read(saved: Callable[[str], Path], tamper: Call
     assert Probe.load(folder).fitted.training.source == FeatureSource("tiny", "1", "0" * 64)
 
 
+def test_a_baseline_of_covariates_that_does_not_fit_the_task_is_refused(
+    saved: Callable[[str], Path], tamper: Callable[..., None]
+) -> None:
+    folder = saved("ridge, Cole")
+    of = {
+        "names": ["sex"],
+        "typical": [0.5],
+        "intercept": [1.0],
+        "decision": {"threshold": 0.5, "frequency": []},
+    }
+    for coefficients in ([[1.0], [2.0]], [[1.0, 2.0]], []):
+        baseline = of | {"coefficients": coefficients}
+        tamper(folder, lambda document, baseline=baseline: document["training"].update(covariates=baseline))
+        with pytest.raises(UsageError, match="do not fit together: the probe is damaged"):
+            Probe.load(folder)
+
+
 def test_evaluation_is_written_beside_it(any_probe: AnyProbe, tmp_path: Path) -> None:
     probe, features, frame = any_probe
     evaluation = probe.cross_validate(features, frame, EvaluationPlan(n_bootstrap=20, site_check=False))
