@@ -36,8 +36,8 @@ types: $(READY)
 	cd build && MYPYPATH=installed ../$(BIN)/mypy --config-file ../pyproject.toml
 
 # Trains prima-synth on synthetic brains: one or two hours with a GPU and 16 cores, most of it for generating the 13,500
-# studies and for the evaluation; about 15 hours on two cores without a GPU; then an hour for the heads, whose studies one
-# process generates. The same command resumes after an interruption.
+# studies and for the evaluation; about 15 hours on two cores without a GPU; then half an hour for the heads,
+# whose studies one process generates. The same command resumes after an interruption.
 # PROCESSES: number of GPUs, if any. REAL: a folder with scans of people, whose sequence types are predicted as well.
 SYNTH := runs/prima-synth
 PROCESSES ?= 2
@@ -52,13 +52,14 @@ pretrain-default: $(READY)
 	done
 	$(BIN)/python recipes/prima_synth/evaluate.py --model $(SYNTH)/others --work $(SYNTH)/evaluation --pairs 50 \
 	  $(if $(REAL),--real $(REAL)) --json > $(SYNTH)/results.json
-	for cohort in 106:1000 107:300; do \
+	for cohort in 106:400 107:100; do \
 	  OMP_NUM_THREADS=1 $(BIN)/python recipes/prima_synth/cohort.py $(SYNTH)/cohort --model $(SYNTH)/others \
 	    --seed $${cohort%:*} --studies $${cohort#*:} || exit; \
 	done
 	OMP_NUM_THREADS=1 $(BIN)/prima pretrain heads $(SYNTH)/heads.toml
 	$(BIN)/prima diagnose $(SYNTH)/cohort/107.h5 $(SYNTH)/scores.tsv --model $(SYNTH)/heads
-	$(BIN)/prima audit $(SYNTH)/scores.tsv $(SYNTH)/audit --labels $(SYNTH)/cohort/107.tsv
+	$(BIN)/prima audit $(SYNTH)/scores.tsv $(SYNTH)/audit --labels $(SYNTH)/cohort/107.tsv --min-positives 3
+	$(BIN)/python recipes/prima_synth/heads_table.py $(SYNTH)/scores.tsv $(SYNTH)/cohort/107.tsv $(SYNTH)/audit
 
 # Copies the trained model into the package, with its card from model_cards.
 BUNDLED := prima_features/models/bundled/prima-synth

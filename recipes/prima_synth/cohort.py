@@ -1,7 +1,7 @@
 """Generates and embeds the synthetic studies of the heads of prima-synth.
 
-    python recipes/prima_synth/cohort.py WORK --model prima-synth --seed 106 --studies 900
-    python recipes/prima_synth/cohort.py WORK --model prima-synth --seed 107 --studies 300
+    python recipes/prima_synth/cohort.py WORK --model prima-synth --seed 106 --studies 400
+    python recipes/prima_synth/cohort.py WORK --model prima-synth --seed 107 --studies 100
 
 Studies of a seed are made in shards of 25: each is generated as BIDS, embedded as `prima embed` does, and deleted; an
 embeddings file and a table of labels remain per shard. The same command resumes after an interruption. At the end
