@@ -167,7 +167,7 @@ class Waits:
             for one in groups
         )
         head = ("Group", "First come, first served", "Worklist", *(f"Odds ratio, {key} days" for key in days))
-        caption = "Mean wait in mean reading times"
+        caption = f"Mean wait in mean reading times, of groups of {_LEAST} studies or more"
         if days:
             caption += (
                 "; odds ratio of a long wait in the worklist's order (below: first come, first served), where as many "
@@ -294,6 +294,7 @@ def _group_waits(
     found = []
     for variable, values in variables.items():
         names, counts = np.unique(values[values != ""], return_counts=True)
+        names, counts = names[counts >= _LEAST], counts[counts >= _LEAST]
         if len(names) < 2:
             continue
         reference = str(names[counts.argmax()])
