@@ -8,10 +8,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from prima_features.synthetic.acquisition import Acquisition
+from prima_features.synthetic.acquisition import Acquisition, head_affine, series_affine
 from prima_features.synthetic.anatomy import Anatomy
 from prima_features.synthetic.atlas import Region
-from prima_features.synthetic.geometry import head_affine, series_affine
 from prima_features.synthetic.tissue import AROUND, INSIDE, OUTSIDE, TISSUES, signal
 
 IMAGES = "0.1.0"
@@ -37,7 +36,7 @@ class Rendered:
     """One series."""
 
     volume: np.ndarray
-    """(columns, rows, slices) int16, as displayed: see `prima_features.synthetic.geometry.AXES`."""
+    """(columns, rows, slices) int16, as displayed: see `prima_features.synthetic.acquisition.AXES`."""
     affine: np.ndarray
     """(4, 4): from voxels to mm in the scanner, to R, A, S."""
     scan: Acquisition

@@ -13,11 +13,10 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from prima_features.synthetic.acquisition import Acquisition, Plane
+from prima_features.synthetic.acquisition import Acquisition, Plane, head_affine, series_affine
 from prima_features.synthetic.anatomy import Anatomy
 from prima_features.synthetic.atlas import Region
 from prima_features.synthetic.atlas.labels import PARENCHYMA, VENTRICLES, among
-from prima_features.synthetic.geometry import head_affine, series_affine
 from prima_features.synthetic.incidental import INCIDENTAL
 from prima_features.synthetic.lesions.paint import HYPERINTENSITY
 from prima_features.synthetic.subject import Subject

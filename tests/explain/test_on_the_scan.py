@@ -20,8 +20,7 @@ from prima_features.explain.methods import Attribution
 from prima_features.explain.run import ExplainedSeries
 from prima_features.explain.targets import Target
 from prima_features.synthetic import Rendered, draw_acquisitions, draw_subject
-from prima_features.synthetic.acquisition import Sequence
-from prima_features.synthetic.geometry import series_affine
+from prima_features.synthetic.acquisition import Sequence, series_affine
 from prima_features.synthetic.output.dicom import write_dicom
 
 LESION = np.array([-45.0, 30.0, 20.0])

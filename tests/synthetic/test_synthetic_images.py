@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from prima_features.synthetic import Acquisition, Subject, build_anatomy, draw_acquisitions, render_series
+from prima_features.synthetic.acquisition import head_affine
 from prima_features.synthetic.anatomy import Anatomy
 from prima_features.synthetic.atlas import Region
-from prima_features.synthetic.geometry import head_affine
 from prima_features.synthetic.lesions.records import Lesion
 from prima_features.synthetic.lesions.vascular import infarct
 from prima_features.synthetic.render import Rendered, _means_along

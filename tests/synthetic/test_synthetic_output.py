@@ -25,8 +25,7 @@ from prima_features.encoders.prima.subvolumes import cut
 from prima_features.files.disk import sha256
 from prima_features.studies.find import find
 from prima_features.synthetic import build_anatomy, draw_subject, measure
-from prima_features.synthetic.acquisition import Acquisition
-from prima_features.synthetic.geometry import series_affine
+from prima_features.synthetic.acquisition import Acquisition, series_affine
 from prima_features.synthetic.output.bids import to_nifti
 from prima_features.synthetic.render import Rendered
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from prima_features.synthetic.acquisition import SEQUENCES
+from prima_features.synthetic.acquisition import SEQUENCES, head_affine
 from prima_features.synthetic.anatomy import Anatomy
-from prima_features.synthetic.geometry import head_affine
 from prima_features.synthetic.render import Rendered
 from prima_features.synthetic.subject import Subject
 
