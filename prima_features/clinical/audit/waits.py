@@ -162,7 +162,7 @@ class Waits:
                 Cell(one.level, f"{one.variable}, against {one.reference}"),
                 Cell(shown(one.first_come, 2)),
                 Cell(shown(one.worklist, 2)),
-                *(Cell(*(shown(ratio, 2) for ratio in reversed(one.odds_ratios[key]))) for key in days),
+                *(Cell(shown(one.odds_ratios[key][1], 2), shown(one.odds_ratios[key][0], 2)) for key in days),
             )
             for one in groups
         )
