@@ -170,11 +170,8 @@ def explain(
         f"{escape(found.target.label)} is {found.value:.4g} ({found.target.meaning})"
     )
     for one in found.series:
-        if one.attribution.agreed is False:
-            err.print(
-                f"[yellow]Warning:[/] {escape(one.label)}: two halves of the samples correlate at "
-                f"{one.attribution.agreement:.3f}, below {agreement:g}; use more --samples"
-            )
+        if one.attribution.warning:
+            err.print(f"[yellow]Warning:[/] {escape(one.label)}: {one.attribution.warning}")
     print_caveat(found.model.caveat)
     out.print(RESEARCH_ONLY)
     if any(one.defect for one in found.failures):

@@ -71,6 +71,19 @@ class Attribution:
     """Of the regression, on the samples it was fitted to."""
 
     @property
+    def warning(self) -> str:
+        """What is wrong with the agreement of the halves; empty if nothing is."""
+        if self.agreement is None or self.agreed:
+            return ""
+        if self.n_groups == 1:
+            return "it has one token, which cannot be removed"
+        if not np.isfinite(self.agreement):
+            return "the target is the same whichever tokens are removed"
+        # Rounded down: 0.899 is not shown as 0.90.
+        shown = np.floor(100 * self.agreement) / 100
+        return f"two halves of the samples correlate at {shown:.2f} only; use more --samples"
+
+    @property
     def n_groups(self) -> int:
         """How many groups were switched."""
         return int(self.group.max()) + 1

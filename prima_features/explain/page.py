@@ -41,13 +41,18 @@ def page(found: Explained) -> str:
         section("how", "How it was made", [_facts(found)]),
     ]
     return template("prima_features.explain", "page.html.jinja").render(
-        title=f"{found.study.id}: {found.target.label}",
-        description=f"{found.target.meaning}; model {found.model.name}",
+        title=f"{found.study.id}: {_heading(found.target.label)}",
+        description=f"{found.target.label}: {found.target.meaning}; model {found.model.name}",
         main_result=_main_result(found),
         research_only=RESEARCH_ONLY,
         warnings=_warnings(found),
         sections=[one for one in made if one is not None],
     )
+
+
+def _heading(label: str) -> str:
+    """A target's label in words, such as `diagnosis tumor adult glioma`, which can break into lines."""
+    return label if ":" in label else label.replace("_", " ").replace("/", " ")
 
 
 def _decimals(*values: np.ndarray) -> int:
@@ -73,12 +78,9 @@ def _main_result(found: Explained) -> str:
 
 def _warnings(found: Explained) -> list[str]:
     warnings = [found.model.caveat] if found.model.caveat else []
-    weak = [one.label for one in found.series if one.attribution.agreed is False]
-    if weak:
-        warnings.append(
-            f"Too few samples for {', '.join(weak)}: two halves of them correlate below "
-            f"{found.how.sampling.agreement:g}, so another --seed may give another map. Use more --samples."
-        )
+    warnings += [
+        f"{one.label}: {one.attribution.warning}." for one in found.series if one.attribution.warning
+    ]
     if found.how.method in ("gradients", "leave-out"):
         warnings.append(
             f"The method {found.how.method} has no spread: how far its coefficients can be trusted is not estimated."
@@ -138,7 +140,8 @@ def _sentence(one: ExplainedSeries, found: Explained) -> str:
         text += f" of up to {a.block[0]} x {a.block[1]} x {a.block[2]} tokens (z, y, x)"
     text += f", {count(a.n_samples, 'pass', 'passes')}."
     if a.agreement is not None:
-        text += f" Coefficients from two halves of the samples correlate at r = {number(a.agreement, 2)}."
+        rate = number(float(np.floor(100 * a.agreement) / 100), 2)
+        text += f" Coefficients from two halves of the samples correlate at r = {rate}."
         n = int((certain(one) & np.isfinite(a.spread)).sum())
         text += f" For {n} of {len(one.tokens)} tokens the {COVERAGE:.0%} interval does not contain 0."
     return text

@@ -69,6 +69,8 @@ def ridge(masks: np.ndarray, outputs: np.ndarray, weights: np.ndarray, alpha: fl
         alpha: penalty on the coefficients.
     """
     X, y = masks.astype(np.float64), np.asarray(outputs, dtype=np.float64)
+    if np.ptp(y) == 0:  # rounding would give coefficients that are not 0
+        return Fit(np.zeros(X.shape[1]), float(y[0]), float("nan"))
     x_mean, y_mean = np.average(X, axis=0, weights=weights), np.average(y, weights=weights)
     root = np.sqrt(weights)
     Xc, yc = root[:, None] * (X - x_mean), root * (y - y_mean)

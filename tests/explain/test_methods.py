@@ -93,6 +93,24 @@ def test_sampling_stops_when_halves_agree_or_at_the_limit() -> None:
     assert 298 <= found.n_samples <= 300
 
 
+class Flat(Known):
+    """Passes whose target does not depend on the tokens."""
+
+    def without_tokens(self, index: int, kept: np.ndarray, target: Any) -> np.ndarray:
+        return np.full(len(kept), 0.1)
+
+
+def test_a_target_that_does_not_change_has_no_certain_tokens_and_no_agreement() -> None:
+    flat, single = Flat(), Flat()
+    single.series = (SeriesTokens("T1", torch.zeros(1, 1), COORD[:1]),)
+    for passes, message in ((flat, "the same whichever tokens"), (single, "one token")):
+        found = lime(masked(passes), Sampling(samples=64))
+        assert not found.coefficient.any()
+        assert not found.spread.any()
+        assert found.agreed is False
+        assert message in found.warning
+
+
 def spread_covers(first: Attribution, second: Attribution) -> float:
     """Share of tokens whose difference between two independent runs is inside the spread of the difference."""
     difference = np.abs(first.coefficient - second.coefficient)
