@@ -255,6 +255,10 @@ def _centre(one: ExplainedSeries, members: np.ndarray) -> str:
     return ", ".join(number(value, 0) for value in centre)
 
 
+def _share(r2: float | None) -> str:
+    return UNDEFINED if r2 is None or not np.isfinite(r2) else percent(r2, 1)
+
+
 def _facts(found: Explained) -> Table:
     how = found.how
     facts = {
@@ -267,8 +271,7 @@ def _facts(found: Explained) -> Table:
         "Model": f"{found.model.name} ({found.model.revision})",
         "Model SHA-256": found.model.sha256,
         "Variance explained (R2) by series": "; ".join(
-            f"{one.label}: {UNDEFINED if one.attribution.r2 is None else percent(one.attribution.r2, 1)}"
-            for one in found.series
+            f"{one.label}: {_share(one.attribution.r2)}" for one in found.series
         ),
     }
     rows = tuple((Cell(name), Cell(value)) for name, value in facts.items())
