@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from prima_features.page import digits
+
+if TYPE_CHECKING:
+    from prima_features.evaluation.intervals import Estimate
 
 Mark = Literal["dot", "line", "scale"]
 
@@ -18,6 +23,21 @@ class Cell:
     """Below the text, smaller: mostly an interval."""
     shade: float = 0.0
     """Strength of the background, 0 to 1."""
+
+
+def label(name: str) -> str:
+    """A name as it is read; spaces let narrow columns break it."""
+    return name.replace("_", " ")
+
+
+def estimate_cell(estimate: Estimate, decimals: int = 3) -> Cell:
+    """A number with its interval below."""
+    return Cell(digits.number(estimate.value, decimals), digits.interval(estimate, decimals))
+
+
+def p_cell(p: float) -> Cell:
+    """A p value in a column of its own: `0.012`, `< 0.0001`."""
+    return Cell(digits.p_text(p).removeprefix("= "))
 
 
 @dataclass(frozen=True)

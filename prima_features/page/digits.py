@@ -18,6 +18,7 @@ __all__ = [
     "interval",
     "minus",
     "number",
+    "p_text",
     "p_value",
     "percent",
     "short",
@@ -93,3 +94,11 @@ def short(value: float) -> str:
 def p_value(value: float) -> str:
     """With two significant digits, three decimals at least."""
     return f"{value:.{max(3, 1 - math.floor(math.log10(value)))}f}" if value > 0 else "0"
+
+
+_LEAST_P = 1e-4
+
+
+def p_text(p: float) -> str:
+    """`= 0.012`, `< 0.0001`."""
+    return f"< {_LEAST_P:.4f}" if p < _LEAST_P else f"= {p_value(p)}"

@@ -11,14 +11,13 @@ import numpy as np
 from prima_features.clinical.audit.inputs import Cohort
 from prima_features.clinical.audit.measure import Measured
 from prima_features.clinical.audit.scores import Kind, described
-from prima_features.clinical.audit.words import label
 from prima_features.clinical.calibration import Calibration, Curve, Method, fit_curve
 from prima_features.evaluation import clustered
 from prima_features.evaluation.bounds import proportion
 from prima_features.evaluation.folds import deal
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.weighted import logit
-from prima_features.page.blocks import Cell, Prose, Section, Table, section
+from prima_features.page.blocks import Cell, Prose, Section, Table, label, section
 from prima_features.page.digits import interval, number
 
 _BINS = 10

@@ -11,12 +11,11 @@ import numpy as np
 from prima_features.clinical.audit.inputs import Cohort, match
 from prima_features.clinical.audit.measure import Measured, Weights, measure, small_sample_factor
 from prima_features.clinical.audit.scores import Scores, read_scores
-from prima_features.clinical.audit.words import label, p_text
 from prima_features.errors import UsageError
 from prima_features.evaluation.gaps import holm
 from prima_features.evaluation.intervals import Estimate, percentile, tail
-from prima_features.page.blocks import Cell, Prose, Section, Table, section
-from prima_features.page.digits import interval, number
+from prima_features.page.blocks import Cell, Prose, Section, Table, label, section
+from prima_features.page.digits import interval, number, p_text
 
 METRICS = {"auroc": "AUROC", "auprc": "AUPRC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 MEAN = "mean over names"

@@ -10,12 +10,11 @@ import numpy as np
 
 from prima_features.clinical.audit.inputs import Cohort, match
 from prima_features.clinical.audit.scores import described
-from prima_features.clinical.audit.words import p_cell
 from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
 from prima_features.evaluation.gaps import holm
 from prima_features.evaluation.two_sample import FourierFeatures, two_sample
-from prima_features.page.blocks import Block, Cell, Prose, Table
+from prima_features.page.blocks import Block, Cell, Prose, Table, p_cell
 from prima_features.page.digits import number
 from prima_features.wording import count, sentence, verb
 

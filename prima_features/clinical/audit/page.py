@@ -10,7 +10,6 @@ from prima_features.clinical.audit.groups import ByVariable, Gap
 from prima_features.clinical.audit.measure import Measured
 from prima_features.clinical.audit.reporting import reporting_section
 from prima_features.clinical.audit.result import Audit
-from prima_features.clinical.audit.words import cell, label, p_text
 from prima_features.evaluation.intervals import Estimate
 from prima_features.page import template
 from prima_features.page.blocks import (
@@ -23,9 +22,11 @@ from prima_features.page.blocks import (
     Prose,
     Section,
     Table,
+    estimate_cell,
+    label,
     section,
 )
-from prima_features.page.digits import brief, interval, number
+from prima_features.page.digits import brief, interval, number, p_text
 from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, SQUARE, line_style, svg
 from prima_features.page.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
 from prima_features.wording import RESEARCH_ONLY, count, listed, sentence, verb
@@ -91,7 +92,7 @@ def _result(found: Audit) -> Section | None:
     rows = tuple(
         (
             Cell(_MACRO[metric]),
-            cell(one.estimate),
+            estimate_cell(one.estimate),
             Cell(number(one.sd, 3)),
             Cell(f"{one.n_names:,}"),
         )
@@ -166,7 +167,7 @@ def _metric_cells(one: Measured) -> list[Cell]:
     metrics = ("auprc", *_OPERATING, "specificity_at")
     if one.reason:
         return [Cell("-", one.reason), *(Cell("") for _ in metrics[1:])]
-    return [cell(one.estimates[metric]) for metric in metrics]
+    return [estimate_cell(one.estimates[metric]) for metric in metrics]
 
 
 def _calibration(found: Audit) -> Section | None:
@@ -185,9 +186,9 @@ def _calibration(found: Audit) -> Section | None:
                 Cell(label(name)),
                 Cell(number(one.observed, 3)),
                 Cell(number(one.expected, 3)),
-                cell(one.intercept, 2),
-                cell(one.slope, 2),
-                cell(one.brier, 4),
+                estimate_cell(one.intercept, 2),
+                estimate_cell(one.slope, 2),
+                estimate_cell(one.brier, 4),
                 Cell(number(one.ece, 3)),
             )
             for name, one in pairs
@@ -201,7 +202,12 @@ def _calibration(found: Audit) -> Section | None:
     else:
         head = ("Name", "Observed", "Intercept", "Slope")
         rows = tuple(
-            (Cell(label(name)), Cell(number(one.observed, 3)), cell(one.intercept, 2), cell(one.slope, 2))
+            (
+                Cell(label(name)),
+                Cell(number(one.observed, 3)),
+                estimate_cell(one.intercept, 2),
+                estimate_cell(one.slope, 2),
+            )
             for name, one in pairs
         )
         said = (

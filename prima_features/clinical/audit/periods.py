@@ -13,14 +13,13 @@ from prima_features.clinical.audit.drift import EmbeddingDrift
 from prima_features.clinical.audit.inputs import Cohort
 from prima_features.clinical.audit.measure import Measured, Weights, measure
 from prima_features.clinical.audit.scores import Scores
-from prima_features.clinical.audit.words import label, p_text
 from prima_features.errors import UsageError
 from prima_features.evaluation import bounds, clustered
 from prima_features.evaluation.gaps import holm
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.ranked import Ranking
-from prima_features.page.blocks import Block, Cell, Folded, Prose, Section, Table, section
-from prima_features.page.digits import interval, number
+from prima_features.page.blocks import Block, Cell, Folded, Prose, Section, Table, label, section
+from prima_features.page.digits import interval, number, p_text
 
 By = Literal["month", "quarter"]
 HALF_WIDTHS = (0.02, 0.05, 0.1)

@@ -15,9 +15,8 @@ from prima_features._version import __version__
 from prima_features.clinical.audit.periods import Prospective
 from prima_features.clinical.audit.result import Audit
 from prima_features.clinical.audit.sites import AcrossSites
-from prima_features.clinical.audit.words import label
 from prima_features.page import template
-from prima_features.page.blocks import Cell, Folded, Prose, Section, Table, Verbatim, section
+from prima_features.page.blocks import Cell, Folded, Prose, Section, Table, Verbatim, label, section
 from prima_features.page.digits import count, interval, number
 from prima_features.wording import listed
 

@@ -11,7 +11,7 @@ import numpy as np
 from prima_features.clinical.audit.calibration import Calibrated, CalibratedCohort, calibrate, calibrated
 from prima_features.clinical.audit.compare import compare
 from prima_features.clinical.audit.drift import EmbeddingDrift, embedding_drift
-from prima_features.clinical.audit.groups import by_variable, macro, variables
+from prima_features.clinical.audit.groups import ByVariable, by_variable, macro, variables
 from prima_features.clinical.audit.inputs import Cohort, join
 from prima_features.clinical.audit.measure import Measured, Weights, measure
 from prima_features.clinical.audit.options import AuditOptions
@@ -20,13 +20,13 @@ from prima_features.clinical.audit.result import FORMAT, Audit, Part
 from prima_features.clinical.audit.scores import described, read_frame, read_scores
 from prima_features.clinical.audit.sites import across_sites
 from prima_features.clinical.audit.waits import waits
-from prima_features.clinical.audit.words import label
 from prima_features.errors import UsageError
 from prima_features.files.disk import write_json
 from prima_features.files.new_directory import new_directory
 from prima_features.files.tables import table_bytes
 from prima_features.files.targets import Maker, as_inputs, check_folder, starts_with
 from prima_features.page import write_html
+from prima_features.page.blocks import label
 from prima_features.wording import listed
 
 JSON, TABLE, PAGE, UNMATCHED = "audit.json", "audit.tsv", "audit.html", "unmatched.tsv"
@@ -118,33 +118,10 @@ def _audited(
         dates, period = periods(cohort, options.date_column, options.by or "quarter")
         if options.by:
             compared.values[options.by] = period
-    levels = {name: sorted(set(values) - {""}) for name, values in compared.values.items()}
-    total = 1 + sum(map(len, levels.values()))
     weights = Weights.draw(cohort.subject, options.resamples, options.seed)
-    done = 0
-
-    def measured(rows: np.ndarray) -> list[Measured]:
-        nonlocal done
-        made = measure(
-            cohort, rows, weights, sensitivity=options.sensitivity, min_positives=options.min_positives
-        )
-        done += 1
-        on_step(done, total)
-        return made
-
-    overall = measured(np.arange(len(cohort.subject)))
-    if all(one.reason for one in overall):
-        name, one = next(iter(zip(cohort.names, overall, strict=True)))
-        raise UsageError(
-            f"no name has enough labels for metrics ({name}: {one.reason}); --min-positives sets how "
-            f"many are needed"
-        )
+    overall, groups = _measured(cohort, options, compared.values, weights, on_step)
     cohort = replace(cohort, notes=(*cohort.notes, *_doubts(cohort, overall)))
     known = dates[~np.isnat(dates)] if dates is not None else ()
-    groups = {}
-    for name, values in compared.values.items():
-        found = {level: measured(np.flatnonzero(values == level)) for level in levels[name]}
-        groups[name] = by_variable(name, found, int((values == "").sum()))
     parts: dict[str, Part] = {"sites": across_sites(cohort.names, groups)}
 
     def drift_of(early: np.ndarray) -> EmbeddingDrift:
@@ -188,6 +165,47 @@ def _audited(
         model=_model_of(scores),
         parts=parts,
     )
+
+
+def _measured(
+    cohort: Cohort,
+    options: AuditOptions,
+    values: dict[str, np.ndarray],
+    weights: Weights,
+    on_step: Callable[[int, int], None],
+) -> tuple[list[Measured], dict[str, ByVariable]]:
+    """Metrics of all names on the whole cohort, and by the levels of each variable.
+
+    Args:
+        values: (N,) level by variable; empty if not known.
+
+    Raises:
+        UsageError: no name has enough labels.
+    """
+    levels = {name: sorted(set(column) - {""}) for name, column in values.items()}
+    total, done = 1 + sum(map(len, levels.values())), 0
+
+    def measured(rows: np.ndarray) -> list[Measured]:
+        nonlocal done
+        made = measure(
+            cohort, rows, weights, sensitivity=options.sensitivity, min_positives=options.min_positives
+        )
+        done += 1
+        on_step(done, total)
+        return made
+
+    overall = measured(np.arange(len(cohort.subject)))
+    if all(one.reason for one in overall):
+        name, one = next(iter(zip(cohort.names, overall, strict=True)))
+        raise UsageError(
+            f"no name has enough labels for metrics ({name}: {one.reason}); --min-positives sets how "
+            f"many are needed"
+        )
+    groups = {}
+    for name, column in values.items():
+        found = {level: measured(np.flatnonzero(column == level)) for level in levels[name]}
+        groups[name] = by_variable(name, found, int((column == "").sum()))
+    return overall, groups
 
 
 def _doubts(cohort: Cohort, overall: list[Measured]) -> list[str]:

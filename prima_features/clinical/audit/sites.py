@@ -13,11 +13,22 @@ import numpy as np
 
 from prima_features.clinical.audit.groups import ByVariable
 from prima_features.clinical.audit.measure import Measured, log_odds
-from prima_features.clinical.audit.words import label, p_cell
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.pooling import Pooled, pool
 from prima_features.files.tables import spelling
-from prima_features.page.blocks import Block, Cell, Figure, Folded, Key, Prose, Section, Table, section
+from prima_features.page.blocks import (
+    Block,
+    Cell,
+    Figure,
+    Folded,
+    Key,
+    Prose,
+    Section,
+    Table,
+    label,
+    p_cell,
+    section,
+)
 from prima_features.page.digits import interval, number
 from prima_features.page.plots.canvas import MAIN, svg
 from prima_features.page.plots.forest import ForestRow, draw_forest, forest_size

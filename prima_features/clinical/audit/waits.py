@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 
 from prima_features.clinical.audit.inputs import Cohort
-from prima_features.clinical.audit.words import label, p_cell
 from prima_features.errors import UsageError
 from prima_features.evaluation import clustered
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.queue import arrivals_and_services, by_priority, first_come, mean_wait
 from prima_features.files.cells import number
-from prima_features.page.blocks import Block, Cell, Folded, Prose, Section, Table, section
+from prima_features.page.blocks import Block, Cell, Folded, Prose, Section, Table, label, p_cell, section
 from prima_features.page.digits import brief
 from prima_features.page.digits import number as shown
 
