@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from prima_features.cli.main import main
 from prima_features.clinical.calibration import Calibration, Curve
 from prima_features.clinical.diagnose import Diagnosed, diagnose
+from prima_features.embedding.file.read import read_embeddings
 from prima_features.encoders.prima.model_config import read_config, write_config
 from prima_features.encoders.prima.networks.config import HeadConfig, HeadsConfig
 from prima_features.encoders.prima.networks.heads import MLP
@@ -78,6 +79,9 @@ def test_a_study_opens_with_all_its_scores_and_priority_outputs(
     for column in [name for name in table if name.startswith(("diagnosis/", "referral/", "priority/"))]:
         assert f"{first[column]:.3f}".replace("-0.000", "0.000") in text.replace("-0.000", "0.000"), column
     assert first["study"] in text
+    rows = page.run("[...document.querySelectorAll('dialog tbody tr')].map(row => row.className)")
+    assert rows == sorted(rows, key=lambda one: one != "present")
+    assert len(rows) == len(NAMES) + 1
 
 
 def test_calibrated_probabilities_are_shown_with_their_cohort(
@@ -97,12 +101,12 @@ def test_calibrated_probabilities_are_shown_with_their_cohort(
     page.click(".worklist .link")
     first = table.sort_values("rank").iloc[0]
     probability = curve.apply(first[f"diagnosis/{NAMES[0]}"])
-    cells = page.run(
-        "[...document.querySelector('dialog tbody tr').querySelectorAll('td')].map(one => one.textContent)"
+    shown = page.run(
+        "Object.fromEntries([...document.querySelectorAll('dialog tbody tr')]"
+        ".map(row => [row.title, row.children[3].textContent]))"
     )
-    assert float(cells[3].rstrip("%")) == pytest.approx(100 * probability, abs=0.1)
-    second = "document.querySelectorAll('dialog tbody tr')[1].querySelectorAll('td')[3].textContent"
-    assert page.run(second) == "\N{EN DASH}"  # a name without a curve
+    assert float(shown[NAMES[0]].rstrip("%")) == pytest.approx(100 * probability, abs=0.1)
+    assert shown[NAMES[1]] == "\N{EN DASH}"  # a name without a curve
     assert not page.complaints
 
 
@@ -156,6 +160,8 @@ def test_pictures_come_from_the_report_of_the_embeddings(
     assert page.run("document.querySelectorAll('.worklist image').length") == 1
     page.click(".worklist .link")
     assert page.run("document.querySelectorAll('dialog image').length") == 5
+    captions = page.run("[...document.querySelectorAll('dialog figcaption')].map(one => one.textContent)")
+    assert captions == read_embeddings(tmp_path / "a.h5").series["name"].tolist()
     assert not page.complaints
 
 

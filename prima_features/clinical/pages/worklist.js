@@ -39,7 +39,7 @@ function picturesOf(id) {
 }
 
 function identity(row) {
-  return [DATA.subjects[row], DATA.sessions[row]].filter((text) => text && text !== DATA.ids[row]).join(", ");
+  return [DATA.subjects[row], DATA.sessions[row]].filter((text) => text && !DATA.ids[row].split(/sub-|_ses-/).includes(text) && text !== DATA.ids[row]).join(", ");
 }
 
 function item(row, chosen) {
@@ -56,14 +56,20 @@ function item(row, chosen) {
   return make("li", {}, make("span", { class: "rank" }, DATA.ranks ? whole(DATA.ranks[row]) : ""), who, groups(row, chosen));
 }
 
+// All findings, those that are present before the others.
+function presentFirst(row) {
+  const present = new Set(DATA.present[row]);
+  return [...present, ...DATA.findings.keys()].filter((i, place) => place < present.size || !present.has(i));
+}
+
 function scoreTable(row) {
   const range = Math.max(...DATA.scores[row].map(Math.abs), 1e-9);
   const probabilities = DATA.probabilities && DATA.probabilities[row];
   return make("div", { class: "scroll" }, make("table", { class: "wide" },
     make("thead", {}, make("tr", {}, ...["Group", "Finding"].map((text) => make("th", { scope: "col", class: "text" }, text)),
       make("th", { scope: "col" }, "Score"), ...(probabilities ? [make("th", { scope: "col" }, "Probability")] : []), make("th", { scope: "col", class: "text bar" }, ""))),
-    make("tbody", {}, ...DATA.findings.map((one, i) => {
-      const score = DATA.scores[row][i], present = DATA.present[row].includes(i);
+    make("tbody", {}, ...presentFirst(row).map((i) => {
+      const one = DATA.findings[i], score = DATA.scores[row][i], present = DATA.present[row].includes(i);
       const bar = make("span", {});
       bar.style.width = present ? `${100 * Math.max(score, 0) / range}%` : "0";
       return make("tr", { class: present ? "present" : null, title: one.name },
@@ -75,9 +81,10 @@ function scoreTable(row) {
 }
 
 function strip(id) {
-  const pictures = picturesOf(id);
-  if (!pictures.length) return null;
-  return make("div", { class: "strip" }, ...pictures.map((one) => make("figure", {}, make("div", { class: "frame" }, drawn(one)))));
+  if (!picturesOf(id).length) return null;
+  const names = DATA.series[id] || [];
+  return make("div", { class: "strip" }, ...PICTURES[id].series.map((one, i) => one && make("figure", {},
+    make("div", { class: "frame" }, drawn(one)), make("figcaption", {}, names[i] || ""))).filter(Boolean));
 }
 
 function showStudy(row) {
@@ -108,7 +115,7 @@ class Worklist {
       if (!page.length) list.append(make("p", {}, "Nothing matches."));
     });
     this.finding = make("select", { "aria-label": "Finding", change: () => this.update() },
-      make("option", { value: "" }, "any finding or none"), make("option", { value: "any" }, "any finding"),
+      make("option", { value: "" }, "all studies"), make("option", { value: "any" }, "with any finding"),
       ...DATA.findings.map((one, i) => make("option", { value: i }, `${one.group}: ${one.label}`)));
     this.order = make("select", { "aria-label": "Order", change: () => this.update() },
       ...(DATA.urgency ? [make("option", { value: "rank" }, "by urgency")] : []),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ def worklist_page(found: Diagnosed, file: Embeddings, title: str) -> str:
     """
     findings = _findings(found)
     ranked = found.table.assign(row=np.arange(len(found.table))).sort_values(["rank", "study"], kind="stable")
+    pictures = pictures_of(file, ranked["study"])
     return template(_ROOM, "worklist.html.jinja").render(
         title=title,
         main_result=_main_result(found, findings),
@@ -62,8 +63,11 @@ def worklist_page(found: Diagnosed, file: Embeddings, title: str) -> str:
         n_studies=len(found.table),
         scale=_scale(found.document),
         calibration=found.document.get("calibration"),
-        data=script_json(_data(found, findings, ranked["row"].to_numpy())),
-        pictures=script_json(pictures_of(file, ranked["study"])),
+        data=script_json(
+            _data(found, findings, ranked["row"].to_numpy()) | {"series": _series_names(file, pictures)}
+        ),
+        has_pictures=bool(pictures),
+        pictures=script_json(pictures),
         script=Script(_ROOM, "worklist.js"),
     )
 
@@ -146,6 +150,15 @@ def _data(found: Diagnosed, findings: Sequence[_Finding], rows: np.ndarray) -> d
         # As decided from the unrounded scores: -0.0001 is absent, and is shown as 0.000.
         "present": [np.flatnonzero(row).tolist() for row in both >= 0],
     }
+
+
+def _series_names(file: Embeddings, studies: Collection[str]) -> dict[str, list[str]]:
+    """Names of the series of some studies, in the file's order, by study id."""
+    if not studies:
+        return {}
+    ids = file.studies["id"].to_numpy()[file.series["study"].to_numpy()]
+    names = file.series["name"].groupby(ids).agg(list)
+    return {study: names[study] for study in studies if study in names}
 
 
 def _probabilities(table: pd.DataFrame, findings: Sequence[_Finding]) -> list[list[Any]] | None:
