@@ -47,6 +47,8 @@ class Found:
     cosine; with a contrast also `against` (cosine with the other text) and `difference`, which then gives the rank."""
     warnings: tuple[str, ...]
     file: Embeddings
+    against: str = ""
+    """Text of the contrast; empty if there is none."""
 
     @property
     def caveat(self) -> str:
@@ -92,7 +94,8 @@ def search(
     )
     cosine = encode(texts) @ studies.T  # (queries, studies)
     other = (encode([numbered([against])]) @ studies.T)[0] if against else None
-    return Found(_ranked(file, ["; ".join(one) for one in findings], cosine, other), warnings, file)
+    table = _ranked(file, ["; ".join(one) for one in findings], cosine, other)
+    return Found(table, warnings, file, against)
 
 
 def search_like(embeddings: str | Path, study: str) -> Found:

@@ -218,7 +218,9 @@ def test_the_page_shows_the_most_similar_studies_of_each_query(
     assert text.index("synthetic brains only") < text.index("Results")
     assert main([*arguments, "--against", "no tumour"]) == 0
     page.open(tmp_path / "o.html", width=width)
-    assert "difference" in page.run("document.body.innerText")
+    text = page.run("document.body.innerText")
+    assert "difference" in text
+    assert "minus the cosine with the contrast “no tumour”" in text
 
 
 def test_reports_are_matched_to_their_studies(

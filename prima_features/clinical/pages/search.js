@@ -34,9 +34,10 @@ class Results {
     const hits = this.hits, id = hits.study[row], least = this.key[this.key.length - 1];
     const bar = make("i", {});
     bar.style.width = `${100 * (this.key[row] - least) / (this.key[0] - least || 1)}%`;
-    const who = [hits.subject[row], hits.session[row]].filter((text) => text && text !== id).join(", ");
+    const known = id.split(/sub-|_ses-/);
+    const who = [hits.subject[row], hits.session[row]].filter((text) => text && !known.includes(text)).join(", ");
     const numbers = hits.difference
-      ? `difference ${fixed(hits.difference[row])} (cosine ${fixed(hits.cosine[row])}, other text ${fixed(hits.against[row])})`
+      ? `difference ${fixed(hits.difference[row])} (cosine ${fixed(hits.cosine[row])}, contrast ${fixed(hits.against[row])})`
       : `cosine ${fixed(hits.cosine[row])}`;
     const pictures = PICTURES[id] ? PICTURES[id].series.filter(Boolean) : [];
     return make("li", {}, make("span", { class: "rank" }, whole(row + 1)),

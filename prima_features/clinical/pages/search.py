@@ -43,7 +43,7 @@ def search_page(found: Found, file: Embeddings, title: str) -> str:
         embeddings=file.path.name,
         n_studies=n,
         most_shown=MOST_SHOWN,
-        is_contrast="difference" in found.table,
+        against=found.against,
         data=script_json({"queries": [_hits(name, top[top["query"] == name]) for name in queries]}),
         pictures=script_json(pictures_of(file, wanted)),
         script=Script(_ROOM, "search.js"),

@@ -38,8 +38,10 @@ function picturesOf(id) {
   return PICTURES[id] ? PICTURES[id].series.filter(Boolean) : [];
 }
 
+// Subject and session, unless the id has them.
 function identity(row) {
-  return [DATA.subjects[row], DATA.sessions[row]].filter((text) => text && !DATA.ids[row].split(/sub-|_ses-/).includes(text) && text !== DATA.ids[row]).join(", ");
+  const known = DATA.ids[row].split(/sub-|_ses-/);
+  return [DATA.subjects[row], DATA.sessions[row]].filter((text) => text && !known.includes(text)).join(", ");
 }
 
 function item(row, chosen) {
