@@ -96,8 +96,8 @@ def test_calibrated_probabilities_are_shown_with_their_cohort(
     diagnose(tmp_path / "embeddings.h5", tmp_path / "out.tsv", model, calibration=calibration)
     page.open(tmp_path / "out.html")
     text = page.run("document.body.innerText")
-    assert "platt calibration on 80 labelled studies" in text
-    assert "platt, 80 studies of 70 subjects" in text
+    assert "Platt calibration on 80 labelled studies" in text
+    assert "Platt, 80 studies of 70 subjects" in text
     page.click(".worklist .link")
     first = table.sort_values("rank").iloc[0]
     probability = curve.apply(first[f"diagnosis/{NAMES[0]}"])

@@ -18,6 +18,7 @@ from prima_features.evaluation import bounds
 from prima_features.evaluation.intervals import LEVEL, Bootstrap, Estimate, percentile, tail
 from prima_features.evaluation.ranked import Ranking
 from prima_features.evaluation.weighted import divide
+from prima_features.wording import count
 
 RATES = ("tpr", "fpr", "ppv", "npv", "sensitivity", "specificity", "balanced_accuracy")
 METRICS = ("auroc", "auprc", *RATES, "specificity_at", "prevalence")
@@ -244,5 +245,5 @@ def _counts(
     else:
         for n, what in zip(by_class, ("negative", "positive"), strict=True):
             if n < max(least, 1):
-                reason = f"{n} subjects with a {what} label, fewer than {max(least, 1)}"
+                reason = f"{count(n, 'subject')} with a {what} label, fewer than {max(least, 1)}"
     return Measured(len(own), int(truth.sum()), len(np.unique(own)), (by_class[0], by_class[1]), reason)
