@@ -28,5 +28,6 @@ def test_intervals_contain_the_truth_about_as_often_as_they_say(benchmark: Modul
         line["number"] for line in lines
     }
     # 30 cohorts: a true coverage of 0.95 gives fewer than 25 in one of 600 cases per number.
-    low = [line["number"] for line in lines if line["coverage"] < 24 / 30]
+    # Lines of gaps have the share of cohorts with a significant one instead.
+    low = [line["number"] for line in lines if "share" not in line and line["coverage"] < 24 / 30]
     assert not low
