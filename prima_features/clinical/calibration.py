@@ -21,7 +21,7 @@ from prima_features.evaluation.weighted import logit
 from prima_features.files.plain import from_plain
 from prima_features.files.safe import SETTINGS_BYTES, load_json, read_text
 from prima_features.files.text import printable_json
-from prima_features.wording import RESEARCH_ONLY
+from prima_features.wording import RESEARCH_ONLY, count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +35,7 @@ _MOST_BYTES = 16 * SETTINGS_BYTES
 class Curve:
     """From the score of one name to a probability; never falls."""
 
-    method: str
+    method: Method
     x: tuple[float, ...]
     y: tuple[float, ...]
     """platt: (slope,), (intercept,) of the log odds; isotonic: scores and probabilities of the knots."""
@@ -43,10 +43,27 @@ class Curve:
     positives: int
     """Studies of the cohort."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.positives <= self.n:
+            raise ValueError(f"it has a curve of {self.n} studies, {self.positives} of them positive")
+        if self.method == "platt":
+            is_curve = len(self.x) == len(self.y) == 1 and self.x[0] >= 0
+        else:
+            pairs = [*zip(self.x, self.x[1:], strict=False), *zip(self.y, self.y[1:], strict=False)]
+            is_curve = (
+                0 < len(self.x) == len(self.y)
+                and all(first <= second for first, second in pairs)
+                and 0 <= self.y[0] <= self.y[-1] <= 1
+            )
+        if not is_curve:
+            raise ValueError(f"it has a {self.method} curve that is no rising curve of probabilities")
+
     def apply(self, score: np.ndarray) -> np.ndarray:
         """(N,) probabilities of (N,) scores; NaN stays NaN."""
+        from scipy.special import expit
+
         if self.method == "platt":
-            return np.asarray(1 / (1 + np.exp(-(self.x[0] * score + self.y[0]))))
+            return np.asarray(expit(self.x[0] * score + self.y[0]))
         return np.where(np.isfinite(score), np.interp(score, self.x, self.y), np.nan)
 
 
@@ -54,13 +71,13 @@ class Curve:
 class Calibration:
     """Curves of all names, and the cohort they were fitted on."""
 
-    method: str
+    method: Method
     names: tuple[str, ...]
     curves: tuple[Curve, ...]
     """One per name."""
     n_studies: int
     n_subjects: int
-    scores: str = "score"
+    scores: Literal["score", "probability"] = "score"
     """What the curves read: score, or probability (whose log odds they take)."""
     model_sha256: str = ""
     """Of the model that made the scores; empty if it is not known."""
@@ -69,6 +86,12 @@ class Calibration:
     format_version: int = 1
     notice: str = RESEARCH_ONLY
     prima_features_version: str = __version__
+
+    def __post_init__(self) -> None:
+        if len(self.curves) != len(self.names) or len(set(self.names)) < len(self.names):
+            raise ValueError(
+                f"it has {count(len(self.curves), 'curve')} for {count(len(set(self.names)), 'different name')}"
+            )
 
     def probabilities(self, names: Sequence[str], score: np.ndarray) -> dict[str, np.ndarray]:
         """Probabilities (N,) of (N, M) scores, by name; names without a curve are left out."""

@@ -218,6 +218,11 @@ def _curves(path: Path, file: Embeddings) -> Calibration:
             f"{path} does not say which model its scores are of: audit a table of prima diagnose with its .json file "
             "next to it"
         )
+    if curves.scores != "score":
+        raise UsageError(
+            f"{path} has curves for probabilities, which scores of prima diagnose are not: audit a table of prima "
+            "diagnose"
+        )
     return curves
 
 

@@ -117,7 +117,7 @@ def fill(
         dtype: number type of the floating tensors; as stored if None.
 
     Raises:
-        UsageError: tensors are missing, unexpected or of another shape.
+        UsageError: tensors are missing, unexpected, of another shape, or whole or complex instead of floating.
     """
     assign(network, read_tensors(path), f"{path}", device, dtype)
 
@@ -133,6 +133,12 @@ def assign(
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     if problem := difference(expected, {name: tuple(tensor.shape) for name, tensor in tensors.items()}):
         raise UsageError(f"{where} does not contain the tensors that config.json requires ({problem})")
+    floating = {name: tensor.is_floating_point() for name, tensor in network.state_dict().items()}
+    if other := [name for name, tensor in tensors.items() if tensor.is_floating_point() != floating[name]]:
+        found = str(tensors[other[0]].dtype).removeprefix("torch.")
+        raise UsageError(
+            f"{where} contains {other[0]} as {found}, which the model cannot use: convert or download it again"
+        )
     placed = {name: _placed(tensor, device, dtype) for name, tensor in tensors.items()}
     network.load_state_dict(placed, strict=True, assign=True)
     network.eval()

@@ -2,14 +2,17 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from prima_features.cli.main import main
-from prima_features.encoders.prima.heads import heads_config
+from prima_features.encoders.prima.heads import heads_config, score_heads
+from prima_features.errors import UsageError
 from prima_features.models import bundled
 from prima_features.models.caveats import caveat_of
 from prima_features.synthetic.labels import DIAGNOSES, PRIORITIES, REFERRALS
@@ -62,3 +65,13 @@ def test_a_diagnosis_is_explained(cohort: Path) -> None:
     assert main(["explain", str(cohort / "brains"), str(output), *chosen, "--device", "cpu"]) == 0
     document = json.loads((output / "explanation.json").read_text())
     assert caveat_of("prima-synth") in json.dumps(document)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.complex64])
+def test_heads_of_other_kinds_of_numbers_are_refused(tmp_path: Path, kind: type) -> None:
+    shutil.copytree(MODEL, tmp_path / "model")
+    tensors = load_file(MODEL / "heads.safetensors")
+    name = next(name for name in tensors if name.endswith(".0.weight"))
+    save_file(tensors | {name: tensors[name].astype(kind)}, tmp_path / "model" / "heads.safetensors")
+    with pytest.raises(UsageError, match=f"as {kind.__name__}, which the model cannot use"):
+        score_heads(tmp_path / "model", np.zeros((1, 2048), np.float32))

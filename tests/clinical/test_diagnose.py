@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -150,6 +151,13 @@ def test_another_model_and_a_model_without_heads_are_refused(
     with pytest.raises(UsageError, match="was made with other weights than those of other"):
         diagnose(file, tmp_path / "out.tsv", other)
     assert not (tmp_path / "out.tsv").exists()
+
+
+def test_a_file_that_names_no_model_is_refused(file: Path, published: Path, tmp_path: Path) -> None:
+    with h5py.File(file, "r+") as hdf5:
+        del hdf5.attrs["model_sha256"]
+    with pytest.raises(UsageError, match="SHA-256 not recorded"):
+        diagnose(file, tmp_path / "out.tsv", published)
 
 
 def test_no_input_and_no_stranger_s_file_is_replaced(file: Path, published: Path, tmp_path: Path) -> None:

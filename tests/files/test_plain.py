@@ -55,3 +55,16 @@ def test_a_value_of_another_type_is_refused(key: str, value: Any) -> None:
 def test_names_of_heads_stand_for_one_output_each(heads: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="a name twice or one that is empty"):
         from_plain(HeadsConfig, heads)
+
+
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", " a", "\u202ea", "a\x00"])
+@pytest.mark.parametrize("kind", ["diagnosis", "priority"])
+def test_names_of_heads_can_be_columns_of_tables(kind: str, name: str) -> None:
+    heads = {"diagnosis": [{"name": name, "threshold": 0}], "priority": ["low", name]}
+    with pytest.raises(ValueError, match="names are columns of tables"):
+        from_plain(HeadsConfig, {kind: heads[kind]})
+
+
+def test_a_worklist_needs_two_priority_levels() -> None:
+    with pytest.raises(ValueError, match="needs two or more"):
+        from_plain(HeadsConfig, {"priority": ["high"]})

@@ -73,6 +73,8 @@ def read_scores(
     caveats = sorted(set(table["caveat"]) - {""}) if "caveat" in table else []
     caveat = " ".join(caveats)
     heads = [name for name in columns_of(table) if name.startswith(_KINDS)]
+    if columns and set(columns) <= set(heads):
+        heads, columns = list(columns), ()
     if heads and not columns:
         bare = [name.partition("/")[2] for name in heads]
         names = [one if bare.count(one) == 1 else full for one, full in zip(bare, heads, strict=True)]

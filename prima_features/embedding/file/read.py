@@ -60,6 +60,9 @@ class Embeddings:
             }
             # Files of earlier releases can lack these.
             self.attributes.setdefault("encoder", "prima")
+            # And files of other tools these: no model has an empty checksum.
+            for name in ("model", "model_revision", "model_sha256", "command"):
+                self.attributes.setdefault(name, "")
             for name in ("licence", "citation"):
                 self.attributes[name] = bounded(str(self.attributes.get(name, "")))
             stated = self.attributes.get("caveat") or caveat_of(

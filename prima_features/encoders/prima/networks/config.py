@@ -180,6 +180,13 @@ class HeadsConfig:
                 raise ValueError(
                     f"{kind} has a name twice or one that is empty, and each name stands for one output"
                 )
+            if odd := next((name for name in names if not name.isprintable() or name != name.strip()), ""):
+                raise ValueError(
+                    f"{kind} has the name {odd!r}: names are columns of tables, without control characters and "
+                    "without spaces at the ends"
+                )
+        if len(self.priority) == 1:
+            raise ValueError("priority has one level: a worklist needs two or more")
 
 
 @dataclass(frozen=True)
