@@ -143,10 +143,6 @@ def _check_outputs(
         check_folder(public, replace(maker, is_own=is_own), force)
     if output is None:
         return
-    if output.suffix.lower() in (".json", ".html"):
-        raise UsageError(
-            f"{output} is the table, whose name ends in .tsv: {output.suffix} files are written next to it"
-        )
     kinds = {
         output: (starts_with(*_TSV_STARTS), "a table of scores"),
         output.with_suffix(".json"): (starts_with(_JSON_START), "the description of a table of scores"),
@@ -154,6 +150,8 @@ def _check_outputs(
     }
     for path, (is_own, kind) in kinds.items():
         check_file(path, replace(maker, is_own=is_own, kind=kind), force)
+    if output.suffix.lower() != ".tsv":
+        raise UsageError(f"{output} is the name of the table, which is tab-separated: end it in .tsv")
 
 
 def _diagnosed(

@@ -68,7 +68,8 @@ def search(
 
     Args:
         embeddings: the embeddings file.
-        queries: each a text such as `acute left MCA infarct`, or several findings that one study shall have.
+        queries: each a text such as `acute left MCA infarct`, or several findings that one study shall have; a
+            repeated query counts once.
         model: bundled name, model directory or Hub id of the model that made the file.
         against: rank by the cosine with the query minus that with this text, such as `no acute infarct`.
         device: where to compute: auto, cpu, cuda, cuda:1.
@@ -80,6 +81,7 @@ def search(
     from prima_features.encoders.prima.text import TextEncoder
 
     findings = [(query,) if isinstance(query, str) else tuple(query) for query in queries]
+    findings = list(dict.fromkeys(tuple(one.strip() for one in query) for query in findings))
     if not findings or not all(one.strip() for query in findings for one in (*query, against or "-")):
         raise UsageError('the text to search for is empty: give a finding, such as "acute left MCA infarct"')
     file = read_embeddings(embeddings)
@@ -87,13 +89,14 @@ def search(
     source = model_of(file, model, directory.TEXT, "text tower")
     encode = TextEncoder.from_directory(source.directory, pick_device(device))
     texts = [numbered(query) for query in findings]
+    others = [numbered([against])] if against else []
     warnings = tuple(
         f"only the beginning of {text[3:50]!r}... is read: it has more than {encode.vocabulary.max_tokens} tokens"
-        for text in texts
+        for text in (*texts, *others)
         if encode.is_cut(text)
     )
     cosine = encode(texts) @ studies.T  # (queries, studies)
-    other = (encode([numbered([against])]) @ studies.T)[0] if against else None
+    other = (encode(others) @ studies.T)[0] if others else None
     table = _ranked(file, ["; ".join(one) for one in findings], cosine, other)
     return Found(table, warnings, file, against)
 
@@ -108,12 +111,14 @@ def search_like(embeddings: str | Path, study: str) -> Found:
         study: an id in it.
 
     Raises:
-        UsageError: the file has no such study.
+        UsageError: the file has no such study, or no other.
     """
     file = read_embeddings(embeddings)
     ids = file.studies["id"].to_numpy()
     if study not in ids:
         raise UsageError(f"{file.path} has no study {study}: prima inspect {file.path} lists its studies")
+    if len(ids) == 1:
+        raise UsageError(f"{file.path} has no other study than {study}: --like needs two or more")
     vectors = file.clip_embedding if file.has("study/clip") else file.study_embedding
     vectors = vectors.astype(np.float32)
     if not file.has("study/clip"):
@@ -186,13 +191,13 @@ def check_output(
     Raises:
         UsageError: see `files.targets.check_file`.
     """
-    if output.suffix.lower() == ".html":
-        raise UsageError(f"{output} is the table's name: end it in .tsv; an .html file is written next to it")
     inputs = as_inputs(embeddings, files_next_to(embeddings), model, texts)
     is_table = starts_with(b"query\trank\tstudy\t")
     check_file(output, Maker("prima search", inputs, is_table, "a table of prima search"), force)
     is_ours = Maker("prima search", inputs, is_page("search"), "a page of prima search")
     check_file(output.with_suffix(".html"), is_ours, force)
+    if output.suffix.lower() != ".tsv":
+        raise UsageError(f"{output} is the name of the table, which is tab-separated: end it in .tsv")
 
 
 def write_results(found: Found, output: Path, page: bool = True) -> None:

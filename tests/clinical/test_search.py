@@ -11,7 +11,8 @@ from browser import Page
 from public_scores import SeriesSets, Write
 
 from prima_features.cli.main import main
-from prima_features.clinical.search import retrieval, search, search_like
+from prima_features.clinical.diagnose import diagnose
+from prima_features.clinical.search import check_output, retrieval, search, search_like
 from prima_features.embedding.file.read import read_embeddings
 from prima_features.encoders.prima.text import TextEncoder, load_text
 from prima_features.errors import UsageError
@@ -112,6 +113,34 @@ def test_a_text_that_is_too_long_is_cut_and_said_so(file: Path) -> None:
     found = search(file, ["tumour " * 400])
     assert len(found.warnings) == 1
     assert "more than 200 tokens" in found.warnings[0]
+
+
+def test_a_text_of_a_contrast_that_is_too_long_is_named_too(file: Path) -> None:
+    (warning,) = search(file, ["glioma"], against="no glioma " * 300).warnings
+    assert "only the beginning of 'no glioma" in warning
+
+
+def test_a_repeated_query_counts_once(file: Path) -> None:
+    once = search(file, ["glioma"]).table
+    pd.testing.assert_frame_equal(search(file, ["glioma", " glioma "]).table, once)
+
+
+def test_a_text_with_invalid_bytes_from_the_command_line_is_refused(file: Path) -> None:
+    with pytest.raises(UsageError, match="not valid in UTF-8"):
+        search(file, [b"gliom\xe4".decode(errors="surrogateescape")])
+
+
+def test_one_study_is_like_no_other(write: Write) -> None:
+    with pytest.raises(UsageError, match="has no other study than sub-000"):
+        search_like(write(np.ones((1, 8)), SYNTH), "sub-000")
+
+
+@pytest.mark.parametrize("name", ["ranks.csv", "ranks.html", "ranks.h5", "ranks"])
+def test_the_name_of_the_table_ends_in_tsv(file: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"end it in \.tsv"):
+        check_output(file, tmp_path / name, SYNTH)
+    with pytest.raises(UsageError, match=r"end it in \.tsv"):
+        diagnose(file, tmp_path / name, SYNTH)
 
 
 @pytest.mark.parametrize("with_clip", [True, False])

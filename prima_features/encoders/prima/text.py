@@ -12,6 +12,7 @@ import numpy as np
 from prima_features.encoders.prima.model_config import read_config
 from prima_features.encoders.prima.networks.text import TextTower
 from prima_features.errors import UsageError
+from prima_features.files.text import printable
 from prima_features.models import directory as files
 from prima_features.models.loading import fill
 from prima_features.models.resolve import resolve
@@ -142,6 +143,12 @@ class Vocabulary:
         (folder / files.VOCABULARY).write_text(self.tokenizer.to_str(pretty=True), encoding="utf-8")
 
     def _ids(self, text: str) -> list[int]:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"the text {printable(text)[:50]} has a character that is not valid in UTF-8: type or save it again"
+            ) from error
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
 

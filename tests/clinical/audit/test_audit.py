@@ -12,6 +12,7 @@ from sklearn import metrics
 from prima_features.cli.main import main
 from prima_features.clinical.audit import AuditOptions, audit
 from prima_features.clinical.audit.reporting import checklist, methods_text
+from prima_features.clinical.audit.scores import read_scores
 from prima_features.clinical.threshold import best_threshold
 from prima_features.errors import UsageError
 
@@ -352,3 +353,10 @@ def test_scores_that_are_probably_a_mistake_get_a_note(simulate, change, note: s
 def test_nothing_is_doubted_without_a_reason(simulate) -> None:
     scores, labels, attributes = simulate().paths
     assert audit(scores, labels=labels, attributes=[attributes], options=QUICK).cohort.notes == ()
+
+
+def test_heads_that_are_chosen_by_column_keep_their_threshold_of_0(simulate) -> None:
+    cohort = simulate()
+    cohort.scores["diagnosis/condition_0"] = 1 / (1 + np.exp(-cohort.scores["diagnosis/condition_0"]))
+    scores = read_scores(cohort.paths[0], ["diagnosis/condition_0"])
+    assert (scores.names, scores.thresholds, scores.kind) == (("condition_0",), (0.0,), "score")
