@@ -238,7 +238,7 @@ def _unchanged(box: Box, path: Path, *arguments: object) -> Outcome:
     ran = box.prima(*arguments)
     if path.read_bytes() != before:
         return Outcome("silently wrong", f"{path.name} was overwritten (exit code {ran.code})")
-    return named(ran, "name another output", "move it", codes=(2,))
+    return named(ran, "name another output", "choose another output", "move it", codes=(2,))
 
 
 def _file(box: Box) -> Path:
@@ -402,7 +402,7 @@ def _broken_pipe(box: Box) -> Outcome:
 @SITUATIONS("standard output is a full disk")
 def _full(box: Box) -> Outcome:
     done = _program(box, "> /dev/full")
-    if done.returncode == 1 and b"could be printed" in done.stderr:
+    if done.returncode == 1 and b"could not be printed" in done.stderr:
         return Outcome("named", "exit code 1")
     return Outcome("silently wrong", str(done))
 
@@ -491,7 +491,7 @@ def _everything_latin(box: Box) -> Outcome:
 
     folder = _latin(box)
     _write_nifti(folder / "scans" / "a" / "t1.nii")
-    bundled = Path(prima_features.__file__).parent / "weights" / "bundled" / "prima-untrained"
+    bundled = Path(prima_features.__file__).parent / "models" / "bundled" / "prima-untrained"
     shutil.copytree(bundled, folder / "model")
     output = folder / "out.h5"
     commands: list[tuple[object, ...]] = [
