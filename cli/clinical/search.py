@@ -94,6 +94,10 @@ def search(
     queries: list[str | tuple[str, ...]] = [tuple(query)] if all_of and query else list(query or ())
     if like is not None and (against or all_of):
         raise UsageError("--like ranks by a study: leave out --against and --all-of")
+    if texts is not None and all_of:
+        raise UsageError(
+            "--all-of combines the TEXTs of the command line, not the lines of --texts: leave it out"
+        )
     if output is not None:
         check_output(embeddings, output, model, force, texts)
     if like is not None:

@@ -204,6 +204,7 @@ def test_the_command_prints_ranks_and_writes_all_of_them(
         (["tumour", "--like", "a"], "give one of"),
         (["--like", "a", "--against", "no tumour"], "leave out --against"),
         (["--like", "z"], "has no study z"),
+        (["--texts", "queries.txt", "--all-of"], "not the lines of --texts"),
         (["--texts", "missing.txt"], "cannot be read"),
     ],
 )

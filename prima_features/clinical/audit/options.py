@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Literal
 
 from prima_features.errors import UsageError
@@ -59,3 +60,11 @@ class AuditOptions:
             raise UsageError("--by and --freeze-before need the column with dates: give --date-column")
         if self.min_positives < 2:
             raise UsageError(f"--min-positives {self.min_positives} is too few for metrics: give 2 or more")
+        if self.threshold is not None and not isfinite(self.threshold):
+            raise UsageError(
+                f"--threshold {self.threshold:g} is not a number that scores can reach: give one"
+            )
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed} is negative: give 0 or more")
+        if repeated := next((names for names in self.cross if len({*names}) < len(names)), ()):
+            raise UsageError(f"--cross {','.join(repeated)} has a column twice: name different columns")

@@ -207,7 +207,9 @@ def _days(cohort: Cohort, column: str) -> np.ndarray:
             continue
         value = number(cell)
         if value is None or value < 0:
-            raise UsageError(f"the column {column} (--wait-column) has {cell!r}: expected days of 0 or more")
+            raise UsageError(
+                f"the column {column} (--wait-column) has {str(cell)!r}: expected days of 0 or more"
+            )
         values[row] = value
     return values
 

@@ -360,3 +360,25 @@ def test_heads_that_are_chosen_by_column_keep_their_threshold_of_0(simulate) -> 
     cohort.scores["diagnosis/condition_0"] = 1 / (1 + np.exp(-cohort.scores["diagnosis/condition_0"]))
     scores = read_scores(cohort.paths[0], ["diagnosis/condition_0"])
     assert (scores.names, scores.thresholds, scores.kind) == (("condition_0",), (0.0,), "score")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threshold": float("nan")},
+        {"threshold": float("inf")},
+        {"seed": -1},
+        {"cross": (("sex", "sex"),)},
+        {"sensitivity": float("nan")},
+    ],
+)
+def test_options_without_a_meaning_are_refused(options) -> None:
+    with pytest.raises(UsageError, match=f"--{next(iter(options))} "):
+        AuditOptions(**options)
+
+
+def test_a_wait_that_is_no_number_is_named_as_it_is_written(simulate) -> None:
+    cohort = simulate()
+    scores, labels, attributes = cohort.paths
+    with pytest.raises(UsageError, match=r"has '[FM]': expected days"):
+        audit(scores, None, labels, [attributes], AuditOptions(resamples=100, wait_column="sex"))
