@@ -170,7 +170,10 @@ def by_variable(variable: str, levels: dict[str, list[Measured]], n_unknown: int
 
 
 def macro(measured: Sequence[Measured]) -> dict[str, Macro]:
-    """Means over the names that have metrics; the interval is normal with the bootstrap's standard error."""
+    """Means over the names that have metrics; the interval is normal with the bootstrap's standard error.
+
+    Of a single name it is that of the name, which has a width even if the classes are separated perfectly.
+    """
     found = {}
     for metric in MACRO:
         own = [one for one in measured if not one.reason and np.isfinite(one.estimates[metric].value)]
@@ -180,6 +183,8 @@ def macro(measured: Sequence[Measured]) -> dict[str, Macro]:
             continue
         mean, error = float(values.mean()), float(_mean_resampled(own, metric).std())
         estimate = Estimate(mean, max(mean - _Z * error, 0.0), min(mean + _Z * error, 1.0))
+        if len(own) == 1:
+            estimate = own[0].estimates[metric]
         sd = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
         found[metric] = Macro(estimate, sd, len(values))
     return found

@@ -247,6 +247,16 @@ def test_scores_of_another_tool_are_read_with_a_note_on_the_threshold(simulate, 
     assert any("0.5 or more means present" in note for note in found.cohort.notes)
 
 
+def test_the_mean_over_one_name_has_the_interval_of_the_name(simulate) -> None:
+    made = simulate()
+    made.scores["diagnosis/condition_0"] = made.labels["condition_0"].astype(float) - 0.5  # all are separated
+    del made.labels["condition_1"]
+    scores, labels, _ = made.paths
+    found = audit(scores, labels=labels, options=QUICK)
+    assert found.macro["auroc"].estimate == found.overall[0].estimates["auroc"]
+    assert found.macro["auroc"].estimate.ci_low < 1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
