@@ -45,7 +45,7 @@ class Curve:
 
     def __post_init__(self) -> None:
         if not 0 <= self.positives <= self.n:
-            raise ValueError(f"it has a curve of {self.n} studies, {self.positives} of them positive")
+            raise ValueError(f"positives is {self.positives} of {self.n} studies: expected 0 to {self.n}")
         if self.method == "platt":
             is_curve = len(self.x) == len(self.y) == 1 and self.x[0] >= 0
         else:
@@ -56,7 +56,7 @@ class Curve:
                 and 0 <= self.y[0] <= self.y[-1] <= 1
             )
         if not is_curve:
-            raise ValueError(f"it has a {self.method} curve that is no rising curve of probabilities")
+            raise ValueError(f"x and y are not a {self.method} curve that rises from 0 towards 1")
 
     def apply(self, score: np.ndarray) -> np.ndarray:
         """(N,) probabilities of (N,) scores; NaN stays NaN."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -219,11 +220,13 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> np.ndar
             if not cell:
                 continue
             try:
-                made[row, i] = float(cell)
-            except ValueError as error:
-                value = number(cell)
-                if value is None:
-                    raise UsageError(f"{path}, column {name}: {cell!r} is not a number") from error
-                made[row, i] = value
-    made[~np.isfinite(made)] = np.nan
+                value: float | None = float(cell)
+            except ValueError:
+                # A decimal comma, but not `>3` or `3+`, which are no exact numbers.
+                value = None if set(">+") & {cell[0], cell[-1]} else number(cell)
+            if value is None or not isfinite(value):
+                raise UsageError(
+                    f"{path}, column {name}: {cell!r} is not a number; leave unknown scores empty"
+                )
+            made[row, i] = value
     return made

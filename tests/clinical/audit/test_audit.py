@@ -392,3 +392,19 @@ def test_a_wait_that_is_no_number_is_named_as_it_is_written(simulate) -> None:
     scores, labels, attributes = cohort.paths
     with pytest.raises(UsageError, match=r"has '[FM]': expected days"):
         audit(scores, None, labels, [attributes], AuditOptions(resamples=100, wait_column="sex"))
+
+
+@pytest.mark.parametrize("cell", ["inf", "-Infinity", ">3", "3+", "1.234,5", "high"])
+def test_scores_that_are_no_finite_numbers_are_refused(simulate, cell: str) -> None:
+    cohort = simulate()
+    column = "diagnosis/condition_0"
+    cohort.scores[column] = [cell, *cohort.scores[column].astype(str)[1:]]
+    with pytest.raises(UsageError, match=f"{column}: {re.escape(repr(cell))} is not a number"):
+        read_scores(cohort.paths[0])
+
+
+def test_scores_with_decimal_commas_and_exponents_are_read(simulate) -> None:
+    cohort = simulate()
+    column = "diagnosis/condition_0"
+    cohort.scores[column] = ["1,5", "+2", "-1e-3", "n/a", *cohort.scores[column].astype(str)[4:]]
+    np.testing.assert_array_equal(read_scores(cohort.paths[0]).score[:4, 0], [1.5, 2, -0.001, np.nan])
