@@ -34,5 +34,5 @@ def test_a_browser_shows_all_sections_without_a_complaint(
     for heading in headings[1:]:
         assert f"<h2>{heading}</h2>" in elements
     assert f"<h1>{headings[0]}</h1>" in elements
-    assert elements.count('role="img"') == page.read_text().count('role="img"') == 7
+    assert elements.count('role="img"') == page.read_text().count('role="img"') == 8
     assert "<script" not in elements
