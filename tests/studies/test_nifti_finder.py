@@ -134,7 +134,7 @@ def test_a_gradient_table_of_another_number_of_volumes_is_a_failure(tmp_path: Pa
         (b"", "empty"),
         (b"not an image", "not NIfTI"),
         (b"\x1f\x8b\x08junk", "damaged"),
-        (b"\x5c\x01\0\0", "not NIfTI"),
+        (b"\x5c\x01\0\0", "ends within its NIfTI header"),
     ],
 )
 def test_files_that_are_no_images_are_found_before_they_are_read(
