@@ -266,6 +266,10 @@ StudyDescription = Annotated[
         help="Study description for the model (default: the description in the scan).",
     ),
 ]
+ForceTable = Annotated[
+    bool, typer.Option("--force", help="Overwrite OUT.tsv even if this command did not write it.")
+]
+NoPage = Annotated[bool, typer.Option("--no-page", help="Do not write the HTML page.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", "--force", help="Replace DIR if it is not empty.")]
 Device = Annotated[
     str,

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.console import count, counting, err, out, print_caveat
-from prima_features.cli.options import Device
+from prima_features.cli.options import Device, NoPage
 from prima_features.models import DEFAULT_MODEL
 from prima_features.wording import RESEARCH_ONLY, verb
 
@@ -57,7 +57,7 @@ def diagnose(
             help="calibration.json of prima audit --calibrate on this model's scores: adds columns of probabilities.",
         ),
     ] = None,
-    no_page: Annotated[bool, typer.Option("--no-page", help="Do not write the HTML page.")] = False,
+    no_page: NoPage = False,
     device: Device = "auto",
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite outputs even if this command did not write them.")

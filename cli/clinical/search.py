@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.console import count, err, out, print_caveat, table
-from prima_features.cli.options import Device
+from prima_features.cli.options import Device, ForceTable, NoPage
 from prima_features.errors import UsageError
 from prima_features.models import DEFAULT_MODEL
 from prima_features.wording import RESEARCH_ONLY
@@ -68,11 +68,9 @@ def search(
             help="Table of all ranks to write; OUT.html appears next to it. With --reports: OUT.json, the metrics.",
         ),
     ] = None,
-    no_page: Annotated[bool, typer.Option("--no-page", help="Do not write the HTML page.")] = False,
+    no_page: NoPage = False,
     device: Device = "auto",
-    force: Annotated[
-        bool, typer.Option("--force", help="Overwrite OUT.tsv even if this command did not write it.")
-    ] = False,
+    force: ForceTable = False,
 ) -> None:
     """Rank the studies of an embeddings file by a text, or by similarity to one of its studies.
 

@@ -9,19 +9,20 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.console import count, out, print_caveat
-from prima_features.cli.options import Overwrite, shown_command
+from prima_features.cli.options import ForceTable, Overwrite, shown_command
 from prima_features.cli.probe.label_options import with_labels
 from prima_features.wording import RESEARCH_ONLY
+
+SavedProbe = Annotated[
+    str, typer.Argument(metavar="PROBE", help="Probe folder made by prima probe fit, or a probe on the Hub.")
+]
 
 
 @with_labels("split_column")
 def evaluate(
     request: Any,
     context: typer.Context,
-    probe: Annotated[
-        str,
-        typer.Argument(metavar="PROBE", help="Probe folder made by prima probe fit, or a probe on the Hub."),
-    ],
+    probe: SavedProbe,
     embeddings: Annotated[
         Path,
         typer.Argument(
@@ -72,10 +73,7 @@ def evaluate(
 )
 def predict(
     request: Any,
-    probe: Annotated[
-        str,
-        typer.Argument(metavar="PROBE", help="Probe folder made by prima probe fit, or a probe on the Hub."),
-    ],
+    probe: SavedProbe,
     embeddings: Annotated[
         Path,
         typer.Argument(
@@ -83,9 +81,7 @@ def predict(
         ),
     ],
     output: Annotated[Path, typer.Argument(metavar="OUT.tsv", help="Table to write.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Overwrite OUT.tsv even if this command did not write it.")
-    ] = False,
+    force: ForceTable = False,
 ) -> None:
     """Predict every study of an embeddings file with a saved probe.
 

@@ -53,7 +53,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -133,11 +133,10 @@ class Claims:
         self._heart = threading.Thread(target=self._keep_beating, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Claims:
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._file.unlink, missing_ok=True)
             self._join()
-        except BaseException:
-            self._file.unlink(missing_ok=True)
-            raise
+            undo.pop_all()
         self._heart.start()
         return self
 
