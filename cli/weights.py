@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from tempfile import gettempdir
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -122,27 +123,68 @@ def _describe(output: Path, config: PrimaConfig) -> None:
 
 @app.command()
 def convert(
-    full: Annotated[
-        Path, typer.Argument(metavar="FULL.pt", help="The published model, primafullmodel107.pt.")
-    ],
-    tokenizer: Annotated[
+    file: Annotated[
         Path,
-        typer.Option(
-            "--tokenizer",
-            metavar="FILE",
-            help="The published tokenizer, vqvae_model_step16799.pth.",
-            show_default=False,
-        ),
+        typer.Argument(metavar="FILE", help="The published file, such as primafullmodel107.pt for Prima."),
     ],
     output: Annotated[
         Path, typer.Option("--output", metavar="DIR", help="Model directory to write.", show_default=False)
     ],
+    encoder: Annotated[
+        str,
+        typer.Option(
+            "--encoder", metavar="NAME", help="The published model, by its name in `prima weights list`."
+        ),
+    ] = "prima",
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            "--tokenizer",
+            metavar="FILE",
+            help="Prima: the published tokenizer, vqvae_model_step16799.pth (required).",
+            show_default=False,
+        ),
+    ] = None,
+    answer: Annotated[
+        bool,
+        typer.Option(
+            "--answer/--no-answer",
+            help="Also store this machine's embedding of a synthetic scan, which `prima weights verify` and "
+            "`prima doctor` compute again (not for Prima).",
+        ),
+    ] = True,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a model directory from the published files, without running any code in them."""
-    from prima_features.encoders.prima.convert.run import convert as convert_files
+    """Make a model directory from published files, without running any code in them.
 
-    _describe(output, convert_files(full, tokenizer, output, overwrite))
+    A config.json next to FILE is read if the encoder has one.
+    """
+    if encoder == "prima":
+        from prima_features.encoders.prima.convert.run import convert as convert_prima
+
+        if tokenizer is None:
+            raise UsageError("Prima's tokenizer is a file of its own: give --tokenizer FILE")
+        _describe(output, convert_prima(file, tokenizer, output, overwrite))
+        return
+    if tokenizer is not None:
+        raise UsageError(f"--tokenizer is for Prima only: leave it out for {encoder}")
+    from prima_features.encoders.convert import convert as convert_file
+
+    convert_file(file, encoder, output, overwrite)
+    _check_converted(output, answer)
+
+
+def _check_converted(output: Path, answer: bool) -> None:
+    """Load a converted model, and record its known answer."""
+    from prima_features.doctor.check import Setup
+    from prima_features.doctor.known_answer import record_answer
+    from prima_features.encoders.registry import load_encoder
+
+    if answer:
+        record_answer(Setup(Path(gettempdir()), str(output)))
+    else:
+        load_encoder(output)
+    out.print(f"Model: {escape(str(output))}")
 
 
 @app.command()

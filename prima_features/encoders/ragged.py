@@ -141,12 +141,17 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor, cu_seqlens: Tensor, max_length: int) 
 
 
 def _sdpa_one(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    # (n, heads, dim_head) to (1, heads, n, dim_head): the fused kernels want four axes.
-    q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))
+    return dense_attention(q[None], k[None], v[None])[0]
+
+
+def dense_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(dim_head)) v of sequences of equal length, (B, N, heads, dim_head)."""
+    # The fused kernels expect (B, heads, N, dim_head).
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
     if q.device.type == "cpu" and q.dtype == torch.bfloat16 and not _has_fused_bfloat16():
         with sdpa_kernel(SDPBackend.MATH):
-            return F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)
-    return F.scaled_dot_product_attention(q, k, v)[0].transpose(0, 1)
+            return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
 
 
 @cache

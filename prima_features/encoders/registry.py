@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from prima_features.encoders.base import Encoder
 from prima_features.encoders.checks import checked_info, encoder_code, first_line
@@ -22,9 +22,16 @@ from prima_features.files.text import printable
 from prima_features.models.directory import CHECKSUMS, CONFIG, CheckedFile, check_files, read_config
 from prima_features.models.resolve import ModelSource, resolve
 
+if TYPE_CHECKING:
+    from prima_features.encoders.series_encoder import SeriesArchitecture
+
 GROUP = "prima_features.encoders"
 
-_BUILT_IN = {"prima": "prima_features.encoders.prima.pretrained:load"}
+_SERIES: dict[str, str] = {}
+"""Where the `SeriesArchitecture` of each encoder of series is."""
+_BUILT_IN = {"prima": "prima_features.encoders.prima.pretrained:load"} | {
+    name: f"{where}.load" for name, where in _SERIES.items()
+}
 
 
 def installed() -> dict[str, list[EntryPoint]]:
@@ -36,6 +43,20 @@ def installed() -> dict[str, list[EntryPoint]]:
     for one in entry_points(group=GROUP):
         found.setdefault(one.name, []).append(one)
     return found | {name: [EntryPoint(name, value, GROUP)] for name, value in _BUILT_IN.items()}
+
+
+def series_architecture(model_type: str) -> SeriesArchitecture[Any]:
+    """How an encoder of this package that only knows series is built and converted.
+
+    Raises:
+        UsageError: there is no such encoder.
+    """
+    if model_type not in _SERIES:
+        raise UsageError(
+            f"this release cannot convert files of the encoder {model_type} yet: it converts those of "
+            f"{', '.join(sorted(_SERIES))}"
+        )
+    return cast("SeriesArchitecture[Any]", EntryPoint(model_type, _SERIES[model_type], GROUP).load())
 
 
 def load_encoder(name: str | Path, revision: str | None = None) -> Encoder:

@@ -13,9 +13,10 @@ from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import output_errors, sha256
 from prima_features.files.targets import Maker, check_folder
 from prima_features.models.catalog import drive_file
+from prima_features.models.published import published_model
 
 NAME = "prima"
-SOURCE = "https://github.com/MLNeurosurg/Prima"
+SOURCE = published_model(NAME).source.page
 LICENCE = (
     "the repository's LICENSE is the MIT licence and speaks of the software; the weights have no licence statement of "
     "their own"
