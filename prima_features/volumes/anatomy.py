@@ -8,6 +8,7 @@ Nothing is resampled twice: matrices are composed, and the stored voxels are rea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -78,9 +79,14 @@ def stored_values(acquired: Acquired) -> tuple[np.ndarray, np.ndarray]:
 
 
 def resample(
-    values: np.ndarray, affine: np.ndarray, to: Grid, to_world: np.ndarray | None = None, order: int = 1
+    values: np.ndarray,
+    affine: np.ndarray,
+    to: Grid,
+    to_world: np.ndarray | None = None,
+    order: int = 1,
+    outside: Literal["constant", "nearest"] = "constant",
 ) -> np.ndarray:
-    """Read a stored volume on another grid, in one interpolation, with zeros outside.
+    """Read a stored volume on another grid, in one interpolation.
 
     Args:
         values: (i, j, k).
@@ -88,6 +94,7 @@ def resample(
         to: the grid to read it on.
         to_world: (4, 4), from the scan's mm to those of `to`; None if they are the same.
         order: 1 is trilinear, 0 the nearest voxel, for masks.
+        outside: beyond the centres of the outermost voxels, 0 or the nearest voxel.
 
     Returns:
         Values of shape `to.shape` in the number type of `values`.
@@ -99,7 +106,7 @@ def resample(
     # Rounding keeps a voxel at the border of the volume inside of it.
     indices = np.round(np.linalg.inv(forward) @ to.affine, _DIGITS)
     return ndimage.affine_transform(
-        values, indices[:3, :3], indices[:3, 3], output_shape=to.shape, order=order, mode="constant", cval=0
+        values, indices[:3, :3], indices[:3, 3], output_shape=to.shape, order=order, mode=outside, cval=0
     )
 
 

@@ -1,0 +1,113 @@
+"""Preparers of encoders that read one volume per series, and may need its brain mask and position in MNI space.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from prima_features.encoders.base import Prepared
+from prima_features.errors import SeriesError
+from prima_features.studies.study import Series
+from prima_features.volumes import ReadOptions, read_series
+from prima_features.volumes.anatomy import Anatomy, find_anatomy, stored_values
+from prima_features.volumes.volume import Acquired, to_lps
+
+
+UNSTRIPPED = "unstripped"
+"""Flag: the encoder was trained on skull-stripped brains, and got a whole head."""
+Unstripped = Literal["refuse", "allow"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """One series on its stored grid."""
+
+    values: np.ndarray
+    """(i, j, k) float32 without NaN."""
+    affine: np.ndarray
+    """(4, 4), voxel indices to mm in RAS."""
+    anatomy: Anatomy
+    unstripped: Unstripped = "refuse"
+    """What to do without a brain mask."""
+
+    def masked(self) -> tuple[np.ndarray, tuple[str, ...]]:
+        """The voxels with 0 outside the brain, and flags.
+
+        Raises:
+            SeriesError: there is no mask, and whole heads are refused.
+        """
+        if self.anatomy.mask is not None:
+            return self.values * self.anatomy.mask, ()
+        if self.unstripped == "allow":
+            return self.values, (UNSTRIPPED,)
+        raise SeriesError(
+            "its brain mask is unknown, and this encoder was trained on skull-stripped brains",
+            hint="embed a skull-stripped image, or whole heads with --encoder-option unstripped=allow",
+        )
+
+    def to_mni(self) -> np.ndarray:
+        """The affine to MNI152NLin6Asym.
+
+        Raises:
+            SeriesError: it is unknown.
+        """
+        if self.anatomy.to_mni is None:
+            raise SeriesError(
+                "its position in MNI space is unknown, and this encoder was trained on registered brains",
+                hint="use an encoder that needs no registration",
+            )
+        return self.anatomy.to_mni
+
+
+@dataclass(frozen=True)
+class VolumePreparer(ABC):
+    """Reads a series and makes one volume of it; an `encoders.base.Preparer`."""
+
+    n_tokens: int
+    """Tokens that the network makes of a volume."""
+    weight: int = 1
+    """See `Prepared.weight`."""
+    unstripped: Unstripped = "refuse"
+    """Whether whole heads are accepted by an encoder that was trained on skull-stripped brains."""
+
+    @abstractmethod
+    def prepare(self, scan: Scan) -> tuple[np.ndarray, tuple[str, ...]]:
+        """The volume (a, b, c) float32 that the network reads, and flags.
+
+        Raises:
+            SeriesError: what the encoder needs is not known.
+        """
+
+    def __call__(self, series: Series, options: ReadOptions, picture: bool) -> Prepared:
+        """Prepare one series.
+
+        Raises:
+            SeriesError: it cannot be read or cannot be used.
+        """
+        acquired = read_series(series, options)
+        return self.from_acquired(acquired, find_anatomy(acquired))
+
+    def from_acquired(self, acquired: Acquired, anatomy: Anatomy) -> Prepared:
+        """Prepare a series that has been read."""
+        values, affine = stored_values(acquired)
+        volume, flags = self.prepare(Scan(values, affine, anatomy, self.unstripped))
+        if not np.isfinite(volume).all() or volume.min() == volume.max():
+            raise SeriesError("nothing but background is left of it after preprocessing")
+        lps = to_lps(acquired.image)
+        z, y, x = lps.values.shape
+        return Prepared(
+            arrays=volume[None, None],
+            weight=self.weight,
+            n_tokens=self.n_tokens,
+            plane=lps.plane,
+            shape=(z, y, x),
+            spacing=lps.spacing,
+            slice_axis_known_by=acquired.slice_axis_known_by,
+            flags=tuple(dict.fromkeys((*acquired.flags, *flags))),
+        )

@@ -1,0 +1,54 @@
+"""Weights and inputs of the golden values of other encoders, computed from names and seeds."""
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+Layout = dict[str, tuple[tuple[int, ...], str]]
+"""Shape and number type of each tensor."""
+
+
+def layout(folder: Path, which: str) -> Layout:
+    """The tensors of the `full` or `small` network in the folder of one encoder."""
+    stored: dict[str, Any] = json.loads((folder / "layout.json").read_text())[which]
+    return {name: (tuple(shape), dtype) for name, (shape, dtype) in stored.items()}
+
+
+def synthetic_tensor(name: str, shape: tuple[int, ...], dtype: str = "float32") -> torch.Tensor:
+    """The tensor of a name: see the README.md of the golden values. `name` is without any prefix of the file."""
+    if dtype not in ("float32", "bfloat16"):
+        return torch.zeros(shape, dtype=getattr(torch, dtype))
+    z = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
+    last = name.split(".")[-1]
+    if last == "running_var":
+        values = 1 + 0.1 * np.abs(z)
+    elif any(part in last for part in ("pos", "token", "cls")):
+        values = 0.1 * z
+    elif len(shape) > 1:
+        values = z / np.sqrt(np.prod(shape[1:]))
+    elif last in ("weight", "gamma", "gamma_1", "gamma_2"):
+        values = 1 + 0.1 * z
+    else:
+        values = 0.1 * z
+    return torch.from_numpy(values.astype(np.float32)).to(getattr(torch, dtype))
+
+
+def synthetic_weights(found: Layout) -> dict[str, torch.Tensor]:
+    """The tensors of a layout."""
+    return {name: synthetic_tensor(name, shape, dtype) for name, (shape, dtype) in found.items()}
+
+
+def random_input(seed: int, shape: tuple[int, ...]) -> torch.Tensor:
+    """Standard normal numbers."""
+    return torch.from_numpy(np.random.RandomState(seed).standard_normal(shape).astype(np.float32))
+
+
+def assert_close(found: Any, expected: np.ndarray, tolerance: float = 1e-5) -> None:
+    """Differences within a fraction of the largest expected value."""
+    found = found.numpy() if isinstance(found, torch.Tensor) else found
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
