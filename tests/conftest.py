@@ -34,6 +34,12 @@ def golden_clinical() -> Path:
 
 
 @pytest.fixture(scope="session")
+def golden_encoders() -> Path:
+    """Vectors, volumes and checkpoint layouts of other encoders, from their public code."""
+    return _shared("golden_encoders")
+
+
+@pytest.fixture(scope="session")
 def scans() -> Path:
     """Real public scans."""
     return _shared("scans")

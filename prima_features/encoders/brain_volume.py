@@ -18,7 +18,6 @@ from prima_features.volumes import ReadOptions, read_series
 from prima_features.volumes.anatomy import Anatomy, find_anatomy, stored_values
 from prima_features.volumes.volume import Acquired, to_lps
 
-
 UNSTRIPPED = "unstripped"
 """Flag: the encoder was trained on skull-stripped brains, and got a whole head."""
 Unstripped = Literal["refuse", "allow"]

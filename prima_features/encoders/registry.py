@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 
 GROUP = "prima_features.encoders"
 
-_SERIES: dict[str, str] = {}
+_SERIES: dict[str, str] = {
+    "brainiac": "prima_features.encoders.brainiac.weights:ARCHITECTURE",
+    "dinov3d-neuro": "prima_features.encoders.dinov3d_neuro.weights:ARCHITECTURE",
+    "neurojepa": "prima_features.encoders.neurojepa.weights:ARCHITECTURE",
+    "openmind-resencl": "prima_features.encoders.openmind_resencl.weights:ARCHITECTURE",
+    "simclr3d": "prima_features.encoders.simclr3d.weights:ARCHITECTURE",
+}
 """Where the `SeriesArchitecture` of each encoder of series is."""
 _BUILT_IN = {"prima": "prima_features.encoders.prima.pretrained:load"} | {
     name: f"{where}.load" for name, where in _SERIES.items()

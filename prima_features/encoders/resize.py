@@ -10,9 +10,11 @@ import numpy as np
 def linear_weights(n: int, m: int) -> np.ndarray:
     """(m, n) weights of linear interpolation from n to m samples, corners not aligned and no smoothing.
 
-    Output j is read at (j + 0.5) n / m - 0.5, and at the border if that is outside: torch's `interpolate`.
+    Output j is read at (j + 0.5) n / m - 0.5, and at the border if that is outside: torch's `interpolate`. Places are
+    computed in float32, as there: whether a voxel is exactly 0 depends on it.
     """
-    place = np.clip((np.arange(m) + 0.5) * (n / m) - 0.5, 0, n - 1)
+    ratio = np.float32(n) / np.float32(m)
+    place = np.clip(ratio * (np.arange(m, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5), 0, n - 1)
     below = np.minimum(place.astype(int), max(n - 2, 0))
     weights = np.zeros((m, n), np.float32)
     weights[np.arange(m), below] = 1 - (place - below)

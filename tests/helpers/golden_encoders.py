@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from prima_features.encoders.base import Encoder
+from prima_features.encoders.convert import convert
+from prima_features.encoders.registry import load_encoder
+
 Layout = dict[str, tuple[tuple[int, ...], str]]
 """Shape and number type of each tensor."""
 
@@ -52,3 +56,18 @@ def assert_close(found: Any, expected: np.ndarray, tolerance: float = 1e-5) -> N
     found = found.numpy() if isinstance(found, torch.Tensor) else found
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
+
+
+def save(
+    path: Path, tensors: dict[str, torch.Tensor], prefix: str = "", container: str = "", **others: Any
+) -> Path:
+    """Write tensors as `torch.save` does, under a key if `container`, each name with a prefix."""
+    named = {prefix + name: tensor for name, tensor in tensors.items()} | others
+    torch.save({container: named, "epoch": 1} if container else named, path)
+    return path
+
+
+def converted(file: Path, name: str, output: Path) -> Encoder:
+    """Convert a published file of an encoder and load the model."""
+    convert(file, name, output)
+    return load_encoder(output)

@@ -1,0 +1,1 @@
+"""BrainIAC: a ViT-B trained with contrastive learning on skull-stripped brains."""

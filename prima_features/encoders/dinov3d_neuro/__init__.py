@@ -1,0 +1,1 @@
+"""Dinov3D-Neuro: DINOv3 on volumes. Not compared with the authors' own vectors."""

@@ -32,15 +32,15 @@ class Dino3dConfig:
     """Of the layer norms; 1e-5 if the authors' config.yaml says `layernormbf16`."""
     bfloat16_positions: bool = True
     """Compute the position code and the rotation in bfloat16, as published."""
-    feature: Literal["class", "patches"] = "class"
+    feature: Literal["class", "mean"] = "class"
     """Series vector: the class token, or the mean of the patches."""
 
     def __post_init__(self) -> None:
         """Raise ValueError if a head cannot be divided into three axes of pairs."""
         if self.width % self.heads or self.width // self.heads % 6:
             raise ValueError(f"{self.width} channels in {self.heads} heads are not multiples of 6 each")
-        if self.feature not in ("class", "patches"):
-            raise ValueError(f"feature is {self.feature!r}, not class or patches")
+        if self.feature not in ("class", "mean"):
+            raise ValueError(f"feature is {self.feature!r}, not class or mean")
 
     @property
     def periods(self) -> int:
@@ -55,9 +55,7 @@ def angles(grid: tuple[int, int, int], periods: Tensor) -> Tensor:
         grid: patches along each axis.
         periods: (p,); 2 p channels for each axis.
     """
-    axes = [
-        2 * ((torch.arange(n, dtype=periods.dtype, device=periods.device) + 0.5) / n) - 1 for n in grid
-    ]
+    axes = [2 * ((torch.arange(n, dtype=periods.dtype, device=periods.device) + 0.5) / n) - 1 for n in grid]
     coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 2)
     return (2 * math.pi * coordinates[:, :, None] / periods).flatten(1).repeat(1, 2)
 

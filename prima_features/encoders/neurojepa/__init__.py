@@ -1,0 +1,1 @@
+"""Neuro-JEPA: a ViT with experts on skull-stripped brains in MNI space."""

@@ -23,7 +23,9 @@ class ResNetConfig:
     def __post_init__(self) -> None:
         """Raise ValueError for sizes that contradict each other."""
         if len(self.widths) != 4 or len(self.blocks) != 4 or min(*self.widths, *self.blocks) < 1:
-            raise ValueError(f"widths {self.widths} and blocks {self.blocks} must be four positive numbers each")
+            raise ValueError(
+                f"widths {self.widths} and blocks {self.blocks} must be four positive numbers each"
+            )
 
 
 class FixedBatchNorm(nn.Module):
@@ -72,7 +74,10 @@ class ResNet(nn.Module):
         self.bn1 = FixedBatchNorm(first)
         inputs = (first, *config.widths[:-1])
         for number, (into, width, n) in enumerate(zip(inputs, config.widths, config.blocks, strict=True), 1):
-            blocks = [Block(into, width, 1 if number == 1 else 2), *(Block(width, width, 1) for _ in range(n - 1))]
+            blocks = [
+                Block(into, width, 1 if number == 1 else 2),
+                *(Block(width, width, 1) for _ in range(n - 1)),
+            ]
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
 
     def forward(self, volumes: Tensor) -> Tensor:
