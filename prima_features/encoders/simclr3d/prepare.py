@@ -1,8 +1,8 @@
 """From a scan to the volume that 3D-Neuro-SimCLR reads. Imports no torch.
 
 The authors' pipeline (TurboPrep) corrects the bias field, strips the skull, registers rigidly to the symmetric MNI
-ICBM 2009c template, normalises with WhiteStripe and masks with the labels of SynthSeg. Here bias correction is left out,
-one brain mask is used, and WhiteStripe is left out, since z-scores do not depend on it.
+ICBM 2009c template, normalises with WhiteStripe and masks with the labels of SynthSeg. Here, bias correction is left
+out, one brain mask is used, and WhiteStripe is left out, since z-scores do not depend on it.
 """
 
 from __future__ import annotations
