@@ -13,6 +13,7 @@ from rich.markup import escape
 from prima_features.cli.console import downloading, err, out, table
 from prima_features.cli.options import Overwrite
 from prima_features.errors import UsageError
+from prima_features.models.directory import ANSWER
 from prima_features.wording import RESEARCH_ONLY
 
 if TYPE_CHECKING:
@@ -193,16 +194,32 @@ def verify(
         str, typer.Argument(metavar="DIR|NAME", help="Model directory, or the name of a model.")
     ],
 ) -> None:
-    """Compare a model's files with their recorded checksums, and load every part."""
+    """Compare a model's files with their recorded checksums, load every part, and compute its known answer again.
+
+    The known answer is an embedding of a synthetic scan. `prima weights convert` and `prima doctor --record-answer` store
+    it with the model.
+    """
+    from prima_features.doctor.check import Setup, Status
+    from prima_features.doctor.known_answer import known_answer
     from prima_features.encoders.registry import verify as check
     from prima_features.models.resolve import resolve
 
-    files, loaded = check(resolve(model).directory)
+    directory = resolve(model).directory
+    files, loaded = check(directory)
     shown = table("file", "sha256", "")
     for file in files:
         shown.add_row(file.name, file.sha256, "as recorded" if file.recorded else "no checksum recorded")
     out.print(shown)
     out.print(f"Loaded: {escape(', '.join(loaded))}")
+    if not (directory / ANSWER).is_file():
+        out.print("Known answer: none recorded (prima doctor --record-answer)")
+        return
+    for answer in known_answer(Setup(Path(gettempdir()), model)):
+        if answer.status is Status.FAIL:
+            raise UsageError(
+                f"the known answer of {model} is not reproduced ({answer.found}): {answer.remedy}"
+            )
+        out.print(f"Known answer: {escape(answer.found)}")
 
 
 @app.command()

@@ -30,6 +30,7 @@ GROUP = "prima_features.encoders"
 _SERIES: dict[str, str] = {
     "brainiac": "prima_features.encoders.brainiac.weights:ARCHITECTURE",
     "dinov3d-neuro": "prima_features.encoders.dinov3d_neuro.weights:ARCHITECTURE",
+    "neurovfm": "prima_features.encoders.neurovfm.weights:ARCHITECTURE",
     "neurojepa": "prima_features.encoders.neurojepa.weights:ARCHITECTURE",
     "openmind-resencl": "prima_features.encoders.openmind_resencl.weights:ARCHITECTURE",
     "simclr3d": "prima_features.encoders.simclr3d.weights:ARCHITECTURE",

@@ -131,11 +131,12 @@ class SeriesEncoder(Encoder, Generic[C]):
             revision=self.source.revision,
             sha256=self.checksum,
             widths=self.architecture.widths(self.config),
+            # Options in a table of their own: the embeddings file adds the options of reading, such as slice_axis.
             settings={
                 "preprocessing": self.architecture.preprocessing,
-                **asdict(self.config),
-                **self.options,
-            },  # type: ignore[call-overload]
+                "network": asdict(self.config),  # type: ignore[call-overload]
+                "options": dict(self.options),
+            },
             caveat=known.caveat,
             licence=known.weights_licence,
             citation=known.citation,
