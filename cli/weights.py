@@ -196,8 +196,8 @@ def verify(
 ) -> None:
     """Compare a model's files with their recorded checksums, load every part, and compute its known answer again.
 
-    The known answer is an embedding of a synthetic scan. `prima weights convert` and `prima doctor --record-answer` store
-    it with the model.
+    The known answer is an embedding of a synthetic scan, stored with the model by `prima weights convert` and `prima
+    doctor --record-answer`.
     """
     from prima_features.doctor.check import Setup, Status
     from prima_features.doctor.known_answer import known_answer

@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from dcm2niix import bin as dcm2niix
-from named_weights import assert_close, named_tensors, normal, read_layout
+from golden_encoders import assert_close, random_input, synthetic_weights
 
 from prima_features.encoders.base import EncodedStudy, Prepared, Progress
 from prima_features.encoders.convert import convert
@@ -85,12 +85,12 @@ def tokens(encoder: SeriesEncoder[Any], prepared: Prepared) -> EncodedStudy:
 
 def run_network(encoder: SeriesEncoder[Any], golden_file: Any) -> np.ndarray:
     """The network on the random tokens of a golden file."""
-    values = (normal(7, (37, 1024)) - np.float32(0.3141)) / np.float32(0.2623)
+    values = (random_input(7, (37, 1024)) - 0.3141) / 0.2623
     lengths = golden_file["lengths"]
     starts = torch.tensor([0, *np.cumsum(lengths)], dtype=torch.int32)
     place = torch.from_numpy(golden_file["coords"].astype(np.float32))
     with torch.inference_mode():
-        return encoder.network(torch.from_numpy(values), place, starts, int(lengths.max())).numpy()
+        return encoder.network(values, place, starts, int(lengths.max())).numpy()
 
 
 def test_the_small_network_gives_the_golden_vectors(golden: Path, model: SeriesEncoder[Any]) -> None:
@@ -103,9 +103,10 @@ def test_the_small_network_gives_the_golden_vectors(golden: Path, model: SeriesE
 def test_the_full_layout_loads_strictly_and_gives_the_golden_vectors(
     golden: Path, scans: Path, tmp_path: Path
 ) -> None:
-    layout = read_layout(golden / "layout_full.json")["full"]
-    assert len(layout) == 136
-    torch.save({"state_dict": named_tensors(layout)}, tmp_path / "pytorch_model.bin")
+    stored = json.loads((golden / "layout_full.json").read_text())["full"]
+    assert len(stored) == 136
+    layout = {name: (tuple(shape), dtype) for name, (shape, dtype) in stored.items()}
+    torch.save({"state_dict": synthetic_weights(layout)}, tmp_path / "pytorch_model.bin")
     params = {"embed_dim": 768, "depth": 12, "num_heads": 12, "pos_emb_cf": {"params": {"d": 30}}}
     (tmp_path / "config.json").write_text(json.dumps({"which": "vit_base", "params": params}))
     convert(tmp_path / "pytorch_model.bin", "neurovfm", tmp_path / "full")
