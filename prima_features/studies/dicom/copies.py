@@ -15,6 +15,7 @@ from prima_features.studies.dicom import values
 from prima_features.studies.dicom.bounds import BoundedFile, find_pixels, read_data_set
 from prima_features.studies.dicom.frames import PER_FRAME, SHARED
 from prima_features.studies.dicom.header import Header
+from prima_features.studies.dicom.regular import read_reduced, reduce_header
 from prima_features.studies.study import COPY, DicomSlices, Series
 
 
@@ -194,12 +195,18 @@ def _look_into(file: Path, modified: int, size: int) -> _Frames:
     from pydicom.uid import UID
 
     with BoundedFile(file) as stream:
-        data, source = read_data_set(stream, (*_READ, "NumberOfFrames"), force=True)
+        tags = (*_READ, "NumberOfFrames")
+        if (reduced := reduce_header(stream, tags)) is not None:
+            data, (is_implicit, is_little) = read_reduced(reduced.shared, tags), (reduced.is_implicit, True)
+            stream.seek(reduced.pixels)
+        else:
+            data, _ = read_data_set(stream, tags, force=True)
+            is_implicit, is_little = data.original_encoding
         syntax = UID(values.text(data.file_meta, "TransferSyntaxUID"))
         if stream.is_deflated:
             raise ValueError("its frames are deflated")
-        find_pixels(source, *data.original_encoding)
-        offset = source.tell()
+        find_pixels(stream, is_implicit, is_little)
+        offset = stream.tell()
     shared, groups = values.items(data, SHARED), values.items(data, PER_FRAME)
     scales = []
     for group in groups:

@@ -186,7 +186,7 @@ def _find_study(
         identity=Identity(
             patient_id=visit.patient_id,
             study_uid=study_uid,
-            folder=os.path.commonpath([header.file.parent for header in headers]),
+            folder=os.path.commonpath({header.file.parent for header in headers}),
         ),
     )
     return study, left_out

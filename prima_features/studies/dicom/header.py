@@ -6,6 +6,7 @@ Positions and directions are in the patient's coordinates, LPS, in mm (PS3.3 C.7
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -165,6 +166,8 @@ def is_orientation(vector: Vector) -> bool:
 
 def same_orientation(a: Vector, b: Vector) -> bool:
     """Whether two slices are parallel and have the same directions of rows and columns."""
+    if a == b:  # nearly always: the test below is slow
+        return True
     return len(a) == len(b) and all(abs(p - q) < _SAME_DIRECTION for p, q in zip(a, b, strict=True))
 
 
@@ -177,12 +180,14 @@ def orientations(slices: Iterable[Vector]) -> list[Vector]:
     return found
 
 
+@lru_cache(maxsize=4096)
 def normal(orientation: Vector) -> Vector:
     """Unit vector across the slices: rows times columns."""
     a, b = orientation[:3], orientation[3:]
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
+@lru_cache(maxsize=4096)
 def slice_axis(orientation: Vector) -> int:
     """0, 1 or 2: the axis of x, y, z that the normal of the slices follows most closely."""
     across = normal(orientation)
@@ -204,9 +209,9 @@ def count_from(orientation: Vector) -> str:
 
 def depth(position: Vector, orientation: Vector) -> float:
     """Distance along the slices' normal in mm, with the sign that makes the axis it follows most closely ascend."""
-    across = normal(orientation)
+    (x, y, z), across = position, normal(orientation)
     sign = 1.0 if across[slice_axis(orientation)] > 0 else -1.0
-    return sign * sum(p * q for p, q in zip(position, across, strict=True))
+    return sign * (x * across[0] + y * across[1] + z * across[2])
 
 
 def depth_in(images: Sequence[Header]) -> Callable[[Header], float]:

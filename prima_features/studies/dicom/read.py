@@ -1,19 +1,21 @@
 """Reading the headers of one file with pydicom: records of its slices, or why there are none."""
 
+import dataclasses
 import logging
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import frames, kinds, values
 from prima_features.studies.dicom.bounds import MOST_FRAMES, PIXEL_GROUPS, BoundedFile, read_data_set
 from prima_features.studies.dicom.header import Block, GeImage, Header, is_orientation
+from prima_features.studies.dicom.regular import MOSAICS, read_reduced, reduce_header
 from prima_features.studies.dicom.values import PrivateElement
 from prima_features.studies.files import DicomKind, is_dicom, sniff_stream
 from prima_features.studies.labels import nfc
@@ -33,8 +35,8 @@ _GE_MAP = PrivateElement(0x00431030, "GEMS_PARM_01")
 _GE_COMPONENTS: dict[float | None, str] = {0: "MAGNITUDE", 1: "PHASE", 2: "REAL", 3: "IMAGINARY"}
 _PHILIPS_COMPONENT = PrivateElement(0x20051011, "Philips MR Imaging DD 001")
 _MOSAICS = {
-    "MOSAIC": PrivateElement(0x0019100A, "SIEMENS MR HEADER"),
-    "VFRAME": PrivateElement(0x00651050, "Image Private Header"),  # UIH
+    MOSAICS[0]: PrivateElement(0x0019100A, "SIEMENS MR HEADER"),
+    MOSAICS[1]: PrivateElement(0x00651050, "Image Private Header"),
 }
 """Element with the number of slices in a mosaic, by the word of ImageType for it. (A mosaic is one file with a volume,
 its slices laid out as tiles of one image.)"""
@@ -55,6 +57,11 @@ _TAGS: tuple[values.Tag, ...] = (
     *frames.TAGS,
 )
 """Elements that are read. No other element of a file is used."""
+_TIMES = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "TriggerTime")
+_OWN = ("SOPInstanceUID", "InstanceNumber", "ImagePositionPatient", *_TIMES)
+"""Elements that differ between the slices of a series."""
+_SERIES_KEPT = 4096
+"""Different headers, apart from `_OWN`, that are kept in memory."""
 
 
 class Unusable(Enum):
@@ -116,6 +123,8 @@ def read_headers(file: Path) -> list[Header] | Unusable:
     """Headers of a file: one of a slice, several of a multi-frame file; or why there are none."""
     try:
         with BoundedFile(file) as stream:  # opened once: on a network disk that takes longer than reading
+            if (regular := _read_regular(file, stream)) is not None:
+                return regular
             data = _read(stream, sniff_stream(stream))
             # Where pydicom stopped: the group of the pixel data, little-endian or big-endian, or the end of the file.
             is_whole = stream.is_deflated or stream.read(2) in PIXEL_GROUPS
@@ -130,8 +139,41 @@ def read_headers(file: Path) -> list[Header] | Unusable:
         return Unusable.DIRECTORY
     header = _header(file, data)
     if not _has_pixels(header, data, is_whole, n_bytes):
-        header = replace(header, has_pixels=False)
+        header = dataclasses.replace(header, has_pixels=False)
     return _slices(header, data) if header.study_uid and header.series_uid else Unusable.NO_UIDS
+
+
+def _read_regular(file: Path, stream: BoundedFile) -> list[Header] | Unusable | None:
+    """As `read_headers`, for a regular file of one slice; None for any other file."""
+    reduced = reduce_header(stream, _TAGS, _OWN)
+    shared = None if reduced is None else _read_shared(reduced.shared)
+    if reduced is None or shared is None:
+        return None
+    fields, encodings = shared
+    if not (fields["study_uid"] and fields["series_uid"]):
+        return Unusable.NO_UIDS
+    uid, instance, position, *times = (reduced.own.get(tag) for tag in values.base_tags(_OWN))
+    own: dict[str, Any] = {
+        "file": file,
+        "sop_uid": uid.text(encodings) if uid else "",
+        "instance_number": next(map(int, instance.numbers(1, encodings)), None) if instance else None,
+        "position": position.numbers(3, encodings) if position else (),
+        "time": " ".join([time.text(encodings) if time else "" for time in times]),
+    }
+    return [Header(**fields | own)]
+
+
+@lru_cache(maxsize=_SERIES_KEPT)
+def _read_shared(content: bytes) -> tuple[dict[str, Any], values.Encodings] | None:
+    """Fields of the header of a reduced file, and its character sets; None if pydicom cannot read it."""
+    try:
+        data = read_reduced(content, _TAGS)
+        header = _header(Path(), data)
+    except values.malformed():
+        return None
+    return {
+        field.name: getattr(header, field.name) for field in dataclasses.fields(header)
+    }, values.encodings(data)
 
 
 def is_dicomdir(file: Path) -> bool:
@@ -199,7 +241,7 @@ def _header(file: Path, data: "Dataset") -> Header:
         instance_number=whole("InstanceNumber"),
         acquisition=whole("AcquisitionNumber"),
         temporal_position=whole("TemporalPositionIdentifier"),
-        time=" ".join(map(text, ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "TriggerTime"))),
+        time=" ".join(map(text, _TIMES)),
         image_type=values.words(data, "ImageType"),
         component=_component(data),
         contrast=text("AcquisitionContrast").upper(),
@@ -235,10 +277,10 @@ def _has_pixels(header: Header, data: "FileDataset", is_whole: bool, n_bytes: in
 
 def _slices(header: Header, data: "Dataset") -> list[Header]:
     if block := _mosaic(data, header.image_type, header.file):
-        return [replace(header, block=block)]
+        return [dataclasses.replace(header, block=block)]
     if found := frames.read_frames(header, data):
         return found
-    return [replace(header, block=Block(header.n_frames)) if header.n_frames > 1 else header]
+    return [dataclasses.replace(header, block=Block(header.n_frames)) if header.n_frames > 1 else header]
 
 
 def _mosaic(data: "Dataset", image_type: tuple[str, ...], file: Path) -> Block | None:

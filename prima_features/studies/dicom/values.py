@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 LONGEST = 1 << 16
 """Most bytes of a value that is not a sequence. The longest texts of the standard have 10,240 characters."""
-_SHORT = 64
+SHORT = 64
 """Most bytes of values that are cached. Longer ones are seldom repeated."""
 
 
@@ -52,13 +52,11 @@ def value(data: "Dataset | None", tag: Tag) -> Any:
         # The type of a private element without a VR depends on the other elements of the data set.
         if (
             stored.is_raw
-            and stored.length <= _SHORT
+            and stored.length <= SHORT
             and (stored.VR not in (None, "UN") or not number.is_private)
         ):
-            encodings = data.original_character_set or "iso8859"
-            key = encodings if isinstance(encodings, str) else tuple(encodings)
             raw = (stored.tag, stored.VR, stored.value, stored.is_implicit_VR, stored.is_little_endian)
-            return _converted(*raw, key)
+            return _converted(*raw, encodings(data))
         return data[number].value
     except malformed():
         return None
@@ -78,6 +76,63 @@ def base_tags(tags: tuple[Tag, ...]) -> "list[BaseTag]":
     return [base_tag(tag) for tag in tags]
 
 
+Encodings: TypeAlias = str | tuple[str, ...]
+"""Python's names of the character sets of a file."""
+
+
+def encodings(data: "Dataset") -> Encodings:
+    """The character sets of a file's elements."""
+    found = data.original_character_set or "iso8859"
+    return found if isinstance(found, str) else tuple(found)
+
+
+_DIGITS = re.compile(rb"([0-9.]+)[ \0]?")
+_DECIMALS = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?(?:\\-?[0-9]+(?:\.[0-9]+)?)* ?")
+
+
+class Stored(NamedTuple):
+    """A public element of a little-endian file, of at most `SHORT` bytes, without a data set.
+
+    Its text and numbers are those that `text` and `numbers` give. Texts of digits and decimal numbers, as nearly all
+    UIDs, times and positions are, are converted here: pydicom takes ten times as long.
+    """
+
+    tag: int
+    vr: str | None
+    """None if it is implicit."""
+    value: bytes
+
+    def text(self, encodings: Encodings) -> str:
+        """Its value as one string."""
+        if self._vr in ("UI", "TM", "DT") and (match := _DIGITS.fullmatch(self.value)):
+            return match[1].decode()
+        return as_text(self._converted(encodings))
+
+    def numbers(self, count: int, encodings: Encodings) -> tuple[float, ...]:
+        """Its first `count` numbers; () if there are fewer."""
+        if self._vr == "DS" and _DECIMALS.fullmatch(self.value):
+            found = tuple(map(float, self.value.split(b"\\")))[:count]
+            return found if len(found) == count else ()
+        return as_numbers(self._converted(encodings), count)
+
+    @property
+    def _vr(self) -> str:
+        return self.vr or _dictionary_vr(self.tag)
+
+    def _converted(self, encodings: Encodings) -> Any:
+        try:
+            return _converted(base_tag(self.tag), self.vr, self.value, self.vr is None, True, encodings)
+        except malformed():
+            return None
+
+
+@cache
+def _dictionary_vr(tag: int) -> str:
+    from pydicom.datadict import dictionary_VR
+
+    return dictionary_VR(tag)
+
+
 @lru_cache(maxsize=4096)
 def _converted(
     tag: "BaseTag",
@@ -85,7 +140,7 @@ def _converted(
     stored: bytes | None,
     is_implicit: bool,
     is_little_endian: bool,
-    encodings: str | tuple[str, ...],
+    encodings: Encodings,
 ) -> Any:
     """Value of a public element. Cached: thousands of slices repeat the same bytes, which are slow to convert.
 
@@ -101,7 +156,11 @@ def _converted(
 
 def text(data: "Dataset | None", tag: Tag) -> str:
     """One string, without trailing padding (PS3.5 section 6.2)."""
-    found = value(data, tag)
+    return as_text(value(data, tag))
+
+
+def as_text(found: Any) -> str:
+    """A value as one string; empty if it is None or of bytes."""
     if found is None or isinstance(found, bytes):
         return ""
     joined = "\\".join(map(str, found)) if _is_several(found) else str(found)
@@ -116,7 +175,11 @@ def words(data: "Dataset | None", tag: Tag) -> tuple[str, ...]:
 
 def numbers(data: "Dataset | None", tag: Tag, count: int | None = None) -> tuple[float, ...]:
     """The first `count` numbers, or all; () if there are fewer or one is not finite."""
-    found = value(data, tag)
+    return as_numbers(value(data, tag), count)
+
+
+def as_numbers(found: Any, count: int | None = None) -> tuple[float, ...]:
+    """The first `count` numbers of a value, or all; () if there are fewer or one is not finite."""
     if found is None or isinstance(found, bytes):
         return ()
     try:

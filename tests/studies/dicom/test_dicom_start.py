@@ -16,7 +16,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from prima_features.studies.dicom import bounds
+from prima_features.studies.dicom import bounds, read
 from prima_features.studies.dicom.header import Header
 from prima_features.studies.dicom.read import Unusable, quiet_pydicom, read_headers
 
@@ -63,6 +63,7 @@ def read_both_ways(file: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[list[He
         from_copy.append(found is not None)
         return found
 
+    monkeypatch.setattr(read, "reduce_header", lambda *_: None)  # tested in test_dicom_regular.py
     with quiet_pydicom():
         with monkeypatch.context() as patch:
             patch.setattr(bounds, "_read_start", note)
