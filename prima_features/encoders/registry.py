@@ -29,6 +29,8 @@ GROUP = "prima_features.encoders"
 
 _SERIES: dict[str, str] = {
     "brainiac": "prima_features.encoders.brainiac.weights:ARCHITECTURE",
+    "dinov2-slices": "prima_features.encoders.dino_slices.weights:DINOV2",
+    "dinov3-slices": "prima_features.encoders.dino_slices.weights:DINOV3",
     "dinov3d-neuro": "prima_features.encoders.dinov3d_neuro.weights:ARCHITECTURE",
     "neurovfm": "prima_features.encoders.neurovfm.weights:ARCHITECTURE",
     "neurojepa": "prima_features.encoders.neurojepa.weights:ARCHITECTURE",
