@@ -101,7 +101,7 @@ class VolumePreparer(ABC):
         lps = to_lps(acquired.image)
         z, y, x = lps.values.shape
         return Prepared(
-            arrays=volume[None, None],
+            arrays=np.ascontiguousarray(volume[None, None], np.float32),
             weight=self.weight,
             n_tokens=self.n_tokens,
             plane=lps.plane,

@@ -269,11 +269,14 @@ def _grouped(prepared: Sequence[Prepared], most: int) -> Iterator[list[Prepared]
 
 
 def _batches(prepared: Sequence[Prepared], most: int) -> Iterator[np.ndarray]:
-    """The pieces of all series in order, up to `most` at a time."""
+    """The pieces of all series in order, up to `most` of equal shape at a time."""
     parts: list[np.ndarray] = []
     room = most
     for one in prepared:
         rest = one.arrays
+        if parts and rest.shape[1:] != parts[0].shape[1:]:
+            yield np.concatenate(parts)
+            parts, room = [], most
         while len(rest):
             parts.append(rest[:room])
             rest, room = rest[room:], room - len(parts[-1])

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from prima_features.encoders.patch_embed import PatchEmbed
 from prima_features.encoders.vit import Block, BlockConfig
 
 _EPSILON = 1e-5
@@ -47,14 +48,14 @@ class Brainiac(nn.Module):
         super().__init__()
         self.config = config
         block = BlockConfig(config.width, config.heads, config.mlp, eps=_EPSILON, qkv_bias=False)
-        self.patch_embed = nn.Conv3d(1, config.width, config.patch, config.patch)
+        self.patch_embed = PatchEmbed(config.width, config.patch)
         self.positions = nn.Parameter(torch.zeros(1, config.tokens, config.width))
         self.blocks = nn.ModuleList(Block(block) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, _EPSILON)
 
     def tokens(self, volumes: Tensor) -> Tensor:
         """Volumes (B, 1, x, y, z) to tokens (B, n, width), x slowest."""
-        x = self.patch_embed(volumes).flatten(2).transpose(1, 2) + self.positions
+        x = self.patch_embed(volumes) + self.positions
         for block in self.blocks:
             x = block(x)
         return self.norm(x)

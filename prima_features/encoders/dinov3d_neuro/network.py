@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from prima_features.encoders.patch_embed import PatchEmbed
 from prima_features.encoders.vit import Block, BlockConfig
 
 _PERIOD = 100.0
@@ -81,26 +82,25 @@ class Dino3d(nn.Module):
         self.config = config
         block = BlockConfig(config.width, config.heads, config.mlp, eps=config.eps, layer_scale=True)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
-        self.patch_embed = nn.Conv3d(1, config.width, config.patch, config.patch)
+        self.patch_embed = PatchEmbed(config.width, config.patch)
         n = config.periods
         self.periods = nn.Parameter(_PERIOD ** (torch.arange(n) / n))
         self.blocks = nn.ModuleList(Block(block) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, config.eps)
 
     def tokens(self, volumes: Tensor) -> Tensor:
-        """Volumes (B, 1, z, y, x) to tokens (B, 1 + n, width): the class token, then the patches, z slowest."""
+        """Volumes (B, 1, x, y, z) to tokens (B, 1 + n, width): the class token, then the patches, x slowest."""
         patches = self.patch_embed(volumes)
-        z, y, x = patches.shape[2:]
+        x, y, z = (side // self.config.patch for side in volumes.shape[2:])
         kind = torch.bfloat16 if self.config.bfloat16_positions else torch.float32
-        turn = angles((z, y, x), self.periods.to(kind))[:, None]
+        turn = angles((x, y, z), self.periods.to(kind))[:, None]
         turned = partial(rotate, cos=turn.cos(), sin=turn.sin())
-        patches = patches.flatten(2).transpose(1, 2)
         tokens = torch.cat([self.cls_token.expand(len(volumes), -1, -1).to(patches.dtype), patches], dim=1)
         for block in self.blocks:
             tokens = block(tokens, turned)
         return self.norm(tokens)
 
     def forward(self, volumes: Tensor) -> Tensor:
-        """Volumes (B, 1, z, y, x), sides multiples of the patch, to (B, width)."""
+        """Volumes (B, 1, x, y, z), sides multiples of the patch, to (B, width)."""
         tokens = self.tokens(volumes).float()
         return tokens[:, 0] if self.config.feature == "class" else tokens[:, 1:].mean(dim=1)

@@ -48,7 +48,7 @@ def whole_volume(values: np.ndarray, affine: np.ndarray, patch: int = 16) -> np.
         patch: side of the network's patches.
     """
     volume = resample(values, affine, covering(values.shape, affine), outside="nearest")
-    volume = np.clip(volume, *np.percentile(volume, _CLIP))
+    volume = np.clip(volume, *np.percentile(volume, _CLIP).astype(np.float32))
     volume -= volume.mean(dtype=np.float64)
     volume /= max(float(volume.std(dtype=np.float64)), 1e-6)
     lowest = volume.min()

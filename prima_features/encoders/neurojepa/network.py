@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from prima_features.encoders.patch_embed import PatchEmbed
 from prima_features.encoders.vit import Block, BlockConfig, Mlp
 
 _EPSILON = 1e-6
@@ -114,7 +115,7 @@ class NeuroJepa(nn.Module):
         super().__init__()
         self.config = config
         block = BlockConfig(config.width, config.heads, config.mlp, eps=_EPSILON, gate=True)
-        self.patch_embed = nn.Conv3d(1, config.width, config.patch, config.patch)
+        self.patch_embed = PatchEmbed(config.width, config.patch)
         self.blocks = nn.ModuleList(
             Block(block, Experts(config) if n in config.expert_blocks else None) for n in range(config.depth)
         )
@@ -122,7 +123,7 @@ class NeuroJepa(nn.Module):
 
     def tokens(self, volumes: Tensor) -> Tensor:
         """Volumes (B, 1, x, y, z) to tokens (B, n, width), x slowest."""
-        x = self.patch_embed(volumes).flatten(2).transpose(1, 2)
+        x = self.patch_embed(volumes)
         turn = angles(self.config).to(x.device)[:, None]
         turned = partial(rotate, cos=turn.cos(), sin=turn.sin())
         for block in self.blocks:

@@ -1,6 +1,5 @@
 """Dinov3D-Neuro gives the vectors of Meta's blocks with the assumed position code; its authors' are not known."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 

