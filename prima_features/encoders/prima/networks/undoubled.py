@@ -9,99 +9,35 @@ w0 s[o-1] + (w1 + w2) s[o] + w3 s[o+1].
 from __future__ import annotations
 
 import copy
+import threading
+from functools import partial
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from prima_features.encoders.prima.networks.prima import DOUBLING
+from prima_features.encoders.prima.networks.threads import OwnThreads, Workspace
 from prima_features.encoders.prima.networks.tokenizer import ConvEncoder, Convolution, ResidualUnit
-
-_LEAST_CHANNELS = 64
-"""With fewer, the copies cost more than the products."""
-_Matrix = tuple[tuple[float, ...], ...]
-_FOUR: tuple[_Matrix, _Matrix, _Matrix] = (
-    ((0, -5, 0, 1), (-4, -4, 1, 1), (4, -4, -1, 1), (-2, -1, 2, 1), (2, -1, -2, 1), (4, 0, -5, 0)),
-    (
-        (1 / 4, 0, 0),
-        (-1 / 6, -1 / 6, -1 / 6),
-        (-1 / 6, 1 / 6, -1 / 6),
-        (1 / 24, 1 / 12, 1 / 6),
-        (1 / 24, -1 / 12, 1 / 6),
-        (0, 0, 1),
-    ),
-    ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1)),
+from prima_features.encoders.prima.networks.winograd import (
+    TILE,
+    Fast,
+    SliceWinogradUnits,
+    WinogradUnits,
+    pays,
 )
-"""Lavin and Gray's F(4, 3), without the first and last column of the input's matrix: those slices are padding."""
-_TWO: tuple[_Matrix, _Matrix, _Matrix] = (
-    ((1, 1), (0, 1), (1, 0)),
-    ((0, 1, 0), (0, -1, 1), (1, -1, 0)),
-    ((1, 1, 0), (1, 0, 1)),
-)
-"""w1 (s0 + s1) is in both outputs, w1 s0 + w2 s1 and w0 s0 + w1 s1."""
-_MATRICES = {4: _FOUR, 2: _TWO}
-"""By the number of slices: what mixes the slices, the taps and the products."""
 
-
-def pays(unit: nn.Module, slices: int) -> bool:
-    """Whether a module is a residual unit that a CPU computes more quickly this way."""
-    wide = isinstance(unit, ResidualUnit) and min(_conv(unit.conv1).weight.shape[:2]) >= _LEAST_CHANNELS
-    return wide and slices in _MATRICES
-
-
-def _conv(convolution: Convolution) -> nn.Conv3d:
-    assert isinstance(convolution.conv, nn.Conv3d)
-    return convolution.conv
-
-
-class WinogradUnit(nn.Module):
-    """A residual unit whose slices lie along one axis; gives what the unit gives, to rounding.
-
-    Args:
-        slice_axis: which of the three last axes of the input the slices lie along.
-        slices: how many of them there are, 2 or 4.
-    """
-
-    def __init__(self, unit: ResidualUnit, slice_axis: int, slices: int) -> None:
-        super().__init__()
-        self.axis = 2 + slice_axis
-        self.conv1 = _Convolution(_conv(unit.conv1), self.axis, slices)
-        self.conv2 = _Convolution(_conv(unit.conv2), self.axis, slices)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, ...) to the same shape, channels last in memory."""
-        slices = x.movedim((self.axis, 1), (0, 4)).contiguous()  # (S, N, h, w, C)
-        y = self.conv2(self.conv1(slices).relu_()).add_(slices).relu_()
-        return y.movedim((0, 4), (self.axis, 1)).contiguous(memory_format=torch.channels_last_3d)
-
-
-class _Convolution(nn.Module):
-    def __init__(self, conv: nn.Conv3d, axis: int, slices: int) -> None:
-        super().__init__()
-        of_slices, of_taps, of_products = (
-            torch.tensor(rows, dtype=torch.float64) for rows in _MATRICES[slices]
-        )
-        weight = conv.weight.detach().movedim(axis, 2)  # (O, I, 3, 3, 3), the taps along the slices first
-        exact = weight.double()  # a bfloat16 weight is rounded once, as the products' weights
-        weights = torch.einsum("pz,oizyx->poiyx", of_taps.to(weight.device), exact).to(weight.dtype)
-        self.weights = [one.contiguous(memory_format=torch.channels_last) for one in weights]
-        self.input, self.output = of_slices.to(weight), of_products.to(weight)
-        assert conv.bias is not None
-        self.bias = conv.bias.detach()
-
-    def forward(self, slices: Tensor) -> Tensor:
-        """(S, N, h, w, I) to (S, N, h, w, O)."""
-        mixed = (self.input @ slices.flatten(1)).unflatten(1, slices.shape[1:])  # (P, N, h, w, I)
-        products = slices.new_empty(*mixed.shape[:-1], len(self.bias))
-        for product, one, weight in zip(products, mixed, self.weights, strict=True):
-            product.copy_(F.conv2d(one.movedim(-1, 1), weight, padding=1).movedim(1, -1))
-        return (self.output @ products.flatten(1)).unflatten(1, products.shape[1:]).add_(self.bias)
+_BLOCK = 32
+"""Subvolumes that one thread takes through all layers at most. The weights of the products are read once per block: at
+the published sizes 4 subvolumes take a third more time each, 64 no less."""
 
 
 class UndoubledEncoder(nn.Module):
     """A copy of an encoder for inference, in channels-last layout and a number type of its own.
 
-    On a CPU wide residual units are computed with fewer products (see `winograd`).
+    On a CPU, wide residual units are computed with fewer products (see `winograd`). In float32, each thread takes its
+    own subvolumes through all layers: threads that share one layer wait for memory.
 
     Args:
         encoder: left as it is; the copy follows no later change.
@@ -113,26 +49,42 @@ class UndoubledEncoder(nn.Module):
         first, *others = encoder.blocks
         assert isinstance(first, Convolution) and isinstance(first.conv, nn.Conv3d)
         self.firsts = nn.ModuleList(_undoubled(first.conv, axis) for axis in range(3))
-        self.others = copy.deepcopy(nn.Sequential(*others))
+        runs = groupby(others, lambda block: isinstance(block, ResidualUnit))
+        self.stages = nn.ModuleList(copy.deepcopy(nn.Sequential(*blocks)) for _, blocks in runs)
         self.to(dtype=dtype)
         self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # as documented
         self.requires_grad_(False)
-        self._quick: dict[tuple[int, int], WinogradUnit] = {}
+        self._fast: dict[tuple[int, type], WinogradUnits | SliceWinogradUnits] = {}
+        self._making = threading.Lock()
+        self._threads: OwnThreads | None = None
 
     def forward(self, values: Tensor, slice_axis: int) -> Tensor:
         """Latents (N, C, d, h, w) of subvolumes (N, z, y, x) whose slices lie along `slice_axis`."""
-        x = self.firsts[slice_axis](values[:, None]).relu()
-        for i, block in enumerate(self.others):
-            x = self._with_fewer_products(i, block, slice_axis, x)(x)
+        if values.device.type != "cpu" or values.dtype != torch.float32:
+            return self._latents(values, Workspace(), slice_axis)
+        if self._threads is None or self._threads.n != torch.get_num_threads():
+            self._threads = OwnThreads(torch.get_num_threads())
+        blocks = values.split(min(_BLOCK, -(-len(values) // self._threads.n)))
+        return torch.cat(self._threads.map(partial(self._latents, slice_axis=slice_axis), blocks))
+
+    def _latents(self, values: Tensor, workspace: Workspace, slice_axis: int) -> Tensor:
+        x = self.firsts[slice_axis](values[:, None]).relu_()
+        for i, stage in enumerate(self.stages):
+            fast = self._with_fewer_products(i, stage, slice_axis, x)
+            x = fast(x, workspace) if fast else stage(x)
         return x
 
-    def _with_fewer_products(self, i: int, block: nn.Module, slice_axis: int, x: Tensor) -> nn.Module:
-        slices = x.shape[2 + slice_axis]
-        if x.device.type != "cpu" or not pays(block, slices):
-            return block
-        if (i, slice_axis) not in self._quick:  # a few milliseconds, and only for axes that occur
-            self._quick[i, slice_axis] = WinogradUnit(block, slice_axis, slices)  # type: ignore[arg-type]
-        return self._quick[i, slice_axis]
+    def _with_fewer_products(self, i: int, stage: nn.Module, slice_axis: int, x: Tensor) -> Fast | None:
+        sides = list(x.shape[2:])
+        slices = sides.pop(slice_axis)
+        if x.device.type != "cpu" or not all(pays(unit, slices) for unit in stage):
+            return None
+        whole_tiles = all(side % TILE == 0 for side in sides)
+        kind = WinogradUnits if x.dtype == torch.float32 and whole_tiles else SliceWinogradUnits
+        with self._making:
+            if (i, kind) not in self._fast:
+                self._fast[i, kind] = kind(list(stage))
+            return self._fast[i, kind].along(slice_axis, slices)
 
 
 class _Undoubled(nn.Module):
