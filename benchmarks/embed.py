@@ -8,8 +8,9 @@ of several repeats of each; reading the scans is in none of them:
     fp32, bf16  this project's engine
 
 and, in the same repeats, the tokenizer alone beside a product of two 4096 x 4096 matrices. Where other programs keep
-the cores busy, OMP_NUM_THREADS=1 and --cpu-time count the processor's seconds in place of the clock's. --tokenizer is
-quick: only the tokenizer, for subvolumes of each orientation.
+the cores busy, OMP_NUM_THREADS=1 and --cpu-time measure processor time instead. --tokenizer is quick: only the tokenizer,
+for subvolumes of each orientation, and also the public one of MONAI generative models if it is installed
+(`pip install --no-deps monai-generative monai einops`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from resources import processor
 
 from prima_features.embedding.engine.encode import encode_window
 from prima_features.embedding.engine.options import EngineOptions, StageTimes
@@ -64,7 +66,7 @@ def main() -> None:
         parser.error("threads that wait for each other count as work: set OMP_NUM_THREADS=1")
     clock = Clock(time.process_time if chosen.cpu_time else time.perf_counter)
     repeats, matrix = (1, 256) if chosen.quick else (chosen.repeats, 4096)
-    result = {"clock": clock.now.__name__, "threads": torch.get_num_threads()}
+    result = {"processor": processor(), "clock": clock.now.__name__, "threads": torch.get_num_threads()}
     result |= tokenizer(model, clock, repeats) if chosen.tokenizer else measure(model, clock, repeats, matrix)
     if chosen.json:
         print(json.dumps(result))
@@ -125,26 +127,76 @@ def measure(model: Prima, clock: Clock, repeats: int, matrix: int) -> dict[str, 
 
 @torch.inference_mode()
 def tokenizer(model: Prima, clock: Clock, repeats: int) -> dict[str, Any]:
-    """Milliseconds a subvolume, by the orientation of its slices."""
+    """Milliseconds per subvolume and differences of the latents, by the orientation of the slices."""
     networks = {name: Network(model, CPU, dtype, BATCH) for name, dtype in DTYPES.items()}
-    result: dict[str, Any] = {}
+    public = public_tokenizer(model)
+    result: dict[str, Any] = {"public": "MONAI generative models" if public else NOT_INSTALLED}
     for axis, plane in enumerate(PLANES):
         size = [model.config.preprocessing.long_side] * 3
         size[axis] = model.config.preprocessing.short_side
-        values = torch.rand(16, *size)
-        ways = {"plain": partial(model.encode_subvolumes, values)} | {
+        values = torch.rand(2 * BATCH, *size)
+        ways: dict[str, Callable[[], Any]] = {"plain": partial(in_batches, model.encode_subvolumes, values)}
+        if public:
+            ways["public"] = partial(in_batches, partial(doubled, public, axis), values)
+        ways |= {
             name: partial(network.latents, values, axis, lambda: None) for name, network in networks.items()
         }
-        for (
-            way
-        ) in ways.values():  # weights of their own are made, and kernels chosen, when they are first needed
-            way()
-        seconds = {name: min(clock.time(way)[0] for _ in range(repeats)) for name, way in ways.items()}
+        # Not measured: the first call, which makes weights and chooses kernels.
+        latents = {name: way() for name, way in ways.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(repeats):
+            for name, way in ways.items():
+                seconds[name].append(clock.time(way)[0])
+        best = {name: min(values) for name, values in seconds.items()}
         result[plane] = {
-            "milliseconds": {name: round(1e3 * value / len(values), 2) for name, value in seconds.items()},
-            "times_as_fast_as_plain": {name: seconds["plain"] / value for name, value in seconds.items()},
+            "milliseconds": {name: round(1e3 * value / len(values), 2) for name, value in best.items()},
+            "times_as_fast": {
+                other: {name: round(best[other] / best[name], 2) for name in networks}
+                for other in ("plain", "public")
+                if other in ways
+            },
+            "largest_relative_difference": {
+                name: float((one - latents["plain"]).abs().max() / latents["plain"].abs().max())
+                for name, one in latents.items()
+            },
         }
     return result
+
+
+NOT_INSTALLED = "not installed: pip install --no-deps monai-generative monai einops"
+
+
+def public_tokenizer(model: Prima) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    """The encoder that the public pipeline uses, with the model's weights; None if its package is not installed."""
+    try:
+        from generative.networks.nets import VQVAE
+    except ImportError:
+        return None
+    sizes = model.config.tokenizer
+    public = VQVAE(
+        spatial_dims=3,
+        in_channels=1,
+        out_channels=1,
+        num_channels=sizes.channels,
+        num_res_channels=sizes.res_channels,
+        num_res_layers=sizes.res_layers,
+        downsample_parameters=sizes.downsample,
+        upsample_parameters=sizes.upsample,
+        num_embeddings=sizes.codes,
+        embedding_dim=sizes.code_dim,
+    )
+    public.load_state_dict(model.tokenizer.state_dict())
+    return public.eval().encoder
+
+
+def doubled(encoder: Callable[[torch.Tensor], torch.Tensor], axis: int, values: torch.Tensor) -> torch.Tensor:
+    """Latents of subvolumes (N, z, y, x), each slice twice."""
+    return encoder(values.repeat_interleave(2, dim=1 + axis)[:, None])
+
+
+def in_batches(encode: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor) -> torch.Tensor:
+    """All latents, a batch at a time."""
+    return torch.cat([encode(batch) for batch in values.split(BATCH)])
 
 
 @dataclass(frozen=True)
