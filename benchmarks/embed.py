@@ -8,8 +8,8 @@ of several repeats of each; reading the scans is in none of them:
     fp32, bf16  this project's engine
 
 and, in the same repeats, the tokenizer alone beside a product of two 4096 x 4096 matrices. Where other programs keep
-the cores busy, OMP_NUM_THREADS=1 and --cpu-time measure processor time instead. --tokenizer is quick: only the tokenizer,
-for subvolumes of each orientation, and also the public one of MONAI generative models if it is installed
+the cores busy, OMP_NUM_THREADS=1 and --cpu-time measure processor time instead. --tokenizer is quick: only the
+tokenizer, for subvolumes of each orientation, and also the public one of MONAI generative models if it is installed
 (`pip install --no-deps monai-generative monai einops`).
 """
 
