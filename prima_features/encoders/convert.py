@@ -46,6 +46,8 @@ def convert(file: Path, name: str, output: Path, overwrite: bool = False) -> Non
     """
     model = published_model(name)
     architecture = series_architecture(model.model_type)
+    if architecture.sizes is None:
+        raise UsageError(f"{name} is in the package and has no published file: use it with --model {name}")
     beside = file.with_name(directory.CONFIG)
     maker = Maker("prima weights convert", as_inputs(file, beside), option="--overwrite")
     check_folder(output, maker, overwrite)

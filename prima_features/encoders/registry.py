@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 GROUP = "prima_features.encoders"
 
 _SERIES: dict[str, str] = {
+    "acquisition": "prima_features.encoders.baselines.weights:ACQUISITION_MODEL",
     "brainiac": "prima_features.encoders.brainiac.weights:ARCHITECTURE",
     "dinov2-slices": "prima_features.encoders.dino_slices.weights:DINOV2",
     "dinov3-slices": "prima_features.encoders.dino_slices.weights:DINOV3",
     "dinov3d-neuro": "prima_features.encoders.dinov3d_neuro.weights:ARCHITECTURE",
+    "intensity": "prima_features.encoders.baselines.weights:INTENSITY_MODEL",
     "neurovfm": "prima_features.encoders.neurovfm.weights:ARCHITECTURE",
     "neurojepa": "prima_features.encoders.neurojepa.weights:ARCHITECTURE",
     "openmind-resencl": "prima_features.encoders.openmind_resencl.weights:ARCHITECTURE",

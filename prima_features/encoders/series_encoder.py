@@ -50,6 +50,10 @@ logger = logging.getLogger(__name__)
 C = TypeVar("C")
 
 
+def _drop(name: str) -> None:
+    """Of a bundled model, which has no published file."""
+
+
 @dataclass(frozen=True)
 class SeriesArchitecture(Generic[C]):
     """How one kind of encoder is built, fed and converted.
@@ -66,11 +70,12 @@ class SeriesArchitecture(Generic[C]):
     widths: Callable[[C], Widths]
     preprocessing: int
     """Version of preparation and network. Raise it if a change gives other vectors."""
-    rename: Callable[[str], str | None]
+    rename: Callable[[str], str | None] = _drop
     """The network's name of a tensor of the published file; None for one that is not needed."""
-    sizes: Callable[[Shapes, Mapping[str, Any], Mapping[str, Any]], C]
+    sizes: Callable[[Shapes, Mapping[str, Any], Mapping[str, Any]], C] | None = None
     """The configuration, from the shapes of the renamed tensors, the published config.json (empty if there is none) and
-    the settings that the catalogue states for this variant. Raises ValueError or KeyError if they do not fit."""
+    the settings that the catalogue states for this variant. Raises ValueError or KeyError if they do not fit. None for
+    a bundled model, which has no published file."""
     containers: tuple[str, ...] = ()
     """Keys of the published file under which the tensors are; the first that it has. Without any: the file itself."""
     unit: str = "volumes"

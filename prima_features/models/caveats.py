@@ -20,6 +20,12 @@ _CAVEATS = {
     "prima-synth": (
         "The model prima-synth was trained on synthetic brains only: what its numbers mean for real brains is unknown."
     ),
+    "intensity": (
+        "The model intensity is a baseline without trained weights: histograms, and volumes of bright and dark tissue."
+    ),
+    "acquisition": (
+        "The model acquisition is a baseline without trained weights: it reads how a scan was acquired, and no voxel."
+    ),
 }
 _INHERITED = "This model was trained further from one with a caveat of its own. "
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from prima_features.errors import UsageError
+from prima_features.models.caveats import caveat_of
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,13 @@ class DriveFiles:
 
 
 @dataclass(frozen=True)
+class Bundled:
+    """In the package."""
+
+    page: str = ""
+
+
+@dataclass(frozen=True)
 class PublishedModel:
     """One published model, or a variant of it."""
 
@@ -54,7 +62,7 @@ class PublishedModel:
     """The encoder that loads it."""
     title: str
     """Name in the authors' words."""
-    source: HubFile | WebFile | DriveFiles
+    source: HubFile | WebFile | DriveFiles | Bundled
     megabytes: int
     """Size of the published file; about."""
     width: int
@@ -183,6 +191,25 @@ _DINOV3D = PublishedModel(
     settings={"feature": "class"},
 )
 
+
+def _baseline(name: str, width: int, about: str) -> PublishedModel:
+    return PublishedModel(
+        name=name,
+        model_type=name,
+        title=name,
+        source=Bundled(),
+        megabytes=0,
+        width=width,
+        parameters=0,
+        input="any contrast, as acquired",
+        code_licence="MIT",
+        weights_licence="MIT",
+        citation="",
+        caveat=caveat_of(name),
+        about=about,
+    )
+
+
 PUBLISHED: tuple[PublishedModel, ...] = (
     PublishedModel(
         name="prima",
@@ -254,6 +281,8 @@ PUBLISHED: tuple[PublishedModel, ...] = (
     replace(_DINOV2, name="dinov2-slices-32", about="every fourth slice", settings={"slices": 32}),
     _DINOV3,
     replace(_DINOV3, name="dinov3-slices-32", about="every fourth slice", settings={"slices": 32}),
+    _baseline("intensity", 35, "histogram, and volumes of bright and dark tissue"),
+    _baseline("acquisition", 24, "matrix, spacing, plane, vendor, kind of sequence"),
 )
 """In the order of `prima weights list`: variants after the model they vary."""
 

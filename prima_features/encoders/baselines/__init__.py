@@ -1,0 +1,1 @@
+"""Two encoders without trained weights, which every trained one should beat: intensities, and facts of acquisition."""
