@@ -90,12 +90,12 @@ class VolumePreparer(ABC):
             SeriesError: it cannot be read or cannot be used.
         """
         acquired = read_series(series, options)
-        return self.from_acquired(acquired, find_anatomy(acquired))
-
-    def from_acquired(self, acquired: Acquired, anatomy: Anatomy) -> Prepared:
-        """Prepare a series that has been read."""
         values, affine = stored_values(acquired)
-        volume, flags = self.prepare(Scan(values, affine, anatomy, self.unstripped))
+        return self.prepared(acquired, Scan(values, affine, find_anatomy(values, affine), self.unstripped))
+
+    def prepared(self, acquired: Acquired, scan: Scan) -> Prepared:
+        """Prepare a series that has been read."""
+        volume, flags = self.prepare(scan)
         if not np.isfinite(volume).all() or volume.min() == volume.max():
             raise SeriesError("nothing but background is left of it after preprocessing")
         lps = to_lps(acquired.image)

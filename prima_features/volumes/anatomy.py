@@ -14,18 +14,25 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from prima_features.volumes.brain_check import measure
-from prima_features.volumes.volume import Acquired, to_lps
+from prima_features.volumes.volume import Acquired
 
 STRIPPED = "zeros outside the brain"
 """`Anatomy.mask_from` of a scan that was already skull-stripped."""
 
-_BLANK = 0.9
-"""Least fraction of exact zeros outside the foreground of a stripped scan."""
-_RING = 0.05
-"""Largest `brain_check.Appearance.ring` of a stripped scan: a head has air, bone and fluid under the scalp."""
-_LITRES = (0.4, 2.6)
-"""Volume of a brain or of a brain with its fluid, from infants to large adults."""
+_ZEROS = 0.2
+"""Least fraction of exact zeros in a stripped scan, even if it is cropped to the brain."""
+_LITRES = (0.4, 2.4)
+"""Volume of a brain with its fluid, from infants to large adults. Heads have 3 litres or more."""
+_ONE_PIECE = 0.95
+"""Least fraction of the nonzero voxels in the largest piece."""
+_STEP = 3.0
+"""mm between the samples that are looked at."""
+_LAYERS = ((6.0, 9.0), (9.0, 12.0), (12.0, 15.0))
+"""mm below the outline: the skull of a head, the cortex of a stripped brain."""
+_CORE = 20.0
+_DARK, _MOST_DARK = 0.4, 0.35
+"""Signal relative to the median of the core, and largest fraction of such samples in any layer. In synthetic heads of
+five contrasts, whole or in part, 0.45 or more; in stripped ones up to 0.20."""
 _DIGITS = 10
 
 
@@ -139,29 +146,60 @@ def scale(affine: np.ndarray) -> float:
     return float(np.cbrt(abs(np.linalg.det(affine[:3, :3]))))
 
 
-def stripped_mask(acquired: Acquired) -> np.ndarray | None:
-    """The nonzero voxels of a scan that was already skull-stripped, on its stored grid; None if it was not.
+def stripped_mask(values: np.ndarray, affine: np.ndarray) -> np.ndarray | None:
+    """The nonzero voxels of a scan that was already skull-stripped; None if it was not.
 
-    A scan is stripped if nearly all of its background is exactly 0, its foreground has the volume of a brain, and
-    there is no dark layer (air, bone, fluid) under its outline. Zeros alone do not suffice: defaced and resampled
-    heads are padded with them.
+    Zeros alone do not suffice: defaced, masked and resampled heads are surrounded by them, too. A stripped scan is one
+    piece with the volume of a brain, without a dark layer (the skull) below its outline.
+
+    Args:
+        values: (i, j, k).
+        affine: (4, 4), voxel indices to mm.
     """
-    volume = to_lps(acquired.image)
-    if volume.values.min() < 0 or (volume.values == 0).mean() < 0.2:
+    mask = values != 0
+    if mask.mean() > 1 - _ZEROS:
         return None
-    found = measure(volume)
-    mask = acquired.grid.to_stored(sitk.GetArrayViewFromImage(acquired.image).transpose() != 0)
-    low, high = _LITRES
-    if (
-        found.background < _BLANK
-        or found.ring >= _RING
-        or not low <= litres(mask, acquired.grid.affine) <= high
-    ):
+    sides = np.linalg.norm(affine[:3, :3], axis=0)
+    steps = np.maximum(np.rint(_STEP / sides), 1).astype(int)
+    sample = values[tuple(slice(step // 2, None, step) for step in steps)]
+    whole = _filled(sample != 0)
+    volume = whole.sum() * np.prod(sides * steps) / 1e6
+    if not _LITRES[0] <= volume <= _LITRES[1] or whole[sample != 0].mean() < _ONE_PIECE:
         return None
-    return mask
+    # Z-scores are below 0 where the signal was lowest.
+    signal = np.where(sample != 0, sample - min(values.min(), 0), 0)
+    return None if _has_skull(signal, ndimage.distance_transform_edt(whole, sampling=sides * steps)) else mask
 
 
-def find_anatomy(acquired: Acquired) -> Anatomy:
-    """What is known of the brain in a scan without any further file: its mask, if it was skull-stripped."""
-    mask = stripped_mask(acquired)
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """The largest piece of a mask without its holes."""
+    margin = [(2, 2)] * 3
+    closed = ndimage.binary_closing(np.pad(mask, margin), iterations=2)
+    parts, n = ndimage.label(ndimage.binary_fill_holes(closed)[2:-2, 2:-2, 2:-2])
+    return parts == np.argmax(np.bincount(parts.ravel())[1:]) + 1 if n > 1 else parts > 0
+
+
+def _has_skull(values: np.ndarray, depth: np.ndarray) -> bool:
+    """Whether there is a dark layer.
+
+    Args:
+        values: any volume.
+        depth: mm below the outline.
+    """
+    core = values[depth > _CORE]
+    if not core.size:
+        return True
+    dark = values < _DARK * np.median(core)
+    layers = [dark[(depth > low) & (depth <= high)] for low, high in _LAYERS]
+    return max(layer.mean() for layer in layers if layer.size) > _MOST_DARK
+
+
+def find_anatomy(values: np.ndarray, affine: np.ndarray) -> Anatomy:
+    """What is known of the brain in a scan without any further file: its mask, if it was skull-stripped.
+
+    Args:
+        values: (i, j, k), as stored.
+        affine: (4, 4), voxel indices to mm.
+    """
+    mask = stripped_mask(values, affine)
     return Anatomy() if mask is None else Anatomy(mask=mask, mask_from=STRIPPED)
