@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from prima_features._version import __version__
 from prima_features.cli import (
+    bench,
     doctor,
     embed,
     explain,
@@ -60,6 +61,7 @@ app.command("search")(search.search)
 app.command("diagnose")(diagnose.diagnose)
 app.command("audit")(audit.audit)
 app.command("explain")(explain.explain)
+app.command("bench")(bench.bench)
 app.add_typer(probe.app, name="probe")
 app.add_typer(reports.app, name="reports")
 app.add_typer(pretrain.app, name="pretrain")

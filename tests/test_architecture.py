@@ -25,6 +25,7 @@ BESIDE = {
     "reports": {"reports"},
     "synthetic": {"synthetic"},
     "pretraining": {*LAYERS, "models", "reports", "synthetic", "pretraining"},
+    "bench": {"bench", "embedding", "evaluation", "page", "probes"},
     "probes": {"embedding", "evaluation", "hub", "probes", "model_cards", "models", "page"},
 }
 EVERYWHERE = {"errors", "files", "import_path", "processes", "wording", "_version"}
@@ -42,6 +43,7 @@ ROOM = {
         "evaluation",
         "page",
         "models",
+        "bench",
         "clinical",
         "explain",
         "doctor",

@@ -1,0 +1,201 @@
+"""`prima bench`: several encoders on one cohort."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.markup import escape
+
+from prima_features.cli.console import count, err, out
+from prima_features.cli.options import named_values, shown_command, split_values
+from prima_features.cli.probe.label_options import with_labels
+from prima_features.wording import RESEARCH_ONLY
+
+_EVALUATION = "Evaluation"
+_RELIABILITY = "Reliability"
+
+
+@with_labels("split_column")
+def bench(
+    request: Any,
+    context: typer.Context,
+    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder to write; see docs/bench.md.")],
+    embeddings: Annotated[
+        list[str],
+        typer.Option(
+            "--embeddings",
+            metavar="NAME=FILE.h5",
+            help="Embeddings file of one encoder, and what to call it. Repeat for each encoder.",
+        ),
+    ],
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            metavar="TASK[=COLUMN]",
+            help="Task of prima probe and the column of its labels, or custom=COLUMN. Repeat for more.",
+        ),
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--classes", metavar="NAME...", help="Classes to distinguish, the positive one last."),
+    ] = None,
+    kind: Annotated[
+        Literal["auto", "number", "class"],
+        typer.Option("--kind", help="Type of custom targets; auto: detected."),
+    ] = "auto",
+    probes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--probes",
+            metavar="NAME...",
+            help="Probes: linear (ridge or logistic regression) and knn; the first is the main one (default: both).",
+            rich_help_panel=_EVALUATION,
+        ),
+    ] = None,
+    level: Annotated[
+        Literal["study", "series"],
+        typer.Option(
+            "--level",
+            help="study: the study's vector. series: the mean of the vectors of its series.",
+            rich_help_panel=_EVALUATION,
+        ),
+    ] = "study",
+    series: Annotated[
+        str,
+        typer.Option(
+            "--series",
+            metavar="PATTERN",
+            help="Use only series with a matching name, such as T1w, and average them per study.",
+            rich_help_panel=_EVALUATION,
+        ),
+    ] = "",
+    folds: Annotated[
+        int,
+        typer.Option(
+            "--folds", metavar="N", min=2, help="Number of outer folds.", rich_help_panel=_EVALUATION
+        ),
+    ] = 5,
+    inner_folds: Annotated[
+        int,
+        typer.Option(
+            "--inner-folds", metavar="N", min=2, help="Number of inner folds.", rich_help_panel=_EVALUATION
+        ),
+    ] = 5,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            "--repeats",
+            metavar="N",
+            min=1,
+            help="Number of repeats of cross-validation to average.",
+            rich_help_panel=_EVALUATION,
+        ),
+    ] = 1,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Random seed.", rich_help_panel=_EVALUATION)
+    ] = 0,
+    bootstrap: Annotated[
+        int,
+        typer.Option(
+            "--bootstrap",
+            metavar="N",
+            min=0,
+            help="Number of resamples for the confidence intervals.",
+            rich_help_panel=_EVALUATION,
+        ),
+    ] = 1000,
+    allow_confounded: Annotated[
+        bool,
+        typer.Option(
+            "--allow-confounded",
+            help="Continue even if each site has a single class; the probes may then learn the site.",
+            rich_help_panel=_EVALUATION,
+        ),
+    ] = False,
+    no_ids: Annotated[
+        bool,
+        typer.Option(
+            "--no-ids", help="Count the studies that are left out in bench.json instead of naming them."
+        ),
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite OUT_DIR even if this command did not write it.")
+    ] = False,
+) -> None:
+    """Compare encoders on one cohort: the same studies, labels, folds and probes for each.
+
+    Only studies that all embeddings files contain are used. Writes bench.json, bench.tsv (one row per number) and
+    bench.html to OUT_DIR. Differences between encoders are paired: their intervals resample the same subjects for both,
+    and their p-values are those of the corrected resampled t-test, adjusted for all pairs (Holm).
+    """
+    from prima_features.bench import BenchOptions, TaskRequest
+    from prima_features.bench import bench as run
+    from prima_features.cli.probe.show import print_warnings, steps
+    from prima_features.probes.evaluation import Scheme
+
+    files = named_values(embeddings, "--embeddings")
+    requests = [TaskRequest.parse(one) for one in task or ()]
+    options = BenchOptions(
+        probes=_probes(split_values(probes, "--probes")),
+        scheme=Scheme("nested", folds, inner_folds, repeats, seed),
+        n_bootstrap=bootstrap,
+        level="series" if series else level,
+        series=series,
+        allow_confounded=allow_confounded,
+        cohort=str(request.cohort),
+        list_left_out=not no_ids,
+    )
+    labels = replace(request, classes=split_values(classes), kind=kind)
+    with steps() as on_step:
+        found = run(
+            files,
+            output,
+            requests,
+            labels,
+            options,
+            command=shown_command(context.obj),
+            force=force,
+            on_step=on_step,
+        )
+    _print(found)
+    print_warnings(found.warnings)
+    out.print(
+        f"[bold]{escape(str(output))}[/]: {count(len(files), 'encoder')}, {count(len(requests), 'task')}"
+    )
+    out.print(RESEARCH_ONLY)
+
+
+def _probes(names: tuple[str, ...]) -> Any:
+    if unknown := [name for name in names if name not in ("linear", "knn")]:
+        raise typer.BadParameter(f"unknown probe {unknown[0]}: expected linear or knn", param_hint="--probes")
+    return names or ("linear", "knn")
+
+
+def _print(found: Any) -> None:
+    """The metrics of each task, the best encoder first, and how far the others are from it."""
+    from prima_features.cli.console import table
+
+    for text in found.shared.sentences()[:1]:
+        err.print(escape(text))
+    for key, one in found.tasks.items():
+        task, main = one.task, one.main
+        out.print(
+            f"[bold]{escape(key)}[/], {main.estimator}: {count(one.n_studies, 'study')} of {one.n_subjects} subjects; "
+            "95% intervals over subjects"
+        )
+        shown = table("", *task.metrics)
+        for name in one.ranked:
+            shown.add_row(escape(name), *(str(main.encoders[name][metric]) for metric in task.metrics))
+        for name, metrics in one.rivals.metrics.items():
+            shown.add_row(f"baseline {name}", *(str(metrics[metric]) for metric in task.metrics))
+        out.print(shown)
+        if main.differences:
+            shown = table(f"difference of {task.primary}", "value", "p", "p (Holm)")
+            for pair in main.differences:
+                label = f"{pair.first} - {pair.second}"
+                shown.add_row(escape(label), str(pair.estimate), f"{pair.p:.3g}", f"{pair.p_holm:.3g}")
+            out.print(shown)

@@ -1,0 +1,113 @@
+"""What a bench compares and how: the tasks and the settings of their evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from prima_features.errors import UsageError
+from prima_features.probes import tasks
+from prima_features.probes.evaluation import Scheme
+from prima_features.probes.feature_matrix import Level
+from prima_features.probes.labels import LabelRequest
+from prima_features.probes.recipe import Recipe
+from prima_features.probes.tasks import Task
+from prima_features.wording import listed
+
+ProbeKind = Literal["linear", "knn"]
+
+
+@dataclass(frozen=True)
+class TaskRequest:
+    """One task and the column that its labels are in."""
+
+    name: str
+    """A key of `probes.tasks.TASKS`, such as `brain-age`, or `custom`."""
+    column: str = ""
+    """Column of the labels; empty: that of the cohort's preset, or of the label options."""
+
+    @classmethod
+    def parse(cls, text: str) -> TaskRequest:
+        """`dementia`, `dementia=DX` or `custom=COLUMN`.
+
+        Raises:
+            UsageError: there is no such task, or `custom` has no column.
+        """
+        name, _, column = (part.strip() for part in text.partition("="))
+        name = tasks.get(name).name  # `glioma` is `glioma-presence`
+        if name == "custom" and not column:
+            raise UsageError("--task custom needs the column to predict: write --task custom=COLUMN")
+        return cls(name, column)
+
+    @property
+    def key(self) -> str:
+        """The task's name in the results: that of its column if it is a custom one."""
+        return self.column if self.name == "custom" else self.name
+
+    def labels(self, request: LabelRequest) -> LabelRequest:
+        """The request for this task's labels."""
+        made = replace(request, task=self.name, target_column=self.column or request.target_column)
+        if self.name == "brain-age":
+            return replace(made, target_column=self.column, positive=(), classes=(), kind="auto")
+        return made
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """How encoders are compared."""
+
+    probes: tuple[ProbeKind, ...] = ("linear", "knn")
+    """`linear` (ridge for numbers, logistic regression for classes) and `knn`. The first is the main one."""
+    scheme: Scheme = field(default_factory=Scheme)
+    """Folds, the same for all encoders."""
+    n_bootstrap: int = 1000
+    """Resamples of subjects."""
+    level: Level = "study"
+    series: str = ""
+    """See `probes.feature_matrix.features`."""
+    allow_confounded: bool = False
+    """Continue even if each site has a single class."""
+    site_check: bool = True
+    """Measure how well the site can be read from the vectors, and leave each site out once."""
+    n_draws: int = 100
+    """Draws of few-shot training sets; 0: no few-shot curves."""
+    repeats_table: Path | None = None
+    """Table of repeat scans: study, subject, scanner, and site if known."""
+    sessions_are_repeats: bool = False
+    """Sessions of a subject are repeat scans; used without a table."""
+    cohort: str = ""
+    """Name of the cohort in the results."""
+    list_left_out: bool = True
+    """Name the studies that are left out in bench.json; otherwise they are only counted."""
+
+    def check(self, requests: Sequence[TaskRequest], labels: LabelRequest) -> None:
+        """Refuse settings that contradict each other, before anything is computed.
+
+        Raises:
+            UsageError: there is nothing to do, a task or probe is given twice, or the classes of several tasks are
+                given as one list.
+        """
+        in_classes = [one.key for one in requests if one.name != "brain-age"]
+        if len(in_classes) > 1 and (labels.positive or labels.classes or labels.target_column):
+            raise UsageError(
+                f"--positive, --classes and --target-column are for one task, but there are {listed(in_classes)}: name "
+                "columns with --task NAME=COLUMN, and run tasks with other classes separately"
+            )
+        if not requests and self.repeats_table is None and not self.sessions_are_repeats:
+            raise UsageError("there is nothing to compare: give --task, or --repeats-table for reliability")
+        if not self.probes:
+            raise UsageError("--probes names no probe: give linear, knn or both")
+        for what, names in (("--task", [one.key for one in requests]), ("--probes", list(self.probes))):
+            if twice := next((name for name in names if names.count(name) > 1), ""):
+                raise UsageError(f"{what} has {twice} twice: give it once")
+
+    def recipe(self, kind: ProbeKind, task: Task) -> Recipe:
+        """The probe of this kind for a task."""
+        linear = "logistic" if task.is_classification else "ridge"
+        return Recipe(
+            estimator=linear if kind == "linear" else kind,
+            inner_folds=self.scheme.inner_folds,
+            seed=self.scheme.seed,
+        )

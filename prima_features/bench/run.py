@@ -1,0 +1,187 @@
+"""`bench()`: several encoders on one cohort, written as bench.json, bench.tsv and bench.html."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from prima_features._version import __version__
+from prima_features.bench.inputs import Encoder, Shared, read_shared
+from prima_features.bench.options import BenchOptions, TaskRequest
+from prima_features.bench.task import TaskResult, measure
+from prima_features.files.disk import write_json
+from prima_features.files.new_directory import new_directory
+from prima_features.files.tables import table_bytes
+from prima_features.files.targets import Maker, as_inputs, check_folder, starts_with
+from prima_features.probes.labels import LabelRequest
+from prima_features.wording import count
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT, FORMAT_VERSION = "prima-bench", 1
+JSON, TABLE, PAGE = "bench.json", "bench.tsv", "bench.html"
+_JSON_START = f'{{\n  "format": "{FORMAT}"'.encode()
+_DEFAULT = BenchOptions()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All results."""
+
+    shared: Shared
+    tasks: dict[str, TaskResult]
+    options: BenchOptions
+    command: str = ""
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence each: caveats of the models, studies left out, and what each task reports."""
+        caveats = {one.source.caveat: one.name for one in self.shared.encoders if one.source.caveat}
+        return (
+            *(f"{name}: {caveat}" for caveat, name in caveats.items()),
+            *self.shared.sentences()[1:],
+            *(f"{key}: {text}" for key, one in self.tasks.items() for text in one.warnings),
+        )
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The content of bench.json."""
+        shared = self.shared
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "created": self.created,
+            "prima_features_version": __version__,
+            "command": self.command,
+            "cohort": self.options.cohort,
+            "n_studies": len(shared.studies),
+            "n_subjects": int(shared.studies["subject"].nunique()),
+            "encoders": {one.name: _encoder(one) for one in shared.encoders},
+            "left_out": {
+                "n_studies": len(shared.left_out),
+                "studies": shared.left_out if self.options.list_left_out else None,
+            },
+            "tasks": {key: one.to_dict() for key, one in self.tasks.items()},
+            "warnings": list(self.warnings),
+        }
+
+    def table(self) -> pd.DataFrame:
+        """One row per number of bench.json: part, task, probe, encoder, metric, value, ci_low, ci_high, p, p_holm."""
+        import pandas as pd
+
+        columns = ["part", "task", "probe", "encoder", "metric", "value", "ci_low", "ci_high", "p", "p_holm"]
+        return pd.DataFrame(rows_of(self.document), columns=columns)
+
+
+def _encoder(one: Encoder) -> dict[str, Any]:
+    cost = {
+        name: (None if isinstance(v, float) and not np.isfinite(v) else v)
+        for name, v in vars(one.cost).items()
+    }
+    source = one.source
+    return {
+        "encoder": source.encoder,
+        "model": source.model,
+        "revision": source.model_revision,
+        "sha256": source.model_sha256,
+        "licence": one.licence,
+        "citation": source.citation,
+        "caveat": source.caveat,
+        "level": source.level,
+        "series": source.series,
+        "width": one.X.shape[1],
+        "n_studies": one.n_studies,
+        "cost_per_scan": cost,
+    }
+
+
+def rows_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The long form of a bench.json document."""
+    rows: list[dict[str, Any]] = []
+
+    def add(part: str, task: str, probe: str, encoder: str, metrics: Mapping[str, Any]) -> None:
+        for metric, one in metrics.items():
+            rows.append(
+                {"part": part, "task": task, "probe": probe, "encoder": encoder, "metric": metric, **one}
+            )
+
+    for task, found in document["tasks"].items():
+        for own in (found, *found["probes"].values()):
+            probe = own["estimator"]
+            for name, metrics in own["encoders"].items():
+                add("encoder", task, probe, name, metrics)
+            for pair, one in own["differences"].items():
+                kept = {key: value for key, value in one.items() if key != "within_noise"}
+                add("difference", task, probe, pair, {found["primary"]: kept})
+        for name, metrics in found["baselines"].items():
+            add("baseline", task, "", name, metrics)
+        for name, over in found["over_baselines"].items():
+            for other, one in over.items():
+                add("over baseline", task, found["estimator"], f"{name} - {other}", {found["primary"]: one})
+    return rows
+
+
+def bench(
+    files: Mapping[str, str | Path],
+    output: str | Path | None = None,
+    requests: Sequence[TaskRequest] = (),
+    labels: LabelRequest | None = None,
+    options: BenchOptions = _DEFAULT,
+    *,
+    command: str = "",
+    force: bool = False,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> Bench:
+    """Compare encoders on the studies that all of their embeddings files contain.
+
+    Args:
+        files: name of each encoder to its embeddings file.
+        output: folder to write bench.json, bench.tsv and bench.html to; None writes nothing.
+        requests: the tasks.
+        labels: where labels are; its task and target are those of each request.
+        options: how encoders are compared.
+        command: for the records.
+        force: replace a folder that no bench wrote.
+        on_step: called with the name of the next step.
+
+    Raises:
+        UsageError: a file or table cannot be read, the files share no study, or a task cannot be evaluated.
+        OutputError: the folder cannot be written.
+    """
+    labels = labels or LabelRequest()
+    options.check(requests, labels)
+    paths = {name: Path(path) for name, path in files.items()}
+    folder = None if output is None else Path(output)
+    if folder is not None:
+        maker = Maker(
+            "prima bench",
+            as_inputs(list(paths.values()), labels.files, options.repeats_table),
+            is_own=lambda path: starts_with(_JSON_START)(path / JSON),
+            kind="the folder of an earlier bench",
+        )
+        check_folder(folder, maker, force)
+    on_step(f"reading {count(len(paths), 'embeddings file')}")
+    shared = read_shared(paths, options.level, options.series)
+    found = {}
+    for one in requests:
+        on_step(f"comparing {count(len(paths), 'encoder')} on {one.key}")
+        found[one.key] = measure(shared, one, labels, options)
+    made = Bench(shared, found, options, command)
+    if folder is not None:
+        on_step("writing the results")
+        with new_directory(folder, overwrite=True) as scratch:
+            write(scratch, made)
+    return made
+
+
+def write(folder: Path, found: Bench) -> None:
+    """Write the files of a bench to a folder."""
+    write_json(folder / JSON, found.document)
+    (folder / TABLE).write_bytes(table_bytes(found.table()))

@@ -1,0 +1,158 @@
+"""One task of a bench, from labels to all of its results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from prima_features.bench.inputs import Shared
+from prima_features.bench.measure import ProbeResults, Rivals, compare, digest, plain, rivals
+from prima_features.bench.options import BenchOptions, TaskRequest
+from prima_features.evaluation.intervals import Estimate
+from prima_features.page.digits import brief, decimals_for
+from prima_features.probes import tasks
+from prima_features.probes.evaluation.checks import check
+from prima_features.probes.evaluation.splits import draw
+from prima_features.probes.labels import Joined, LabelRequest, join
+from prima_features.probes.samples import Samples, samples
+from prima_features.probes.tasks import Task
+from prima_features.wording import listed, verb
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """All encoders on one task."""
+
+    key: str
+    """Name of the task, or the column of a custom one."""
+    task: Task
+    n_studies: int
+    """That count in the metrics."""
+    n_subjects: int
+    probes: dict[str, ProbeResults]
+    """By kind of probe, the main one first."""
+    rivals: Rivals
+    folds: dict[str, Any]
+    """Scheme and digest of the folds."""
+    warnings: tuple[str, ...]
+    """A sentence each."""
+
+    @property
+    def main(self) -> ProbeResults:
+        """Results of the main kind of probe."""
+        return next(iter(self.probes.values()))
+
+    @property
+    def ranked(self) -> list[str]:
+        """Encoders from the best to the worst by the primary metric."""
+        return self.main.ranked(self.task.is_classification, self.task.primary)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        main, others = self.main.to_dict(), list(self.probes.items())[1:]
+        return {
+            "task": self.task.name,
+            "kind": self.task.kind,
+            "classes": list(self.task.classes),
+            "unit": self.task.unit,
+            "primary": self.task.primary,
+            "higher_is_better": self.task.is_classification,
+            "n_studies": self.n_studies,
+            "n_subjects": self.n_subjects,
+            **main,
+            "baselines": {name: plain(found) for name, found in self.rivals.metrics.items()},
+            "over_baselines": {name: plain(found) for name, found in self.rivals.over.items()},
+            "probes": {kind: found.to_dict() for kind, found in others},
+            "folds": self.folds,
+            "warnings": list(self.warnings),
+        }
+
+
+def measure(shared: Shared, asked: TaskRequest, request: LabelRequest, options: BenchOptions) -> TaskResult:
+    """Compare all encoders on one task.
+
+    Raises:
+        UsageError: see `labels.join`, `checks.check` and `splits.draw`.
+    """
+    joined = join(shared.embeddings, asked.labels(request))
+    given = _samples(shared, joined)
+    some = next(iter(given.values()))
+    found = check(some, options.scheme, allow_confounded=options.allow_confounded)
+    splits = draw(some, options.scheme)
+    made = {kind: compare(given, options, kind, splits) for kind in options.probes}
+    main = next(iter(made.values()))
+    tested = np.unique(np.concatenate([fold.test for fold in splits.folds]))
+    counted = tested[some.eligible[tested]]
+    result = TaskResult(
+        asked.key,
+        some.task,
+        len(counted),
+        int(some.frame["subject"].iloc[counted].nunique()),
+        made,
+        rivals(main.results, main.encoders, some, splits),
+        {"scheme": vars(splits.scheme), "digest": digest(splits, list(some.frame["study"]))},
+        (*joined.warnings, *found),
+    )
+    return replace(result, warnings=(*result.warnings, *_within_noise(result), *_below_baselines(result)))
+
+
+def _samples(shared: Shared, joined: Joined) -> dict[str, Samples]:
+    """Labelled shared studies of each encoder, row by row the same but for the vectors."""
+    task = (
+        tasks.custom(joined.request.target_column, joined.classes)
+        if joined.task == "custom"
+        else tasks.get(joined.task, joined.classes)
+    )
+    place = {int(row): i for i, row in enumerate(shared.studies["row"])}
+    kept = joined.frame[[int(row) in place for row in joined.frame["row"]]].reset_index(drop=True)
+    rows = [place[int(row)] for row in kept["row"]]
+    return {one.name: samples(one.X[rows], kept, task) for one in shared.encoders}
+
+
+def _within_noise(result: TaskResult) -> tuple[str, ...]:
+    """A warning about the encoders that the data do not tell from the best one."""
+    if len(result.ranked) < 2:
+        return ()
+    best, *others = result.ranked
+    noise = {
+        ({one.first, one.second} - {best}).pop(): one
+        for one in result.main.differences
+        if best in (one.first, one.second) and one.within_noise
+    }
+    near = [name for name in others if name in noise]
+    if not near:
+        return ()
+    metric, one = result.task.primary, noise[near[0]]
+    sign = 1 if one.first == best else -1
+    gap = one.estimate if sign == 1 else negative(one.estimate)
+    decimals = 3 if result.task.is_classification else decimals_for(result.main.encoders[best][metric].value)
+    everyone = len(near) == len(others)
+    said = (
+        f"no encoder differs from the best one, {best}, beyond noise"
+        if everyone
+        else f"{listed(near)} {verb(len(near), 'does', 'do')} not differ from the best encoder, {best}, beyond noise"
+    )
+    return (
+        f"{said} ({metric.upper()} of {best} minus {near[0]}: {brief(gap, decimals)}, adjusted p = {one.p_holm:.2g})",
+    )
+
+
+def negative(one: Estimate) -> Estimate:
+    """The estimate of the opposite difference."""
+    return Estimate(0.0 - one.value, 0.0 - one.ci_high, 0.0 - one.ci_low)
+
+
+def _below_baselines(result: TaskResult) -> tuple[str, ...]:
+    """A warning for each baseline that the best encoder does not beat."""
+    best = result.ranked[0]
+    sign = 1 if result.task.is_classification else -1
+    lost = [
+        name
+        for name, one in result.rivals.over[best].items()
+        if not sign * (one.ci_low if sign == 1 else one.ci_high) > 0
+    ]
+    if not lost:
+        return ()
+    return (f"the best encoder, {best}, does not beat the baseline {listed(lost, 'or')} beyond noise",)

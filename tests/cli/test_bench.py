@@ -1,0 +1,53 @@
+"""`prima bench`, from embeddings files and a label table to its files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prima_features.cli.main import main
+from tests.bench.conftest import Cohort
+
+Capture = pytest.CaptureFixture[str]
+QUICK = ["--bootstrap", "50", "--folds", "3", "--inner-folds", "2", "--probes", "linear"]
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Cohort:
+    """A small cohort."""
+    return Cohort(tmp_path, n=60)
+
+
+def run(*arguments: str | Path) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_one_command_compares_encoders(cohort: Cohort, tmp_path: Path, capsys: Capture) -> None:
+    one, other = cohort.encoder("one", 0.5), cohort.encoder("other", 1.0, without=2)
+    files = ["--embeddings", f"A={one}", "--embeddings", f"B={other}"]
+    tasks = ["--task", "brain-age", "--task", "autism=diagnosis"]
+    out = tmp_path / "out"
+    assert run("bench", out, *files, "--labels", cohort.labels, *tasks, *QUICK) == 0
+    assert {"bench.json", "bench.tsv"} <= {path.name for path in out.iterdir()}
+    document = json.loads((out / "bench.json").read_text())
+    assert set(document["tasks"]) == {"brain-age", "autism"}
+    assert list(document["encoders"]) == ["A", "B"]
+    told = capsys.readouterr()
+    assert "A - B" in told.out and "p (Holm)" in told.out
+    assert "58 studies in all 2 embeddings files" in told.err
+    assert "B lacks 2 studies of another file, left out for all encoders: sub-058, sub-059" in told.err
+
+
+def test_wrong_use_is_one_sentence(cohort: Cohort, tmp_path: Path, capsys: Capture) -> None:
+    one = cohort.encoder("one", 0.5)
+    for arguments, sentence in (
+        (["--embeddings", one, "--task", "brain-age"], "is not of the form NAME=VALUE"),
+        (["--embeddings", f"A={one}"], "there is nothing to compare"),
+        (["--embeddings", f"A={one}", "--task", "brain-age", "--probes", "mlp"], "expected linear or knn"),
+        (["--embeddings", f"A={tmp_path / 'no.h5'}", "--task", "brain-age"], "does not exist"),
+    ):
+        assert run("bench", tmp_path / "out", "--labels", cohort.labels, *arguments) == 2
+        assert sentence in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
