@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from prima_features.encoders.base import Prepared
+from prima_features.encoders.picture import draw_slice
 from prima_features.errors import SeriesError
 from prima_features.studies.study import Series
 from prima_features.volumes import ReadOptions, read_series
@@ -90,12 +91,12 @@ class VolumePreparer(ABC):
             SeriesError: it cannot be read or cannot be used.
         """
         acquired = read_series(series, options)
-        values, affine = stored_values(acquired)
-        return self.prepared(acquired, Scan(values, affine, find_anatomy(values, affine), self.unstripped))
+        return self.from_acquired(acquired, find_anatomy(acquired), picture)
 
-    def prepared(self, acquired: Acquired, scan: Scan) -> Prepared:
+    def from_acquired(self, acquired: Acquired, anatomy: Anatomy, picture: bool = False) -> Prepared:
         """Prepare a series that has been read."""
-        volume, flags = self.prepare(scan)
+        values, affine = stored_values(acquired)
+        volume, flags = self.prepare(Scan(values, affine, anatomy, self.unstripped))
         if not np.isfinite(volume).all() or volume.min() == volume.max():
             raise SeriesError("nothing but background is left of it after preprocessing")
         lps = to_lps(acquired.image)
@@ -109,4 +110,5 @@ class VolumePreparer(ABC):
             spacing=lps.spacing,
             slice_axis_known_by=acquired.slice_axis_known_by,
             flags=tuple(dict.fromkeys((*acquired.flags, *flags))),
+            picture=draw_slice(lps.values[z // 2], lps.spacing[1:]) if picture else None,
         )

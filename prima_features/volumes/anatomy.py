@@ -194,12 +194,7 @@ def _has_skull(values: np.ndarray, depth: np.ndarray) -> bool:
     return max(layer.mean() for layer in layers if layer.size) > _MOST_DARK
 
 
-def find_anatomy(values: np.ndarray, affine: np.ndarray) -> Anatomy:
-    """What is known of the brain in a scan without any further file: its mask, if it was skull-stripped.
-
-    Args:
-        values: (i, j, k), as stored.
-        affine: (4, 4), voxel indices to mm.
-    """
-    mask = stripped_mask(values, affine)
+def find_anatomy(acquired: Acquired) -> Anatomy:
+    """What is known of the brain in a scan without any further file: its mask, if it was skull-stripped."""
+    mask = stripped_mask(*stored_values(acquired))
     return Anatomy() if mask is None else Anatomy(mask=mask, mask_from=STRIPPED)

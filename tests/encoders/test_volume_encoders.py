@@ -147,8 +147,8 @@ def test_whole_heads_are_refused_by_encoders_of_stripped_brains(
 def test_allowing_whole_heads_is_recorded(name: str, models: dict[str, Path]) -> None:
     model = encoder(models, name)
     allowed = model.with_options({"unstripped": "allow"})
-    assert model.info.settings["unstripped"] == "refuse"
-    assert allowed.info.settings["unstripped"] == "allow"
+    assert model.info.settings["options"]["unstripped"] == "refuse"
+    assert allowed.info.settings["options"]["unstripped"] == "allow"
     assert isinstance(allowed.preparer(), VolumePreparer)
     assert allowed.preparer().unstripped == "allow"  # type: ignore[attr-defined]
     with pytest.raises(UsageError, match="unstripped must be refuse or allow"):
@@ -158,7 +158,8 @@ def test_allowing_whole_heads_is_recorded(name: str, models: dict[str, Path]) ->
 def test_a_stripped_image_needs_no_mask_but_its_position_is_flagged(
     models: dict[str, Path], scans: Path
 ) -> None:
-    prepared = encoder(models, "brainiac").preparer()(series(scans, "FLAIR.nii.gz"), ReadOptions(), False)
+    prepared = encoder(models, "brainiac").preparer()(series(scans, "FLAIR.nii.gz"), ReadOptions(), True)
+    assert prepared.picture is not None
     assert NOT_REGISTERED in prepared.flags
     assert UNSTRIPPED not in prepared.flags
     with pytest.raises(SeriesError, match="position in MNI space is unknown"):
@@ -175,4 +176,4 @@ def test_a_file_of_embeddings_states_what_was_done(
     file = read_embeddings(output)
     assert file.study_embedding.shape == (1, 24)
     assert {UNSTRIPPED, NOT_REGISTERED} <= set(file.series["flags"].iloc[0].split(","))
-    assert file.preprocessing["unstripped"] == "allow"
+    assert file.preprocessing["options"]["unstripped"] == "allow"

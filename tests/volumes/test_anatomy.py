@@ -178,9 +178,10 @@ def test_whole_heads_are_not_stripped_whatever_surrounds_them(sequence: str) -> 
 def test_real_scans_are_told_apart(scans: Path) -> None:
     found = {}
     for name in ("FLAIR", "T2w_axial_2mm", "avg152T1_2mm", "dwi_b0_3mm"):
-        values, affine = stored_values(read_nifti(NiftiImage(scans / "nifti" / f"{name}.nii.gz")))
-        found[name] = find_anatomy(values, affine).mask_from
+        acquired = read_nifti(NiftiImage(scans / "nifti" / f"{name}.nii.gz"))
+        found[name] = find_anatomy(acquired).mask_from
         if name == "T2w_axial_2mm":
+            values, affine = stored_values(acquired)
             outline = ndimage.binary_fill_holes(values > 0.08 * np.percentile(values, 99))
             assert stripped_mask(values * outline, affine) is None
     assert found == {"FLAIR": STRIPPED, "T2w_axial_2mm": "", "avg152T1_2mm": "", "dwi_b0_3mm": ""}

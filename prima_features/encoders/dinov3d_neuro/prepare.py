@@ -14,7 +14,7 @@ import numpy as np
 from prima_features.encoders.base import Prepared
 from prima_features.encoders.brain_volume import Scan, VolumePreparer
 from prima_features.encoders.resize import fit
-from prima_features.volumes.anatomy import Grid, resample
+from prima_features.volumes.anatomy import Anatomy, Grid, resample
 from prima_features.volumes.volume import Acquired
 
 _CLIP = (0.5, 99.5)
@@ -32,9 +32,9 @@ class Dino3dPreparer(VolumePreparer):
         """(x, y, z) towards Right, Anterior, Superior, with sides that are multiples of the patch."""
         return whole_volume(scan.values, scan.affine, self.patch), ()
 
-    def prepared(self, acquired: Acquired, scan: Scan) -> Prepared:
+    def from_acquired(self, acquired: Acquired, anatomy: Anatomy, picture: bool = False) -> Prepared:
         """Prepare a series that has been read. Its number of tokens depends on its field of view."""
-        prepared = super().prepared(acquired, scan)
+        prepared = super().from_acquired(acquired, anatomy, picture)
         n = prepared.arrays.size // self.patch**3
         return replace(prepared, n_tokens=n, weight=max(1, n // _TOKENS_PER_WEIGHT))
 

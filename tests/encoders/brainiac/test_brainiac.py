@@ -57,7 +57,7 @@ def test_the_variant_token0_is_the_first_token(golden: Path, tmp_path: Path) -> 
     volume = random_input(11, (1, 96, 96, 96))[None]
     with torch.inference_mode():
         assert_close(encoder.network(volume)[0], np.load(golden / "network.npz")["small_tokens_first4"][0])
-    assert encoder.info.settings["feature"] == "token0"
+    assert encoder.info.settings["network"]["feature"] == "token0"
 
 
 @pytest.mark.slow
