@@ -36,6 +36,13 @@ def doctor(
             "comparison on other machines.",
         ),
     ] = False,
+    gated: Annotated[
+        bool,
+        typer.Option(
+            "--gated",
+            help="Instead of checking this machine, ask the Hub which gated models your account may download.",
+        ),
+    ] = False,
 ) -> None:
     """Check whether this machine can read, compute and write correctly.
 
@@ -44,6 +51,7 @@ def doctor(
     advice. Exit code 1 if a check fails.
     """
     from prima_features.doctor.check import Check, Setup, Status
+    from prima_features.doctor.gates import gates
     from prima_features.doctor.known_answer import record_answer
     from prima_features.doctor.run import examine, to_json, worst
 
@@ -52,7 +60,7 @@ def doctor(
         out.print(f"Recorded: {escape(str(record_answer(setup)))}")
         return
     checks: list[Check] = []
-    for check in examine(setup):
+    for check in gates() if gated else examine(setup):
         checks.append(check)
         if not as_json:
             out.print(f"[{_COLOUR[check.status]}]{check.status}[/]  {check.name:<16} {escape(check.found)}")

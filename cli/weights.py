@@ -12,12 +12,13 @@ from rich.markup import escape
 
 from prima_features.cli.console import downloading, err, out, table
 from prima_features.cli.options import Overwrite
-from prima_features.errors import UsageError
+from prima_features.errors import NothingUsableError, UsageError
 from prima_features.models.directory import ANSWER
 from prima_features.wording import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from prima_features.encoders.prima.networks.config import PrimaConfig
+    from prima_features.models.published import PublishedModel
 
 app = typer.Typer(
     no_args_is_help=True, help="Models and probes on the Hub: list, download, convert, verify, push."
@@ -26,15 +27,41 @@ app = typer.Typer(
 
 @app.command("list")
 def list_models() -> None:
-    """Show the models in the package and those in the Hub client's cache."""
+    """Show the models on this machine, then the published models that can be converted, with licences and gates.
+
+    On this machine are the models in the package and those in the Hub client's cache.
+    """
     from prima_features.encoders.registry import installed
     from prima_features.models.catalog import known_models
+    from prima_features.models.published import PUBLISHED, Bundled
 
     models = table("model", "revision", "MB", "where")
     for model in known_models(installed()):
         size = f"{model.megabytes:.1f}"
         models.add_row(escape(model.name), escape(model.revision), size, escape(str(model.directory)))
     out.print(models)
+    published = table(
+        "published", "width", "parameters", "MB (about)", "licence of the weights", "gate", "input", "vector"
+    )
+    for row in PUBLISHED:
+        if isinstance(row.source, Bundled):
+            continue
+        published.add_row(
+            row.name,
+            str(row.width),
+            "" if row.parameters is None else f"{row.parameters:g} M",
+            str(row.megabytes),
+            escape(row.weights_licence),
+            row.gate or "none",
+            escape(row.input),
+            row.about,
+        )
+    out.print()
+    out.print(published)
+    for caveat in dict.fromkeys(row.caveat for row in PUBLISHED if not isinstance(row.source, Bundled)):
+        if caveat:
+            out.print(f"[yellow]{escape(caveat)}[/]")
+    out.print("Get one: prima weights download NAME --output DIR")
 
 
 @app.command()
@@ -42,8 +69,8 @@ def download(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="OWNER/NAME[@REVISION]|prima",
-            help="A model on the Hub, or prima: the published Prima checkpoint.",
+            metavar="OWNER/NAME[@REVISION]|NAME",
+            help="A model directory on the Hub, or a published model by its name in `prima weights list`.",
         ),
     ],
     output: Annotated[
@@ -52,33 +79,74 @@ def download(
             "--output",
             metavar="DIR",
             help="New folder for the model, such as one to copy to a machine without internet access; required for "
-            "prima (default: the Hub client's cache).",
+            "published models (default: the Hub client's cache).",
         ),
     ] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", help="prima: download without asking, after showing source and licence.")
+        bool,
+        typer.Option(
+            "--yes", help="Published models: download without asking, after showing source and licence."
+        ),
     ] = False,
     keep_files: Annotated[
-        bool, typer.Option("--keep-files", help="prima: keep the published files in DIR.download.")
+        bool, typer.Option("--keep-files", help="Published models: keep the published files in DIR.download.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Download a model from the Hub, or the published Prima checkpoint, which is then converted and verified.
+    """Download a model from the Hub, or a published model, which is then converted and verified.
 
-    A model from the Hub goes to the Hub client's cache by default, where other commands find it by
-    its name. The files
-    of the published checkpoint come from Google Drive; an interrupted download resumes when the command is run again.
+    A model from the Hub goes to the Hub client's cache by default, where other commands find it by its name. The files
+    of published models come from where their authors put them, under your own account if they are gated (`hf auth
+    login`); an interrupted download resumes when the command is run again.
     """
     from prima_features.hub.repositories import split_revision
     from prima_features.models import catalog
+    from prima_features.models.published import PUBLISHED, Bundled
 
-    if model == "prima":
-        if output is None:
-            raise UsageError("the published checkpoint needs a folder for the model: give --output DIR")
-        _download_published(output, yes, keep_files, overwrite)
+    known = {row.name: row for row in PUBLISHED}
+    if model not in known:
+        name, revision = split_revision(model)
+        out.print(f"Model: {escape(str(catalog.download(name, revision, output)))}")
         return
-    name, revision = split_revision(model)
-    out.print(f"Model: {escape(str(catalog.download(name, revision, output)))}")
+    if isinstance(known[model].source, Bundled):
+        raise UsageError(f"{model} is in the package: use it with --model {model}")
+    if output is None:
+        raise UsageError("a published model needs a folder: give --output DIR")
+    if model == "prima":
+        _download_published(output, yes, keep_files, overwrite)
+    else:
+        _download_encoder(known[model], output, yes, keep_files, overwrite)
+
+
+def _confirm(yes: bool) -> None:
+    out.print(RESEARCH_ONLY)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("nobody is there to confirm the download: give --yes")
+        typer.confirm("Download?", abort=True)
+
+
+def _download_encoder(
+    model: PublishedModel, output: Path, yes: bool, keep_files: bool, overwrite: bool
+) -> None:
+    from prima_features.encoders.download import download as fetch
+
+    out.print(f"Source: {model.source.page}, about {model.megabytes} MB")
+    out.print(f"Licence of the weights: {escape(model.weights_licence)}; of the code: {model.code_licence}.")
+    out.print(f"Gate: {model.gate or 'none'}")
+    if model.caveat:
+        out.print(f"[yellow]{escape(model.caveat)}[/]")
+    _confirm(yes)
+    with downloading() as on_file:
+        fetch(
+            model,
+            output,
+            overwrite=overwrite,
+            keep_files=keep_files,
+            on_file=on_file,
+            on_checksum=lambda name, size, checksum: out.print(f"{name}: {size:,} bytes, SHA-256 {checksum}"),
+        )
+    _check_converted(output, answer=True)
 
 
 def _download_published(output: Path, yes: bool, keep_files: bool, overwrite: bool) -> None:
@@ -90,11 +158,7 @@ def _download_published(output: Path, yes: bool, keep_files: bool, overwrite: bo
         out.print(f"  {file.name} ({file.what})")
     out.print(f"Licence: {published.LICENCE}.")
     out.print(f"Disk space: about {published.ABOUT_GB} GB during the conversion, half of it afterwards.")
-    out.print(RESEARCH_ONLY)
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError("nobody is there to confirm the download: give --yes")
-        typer.confirm("Download?", abort=True)
+    _confirm(yes)
     with downloading() as on_file:
         config = published.download_published(
             output,
@@ -181,10 +245,14 @@ def _check_converted(output: Path, answer: bool) -> None:
     from prima_features.doctor.known_answer import record_answer
     from prima_features.encoders.registry import load_encoder
 
+    load_encoder(output)
     if answer:
-        record_answer(Setup(Path(gettempdir()), str(output)))
-    else:
-        load_encoder(output)
+        try:
+            record_answer(Setup(Path(gettempdir()), str(output)))
+        except NothingUsableError:
+            err.print(
+                "[yellow]Warning:[/] no known answer is stored: this encoder refuses the synthetic scan (see above)"
+            )
     out.print(f"Model: {escape(str(output))}")
 
 

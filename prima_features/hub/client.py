@@ -48,7 +48,10 @@ def talking(hub_id: str, revision: str | None) -> Iterator[None]:
     except PrimaError:
         raise
     except errors.GatedRepoError as error:
-        raise UsageError(f"{hub_id} is gated: accept its terms on the Hub and run `hf auth login`") from error
+        raise UsageError(
+            f"{hub_id} is gated: request access at {constants.ENDPOINT}/{hub_id} with your account on the Hub, and run "
+            "`hf auth login`"
+        ) from error
     except errors.RepositoryNotFoundError as error:
         raise UsageError(
             f"the Hub has no model {hub_id} that you may read: check the name, or log in"
@@ -63,7 +66,7 @@ def talking(hub_id: str, revision: str | None) -> Iterator[None]:
             f"on a machine with internet run `prima weights download {at} --output DIR`, and copy DIR here"
         ) from error
     except errors.EntryNotFoundError as error:
-        raise UsageError(f"{at} on the Hub lacks files of a Prima model: check the name") from error
+        raise UsageError(f"{at} on the Hub lacks a file that is needed: check the name") from error
     # The HTTP library's own errors: which library it is depends on the client's version.
     except (errors.HTTPError, OSError) as error:
         raise UsageError(

@@ -68,6 +68,32 @@ def fetch(hub_id: str, revision: str | None, names: Sequence[str]) -> Path:
     return found[0].parent
 
 
+def fetch_files(hub_id: str, revision: str | None, names: Sequence[str], folder: Path) -> None:
+    """Download files of a repository into a folder, under their names there. Whole ones are not downloaded again.
+
+    Raises:
+        UsageError: the Hub does not have them, refuses them, or cannot be reached.
+    """
+    from huggingface_hub import hf_hub_download
+
+    for name in names:
+        with talking(hub_id, revision):
+            path = Path(hf_hub_download(hub_id, name, revision=revision, local_dir=folder))
+        _check_content(path, _tag(folder, name), hub_id)
+
+
+def check_access(hub_id: str, revision: str | None, name: str) -> None:
+    """Ask the Hub whether a file may be downloaded, without downloading it.
+
+    Raises:
+        UsageError: it may not, or the Hub cannot be reached.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    with talking(hub_id, revision):
+        get_hf_file_metadata(hf_hub_url(hub_id, name, revision=revision))
+
+
 def snapshot(
     hub_id: str,
     revision: str | None,

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from prima_features._version import __version__
 from prima_features.errors import UsageError
-from prima_features.hub.repositories import snapshot, upload
+from prima_features.files.disk import sha256
+from prima_features.hub.repositories import check_access, fetch_files, snapshot, upload
 from prima_features.models import bundled, directory
+from prima_features.models.published import HubFile, PublishedModel, WebFile
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,52 @@ def download(hub_id: str, revision: str | None = None, output: Path | None = Non
 
 
 def drive_file(drive_id: str, output: Path, on_bytes: Callable[[int, int | None], None]) -> None:
-    """Fetch a public file of Google Drive; see `hub.drive.download`."""
-    from prima_features.hub.drive import download
+    """Fetch a public file of Google Drive; see `hub.web.download`."""
+    from prima_features.hub.web import download
 
     download(drive_id, output, on_bytes=on_bytes)
+
+
+def fetch_published(
+    model: PublishedModel,
+    folder: Path,
+    on_bytes: Callable[[int, int | None], None] = lambda done, total: None,
+) -> Path:
+    """Download the file of a published model, and its config.json if it is needed, and compare the checksum.
+
+    Args:
+        model: with a source on the Hub or at a public address.
+        folder: existing; what is there from an earlier call is continued.
+        on_bytes: of files that are not on the Hub, see `hub.web.download`.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: it cannot be downloaded, or is another file than the authors' checksum says.
+    """
+    from prima_features.hub.web import download_url
+
+    source = model.source
+    if isinstance(source, HubFile):
+        fetch_files(source.repository, source.revision, (source.file, *source.others), folder)
+    elif isinstance(source, WebFile):
+        download_url(source.url, folder / source.file, on_bytes=on_bytes)
+    else:
+        raise UsageError(f"{model.name} has no single published file")
+    path = folder / source.file
+    if source.sha256 and (found := sha256(path)) != source.sha256:
+        path.unlink()
+        raise UsageError(
+            f"{path.name} has the SHA-256 {found}, not {source.sha256} as expected, and was removed: the authors may "
+            f"have changed it; see {source.page}"
+        )
+    return path
+
+
+def check_gate(source: HubFile) -> None:
+    """Ask the Hub whether the user's account may download a published file; raises `UsageError` if not."""
+    check_access(source.repository, source.revision, source.file)
 
 
 def push(

@@ -21,6 +21,8 @@ class HubFile:
     revision: str | None = None
     sha256: str = ""
     """Empty if the authors state none: the Hub's own checksum is compared either way."""
+    others: tuple[str, ...] = ()
+    """Further files that conversion needs."""
 
     @property
     def page(self) -> str:
@@ -88,7 +90,7 @@ _NEUROVFM = PublishedModel(
     name="neurovfm",
     model_type="neurovfm",
     title="NeuroVFM",
-    source=HubFile("mlinslab/neurovfm-encoder", "pytorch_model.bin"),
+    source=HubFile("mlinslab/neurovfm-encoder", "pytorch_model.bin", others=("config.json",)),
     megabytes=300,
     width=768,
     parameters=85.8,
@@ -263,7 +265,7 @@ PUBLISHED: tuple[PublishedModel, ...] = (
         name="neurojepa",
         model_type="neurojepa",
         title="Neuro-JEPA",
-        source=HubFile("NYUMedML/Neuro-JEPA", "model.safetensors"),
+        source=HubFile("NYUMedML/Neuro-JEPA", "model.safetensors", others=("config.json",)),
         megabytes=490,
         width=768,
         parameters=122.1,

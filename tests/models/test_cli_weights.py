@@ -69,7 +69,7 @@ def drive(full_file: Path, tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch
     with serving() as state:
         files = {published.FULL: full_file, published.TOKENIZER: tokenizer_file}
         state.files = {one.drive_id: path.read_bytes() for one, path in files.items()}
-        monkeypatch.setattr("prima_features.hub.drive.DRIVE", state.url)
+        monkeypatch.setattr("prima_features.hub.web.DRIVE", state.url)
         yield state
 
 

@@ -10,7 +10,7 @@ import pytest
 from drive import CONTENT, Drive, serving
 
 from prima_features.errors import OutputError, UsageError
-from prima_features.hub.drive import download
+from prima_features.hub.web import download
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_server_that_answers_nonsense_is_one_sentence(
 
 
 def test_a_page_that_never_ends_is_given_up(drive: Drive, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("prima_features.hub.drive._TIMEOUT_S", -1.0)
-    monkeypatch.setattr("prima_features.hub.drive._client", httpx2.Client)
+    monkeypatch.setattr("prima_features.hub.web._TIMEOUT_S", -1.0)
+    monkeypatch.setattr("prima_features.hub.web._client", httpx2.Client)
     with pytest.raises(UsageError, match="page does not end"):
         fetch(drive, tmp_path / "w.pt", attempts=1)

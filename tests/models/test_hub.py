@@ -311,7 +311,7 @@ def test_what_the_hub_does_not_have_is_told_in_one_sentence(
     hub.add("lab/other", {"config.json": b"{}"})
     assert "has no model lab/none" in one_sentence(client.run(PRIMA, "verify", "lab/none"))
     assert "has no revision 'v9'" in one_sentence(client.run(PRIMA, "verify", f"{MODEL}@v9"))
-    assert "lacks files of a Prima model" in one_sentence(client.run(PRIMA, "verify", "lab/other"))
+    assert "lacks a file that is needed" in one_sentence(client.run(PRIMA, "verify", "lab/other"))
     output = tmp_path / "copied"
     assert "not a model" in one_sentence(client.run(PRIMA, "download", "lab/other", "--output", str(output)))
     assert not output.exists()

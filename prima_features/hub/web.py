@@ -1,4 +1,4 @@
-"""Public files on Google Drive, where Prima's published weights are: download with confirmation, resume and retries.
+"""Public files outside the Hub, on Google Drive, GitHub and Dropbox: download with resume and retries.
 
 Drive answers for a large file with a page that asks for confirmation (it cannot scan the file for viruses), and for one
 that was downloaded too often with a page about the quota. Both come with status 200.
@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,12 @@ from prima_features.files.text import printable
 logger = logging.getLogger(__name__)
 
 DRIVE = "https://drive.usercontent.google.com/download"
-_HOSTS = (".google.com", ".googleusercontent.com")
+_DRIVE_HOSTS = (".google.com", ".googleusercontent.com")
+_HOSTS = {
+    "github.com": (".github.com", ".githubusercontent.com"),
+    "www.dropbox.com": (".dropbox.com", ".dropboxusercontent.com"),
+}
+"""Where a site's downloads may lead to."""
 _MOST_PAGE = 1 << 20
 _MOST_STEPS = 5
 """Redirects and confirmations on the way to one file."""
@@ -38,6 +44,17 @@ class _BrokenError(Exception):
     """The transfer ended early; what arrived is kept, and another attempt continues from there."""
 
 
+@dataclass(frozen=True)
+class _Site:
+    """A server, and what its answers mean."""
+
+    name: str
+    hosts: tuple[str, ...] = ()
+    """Ends of the names of other hosts that it may lead to."""
+    is_drive: bool = False
+    """A web page instead of a file asks for confirmation."""
+
+
 def download(
     drive_id: str,
     output: Path,
@@ -47,13 +64,11 @@ def download(
     wait_s: float = 5.0,
     on_bytes: OnBytes = lambda done, total: None,
 ) -> None:
-    """Download a public file. It appears under its name when it is complete.
-
-    What arrives is kept in `OUTPUT.part`, and a later call continues from there.
+    """Download a public file of Google Drive. It appears under its name when it is complete.
 
     Args:
-        drive_id: the file's id on Google Drive.
-        output: the file to write; nothing is done if it exists.
+        drive_id: the file's id, from its address.
+        output: where to; nothing is done if it exists.
         base: address of the downloads; `DRIVE` if empty.
         attempts: how often a broken transfer is continued.
         wait_s: wait before the second attempt, doubled each time.
@@ -63,16 +78,31 @@ def download(
         UsageError: the file is not there, its download quota is used up, or Drive cannot be reached.
         OutputError: the disk is full or the folder cannot be written to.
     """
+    url = f"{base or DRIVE}?{urlencode({'id': drive_id, 'export': 'download'})}"
+    _fetch(url, output, _Site("Google Drive", _DRIVE_HOSTS, is_drive=True), attempts, wait_s, on_bytes)
+
+
+def download_url(
+    url: str,
+    output: Path,
+    *,
+    attempts: int = 5,
+    wait_s: float = 5.0,
+    on_bytes: OnBytes = lambda done, total: None,
+) -> None:
+    """Download a public file, such as one of a GitHub release or a shared one of Dropbox; else as `download`."""
+    host = urlsplit(url).hostname or ""
+    _fetch(url, output, _Site(host, _HOSTS.get(host, ())), attempts, wait_s, on_bytes)
+
+
+def _fetch(url: str, output: Path, site: _Site, attempts: int, wait_s: float, on_bytes: OnBytes) -> None:
     if output.is_file():
         return
-    base = base or DRIVE
     partial = output.with_name(f"{output.name}.part")
     for attempt in range(attempts):
         try:
             with output_errors(output), _client() as client:
-                _continue(
-                    client, f"{base}?{urlencode({'id': drive_id, 'export': 'download'})}", partial, on_bytes
-                )
+                _continue(client, url, partial, on_bytes, site)
                 partial.replace(output)
                 partial.with_name(f"{partial.name}.version").unlink(missing_ok=True)
             return
@@ -84,7 +114,7 @@ def download(
                 time.sleep(wait_s * 2**attempt)
     kept = f"; {partial.name} is kept" if partial.is_file() else ""
     raise UsageError(
-        f"{output.name} could not be downloaded from {urlsplit(base).hostname} after {attempts} attempts "
+        f"{output.name} could not be downloaded from {urlsplit(url).hostname} after {attempts} attempts "
         f"({reason}){kept}: check the connection and run the same command again"
     ) from last
 
@@ -96,7 +126,7 @@ def _client() -> Iterator[httpx2.Client]:
         yield client
 
 
-def _continue(client: httpx2.Client, url: str, partial: Path, on_bytes: OnBytes) -> None:
+def _continue(client: httpx2.Client, url: str, partial: Path, on_bytes: OnBytes, site: _Site) -> None:
     """Append what is missing to `partial`, past redirects and the page that asks for confirmation.
 
     Raises:
@@ -110,23 +140,25 @@ def _continue(client: httpx2.Client, url: str, partial: Path, on_bytes: OnBytes)
         headers = {"Range": f"bytes={have}-"} if have else {}
         with client.stream("GET", url, headers=headers) as response:
             if response.is_redirect:
-                url = _allowed(url, response.headers.get("location", ""), start)
+                url = _allowed(url, response.headers.get("location", ""), start, site)
             elif "text/html" in response.headers.get("content-type", ""):
-                url = _allowed(url, _confirmed(_page(response), url, partial), start)
+                if not site.is_drive:
+                    raise _missing(partial, response.status_code, site)
+                url = _allowed(url, _confirmed(_page(response), url, partial, site), start, site)
             else:
-                _append(response, partial, have, on_bytes)
+                _append(response, partial, have, on_bytes, site)
                 return
-    raise UsageError(f"Google Drive redirects {partial.stem} without end: download it in a browser instead")
+    raise UsageError(f"{site.name} redirects {partial.stem} without end: download it in a browser instead")
 
 
-def _append(response: httpx2.Response, partial: Path, have: int, on_bytes: OnBytes) -> None:
+def _append(response: httpx2.Response, partial: Path, have: int, on_bytes: OnBytes, site: _Site) -> None:
     if response.status_code == 416:  # what is there is not the beginning of this file
         partial.unlink()
         raise _BrokenError("the file on the server is shorter than what was downloaded before")
     if response.status_code == 429 or response.status_code >= 500:
         raise _BrokenError(f"the server answers {response.status_code}")
     if response.status_code not in (200, 206):
-        raise _missing(partial, response.status_code)
+        raise _missing(partial, response.status_code, site)
     if response.headers.get("content-encoding", "identity") != "identity":
         raise _BrokenError("the server compresses the file, which it was asked not to do")
     continues = response.status_code == 206 and _first_byte(response.headers) == have
@@ -180,7 +212,7 @@ def _page(response: httpx2.Response) -> str:
     return content.decode("utf-8", "replace")
 
 
-def _confirmed(page: str, url: str, partial: Path) -> str:
+def _confirmed(page: str, url: str, partial: Path, site: _Site) -> str:
     """The address that the page's form leads to.
 
     Raises:
@@ -193,25 +225,25 @@ def _confirmed(page: str, url: str, partial: Path) -> str:
             action = urlsplit(urljoin(url, form.action))
             return action._replace(query=urlencode(dict(parse_qsl(action.query)) | form.fields)).geturl()
         except ValueError as error:
-            raise _missing(partial, 200) from error
+            raise _missing(partial, 200, site) from error
     text = page.lower()
     if any(word in text for word in _QUOTA):
         raise UsageError(
             f"Google Drive's download quota of {partial.stem} is used up for now: run the same command again in a day, "
             "or download it in a browser, signed in, and give it to `prima weights convert`"
         )
-    raise _missing(partial, 200)
+    raise _missing(partial, 200, site)
 
 
-def _missing(partial: Path, status: int) -> UsageError:
+def _missing(partial: Path, status: int, site: _Site) -> UsageError:
     return UsageError(
-        f"Google Drive does not provide {partial.stem} (status {status}): see the model's repository for where it is "
+        f"{site.name} does not provide {partial.stem} (status {status}): see the model's repository for where it is "
         "now, download it there, and give it to `prima weights convert`"
     )
 
 
-def _allowed(url: str, to: str, start: SplitResult) -> str:
-    """An address that the server leads to, on the host of the start or one of Google's.
+def _allowed(url: str, to: str, start: SplitResult, site: _Site) -> str:
+    """An address that the server leads to, on the host of the start or one of the site's.
 
     Raises:
         UsageError: it leads elsewhere.
@@ -223,10 +255,10 @@ def _allowed(url: str, to: str, start: SplitResult) -> str:
         raise _BrokenError("the server leads to an address that is none") from error
     if (parts.scheme, parts.hostname) == (start.scheme, start.hostname):
         return url
-    if parts.scheme == "https" and f".{parts.hostname}".endswith(_HOSTS):
+    if parts.scheme == "https" and f".{parts.hostname}".endswith(site.hosts):
         return url
     raise UsageError(
-        f"Google Drive leads to another site, {printable(str(parts.hostname))[:200]}: nothing was downloaded from there"
+        f"{site.name} leads to another site, {printable(str(parts.hostname))[:200]}: nothing was downloaded from there"
     )
 
 
