@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
-from sklearn.linear_model import LogisticRegression
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.class_weight import compute_sample_weight
 
 from prima_features.probes.estimators.base import (
     Parameters,
     ProbeClassifier,
+    ProbeEstimator,
     ProbeRegressor,
+    RowMetadata,
     ascending,
 )
+from prima_features.probes.linalg.logistic import LogisticPath, logistic_path, probabilities
 from prima_features.probes.linalg.ridge import ridge_path
-from prima_features.probes.linalg.rows import Reduction, Rows
+from prima_features.probes.linalg.rows import Rows
 
 RIDGE_ALPHAS: tuple[float, ...] = tuple(np.logspace(6, -2, 20).tolist())
 """Penalties on standardised features: from all but the mean shrunk away to nearly none."""
@@ -86,15 +90,15 @@ class RidgeProbe(ProbeRegressor):
 class LogisticProbe(ProbeClassifier):
     """Logistic regression (multinomial for more than two classes) with an L2 penalty on standardised features.
 
-    With wide embeddings the fit runs on principal components; as many as the training rows span give the same
-    probabilities as the features themselves, fewer are an approximation.
+    The same as a pipeline of StandardScaler and LogisticRegression in a grouped grid search, but each fold is factored
+    once for all penalties and no fold is copied; see `linalg.logistic`.
 
     Args:
         C: inverse penalties that are tried.
         standardize: scale features to unit variance.
-        components: most principal components; None for none.
+        components: fit on at most so many principal components, an approximation; None for all that the rows span.
         class_weight: None, or `balanced`, which distorts probabilities.
-        max_steps: most steps of the solver for each penalty.
+        max_steps: most Newton steps of the solver for each penalty.
         inner_folds: folds of the inner loop.
         adjust: `ComBat` or `Residualizer`, or None.
         random_state: seed of the inner folds.
@@ -102,6 +106,7 @@ class LogisticProbe(ProbeClassifier):
     Attributes:
         coef_: (1 or K, D) weights of the features as given.
         intercept_: (1 or K,).
+        unconverged_: inverse penalties with which a fit, of an inner fold or of all rows, did not converge.
     """
 
     def __init__(
@@ -109,7 +114,7 @@ class LogisticProbe(ProbeClassifier):
         C: Sequence[float] = LOGISTIC_C,
         *,
         standardize: bool = True,
-        components: int | None = 512,
+        components: int | None = None,
         class_weight: str | None = None,
         max_steps: int = 500,
         inner_folds: int = 5,
@@ -128,37 +133,46 @@ class LogisticProbe(ProbeClassifier):
     def _candidates(self) -> Sequence[Parameters]:
         return [{"C": C} for C in ascending("C", self.C)]
 
+    def _fit(
+        self, rows: Rows, y: np.ndarray, metadata: RowMetadata, inner: np.ndarray | None
+    ) -> ProbeEstimator:
+        self.unconverged_: tuple[float, ...] = ()
+        super()._fit(rows, y, metadata, inner)
+        if self.unconverged_:
+            warnings.warn(unconverged_sentence(self.unconverged_), ConvergenceWarning, stacklevel=3)
+        return self
+
     def _path(self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows) -> np.ndarray:
-        reduction = Reduction(self.standardize, self.components).fit(train)
-        Z, Z_test = reduction.transform(train), reduction.transform(test)
-        model = self._model()
-        # Each penalty starts from the solution of the stronger one before it.
+        path = self._solve(candidates, train, y)
+        n_penalties, width, k = path.weights.shape
+        scores = test.dot(path.weights.transpose(1, 0, 2).reshape(width, -1))
         return np.stack(
-            [model.set_params(**candidate).fit(Z, y).predict_proba(Z_test) for candidate in candidates]
+            [
+                probabilities(one + intercept)
+                for one, intercept in zip(np.split(scores, n_penalties, axis=1), path.intercepts, strict=True)
+            ]
         )
 
     def _fit_best(self, rows: Rows, y: np.ndarray, parameters: Parameters) -> None:
-        reduction = Reduction(self.standardize, self.components).fit(rows)
-        Z = reduction.transform(rows)
-        model = self._model()
-        for candidate in self._candidates():
-            model.set_params(**candidate).fit(Z, y)
-            if candidate == parameters:
-                break
-        weights, offset = reduction.unfold(model.coef_.T)
-        self.coef_, self.intercept_ = np.ascontiguousarray(weights.T), model.intercept_ + offset
+        path = self._solve([parameters], rows, y)
+        self.coef_, self.intercept_ = np.ascontiguousarray(path.weights[0].T), path.intercepts[0]
 
-    def _model(self) -> LogisticRegression:
-        return LogisticRegression(
-            class_weight=self.class_weight, max_iter=self.max_steps, tol=1e-6, warm_start=True
+    def _solve(self, candidates: Sequence[Parameters], rows: Rows, y: np.ndarray) -> LogisticPath:
+        path = logistic_path(
+            rows,
+            y,
+            [candidate["C"] for candidate in candidates],
+            weights=compute_sample_weight(self.class_weight, y),
+            standardize=self.standardize,
+            components=self.components,
+            max_steps=self.max_steps,
         )
+        missed = [one["C"] for one, found in zip(candidates, path.converged, strict=True) if not found]
+        self.unconverged_ = tuple(sorted({*self.unconverged_, *missed}))
+        return path
 
     def _probabilities(self, rows: Rows) -> np.ndarray:
-        score = rows.dot(self.coef_.T) + self.intercept_
-        if score.shape[1] > 1:
-            return softmax(score, axis=1)
-        positive = expit(score[:, 0])
-        return np.column_stack([1 - positive, positive])
+        return probabilities(rows.dot(self.coef_.T) + self.intercept_)
 
     def state(self) -> dict[str, np.ndarray]:
         """What was fitted, as arrays."""
@@ -169,3 +183,12 @@ class LogisticProbe(ProbeClassifier):
         self.coef_, self.intercept_ = arrays["coef"], arrays["intercept"]
         self.n_features_in_ = self.coef_.shape[1]
         return self
+
+
+def unconverged_sentence(penalties: Sequence[float]) -> str:
+    """A warning that logistic regressions with these inverse penalties are not solved to tolerance."""
+    named = ", ".join(f"{C:g}" for C in penalties)
+    return (
+        f"logistic regression did not converge with C of {named} in some folds, and its probabilities there are not "
+        "exact: give larger max_steps, or leave out these values of C"
+    )

@@ -158,6 +158,10 @@ class Reduction:
             self.axes_, self.variance_ = _principal_axes(rows, scaling, self.components)
         return self
 
+    def fit_transform(self, rows: Rows) -> np.ndarray:
+        """`fit`, and the (n, r) components of the training rows."""
+        return self.fit(rows).transform(rows)
+
     def transform(self, rows: Rows) -> np.ndarray:
         """(n, r) components of n rows, or (n, D) scaled features, as float64."""
         result = np.empty((len(rows), rows.width if self.axes_ is None else self.axes_.shape[1]))

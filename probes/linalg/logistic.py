@@ -1,0 +1,283 @@
+"""Logistic regression for many penalties from one factor of the rows' products.
+
+Minimises sum_i s_i loss(y_i, Z_i w + b) + |w|^2 / (2 C), as scikit-learn's LogisticRegression does: the log loss of a
+logistic curve for two classes, of a softmax with weights for each class for more. Z are the rows on a basis of their
+own span (`design`), so the result is that of all features.
+
+Each penalty starts from the solution of the stronger one before it and takes Newton steps. Their directions are found
+by conjugate gradients (Steihaug 1983; Lin, Weng and Keerthi 2008), preconditioned with the Cholesky factor of an earlier
+Hessian, of each class by itself. A factor is computed again only if it costs less than the steps that the old one needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, log_softmax, softmax
+
+from prima_features.probes.linalg.design import Design, Solve, design
+from prima_features.probes.linalg.rows import Rows
+
+_TOLERANCE = 1e-8
+"""Squared Newton decrement, per unit of mean sample weight, at which the last step is taken. What is left to gain of the
+objective is half of it, and the probability of no training row is off by more than the square root of a quarter."""
+_LEAST_FORCING, _MOST_FORCING = 1e-3, 0.3
+_EXTRA_STEPS = 10
+"""Steps of conjugate gradients that cost about as much as a new factor."""
+_MOST_STEPS = 300
+"""Of conjugate gradients, with a factor of the present Hessian."""
+_SLOPE_LEFT = 0.5
+_MOST_TRIALS = 40
+
+
+@dataclass(frozen=True)
+class LogisticPath:
+    """Solutions for P penalties; k is 1 for two classes, else their number."""
+
+    weights: np.ndarray
+    """(P, D, k), for the features as given."""
+    intercepts: np.ndarray
+    """(P, k)."""
+    converged: np.ndarray
+    """(P,) bool."""
+
+
+def logistic_path(
+    rows: Rows,
+    y: np.ndarray,
+    penalties: Sequence[float],
+    *,
+    weights: np.ndarray | None = None,
+    standardize: bool = True,
+    components: int | None = None,
+    max_steps: int = 500,
+) -> LogisticPath:
+    """Fit for each inverse penalty.
+
+    Args:
+        rows: n training rows of D features, scaled by their own mean and standard deviation.
+        y: (n,) class numbers from 0, each of which occurs; at least two.
+        penalties: positive C, ascending.
+        weights: (n,) positive sample weights; default is 1.
+        standardize: whether features are scaled to unit variance, or only centred.
+        components: most principal components to fit on; None for the features themselves.
+        max_steps: most Newton steps for each penalty.
+    """
+    basis = design(rows, standardize, components)
+    problem = _Problem.of(basis, y, np.ones(len(y)) if weights is None else weights)
+    solver = _Solver(problem, max_steps)
+    solved = [solver.solve(1 / C) for C in penalties]
+    n_features, k = rows.width, problem.intercept.shape[0]
+    stacked = np.hstack([one for one, _, _ in solved])
+    on_features, offset = basis.unfold(stacked)
+    intercepts = np.stack([one for _, one, _ in solved]) + offset.reshape(len(solved), k)
+    shaped = on_features.reshape(n_features, len(solved), k).transpose(1, 0, 2)
+    return LogisticPath(shaped, intercepts, np.array([one for _, _, one in solved]))
+
+
+def probabilities(scores: np.ndarray) -> np.ndarray:
+    """(n, K) probabilities from (n, 1) scores of the second of two classes, or (n, K) of each class."""
+    if scores.shape[1] > 1:
+        return np.asarray(softmax(scores, axis=1))
+    return np.column_stack([expit(-scores[:, 0]), expit(scores[:, 0])])
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What is minimised, as a function of (n, k) scores."""
+
+    design: Design
+    target: np.ndarray
+    """(n, k) 1 for the second of two classes and -1 for the first; or 1 in the column of the class, else 0."""
+    weights: np.ndarray
+    """(n, 1)."""
+    intercept: np.ndarray
+    """(k,) of the best constant scores."""
+
+    @classmethod
+    def of(cls, basis: Design, y: np.ndarray, weights: np.ndarray) -> _Problem:
+        share = np.log(np.bincount(y, weights=weights) / weights.sum())
+        if len(share) == 2:
+            target, intercept = np.where(y == 1, 1.0, -1.0)[:, None], share[1:] - share[:1]
+        else:
+            target, intercept = (y[:, None] == np.arange(len(share))).astype(float), share - share.mean()
+        return cls(basis, target, weights[:, None], intercept)
+
+    @property
+    def binary(self) -> bool:
+        return self.target.shape[1] == 1
+
+    def residual(self, scores: np.ndarray) -> np.ndarray:
+        """(n, k) derivative of the loss."""
+        if self.binary:
+            return -self.weights * self.target * expit(-self.target * scores)
+        return np.asarray(self.weights * (softmax(scores, axis=1) - self.target))
+
+    def curvature(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(n, k) second derivative by each score itself, and (n, k) probabilities."""
+        if self.binary:
+            share = expit(scores)
+            return self.weights * share * expit(-scores), share
+        share = np.exp(log_softmax(scores, axis=1))
+        return self.weights * share * (1 - share), share
+
+    def curved(self, curvature: np.ndarray, share: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """(n, k) second derivative of the loss along (n, k) scores."""
+        if self.binary:
+            return curvature * scores
+        mean = np.einsum("ij,ij->i", share, scores)[:, None]
+        return np.asarray(self.weights * share * (scores - mean))
+
+
+@dataclass
+class _Point:
+    """Where the solver is, or a direction from there."""
+
+    w: np.ndarray
+    """(r, k)."""
+    b: np.ndarray
+    """(k,)."""
+    scores: np.ndarray
+    """(n, k) Z w + b."""
+
+    def add(self, factor: float, other: _Point) -> None:
+        self.w += factor * other.w
+        self.b += factor * other.b
+        self.scores += factor * other.scores
+
+
+class _Solver:
+    """Newton's method along the path of penalties."""
+
+    def __init__(self, problem: _Problem, max_steps: int):
+        self.problem, self.max_steps = problem, max_steps
+        k = len(problem.intercept)
+        n, r = problem.design.shape
+        self.at = _Point(np.zeros((r, k)), problem.intercept.copy(), np.tile(problem.intercept, (n, 1)))
+        self.factor: _Preconditioner | None = None
+        self.usual = 0
+        """Steps of conjugate gradients with the latest factor when it was fresh."""
+        self.tolerance = _TOLERANCE * float(problem.weights.mean())
+
+    def solve(self, penalty: float) -> tuple[np.ndarray, np.ndarray, bool]:
+        """(r, k) weights and (k,) intercepts for |w|^2 penalty / 2, and whether they converged."""
+        decrement, converged = 1.0, False
+        for _ in range(self.max_steps):
+            direction, slope, solved = self._direction(penalty, decrement)
+            if slope >= 0:  # no way down: at the minimum, as far as rounding can tell
+                converged = solved
+                break
+            decrement = -slope
+            self._advance(direction, slope, penalty)
+            if decrement <= self.tolerance and solved:
+                converged = True
+                break
+        return self.at.w.copy(), self.at.b - (0 if self.problem.binary else self.at.b.mean()), converged
+
+    def _direction(self, penalty: float, decrement: float) -> tuple[_Point, float, bool]:
+        """Newton's direction from here, the objective's slope along it, and whether it was found to tolerance."""
+        residual = self.problem.residual(self.at.scores)
+        gradient = self.problem.design.transposed(residual) + penalty * self.at.w, residual.sum(axis=0)
+        curvature, share = self.problem.curvature(self.at.scores)
+
+        def hessian(one: _Point) -> tuple[np.ndarray, np.ndarray]:
+            curved = self.problem.curved(curvature, share, one.scores)
+            return self.problem.design.transposed(curved) + penalty * one.w, curved.sum(axis=0)
+
+        forcing = float(np.clip(np.sqrt(decrement), _LEAST_FORCING, _MOST_FORCING))
+        if self.factor is not None:
+            found, steps, solved = self._conjugate(gradient, hessian, forcing, self.usual + _EXTRA_STEPS)
+        if self.factor is None or not solved:
+            self.factor = _Preconditioner.fit(self.problem.design, curvature, penalty)
+            found, steps, solved = self._conjugate(gradient, hessian, forcing, _MOST_STEPS)
+            self.usual = steps
+        return found, float(np.vdot(gradient[0], found.w) + gradient[1] @ found.b), solved
+
+    def _conjugate(
+        self,
+        gradient: tuple[np.ndarray, np.ndarray],
+        hessian: Callable[[_Point], tuple[np.ndarray, np.ndarray]],
+        forcing: float,
+        most: int,
+    ) -> tuple[_Point, int, bool]:
+        """Solve hessian(x) = -gradient; x, the steps taken, and whether the residual fell to `forcing` of the first."""
+        assert self.factor is not None
+        left = -gradient[0], -gradient[1]
+        made = _Point(np.zeros_like(left[0]), np.zeros_like(left[1]), np.zeros_like(self.at.scores))
+        step = self._point(*self.factor.solve(*left))
+        size = first = float(np.vdot(left[0], step.w) + left[1] @ step.b)
+        for i in range(most):
+            if not size > forcing**2 * first or size <= 0:
+                return made, i, True
+            bent = hessian(step)
+            curvature = float(np.vdot(step.w, bent[0]) + step.b @ bent[1])
+            if not curvature > 0:
+                return made, i, i > 0
+            length = size / curvature
+            made.add(length, step)
+            left = left[0] - length * bent[0], left[1] - length * bent[1]
+            following = self._point(*self.factor.solve(*left))
+            size, before = float(np.vdot(left[0], following.w) + left[1] @ following.b), size
+            following.add(size / before, step)
+            step = following
+        return made, most, False
+
+    def _point(self, w: np.ndarray, b: np.ndarray) -> _Point:
+        return _Point(w, b, self.problem.design.dot(w) + b)
+
+    def _advance(self, direction: _Point, slope: float, penalty: float) -> None:
+        """Go along the direction to where the slope is at most half of what it is here."""
+        along, length = float(np.vdot(direction.w, self.at.w)), float(np.vdot(direction.w, direction.w))
+
+        def slope_at(t: float) -> float:
+            residual = self.problem.residual(self.at.scores + t * direction.scores)
+            return float(np.vdot(residual, direction.scores)) + penalty * (along + t * length)
+
+        low, low_slope, high, high_slope, t = 0.0, slope, np.inf, np.inf, 1.0
+        for _ in range(_MOST_TRIALS):
+            here = slope_at(t)
+            if abs(here) <= -_SLOPE_LEFT * slope:
+                break
+            if here < 0:
+                low, low_slope = t, here
+            else:
+                high, high_slope = t, here
+            if np.isinf(high):
+                t *= 2
+            else:  # where the slope is 0 if it were a line, away from the ends
+                part = low_slope / (low_slope - high_slope)
+                t = low + float(np.clip(part, 0.1, 0.9)) * (high - low)
+        self.at.add(t, direction)
+
+
+@dataclass(frozen=True)
+class _Preconditioner:
+    """Inverse of the Hessian without what it has between classes; the intercept is eliminated."""
+
+    solvers: tuple[Solve, ...]
+    border: np.ndarray
+    """(r, k) each class's solution for its Hessian's column of the intercept."""
+    pivot: np.ndarray
+    """(k,) the intercept's own second derivative, less what the weights take over."""
+
+    @classmethod
+    def fit(cls, basis: Design, curvature: np.ndarray, penalty: float) -> _Preconditioner:
+        total = curvature.sum(axis=0)
+        column = basis.transposed(curvature)
+        solvers = tuple(basis.factor(one, penalty) for one in curvature.T)
+        border = np.column_stack([solve(one) for solve, one in zip(solvers, column.T, strict=True)])
+        pivot = total - np.einsum("ij,ij->j", column, border)
+        least = np.maximum(1e-12 * total, np.finfo(float).tiny)
+        return cls(solvers, border, np.maximum(pivot, least))
+
+    def solve(self, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(r, k) and (k,) solutions; of several classes their sum is 0, as that of `w` and of `b` is."""
+        inner = np.column_stack([solve(one) for solve, one in zip(self.solvers, w.T, strict=True)])
+        intercept = (b - np.einsum("ij,ij->j", self.border, w)) / self.pivot
+        inner -= self.border * intercept
+        if len(b) > 1:
+            # What all classes share changes no probability: without this, only the penalty would curb it.
+            inner, intercept = inner - inner.mean(axis=1, keepdims=True), intercept - intercept.mean()
+        return inner, intercept
