@@ -11,6 +11,7 @@ import numpy as np
 CLIP = 1e-6
 """Probabilities are clipped to [`CLIP`, 1 - `CLIP`] before a logit is taken."""
 _NEWTON_STEPS = 30
+_SETTLED = 1e-4
 _LARGEST_SLOPE = 1e3
 
 
@@ -111,21 +112,42 @@ def calibration_slope(positive: np.ndarray, probability: np.ndarray, weights: np
     x, y = logit(probability), positive.astype(float)
     spread = x.std() or 1.0
     z = (x - x.mean()) / spread
-    beta = np.zeros((len(weights), 2))
+    # All resamples start from the solution of their mean, which is close to each of theirs.
+    start, step = _intercept_and_slope(z, y, weights.mean(axis=0, keepdims=True), np.zeros(2))
+    close = np.abs(step).max() < _SETTLED and np.abs(start[0, 1]) / spread < _LARGEST_SLOPE
+    beta, step = _intercept_and_slope(z, y, weights, start[0] if close else np.zeros(2))
+    settled = np.abs(step).max(axis=1) < _SETTLED
+    if close and not settled.all():
+        beta[~settled], step[~settled] = _intercept_and_slope(z, y, weights[~settled], np.zeros(2))
+        settled = np.abs(step).max(axis=1) < _SETTLED
+    slope = beta[:, 1] / spread
+    return np.where(settled & (np.abs(slope) < _LARGEST_SLOPE) & (x.std() > 0), slope, np.nan)
+
+
+def _intercept_and_slope(
+    z: np.ndarray, y: np.ndarray, weights: np.ndarray, start: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(B, 2) of logistic regressions on (N,) z from a (2,) start, and (B, 2) the last Newton steps."""
+    beta = np.tile(start, (len(weights), 1))
+    powers = np.column_stack([np.ones(len(z)), z, z**2])
+    observed = weights @ (powers[:, :2] * y[:, None])
     for _ in range(_NEWTON_STEPS):
-        fitted = 1 / (1 + np.exp(-np.clip(beta[:, :1] + beta[:, 1:] * z, -30, 30)))
-        residual, curvature = weights * (y - fitted), weights * fitted * (1 - fitted)
-        s0, s1, s2 = curvature.sum(axis=1), curvature @ z, curvature @ z**2
-        g0, g1 = residual.sum(axis=1), residual @ z
+        fitted = beta[:, :1] + beta[:, 1:] * z
+        np.clip(fitted, -30, 30, out=fitted)
+        np.exp(np.negative(fitted, out=fitted), out=fitted)
+        fitted += 1
+        np.reciprocal(fitted, out=fitted)
+        expected = weights * fitted
+        g0, g1 = (observed - expected @ powers[:, :2]).T
+        fitted *= expected
+        s0, s1, s2 = ((expected - fitted) @ powers).T
         determinant = s0 * s2 - s1**2
         with np.errstate(divide="ignore", invalid="ignore"):
             step = np.column_stack([s2 * g0 - s1 * g1, s0 * g1 - s1 * g0]) / determinant[:, None]
         beta += np.clip(step, -5, 5)
         if not np.nanmax(np.abs(step), initial=0) > 1e-8:
             break
-    settled = np.abs(step).max(axis=1) < 1e-4
-    slope = beta[:, 1] / spread
-    return np.where(settled & (np.abs(slope) < _LARGEST_SLOPE) & (x.std() > 0), slope, np.nan)
+    return beta, step
 
 
 def calibration_in_the_large(

@@ -18,7 +18,12 @@ from prima_features.probes.estimators.base import (
     RowMetadata,
     ascending,
 )
-from prima_features.probes.linalg.logistic import LogisticPath, logistic_path, probabilities
+from prima_features.probes.linalg.logistic import (
+    LogisticPath,
+    logistic_path,
+    probabilities,
+    unconverged_sentence,
+)
 from prima_features.probes.linalg.ridge import ridge_path
 from prima_features.probes.linalg.rows import Rows
 
@@ -144,7 +149,7 @@ class LogisticProbe(ProbeClassifier):
 
     def _path(self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows) -> np.ndarray:
         path = self._solve(candidates, train, y)
-        n_penalties, width, k = path.weights.shape
+        n_penalties, width, _ = path.weights.shape
         scores = test.dot(path.weights.transpose(1, 0, 2).reshape(width, -1))
         return np.stack(
             [
@@ -183,12 +188,3 @@ class LogisticProbe(ProbeClassifier):
         self.coef_, self.intercept_ = arrays["coef"], arrays["intercept"]
         self.n_features_in_ = self.coef_.shape[1]
         return self
-
-
-def unconverged_sentence(penalties: Sequence[float]) -> str:
-    """A warning that logistic regressions with these inverse penalties are not solved to tolerance."""
-    named = ", ".join(f"{C:g}" for C in penalties)
-    return (
-        f"logistic regression did not converge with C of {named} in some folds, and its probabilities there are not "
-        "exact: give larger max_steps, or leave out these values of C"
-    )

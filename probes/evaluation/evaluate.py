@@ -31,6 +31,7 @@ from prima_features.probes.evaluation.scored import (
     scored,
 )
 from prima_features.probes.evaluation.splits import Scheme, Splits, draw
+from prima_features.probes.linalg.logistic import unconverged_sentence
 from prima_features.probes.recipe import FittedRecipe, Outcome, Recipe
 from prima_features.probes.samples import Samples
 from prima_features.wording import listed, verb
@@ -93,12 +94,18 @@ def evaluate(
         permutation=permutation_test(samples, recipe, scheme, plan.n_permutations) if permuted else None,
         splits=splits,
         fold_scores=in_folds,
+        out_of_fold=predicted,
         warnings=(
             *warnings,
+            *_unconverged(predicted),
             *check_harmonization(samples, recipe, scheme),
             *check_scale(samples, in_folds, found[samples.task.primary]),
         ),
     )
+
+
+def _unconverged(predicted: OutOfFold) -> tuple[str, ...]:
+    return (unconverged_sentence(predicted.unconverged),) if predicted.unconverged else ()
 
 
 def _check_splits(splits: Splits, samples: Samples) -> None:

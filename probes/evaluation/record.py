@@ -85,6 +85,8 @@ class Evaluation:
     splits: Splits | None = None
     """None if a fitted probe was evaluated on another cohort."""
     fold_scores: FoldScores | None = None
+    out_of_fold: OutOfFold | None = None
+    """Predictions of each repeat, as cross-validated."""
     warnings: tuple[str, ...] = ()
     """Warnings, a sentence each."""
     caveat: str = ""

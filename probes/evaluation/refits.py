@@ -174,16 +174,25 @@ def learning_curve(
     splits: Splits,
     fractions: Sequence[float] = FRACTIONS,
     n_resamples: int = 1000,
+    whole: OutOfFold | None = None,
 ) -> LearningCurve:
     """Evaluate with parts of each training set. Smaller parts are inside larger ones.
 
     Sizes are left out if the inner folds have too few subjects or lack a class, or if the recipe refuses a training
     set of that size, such as ComBat with too few scans of a site.
 
+    Args:
+        samples: N studies.
+        recipe: what is fitted.
+        splits: folds with the whole training sets.
+        fractions: parts of them.
+        n_resamples: for the intervals.
+        whole: predictions with the whole training sets, if they are known already.
+
     Raises:
         UsageError: the recipe refuses the whole training sets.
     """
-    points, left_out, whole = [], [], training_variance(samples, splits)
+    points, left_out, variance = [], [], training_variance(samples, splits)
     for fraction in fractions:
         folds = tuple(
             _thinned(samples, fold, fraction, splits.scheme.seed + i) for i, fold in enumerate(splits.folds)
@@ -193,14 +202,15 @@ def learning_curve(
             left_out.append((size, "the inner folds have too few studies or lack a class"))
             continue
         try:
-            predicted = cross_validate(samples, recipe, replace(splits, folds=folds))
+            known = whole if fraction >= 1 else None
+            predicted = known or cross_validate(samples, recipe, replace(splits, folds=folds))
         except UsageError as error:
             if fraction >= 1:
                 raise
             left_out.append((size, str(error)))
             continue
         # Rows left out of training make the tested ones no more dependent: intervals as with whole training sets.
-        predicted = replace(predicted, variance=whole)
+        predicted = replace(predicted, variance=variance)
         estimate = scored(samples, predicted, n_resamples).estimates()[samples.task.primary]
         points.append(LearningPoint(size, estimate))
     return LearningCurve(tuple(points), tuple(left_out))

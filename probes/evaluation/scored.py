@@ -46,6 +46,8 @@ class OutOfFold:
     """What was fitted in each fold, if requested."""
     variance: float = 1.0
     """Of the bootstrap's weights (see `intervals`): above 1 if tested subjects are also used for training."""
+    unconverged: tuple[float, ...] = ()
+    """Inverse penalties with which a logistic regression did not converge."""
 
     @property
     def tested(self) -> np.ndarray:
@@ -67,16 +69,18 @@ def cross_validate(
     n, n_classes = len(samples), len(samples.task.classes)
     repeats = tuple(Outcome.empty(n, n_classes) for _ in range(splits.n_repeats))
     fold_of = np.full((splits.n_repeats, n), -1)
-    parameters, kept = [], []
+    parameters, kept, unconverged = [], [], set[float]()
     for i, fold in enumerate(splits.folds):
         fitted = fit_recipe(recipe, samples, fold.train, fold.inner)
         repeats[fold.repeat].put(fold.test, fitted.predict(samples.take(fold.test)))
         fold_of[fold.repeat, fold.test] = i
         parameters.append(fitted.estimator.best_params_)
+        unconverged |= {*getattr(fitted.estimator, "unconverged_", ())}
         if keep_fitted:
             kept.append(fitted)
         _log.info("fold %d of %d: %s", i + 1, len(splits.folds), parameters[-1])
-    return OutOfFold(repeats, fold_of, tuple(parameters), tuple(kept), training_variance(samples, splits))
+    variance = training_variance(samples, splits)
+    return OutOfFold(repeats, fold_of, tuple(parameters), tuple(kept), variance, tuple(sorted(unconverged)))
 
 
 def training_variance(samples: Samples, splits: Splits) -> float:

@@ -1,8 +1,8 @@
 """Training rows on a basis of their own span, for estimators that need products with them many times.
 
-An L2 penalty sees lengths only, so any basis in which the rows keep their products gives the same solution. If there are
-fewer rows than features the basis is that of a pivoted Cholesky factor, Z Z' = L L' (Higham 1990), which takes a small part
-of the time of the eigenvectors. Otherwise the rows are used as they are, in float64.
+An L2 penalty depends on lengths only, so any basis in which the rows keep their products gives the same solution. If
+there are no more rows than features the basis is that of a pivoted Cholesky factor, Z Z' = L L' (Higham 1990), which
+takes a small part of the time of the eigenvectors. Otherwise the rows are used as they are, in float64.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import numpy as np
-from scipy.linalg import blas, cho_factor, cho_solve, lapack, solve_triangular
+from scipy.linalg import blas, lapack, solve_triangular
 
 from prima_features.probes.linalg.rows import Reduction, Rows, Scaling, gram, transposed_dot
 
@@ -117,13 +117,14 @@ class Span(Design):
     def factor(self, weights: np.ndarray, penalty: float) -> Solve:
         """By the (n, n) products of the weighted rows (Woodbury), or the Hessian itself if the penalty is tiny."""
         if penalty < _WOODBURY_LIMIT * float(weights @ self.squares):
-            weighted = np.sqrt(weights)[self.order, None] * np.tril(self.packed)
-            return _cholesky(weighted.T @ weighted, penalty)
+            return self._factored_hessian(weights, penalty)
         root = np.sqrt(weights)
         square = self.packed * root[:, None]
         square *= root
         square[np.diag_indices_from(square)] = weights * self.squares + penalty
-        factor = lapack.dpotrf(square, lower=0, clean=0, overwrite_a=1)[0]
+        factor, failed = lapack.dpotrf(square, lower=0, clean=0, overwrite_a=1)
+        if failed:
+            return self._factored_hessian(weights, penalty)
 
         def solve(right: np.ndarray) -> np.ndarray:
             inner = root * self.dot(right[:, None])[:, 0]
@@ -132,6 +133,10 @@ class Span(Design):
             return (right - self.transposed(inner[:, None])[:, 0]) / penalty
 
         return solve
+
+    def _factored_hessian(self, weights: np.ndarray, penalty: float) -> Solve:
+        weighted = np.sqrt(weights)[self.order, None] * np.tril(self.packed)
+        return _cholesky(weighted.T @ weighted, penalty)
 
     def unfold(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """By the rows that the factor rests on."""
@@ -145,9 +150,14 @@ class Span(Design):
 
 
 def _cholesky(matrix: np.ndarray, penalty: float) -> Solve:
-    matrix[np.diag_indices_from(matrix)] += max(penalty, 1e-14 * matrix.diagonal().max())
-    factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
-    return lambda right: np.asarray(cho_solve(factor, right, check_finite=False))
+    """Solve (matrix + penalty I) x = b, with as much more on the diagonal as rounding errors need."""
+    diagonal = matrix.diagonal().copy()
+    for rounding in (1e-14, 1e-12, 1e-10, 1e-6):
+        matrix[np.diag_indices_from(matrix)] = diagonal + max(penalty, rounding * diagonal.max())
+        factor, failed = lapack.dpotrf(matrix, lower=1, clean=0)
+        if not failed:
+            return lambda right: np.asarray(lapack.dpotrs(factor, right, lower=1)[0])
+    raise np.linalg.LinAlgError("the Hessian of a logistic regression is not positive definite")
 
 
 def _mirror(lower: np.ndarray) -> None:

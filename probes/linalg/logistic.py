@@ -1,12 +1,13 @@
 """Logistic regression for many penalties from one factor of the rows' products.
 
-Minimises sum_i s_i loss(y_i, Z_i w + b) + |w|^2 / (2 C), as scikit-learn's LogisticRegression does: the log loss of a
-logistic curve for two classes, of a softmax with weights for each class for more. Z are the rows on a basis of their
-own span (`design`), so the result is that of all features.
+Minimises sum_i s_i loss(y_i, Z_i w + b) + |w|^2 / (2 C), as scikit-learn's LogisticRegression does, with the log loss
+of a logistic curve for two classes and of a softmax with weights for each class for more. Z are the rows on a basis of
+their own span (`design`), so the result is that of all features.
 
-Each penalty starts from the solution of the stronger one before it and takes Newton steps. Their directions are found
-by conjugate gradients (Steihaug 1983; Lin, Weng and Keerthi 2008), preconditioned with the Cholesky factor of an earlier
-Hessian, of each class by itself. A factor is computed again only if it costs less than the steps that the old one needs.
+Penalties are solved from the strongest on. Each starts from the best combination of the solutions before it and takes
+Newton steps. Their directions are found by conjugate gradients (Dembo and Steihaug 1983, 10.1007/BF02592055),
+preconditioned with the Cholesky factor of an earlier Hessian, of each class by itself. A factor is computed again if
+the old one needs more steps than a new one would save.
 """
 
 from __future__ import annotations
@@ -21,15 +22,18 @@ from prima_features.probes.linalg.design import Design, Solve, design
 from prima_features.probes.linalg.rows import Rows
 
 _TOLERANCE = 1e-8
-"""Squared Newton decrement, per unit of mean sample weight, at which the last step is taken. What is left to gain of the
-objective is half of it, and the probability of no training row is off by more than the square root of a quarter."""
-_LEAST_FORCING, _MOST_FORCING = 1e-3, 0.3
-_EXTRA_STEPS = 10
-"""Steps of conjugate gradients that cost about as much as a new factor."""
+"""Squared Newton decrement, per unit of mean sample weight, at which the last step is taken. Before this step the
+probability of a training row is off by about half of its square root, 5e-5, or less."""
+_LEAST_FORCING, _MOST_FORCING = 1e-3, 0.2
+_EXTRA_STEPS = 3
+"""Steps of conjugate gradients beyond those with a fresh factor, after which the factor is computed again."""
 _MOST_STEPS = 300
 """Of conjugate gradients, with a factor of the present Hessian."""
 _SLOPE_LEFT = 0.5
 _MOST_TRIALS = 40
+_COMBINED = 3
+"""Solutions that the next one starts from a combination of."""
+_COMBINING_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,9 @@ class _Point:
     scores: np.ndarray
     """(n, k) Z w + b."""
 
+    def copy(self) -> _Point:
+        return _Point(self.w.copy(), self.b.copy(), self.scores.copy())
+
     def add(self, factor: float, other: _Point) -> None:
         self.w += factor * other.w
         self.b += factor * other.b
@@ -156,27 +163,58 @@ class _Solver:
         k = len(problem.intercept)
         n, r = problem.design.shape
         self.at = _Point(np.zeros((r, k)), problem.intercept.copy(), np.tile(problem.intercept, (n, 1)))
+        self.solved = [self.at.copy()]
+        """The best constant scores, and the latest solutions."""
         self.factor: _Preconditioner | None = None
         self.usual = 0
         """Steps of conjugate gradients with the latest factor when it was fresh."""
-        self.tolerance = _TOLERANCE * float(problem.weights.mean())
+        self.scale = float(problem.weights.mean())
+        self.tolerance = _TOLERANCE * self.scale
 
     def solve(self, penalty: float) -> tuple[np.ndarray, np.ndarray, bool]:
         """(r, k) weights and (k,) intercepts for |w|^2 penalty / 2, and whether they converged."""
-        decrement, converged = 1.0, False
+        converged = False
+        if len(self.solved) > 1:
+            self._combine(penalty)
         for _ in range(self.max_steps):
-            direction, slope, solved = self._direction(penalty, decrement)
-            if slope >= 0:  # no way down: at the minimum, as far as rounding can tell
+            direction, slope, solved = self._direction(penalty)
+            if (
+                not slope < 0
+            ):  # no way down: at the minimum if the gradient is 0, else lost in rounding errors
                 converged = solved
                 break
-            decrement = -slope
             self._advance(direction, slope, penalty)
-            if decrement <= self.tolerance and solved:
+            if -slope <= self.tolerance and solved:
                 converged = True
                 break
-        return self.at.w.copy(), self.at.b - (0 if self.problem.binary else self.at.b.mean()), converged
+        if not self.problem.binary:  # the same for all classes changes nothing
+            self.at.b -= self.at.b.mean()
+            self.at.scores = self.at.scores - self.at.scores.mean(axis=1, keepdims=True)
+        self.solved = [self.solved[0], *self.solved[1:][1 - _COMBINED :], self.at.copy()]
+        return self.at.w.copy(), self.at.b.copy(), converged
 
-    def _direction(self, penalty: float, decrement: float) -> tuple[_Point, float, bool]:
+    def _combine(self, penalty: float) -> None:
+        """Start from the linear combination of earlier solutions with the least objective, or nearly so."""
+        w = np.stack([one.w.ravel() for one in self.solved])
+        scores = np.stack([one.scores for one in self.solved])
+        flat = scores.reshape(len(scores), -1)
+        squares, parts = penalty * w @ w.T, np.zeros(len(w))
+        parts[-1] = 1
+        for _ in range(_COMBINING_STEPS):
+            at = np.tensordot(parts, scores, 1)
+            gradient = flat @ self.problem.residual(at).ravel() + squares @ parts
+            curvature, share = self.problem.curvature(at)
+            bent = np.stack([self.problem.curved(curvature, share, one).ravel() for one in scores])
+            step = -np.linalg.lstsq(flat @ bent.T + squares, gradient, rcond=1e-10)[0]
+            size = float(np.abs(step @ flat).max())
+            parts = parts + step * min(1.0, 2 / size if size else 1.0)
+            if size < 0.1:
+                break
+        self.at = _Point(*(np.zeros_like(values) for values in vars(self.at).values()))
+        for part, one in zip(parts, self.solved, strict=True):
+            self.at.add(float(part), one)
+
+    def _direction(self, penalty: float) -> tuple[_Point, float, bool]:
         """Newton's direction from here, the objective's slope along it, and whether it was found to tolerance."""
         residual = self.problem.residual(self.at.scores)
         gradient = self.problem.design.transposed(residual) + penalty * self.at.w, residual.sum(axis=0)
@@ -186,12 +224,11 @@ class _Solver:
             curved = self.problem.curved(curvature, share, one.scores)
             return self.problem.design.transposed(curved) + penalty * one.w, curved.sum(axis=0)
 
-        forcing = float(np.clip(np.sqrt(decrement), _LEAST_FORCING, _MOST_FORCING))
         if self.factor is not None:
-            found, steps, solved = self._conjugate(gradient, hessian, forcing, self.usual + _EXTRA_STEPS)
+            found, steps, solved = self._conjugate(gradient, hessian, self.usual + _EXTRA_STEPS)
         if self.factor is None or not solved:
             self.factor = _Preconditioner.fit(self.problem.design, curvature, penalty)
-            found, steps, solved = self._conjugate(gradient, hessian, forcing, _MOST_STEPS)
+            found, steps, solved = self._conjugate(gradient, hessian, _MOST_STEPS)
             self.usual = steps
         return found, float(np.vdot(gradient[0], found.w) + gradient[1] @ found.b), solved
 
@@ -199,22 +236,28 @@ class _Solver:
         self,
         gradient: tuple[np.ndarray, np.ndarray],
         hessian: Callable[[_Point], tuple[np.ndarray, np.ndarray]],
-        forcing: float,
         most: int,
     ) -> tuple[_Point, int, bool]:
-        """Solve hessian(x) = -gradient; x, the steps taken, and whether the residual fell to `forcing` of the first."""
+        """Solve hessian(x) = -gradient; x, the steps taken, and whether the residual fell far enough.
+
+        That is to a part of the first residual which is as small as the decrement (Dembo and Steihaug 1983), so
+        that Newton's steps converge faster than linearly.
+        """
         assert self.factor is not None
         left = -gradient[0], -gradient[1]
         made = _Point(np.zeros_like(left[0]), np.zeros_like(left[1]), np.zeros_like(self.at.scores))
         step = self._point(*self.factor.solve(*left))
         size = first = float(np.vdot(left[0], step.w) + left[1] @ step.b)
+        forcing = np.clip(np.sqrt(max(first, 0) / self.scale), _LEAST_FORCING, _MOST_FORCING)
         for i in range(most):
-            if not size > forcing**2 * first or size <= 0:
+            if abs(size) <= forcing**2 * first:
                 return made, i, True
+            if not size > 0:
+                return made, i, False
             bent = hessian(step)
             curvature = float(np.vdot(step.w, bent[0]) + step.b @ bent[1])
             if not curvature > 0:
-                return made, i, i > 0
+                return made, i, False
             length = size / curvature
             made.add(length, step)
             left = left[0] - length * bent[0], left[1] - length * bent[1]
@@ -281,3 +324,12 @@ class _Preconditioner:
             # What all classes share changes no probability: without this, only the penalty would curb it.
             inner, intercept = inner - inner.mean(axis=1, keepdims=True), intercept - intercept.mean()
         return inner, intercept
+
+
+def unconverged_sentence(penalties: Sequence[float]) -> str:
+    """A warning that logistic regressions with these inverse penalties are not solved to tolerance."""
+    named = ", ".join(f"{C:g}" for C in penalties)
+    return (
+        f"logistic regression did not converge with C of {named} in some folds, and its probabilities there are not "
+        "exact: give larger max_steps, or leave out these values of C"
+    )

@@ -234,4 +234,4 @@ def _curve(data: Data, recipe: Recipe, evaluation: Evaluation, on_step: OnStep) 
     assert evaluation.splits is not None
     on_step("measuring the learning curve")
     given = samples(data.features.X, data.frame, data.task)
-    return learning_curve(given, recipe, evaluation.splits)
+    return learning_curve(given, recipe, evaluation.splits, whole=evaluation.out_of_fold)
