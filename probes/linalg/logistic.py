@@ -24,6 +24,8 @@ from prima_features.probes.linalg.rows import Rows
 _TOLERANCE = 1e-8
 """Squared Newton decrement, per unit of mean sample weight, at which the last step is taken. Before this step the
 probability of a training row is off by about half of its square root, 5e-5, or less."""
+_NEGLIGIBLE = 1e-14
+"""Squared decrement, likewise, that is as good as none: a factor of an earlier Hessian gives it only roughly."""
 _LEAST_FORCING, _MOST_FORCING = 1e-3, 0.2
 _EXTRA_STEPS = 3
 """Steps of conjugate gradients beyond those with a fresh factor, after which the factor is computed again."""
@@ -250,7 +252,7 @@ class _Solver:
         size = first = float(np.vdot(left[0], step.w) + left[1] @ step.b)
         forcing = np.clip(np.sqrt(max(first, 0) / self.scale), _LEAST_FORCING, _MOST_FORCING)
         for i in range(most):
-            if abs(size) <= forcing**2 * first:
+            if abs(size) <= max(forcing**2 * first, _NEGLIGIBLE * self.scale):
                 return made, i, True
             if not size > 0:
                 return made, i, False
