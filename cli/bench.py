@@ -18,7 +18,7 @@ _EVALUATION = "Evaluation"
 _RELIABILITY = "Reliability"
 
 
-@with_labels("split_column")
+@with_labels()
 def bench(
     request: Any,
     context: typer.Context,
@@ -108,6 +108,24 @@ def bench(
             rich_help_panel=_EVALUATION,
         ),
     ] = 1000,
+    draws: Annotated[
+        int,
+        typer.Option(
+            "--draws",
+            metavar="N",
+            min=0,
+            help="Number of few-shot training sets per size; 0: no few-shot curves.",
+            rich_help_panel=_EVALUATION,
+        ),
+    ] = 100,
+    site_check: Annotated[
+        bool,
+        typer.Option(
+            "--site-check/--no-site-check",
+            help="Leave each site out once, and measure how well a classifier identifies the site.",
+            rich_help_panel=_EVALUATION,
+        ),
+    ] = True,
     allow_confounded: Annotated[
         bool,
         typer.Option(
@@ -146,6 +164,8 @@ def bench(
         level="series" if series else level,
         series=series,
         allow_confounded=allow_confounded,
+        site_check=site_check,
+        n_draws=draws,
         cohort=str(request.cohort),
         list_left_out=not no_ids,
     )

@@ -118,14 +118,38 @@ def rows_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
             for name, metrics in own["encoders"].items():
                 add("encoder", task, probe, name, metrics)
             for pair, one in own["differences"].items():
-                kept = {key: value for key, value in one.items() if key != "within_noise"}
-                add("difference", task, probe, pair, {found["primary"]: kept})
+                tested = {"p": one["p"], "p_holm": one["p_holm"]}
+                add("difference", task, probe, pair, {found["primary"]: _estimate(one) | tested})
         for name, metrics in found["baselines"].items():
             add("baseline", task, "", name, metrics)
+        if found["leave_site_out"]:
+            for name, metrics in found["leave_site_out"]["encoders"].items():
+                add("leave site out", task, found["estimator"], name, metrics)
+        for name, one in found["site_decodability"].items():
+            add("site", task, "logistic", name, {"balanced_accuracy": one["balanced_accuracy"]})
+        for name, one in found["worst_group"].items():
+            metric = f"{found['primary']} of {one['variable']} {one['level']}"
+            add("worst group", task, found["estimator"], name, {metric: _estimate(one)})
+        for name, one in found["openbhb"].items():
+            add(
+                "openbhb",
+                task,
+                "",
+                name,
+                {key: value for key, value in one.items() if key != "official_split"},
+            )
+        for name, curve in found["few_shot"].items():
+            for point in curve:
+                metric = f"{found['primary']} of {point['per_class']} per class"
+                add("few shot", task, "simpleshot", name, {metric: {"value": point["value"]}})
         for name, over in found["over_baselines"].items():
             for other, one in over.items():
                 add("over baseline", task, found["estimator"], f"{name} - {other}", {found["primary"]: one})
     return rows
+
+
+def _estimate(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: one[name] for name in ("value", "ci_low", "ci_high")}
 
 
 def bench(

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from prima_features.bench.few_shot import FewShotPoint, draw_few, few_shot
 from prima_features.bench.inputs import Shared
 from prima_features.bench.measure import ProbeResults, Rivals, compare, digest, plain, rivals
 from prima_features.bench.options import BenchOptions, TaskRequest
+from prima_features.bench.sites import SiteResults, sites
 from prima_features.evaluation.intervals import Estimate
 from prima_features.page.digits import brief, decimals_for
 from prima_features.probes import tasks
@@ -36,6 +38,9 @@ class TaskResult:
     rivals: Rivals
     folds: dict[str, Any]
     """Scheme and digest of the folds."""
+    sites: SiteResults
+    few_shot: dict[str, tuple[FewShotPoint, ...]]
+    """By encoder; empty for numbers, or if a class has fewer than two subjects."""
     warnings: tuple[str, ...]
     """A sentence each."""
 
@@ -65,6 +70,8 @@ class TaskResult:
             "baselines": {name: plain(found) for name, found in self.rivals.metrics.items()},
             "over_baselines": {name: plain(found) for name, found in self.rivals.over.items()},
             "probes": {kind: found.to_dict() for kind, found in others},
+            **self.sites.to_dict(),
+            "few_shot": {name: [vars(point) for point in curve] for name, curve in self.few_shot.items()},
             "folds": self.folds,
             "warnings": list(self.warnings),
         }
@@ -93,9 +100,18 @@ def measure(shared: Shared, asked: TaskRequest, request: LabelRequest, options: 
         made,
         rivals(main.results, main.encoders, some, splits),
         {"scheme": vars(splits.scheme), "digest": digest(splits, list(some.frame["study"]))},
+        sites(given, main, options),
+        _few_shot(given, options),
         (*joined.warnings, *found),
     )
     return replace(result, warnings=(*result.warnings, *_within_noise(result), *_below_baselines(result)))
+
+
+def _few_shot(given: dict[str, Samples], options: BenchOptions) -> dict[str, tuple[FewShotPoint, ...]]:
+    some = next(iter(given.values()))
+    if not some.task.is_classification:
+        return {}
+    return few_shot(given, draw_few(some, options.n_draws, options.scheme.seed))
 
 
 def _samples(shared: Shared, joined: Joined) -> dict[str, Samples]:

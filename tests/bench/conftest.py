@@ -15,7 +15,9 @@ from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.probes.evaluation import Scheme
 
-QUICK = BenchOptions(scheme=Scheme(outer_folds=4, inner_folds=2), n_bootstrap=200, n_draws=5)
+QUICK = BenchOptions(
+    scheme=Scheme(outer_folds=4, inner_folds=2), n_bootstrap=200, n_draws=5, site_check=False
+)
 """Settings for small cohorts."""
 
 

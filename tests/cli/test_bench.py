@@ -11,7 +11,19 @@ from prima_features.cli.main import main
 from tests.bench.conftest import Cohort
 
 Capture = pytest.CaptureFixture[str]
-QUICK = ["--bootstrap", "50", "--folds", "3", "--inner-folds", "2", "--probes", "linear"]
+QUICK = [
+    "--bootstrap",
+    "50",
+    "--folds",
+    "3",
+    "--inner-folds",
+    "2",
+    "--probes",
+    "linear",
+    "--draws",
+    "3",
+    "--no-site-check",
+]
 
 
 @pytest.fixture
