@@ -134,6 +134,23 @@ def bench(
             rich_help_panel=_EVALUATION,
         ),
     ] = False,
+    repeats_table: Annotated[
+        Path | None,
+        typer.Option(
+            "--repeats-table",
+            metavar="TABLE",
+            help="Table of repeat scans: study, subject, scanner (and site). Adds reliability.",
+            rich_help_panel=_RELIABILITY,
+        ),
+    ] = None,
+    sessions_are_repeats: Annotated[
+        bool,
+        typer.Option(
+            "--sessions-are-repeats",
+            help="Take the sessions of each subject as repeat scans, if nothing has changed between them.",
+            rich_help_panel=_RELIABILITY,
+        ),
+    ] = False,
     no_ids: Annotated[
         bool,
         typer.Option(
@@ -166,6 +183,8 @@ def bench(
         allow_confounded=allow_confounded,
         site_check=site_check,
         n_draws=draws,
+        repeats_table=repeats_table,
+        sessions_are_repeats=sessions_are_repeats,
         cohort=str(request.cohort),
         list_left_out=not no_ids,
     )
@@ -219,3 +238,12 @@ def _print(found: Any) -> None:
                 label = f"{pair.first} - {pair.second}"
                 shown.add_row(escape(label), str(pair.estimate), f"{pair.p:.3g}", f"{pair.p_holm:.3g}")
             out.print(shown)
+    if found.reliability is not None:
+        names = ("icc", "icc_distance", "identification", "discriminability", "scanner_variance")
+        shown = table("reliability", *names)
+        for name, one in found.reliability.encoders.items():
+            for label, numbers in ((name, one.before), (f"{name}, ComBat", one.after)):
+                if numbers is not None:
+                    values = (numbers.estimates.get(metric, "-") for metric in names)
+                    shown.add_row(escape(label), *map(str, values))
+        out.print(shown)

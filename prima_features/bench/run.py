@@ -13,6 +13,8 @@ import numpy as np
 from prima_features._version import __version__
 from prima_features.bench.inputs import Encoder, Shared, read_shared
 from prima_features.bench.options import BenchOptions, TaskRequest
+from prima_features.bench.reliability import ReliabilityResult, reliability
+from prima_features.bench.repeats import from_sessions, from_table
 from prima_features.bench.task import TaskResult, measure
 from prima_features.files.disk import write_json
 from prima_features.files.new_directory import new_directory
@@ -37,6 +39,7 @@ class Bench:
     shared: Shared
     tasks: dict[str, TaskResult]
     options: BenchOptions
+    reliability: ReliabilityResult | None = None
     command: str = ""
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
@@ -48,6 +51,7 @@ class Bench:
             *(f"{name}: {caveat}" for caveat, name in caveats.items()),
             *self.shared.sentences()[1:],
             *(f"{key}: {text}" for key, one in self.tasks.items() for text in one.warnings),
+            *(f"reliability: {text}" for text in (self.reliability.warnings if self.reliability else ())),
         )
 
     @property
@@ -69,6 +73,8 @@ class Bench:
                 "studies": shared.left_out if self.options.list_left_out else None,
             },
             "tasks": {key: one.to_dict() for key, one in self.tasks.items()},
+            "reliability": self.reliability.to_dict() if self.reliability else {},
+            "repeats": self.reliability.design() if self.reliability else None,
             "warnings": list(self.warnings),
         }
 
@@ -138,6 +144,8 @@ def rows_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
                 name,
                 {key: value for key, value in one.items() if key != "official_split"},
             )
+        for name, one in found["site_variance"].items():
+            add("site", task, "", name, {"site_variance": one})
         for name, curve in found["few_shot"].items():
             for point in curve:
                 metric = f"{found['primary']} of {point['per_class']} per class"
@@ -145,7 +153,14 @@ def rows_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
         for name, over in found["over_baselines"].items():
             for other, one in over.items():
                 add("over baseline", task, found["estimator"], f"{name} - {other}", {found["primary"]: one})
+    for name, one in document["reliability"].items():
+        for part, own in (("reliability", one), ("reliability after ComBat", one["combat"] or {})):
+            add(part, "", "", name, {key: value for key, value in own.items() if _is_estimate(value)})
     return rows
+
+
+def _is_estimate(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"value", "ci_low", "ci_high"}
 
 
 def _estimate(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,12 +212,28 @@ def bench(
     for one in requests:
         on_step(f"comparing {count(len(paths), 'encoder')} on {one.key}")
         found[one.key] = measure(shared, one, labels, options)
-    made = Bench(shared, found, options, command)
+    repeated = _reliability(shared, options, on_step)
+    made = Bench(shared, found, options, repeated, command)
     if folder is not None:
         on_step("writing the results")
         with new_directory(folder, overwrite=True) as scratch:
             write(scratch, made)
     return made
+
+
+def _reliability(
+    shared: Shared, options: BenchOptions, on_step: Callable[[str], None]
+) -> ReliabilityResult | None:
+    if options.repeats_table is None and not options.sessions_are_repeats:
+        return None
+    on_step("measuring reliability on repeat scans")
+    repeats = (
+        from_table(options.repeats_table, shared.studies)
+        if options.repeats_table is not None
+        else from_sessions(shared.studies)
+    )
+    vectors = {one.name: one.X for one in shared.encoders}
+    return reliability(vectors, repeats, options.n_bootstrap, options.scheme.seed)
 
 
 def write(folder: Path, found: Bench) -> None:

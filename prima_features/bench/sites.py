@@ -11,6 +11,7 @@ import pandas as pd
 
 from prima_features.bench.measure import ProbeResults, compare, plain
 from prima_features.bench.options import BenchOptions
+from prima_features.bench.reliability import variance_between
 from prima_features.errors import UsageError
 from prima_features.evaluation.folds import deal, strata_of
 from prima_features.evaluation.intervals import Estimate
@@ -74,6 +75,8 @@ class SiteResults:
     why_not: str
     """Why no site can be left out; empty if they were."""
     decodability: dict[str, SiteDecodability]
+    variance: dict[str, float]
+    """Share of the variance of the vectors between sites. Sites with other subjects differ for that as well."""
     worst: dict[str, WorstGroup]
     openbhb: dict[str, OpenBHB]
 
@@ -83,6 +86,7 @@ class SiteResults:
             "leave_site_out": self.left_out.to_dict() if self.left_out else None,
             "leave_site_out_impossible": self.why_not,
             "site_decodability": {name: one.to_dict() for name, one in self.decodability.items()},
+            "site_variance": {name: {"value": one} for name, one in self.variance.items()},
             "worst_group": {name: one.to_dict() for name, one in self.worst.items()},
             "openbhb": {name: one.to_dict() for name, one in self.openbhb.items()},
         }
@@ -102,7 +106,7 @@ def sites(given: Mapping[str, Samples], main: ProbeResults, options: BenchOption
         if (found := worst_group(result, _frame(given[name], result)))
     }
     if not options.site_check:
-        return SiteResults(None, "", {}, worst, {})
+        return SiteResults(None, "", {}, {}, worst, {})
     left_out, why_not = None, ""
     some = next(iter(given.values()))
     try:
@@ -113,7 +117,9 @@ def sites(given: Mapping[str, Samples], main: ProbeResults, options: BenchOption
     seed = options.scheme.seed
     read = {name: site_decodability(own, options.n_bootstrap, seed) for name, own in given.items()}
     decodability = {name: one for name, one in read.items() if one is not None}
-    found = SiteResults(left_out, why_not, decodability, worst, {})
+    shares = {name: variance_between(own.X, own.sites) for name, own in given.items()}
+    variance = {name: share for name, share in shares.items() if np.isfinite(share)}
+    found = SiteResults(left_out, why_not, decodability, variance, worst, {})
     return replace(found, openbhb=_openbhb(given, main, found, options)) if some.task.is_age else found
 
 

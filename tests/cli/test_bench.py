@@ -63,3 +63,15 @@ def test_wrong_use_is_one_sentence(cohort: Cohort, tmp_path: Path, capsys: Captu
         assert run("bench", tmp_path / "out", "--labels", cohort.labels, *arguments) == 2
         assert sentence in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_reliability_of_a_table_of_repeat_scans(cohort: Cohort, tmp_path: Path, capsys: Capture) -> None:
+    one = cohort.encoder("one", 0.5)
+    rows = [f"sub-{i:03d}\t{i // 2}\tscanner {i % 2}" for i in range(20)]
+    (tmp_path / "repeats.tsv").write_text("\n".join(["study\tsubject\tscanner", *rows]) + "\n")
+    asked = ["--embeddings", f"A={one}", "--repeats-table", tmp_path / "repeats.tsv", "--bootstrap", "50"]
+    assert run("bench", tmp_path / "out", *asked) == 0
+    document = json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert {"icc", "identification", "discriminability", "scanner_variance"} <= set(document["reliability"]["A"])
+    told = capsys.readouterr().out
+    assert "scanner_variance" in told and "A, ComBat" in told
