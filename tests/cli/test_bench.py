@@ -72,6 +72,8 @@ def test_reliability_of_a_table_of_repeat_scans(cohort: Cohort, tmp_path: Path, 
     asked = ["--embeddings", f"A={one}", "--repeats-table", tmp_path / "repeats.tsv", "--bootstrap", "50"]
     assert run("bench", tmp_path / "out", *asked) == 0
     document = json.loads((tmp_path / "out" / "bench.json").read_text())
-    assert {"icc", "identification", "discriminability", "scanner_variance"} <= set(document["reliability"]["A"])
+    assert {"icc", "identification", "discriminability", "scanner_variance"} <= set(
+        document["reliability"]["A"]
+    )
     told = capsys.readouterr().out
     assert "scanner_variance" in told and "A, ComBat" in told
