@@ -20,6 +20,7 @@ from prima_features.files.disk import write_json
 from prima_features.files.new_directory import new_directory
 from prima_features.files.tables import table_bytes
 from prima_features.files.targets import Maker, as_inputs, check_folder, starts_with
+from prima_features.page import write_html
 from prima_features.probes.labels import LabelRequest
 from prima_features.wording import count
 
@@ -65,6 +66,14 @@ class Bench:
             "prima_features_version": __version__,
             "command": self.command,
             "cohort": self.options.cohort,
+            "options": {
+                "probes": list(self.options.probes),
+                "n_bootstrap": self.options.n_bootstrap,
+                "n_draws": self.options.n_draws,
+                "level": self.options.level,
+                "series": self.options.series,
+                "seed": self.options.scheme.seed,
+            },
             "n_studies": len(shared.studies),
             "n_subjects": int(shared.studies["subject"].nunique()),
             "encoders": {one.name: _encoder(one) for one in shared.encoders},
@@ -238,5 +247,9 @@ def _reliability(
 
 def write(folder: Path, found: Bench) -> None:
     """Write the files of a bench to a folder."""
-    write_json(folder / JSON, found.document)
+    from prima_features.bench.page import page
+
+    document = found.document
+    write_json(folder / JSON, document)
     (folder / TABLE).write_bytes(table_bytes(found.table()))
+    write_html(folder / PAGE, page(document))

@@ -1,0 +1,351 @@
+"""bench.html: the document of a bench as one page that opens offline. No study or subject is named in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from prima_features.bench.figures import accuracy_figure, reliability_figure
+from prima_features.evaluation.intervals import Estimate
+from prima_features.page import template
+from prima_features.page.blocks import (
+    Block,
+    Cell,
+    Folded,
+    Prose,
+    Section,
+    Table,
+    Verbatim,
+    estimate_cell,
+    label,
+    p_cell,
+    section,
+)
+from prima_features.page.digits import UNDEFINED, brief, decimals_for, number, short
+from prima_features.wording import RESEARCH_ONLY, count, listed, sentence, verb
+
+Document = Mapping[str, Any]
+_PACKAGE = "prima_features.bench"
+METRICS = {
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "r2": "R2",
+    "pearson_r": "Pearson r",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "prevalence": "Prevalence",
+    "balanced_accuracy": "Balanced accuracy",
+    "brier": "Brier score",
+    "calibration_slope": "Calibration slope",
+}
+RELIABILITY = {
+    "icc": "ICC(2,1)",
+    "icc_distance": "ICC of distances",
+    "identification": "Identification",
+    "discriminability": "Discriminability",
+    "scanner_variance": "Scanner's share of variance",
+    "site_variance": "Site's share of variance",
+}
+_PROBES = {
+    "ridge": "ridge regression",
+    "logistic": "logistic regression",
+    "knn": "nearest neighbours in 64 principal components",
+}
+
+
+def page(document: Document, title: str = "") -> str:
+    """The page as HTML.
+
+    Args:
+        document: of a bench.json.
+        title: of the page; default: the cohort's name.
+    """
+    made = [
+        _results(document),
+        _reliability(document),
+        _differences(document),
+        _sites(document),
+        _few_shot(document),
+        _methods(document),
+        _encoders(document),
+    ]
+    return template(_PACKAGE, "page.html.jinja").render(
+        title=title or document["cohort"] or "Encoders",
+        description=_description(document),
+        results=[_main_result(key, one) for key, one in document["tasks"].items()],
+        research_only=RESEARCH_ONLY,
+        warnings=[sentence(text) for text in document["warnings"]],
+        sections=[one for one in made if one is not None],
+    )
+
+
+def estimate(one: Mapping[str, Any]) -> Estimate:
+    """An estimate of the document; NaN for null."""
+    return Estimate(*(np.nan if one.get(key) is None else one[key] for key in ("value", "ci_low", "ci_high")))
+
+
+def decimals(task: Document) -> int:
+    """Digits after the point of a task's primary metric."""
+    if task["higher_is_better"]:
+        return 3
+    values = [one[task["primary"]]["value"] for one in task["encoders"].values()]
+    return decimals_for(max((value for value in values if value is not None), default=1.0))
+
+
+def ranked(task: Document) -> list[str]:
+    """Encoders from the best to the worst by the primary metric."""
+    sign = -1 if task["higher_is_better"] else 1
+    values = {name: estimate(one[task["primary"]]).value for name, one in task["encoders"].items()}
+    return sorted(values, key=lambda name: (np.isnan(values[name]), sign * values[name]))
+
+
+def _description(document: Document) -> str:
+    cohort = f"{document['cohort']}: " if document["cohort"] else ""
+    return (
+        f"{cohort}{count(len(document['encoders']), 'encoder')} on {count(document['n_studies'], 'study')} of "
+        f"{count(document['n_subjects'], 'subject')}, {count(len(document['tasks']), 'task')}"
+    )
+
+
+def _main_result(key: str, task: Document) -> str:
+    """Which encoder is best, by how much, and which are not worse beyond noise."""
+    best, *others = ranked(task)
+    metric, unit = METRICS[task["primary"]], task["unit"]
+    value = brief(estimate(task["encoders"][best][task["primary"]]), decimals(task), unit)
+    said = f"{label(key)}: {best} has the best {metric}, {value}"
+    if not others:
+        return f"{label(key)}: {metric} {value}."
+    near = [name for name in others if _between(task, best, name)["within_noise"]]
+    if len(near) == len(others):
+        return f"{said}, but no encoder differs from it beyond noise."
+    if near:
+        return f"{said}; {listed(near)} {verb(len(near), 'does', 'do')} not differ from it beyond noise."
+    return f"{said}; all others are worse beyond noise."
+
+
+def _between(task: Document, first: str, second: str) -> Mapping[str, Any]:
+    found = task["differences"]
+    pair: Mapping[str, Any] = found.get(f"{first} - {second}") or found[f"{second} - {first}"]
+    return pair
+
+
+def _results(document: Document) -> Section | None:
+    tasks, encoders = document["tasks"], document["encoders"]
+    if not tasks:
+        return None
+    costs = {name: one["cost_per_scan"] for name, one in encoders.items()}
+    timed = any(one["seconds"] is not None for one in costs.values())
+    counted = any(one["gflop"] is not None for one in costs.values())
+    heads = [
+        f"{label(key)}, {METRICS[one['primary']]}{' in ' + one['unit'] if one['unit'] else ''}"
+        for key, one in tasks.items()
+    ]
+    rows = []
+    for name in ranked(next(iter(tasks.values()))):
+        cells = [
+            estimate_cell(estimate(one["encoders"][name][one["primary"]]), decimals(one))
+            for one in tasks.values()
+        ]
+        cells += [_cost(costs[name]["seconds"])] if timed else []
+        cells += [_cost(costs[name]["gflop"])] if counted else []
+        rows.append((Cell(name), *cells))
+    n_encoders = len(rows)
+    for name in dict.fromkeys(name for one in tasks.values() for name in one["baselines"]):
+        cells = [
+            estimate_cell(estimate(one["baselines"][name][one["primary"]]), decimals(one))
+            if name in one["baselines"]
+            else Cell("")
+            for one in tasks.values()
+        ]
+        rows.append((Cell(f"baseline: {label(name)}"), *cells, *[Cell("")] * (timed + counted)))
+    head = ("Encoder", *heads, *["Seconds per scan"] * timed, *["GFLOP per scan"] * counted)
+    best = frozenset({0} if len(tasks) == 1 and n_encoders > 1 else ())
+    table = Table("Main probe of each encoder, with 95% intervals over subjects", head, tuple(rows), best)
+    machines = {one["machine"] for one in costs.values() if one["machine"]}
+    note = None
+    if timed and len(machines) > 1:
+        note = Prose(f"Times are from different machines and do not compare: {'; '.join(sorted(machines))}.")
+    elif timed and machines:
+        note = Prose(f"Times were measured on {machines.pop()}, including reading and preparation.")
+    return section("results", "Accuracy and cost", [accuracy_figure(document), table, note])
+
+
+def _cost(value: float | None) -> Cell:
+    return Cell("not recorded" if value is None else short(float(f"{value:.3g}")))
+
+
+def _reliability(document: Document) -> Section | None:
+    found = document["reliability"]
+    if not found:
+        return None
+    names = [name for name in RELIABILITY if any(name in one for one in found.values())]
+    rows = []
+    for encoder, one in found.items():
+        for title, own in ((encoder, one), (f"{encoder}, after ComBat", one["combat"])):
+            if own:
+                cells = [estimate_cell(estimate(own[name])) if name in own else Cell("") for name in names]
+                rows.append((Cell(title), *cells))
+    table = Table(
+        "Repeat scans, with 95% intervals over subjects",
+        ("Encoder", *(RELIABILITY[name] for name in names)),
+        tuple(rows),
+    )
+    design = document["repeats"]
+    said = (
+        f"{count(design['n_scans'], 'scan')} of {count(design['n_subjects'], 'subject')}"
+        f"{' on ' + count(len(design['scanners']), 'scanner') if design['scanners'] else ''}; chance of identification "
+        f"{design['identification_chance']:.3f}, of discriminability 0.5. The shares of variance are better if low, "
+        "all other numbers if high."
+    )
+    impossible = {one["combat_impossible"] for one in found.values() if one["combat_impossible"]}
+    blocks: list[Block | None] = [reliability_figure(found), table, Prose(said)]
+    blocks += [Prose(f"No ComBat: {text}.") for text in sorted(impossible)]
+    return section("reliability", "Reliability", blocks)
+
+
+def _differences(document: Document) -> Section | None:
+    blocks: list[Block] = []
+    for key, task in document["tasks"].items():
+        for own in (task, *task["probes"].values()):
+            if not own["differences"]:
+                continue
+            digits = decimals(task)
+            rows = tuple(
+                (
+                    Cell(pair),
+                    estimate_cell(estimate(one), digits),
+                    p_cell(one["p"]) if one["p"] is not None else Cell(UNDEFINED),
+                    p_cell(one["p_holm"]) if one["p_holm"] is not None else Cell(UNDEFINED),
+                    Cell("within noise" if one["within_noise"] else "differs"),
+                )
+                for pair, one in own["differences"].items()
+            )
+            name = f"{label(key)}, {_PROBES.get(own['estimator'], own['estimator'])}"
+            head = ("Pair", f"Difference of {METRICS[task['primary']]}", "p", "p, adjusted", "Conclusion")
+            table = Table(f"Paired differences: {name}", head, rows, text_columns=frozenset({0, 4}))
+            blocks.append(table if own is task and len(rows) <= 10 else Folded(table.caption, table))
+    return section("differences", "Differences between encoders", blocks)
+
+
+def _sites(document: Document) -> Section | None:
+    blocks: list[Block] = []
+    for key, task in document["tasks"].items():
+        metric, digits = task["primary"], decimals(task)
+        columns: dict[str, dict[str, Cell]] = {}
+        if task["leave_site_out"]:
+            columns[f"Leave-site-out {METRICS[metric]}"] = {
+                name: estimate_cell(estimate(one[metric]), digits)
+                for name, one in task["leave_site_out"]["encoders"].items()
+            }
+        if task["site_decodability"]:
+            chance = next(iter(task["site_decodability"].values()))["chance"]
+            columns[f"Site read from vectors (balanced accuracy; chance {chance:.2f})"] = {
+                name: estimate_cell(estimate(one["balanced_accuracy"]))
+                for name, one in task["site_decodability"].items()
+            }
+        if task["site_variance"]:
+            columns["Site's share of variance"] = {
+                name: Cell(number(one["value"], 3)) for name, one in task["site_variance"].items()
+            }
+        if task["worst_group"]:
+            columns[f"Worst group, {METRICS[metric]}"] = {
+                name: Cell(
+                    f"{label(one['variable'])} {one['level']}: {number(one['value'], digits)}",
+                    estimate_cell(estimate(one), digits).detail,
+                )
+                for name, one in task["worst_group"].items()
+            }
+        if task["openbhb"]:
+            columns["OpenBHB score"] = {
+                name: Cell(number(estimate(one["score"]).value, 3)) for name, one in task["openbhb"].items()
+            }
+        if not columns:
+            continue
+        rows = tuple(
+            (Cell(name), *(column.get(name, Cell("")) for column in columns.values()))
+            for name in ranked(task)
+        )
+        blocks.append(Table(label(key), ("Encoder", *columns), rows))
+        if task["leave_site_out_impossible"]:
+            blocks.append(Prose(f"No site was left out: {task['leave_site_out_impossible']}."))
+    return section("sites", "Sites and groups", blocks)
+
+
+def _few_shot(document: Document) -> Section | None:
+    blocks = []
+    for key, task in document["tasks"].items():
+        if not task["few_shot"]:
+            continue
+        sizes = [point["per_class"] for point in next(iter(task["few_shot"].values()))]
+        rows = tuple(
+            (
+                Cell(name),
+                *(
+                    Cell(
+                        number(point["value"], 3), f"{number(point['low'], 3)} to {number(point['high'], 3)}"
+                    )
+                    for point in curve
+                ),
+            )
+            for name, curve in task["few_shot"].items()
+        )
+        caption = f"{label(key)}: {METRICS[task['primary']]} by labelled subjects per class"
+        table = Table(f"{caption}; mean and 95% range of draws", ("Encoder", *map(str, sizes)), rows)
+        blocks.append(table)
+    return section("few-shot", "Few labels", blocks)
+
+
+def _methods(document: Document) -> Section | None:
+    return section("methods", "Methods text", [Verbatim(methods_text(document))])
+
+
+def methods_text(document: Document) -> str:
+    """Sentences for a paper, with the numbers of this run."""
+    tasks = document["tasks"].values()
+    estimators = dict.fromkeys(own["estimator"] for one in tasks for own in (one, *one["probes"].values()))
+    scores = [one for task in tasks for one in task["openbhb"].values()]
+    text = template(_PACKAGE, "methods.txt.jinja").render(
+        document=document,
+        encoders=list(document["encoders"]),
+        probes=listed([_PROBES.get(name, name) for name in estimators]) if estimators else "",
+        has_few_shot=any(task["few_shot"] for task in tasks),
+        has_openbhb=bool(scores),
+        official=all(one["official_split"] for one in scores),
+        count=count,
+        listed=listed,
+    )
+    paragraphs = re.split(r"\n\s*\n", text.strip())
+    return "\n\n".join(" ".join(one.split()) for one in paragraphs)
+
+
+def _encoders(document: Document) -> Section | None:
+    rows = tuple(
+        (
+            Cell(name),
+            Cell(one["model"], one["revision"]),
+            Cell(one["encoder"]),
+            Cell(f"{one['width']:,}"),
+            Cell(f"{one['n_studies']:,}"),
+            Cell(one["licence"]),
+            Cell(one["citation"]),
+        )
+        for name, one in document["encoders"].items()
+    )
+    head = ("Encoder", "Model", "Kind", "Vector length", "Studies in file", "Licence", "Citation")
+    table = Table(
+        "Models, as their embeddings files state", head, rows, text_columns=frozenset({0, 1, 2, 5, 6})
+    )
+    digests = [
+        f"folds of {label(key)}: {one['folds']['digest'][:16]}" for key, one in document["tasks"].items()
+    ]
+    made = f"Made on {document['created'][:10]} with prima-features {document['prima_features_version']}"
+    command = document["command"]
+    blocks: list[Block | None] = [
+        table,
+        Prose(f"{'; '.join([made, *digests])}."),
+        Verbatim(command, is_code=True) if command else None,
+    ]
+    return section("encoders", "Encoders and provenance", blocks)

@@ -1,0 +1,95 @@
+"""bench.html: what a reader sees first, and that it states noise."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from prima_features.bench import TaskRequest, bench
+from prima_features.bench.page import methods_text, page
+from prima_features.probes.labels import LabelRequest
+from tests.bench.conftest import QUICK, Cohort
+
+Document = dict
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Document:
+    """Two encoders and a copy, on two tasks and repeat scans."""
+    folder = tmp_path_factory.mktemp("cohort")
+    cohort = Cohort(folder, n=60)
+    files = {"clear": cohort.encoder("clear", 0.1), "noisy": cohort.encoder("noisy", 5.0)}
+    files["copy"] = Path(shutil.copy(files["clear"], folder / "copy.h5"))
+    pd.DataFrame(
+        {
+            "study": [f"sub-{i:03d}" for i in range(20)],
+            "subject": np.arange(20) // 2,
+            "scanner": np.arange(20) % 2,
+        }
+    ).to_csv(folder / "repeats.tsv", sep="\t", index=False)
+    options = replace(
+        QUICK,
+        probes=("linear",),
+        site_check=True,
+        repeats_table=folder / "repeats.tsv",
+        n_bootstrap=100,
+        cohort="ds1",
+    )
+    tasks = [TaskRequest("brain-age"), TaskRequest("autism", "diagnosis")]
+    return bench(files, None, tasks, LabelRequest((cohort.labels,)), options).document
+
+
+def text_of(html: str) -> str:
+    return " ".join(html.split())
+
+
+def test_the_page_opens_with_the_best_encoder_and_who_does_not_differ(document: Document) -> None:
+    html = text_of(page(document))
+    assert "brain-age: clear has the best MAE" in html
+    assert "copy does not differ from it beyond noise" in html
+    assert "3 encoders on 60 studies of 60 subjects" in html
+    for heading in ("Accuracy and cost", "Reliability", "Differences between encoders", "Sites and groups",
+                    "Few labels", "Methods text", "Encoders and provenance"):  # fmt: skip
+        assert f"<h2>{heading}</h2>" in html
+    assert html.count("<svg viewBox") == 2, "one figure of accuracy, one of reliability"
+
+
+def test_no_study_is_named_and_nothing_is_loaded(document: Document) -> None:
+    html = page(document)
+    assert "sub-0" not in html
+    assert "http" not in html.replace("http-equiv", "").replace("http://www.w3.org", "")
+
+
+def test_the_page_is_made_from_the_file_alone(document: Document) -> None:
+    assert page(json.loads(json.dumps(document))) == page(document)
+
+
+def test_costs_are_shown_if_the_run_files_have_them(document: Document) -> None:
+    assert "Seconds per scan" not in page(document)
+    changed = json.loads(json.dumps(document))
+    for i, one in enumerate(changed["encoders"].values()):
+        one["cost_per_scan"] = {"seconds": 0.5 * 10**i, "gflop": None, "machine": "a processor (2 cores)"}
+    html = page(changed)
+    assert "Seconds per scan" in html and "GFLOP" not in html
+    assert "Times were measured on a processor (2 cores)" in html
+
+
+def test_the_methods_text_states_folds_tests_and_reliability(document: Document) -> None:
+    said = methods_text(document)
+    assert "3 encoders (clear, noisy and copy) were evaluated on the 60 studies of 60 subjects" in said
+    assert "ridge regression and logistic regression" in said
+    assert "4-fold cross-validation, grouped by subject" in said
+    assert "adjusted for all pairs of encoders in a task (Holm 1979)" in said
+    assert "not on the challenge's own sets" in said
+    assert "20 scans of 10 subjects on 2 scanners" in said
+
+
+def test_a_page_of_reliability_alone(document: Document) -> None:
+    html = page(document | {"tasks": {}})
+    assert "<h2>Reliability</h2>" in html and "<h2>Accuracy and cost</h2>" not in html
