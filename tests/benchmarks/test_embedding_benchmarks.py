@@ -109,3 +109,11 @@ def test_a_public_suite_is_compared_voxel_by_voxel(
     nib.save(nib.Nifti1Image(values, image.affine, image.header), path)
     assert main() == 1
     assert json.loads(capsys.readouterr().out)["series"][0]["verdict"] == "differs"
+
+
+def test_all_parts_of_a_large_run_are_measured(run: Run) -> None:
+    parts = run("scale.py", "--quick")["parts"]
+    assert {name.split()[0] for name in parts} == {
+        *("keep", "resume", "merge", "inspect", "report", "plan", "ids", "compare", "bids", "dicom", "sync")
+    }
+    assert all(one["cpu_s"] >= 0 for part in parts.values() for one in part["measured"])

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy, FailedStudy, input_hash
+from prima_features.embedding.file.write import Provenance
 from prima_features.embedding.resume.parts import PartsFolder
+from prima_features.embedding.resume.plan import OutputPlan, read_plan
 from prima_features.encoders.base import Tokens
 from prima_features.errors import UsageError
-from prima_features.studies.study import Failure, NiftiImage, Series, Study
+from prima_features.studies.study import DicomSlices, Failure, NiftiImage, Series, Study
 
 STUDY = EmbeddedStudy(
     id="sub-01_ses-a",
@@ -156,3 +158,24 @@ def test_a_folder_of_parts_is_checked_and_emptied_of_its_own_only(parts: PartsFo
         parts.check_folder()
     parts.remove()
     assert [path.name for path in parts.folder.iterdir()] == ["mine.txt"]
+
+
+def test_the_hash_is_that_of_earlier_releases_so_that_their_parts_stay_valid() -> None:
+    images = (
+        NiftiImage(Path("/absent/a.nii.gz")),
+        DicomSlices(((Path("/absent/1"), Path("/absent/2")),)),
+    )
+    study = Study("sub-1", "1", "", "MRI", tuple(Series("T1", image) for image in images))
+    assert input_hash(study, "s") == "s:42e9ce4ab06b3fb39effef235fb0db01"
+
+
+def test_a_plan_of_more_than_a_million_studies_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provenance = Provenance("tiny", "1", "ab12", {})
+    plan = OutputPlan(provenance, "s", "float32", tuple(map(str, range(1_100_000))), ())
+    plan.write(tmp_path)
+    assert read_plan(tmp_path) == plan
+    monkeypatch.setattr("prima_features.embedding.resume.plan._MOST_VALUES", 1_000_000)
+    with pytest.raises(UsageError, match=r"1,100,000 studies, .* too many for one run"):
+        plan.write(tmp_path)

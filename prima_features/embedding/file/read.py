@@ -200,7 +200,8 @@ class Embeddings:
                     continue
                 dataset = file[table][name]
                 if kind in (TEXT, WORDS):
-                    values[name] = self.values(dataset.asstr())
+                    # At once a Series, which takes a fraction of the memory of as many Python strings.
+                    values[name] = pd.Series(self.values(dataset.asstr()))
                 elif dataset.ndim == 2:
                     rows = self.values(dataset)
                     values |= {f"{name}_{axis}": rows[:, i] for i, axis in enumerate("zyx")}

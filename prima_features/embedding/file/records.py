@@ -7,11 +7,12 @@ rule for reading older files here. Version 1 has no columns `slice_axis`, `slice
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from pathlib import PurePath
+from dataclasses import dataclass, fields
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -200,10 +201,26 @@ def input_hash(study: Study, settings: str) -> str:
     """
     files = []
     for series in study.series:
-        states = [path.stat() if path.exists() else None for path in series.files]
-        sizes = [(state.st_size, state.st_mtime_ns) if state else None for state in states]
-        files.append((series.name, asdict(series.image), sizes))
+        sizes = [_size_and_time(path) for path in series.files]
+        files.append((series.name, series.image, sizes))
     return f"{settings}:{_digest([study.id, study.subject, study.session, study.description, files])[:32]}"
+
+
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP)
+"""Errors of a path that leads to no file, as `Path.exists` counts them."""
+
+
+def _size_and_time(path: Path) -> tuple[int, int] | None:
+    """Of a file; None if it is not there. One request only: a network disk may take a millisecond for each."""
+    try:
+        state = path.stat()
+    except ValueError:  # no possible name
+        return None
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return None
+        raise
+    return state.st_size, state.st_mtime_ns
 
 
 def settings_of(input_hash: str) -> str:
@@ -212,9 +229,12 @@ def settings_of(input_hash: str) -> str:
 
 
 def _digest(values: Any) -> str:
-    text = json.dumps(values, sort_keys=True, default=_name)
+    text = json.dumps(values, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _name(path: PurePath) -> str:
-    return path.name
+def _plain(value: Any) -> Any:
+    """A path as its name, a dataclass as its fields. `asdict` would copy every path: most of the time of a hash."""
+    if isinstance(value, PurePath):
+        return value.name
+    return {one.name: getattr(value, one.name) for one in fields(value)}

@@ -104,7 +104,7 @@ class StoredStudies:
     @property
     def is_dicom(self) -> bool:
         """Whether the file was made of DICOM, for which no paths are stored."""
-        return self._file.n_series > 0 and not any(self._series_columns["source"])
+        return self._file.n_series > 0 and not any(self._file.series["source"])
 
     @cached_property
     def headers(self) -> dict[str, StudyHeader]:
@@ -235,10 +235,11 @@ class StoredStudies:
     def _flags(self) -> dict[str, list[str]]:
         """By study: the flags of its series."""
         flags: defaultdict[str, list[str]] = defaultdict(list)
+        ids = self._file.studies["id"].tolist()
         columns = ("study", "flags", "slice_axis_known_by")
-        for row, words, known_by in zip(*(self._series_columns[name] for name in columns), strict=True):
+        for row, words, known_by in zip(*(self._file.series[name] for name in columns), strict=True):
             if found := flags_of(words, known_by):
-                flags[self._studies["id"][row]] += found
+                flags[ids[row]] += found
         return flags
 
     @cached_property

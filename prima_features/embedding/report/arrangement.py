@@ -1,9 +1,11 @@
 """How the studies of a file lie to each other: a map, near-duplicates and outliers.
 
-The vectors are read in blocks and never all held, nor all their similarities: 50,000 studies take some 300 MB. Vectors
-of more than 512 numbers are first projected on 512 random directions, which keeps distances to a few percent (Johnson
-and Lindenstrauss), and cosines near 1 far better: their error is in proportion to their distance from 1. Where studies
-are more than 10,000, half as many directions do, and isolation is the distance to 5,000 of them drawn at random.
+Vectors are read in blocks, and neither all vectors nor all similarities are in memory at once: 50,000 studies take
+about 300 MB. Vectors of more than 512 numbers are first projected on 512 random directions, which keeps distances to a
+few percent (Johnson and Lindenstrauss), and cosines near 1 far better: their error is in proportion to their distance
+from 1. For more than 10,000 studies 256 directions are used, and isolation is the distance to 5,000 of them drawn at
+random. For more than `MOST_COMPARED` studies each is compared with as many drawn at random, so that time grows in
+proportion to the number of studies.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ OUTLYING = 5.0
 LEAST_STUDIES = 20
 """Fewer have no outliers: there is nothing to compare with."""
 MOST_PAIRS = 2000
+MOST_COMPARED = 50_000
+"""Studies that each study is compared with. If there are more, the nearest study and near-duplicates are searched for
+among as many drawn at random."""
 _DIRECTIONS = 512
 _MANY = 10_000
 """Studies from which less is computed for each."""
@@ -31,6 +36,8 @@ _DRAWN = 5_000
 """Studies that isolation is measured by if there are many."""
 _POWER = 8
 """Directions kept while the map's two are looked for."""
+_GRAM_ROWS = 1 << 14
+"""Rows that are converted to float64 at a time."""
 _LEAST_SPREAD = 0.1
 """Of logarithms of distances: so that no study is an outlier that is not 1.6 times as far as the median."""
 _BLOCK = 32 << 20
@@ -48,7 +55,7 @@ class Arrangement:
     share: tuple[float, float]
     """Part of the variance along each."""
     nearest: np.ndarray
-    """(N,) int64, row of the most similar other study; -1 if there is no other."""
+    """(N,) int64, row of the most similar other study (see `MOST_COMPARED`); -1 if there is no other."""
     similarity: np.ndarray
     """(N,) float32, cosine to it."""
     isolation: np.ndarray
@@ -148,43 +155,65 @@ def _map(
 
 def _leading(values: np.ndarray, count: int) -> np.ndarray:
     """(width, count) directions in which rows of mean 0 vary most."""
-    vectors = np.linalg.eigh(values.T.astype(np.float64) @ values)[1]
+    gram = np.zeros((values.shape[1], values.shape[1]))
+    for first in range(0, len(values), _GRAM_ROWS):
+        block = values[first : first + _GRAM_ROWS].astype(np.float64)
+        gram += block.T @ block
+    vectors = np.linalg.eigh(gram)[1]
     return vectors[:, ::-1][:, :count].astype(np.float32)
 
 
 def _compare(
     vectors: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[tuple[int, int, float], ...], int]:
-    """Most similar row, cosine to it, mean distance to the nearest few, near-duplicates and their number."""
+    """Most similar row, cosine to it, mean distance to the nearest few, near-duplicates and their number.
+
+    The vectors are scaled to length 1 in place: a copy of those of a million studies would take another gigabyte.
+    """
     n = len(vectors)
     if n < 2:
         return np.full(n, -1), np.zeros(n, np.float32), np.full(n, np.nan), (), 0
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+    vectors /= np.maximum(lengths, np.finfo(np.float32).tiny)
     lengths = lengths[:, 0]
     few = min(NEIGHBOURS, n - 1)
-    drawn = np.arange(n) if n <= _MANY else np.sort(np.random.default_rng(0).permutation(n)[:_DRAWN])
+    compared = _drawn(n, MOST_COMPARED) if n > MOST_COMPARED else np.arange(n)
+    others = vectors if n <= MOST_COMPARED else vectors[compared]
+    column = np.full(n, -1)
+    column[compared] = np.arange(len(compared))
+    drawn = np.arange(len(compared)) if n <= _MANY else _drawn(len(compared), _DRAWN)
+    theirs = lengths[compared[drawn]]
     nearest, similarity, distance = np.empty(n, np.int64), np.empty(n, np.float32), np.empty(n)
     pairs, n_pairs = np.empty((0, 3)), 0
-    rows = max(1, _BLOCK // (4 * n))
+    rows = max(1, _BLOCK // (4 * len(compared)))
     for first in range(0, n, rows):
-        cosines = unit[first : first + rows] @ unit.T
+        cosines = vectors[first : first + rows] @ others.T
         here = np.arange(len(cosines))
-        cosines[here, first + here] = -np.inf
-        nearest[first + here] = cosines.argmax(axis=1)
-        similarity[first + here] = cosines[here, nearest[first + here]]
+        own_column = column[first + here]
+        itself = own_column >= 0
+        cosines[here[itself], own_column[itself]] = -np.inf
+        best = cosines.argmax(axis=1)
+        nearest[first + here] = compared[best]
+        similarity[first + here] = cosines[here, best]
         i, j = np.nonzero(cosines >= DUPLICATE)
-        once = j > first + i
+        values, one, other = cosines[i, j], first + i, compared[j]
+        once = (other > one) | ~itself[i]  # a study that was not drawn is in no column
         n_pairs += int(once.sum())
-        new = np.column_stack([first + i[once], j[once], cosines[i[once], j[once]]])
+        pair = np.sort(np.column_stack([one[once], other[once]]), axis=1)
+        new = np.column_stack([pair, values[once]])
         pairs = np.concatenate([pairs, new])
         pairs = pairs[np.argsort(-pairs[:, 2], kind="stable")[:MOST_PAIRS]]
         own = lengths[first + here, None]
         with np.errstate(invalid="ignore"):  # a vector of zeros, next to itself: 0 times -infinity
-            squares = own**2 + lengths[drawn] ** 2 - 2 * own * lengths[drawn] * cosines[:, drawn]
+            squares = own**2 + theirs**2 - 2 * own * theirs * cosines[:, drawn]
         squares = np.partition(np.nan_to_num(squares, nan=np.inf), few - 1, axis=1)[:, :few]
         distance[first + here] = np.sqrt(np.maximum(squares, 0)).mean(axis=1)
     return nearest, similarity, distance, tuple((int(i), int(j), float(c)) for i, j, c in pairs), n_pairs
+
+
+def _drawn(n: int, count: int) -> np.ndarray:
+    """The same `count` of n rows at each call, in order."""
+    return np.sort(np.random.default_rng(0).permutation(n)[:count])
 
 
 def _robust_z(distance: np.ndarray) -> np.ndarray:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from prima_features.embedding.file.read import Embeddings
-from prima_features.embedding.file.stored import StoredStudies
 from prima_features.embedding.record.output import report_path
 from prima_features.embedding.record.run_file import by_design, grouped, read_run_file
 from prima_features.embedding.report import tables
@@ -17,6 +17,7 @@ from prima_features.embedding.report.album import BLOCK, Album, choose
 from prima_features.embedding.report.arrangement import (
     DUPLICATE,
     LEAST_STUDIES,
+    MOST_COMPARED,
     MOST_PAIRS,
     NEIGHBOURS,
     OUTLYING,
@@ -70,7 +71,9 @@ def page(output: Path, album: Album | None) -> str:
     failures = tables.read_failures(file, by_design(document))
     defects = [one for one in failures if one.defect]
     found = arrange(file)
-    chosen = choose(album, _wanted(output, file, found, defects)) if album is not None else {}
+    wanted = _wanted(file, found, defects)
+    chosen = choose(album, _with_hashes(file, wanted)) if album is not None else {}
+    shown = np.sort(wanted)
     script = Script(_ROOM, *_SCRIPTS)
     reasons = grouped(failures)
     return template(_ROOM, "report.html.jinja").render(
@@ -90,12 +93,15 @@ def page(output: Path, album: Album | None) -> str:
         found=found,
         duplicate=DUPLICATE,
         most_pairs=MOST_PAIRS,
+        most_compared=MOST_COMPARED,
+        n_shown=len(shown),
+        most_series=tables.MOST_SERIES,
         neighbours=NEIGHBOURS,
         outlying=OUTLYING,
         least_studies=LEAST_STUDIES,
         n_pictured=len(chosen),
         wants_pictures=album is not None,
-        data=script_json(_data(file, found, failures, defects)),
+        data=script_json(_data(file, found, failures, defects, shown)),
         pictures=script_json(chosen),
         pictures_id=BLOCK,
         script=script,
@@ -173,28 +179,39 @@ def _tiles(
     return tiles
 
 
-def _wanted(
-    output: Path, file: Embeddings, found: Arrangement, defects: Sequence[Failure]
-) -> list[tuple[str, str]]:
-    """Ids and input hashes of the studies, those that one would look at first."""
-    ids = file.studies["id"].tolist()
+def _wanted(file: Embeddings, found: Arrangement, defects: Sequence[Failure]) -> np.ndarray:
+    """Rows of the studies to show, those that one would look at first at the beginning."""
     incomplete = {one.study for one in defects}
-    first = [
-        *found.outliers.tolist(),
-        *(row for i, j, _ in found.pairs for row in (i, j)),
-        *(row for row, study in enumerate(ids) if study in incomplete),
-    ]
-    headers = StoredStudies(output).headers
-    order = dict.fromkeys([*first, *range(len(ids))])
-    return [(ids[row], headers[ids[row]].input_hash) for row in order]
+    order = chain(
+        found.outliers.tolist(),
+        (row for i, j, _ in found.pairs for row in (i, j)),
+        np.flatnonzero(file.studies["id"].isin(incomplete)).tolist(),
+        range(file.n_studies),
+    )
+    return np.array(list(islice(dict.fromkeys(order), tables.MOST_STUDIES)), np.int64)
+
+
+def _with_hashes(file: Embeddings, rows: np.ndarray) -> list[tuple[str, str]]:
+    """Ids and input hashes of studies; a file of a release that kept no input hashes gives empty ones."""
+    ids = file.studies["id"].iloc[rows].tolist()
+    hashes: dict[str, str] = {}
+    if file.has("input/study"):
+        pairs = zip(file.array("input/study"), file.array("input/hash"), strict=True)
+        wanted = set(ids)
+        hashes = {name: one.decode() for study, one in pairs if (name := study.decode()) in wanted}
+    return [(one, hashes.get(one, "")) for one in ids]
 
 
 def _data(
-    file: Embeddings, found: Arrangement, failures: Sequence[Failure], defects: Sequence[Failure]
+    file: Embeddings,
+    found: Arrangement,
+    failures: Sequence[Failure],
+    defects: Sequence[Failure],
+    shown: np.ndarray,
 ) -> dict[str, Any]:
     columns = {
-        "studies": tables.studies(file, found, defects),
-        "series": tables.series(file),
+        "studies": tables.studies(file, found, defects, shown),
+        "series": tables.series(file, shown),
         "left-out": tables.left_out(failures),
         "duplicates": tables.pairs(file, found),
         "outliers": tables.outliers(file, found),
@@ -202,6 +219,7 @@ def _data(
     extent = np.abs(found.points).max(initial=0) or 1.0
     return {
         "tables": {name: [column.as_json() for column in table] for name, table in columns.items()},
-        "points": np.round(found.points / extent, 4).tolist(),
+        "points": np.round(found.points[shown] / extent, 4).tolist(),
+        "complete": len(shown) == file.n_studies,
         "share": found.share,
     }

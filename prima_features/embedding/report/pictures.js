@@ -46,7 +46,8 @@ function showStudy(id) {
   const parts = [make("div", { class: "top" }, make("h2", { id: "study-title" }, id),
     make("button", { type: "button", click: () => dialog.close() }, "Close"))];
   if (row === undefined) {
-    parts.push(make("p", {}, "This study is not in the file."));
+    parts.push(make("p", {}, DATA.complete ? "This study is not in the file."
+      : "This study is not in the file, or is not one of the studies that this page shows."));
   } else {
     const nearest = cell(STUDIES.nearest, row);
     parts.push(facts([

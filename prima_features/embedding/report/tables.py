@@ -19,6 +19,9 @@ from prima_features.studies.study import Failure
 Kind = Literal["text", "number", "study"]
 MOST_LEFT_OUT = 20_000
 """Rows of what was left out in the page; what is wrong comes first."""
+MOST_STUDIES = 50_000
+"""Studies in the page's tables and map. More would make it slow to open."""
+MOST_SERIES = 5 * MOST_STUDIES
 _TIMES = "×"
 """Without spaces, so that no line breaks there; `script_json` would escape a non-breaking space."""
 
@@ -43,37 +46,49 @@ class Column:
         return made | {"texts": texts.tolist(), "codes": codes.tolist()}
 
 
-def studies(file: Embeddings, found: Arrangement, defects: Sequence[Failure]) -> list[Column]:
-    """A row a study."""
-    table = file.studies
-    ids = table["id"].to_numpy(dtype=object)
+def studies(
+    file: Embeddings, found: Arrangement, defects: Sequence[Failure], rows: np.ndarray
+) -> list[Column]:
+    """One row per study.
+
+    Args:
+        rows: the studies to show, as rows of `file.studies`.
+    """
+    ids = file.studies["id"].to_numpy(dtype=object)
+    table, shown = file.studies.iloc[rows], ids[rows]
     tokens = np.bincount(file.series["study"], file.series["n_tokens"], minlength=file.n_studies)
     left_out = pd.Series([one.study for one in defects], dtype=object).value_counts()
-    flags = [[] for _ in ids]  # type: list[list[str]]
-    for row in found.outliers:
-        flags[row].append("outlier")
-    for row in sorted({row for i, j, _ in found.pairs for row in (i, j)}):
-        flags[row].append("near-duplicate")
-    missing = [int(left_out.get(study, 0)) for study in ids]
-    for row, count in enumerate(missing):
-        if count:
-            flags[row].append("incomplete")
+    outliers, pairs = {*found.outliers.tolist()}, {row for i, j, _ in found.pairs for row in (i, j)}
+    missing = [int(left_out.get(study, 0)) for study in shown]
+    flags = [
+        [
+            name
+            for name, has in (
+                ("outlier", row in outliers),
+                ("near-duplicate", row in pairs),
+                ("incomplete", n_missing),
+            )
+            if has
+        ]
+        for row, n_missing in zip(rows.tolist(), missing, strict=True)
+    ]
+    nearest = found.nearest[rows]
     return [
-        Column("id", "Study", "study", ids),
+        Column("id", "Study", "study", shown),
         Column("description", "Description", "text", table["description"]),
         Column("n_series", "Series", "number", table["n_series"]),
-        Column("n_tokens", "Tokens", "number", tokens),
+        Column("n_tokens", "Tokens", "number", tokens[rows]),
         Column("left_out", "Failed series", "number", missing),
-        Column("nearest", "Nearest study", "study", [ids[row] if row >= 0 else "" for row in found.nearest]),
-        Column("similarity", "Cosine to it", "number", found.similarity, 4),
-        Column("isolation", "Isolation", "number", found.isolation, 2),
+        Column("nearest", "Nearest study", "study", [ids[row] if row >= 0 else "" for row in nearest]),
+        Column("similarity", "Cosine to it", "number", found.similarity[rows], 4),
+        Column("isolation", "Isolation", "number", found.isolation[rows], 2),
         Column("flags", "Remarks", "text", [", ".join(flag) for flag in flags]),
     ]
 
 
-def series(file: Embeddings) -> list[Column]:
-    """One row per series."""
-    table = file.series
+def series(file: Embeddings, rows: np.ndarray) -> list[Column]:
+    """One row per series of the studies to show, up to `MOST_SERIES`."""
+    table = file.series[file.series["study"].isin(rows)][:MOST_SERIES]
     axes = [table[[f"{name}_{axis}" for axis in "zyx"]].to_numpy() for name in ("shape", "spacing")]
     return [
         Column("study", "Study", "study", file.studies["id"].to_numpy(dtype=object)[table["study"]]),
@@ -115,7 +130,7 @@ def pairs(file: Embeddings, found: Arrangement) -> list[Column]:
 
 def outliers(file: Embeddings, found: Arrangement) -> list[Column]:
     """A row for each outlier."""
-    rows = found.outliers
+    rows = found.outliers[:MOST_STUDIES]
     table = file.studies.iloc[rows]
     return [
         Column("id", "Study", "study", table["id"]),

@@ -6,9 +6,9 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -72,10 +72,10 @@ class PartsFolder:
             UsageError: it is a file, or holds something else.
         """
         if self.folder.is_dir():
-            strange = next((path for path in self.folder.iterdir() if not _is_ours(path)), None)
+            strange = next((entry for entry in self._entries() if not _is_ours(entry)), None)
             if strange is None and not (self.folder / "plan.json").exists():
                 # Without a plan, it may be a folder of the user's models.
-                strange = next((path for path in self.folder.iterdir() if not _looks_ours(path)), None)
+                strange = next((one for one in self._entries() if not _looks_ours(Path(one))), None)
             if strange is not None:
                 raise UsageError(
                     f"{self.folder} contains {strange.name}, which is not a part of a run; move it, or name "
@@ -176,10 +176,15 @@ class PartsFolder:
             last: files that are deleted after all others, in this order.
         """
         with suppress(OSError):
-            first = [path for path in self.folder.iterdir() if _is_ours(path) and path not in last]
+            first = [path for one in self._entries() if _is_ours(one) and (path := Path(one)) not in last]
             for path in (*first, *last):
                 path.unlink(missing_ok=True)
             self.folder.rmdir()
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        """What is in the folder. Entries know whether they are folders without a request to the disk for each."""
+        with os.scandir(self.folder) as entries:
+            yield from entries
 
     def _path(self, study_id: str) -> Path:
         return self.folder / f"{file_stem(study_id)}.safetensors"
@@ -191,10 +196,10 @@ class PartsFolder:
         )
 
 
-def _is_ours(path: Path) -> bool:
+def _is_ours(entry: os.DirEntry[str]) -> bool:
     """Whether a file in a folder of parts was written by a run: parts, claims, records, the plan and the key."""
-    name = path.name
-    return not path.is_dir() and (
+    name = entry.name
+    return not entry.is_dir() and (
         name in ("plan.json", "key")
         or name.endswith((".safetensors", ".claim", ".worker", ".run"))
         or (name.startswith(".") and (name.endswith(".tmp") or name.startswith(".nfs")))
@@ -266,7 +271,7 @@ def _content_hash(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> s
 
 def _dismantle(result: Result) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The study's arrays by name, and all the rest as JSON types."""
-    record = asdict(result)
+    record = _fields(result)
     del record["input_hash"]
     tensors: dict[str, np.ndarray] = {
         name: vector for name in ("embedding", "clip") if (vector := record.pop(name, None)) is not None
@@ -278,6 +283,13 @@ def _dismantle(result: Result) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         if series["picture"] is not None:
             tensors[f"series.{i}.picture"] = np.frombuffer(series["picture"].pop("jpeg"), np.uint8)
     return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, record
+
+
+def _fields(value: Any) -> Any:
+    """As `asdict`, without copies of the vectors."""
+    if is_dataclass(value):
+        return {one.name: _fields(getattr(value, one.name)) for one in fields(value)}
+    return tuple(map(_fields, value)) if isinstance(value, tuple) else value
 
 
 def _assemble(tensors: dict[str, np.ndarray], record: dict[str, Any], input_hash: str) -> Result:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,8 +24,10 @@ from prima_features.files.disk import source_errors, state_of, write_bytes
 from prima_features.files.safe import MIB, load_json, read_text
 from prima_features.studies.study import Failure, Study
 
-_MOST_BYTES = 64 * MIB
-"""Of a plan: some 500,000 studies."""
+_MOST_BYTES = 2048 * MIB
+"""Of a plan: 3 million studies with two series left out of each."""
+_MOST_VALUES = 50_000_000
+"""Items of all lists and objects of a plan, 13 for such a study."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,17 @@ class OutputPlan:
         """Keep the plan with the parts.
 
         Raises:
+            UsageError: there are more studies than one run can have.
             OutputError: the disk is full or the folder cannot be written to.
         """
-        write_bytes(_path(folder), json.dumps(asdict(self)).encode())
+        content = json.dumps(asdict(self)).encode()
+        n_values = len(self.studies) + len(fields(Failure)) * len(self.left_out)
+        if len(content) > _MOST_BYTES or 2 * n_values > _MOST_VALUES:
+            raise UsageError(
+                f"{len(self.studies):,} studies, with {len(self.left_out):,} series or files left out, are too many for "
+                "one run: embed parts of the source to separate outputs, and combine them with prima merge"
+            )
+        write_bytes(_path(folder), content)
 
 
 def read_plan(folder: Path) -> OutputPlan | None:
@@ -82,7 +92,7 @@ def read_plan(folder: Path) -> OutputPlan | None:
         OutputError: it cannot be read.
     """
     try:
-        values: dict[str, Any] = load_json(read_text(_path(folder), _MOST_BYTES))
+        values: dict[str, Any] = load_json(read_text(_path(folder), _MOST_BYTES), values=_MOST_VALUES)
         values["provenance"] = Provenance(**values["provenance"])
         values["studies"] = tuple(values["studies"])
         values["left_out"] = tuple(Failure(**failure) for failure in values["left_out"])

@@ -128,3 +128,27 @@ def test_many_studies_are_measured_by_some_of_them(monkeypatch: pytest.MonkeyPat
     assert (300, 301) in {(i, j) for i, j, _ in found.pairs}
     expected = PCA(2, svd_solver="full").fit_transform(vectors)
     assert np.abs(found.points) == pytest.approx(np.abs(expected), abs=float(0.02 * np.abs(expected).max()))
+
+
+def test_of_more_studies_than_are_compared_each_is_compared_with_those_drawn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors = cloud(200, 40)
+    monkeypatch.setattr(arrangement, "MOST_COMPARED", 60)
+    drawn = arrangement._drawn(200, 60)
+    others = np.setdiff1d(np.arange(200), drawn)
+    vectors[drawn[5]] = vectors[drawn[4]]  # found once, although seen from both
+    vectors[others[0]] = vectors[drawn[30]]  # found, whichever row is first
+    vectors[others[1]] = vectors[drawn[1]]
+    vectors[others[8]] = vectors[others[9]]  # not found
+    found, expected = arranged(vectors), cosines(vectors)
+    assert found.nearest.tolist() == drawn[expected[:, drawn].argmax(axis=1)].tolist()
+    assert found.similarity == pytest.approx(expected[:, drawn].max(axis=1), abs=1e-4)
+    wanted = {
+        (i, j)
+        for i, j in np.argwhere(np.triu(expected) >= arrangement.DUPLICATE).tolist()
+        if {i, j} & set(drawn.tolist())
+    }
+    assert len(wanted) >= 3 and (others[8], others[9]) not in wanted
+    assert {(i, j) for i, j, _ in found.pairs} == wanted
+    assert found.n_pairs == len(found.pairs) == len(wanted)
