@@ -8,7 +8,7 @@ Each part of a large run that grows with the number of studies is measured at a 
     plan      the plan of the run, with two left-out series per study: written, read, compared
     merge     parts to the embeddings file, without the HTML report
     inspect   `prima inspect FILE.h5`, which reads all vectors once
-    report    the HTML report, with each study compared with 1,000 others
+    report    the HTML report, with 1,000 studies in its tables and each study compared with 1,000 others
     ids       the table of identities of a DICOM run: written, read, rows dropped
     compare   comparing each study vector with 5,000 others, a tenth of what the HTML report does at a million studies
     bids      finding studies in a BIDS dataset, two images with sidecars per study
@@ -283,10 +283,10 @@ def inspect(folder: Path, width: str, n: int) -> dict[str, float]:
 
 
 def report(folder: Path, width: str, n: int) -> dict[str, float]:
-    """The HTML report, without pictures; each study is compared with few others (see `compare`)."""
-    from prima_features.embedding.report import arrangement, write_report
+    """The HTML report, without pictures, with bounds that are reached at these sizes as well (see `compare`)."""
+    from prima_features.embedding.report import arrangement, tables, write_report
 
-    arrangement.MOST_COMPARED = SIZES["small"][0]
+    arrangement.MOST_COMPARED = tables.MOST_STUDIES = SIZES["small"][0]
     output = folder / "out.h5"
     pages: list[Path] = []
     values = cost(lambda: pages.append(write_report(output)))

@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -51,11 +51,11 @@ class OutputPlan:
     @property
     def identity(self) -> str:
         """Equal for processes that may share the work. The command may differ, by a device or a shard."""
-        values = asdict(self)
+        values = vars(self) | {"provenance": dict(vars(self.provenance))}
         del values["earlier"]
         for name in ("command", "licence", "citation"):
             del values["provenance"][name]
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(values, sort_keys=True, default=vars).encode()).hexdigest()
 
     def may_keep(self, sound: bool, dtype: str, state: str) -> bool:
         """Whether the plan lets a study of the output be kept, if its inputs are the same.
@@ -75,12 +75,12 @@ class OutputPlan:
             UsageError: there are more studies than one run can have.
             OutputError: the disk is full or the folder cannot be written to.
         """
-        content = json.dumps(asdict(self)).encode()
+        content = json.dumps(vars(self), default=vars).encode()
         n_values = len(self.studies) + len(fields(Failure)) * len(self.left_out)
         if len(content) > _MOST_BYTES or 2 * n_values > _MOST_VALUES:
             raise UsageError(
-                f"{len(self.studies):,} studies, with {len(self.left_out):,} series or files left out, are too many for "
-                "one run: embed parts of the source to separate outputs, and combine them with prima merge"
+                f"{len(self.studies):,} studies, with {len(self.left_out):,} series or files left out, are too many "
+                "for one run: embed parts of the source to separate outputs, and combine them with prima merge"
             )
         write_bytes(_path(folder), content)
 
