@@ -151,6 +151,15 @@ def bench(
             rich_help_panel=_RELIABILITY,
         ),
     ] = False,
+    cohort_name: Annotated[
+        str,
+        typer.Option(
+            "--cohort-name", metavar="TEXT", help="Name of the cohort in the results (default: --cohort)."
+        ),
+    ] = "",
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="Mark the results as those of a synthetic cohort.")
+    ] = False,
     no_ids: Annotated[
         bool,
         typer.Option(
@@ -166,6 +175,8 @@ def bench(
     Only studies that all embeddings files contain are used. Writes bench.json, bench.tsv (one row per number) and
     bench.html to OUT_DIR. Differences between encoders are paired: their intervals resample the same subjects for both,
     and their p-values are those of the corrected resampled t-test, adjusted for all pairs (Holm).
+
+    `prima bench validate FILE` checks a bench.json.
     """
     from prima_features.bench import BenchOptions, TaskRequest
     from prima_features.bench import bench as run
@@ -185,7 +196,8 @@ def bench(
         n_draws=draws,
         repeats_table=repeats_table,
         sessions_are_repeats=sessions_are_repeats,
-        cohort=str(request.cohort),
+        cohort=cohort_name or Path(request.cohort).stem,
+        synthetic=synthetic,
         list_left_out=not no_ids,
     )
     labels = replace(request, classes=split_values(classes), kind=kind)
@@ -205,7 +217,41 @@ def bench(
     out.print(
         f"[bold]{escape(str(output))}[/]: {count(len(files), 'encoder')}, {count(len(requests), 'task')}"
     )
+    out.print(f"Page: {escape(str(output / 'bench.html'))}")
     out.print(RESEARCH_ONLY)
+
+
+def as_validate(arguments: list[str]) -> list[str]:
+    """`bench validate FILE` as the command that it is; all other arguments as they are.
+
+    `prima bench OUT_DIR` takes any folder name, so that it can have no subcommands. To write to a folder called
+    validate, `--embeddings` is given, as always.
+    """
+    if arguments[:2] != ["bench", "validate"] or any(one.startswith("--embeddings") for one in arguments):
+        return arguments
+    return ["bench-validate", *arguments[2:]]
+
+
+def validate(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="bench.json files made by prima bench.")
+    ],
+) -> None:
+    """Check bench.json files: their format, and that their numbers fit each other. Also `prima bench validate`."""
+    from prima_features.bench.validate import read_bench
+
+    for path in files:
+        document = read_bench(path)
+        what = (
+            f"{count(len(document['encoders']), 'encoder')}, {count(len(document['tasks']), 'task')}, "
+            f"{count(document['n_studies'], 'study')}"
+        )
+        out.print(f"[bold]{escape(str(path))}[/]: valid; {what}")
+        if document["left_out"].get("studies"):
+            err.print(
+                f"[yellow]Note:[/] {escape(str(path))} names studies that were left out; use prima bench --no-ids if "
+                "their ids must not be published"
+            )
 
 
 def _probes(names: tuple[str, ...]) -> Any:

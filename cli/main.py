@@ -62,6 +62,7 @@ app.command("diagnose")(diagnose.diagnose)
 app.command("audit")(audit.audit)
 app.command("explain")(explain.explain)
 app.command("bench")(bench.bench)
+app.command("bench-validate", hidden=True)(bench.validate)
 app.add_typer(probe.app, name="probe")
 app.add_typer(reports.app, name="reports")
 app.add_typer(pretrain.app, name="pretrain")
@@ -136,7 +137,7 @@ def _check_current_folder() -> None:
 
 def _run(given: list[str], application: typer.Typer, name: str) -> int:
     debug = "--debug" in given
-    given = [argument for argument in given if argument != "--debug"]
+    given = bench.as_validate([argument for argument in given if argument != "--debug"])
     _configure_logging(debug)
     command = _command(application)
     try:

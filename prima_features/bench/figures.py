@@ -45,6 +45,9 @@ def accuracy_figure(document: Mapping[str, Any]) -> Figure:
             axes.set_title(label(key))
             if timed:
                 axes.set_xscale("log")
+                # Formatters of logarithmic axes write formulas, which pages do not draw.
+                axes.xaxis.set_major_formatter(_plain)
+                axes.xaxis.set_minor_formatter(_plain if len(set(seconds.values())) == 1 else "")
                 axes.set_xlabel("Seconds per scan")
             else:
                 axes.set_xticks([])
@@ -58,6 +61,10 @@ def accuracy_figure(document: Mapping[str, Any]) -> Figure:
         ", against the time per scan." if timed else ". Times per scan are not known for all encoders."
     )
     return Figure(picture, caption, tuple(keys))
+
+
+def _plain(value: float, place: int | None = None) -> str:
+    return f"{value:g}"
 
 
 def _colour(i: int) -> str:

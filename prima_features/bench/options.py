@@ -79,6 +79,8 @@ class BenchOptions:
     """Sessions of a subject are repeat scans; used without a table."""
     cohort: str = ""
     """Name of the cohort in the results."""
+    synthetic: bool = False
+    """The cohort is synthetic; every page says so."""
     list_left_out: bool = True
     """Name the studies that are left out in bench.json; otherwise they are only counted."""
 

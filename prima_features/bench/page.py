@@ -74,8 +74,8 @@ def page(document: Document, title: str = "") -> str:
     ]
     return template(_PACKAGE, "page.html.jinja").render(
         title=title or document["cohort"] or "Encoders",
-        description=_description(document),
-        results=[_main_result(key, one) for key, one in document["tasks"].items()],
+        description=description(document),
+        results=[main_result(key, one) for key, one in document["tasks"].items()],
         research_only=RESEARCH_ONLY,
         warnings=[sentence(text) for text in document["warnings"]],
         sections=[one for one in made if one is not None],
@@ -102,7 +102,8 @@ def ranked(task: Document) -> list[str]:
     return sorted(values, key=lambda name: (np.isnan(values[name]), sign * values[name]))
 
 
-def _description(document: Document) -> str:
+def description(document: Document) -> str:
+    """Cohort, encoders, studies and tasks in one line."""
     cohort = f"{document['cohort']}: " if document["cohort"] else ""
     return (
         f"{cohort}{count(len(document['encoders']), 'encoder')} on {count(document['n_studies'], 'study')} of "
@@ -110,7 +111,7 @@ def _description(document: Document) -> str:
     )
 
 
-def _main_result(key: str, task: Document) -> str:
+def main_result(key: str, task: Document) -> str:
     """Which encoder is best, by how much, and which are not worse beyond noise."""
     best, *others = ranked(task)
     metric, unit = METRICS[task["primary"]], task["unit"]
@@ -133,44 +134,56 @@ def _between(task: Document, first: str, second: str) -> Mapping[str, Any]:
 
 
 def _results(document: Document) -> Section | None:
-    tasks, encoders = document["tasks"], document["encoders"]
-    if not tasks:
+    if not document["tasks"]:
         return None
-    costs = {name: one["cost_per_scan"] for name, one in encoders.items()}
-    timed = any(one["seconds"] is not None for one in costs.values())
-    counted = any(one["gflop"] is not None for one in costs.values())
+    machines = {
+        one["cost_per_scan"]["machine"]
+        for one in document["encoders"].values()
+        if one["cost_per_scan"]["seconds"] is not None
+    }
+    note = None
+    if len(machines) > 1:
+        note = Prose(f"Times are from different machines and do not compare: {'; '.join(sorted(machines))}.")
+    elif machines:
+        note = Prose(f"Times were measured on {machines.pop()}, including reading and preparation.")
+    blocks = [accuracy_figure(document), accuracy_table(document), note]
+    return section("results", "Accuracy and cost", blocks)
+
+
+def accuracy_table(document: Document) -> Table:
+    """The primary metric of each task and the cost of each encoder, the best one of the first task first."""
+    tasks = document["tasks"]
+    costs = {name: one["cost_per_scan"] for name, one in document["encoders"].items()}
+    shown = {
+        title: key
+        for title, key in (("Seconds per scan", "seconds"), ("GFLOP per scan", "gflop"))
+        if any(one[key] is not None for one in costs.values())
+    }
     heads = [
         f"{label(key)}, {METRICS[one['primary']]}{' in ' + one['unit'] if one['unit'] else ''}"
         for key, one in tasks.items()
     ]
-    rows = []
-    for name in ranked(next(iter(tasks.values()))):
-        cells = [
-            estimate_cell(estimate(one["encoders"][name][one["primary"]]), decimals(one))
-            for one in tasks.values()
-        ]
-        cells += [_cost(costs[name]["seconds"])] if timed else []
-        cells += [_cost(costs[name]["gflop"])] if counted else []
-        rows.append((Cell(name), *cells))
-    n_encoders = len(rows)
-    for name in dict.fromkeys(name for one in tasks.values() for name in one["baselines"]):
-        cells = [
-            estimate_cell(estimate(one["baselines"][name][one["primary"]]), decimals(one))
-            if name in one["baselines"]
+
+    def cells(kind: str, name: str) -> list[Cell]:
+        return [
+            estimate_cell(estimate(one[kind][name][one["primary"]]), decimals(one))
+            if name in one[kind]
             else Cell("")
             for one in tasks.values()
         ]
-        rows.append((Cell(f"baseline: {label(name)}"), *cells, *[Cell("")] * (timed + counted)))
-    head = ("Encoder", *heads, *["Seconds per scan"] * timed, *["GFLOP per scan"] * counted)
-    best = frozenset({0} if len(tasks) == 1 and n_encoders > 1 else ())
-    table = Table("Main probe of each encoder, with 95% intervals over subjects", head, tuple(rows), best)
-    machines = {one["machine"] for one in costs.values() if one["machine"]}
-    note = None
-    if timed and len(machines) > 1:
-        note = Prose(f"Times are from different machines and do not compare: {'; '.join(sorted(machines))}.")
-    elif timed and machines:
-        note = Prose(f"Times were measured on {machines.pop()}, including reading and preparation.")
-    return section("results", "Accuracy and cost", [accuracy_figure(document), table, note])
+
+    rows = [
+        (Cell(name), *cells("encoders", name), *(_cost(costs[name][key]) for key in shown.values()))
+        for name in ranked(next(iter(tasks.values())))
+    ]
+    best = frozenset({0} if len(tasks) == 1 and len(rows) > 1 else ())
+    baselines = dict.fromkeys(name for one in tasks.values() for name in one["baselines"])
+    rows += [
+        (Cell(f"baseline: {label(name)}"), *cells("baselines", name), *[Cell("")] * len(shown))
+        for name in baselines
+    ]
+    caption = "Main probe of each encoder, with 95% intervals over subjects"
+    return Table(caption, ("Encoder", *heads, *shown), tuple(rows), best)
 
 
 def _cost(value: float | None) -> Cell:
@@ -181,18 +194,6 @@ def _reliability(document: Document) -> Section | None:
     found = document["reliability"]
     if not found:
         return None
-    names = [name for name in RELIABILITY if any(name in one for one in found.values())]
-    rows = []
-    for encoder, one in found.items():
-        for title, own in ((encoder, one), (f"{encoder}, after ComBat", one["combat"])):
-            if own:
-                cells = [estimate_cell(estimate(own[name])) if name in own else Cell("") for name in names]
-                rows.append((Cell(title), *cells))
-    table = Table(
-        "Repeat scans, with 95% intervals over subjects",
-        ("Encoder", *(RELIABILITY[name] for name in names)),
-        tuple(rows),
-    )
     design = document["repeats"]
     said = (
         f"{count(design['n_scans'], 'scan')} of {count(design['n_subjects'], 'subject')}"
@@ -201,9 +202,26 @@ def _reliability(document: Document) -> Section | None:
         "all other numbers if high."
     )
     impossible = {one["combat_impossible"] for one in found.values() if one["combat_impossible"]}
-    blocks: list[Block | None] = [reliability_figure(found), table, Prose(said)]
+    blocks: list[Block | None] = [reliability_figure(found), reliability_table(document), Prose(said)]
     blocks += [Prose(f"No ComBat: {text}.") for text in sorted(impossible)]
     return section("reliability", "Reliability", blocks)
+
+
+def reliability_table(document: Document) -> Table:
+    """Reliability of each encoder, before and after ComBat."""
+    found = document["reliability"]
+    names = [name for name in RELIABILITY if any(name in one for one in found.values())]
+    rows = tuple(
+        (
+            Cell(title),
+            *(estimate_cell(estimate(own[name])) if name in own else Cell("") for name in names),
+        )
+        for encoder, one in found.items()
+        for title, own in ((encoder, one), (f"{encoder}, after ComBat", one["combat"]))
+        if own
+    )
+    head = ("Encoder", *(RELIABILITY[name] for name in names))
+    return Table("Repeat scans, with 95% intervals over subjects", head, rows)
 
 
 def _differences(document: Document) -> Section | None:
@@ -231,47 +249,55 @@ def _differences(document: Document) -> Section | None:
 
 
 def _sites(document: Document) -> Section | None:
+    return section("sites", "Sites and groups", sites_tables(document))
+
+
+def sites_tables(document: Document) -> list[Block]:
+    """A table per task: left-out sites, what the vectors show of the site, the worst group, the OpenBHB score."""
     blocks: list[Block] = []
     for key, task in document["tasks"].items():
-        metric, digits = task["primary"], decimals(task)
-        columns: dict[str, dict[str, Cell]] = {}
-        if task["leave_site_out"]:
-            columns[f"Leave-site-out {METRICS[metric]}"] = {
-                name: estimate_cell(estimate(one[metric]), digits)
-                for name, one in task["leave_site_out"]["encoders"].items()
-            }
-        if task["site_decodability"]:
-            chance = next(iter(task["site_decodability"].values()))["chance"]
-            columns[f"Site read from vectors (balanced accuracy; chance {chance:.2f})"] = {
-                name: estimate_cell(estimate(one["balanced_accuracy"]))
-                for name, one in task["site_decodability"].items()
-            }
-        if task["site_variance"]:
-            columns["Site's share of variance"] = {
-                name: Cell(number(one["value"], 3)) for name, one in task["site_variance"].items()
-            }
-        if task["worst_group"]:
-            columns[f"Worst group, {METRICS[metric]}"] = {
-                name: Cell(
-                    f"{label(one['variable'])} {one['level']}: {number(one['value'], digits)}",
-                    estimate_cell(estimate(one), digits).detail,
-                )
-                for name, one in task["worst_group"].items()
-            }
-        if task["openbhb"]:
-            columns["OpenBHB score"] = {
-                name: Cell(number(estimate(one["score"]).value, 3)) for name, one in task["openbhb"].items()
-            }
-        if not columns:
-            continue
-        rows = tuple(
-            (Cell(name), *(column.get(name, Cell("")) for column in columns.values()))
-            for name in ranked(task)
-        )
-        blocks.append(Table(label(key), ("Encoder", *columns), rows))
+        if columns := _site_columns(task):
+            rows = tuple(
+                (Cell(name), *(column.get(name, Cell("")) for column in columns.values()))
+                for name in ranked(task)
+            )
+            blocks.append(Table(label(key), ("Encoder", *columns), rows))
         if task["leave_site_out_impossible"]:
-            blocks.append(Prose(f"No site was left out: {task['leave_site_out_impossible']}."))
-    return section("sites", "Sites and groups", blocks)
+            blocks.append(Prose(f"{label(key)}: no site was left out: {task['leave_site_out_impossible']}."))
+    return blocks
+
+
+def _site_columns(task: Document) -> dict[str, dict[str, Cell]]:
+    """Cells by column, then encoder."""
+    metric, digits = task["primary"], decimals(task)
+    columns: dict[str, dict[str, Cell]] = {}
+    if task["leave_site_out"]:
+        columns[f"Leave-site-out {METRICS[metric]}"] = {
+            name: estimate_cell(estimate(one[metric]), digits)
+            for name, one in task["leave_site_out"]["encoders"].items()
+        }
+    if read := task["site_decodability"]:
+        chance = next(iter(read.values()))["chance"]
+        columns[f"Site read from vectors (balanced accuracy; chance {chance:.2f})"] = {
+            name: estimate_cell(estimate(one["balanced_accuracy"])) for name, one in read.items()
+        }
+    if shares := task["site_variance"]:
+        columns["Site's share of variance"] = {
+            name: Cell(number(one["value"], 3)) for name, one in shares.items()
+        }
+    if worst := task["worst_group"]:
+        columns[f"Worst group, {METRICS[metric]}"] = {
+            name: Cell(
+                f"{label(one['variable'])} {one['level']}: {number(one['value'], digits)}",
+                estimate_cell(estimate(one), digits).detail,
+            )
+            for name, one in worst.items()
+        }
+    if scores := task["openbhb"]:
+        columns["OpenBHB score"] = {
+            name: Cell(number(estimate(one["score"]).value, 3)) for name, one in scores.items()
+        }
+    return columns
 
 
 def _few_shot(document: Document) -> Section | None:

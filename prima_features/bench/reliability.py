@@ -29,7 +29,7 @@ import numpy as np
 from prima_features.bench.measure import Estimates, plain
 from prima_features.bench.repeats import Block, Repeats, complete_block
 from prima_features.errors import UsageError
-from prima_features.evaluation import weighted
+from prima_features.evaluation import bounds, weighted
 from prima_features.evaluation.intervals import Bootstrap
 from prima_features.probes.steps.adjust import ComBat
 
@@ -136,7 +136,11 @@ def _numbers(X: np.ndarray, repeats: Repeats, block: Block, n_bootstrap: int, se
     def bootstrap(subject: np.ndarray) -> Bootstrap:
         return Bootstrap(subject, np.zeros(len(subject), dtype=np.int64), n_bootstrap, seed)
 
-    estimates = bootstrap(repeats.subject).estimates(_by_distance(X, repeats))
+    by_subject = bootstrap(repeats.subject)
+    estimates = by_subject.estimates(_by_distance(X, repeats))
+    # If all scans or none are identified, resampling shows no uncertainty.
+    with_partner = _pairs(repeats)[0].any(axis=1)
+    estimates["identification"] = bounds.rate(estimates["identification"], with_partner, by_subject)
     quartiles = (float("nan"), float("nan"))
     if block.usable and X.shape[1]:
         values = X[block.rows]

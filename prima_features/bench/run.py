@@ -16,6 +16,7 @@ from prima_features.bench.options import BenchOptions, TaskRequest
 from prima_features.bench.reliability import ReliabilityResult, reliability
 from prima_features.bench.repeats import from_sessions, from_table
 from prima_features.bench.task import TaskResult, measure
+from prima_features.bench.validate import FORMAT, FORMAT_VERSION
 from prima_features.files.disk import write_json
 from prima_features.files.new_directory import new_directory
 from prima_features.files.tables import table_bytes
@@ -27,7 +28,6 @@ from prima_features.wording import count
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT, FORMAT_VERSION = "prima-bench", 1
 JSON, TABLE, PAGE = "bench.json", "bench.tsv", "bench.html"
 _JSON_START = f'{{\n  "format": "{FORMAT}"'.encode()
 _DEFAULT = BenchOptions()
@@ -48,7 +48,9 @@ class Bench:
     def warnings(self) -> tuple[str, ...]:
         """A sentence each: caveats of the models, studies left out, and what each task reports."""
         caveats = {one.source.caveat: one.name for one in self.shared.encoders if one.source.caveat}
+        invented = "the cohort is synthetic: the numbers say nothing about real scans"
         return (
+            *([invented] if self.options.synthetic else ()),
             *(f"{name}: {caveat}" for caveat, name in caveats.items()),
             *self.shared.sentences()[1:],
             *(f"{key}: {text}" for key, one in self.tasks.items() for text in one.warnings),
@@ -66,6 +68,7 @@ class Bench:
             "prima_features_version": __version__,
             "command": self.command,
             "cohort": self.options.cohort,
+            "synthetic": self.options.synthetic,
             "options": {
                 "probes": list(self.options.probes),
                 "n_bootstrap": self.options.n_bootstrap,

@@ -77,3 +77,19 @@ def test_reliability_of_a_table_of_repeat_scans(cohort: Cohort, tmp_path: Path, 
     )
     told = capsys.readouterr().out
     assert "scanner_variance" in told and "A, ComBat" in told
+
+
+def test_validate_is_a_word_after_bench(cohort: Cohort, tmp_path: Path, capsys: Capture) -> None:
+    one = cohort.encoder("one", 0.5)
+    asked = ["--embeddings", f"A={one}", "--labels", cohort.labels, "--task", "brain-age", *QUICK]
+    assert run("bench", tmp_path / "out", *asked, "--cohort-name", "ds1", "--synthetic") == 0
+    file = tmp_path / "out" / "bench.json"
+    capsys.readouterr()
+    assert run("bench", "validate", file) == 0
+    assert "valid; 1 encoder, 1 task, 60 studies" in " ".join(capsys.readouterr().out.split())
+    document = json.loads(file.read_text())
+    assert document["cohort"] == "ds1" and document["synthetic"]
+    file.write_text("{}")
+    assert run("bench", "validate", file) == 2
+    assert "is not a valid bench.json" in capsys.readouterr().err
+    assert run("bench", "validate", tmp_path / "none.json") == 2
