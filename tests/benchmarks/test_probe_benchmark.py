@@ -22,6 +22,7 @@ def result() -> dict[str, Any]:
 
 def test_it_says_what_it_ran_on(result: dict[str, Any]) -> None:
     assert result["cores"] >= 1
+    assert result["processor"]
     assert set(result["versions"]) == {"numpy", "scipy", "scikit-learn", "xgboost"}
 
 
@@ -37,12 +38,28 @@ def test_nested_ridge_predicts_what_the_plain_pipeline_predicts(result: dict[str
         assert plain["ratio"] == pytest.approx(plain["seconds"] / part["seconds"])
 
 
-def test_the_large_run_counts_its_own_memory(result: dict[str, Any]) -> None:
-    part = result["large"]
+def test_nested_logistic_regression_predicts_what_the_plain_pipeline_predicts(result: dict[str, Any]) -> None:
+    assert len(result["logistic"]) == 4
+    for part in result["logistic"].values():
+        assert part["same_penalties"]
+        assert part["largest_difference"] < 1e-3
+        assert part["cpu_ratio"] == pytest.approx(part["plain_cpu_seconds"] / part["cpu_seconds"])
+
+
+def test_the_whole_command_is_measured(result: dict[str, Any]) -> None:
+    assert list(result["command"]) == ["60 x 30"]
+    for part in result["command"].values():
+        assert part["cpu_seconds"] > 0
+        assert part["auroc"] > 0.5
+
+
+@pytest.mark.parametrize("name", ["large", "large-logistic"])
+def test_the_large_run_counts_its_own_memory(result: dict[str, Any], name: str) -> None:
+    part = result[name]
     assert part["data_bytes"] == 4 * part["shape"][0] * part["shape"][1]
     assert part["peak_bytes"] >= part["data_bytes"]
     assert part["peak_over_data"] == pytest.approx(part["peak_bytes"] / part["data_bytes"])
-    assert len(part["alphas"]) == 5
+    assert len(part["penalties"]) == 5
     assert part["pearson_r"] > 0.3
 
 
