@@ -52,15 +52,15 @@ class _Network:
         return [{"alpha": alpha} for alpha in reversed(ascending("alphas", self.alphas))]
 
     def _path(self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows) -> np.ndarray:
-        reduction = self._reduction().fit(train)
-        Z, Z_test = reduction.transform(train), reduction.transform(test)
+        reduction = self._reduction()
+        Z, Z_test = reduction.fit_transform(train), reduction.transform(test)
         return np.stack(
             [self._read(forward(self._train(Z, y, item["alpha"]), Z_test)) for item in candidates]
         )
 
     def _fit_best(self, rows: Rows, y: np.ndarray, parameters: Parameters) -> None:
-        self.reduction_ = self._reduction().fit(rows)
-        self.layers_ = self._train(self.reduction_.transform(rows), y, parameters["alpha"])
+        self.reduction_ = self._reduction()
+        self.layers_ = self._train(self.reduction_.fit_transform(rows), y, parameters["alpha"])
 
     @abstractmethod
     def _read(self, score: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import blas, lapack, solve_triangular
 
-from prima_features.probes.linalg.rows import Reduction, Rows, Scaling, gram, transposed_dot
+from prima_features.probes.linalg.rows import Reduction, Rows, fit_gram, principal, transposed_dot
 
 Solve = Callable[[np.ndarray], np.ndarray]
 """(r,) right-hand side to (r,) solution."""
@@ -50,16 +50,18 @@ class Design(ABC):
 def design(rows: Rows, standardize: bool = True, components: int | None = None) -> Design:
     """Scaled training rows, or at most `components` principal components of them, in the smaller basis."""
     if components is None or components >= min(len(rows), rows.width):
-        return Span(rows, standardize) if len(rows) <= rows.width else Dense(rows, Reduction(standardize))
-    return Dense(rows, Reduction(standardize, components))
+        return Span(rows, standardize) if len(rows) <= rows.width else Dense(rows, standardize)
+    return Leading(rows, standardize, components)
 
 
 class Dense(Design):
-    """Scaled features or components as they are."""
+    """Scaled features as they are."""
 
-    def __init__(self, rows: Rows, reduction: Reduction):
-        self.reduction = reduction
-        self.Z = reduction.fit_transform(rows)
+    Z: np.ndarray
+
+    def __init__(self, rows: Rows, standardize: bool):
+        self.reduction = Reduction(standardize)
+        self.Z = self.reduction.fit_transform(rows)
         self.shape = self.Z.shape
 
     def dot(self, w: np.ndarray) -> np.ndarray:
@@ -76,8 +78,23 @@ class Dense(Design):
         return _cholesky(weighted.T @ weighted, penalty)
 
     def unfold(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """By the components' axes."""
+        """By the scale of the features."""
         return self.reduction.unfold(w)
+
+
+class Leading(Dense):
+    """The leading principal components."""
+
+    def __init__(self, rows: Rows, standardize: bool, components: int):
+        self.rows, self.principal = rows, principal(rows, standardize, components)
+        self.Z = self.principal.Z
+        self.shape = self.Z.shape
+
+    def unfold(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """By the components' axes."""
+        scaling = self.principal.scaling
+        on_features = self.principal.combine(self.rows, w) / scaling.scale[:, None]
+        return on_features, -scaling.mean @ on_features
 
 
 class Span(Design):
@@ -85,10 +102,9 @@ class Span(Design):
 
     def __init__(self, rows: Rows, standardize: bool):
         n = len(rows)
-        self.rows, self.scaling = rows, Scaling.fit(rows, standardize)
-        self.shape = n, n
+        self.rows, self.shape = rows, (n, n)
         # One square of memory: the factor below the diagonal, the products above it.
-        self.packed = gram(rows, self.scaling)
+        self.scaling, self.packed = fit_gram(rows, standardize)
         self.squares = self.packed.diagonal().copy()
         _mirror(self.packed)
         least = max(_RANK_TOLERANCE, 4 * n * np.finfo(float).eps) * self.squares.max()

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solveh_banded
 
 from prima_features.errors import UsageError
-from prima_features.probes.linalg.rows import Rows, Scaling, covariance, gram, transposed_dot
+from prima_features.probes.linalg.rows import Rows, Scaling, covariance, fit_gram, transposed_dot
 
 
 def ridge_path(
@@ -54,12 +54,13 @@ def ridge_path(
 def _solve(
     rows: Rows, y: np.ndarray, alphas: Sequence[float], standardize: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    scaling = Scaling.fit(rows, standardize)
     centred = y - y.mean()
     if len(rows) <= rows.width:
-        dual = solve_shifted(gram(rows, scaling), centred, alphas)
+        scaling, product = fit_gram(rows, standardize)
+        dual = solve_shifted(product, centred, alphas)
         weights = transposed_dot(rows, scaling, dual)
     else:
+        scaling = Scaling.fit(rows, standardize)
         moment = transposed_dot(rows, scaling, centred[:, None])[:, 0]
         weights = solve_shifted(covariance(rows, scaling), moment, alphas)
     weights /= scaling.scale[:, None]

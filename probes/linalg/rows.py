@@ -80,22 +80,37 @@ class Scaling:
     @classmethod
     def fit(cls, rows: Rows, standardize: bool = True) -> Scaling:
         """Mean, and with `standardize` standard deviation, of each feature."""
-        mean, scale = np.empty(rows.width), np.ones(rows.width)
+        made = cls(np.empty(rows.width), np.ones(rows.width))
         for columns, values in rows.column_chunks():
-            mean[columns] = values.mean(axis=0)
-            if standardize:
-                values -= mean[columns]  # the piece is a copy
-                deviation = np.sqrt(np.einsum("ij,ij->j", values, values) / len(rows))
-                # What rounding leaves of a constant is no variation to blow up.
-                constant = deviation <= _ROUNDING[rows.X.itemsize] * np.abs(mean[columns])
-                scale[columns] = np.where(constant | (deviation == 0), 1, deviation)
-        return cls(mean, scale)
+            made.fit_columns(columns, values, rows.X.itemsize, standardize)
+        return made
+
+    def fit_columns(self, columns: slice, values: np.ndarray, itemsize: int, standardize: bool) -> None:
+        """Fit some columns on their (n, c) values, which are centred in place; of `itemsize` bytes as given."""
+        self.mean[columns] = values.mean(axis=0)
+        values -= self.mean[columns]
+        if standardize:
+            deviation = np.sqrt(np.einsum("ij,ij->j", values, values) / len(values))
+            # What rounding leaves of a constant is no variation to blow up.
+            constant = deviation <= _ROUNDING[itemsize] * np.abs(self.mean[columns])
+            self.scale[columns] = np.where(constant | (deviation == 0), 1, deviation)
 
     def apply(self, values: np.ndarray, columns: slice = slice(None)) -> np.ndarray:
         """Scale values (n, c) of some columns, in place."""
         values -= self.mean[columns]
         values /= self.scale[columns]
         return values
+
+
+def fit_gram(rows: Rows, standardize: bool = True) -> tuple[Scaling, np.ndarray]:
+    """`Scaling.fit` and `gram` with it, reading the matrix once."""
+    scaling = Scaling(np.empty(rows.width), np.ones(rows.width))
+    product = np.zeros((len(rows), len(rows)), order="F")
+    for columns, values in rows.column_chunks():
+        scaling.fit_columns(columns, values, rows.X.itemsize, standardize)
+        values /= scaling.scale[columns]
+        product = _add_square(values, product)
+    return scaling, product
 
 
 def gram(rows: Rows, scaling: Scaling) -> np.ndarray:
@@ -150,17 +165,21 @@ class Reduction:
 
     def fit(self, rows: Rows) -> Reduction:
         """Fit on n training rows; sets `mean_`, `scale_`, `axes_` (D, r; or None) and `variance_` (r,)."""
-        scaling = Scaling.fit(rows, self.standardize)
-        self.mean_, self.scale_ = scaling.mean, scaling.scale
-        self.axes_: np.ndarray | None = None
-        self.variance_ = np.ones(rows.width)
-        if self.components is not None and (rows.width > min(self.components, len(rows)) or self.whiten):
-            self.axes_, self.variance_ = _principal_axes(rows, scaling, self.components)
+        self.fit_transform(rows)
         return self
 
     def fit_transform(self, rows: Rows) -> np.ndarray:
         """`fit`, and the (n, r) components of the training rows."""
-        return self.fit(rows).transform(rows)
+        self.axes_: np.ndarray | None = None
+        self.variance_ = np.ones(rows.width)
+        if self.components is None or not (rows.width > min(self.components, len(rows)) or self.whiten):
+            scaling = Scaling.fit(rows, self.standardize)
+            self.mean_, self.scale_ = scaling.mean, scaling.scale
+            return self.transform(rows)
+        found = principal(rows, self.standardize, self.components)
+        self.mean_, self.scale_ = found.scaling.mean, found.scaling.scale
+        self.axes_, self.variance_ = found.axes(rows), found.variance
+        return found.Z / np.sqrt(self.variance_) if self.whiten else found.Z
 
     def transform(self, rows: Rows) -> np.ndarray:
         """(n, r) components of n rows, or (n, D) scaled features, as float64."""
@@ -191,10 +210,37 @@ class Reduction:
         return self
 
 
-def _principal_axes(rows: Rows, scaling: Scaling, components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Axes (D, r) of most variance, with the variance along each (r,), largest first."""
-    wide = len(rows) <= rows.width
-    product = gram(rows, scaling) if wide else covariance(rows, scaling)
+@dataclass(frozen=True)
+class Principal:
+    """The leading r principal components of n training rows."""
+
+    scaling: Scaling
+    Z: np.ndarray
+    """(n, r) components of the rows."""
+    variance: np.ndarray
+    """(r,) along each, largest first."""
+    vectors: np.ndarray
+    """Axes (D, r), or if `wide` what combines the scaled rows to them (n, r)."""
+    wide: bool
+
+    def axes(self, rows: Rows) -> np.ndarray:
+        """(D, r) of the scaled features."""
+        return self.combine(rows, np.eye(self.Z.shape[1])) if self.wide else self.vectors
+
+    def combine(self, rows: Rows, weights: np.ndarray) -> np.ndarray:
+        """(D, k) products of the axes with (r, k) weights, without making the axes."""
+        combined = self.vectors @ weights
+        return transposed_dot(rows, self.scaling, combined) if self.wide else combined
+
+
+def principal(rows: Rows, standardize: bool, components: int) -> Principal:
+    """Decompose the rows' products or the features', whichever are fewer."""
+    n, wide = len(rows), len(rows) <= rows.width
+    if wide:
+        scaling, product = fit_gram(rows, standardize)
+    else:
+        scaling = Scaling.fit(rows, standardize)
+        product = covariance(rows, scaling)
     first = max(0, len(product) - components)
     values, vectors = eigh(
         product, lower=True, overwrite_a=True, check_finite=False, subset_by_index=[first, len(product) - 1]
@@ -203,7 +249,11 @@ def _principal_axes(rows: Rows, scaling: Scaling, components: int) -> tuple[np.n
     # Centring takes one dimension away, and equal features more.
     kept = values > _RANK_TOLERANCE * values[0]
     if not kept.any():
-        return np.zeros((rows.width, 1)), np.ones(1)
-    values, vectors = values[kept], vectors[:, kept]
-    axes = transposed_dot(rows, scaling, vectors) / np.sqrt(values) if wide else vectors
-    return np.ascontiguousarray(axes), values / len(rows)
+        return Principal(scaling, np.zeros((n, 1)), np.ones(1), np.zeros((rows.width, 1)), False)
+    values, vectors = values[kept], np.ascontiguousarray(vectors[:, kept])
+    if wide:
+        return Principal(scaling, vectors * np.sqrt(values), values / n, vectors / np.sqrt(values), True)
+    Z = np.empty((n, len(values)))
+    for chosen, piece in rows.row_chunks():
+        Z[chosen] = scaling.apply(piece) @ vectors
+    return Principal(scaling, Z, values / n, vectors, False)

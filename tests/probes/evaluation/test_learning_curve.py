@@ -1,9 +1,11 @@
 """How the metric grows with the number of training subjects."""
 
 import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation import Scheme, draw, learning_curve
+from prima_features.probes.evaluation import EvaluationPlan, Scheme, draw, evaluate, learning_curve
 from prima_features.probes.evaluation.refits import _thinned
 from prima_features.probes.evaluation.scored import cross_validate, scored
 
@@ -53,3 +55,23 @@ def test_sizes_that_are_too_small_for_combat_are_left_out_with_its_reason(make_c
     assert curve.points[-1].n_groups == 56
     assert len(curve.points) + len(curve.left_out) == 5
     assert any("ComBat needs at least two sites" in why for _, why in curve.left_out)
+
+
+def test_the_last_point_is_the_evaluation_if_that_is_given(make_cohort, binary):
+    samples = make_cohort(binary, 80).samples
+    recipe = Recipe("logistic", {"C": (1e-2, 1.0)}, inner_folds=2)
+    splits = draw(samples, Scheme(inner_folds=2))
+    found = evaluate(samples, recipe, EvaluationPlan(n_bootstrap=0, site_check=False), splits)
+    fitted = learning_curve(samples, recipe, splits, (0.5, 1.0), 20)
+    assert learning_curve(samples, recipe, splits, (0.5, 1.0), 20, found.out_of_fold) == fitted
+
+
+def test_a_logistic_fit_that_does_not_converge_is_named_in_the_warnings(make_cohort, binary):
+    samples = make_cohort(binary, 80).samples
+    recipe = Recipe("logistic", {"C": (1e-2, 1e2), "max_steps": 1}, inner_folds=2)
+    plan = EvaluationPlan(Scheme(inner_folds=2), n_bootstrap=0, site_check=False)
+    with pytest.warns(ConvergenceWarning, match="did not converge"):
+        found = evaluate(samples, recipe, plan)
+    assert any("logistic regression did not converge with C of" in one for one in found.warnings)
+    converged = evaluate(samples, Recipe("logistic", {"C": (1e-2, 1e2)}, inner_folds=2), plan)
+    assert not any("converge" in one for one in converged.warnings)

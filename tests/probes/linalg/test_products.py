@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from prima_features.probes.linalg.rows import CHUNK_BYTES, Rows, Scaling, covariance, gram, transposed_dot
+from prima_features.probes.linalg.rows import (
+    CHUNK_BYTES,
+    Rows,
+    Scaling,
+    covariance,
+    fit_gram,
+    gram,
+    transposed_dot,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -88,3 +96,14 @@ def test_rows_taken_of_rows_are_those_of_the_matrix() -> None:
     some = Rows.all(X).take(np.array([7, 3, 5]))
     assert np.array_equal(some.take(np.array([2, 0])).array(), X[[5, 7]])
     assert np.array_equal(some.take(np.array([False, True, False])).array(), X[[3]])
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_scaling_and_products_in_one_pass_are_those_of_two(standardize: bool) -> None:
+    X = RNG.standard_normal((64, 70_000)).astype(np.float32)
+    rows = Rows(X, RNG.permutation(64)[:50])
+    scaling, product = fit_gram(rows, standardize)
+    expected = Scaling.fit(rows, standardize)
+    assert np.array_equal(scaling.mean, expected.mean)
+    assert np.array_equal(scaling.scale, expected.scale)
+    assert np.allclose(lower(product), lower(gram(rows, expected)), rtol=1e-12)

@@ -79,3 +79,14 @@ def test_state_and_restore_give_the_same_bits() -> None:
     reduction = Reduction(components=5, whiten=True).fit(Rows.all(X))
     again = Reduction(components=5, whiten=True).restore(reduction.state())
     assert np.array_equal(again.transform(Rows.all(X)), reduction.transform(Rows.all(X)))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("components", [None, 4, 1000])
+@pytest.mark.parametrize("whiten", [False, True])
+def test_fitting_gives_the_components_of_the_training_rows(
+    shape: tuple[int, int], components: int | None, whiten: bool
+) -> None:
+    X = made_up(*shape)
+    reduction = Reduction(components=components, whiten=whiten)
+    assert np.allclose(reduction.fit_transform(Rows.all(X)), reduction.transform(Rows.all(X)), atol=1e-9)
