@@ -176,13 +176,12 @@ class _Solver:
     def solve(self, penalty: float) -> tuple[np.ndarray, np.ndarray, bool]:
         """(r, k) weights and (k,) intercepts for |w|^2 penalty / 2, and whether they converged."""
         converged = False
-        if len(self.solved) > 1:
+        if self.at.w.any():
             self._combine(penalty)
         for _ in range(self.max_steps):
             direction, slope, solved = self._direction(penalty)
-            if (
-                not slope < 0
-            ):  # no way down: at the minimum if the gradient is 0, else lost in rounding errors
+            if not slope < 0:
+                # No way down: at the minimum if the direction is right, else lost in rounding errors.
                 converged = solved
                 break
             self._advance(direction, slope, penalty)
