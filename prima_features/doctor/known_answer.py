@@ -93,7 +93,8 @@ def _load(setup: Setup) -> tuple[Encoder, torch.device, Path]:
     from prima_features.models.resolve import resolve
 
     source = resolve(setup.model)
-    return load_from(source), pick_device(setup.device), source.directory
+    encoder = load_from(source)
+    return encoder.with_options(encoder.answer_options), pick_device(setup.device), source.directory
 
 
 def _compare(answer: Answer, expected: Answer | None, where: str) -> Check:

@@ -265,6 +265,11 @@ class Encoder(ABC):
             raise UsageError(f"The encoder {self.info.encoder!r} has no option {names}: leave it out")
         return self
 
+    @property
+    def answer_options(self) -> Mapping[str, str]:
+        """Options under which the encoder accepts the synthetic scan of `prima doctor`."""
+        return {}
+
     def check_parts(self) -> list[str]:
         """Load the parts that embedding does not need; returns the names of all parts.
 

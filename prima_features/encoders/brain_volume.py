@@ -6,7 +6,7 @@ Imports no torch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,6 +22,13 @@ from prima_features.volumes.volume import Acquired, to_lps
 UNSTRIPPED = "unstripped"
 """Flag: the encoder was trained on skull-stripped brains, and got a whole head."""
 Unstripped = Literal["refuse", "allow"]
+Space = Literal["scanner", "mni"]
+OPTIONS = {"unstripped": ("refuse", "allow"), "space": ("scanner", "mni")}
+"""Of encoders that were trained on skull-stripped, registered brains; the default first."""
+ANSWER_OPTIONS = {"unstripped": "allow", "space": "mni"}
+"""Options under which these encoders accept the synthetic scan of `prima doctor`."""
+IN_MNI = "stated: the scan is in MNI space"
+"""`Anatomy.to_mni_from` with `space=mni`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +67,8 @@ class Scan:
         if self.anatomy.to_mni is None:
             raise SeriesError(
                 "its position in MNI space is unknown, and this encoder was trained on registered brains",
-                hint="use an encoder that needs no registration",
+                hint="if the images are in MNI152 space, state it with --encoder-option space=mni; otherwise use an "
+                "encoder that needs no registration",
             )
         return self.anatomy.to_mni
 
@@ -75,6 +83,8 @@ class VolumePreparer(ABC):
     """See `Prepared.weight`."""
     unstripped: Unstripped = "refuse"
     """Whether whole heads are accepted by an encoder that was trained on skull-stripped brains."""
+    space: Space = "scanner"
+    """`mni`: the coordinates of scans whose affine to MNI152 is unknown are those of MNI152."""
 
     @abstractmethod
     def prepare(self, scan: Scan) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -96,6 +106,8 @@ class VolumePreparer(ABC):
     def from_acquired(self, acquired: Acquired, anatomy: Anatomy, picture: bool = False) -> Prepared:
         """Prepare a series that has been read."""
         values, affine = stored_values(acquired)
+        if self.space == "mni" and anatomy.to_mni is None:
+            anatomy = replace(anatomy, to_mni=np.eye(4), to_mni_from=IN_MNI)
         volume, flags = self.prepare(Scan(values, affine, anatomy, self.unstripped))
         if not np.isfinite(volume).all() or volume.min() == volume.max():
             raise SeriesError("nothing but background is left of it after preprocessing")

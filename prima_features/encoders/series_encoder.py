@@ -82,6 +82,8 @@ class SeriesArchitecture(Generic[C]):
     """What `Prepared.weight` counts."""
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Values of each `--encoder-option`, the default first."""
+    answer_options: Mapping[str, str] = field(default_factory=dict)
+    """See `Encoder.answer_options`."""
 
     def load(self, source: ModelSource) -> SeriesEncoder[C]:
         """Load the model of a directory.
@@ -151,6 +153,11 @@ class SeriesEncoder(Encoder, Generic[C]):
     def preparer(self) -> Preparer:
         """What reads and prepares series."""
         return self.architecture.preparer(self.config, self.options)
+
+    @property
+    def answer_options(self) -> Mapping[str, str]:
+        """See `Encoder.answer_options`."""
+        return self.architecture.answer_options
 
     def on(self, device: torch.device, dtype: torch.dtype, batch_size: int) -> SeriesInference:
         """The network on a device."""

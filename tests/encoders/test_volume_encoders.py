@@ -166,6 +166,22 @@ def test_a_stripped_image_needs_no_mask_but_its_position_is_flagged(
         encoder(models, "simclr3d").preparer()(series(scans, "FLAIR.nii.gz"), ReadOptions(), False)
 
 
+@pytest.mark.parametrize("name", STRIPPED)
+def test_images_in_mni_space_need_no_registration(name: str, models: dict[str, Path], scans: Path) -> None:
+    model = encoder(models, name).with_options({"space": "mni"})
+    prepared = model.preparer()(series(scans, "FLAIR.nii.gz"), ReadOptions(), False)
+    assert not {UNSTRIPPED, NOT_REGISTERED} & set(prepared.flags)
+
+
+@pytest.mark.parametrize("name", ["brainiac", "neurojepa"])
+def test_a_known_answer_is_recorded_and_reproduced(
+    name: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    model = shutil.copytree(models[name], tmp_path / name)
+    assert main(["doctor", "--model", str(model), "--record-answer"]) == 0
+    assert main(["weights", "verify", str(model)]) == 0
+
+
 def test_a_file_of_embeddings_states_what_was_done(
     models: dict[str, Path], scans: Path, tmp_path: Path
 ) -> None:

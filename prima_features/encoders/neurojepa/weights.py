@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prima_features.encoders.base import Preparer, Widths
+from prima_features.encoders.brain_volume import ANSWER_OPTIONS, OPTIONS
 from prima_features.encoders.neurojepa.network import JepaConfig, NeuroJepa
 from prima_features.encoders.neurojepa.prepare import JepaPreparer
 from prima_features.encoders.series_encoder import SeriesArchitecture
@@ -72,7 +73,11 @@ def sizes(shapes: Shapes, published: Mapping[str, Any], settings: Mapping[str, A
 
 
 def _preparer(config: JepaConfig, options: Mapping[str, str]) -> Preparer:
-    return JepaPreparer(n_tokens=math.prod(config.grid), unstripped=options["unstripped"])  # type: ignore[arg-type]
+    return JepaPreparer(
+        n_tokens=math.prod(config.grid),
+        unstripped=options["unstripped"],  # type: ignore[arg-type]
+        space=options["space"],  # type: ignore[arg-type]
+    )
 
 
 def _widths(config: JepaConfig) -> Widths:
@@ -88,5 +93,6 @@ ARCHITECTURE = SeriesArchitecture(
     preprocessing=1,
     rename=rename,
     sizes=sizes,
-    options={"unstripped": ("refuse", "allow")},
+    options=OPTIONS,
+    answer_options=ANSWER_OPTIONS,
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prima_features.encoders.base import Preparer, Widths
+from prima_features.encoders.brain_volume import ANSWER_OPTIONS, OPTIONS
 from prima_features.encoders.series_encoder import SeriesArchitecture
 from prima_features.encoders.simclr3d.network import ResNet, ResNetConfig
 from prima_features.encoders.simclr3d.prepare import SimclrPreparer
@@ -38,7 +39,12 @@ def sizes(shapes: Shapes, published: Mapping[str, Any], settings: Mapping[str, A
 
 
 def _preparer(config: ResNetConfig, options: Mapping[str, str]) -> Preparer:
-    return SimclrPreparer(n_tokens=1, weight=_WEIGHT, unstripped=options["unstripped"])  # type: ignore[arg-type]
+    return SimclrPreparer(
+        n_tokens=1,
+        weight=_WEIGHT,
+        unstripped=options["unstripped"],  # type: ignore[arg-type]
+        space=options["space"],  # type: ignore[arg-type]
+    )
 
 
 def _widths(config: ResNetConfig) -> Widths:
@@ -56,5 +62,6 @@ ARCHITECTURE = SeriesArchitecture(
     sizes=sizes,
     containers=("model_state_dict",),
     unit="64ths of a volume",
-    options={"unstripped": ("refuse", "allow")},
+    options=OPTIONS,
+    answer_options=ANSWER_OPTIONS,
 )

@@ -34,9 +34,12 @@ def small(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> SeriesEncod
 def test_means_of_all_stages_are_those_of_the_public_code(small: SeriesEncoder, golden: Path) -> None:
     expected = np.load(golden / "network.npz")
     volume = random_input(23, (1, 64, 64, 64))[None]
+    last: list[torch.Tensor] = []
+    small.network.stages[-1].register_forward_hook(lambda module, inputs, output: last.append(output))
     with torch.inference_mode():
         assert_close(torch.cat(small.network.stage_means(volume), 1)[0], expected["small_stage_means"])
         assert_close(small.network(volume)[0], expected["small_last_mean"])
+    assert_close(last[0].amax((2, 3, 4))[0], expected["small_last_max"])
 
 
 def test_the_variant_stages_has_the_means_of_all_stages(golden: Path, tmp_path: Path) -> None:
