@@ -57,6 +57,6 @@ def fit(
     """
     missing = [max(want - have, 0) for want, have in zip(shape, volume.shape, strict=True)]
     if any(missing):
-        volume = np.pad(volume, [(n // 2, n - n // 2) for n in missing], padding)  # type: ignore[call-overload]
+        volume = np.pad(volume, [(n // 2, n - n // 2) for n in missing], padding)
     starts = [have // 2 - want // 2 for want, have in zip(shape, volume.shape, strict=True)]
     return volume[tuple(slice(start, start + want) for start, want in zip(starts, shape, strict=True))]

@@ -90,7 +90,7 @@ def resample(
     affine: np.ndarray,
     to: Grid,
     to_world: np.ndarray | None = None,
-    order: int = 1,
+    order: Literal[0, 1] = 1,
     outside: Literal["constant", "nearest"] = "constant",
 ) -> np.ndarray:
     """Read a stored volume on another grid, in one interpolation.

@@ -59,7 +59,7 @@ def sizes(shapes: Shapes, published: Mapping[str, Any], settings: Mapping[str, A
         }
     mlp = [shapes[f"blocks.{n}.mlp.fc1.weight"][0] for n in sorted(blocks) if n not in sparse]
     return JepaConfig(
-        volume=tuple(stated.get("img_size", default.volume)),  # type: ignore[arg-type]
+        volume=tuple(stated.get("img_size", default.volume)),
         patch=patch,
         width=width,
         depth=len(blocks),

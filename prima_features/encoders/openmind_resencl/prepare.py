@@ -18,7 +18,6 @@ from prima_features.encoders.resize import fit
 _SPACING = 1.0
 _ANISOTROPIC = 3.0
 """Ratio of the longest to the shortest voxel side above which slices are resampled one by one."""
-_ORDER = 3
 
 
 @dataclass(frozen=True)
@@ -92,5 +91,5 @@ def _cubic(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if shape == values.shape:
         return values
     factors = [m / n for m, n in zip(shape, values.shape, strict=True)]
-    found = ndimage.zoom(values, factors, order=_ORDER, mode="nearest", grid_mode=True)
+    found = ndimage.zoom(values, factors, order=3, mode="nearest", grid_mode=True)
     return np.clip(found, values.min(), values.max())

@@ -33,8 +33,11 @@ class FixedBatchNorm(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            self.register_parameter(name, nn.Parameter(torch.ones(width)))
+        self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
+        self.running_mean, self.running_var = (
+            nn.Parameter(torch.zeros(width)),
+            nn.Parameter(torch.ones(width)),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, z, y, x) to the same shape."""
