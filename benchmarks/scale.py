@@ -53,6 +53,19 @@ QUICK = {"small": (20, 40), "published": (10, 20)}
 WIDTHS = {"small": (64, 16, 16), "published": (10_240, 128, 1_024)}
 """Numbers of a study's vector, of that which is comparable with text, and of one of a series."""
 MILLION = 1_000_000
+
+SECONDS_PER_1000_TOKENS = 25.0
+"""Of the published tokenizer in float32 on two cores of the Xeon (docs/requirements.md): measured by embed.py."""
+TOKENS = 1_300
+"""Of a study of five series."""
+LAPTOP = (1.15, 2.3)
+"""How many times as fast as these two cores eight cores with AVX2 are: extrapolated, at half and at full efficiency."""
+GPU_TOKENS_PER_SECOND = 200e12 / 16.5e9
+"""Assumed: 200 TFLOP/s in bfloat16, and 16.5 GFLOP per token. No GPU was measured."""
+READ_CORE_SECONDS = 2.0
+"""Of one core, to read and prepare five series: at most 0.4 s each (read.py)."""
+STUDY_MB = 50.0
+"""Assumed size of five compressed series."""
 SERIES = 5
 STUDY_PARTS = ("keep", "resume", "merge", "inspect", "report")
 """In the order in which they need each other's files."""
@@ -75,6 +88,8 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(result["processor"], "load", result["load"])
+    for name, values in result["machines"].items():
+        print(f"{name:20}", json.dumps(values))
     for name, values in result["parts"].items():
         print(f"{name:20}", json.dumps(values))
 
@@ -111,7 +126,24 @@ def measure(folder: Path, sizes: dict[str, tuple[int, ...]], only: Sequence[str]
     return {
         "processor": processor(),
         "load": round(os.getloadavg()[0], 1),
+        "machines": machines(),
         "parts": {name: at_a_million(one) for name, one in runs.items()},
+    }
+
+
+def machines() -> dict[str, dict[str, float]]:
+    """What network and reading cost on machines of four kinds, for studies of `TOKENS`: arithmetic, not measured."""
+    on_two_cores = SECONDS_PER_1000_TOKENS * TOKENS / 1000
+    seconds = {f"laptop, {factor} times two cores": on_two_cores / factor for factor in LAPTOP}
+    seconds |= {f"{n} GPU": TOKENS / GPU_TOKENS_PER_SECOND / n for n in (1, 8, 64)}
+    return {
+        name: {
+            "network_s_per_study": round(one, 4),
+            "million_days": round(one * MILLION / 86_400, 2),
+            "cores_that_read": round(READ_CORE_SECONDS / one, 1),
+            "disk_mb_per_s": round(STUDY_MB / one),
+        }
+        for name, one in seconds.items()
     }
 
 
