@@ -27,7 +27,7 @@ from prima_features.studies.study import Failure, Study
 _MOST_BYTES = 2048 * MIB
 """Of a plan: 3 million studies with two series left out of each."""
 _MOST_VALUES = 50_000_000
-"""Items of all lists and objects of a plan, 13 for such a study."""
+"""Items of all lists and objects of a plan, 15 for such a study."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,10 @@ class OutputPlan:
             OutputError: the disk is full or the folder cannot be written to.
         """
         content = json.dumps(vars(self), default=vars).encode()
-        n_values = len(self.studies) + len(fields(Failure)) * len(self.left_out)
-        if len(content) > _MOST_BYTES or 2 * n_values > _MOST_VALUES:
+        n_values = len(self.studies) + (len(fields(Failure)) + 1) * len(
+            self.left_out
+        )  # as `load_json` counts
+        if len(content) > _MOST_BYTES or n_values > 0.9 * _MOST_VALUES:
             raise UsageError(
                 f"{len(self.studies):,} studies, with {len(self.left_out):,} series or files left out, are too many "
                 "for one run: embed parts of the source to separate outputs, and combine them with prima merge"
