@@ -161,5 +161,7 @@ def _dicom_manufacturer(series: Series) -> str:
                 series.files[0], stop_before_pixels=True, specific_tags=["Manufacturer"], force=True
             )
             return text(header, "Manufacturer")
-    except (OSError, *malformed()):
+    except malformed():
+        return ""
+    except OSError:
         return ""

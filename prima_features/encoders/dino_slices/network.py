@@ -70,15 +70,15 @@ class Dino(nn.Module):
         patches = self.patch_embed(images)
         rows, columns = patches.shape[2:]
         x = patches.flatten(2).transpose(1, 2)  # (B, patches, dim)
-        before, turn = [self.cls_token], None
+        first: Tensor = self.cls_token
+        turn = None
         if self.config.table:
             positions = self.positions(rows, columns)
-            x, before = x + positions[:, 1:], [self.cls_token + positions[:, :1]]
+            x, first = x + positions[:, 1:], first + positions[:, :1]
         else:
             angles = rotary_angles(rows, columns, self.config.dim // self.config.heads, x.device)
             turn = partial(rotate, skip=1 + self.config.registers, cos=angles.cos(), sin=angles.sin())
-        if self.config.registers:
-            before.append(self.reg_token)
+        before = [first, self.reg_token] if self.config.registers else [first]
         x = torch.cat([token.expand(len(x), -1, -1).to(x.dtype) for token in before] + [x], 1)
         for block in self.blocks:
             x = block(x, turn)

@@ -71,7 +71,7 @@ class NeuroVFMPreparer:
             shape=(z, y, x),
             spacing=(dz, dy, dx),
             slice_axis_known_by=f"NeuroVFM's rule ({self.slice_axis})",
-            flags=acquired.flags,
+            flags=(*acquired.flags, f"cut-{PLANES[2 - axis]}"),
             picture=draw_slice(volume[z // 2, :, ::-1], (dy, dx)) if picture else None,
         )
 

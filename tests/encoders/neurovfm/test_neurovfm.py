@@ -150,6 +150,8 @@ def test_a_scan_gives_the_golden_axis_voxels_tokens_and_embedding(
 
     prepared = NeuroVFMPreparer("public")(series, ReadOptions(), False)
     assert prepared.n_tokens == record["n_kept"]
+    assert prepared.plane == ("sagittal", "coronal", "axial")[axis]
+    assert f"cut-{prepared.plane}" in prepared.flags  # counted in the report
     np.testing.assert_array_equal(prepared.arrays.place, arrays[f"coords_{number}"])
     assert_close(prepared.arrays.values.mean(1), arrays[f"token_mean_{number}"])
     assert_close(prepared.arrays.values[:2], arrays[f"tokens_first2_{number}"])
