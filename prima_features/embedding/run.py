@@ -29,7 +29,7 @@ from prima_features.embedding.record.ids import (
     write_ids,
 )
 from prima_features.embedding.record.journal import Journal, options_record
-from prima_features.embedding.record.output import check_output, report_path
+from prima_features.embedding.record.output import check_output, index_path, report_path
 from prima_features.embedding.resume.claims import Claims
 from prima_features.embedding.resume.options import RunOptions, Shard
 from prima_features.embedding.resume.parts import PartsFolder
@@ -255,14 +255,14 @@ def _finding(
         yield find(source, options, None, format), None
         return
     if ids_path(output).exists():
-        found = find(source, options, pseudonyms, format)
+        found = find(source, options, pseudonyms, format, index_path(output))
         check_key(output, pseudonyms, found.studies)
         yield found, pseudonyms
         return
     folder = PartsFolder.of(output).folder
     try:
         pseudonyms = agree_on_pseudonyms(folder, keep_patient_id)
-        yield find(source, options, pseudonyms, format), pseudonyms
+        yield find(source, options, pseudonyms, format, index_path(output)), pseudonyms
     except BaseException:
         forget_key(folder)
         raise

@@ -36,8 +36,8 @@ def walk(root: Path, on_error: Callable[[OSError], None] | None = None) -> Itera
         yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
 
 
-def walk_regular(root: Path, on_unreadable: Callable[[], None]) -> Iterator[Path]:
-    """Regular files below `root` in the order of their names, hidden ones too, each once.
+def walk_status(root: Path, on_unreadable: Callable[[], None]) -> Iterator[tuple[Path, os.stat_result]]:
+    """Regular files below `root` with their status, in the order of their names, hidden ones too, each once.
 
     Links are followed, but never in circles. `on_unreadable` is called for each folder that cannot be listed and each
     broken link.
@@ -64,7 +64,7 @@ def walk_regular(root: Path, on_unreadable: Callable[[], None]) -> Iterator[Path
                 continue
             # A link and its target are one file: git-annex trees have both. Pipes and devices would hang the reader.
             if stat.S_ISREG(status.st_mode) and is_new(status):
-                yield path
+                yield path, status
 
 
 # ---- kinds by name ----

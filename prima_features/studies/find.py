@@ -61,6 +61,7 @@ def find(
     options: FindOptions = FindOptions(),
     pseudonyms: Pseudonyms | None = None,
     detected: SourceFormat | None = None,
+    index: Path | None = None,
 ) -> Found:
     """Find the studies of a BIDS dataset, a DICOM tree, loose NIfTI files or a manifest.
 
@@ -69,6 +70,7 @@ def find(
         options: what to find.
         pseudonyms: names for DICOM patients and studies; by default with a new random key.
         detected: the result of `format_of` for this source and these options, if it was called before.
+        index: file that remembers what a DICOM tree contained between runs.
 
     Returns:
         Studies, possibly none, with unique ids and at least one series each; and what is left out, with reasons. That
@@ -90,7 +92,7 @@ def find(
             raise NothingUsableError(
                 f"{source} is a DICOMDIR, which contains no images: give its folder {source.parent}"
             )
-        found = _with_other_images(find_dicom(source, options.dicom, pseudonyms), source, chosen)
+        found = _with_other_images(find_dicom(source, options.dicom, pseudonyms, index), source, chosen)
     elif format == "nifti":
         found = find_nifti(source, options.dicom.time_series, chosen)
     else:

@@ -112,7 +112,9 @@ class StoredStudies:
 
         A file of a release that kept no input hashes gives empty ones, and no failed studies.
         """
-        n_series = dict(zip(self._file.studies["id"], self._file.studies["n_series"], strict=True))
+        n_series = dict(
+            zip(*(self._file.study_columns[name].tolist() for name in ("id", "n_series")), strict=True)
+        )
         hashes = dict.fromkeys(n_series, "")
         if self._file.has("input/study"):
             names, values = self._file.array("input/study"), self._file.array("input/hash")
@@ -198,11 +200,11 @@ class StoredStudies:
     # Columns as lists: a record for each of a large cohort's series would take several times their memory.
     @cached_property
     def _studies(self) -> dict[Any, list[Any]]:
-        return self._file.studies.to_dict("list")
+        return {name: values.tolist() for name, values in self._file.study_columns.items()}
 
     @cached_property
     def _series_columns(self) -> dict[Any, list[Any]]:
-        return self._file.series.to_dict("list")
+        return {name: values.tolist() for name, values in self._file.series_columns.items()}
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -211,7 +213,7 @@ class StoredStudies:
     @cached_property
     def _first_series(self) -> np.ndarray:
         """(N + 1,) row of /series at which each study's begin."""
-        return np.searchsorted(self._file.series["study"], np.arange(self._file.n_studies + 1))
+        return np.searchsorted(self._file.series_columns["study"], np.arange(self._file.n_studies + 1))
 
     @cached_property
     def _token_series(self) -> np.ndarray:
@@ -245,7 +247,7 @@ class StoredStudies:
     @cached_property
     def _failure_rows(self) -> list[Failure]:
         """All rows of /failure. What a run records is a defect."""
-        columns = (self._file.failures[name].tolist() for name in FAILURE)
+        columns = (self._file.failure_columns[name].tolist() for name in FAILURE)
         return [
             Failure(study, series, stage, error, hint, defect=stage != "find")
             for study, series, stage, error, hint in zip(*columns, strict=True)

@@ -20,6 +20,11 @@ def report_path(output: Path) -> Path:
     return output.with_name(output.name.removesuffix(".h5") + ".report.html")
 
 
+def index_path(output: Path) -> Path:
+    """`OUTPUT.index` for `OUTPUT.h5` (see `studies.dicom.index`)."""
+    return output.with_name(output.name.removesuffix(".h5") + ".index")
+
+
 def files_next_to(path: Path) -> tuple[Path, ...]:
     """The files that belong to an embeddings file: its record of runs, HTML report and table of identities."""
     return (run_path(path), report_path(path), ids_path(path)) if path.name else ()

@@ -12,10 +12,11 @@ from prima_features.studies.dicom.acquisitions import find_acquisitions
 from prima_features.studies.dicom.copies import flag_copies
 from prima_features.studies.dicom.header import Header, grouped
 from prima_features.studies.dicom.identity import Visit, Visits, find_visits, warn_of_identities
+from prima_features.studies.dicom.index import Listing, list_tree, recall, remember
 from prima_features.studies.dicom.read import Unusable, quiet_pydicom, read_headers
 from prima_features.studies.dicom.rules import DicomOptions, Rejection
 from prima_features.studies.dicom.series import find_series
-from prima_features.studies.files import FileKind, kind_of, walk_regular
+from prima_features.studies.files import FileKind, kind_of
 from prima_features.studies.labels import Pseudonyms
 from prima_features.studies.study import (
     COPY,
@@ -42,6 +43,7 @@ def find_dicom(
     root: Path,
     options: DicomOptions = DicomOptions(),
     pseudonyms: Pseudonyms | None = None,
+    index: Path | None = None,
 ) -> Found:
     """Find the series in a tree of DICOM files, by their content.
 
@@ -54,6 +56,7 @@ def find_dicom(
             SeriesInstanceUID.
         options: what is embedded.
         pseudonyms: names for subjects and sessions; by default under a new random key.
+        index: file that remembers what a folder contained between runs (see `dicom.index`).
 
     Returns:
         Studies with at least one series, by patient and date; and what is left out. Only `Study.identity`, the files'
@@ -65,15 +68,27 @@ def find_dicom(
     """
     pseudonyms = pseudonyms or Pseudonyms()
     with quiet_pydicom():
-        headers, unusable = _read_folder(root) if root.is_dir() else (_read_one_series(root), [])
-        studies = [
-            find_visits(one) for one in grouped(sorted(headers, key=_order), lambda one: one.study_uid)
-        ]
-        found = [
-            _find_study(visit, study.divided, options, pseudonyms)
-            for study in studies
-            for visit in sorted(study.visits, key=lambda visit: (visit.patient_id, visit.date, visit.person))
-        ]
+        if not root.is_dir():
+            return _find(_read_one_series(root), [], options, pseudonyms)
+        listing = list_tree(root, pseudonyms.key)
+        if index is not None and (known := recall(index, listing, options, pseudonyms)) is not None:
+            return known
+        headers, unusable = _read_files(listing)
+        found = _find(headers, unusable, options, pseudonyms)
+        if index is not None and not any(one.error == Unusable.UNREADABLE.reason for one in unusable):
+            remember(index, found, headers, listing, options, pseudonyms)
+        return found
+
+
+def _find(
+    headers: Sequence[Header], unusable: Sequence[Failure], options: DicomOptions, pseudonyms: Pseudonyms
+) -> Found:
+    studies = [find_visits(one) for one in grouped(sorted(headers, key=_order), lambda one: one.study_uid)]
+    found = [
+        _find_study(visit, study.divided, options, pseudonyms)
+        for study in studies
+        for visit in sorted(study.visits, key=lambda visit: (visit.patient_id, visit.date, visit.person))
+    ]
     return Found(
         format="dicom",
         studies=tuple(study for study, _ in found if study.series),
@@ -93,15 +108,11 @@ def find_dicom(
     )
 
 
-def _read_folder(root: Path) -> tuple[list[Header], list[Failure]]:
-    """Headers of all DICOM images below a folder; other files by number, because a file's name can name a patient."""
+def _read_files(listing: Listing) -> tuple[list[Header], list[Failure]]:
+    """Headers of all DICOM images of a tree; other files by number, because a file's name can name a patient."""
     headers: list[Header] = []
-    unusable: Counter[Unusable] = Counter()
-
-    def count_unreadable() -> None:
-        unusable[Unusable.UNREADABLE] += 1
-
-    for file in walk_regular(root, count_unreadable):
+    unusable: Counter[Unusable] = Counter({Unusable.UNREADABLE: listing.n_unreadable})
+    for file in listing.files:
         read = read_headers(file)
         if read is Unusable.NOT_DICOM and kind_of(file.name) in _OTHER_FORMATS:
             unusable[Unusable.OTHER_FORMAT] += 1

@@ -137,7 +137,8 @@ class RegisterViT(nn.Module):
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
-        self.registers = nn.Parameter(torch.randn(config.registers, config.transformer.dim))
+        self.registers = nn.Parameter(torch.empty(config.registers, config.transformer.dim))
+        nn.init.normal_(self.registers)  # which `hollow` skips
         self.transformer = Transformer(config.transformer)
         self.norm = nn.LayerNorm(config.transformer.dim)
         self.project = nn.Linear(config.flat_dim, config.out_dim)
