@@ -1,5 +1,7 @@
 """How long it takes to find the studies of large sources, and in how much memory: python benchmarks/index.py [--json].
 
+With `--baseline CHECKOUT/.venv/bin/python`, another installation searches the same trees alternately.
+
 A BIDS tree of 10,000 sessions, each with two images, of a few bytes, and their sidecars; and a DICOM tree of 20,000
 slices of 16 x 16 pixels with a scanner's elements, private ones among them, written with pydicom and named as four
 makers name files. Each tree is looked through by `prima_features.studies.find` at half and at full size, every time in
@@ -16,7 +18,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +38,15 @@ UID = "1.2.826.0.1.3680043.8.498.77"
 FIND = """
 import json, sys, time
 from pathlib import Path
-from prima_features.studies import find
+from prima_features.studies import FindOptions, Pseudonyms, find
 
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
 before, began, cpu = peak(), time.monotonic(), time.process_time()
-found = find(Path(sys.argv[1]))
+index = {"index": Path(sys.argv[2])} if len(sys.argv) > 2 else {}
+found = find(Path(sys.argv[1]), FindOptions(), Pseudonyms(bytes(range(32))), **index)
 print(json.dumps({"find_s": time.monotonic() - began, "cpu_s": time.process_time() - cpu,
                   "studies": len(found.studies), "series": sum(len(study.series) for study in found.studies),
                   "left_out": len(found.left_out), "peak_bytes": peak(), "peak_before_bytes": before}))
@@ -56,18 +60,19 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=SESSIONS)
     parser.add_argument("--slices", type=int, default=SLICES)
     parser.add_argument("--repeats", type=int, default=3, help="runs of each, of which the shortest counts")
+    parser.add_argument("--baseline", type=Path, help="the Python of another installation")
+    parser.add_argument("--only", choices=("bids", "dicom"), help="one of the trees")
     parser.add_argument("--folder", type=Path, help="where to work (default: the system's temporary folder)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
-        result = {
-            "load": round(os.getloadavg()[0], 1),
-            "bids": measure(
-                Path(folder, "bids"), make_session, FILES_OF_A_SESSION, chosen.sessions, chosen.repeats
-            ),
-            "dicom": measure(
-                Path(folder, "dicom"), make_series, PER_SERIES, chosen.slices // PER_SERIES, chosen.repeats
-            ),
+        trees = {
+            "bids": (make_session, FILES_OF_A_SESSION, chosen.sessions),
+            "dicom": (make_series, PER_SERIES, chosen.slices // PER_SERIES),
         }
+        result: dict[str, Any] = {"load": round(os.getloadavg()[0], 1)}
+        for name, (make, n_files, number) in trees.items():
+            if chosen.only in (None, name):
+                result[name] = measure(Path(folder, name), make, n_files, number, chosen)
     if chosen.json:
         print(json.dumps(result))
         return
@@ -75,29 +80,49 @@ def main() -> None:
 
 
 def measure(
-    root: Path, make: Callable[[Path, int], None], n_files: int, count: int, repeats: int
+    root: Path, make: Callable[[Path, int], None], n_files: int, count: int, chosen: argparse.Namespace
 ) -> dict[str, Any]:
-    """Look through a tree of `count` things of `n_files` files each, when half of it and when all of it is there."""
+    """Look through a tree of `count` things of `n_files` files each, when half of it and when all of it is there.
+
+    A DICOM tree is looked through again with an index, whose first search writes it.
+    """
+    this = Path(sys.executable)
     sizes: dict[str, dict[str, Any]] = {}
     for name, start, stop in (("half", 0, count // 2), ("full", count // 2, count)):
         for number in range(start, stop):
             make(root, number)
-        sizes[name] = look_through(root, stop * n_files, repeats)
+        sizes[name] = look_through([this], root, stop * n_files, chosen.repeats)[0]
     more = sizes["full"]["files"] - sizes["half"]["files"]
     grown = sizes["full"].pop("peak_bytes") - sizes["half"].pop("peak_bytes")
-    return sizes | {"more_bytes_per_file": round(grown / more)}
+    result: dict[str, Any] = sizes | {"more_bytes_per_file": round(grown / more)}
+    if make is make_series:
+        time.sleep(3)  # files that have just changed are not remembered
+        index = root.with_suffix(".index")
+        run_find(this, root, index)
+        result["with_index"] = look_through([this], root, count * n_files, chosen.repeats, index)[0]
+    if chosen.baseline is not None:
+        _, result["baseline"] = look_through([this, chosen.baseline], root, count * n_files, chosen.repeats)
+    return result
 
 
-def look_through(root: Path, n_files: int, repeats: int) -> dict[str, Any]:
-    """Find what is in the tree, several times, each in a process of its own."""
-    runs = [
-        json.loads(
-            subprocess.run(
-                [sys.executable, "-c", FIND, str(root)], capture_output=True, text=True, check=True
-            ).stdout
-        )
-        for _ in range(repeats)
-    ]
+def look_through(
+    pythons: Sequence[Path], root: Path, n_files: int, repeats: int, index: Path | None = None
+) -> list[dict[str, Any]]:
+    """Find what is in the tree several times with each Python, alternately, each in a process of its own."""
+    runs = [[run_find(python, root, index) for python in pythons] for _ in range(repeats)]
+    return [best_of(one, n_files) for one in zip(*runs, strict=True)]
+
+
+def run_find(python: Path, root: Path, index: Path | None = None) -> dict[str, Any]:
+    """One search in a process of its own."""
+    more = [] if index is None else [str(index)]
+    done = subprocess.run([python, "-P", "-c", FIND, root, *more], capture_output=True, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def best_of(runs: Sequence[dict[str, Any]], n_files: int) -> dict[str, Any]:
+    """The run of the shortest CPU time."""
     best = min(runs, key=lambda run: run["cpu_s"])
     return {
         "files": n_files,

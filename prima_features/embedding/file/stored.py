@@ -104,7 +104,7 @@ class StoredStudies:
     @property
     def is_dicom(self) -> bool:
         """Whether the file was made of DICOM, for which no paths are stored."""
-        return self._file.n_series > 0 and not any(self._file.series["source"])
+        return self._file.n_series > 0 and not any(self._file.series_columns["source"])
 
     @cached_property
     def headers(self) -> dict[str, StudyHeader]:
@@ -237,9 +237,9 @@ class StoredStudies:
     def _flags(self) -> dict[str, list[str]]:
         """By study: the flags of its series."""
         flags: defaultdict[str, list[str]] = defaultdict(list)
-        ids = self._file.studies["id"].tolist()
+        ids = self._file.study_columns["id"].tolist()
         columns = ("study", "flags", "slice_axis_known_by")
-        for row, words, known_by in zip(*(self._file.series[name] for name in columns), strict=True):
+        for row, words, known_by in zip(*(self._file.series_columns[name] for name in columns), strict=True):
             if found := flags_of(words, known_by):
                 flags[ids[row]] += found
         return flags

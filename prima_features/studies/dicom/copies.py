@@ -201,7 +201,7 @@ def _look_into(file: Path, modified: int, size: int) -> _Frames:
             stream.seek(reduced.pixels)
         else:
             data, _ = read_data_set(stream, tags, force=True)
-            is_implicit, is_little = data.original_encoding
+            is_implicit, is_little = map(bool, data.original_encoding)
         syntax = UID(values.text(data.file_meta, "TransferSyntaxUID"))
         if stream.is_deflated:
             raise ValueError("its frames are deflated")

@@ -138,8 +138,9 @@ def _reduce(file: io.RawIOBase, noticed: frozenset[int], own: frozenset[int]) ->
             key, length = unpack(window, position)
             head = 8
         else:
-            key, vr, length = unpack(window, position)
-            if (head := _HEADS.get(vr, 0)) == _LONG_HEAD:
+            key, kind, length = unpack(window, position)
+            vr = kind
+            if (head := _HEADS.get(kind, 0)) == _LONG_HEAD:
                 (length,) = _LENGTH.unpack_from(window, position + 8)
             elif not head:
                 return None
