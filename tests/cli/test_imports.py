@@ -11,10 +11,6 @@ import pytest
 _PRINT_MODULES = "import sys; print(*{name.split('.')[0] for name in sys.modules})"
 _HELP = "from prima_features.cli.main import main; main(['--help'])\n"
 _READER = "import prima_features.embedding.engine.readers, prima_features.encoders.prima.prepare\n"
-_EMBED = (
-    "import prima_features.embedding.run, prima_features.embedding.companions, "
-    "prima_features.embedding.report.page, prima_features.encoders.prima.pretrained\n"
-)
 
 
 def imported(code: str, folder: Path) -> set[str]:
@@ -33,9 +29,8 @@ def imported(code: str, folder: Path) -> set[str]:
             "torch numpy scipy pandas sklearn matplotlib jinja2 h5py nibabel SimpleITK pydicom huggingface_hub",
         ),
         (_READER, "torch pandas sklearn matplotlib jinja2 h5py rich typer huggingface_hub"),
-        (_EMBED, "pandas sympy sklearn matplotlib"),
     ],
-    ids=["help", "reader", "embed"],
+    ids=["help", "reader"],
 )
 def test_start_imports_no_more_than_it_needs(code: str, unused: str, tmp_path: Path) -> None:
     assert not imported(code, tmp_path) & set(unused.split())

@@ -104,40 +104,25 @@ class Embeddings:
         return values
 
     @cached_property
-    def study_columns(self) -> dict[str, np.ndarray]:
-        """The columns of `studies`, without pandas, which takes long to import."""
-        return self._columns("study", STUDY)
-
-    @cached_property
-    def series_columns(self) -> dict[str, np.ndarray]:
-        """The columns of `series`."""
-        return self._columns("series", SERIES)
-
-    @cached_property
-    def failure_columns(self) -> dict[str, np.ndarray]:
-        """The columns of `failures`."""
-        return self._columns("failure", FAILURE)
-
-    @cached_property
     def studies(self) -> pd.DataFrame:
         """One row per study: id, subject, session, description, source, n_series."""
-        return _frame(self.study_columns)
+        return self._frame("study", STUDY)
 
     @cached_property
     def series(self) -> pd.DataFrame:
         """One row per series: study (row of `studies`), name, plane, source, n_tokens, shape, spacing, slice_axis (of
         z, y, x), slice_axis_known_by and flags (separated by commas)."""
-        return _frame(self.series_columns)
+        return self._frame("series", SERIES)
 
     @cached_property
     def failures(self) -> pd.DataFrame:
         """One row per study or series that was left out: study, series, stage, error, hint."""
-        return _frame(self.failure_columns)
+        return self._frame("failure", FAILURE)
 
     @cached_property
     def flags(self) -> dict[str, int]:
         """Number of series per flag, including `slice-axis-guessed`; most frequent first."""
-        columns = (self.series_columns[name] for name in ("flags", "slice_axis_known_by"))
+        columns = (self.series[name] for name in ("flags", "slice_axis_known_by"))
         return dict(
             Counter(flag for row in zip(*columns, strict=True) for flag in flags_of(*row)).most_common()
         )
@@ -199,15 +184,17 @@ class Embeddings:
         with self.open() as file:
             return f"{' x '.join(map(str, file[name].shape))} {file[name].dtype}"
 
-    def _columns(self, table: str, columns: dict[str, str]) -> dict[str, np.ndarray]:
-        values: dict[str, np.ndarray] = {}
+    def _frame(self, table: str, columns: dict[str, str]) -> pd.DataFrame:
+        import pandas as pd
+
+        values: dict[str, Any] = {}
         with self.open() as file:
             for name, kind in columns.items():
                 if kind == VECTOR:
                     continue
                 if table == "series" and name in VERSION_1 and self.attributes["format_version"] == 1:
                     try:
-                        values[name] = np.asarray(VERSION_1[name](values["plane"]))
+                        values[name] = VERSION_1[name](values["plane"])
                     except ValueError as error:
                         raise UsageError(f"{self.path} is damaged: a plane of /series is unknown") from error
                     continue
@@ -220,7 +207,7 @@ class Embeddings:
                     values |= {f"{name}_{axis}": rows[:, i] for i, axis in enumerate("zyx")}
                 else:
                     values[name] = self.values(dataset)
-        return values
+        return pd.DataFrame(values)
 
     def values(self, dataset: Any, rows: slice | tuple[()] = ()) -> np.ndarray:
         """Rows of a dataset of the opened file.
@@ -289,12 +276,6 @@ class Embeddings:
 
     def __repr__(self) -> str:
         return f"Embeddings({str(self.path)!r}: {self.n_studies} studies, {self.n_series} series)"
-
-
-def _frame(columns: dict[str, np.ndarray]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(columns)
 
 
 class _File(h5py.File):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 
 from prima_features.embedding.file.read import Embeddings
 from prima_features.embedding.file.records import FAILURE
@@ -42,9 +42,8 @@ class Column:
         made: dict[str, Any] = {"name": self.name, "label": self.label, "kind": self.kind}
         if self.kind == "number":
             return made | {"digits": self.digits, "values": [_number(v, self.digits) for v in self.values]}
-        codes: dict[str, int] = {}
-        coded = [codes.setdefault(str(text), len(codes)) for text in self.values]
-        return made | {"texts": list(codes), "codes": coded}
+        codes, texts = pd.factorize(np.asarray(list(map(str, self.values)), dtype=object))
+        return made | {"texts": texts.tolist(), "codes": codes.tolist()}
 
 
 def studies(
@@ -55,13 +54,12 @@ def studies(
     Args:
         rows: the studies to show, as rows of `file.studies`.
     """
-    ids = file.study_columns["id"]
-    table, shown = {name: values[rows] for name, values in file.study_columns.items()}, ids[rows]
-    series_study, n_tokens = (file.series_columns[name] for name in ("study", "n_tokens"))
-    tokens = np.bincount(series_study, n_tokens, minlength=file.n_studies)
-    left_out = Counter(one.study for one in defects)
+    ids = file.studies["id"].to_numpy(dtype=object)
+    table, shown = file.studies.iloc[rows], ids[rows]
+    tokens = np.bincount(file.series["study"], file.series["n_tokens"], minlength=file.n_studies)
+    left_out = pd.Series([one.study for one in defects], dtype=object).value_counts()
     outliers, pairs = {*found.outliers.tolist()}, {row for i, j, _ in found.pairs for row in (i, j)}
-    missing = [left_out[study] for study in shown]
+    missing = [int(left_out.get(study, 0)) for study in shown]
     flags = [
         [
             name
@@ -90,18 +88,17 @@ def studies(
 
 def series(file: Embeddings, rows: np.ndarray) -> list[Column]:
     """One row per series of the studies to show, up to `MOST_SERIES`."""
-    shown = np.flatnonzero(np.isin(file.series_columns["study"], rows))[:MOST_SERIES]
-    table = {name: values[shown] for name, values in file.series_columns.items()}
-    axes = [np.column_stack([table[f"{name}_{axis}"] for axis in "zyx"]) for name in ("shape", "spacing")]
+    table = file.series[file.series["study"].isin(rows)][:MOST_SERIES]
+    axes = [table[[f"{name}_{axis}" for axis in "zyx"]].to_numpy() for name in ("shape", "spacing")]
     return [
-        Column("study", "Study", "study", file.study_columns["id"][table["study"]]),
+        Column("study", "Study", "study", file.studies["id"].to_numpy(dtype=object)[table["study"]]),
         Column("name", "Series", "text", table["name"]),
         Column("plane", "Plane", "text", table["plane"]),
         Column("known_by", "Slice axis from", "text", table["slice_axis_known_by"]),
         Column("n_tokens", "Tokens", "number", table["n_tokens"]),
         Column("shape", "Volume (z, y, x)", "text", [_TIMES.join(map(str, one)) for one in axes[0]]),
         Column("spacing", "Spacing, mm", "text", [_TIMES.join(f"{v:.2f}" for v in one) for one in axes[1]]),
-        Column("flags", "Flags", "text", [flags.replace(",", ", ") for flags in table["flags"]]),
+        Column("flags", "Flags", "text", table["flags"].str.replace(",", ", ")),
     ]
 
 
@@ -120,7 +117,8 @@ def left_out(failures: Sequence[Failure]) -> list[Column]:
 
 def pairs(file: Embeddings, found: Arrangement) -> list[Column]:
     """A row for each pair of near-duplicates."""
-    ids, subjects = (file.study_columns[name] for name in ("id", "subject"))
+    ids = file.studies["id"].to_numpy(dtype=object)
+    subjects = file.studies["subject"].to_numpy(dtype=object)
     same = [bool(subjects[i]) and subjects[i] == subjects[j] for i, j, _ in found.pairs]
     return [
         Column("one", "Study", "study", [ids[i] for i, _, _ in found.pairs]),
@@ -133,7 +131,7 @@ def pairs(file: Embeddings, found: Arrangement) -> list[Column]:
 def outliers(file: Embeddings, found: Arrangement) -> list[Column]:
     """A row for each outlier."""
     rows = found.outliers[:MOST_STUDIES]
-    table = {name: values[rows] for name, values in file.study_columns.items()}
+    table = file.studies.iloc[rows]
     return [
         Column("id", "Study", "study", table["id"]),
         Column("isolation", "Isolation", "number", found.isolation[rows], 2),
@@ -149,7 +147,7 @@ def read_failures(file: Embeddings, by_design: dict[tuple[str, ...], bool]) -> l
     The file does not tell what a rule leaves out by design; the run file does, by reason (`run_file.by_design`).
     Where there is none, what the finder left out counts as such.
     """
-    columns = (file.failure_columns[name].tolist() for name in FAILURE)
+    columns = (file.failures[name].tolist() for name in FAILURE)
     rows = [Failure(*values) for values in zip(*columns, strict=True)]
     return [
         Failure(
