@@ -14,7 +14,6 @@ Each part of a large run that grows with the number of studies is measured at a 
     bids      finding studies in a BIDS dataset, two images with sidecars per study
     dicom     finding studies in a DICOM tree, 5 series of 40 slices per study
     sync      `keep` with the disk waited for (fsync), in seconds of the clock
-    ray       only with `--only ray`: starting one task on Ray and fetching its result while 1,200 others wait
 
 Of each, CPU seconds (which other load on the machine lengthens least) and the growth of the peak resident set (`VmHWM`
 of `/proc/self/status`). The cost at a million studies is a straight line through the two largest sizes; `exponent` is
@@ -68,7 +67,6 @@ READ_CORE_SECONDS = 2.0
 STUDY_MB = 50.0
 """Assumed size of five compressed series."""
 SERIES = 5
-RAY_WAITING = 1_200
 STUDY_PARTS = ("keep", "resume", "merge", "inspect", "report")
 """In the order in which they need each other's files."""
 
@@ -81,7 +79,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="+",
-        default=[name for name in PARTS if name != "ray"],
+        default=list(PARTS),
         help="parts to measure (default: all)",
     )
     parser.add_argument("--folder", type=Path, help="where to work (default: the system's temporary folder)")
@@ -130,7 +128,6 @@ def measure(folder: Path, sizes: dict[str, tuple[int, ...]], only: Sequence[str]
         for n in counts:
             note(name, "", n)
     note("sync", "published", min(sizes["published"][0], 300))
-    note("ray", "", 200)
     return {
         "processor": processor(),
         "load": round(os.getloadavg()[0], 1),
@@ -396,27 +393,6 @@ def compare(folder: Path, width: str, n: int) -> dict[str, float]:
     return chosen(cost(lambda: arrangement._compare(vectors)))
 
 
-def ray(folder: Path, width: str, n: int) -> dict[str, float]:
-    """What Ray costs the process that hands out studies, in one task per study that does nothing."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    import ray
-
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    task: Any = ray.remote(int)
-    waiting = [task.options(resources={"absent": 1}).remote() for _ in range(RAY_WAITING)]
-
-    def work() -> None:
-        for _ in range(n):
-            reference = task.remote()
-            (done,), _others = ray.wait([reference, *waiting], num_returns=1)
-            ray.get(done)
-
-    ray.get(task.remote())
-    values = cost(work)
-    ray.shutdown()
-    return chosen(values)
-
-
 def bids(folder: Path, width: str, n: int) -> dict[str, float]:
     """Finding BIDS studies; the sidecars are read as well."""
     return found(folder / "bids", index.make_session, n)
@@ -445,7 +421,7 @@ def chosen(values: dict[str, float]) -> dict[str, float]:
 
 PARTS: dict[str, Callable[[Path, str, int], dict[str, float]]] = {
     function.__name__: function
-    for function in (keep, sync, resume, merge, inspect, report, plan, ids, compare, bids, dicom, ray)
+    for function in (keep, sync, resume, merge, inspect, report, plan, ids, compare, bids, dicom)
 }
 
 if __name__ == "__main__":
