@@ -39,11 +39,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cohorts", type=int, default=300, help="simulated cohorts per setting")
     parser.add_argument("--subjects", type=int, default=100)
+    parser.add_argument("--only", choices=("number", "classes"), help="one kind of task")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     chosen = parser.parse_args()
     with threadpool_limits(1):
         lines = []
-        for line in measure(chosen.cohorts, chosen.subjects):
+        for line in measure(chosen.cohorts, chosen.subjects, chosen.only):
             lines.append(line)
             if not chosen.json:
                 print(
@@ -55,9 +56,9 @@ def main() -> None:
         print(json.dumps(lines, indent=1))
 
 
-def measure(cohorts: int, n: int) -> Iterator[dict]:
+def measure(cohorts: int, n: int, only: str | None = None) -> Iterator[dict]:
     """Lines of all settings."""
-    for task in (NUMBER, CLASSES):
+    for task in (one for one in (NUMBER, CLASSES) if only in (None, one.name)):
         for noise in (0.5, 1.5):
             pairs = [_cohort(task, n, noise, seed) for seed in range(cohorts)]
             inside = [one.estimate.ci_low <= true <= one.estimate.ci_high for one, true in pairs]

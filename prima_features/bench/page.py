@@ -146,7 +146,7 @@ def _results(document: Document) -> Section | None:
         note = Prose(f"Times are from different machines and do not compare: {'; '.join(sorted(machines))}.")
     elif machines:
         note = Prose(f"Times were measured on {machines.pop()}, including reading and preparation.")
-    blocks = [accuracy_figure(document), accuracy_table(document), note]
+    blocks: list[Block | None] = [accuracy_figure(document), accuracy_table(document), note]
     return section("results", "Accuracy and cost", blocks)
 
 

@@ -79,12 +79,11 @@ def from_table(path: Path, studies: pd.DataFrame) -> Repeats:
         f"{count(lost, 'row')} of {path.name} {verb(lost, 'names', 'name')} a study that is not in all embeddings "
         f"files and {verb(lost, 'is', 'are')} left out"
     )
-    columns = (
+    subject, scanner, site = (
         np.array([cells[name][i] for i in found], dtype=str) for name in ("subject", "scanner", "site")
     )
-    return _repeated(
-        str(path), np.array(rows)[found], *columns, warnings=(*table.warnings, *([said] if lost else []))
-    )
+    warnings = (*table.warnings, *([said] if lost else []))
+    return _repeated(str(path), np.array(rows)[found], subject, scanner, site, warnings)
 
 
 def from_sessions(studies: pd.DataFrame) -> Repeats:
@@ -115,13 +114,12 @@ def _repeated(
             f"{source} has fewer than two subjects with two scans or more, which reliability needs: check the "
             "columns study and subject"
         )
-    made = [column[kept] for column in (rows, subject, scanner, site)]
     seen: Counter[str] = Counter()
     occasion = []
-    for name in made[1].tolist():
+    for name in subject[kept].tolist():
         seen[name] += 1
         occasion.append(str(seen[name]))
-    return Repeats(*made, np.array(occasion), warnings)
+    return Repeats(rows[kept], subject[kept], scanner[kept], site[kept], np.array(occasion), warnings)
 
 
 @dataclass(frozen=True)
