@@ -60,7 +60,8 @@ class OwnThreads:
     def _workspace(self) -> Workspace:
         if not hasattr(self._own, "workspace"):
             self._own.workspace = Workspace()
-        return self._own.workspace  # type: ignore[no-any-return]
+        workspace: Workspace = self._own.workspace
+        return workspace
 
     @staticmethod
     def _begin(all_began: threading.Barrier) -> None:
