@@ -41,10 +41,11 @@ class Difference:
 
     @property
     def within_noise(self) -> bool:
-        """Whether the data do not tell the two apart: the interval contains 0, or the adjusted p is 0.05 or more."""
+        """Whether the interval contains 0 or the adjusted p value is 0.05 or more; True if neither is known."""
         one = self.estimate
-        outside = one.ci_low > 0 or one.ci_high < 0
-        return not outside or self.p_holm >= SIGNIFICANT
+        has_interval, has_p = np.isfinite(one.ci_low), np.isfinite(self.p_holm)
+        inside = has_interval and one.ci_low <= 0 <= one.ci_high
+        return bool(inside or (has_p and self.p_holm >= SIGNIFICANT) or not (has_interval or has_p))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -48,9 +48,9 @@ class Bench:
     def warnings(self) -> tuple[str, ...]:
         """A sentence each: caveats of the models, studies left out, and what each task reports."""
         caveats = {one.source.caveat: one.name for one in self.shared.encoders if one.source.caveat}
-        invented = "the cohort is synthetic: the numbers say nothing about real scans"
+        synthetic = "the cohort is synthetic: the numbers say nothing about real scans"
         return (
-            *([invented] if self.options.synthetic else ()),
+            *([synthetic] if self.options.synthetic else ()),
             *(f"{name}: {caveat}" for caveat, name in caveats.items()),
             *self.shared.sentences()[1:],
             *(f"{key}: {text}" for key, one in self.tasks.items() for text in one.warnings),

@@ -12,6 +12,7 @@ from prima_features.bench.inputs import Shared
 from prima_features.bench.measure import ProbeResults, Rivals, compare, digest, plain, rivals
 from prima_features.bench.options import BenchOptions, TaskRequest
 from prima_features.bench.sites import SiteResults, sites
+from prima_features.errors import UsageError
 from prima_features.evaluation.intervals import Estimate
 from prima_features.page.digits import brief, decimals_for
 from prima_features.probes import tasks
@@ -20,7 +21,7 @@ from prima_features.probes.evaluation.splits import draw
 from prima_features.probes.labels import Joined, LabelRequest, join
 from prima_features.probes.samples import Samples, samples
 from prima_features.probes.tasks import Task
-from prima_features.wording import listed, verb
+from prima_features.wording import count, listed, verb
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,17 @@ def _samples(shared: Shared, joined: Joined) -> dict[str, Samples]:
     )
     place = {int(row): i for i, row in enumerate(shared.studies["row"])}
     kept = joined.frame[[int(row) in place for row in joined.frame["row"]]].reset_index(drop=True)
+    if kept.empty:
+        raise UsageError(
+            f"none of the {count(len(joined.frame), 'labelled study')} is in all embeddings files: embed them with "
+            "each encoder"
+        )
     rows = [place[int(row)] for row in kept["row"]]
     return {one.name: samples(one.X[rows], kept, task) for one in shared.encoders}
 
 
 def _within_noise(result: TaskResult) -> tuple[str, ...]:
-    """A warning about the encoders that the data do not tell from the best one."""
+    """A warning that names the encoders which do not differ from the best one beyond noise."""
     if len(result.ranked) < 2:
         return ()
     best, *others = result.ranked
@@ -167,7 +173,7 @@ def _below_baselines(result: TaskResult) -> tuple[str, ...]:
     lost = [
         name
         for name, one in result.rivals.over[best].items()
-        if not sign * (one.ci_low if sign == 1 else one.ci_high) > 0
+        if np.isfinite(one.ci_low) and not sign * (one.ci_low if sign == 1 else one.ci_high) > 0
     ]
     if not lost:
         return ()

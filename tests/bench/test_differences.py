@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 from prima_features.bench import TaskRequest, bench
-from prima_features.bench.measure import plain
+from prima_features.bench.measure import Difference, plain
 from prima_features.errors import UsageError
+from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.labels import LabelRequest
 from tests.bench.conftest import QUICK, Cohort, write_vectors
 
@@ -154,3 +155,29 @@ def test_errors_name_the_file_and_what_to_do(make_cohort: MakeCohort, tmp_path: 
         TaskRequest.parse("custom")
     with pytest.raises(UsageError, match="unknown task 'brainage'"):
         TaskRequest.parse("brainage")
+
+
+def test_labels_of_studies_that_are_not_shared_are_refused(make_cohort: MakeCohort) -> None:
+    cohort = make_cohort()
+    files = {"all": cohort.encoder("all", 0.5), "fewer": cohort.encoder("fewer", 0.5, without=3)}
+    pd.read_csv(cohort.labels, sep="\t").tail(3).to_csv(cohort.labels, sep="\t", index=False)
+    with pytest.raises(UsageError, match="none of the 3 labelled studies is in all embeddings files"):
+        bench(files, None, [BRAIN_AGE], labels(cohort), QUICK)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "noise"),
+    [
+        (0.1, 0.3, 0.01, False),
+        (-0.1, 0.3, 0.01, True),
+        (0.1, 0.3, 0.2, True),
+        (0.1, 0.3, np.nan, False),
+        (np.nan, np.nan, 0.01, False),
+        (np.nan, np.nan, np.nan, True),
+        (0.0, 0.0, 1.0, True),
+    ],
+)
+def test_a_difference_beyond_noise_needs_interval_and_test(
+    low: float, high: float, p: float, noise: bool
+) -> None:
+    assert Difference("A", "B", Estimate(0.2, low, high), p, p).within_noise is noise
