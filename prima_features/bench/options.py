@@ -101,7 +101,8 @@ class BenchOptions:
             raise UsageError("there is nothing to compare: give --task, or --repeats-table for reliability")
         if not self.probes:
             raise UsageError("--probes names no probe: give linear, knn or both")
-        for what, names in (("--task", [one.key for one in requests]), ("--probes", list(self.probes))):
+        given: dict[str, list[str]] = {"--task": [one.key for one in requests], "--probes": [*self.probes]}
+        for what, names in given.items():
             if twice := next((name for name in names if names.count(name) > 1), ""):
                 raise UsageError(f"{what} has {twice} twice: give it once")
 

@@ -139,7 +139,7 @@ def _numbers(X: np.ndarray, repeats: Repeats, block: Block, n_bootstrap: int, se
     by_subject = bootstrap(repeats.subject)
     estimates = by_subject.estimates(_by_distance(X, repeats))
     # If all scans or none are identified, resampling shows no uncertainty.
-    with_partner = _pairs(repeats)[0].any(axis=1)
+    with_partner = np.asarray(_pairs(repeats)[0].any(axis=1))
     estimates["identification"] = bounds.rate(estimates["identification"], with_partner, by_subject)
     quartiles = (float("nan"), float("nan"))
     if block.usable and X.shape[1]:

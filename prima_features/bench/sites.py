@@ -101,9 +101,9 @@ def sites(given: Mapping[str, Samples], main: ProbeResults, options: BenchOption
         options: of the bench.
     """
     worst = {
-        name: found
+        name: group
         for name, result in main.results.items()
-        if (found := worst_group(result, _frame(given[name], result)))
+        if (group := worst_group(result, _frame(given[name], result)))
     }
     if not options.site_check:
         return SiteResults(None, "", {}, {}, worst, {})

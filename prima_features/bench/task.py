@@ -89,7 +89,7 @@ def measure(shared: Shared, asked: TaskRequest, request: LabelRequest, options: 
     some = next(iter(given.values()))
     found = check(some, options.scheme, allow_confounded=options.allow_confounded)
     splits = draw(some, options.scheme)
-    made = {kind: compare(given, options, kind, splits) for kind in options.probes}
+    made: dict[str, ProbeResults] = {kind: compare(given, options, kind, splits) for kind in options.probes}
     main = next(iter(made.values()))
     tested = np.unique(np.concatenate([fold.test for fold in splits.folds]))
     counted = tested[some.eligible[tested]]
