@@ -168,17 +168,17 @@ def _are_one_night(dates: set[str]) -> bool:
     return (days[-1] - days[0]).days <= 1
 
 
-def warn_of_identities(headers: Iterable[Header], n_shared: int, n_dates: int) -> tuple[str, ...]:
+def warn_of_identities(stated: Iterable[tuple[str, Person]], n_shared: int, n_dates: int) -> tuple[str, ...]:
     """Warnings about the patients of the whole source. They name nobody.
 
     Args:
-        headers: of the whole source.
+        stated: each patient, by PatientID as written and by what files state about the patient.
         n_shared: number of StudyInstanceUIDs that several patients share.
         n_dates: number of StudyInstanceUIDs that were split by date.
     """
     people: dict[str, set[Person]] = defaultdict(set)
-    for header in headers:
-        people[header.patient_id].add(person_of(header))
+    for patient_id, person in stated:
+        people[patient_id].add(person)
     several = sum(_are_several(known) for patient_id, known in people.items() if patient_id)
     warnings = []
     if n_shared:
