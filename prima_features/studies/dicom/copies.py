@@ -1,4 +1,8 @@
-"""Slices and series that occur twice because files were copied or sent twice: decided by their pixels."""
+"""Slices and series that occur twice because files were copied or sent twice: decided by their pixels.
+
+A file that cannot be read has no copies. If its disk is not available, that is an error (SourceError): the files are
+then not known to differ.
+"""
 
 import hashlib
 from collections import defaultdict
@@ -9,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from prima_features.errors import SeriesError
+from prima_features.files.disk import check_disk
 from prima_features.files.paths import utf8_name
 from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import values
@@ -108,7 +113,8 @@ def _decode_alike(one: Path, other: Path) -> bool:
     """Whether two files that are compressed differently decode to the same frames."""
     try:
         return _digest_decoded(one, *_version(one)) == _digest_decoded(other, *_version(other))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        check_disk(error, (one, other))
         return False
 
 
@@ -127,14 +133,16 @@ def _are_same_files(one: Path, other: Path) -> bool:
     try:
         if one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes():
             return True
-    except OSError:
+    except OSError as error:
+        check_disk(error, (one, other))
         return False
     try:
         a, b = _read(one), _read(other)
         if a.file_meta.get("TransferSyntaxUID") != b.file_meta.get("TransferSyntaxUID"):
             return _as_decoded(one) == _as_decoded(other)
         return bool(a.PixelData) and _as_stored(a) == _as_stored(b)
-    except values.malformed():  # a file that cannot be read is not a copy
+    except values.malformed() as error:  # a file that cannot be read is not a copy
+        check_disk(error, (one, other))
         return False
 
 
@@ -153,7 +161,8 @@ def _content(file: Path, frame: int | None) -> tuple[object, ...] | None:
     unreadable: tuple[type[Exception], ...] = (*values.malformed(), SeriesError, UnsafeFileError)
     try:
         return _read_frame(_look_into(file, *_version(file)), frame or 0)
-    except unreadable:
+    except unreadable as error:
+        check_disk(error, (file,))
         return None
 
 

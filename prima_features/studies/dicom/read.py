@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prima_features.files.disk import check_disk
 from prima_features.files.safe import UnsafeFileError
 from prima_features.studies.dicom import frames, kinds, values
 from prima_features.studies.dicom.bounds import MOST_FRAMES, PIXEL_GROUPS, BoundedFile, read_data_set
@@ -303,7 +304,8 @@ def _has_csa_header(file: Path) -> bool:
     try:
         data = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(_CSA.tags), force=True)
         return _CSA.has_value(data)
-    except values.malformed():
+    except values.malformed() as error:
+        check_disk(error, (file,))
         return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.studies.dicom import DicomOptions, find_dicom, index
+from prima_features.errors import SourceError
+from prima_features.studies.dicom import DicomOptions, copies, find_dicom, index
 from prima_features.studies.dicom import find as finder
 from prima_features.studies.dicom.read import Unusable
 from prima_features.studies.labels import Pseudonyms
@@ -170,7 +172,7 @@ def edited(file: Path, old: bytes, new: bytes) -> None:
 
 
 @settings(
-    max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     rounds=st.lists(
@@ -305,3 +307,19 @@ def test_an_index_that_cannot_be_written_costs_a_warning(
     search.path = search.path.parent / "missing" / "out.index"
     search(tree)
     assert "searches the whole source again" in caplog.text
+
+
+def test_nothing_is_remembered_while_the_disk_does_not_respond(
+    tree: Path, search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise images whose pixels could not be compared would count as different in later runs as well."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(copies, "_look_into", fail)
+        with pytest.raises(SourceError, match="does not respond"):
+            search(tree)
+    assert not search.path.exists()
+    assert search(tree).warnings
