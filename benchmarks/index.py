@@ -84,7 +84,7 @@ def measure(
 ) -> dict[str, Any]:
     """Look through a tree of `count` things of `n_files` files each, when half of it and when all of it is there.
 
-    A DICOM tree is looked through again with an index, whose first search writes it.
+    A DICOM tree is looked through again with an index, whose first search writes it, and again with one study added.
     """
     this = Path(sys.executable)
     sizes: dict[str, dict[str, Any]] = {}
@@ -95,14 +95,28 @@ def measure(
     more = sizes["full"]["files"] - sizes["half"]["files"]
     grown = sizes["full"].pop("peak_bytes") - sizes["half"].pop("peak_bytes")
     result: dict[str, Any] = sizes | {"more_bytes_per_file": round(grown / more)}
+    if chosen.baseline is not None:
+        _, result["baseline"] = look_through([this, chosen.baseline], root, count * n_files, chosen.repeats)
     if make is make_series:
         time.sleep(3)  # files that have just changed are not remembered
         index = root.with_suffix(".index")
         run_find(this, root, index)
         result["with_index"] = look_through([this], root, count * n_files, chosen.repeats, index)[0]
-    if chosen.baseline is not None:
-        _, result["baseline"] = look_through([this, chosen.baseline], root, count * n_files, chosen.repeats)
+        result["with_index_grown"] = look_through_grown(root, index, count, chosen.repeats)
     return result
+
+
+def look_through_grown(root: Path, index: Path, count: int, repeats: int) -> dict[str, Any]:
+    """Look through a DICOM tree to which one study was added since its index was written."""
+    before = index.read_bytes()
+    for number in range(count, count + len(SERIES)):
+        make_series(root, number)
+    time.sleep(3)
+    runs = []
+    for _ in range(repeats):
+        index.write_bytes(before)
+        runs.append(run_find(Path(sys.executable), root, index))
+    return best_of(runs, (count + len(SERIES)) * PER_SERIES)
 
 
 def look_through(

@@ -25,6 +25,11 @@ def walk(root: Path, on_error: Callable[[OSError], None] | None = None) -> Itera
         root: a folder.
         on_error: called with the error of each folder that cannot be listed.
     """
+    return (Path(folder, name) for folder, name in walk_names(root, on_error))
+
+
+def walk_names(root: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[tuple[str, str]]:
+    """As `walk`: folder and name of each file. Making a `Path` takes longer than listing a file."""
     seen = set()
     for folder, subfolders, names in os.walk(root, followlinks=True, onerror=on_error):
         real = os.path.realpath(folder)
@@ -33,10 +38,10 @@ def walk(root: Path, on_error: Callable[[OSError], None] | None = None) -> Itera
             continue
         seen.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(names) if not name.startswith("."))
+        yield from ((folder, name) for name in sorted(names) if not name.startswith("."))
 
 
-def walk_status(root: Path, on_unreadable: Callable[[], None]) -> Iterator[tuple[Path, os.stat_result]]:
+def walk_status(root: Path, on_unreadable: Callable[[], None]) -> Iterator[tuple[str, os.stat_result]]:
     """Regular files below `root` with their status, in the order of their names, hidden ones too, each once.
 
     Links are followed, but never in circles. `on_unreadable` is called for each folder that cannot be listed and each
@@ -56,9 +61,9 @@ def walk_status(root: Path, on_unreadable: Callable[[], None]) -> Iterator[tuple
             continue
         subfolders.sort()
         for name in sorted(names):
-            path = Path(folder, name)
+            path = os.path.join(folder, name)  # noqa: PTH118 (see `walk_names`)
             try:
-                status = path.stat()
+                status = os.stat(path)  # noqa: PTH116
             except OSError:
                 on_unreadable()
                 continue
@@ -229,14 +234,15 @@ def count_scans(root: Path, dicom: bool = False, most: int | None = None) -> Cou
         most: largest number of files to look at.
     """
     counts: Counter[str] = Counter()
-    for path in islice(walk(root), most):
-        kind = kind_of(path.name)
+    for folder, name in islice(walk_names(root), most):
+        kind = kind_of(name)
         if kind in (FileKind.UNKNOWN, FileKind.NO_IMAGE, FileKind.PAIR_HEADER) and not dicom:
             continue
+        path = Path(folder, name)
         # `.img` and `.gz` are endings of DICOM files, too.
         may_be_dicom = kind is FileKind.ARCHIVE or path.suffix.lower() == ".img" or dicom
         if kind is not FileKind.NIFTI and may_be_dicom and is_dicom(path):
-            counts[DICOM] += dicom and path.name.upper() != "DICOMDIR"
+            counts[DICOM] += dicom and name.upper() != "DICOMDIR"
         elif kind is FileKind.NIFTI:
             counts["NIfTI"] += 1
         elif kind in (FileKind.OTHER_IMAGE, FileKind.UNREAD):

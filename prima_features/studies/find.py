@@ -28,6 +28,7 @@ from prima_features.studies.files import (
     is_dicom,
     kind_of,
     walk,
+    walk_names,
 )
 from prima_features.studies.labels import Pseudonyms
 from prima_features.studies.manifest import find_manifest
@@ -185,16 +186,16 @@ def detect(source: Path) -> SourceFormat:
         return "bids"
     _refuse_part_of_bids(source)
     seen, has_dicom = Counter[FileKind](), False
-    for path in walk(source):
-        if path.name == DESCRIPTION:
-            raise UsageError(f"{source} is not a BIDS dataset but contains one: give {path.parent}")
-        kind = kind_of(path.name)
-        if kind is FileKind.OTHER_IMAGE and is_dicom(path):  # DICOM files can also end in .img
+    for folder, name in walk_names(source):
+        if name == DESCRIPTION:
+            raise UsageError(f"{source} is not a BIDS dataset but contains one: give {Path(folder)}")
+        kind = kind_of(name)
+        if kind is FileKind.OTHER_IMAGE and is_dicom(Path(folder, name)):  # DICOM files can also end in .img
             kind, has_dicom = FileKind.UNKNOWN, True
         seen[kind] += 1
         # One DICOM file is enough evidence: a tree may have a million.
         if not has_dicom and kind is not FileKind.NIFTI:
-            has_dicom = is_dicom(path)
+            has_dicom = is_dicom(Path(folder, name))
     n_images = seen[FileKind.NIFTI] + seen[FileKind.OTHER_IMAGE]
     if n_images and has_dicom:
         return "nifti" if _count_nifti(source, n_images) > _count_dicom(source) else "dicom"

@@ -54,7 +54,7 @@ def find_dicom(
             return combine(_find_all(headers, options, pseudonyms), Counter())
         listing = list_tree(root, pseudonyms.key)
         known = Remembered() if index is None else recall(index, listing, options, pseudonyms)
-        unread = known.unread(len(listing.files))
+        unread = known.unread(len(listing.names))
         unchanged, unusable, headers = _read_rest(listing, known, unread)
         examinations = unchanged + _find_all(headers, options, pseudonyms)
         found = combine(
@@ -80,7 +80,7 @@ def _read_rest(
 
     def read_all(numbers: Iterable[int]) -> None:
         for number in numbers:
-            result = _read_file(listing.files[number])
+            result = _read_file(listing.file(number))
             if isinstance(result, Unusable):
                 unusable[number] = result
             else:
@@ -95,7 +95,7 @@ def _read_rest(
         else:
             kept.append(one.examination)
     headers = [header for number in sorted(read) for header in read[number]]
-    n_known = len(listing.files) - len(read) - len(unusable) + len(known.unusable)
+    n_known = len(listing.names) - len(read) - len(unusable) + len(known.unusable)
     logger.info(
         "%d DICOM records, %d other files, %d files that have not changed",
         len(headers),

@@ -55,12 +55,20 @@ _START = re.compile(rb"[0-9a-f]{64}\n\{")
 class Listing:
     """The files of a tree and their states."""
 
-    files: list[Path] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    """Paths of the files, as strings."""
     states: list[bytes] = field(default_factory=list)
     """Digest of each file's path, size, times and inode, with the secret key; `_UNKNOWN_STATE` for a file that changed
     shortly before or while it was listed."""
     n_unreadable: int = 0
     """Folders that cannot be listed, and broken links."""
+    _paths: dict[int, Path] = field(default_factory=dict)
+
+    def file(self, number: int) -> Path:
+        """Path of a file. Made when it is needed, because that takes longer than listing it."""
+        if (path := self._paths.get(number)) is None:
+            path = self._paths[number] = Path(self.names[number])
+        return path
 
 
 @dataclass(frozen=True)
@@ -97,8 +105,8 @@ def list_tree(root: Path, key: bytes) -> Listing:
         listing.n_unreadable += 1
 
     keyed = hashlib.blake2b(key=key[:64], digest_size=_STATE_BYTES)
-    for file, status in walk_status(root, count_unreadable):
-        listing.files.append(file)
+    for name, status in walk_status(root, count_unreadable):
+        listing.names.append(name)
         if max(status.st_mtime_ns, status.st_ctime_ns) > limit:
             listing.states.append(_UNKNOWN_STATE)
             continue
@@ -106,7 +114,7 @@ def list_tree(root: Path, key: bytes) -> Listing:
         state = (
             f"\0{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino} {status.st_dev}"
         )
-        digest.update(os.fsencode(file) + state.encode())
+        digest.update(os.fsencode(name) + state.encode())
         listing.states.append(digest.digest())
     return listing
 
@@ -144,7 +152,7 @@ def _select(document: Mapping[str, Any], listing: Listing) -> Remembered:
         if len(files) < sum(length for _, length in one["files"]):
             continue
         try:
-            known.append(Known(_decode(one, lambda i: listing.files[now[i]]), files))  # type: ignore[index]
+            known.append(Known(_decode(one, lambda i: listing.file(now[i])), files))  # type: ignore[arg-type]
         except (LookupError, ValueError):  # changed since it was listed
             continue
     unusable = {
@@ -179,7 +187,7 @@ def remember(
         pseudonyms: names, and the key that signs.
     """
     path = Path(os.path.realpath(path))
-    encoded = _encode_all(examinations, listing) if len(listing.files) >= LEAST_FILES else []
+    encoded = _encode_all(examinations, listing) if len(listing.names) >= LEAST_FILES else []
     if not any(one["studies"] for one in encoded):
         return
     if path.exists() and not _is_index(path):
@@ -259,12 +267,12 @@ def _numbers(runs: Iterable[Sequence[int]]) -> Iterable[int]:
 
 def _encode_all(examinations: Iterable[Examination], listing: Listing) -> list[dict[str, Any]]:
     """Examinations without identities. One that could not be read back is left out."""
-    number = {file: i for i, file in enumerate(listing.files)}
+    number = {listing.file(i): i for i in range(len(listing.names))}
     encoded: list[dict[str, Any]] = []
     for one in examinations:
         try:
             document = _encode(one, number)
-            if _decode(json.loads(json.dumps(document)), listing.files.__getitem__) == one:
+            if _decode(json.loads(json.dumps(document)), listing.file) == one:
                 encoded.append(document)
         except (LookupError, ValueError):
             continue
