@@ -52,3 +52,11 @@ def test_an_empty_or_missing_source_is_gone_and_a_file_is_not(tmp_path: Path) ->
 def test_an_error_while_looking_at_scans_is_told_in_a_sentence() -> None:
     with pytest.raises(SourceError, match="finished work is kept"), source_errors():
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+
+def test_errors_that_are_their_own_cause_are_looked_at_once() -> None:
+    """A refusal is raised again from the error that a library made of it."""
+    refusal = ValueError("too long")
+    refusal.__cause__ = TypeError("made of it")
+    refusal.__cause__.__context__ = refusal
+    check_disk(refusal, [])

@@ -169,6 +169,19 @@ def test_published_files_read_alike(file: Path, monkeypatch: pytest.MonkeyPatch)
     read_both_ways(file, monkeypatch)
 
 
+@pytest.mark.parametrize("place", [b"\2\0\1\0OB\0\0", b"\x20\0\0\x40"])
+def test_an_element_longer_than_any_reads_alike(
+    place: bytes, tmp_path: Path, write_slice: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the meta header, whose errors pydicom replaces, and in the data set."""
+    file = write_slice(
+        tmp_path / "a.dcm", 100, ImageComments="a comment", transfer_syntax=ImplicitVRLittleEndian
+    )
+    head, _, tail = file.read_bytes().partition(place)
+    file.write_bytes(head + place + b"\xf0\xff\xff\x7f" + tail[4:])
+    assert read_both_ways(file, monkeypatch) == (Unusable.OUT_OF_BOUNDS, False)
+
+
 @pytest.mark.parametrize("short", [0, 2, 6, 8, 10, 11, 12, 13, 500])
 @pytest.mark.parametrize("end", [1 << 14, 1 << 15])
 def test_an_element_at_the_end_of_what_is_read_at_once_reads_alike(
