@@ -25,7 +25,7 @@ from prima_features.cli.console import (
     print_summary,
     study_progress,
 )
-from prima_features.cli.process import stopping_on_signals
+from prima_features.cli.process import importing, stopping_on_signals
 from prima_features.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -241,11 +241,12 @@ def embed(
     if folder is not None:
         output = bids_app_output(folder, source, find_options)
 
-    from prima_features.embedding.engine.options import EngineOptions
-    from prima_features.embedding.resume.options import RunOptions, parse_shard
-    from prima_features.embedding.run import embed as run
-    from prima_features.encoders.registry import load_encoder, with_options
-    from prima_features.volumes import ReadOptions
+    with importing():
+        from prima_features.embedding.engine.options import EngineOptions
+        from prima_features.embedding.resume.options import RunOptions, parse_shard
+        from prima_features.embedding.run import embed as run
+        from prima_features.encoders.registry import load_encoder, with_options
+        from prima_features.volumes import ReadOptions
 
     run_options = RunOptions(parse_shard(shard), retry_failed, force, fail_fast, report=not no_report)
     engine_options = EngineOptions(
