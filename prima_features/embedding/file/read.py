@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -19,13 +19,11 @@ from prima_features.embedding.file.records import (
     FORMAT_VERSION,
     SERIES,
     STUDY,
-    TEXT,
     VECTOR,
     VERSION_1,
-    WORDS,
     flags_of,
 )
-from prima_features.embedding.file.validate import check, plain_attribute
+from prima_features.embedding.file.validate import TRIPLES, check, plain_attribute
 from prima_features.errors import PrimaError, UsageError
 from prima_features.files.safe import load_json
 from prima_features.files.text import bounded
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
 
 
 _CHECKED_ROWS = 1024
+_AXES = "zyx"
 
 
 class Embeddings:
@@ -103,26 +102,41 @@ class Embeddings:
             raise UsageError(f"{self.path} is damaged: its attribute widths is not a table of vector lengths")
         return values
 
+    @property
+    def study_columns(self) -> Columns:
+        """The columns of `studies`, without pandas, which takes long to import."""
+        return Columns(self, "study", STUDY)
+
+    @property
+    def series_columns(self) -> Columns:
+        """The columns of `series`."""
+        return Columns(self, "series", SERIES)
+
+    @property
+    def failure_columns(self) -> Columns:
+        """The columns of `failures`."""
+        return Columns(self, "failure", FAILURE)
+
     @cached_property
     def studies(self) -> pd.DataFrame:
         """One row per study: id, subject, session, description, source, n_series."""
-        return self._frame("study", STUDY)
+        return self.study_columns.frame()
 
     @cached_property
     def series(self) -> pd.DataFrame:
         """One row per series: study (row of `studies`), name, plane, source, n_tokens, shape, spacing, slice_axis (of
         z, y, x), slice_axis_known_by and flags (separated by commas)."""
-        return self._frame("series", SERIES)
+        return self.series_columns.frame()
 
     @cached_property
     def failures(self) -> pd.DataFrame:
         """One row per study or series that was left out: study, series, stage, error, hint."""
-        return self._frame("failure", FAILURE)
+        return self.failure_columns.frame()
 
     @cached_property
     def flags(self) -> dict[str, int]:
         """Number of series per flag, including `slice-axis-guessed`; most frequent first."""
-        columns = (self.series[name] for name in ("flags", "slice_axis_known_by"))
+        columns = (self.series_columns[name] for name in ("flags", "slice_axis_known_by"))
         return dict(
             Counter(flag for row in zip(*columns, strict=True) for flag in flags_of(*row)).most_common()
         )
@@ -183,31 +197,6 @@ class Embeddings:
         """Shape and number type of one dataset, without reading it."""
         with self.open() as file:
             return f"{' x '.join(map(str, file[name].shape))} {file[name].dtype}"
-
-    def _frame(self, table: str, columns: dict[str, str]) -> pd.DataFrame:
-        import pandas as pd
-
-        values: dict[str, Any] = {}
-        with self.open() as file:
-            for name, kind in columns.items():
-                if kind == VECTOR:
-                    continue
-                if table == "series" and name in VERSION_1 and self.attributes["format_version"] == 1:
-                    try:
-                        values[name] = VERSION_1[name](values["plane"])
-                    except ValueError as error:
-                        raise UsageError(f"{self.path} is damaged: a plane of /series is unknown") from error
-                    continue
-                dataset = file[table][name]
-                if kind in (TEXT, WORDS):
-                    # At once a Series, which takes a fraction of the memory of as many Python strings.
-                    values[name] = pd.Series(self.values(dataset.asstr()))
-                elif dataset.ndim == 2:
-                    rows = self.values(dataset)
-                    values |= {f"{name}_{axis}": rows[:, i] for i, axis in enumerate("zyx")}
-                else:
-                    values[name] = self.values(dataset)
-        return pd.DataFrame(values)
 
     def values(self, dataset: Any, rows: slice | tuple[()] = ()) -> np.ndarray:
         """Rows of a dataset of the opened file.
@@ -276,6 +265,54 @@ class Embeddings:
 
     def __repr__(self) -> str:
         return f"Embeddings({str(self.path)!r}: {self.n_studies} studies, {self.n_series} series)"
+
+
+class Columns:
+    """The columns of one table by name, each read from the file whenever it is asked for.
+
+    None is kept, because the texts of a large cohort's series would take gigabytes as Python strings.
+    """
+
+    def __init__(self, file: Embeddings, table: str, kinds: Mapping[str, str]):
+        self._file, self._table = file, table
+        self._names = [
+            column
+            for name, kind in kinds.items()
+            if kind != VECTOR
+            for column in ([f"{name}_{axis}" for axis in _AXES] if name in TRIPLES else [name])
+        ]
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        with self._file.open() as file:
+            return self._read(file, column)
+
+    def take(self, rows: slice | np.ndarray = slice(None)) -> dict[str, np.ndarray]:
+        """All columns of some rows."""
+        with self._file.open() as file:
+            return {name: self._read(file, name)[rows] for name in self._names}
+
+    def frame(self) -> pd.DataFrame:
+        """The whole table."""
+        import pandas as pd
+
+        with self._file.open() as file:
+            # Each at once a Series, which takes a fraction of the memory of as many Python strings.
+            return pd.DataFrame({name: pd.Series(self._read(file, name)) for name in self._names})
+
+    def _read(self, file: h5py.File, column: str) -> np.ndarray:
+        if self._table == "series" and column in VERSION_1 and file.attrs["format_version"] == 1:
+            try:
+                return VERSION_1[column](self._read(file, "plane"))
+            except ValueError as error:
+                raise UsageError(f"{self._file.path} is damaged: a plane of /series is unknown") from error
+        name, _, axis = column.rpartition("_")
+        if name not in TRIPLES:
+            dataset = file[self._table][column]
+            is_text = h5py.check_string_dtype(dataset.dtype) is not None
+            return self._file.values(dataset.asstr() if is_text else dataset)
+        # A table without rows may not know that it has three columns.
+        rows = self._file.values(file[self._table][name]).reshape(-1, len(_AXES))
+        return rows[:, _AXES.index(axis)].copy()
 
 
 class _File(h5py.File):

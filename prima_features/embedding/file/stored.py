@@ -104,7 +104,7 @@ class StoredStudies:
     @property
     def is_dicom(self) -> bool:
         """Whether the file was made of DICOM, for which no paths are stored."""
-        return self._file.n_series > 0 and not any(self._file.series["source"])
+        return self._file.n_series > 0 and not any(self._file.series_columns["source"])
 
     @cached_property
     def headers(self) -> dict[str, StudyHeader]:
@@ -112,7 +112,8 @@ class StoredStudies:
 
         A file of a release that kept no input hashes gives empty ones, and no failed studies.
         """
-        n_series = dict(zip(self._file.studies["id"], self._file.studies["n_series"], strict=True))
+        studies = self._file.study_columns.take()
+        n_series = dict(zip(studies["id"].tolist(), studies["n_series"].tolist(), strict=True))
         hashes = dict.fromkeys(n_series, "")
         if self._file.has("input/study"):
             names, values = self._file.array("input/study"), self._file.array("input/hash")
@@ -198,11 +199,11 @@ class StoredStudies:
     # Columns as lists: a record for each of a large cohort's series would take several times their memory.
     @cached_property
     def _studies(self) -> dict[Any, list[Any]]:
-        return self._file.studies.to_dict("list")
+        return {name: values.tolist() for name, values in self._file.study_columns.take().items()}
 
     @cached_property
     def _series_columns(self) -> dict[Any, list[Any]]:
-        return self._file.series.to_dict("list")
+        return {name: values.tolist() for name, values in self._file.series_columns.take().items()}
 
     @cached_property
     def _rows(self) -> dict[str, int]:
@@ -211,7 +212,7 @@ class StoredStudies:
     @cached_property
     def _first_series(self) -> np.ndarray:
         """(N + 1,) row of /series at which each study's begin."""
-        return np.searchsorted(self._file.series["study"], np.arange(self._file.n_studies + 1))
+        return np.searchsorted(self._file.series_columns["study"], np.arange(self._file.n_studies + 1))
 
     @cached_property
     def _token_series(self) -> np.ndarray:
@@ -235,9 +236,10 @@ class StoredStudies:
     def _flags(self) -> dict[str, list[str]]:
         """By study: the flags of its series."""
         flags: defaultdict[str, list[str]] = defaultdict(list)
-        ids = self._file.studies["id"].tolist()
+        ids = self._file.study_columns["id"].tolist()
         columns = ("study", "flags", "slice_axis_known_by")
-        for row, words, known_by in zip(*(self._file.series[name] for name in columns), strict=True):
+        series = self._file.series_columns
+        for row, words, known_by in zip(*(series[name] for name in columns), strict=True):
             if found := flags_of(words, known_by):
                 flags[ids[row]] += found
         return flags
@@ -245,8 +247,8 @@ class StoredStudies:
     @cached_property
     def _failure_rows(self) -> list[Failure]:
         """All rows of /failure. What a run records is a defect."""
-        columns = (self._file.failures[name].tolist() for name in FAILURE)
+        columns = self._file.failure_columns.take()
         return [
             Failure(study, series, stage, error, hint, defect=stage != "find")
-            for study, series, stage, error, hint in zip(*columns, strict=True)
+            for study, series, stage, error, hint in zip(*(columns[name] for name in FAILURE), strict=True)
         ]

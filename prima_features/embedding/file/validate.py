@@ -39,7 +39,7 @@ TABLES: Mapping[str, dict[str, str]] = {
 _OPTIONAL_TABLES = ("token", "input")
 _OPTIONAL_COLUMNS = ("clip",)
 """Missing where the model gives none."""
-_TRIPLES = ("shape", "spacing", "coord")
+TRIPLES = ("shape", "spacing", "coord")
 _PLAIN = (h5py.h5t.STRING, h5py.h5t.INTEGER, h5py.h5t.FLOAT)
 _MOST_NAMES = 1000
 _MOST_ATTRIBUTE = 1 << 20
@@ -151,12 +151,12 @@ def _check_column(path: Path, dataset: h5py.Dataset, name: str, kind: str, size:
         _refuse(path, f"{name} is not a column of {'texts' if text else 'numbers'}")
     if not text and (dataset.dtype.kind not in _kinds(kind) or dataset.dtype.itemsize > 8):
         _refuse(path, f"{name} is not a column of numbers of type {kind}")
-    two = kind == VECTOR or name == "/token/embedding" or name.endswith(_TRIPLES)
+    two = kind == VECTOR or name == "/token/embedding" or name.endswith(TRIPLES)
     # A table without rows does not know the length of its vectors.
     is_empty = dataset.shape == (0,)
     if dataset.shape is None or (len(dataset.shape) != 1 + two and not is_empty):
         _refuse(path, f"{name} does not have {1 + two} dimensions")
-    if name.endswith(_TRIPLES) and dataset.shape[0] and dataset.shape[1] != 3:
+    if name.endswith(TRIPLES) and dataset.shape[0] and dataset.shape[1] != 3:
         _refuse(path, f"{name} does not have 3 numbers per row")
     stored = _check_storage(path, dataset, name, plan, size)
     if text and h5py.check_string_dtype(dataset.dtype).length is None:

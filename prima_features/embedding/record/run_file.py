@@ -60,9 +60,9 @@ def write_run_file(output: Path, runs: Iterable[Record], failures: Sequence[Fail
         "counts": {
             "studies": file.n_studies,
             "series": file.n_series,
-            "tokens": int(file.series["n_tokens"].sum()),
-            "studies_failed": len(_failed(failures) - set(file.studies["id"])),
-            "studies_incomplete": len(_failed(failures) & set(file.studies["id"])),
+            "tokens": int(file.series_columns["n_tokens"].sum()),
+            "studies_failed": len(_failed(failures) - set(file.study_columns["id"])),
+            "studies_incomplete": len(_failed(failures) & set(file.study_columns["id"])),
         },
         "warnings": warnings_of(records),
         "flags": file.flags,

@@ -128,7 +128,7 @@ def _sections(
 
 
 def _main_result(file: Embeddings, defects: Sequence[Failure]) -> str:
-    embedded = set(file.studies["id"])
+    embedded = set(file.study_columns["id"])
     failed = {one.study for one in defects if one.study} - embedded
     incomplete = {one.study for one in defects} & embedded
     verb = "is" if file.n_studies == 1 else "are"
@@ -157,14 +157,14 @@ def _tiles(
     file: Embeddings, defects: Sequence[Failure], failures: Sequence[Failure], document: dict[str, Any] | None
 ) -> list[tuple[str, str, str]]:
     """(number, what of, a remark) of each."""
-    embedded = set(file.studies["id"])
-    subjects = {subject for subject in file.studies["subject"] if subject}
+    embedded = set(file.study_columns["id"])
+    subjects = {subject for subject in file.study_columns["subject"] if subject}
     failed = {one.study for one in defects if one.study} - embedded
     width = file.width("study/embedding")
     tiles = [
         (f"{file.n_studies:,}", "studies", f"of {count(len(subjects), 'subject')}" if subjects else ""),
         (f"{file.n_series:,}", "series", f"{file.n_series / max(file.n_studies, 1):.1f} per study"),
-        (f"{int(file.series['n_tokens'].sum()):,}", "tokens", f"study vectors of {width:,} numbers"),
+        (f"{int(file.series_columns['n_tokens'].sum()):,}", "tokens", f"study vectors of {width:,} numbers"),
         (f"{len(failed):,}", "studies failed", ""),
         (
             f"{sum(1 for one in defects if one.study in embedded):,}",
@@ -185,7 +185,7 @@ def _wanted(file: Embeddings, found: Arrangement, defects: Sequence[Failure]) ->
     order = chain(
         found.outliers.tolist(),
         (row for i, j, _ in found.pairs for row in (i, j)),
-        np.flatnonzero(file.studies["id"].isin(incomplete)).tolist(),
+        (row for row, study in enumerate(file.study_columns["id"]) if study in incomplete),
         range(file.n_studies),
     )
     return np.array(list(islice(dict.fromkeys(order), tables.MOST_STUDIES)), np.int64)
@@ -193,7 +193,7 @@ def _wanted(file: Embeddings, found: Arrangement, defects: Sequence[Failure]) ->
 
 def _with_hashes(file: Embeddings, rows: np.ndarray) -> list[tuple[str, str]]:
     """Ids and input hashes of studies; a file of a release that kept no input hashes gives empty ones."""
-    ids = file.studies["id"].iloc[rows].tolist()
+    ids = file.study_columns["id"][rows].tolist()
     hashes: dict[str, str] = {}
     if file.has("input/study"):
         pairs = zip(file.array("input/study"), file.array("input/hash"), strict=True)

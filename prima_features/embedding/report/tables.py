@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 
 from prima_features.embedding.file.read import Embeddings
 from prima_features.embedding.file.records import FAILURE
@@ -42,8 +42,9 @@ class Column:
         made: dict[str, Any] = {"name": self.name, "label": self.label, "kind": self.kind}
         if self.kind == "number":
             return made | {"digits": self.digits, "values": [_number(v, self.digits) for v in self.values]}
-        codes, texts = pd.factorize(np.asarray(list(map(str, self.values)), dtype=object))
-        return made | {"texts": texts.tolist(), "codes": codes.tolist()}
+        codes: dict[str, int] = {}
+        coded = [codes.setdefault(str(text), len(codes)) for text in self.values]
+        return made | {"texts": list(codes), "codes": coded}
 
 
 def studies(
@@ -54,12 +55,13 @@ def studies(
     Args:
         rows: the studies to show, as rows of `file.studies`.
     """
-    ids = file.studies["id"].to_numpy(dtype=object)
-    table, shown = file.studies.iloc[rows], ids[rows]
-    tokens = np.bincount(file.series["study"], file.series["n_tokens"], minlength=file.n_studies)
-    left_out = pd.Series([one.study for one in defects], dtype=object).value_counts()
+    ids = file.study_columns["id"]
+    table, shown = file.study_columns.take(rows), ids[rows]
+    series_study, n_tokens = (file.series_columns[name] for name in ("study", "n_tokens"))
+    tokens = np.bincount(series_study, n_tokens, minlength=file.n_studies)
+    left_out = Counter(one.study for one in defects)
     outliers, pairs = {*found.outliers.tolist()}, {row for i, j, _ in found.pairs for row in (i, j)}
-    missing = [int(left_out.get(study, 0)) for study in shown]
+    missing = [left_out[study] for study in shown]
     flags = [
         [
             name
@@ -88,17 +90,18 @@ def studies(
 
 def series(file: Embeddings, rows: np.ndarray) -> list[Column]:
     """One row per series of the studies to show, up to `MOST_SERIES`."""
-    table = file.series[file.series["study"].isin(rows)][:MOST_SERIES]
-    axes = [table[[f"{name}_{axis}" for axis in "zyx"]].to_numpy() for name in ("shape", "spacing")]
+    shown = np.flatnonzero(np.isin(file.series_columns["study"], rows))[:MOST_SERIES]
+    table = file.series_columns.take(shown)
+    axes = [np.column_stack([table[f"{name}_{axis}"] for axis in "zyx"]) for name in ("shape", "spacing")]
     return [
-        Column("study", "Study", "study", file.studies["id"].to_numpy(dtype=object)[table["study"]]),
+        Column("study", "Study", "study", file.study_columns["id"][table["study"]]),
         Column("name", "Series", "text", table["name"]),
         Column("plane", "Plane", "text", table["plane"]),
         Column("known_by", "Slice axis from", "text", table["slice_axis_known_by"]),
         Column("n_tokens", "Tokens", "number", table["n_tokens"]),
         Column("shape", "Volume (z, y, x)", "text", [_TIMES.join(map(str, one)) for one in axes[0]]),
         Column("spacing", "Spacing, mm", "text", [_TIMES.join(f"{v:.2f}" for v in one) for one in axes[1]]),
-        Column("flags", "Flags", "text", table["flags"].str.replace(",", ", ")),
+        Column("flags", "Flags", "text", [flags.replace(",", ", ") for flags in table["flags"]]),
     ]
 
 
@@ -117,8 +120,7 @@ def left_out(failures: Sequence[Failure]) -> list[Column]:
 
 def pairs(file: Embeddings, found: Arrangement) -> list[Column]:
     """A row for each pair of near-duplicates."""
-    ids = file.studies["id"].to_numpy(dtype=object)
-    subjects = file.studies["subject"].to_numpy(dtype=object)
+    ids, subjects = (file.study_columns[name] for name in ("id", "subject"))
     same = [bool(subjects[i]) and subjects[i] == subjects[j] for i, j, _ in found.pairs]
     return [
         Column("one", "Study", "study", [ids[i] for i, _, _ in found.pairs]),
@@ -131,7 +133,7 @@ def pairs(file: Embeddings, found: Arrangement) -> list[Column]:
 def outliers(file: Embeddings, found: Arrangement) -> list[Column]:
     """A row for each outlier."""
     rows = found.outliers[:MOST_STUDIES]
-    table = file.studies.iloc[rows]
+    table = file.study_columns.take(rows)
     return [
         Column("id", "Study", "study", table["id"]),
         Column("isolation", "Isolation", "number", found.isolation[rows], 2),
@@ -147,8 +149,8 @@ def read_failures(file: Embeddings, by_design: dict[tuple[str, ...], bool]) -> l
     The file does not tell what a rule leaves out by design; the run file does, by reason (`run_file.by_design`).
     Where there is none, what the finder left out counts as such.
     """
-    columns = (file.failures[name].tolist() for name in FAILURE)
-    rows = [Failure(*values) for values in zip(*columns, strict=True)]
+    columns = file.failure_columns.take()
+    rows = [Failure(*values) for values in zip(*(columns[name] for name in FAILURE), strict=True)]
     return [
         Failure(
             one.study,
