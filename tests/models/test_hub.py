@@ -42,6 +42,11 @@ from prima_features.encoders.prima import PrimaModel
 model = PrimaModel.from_pretrained(sys.argv[1])
 print(model.name, model.revision, model.sha256)
 """
+LOAD_NUMBERS = """
+import sys
+from prima_features.encoders.prima import PrimaModel
+print([float(one.sum()) for one in PrimaModel.from_pretrained(sys.argv[1]).state_dict().values()])
+"""
 FIND = """
 import sys
 from prima_features.models.resolve import resolve
@@ -282,6 +287,23 @@ def test_a_pushed_model_is_what_is_downloaded_again(hub: Hub, client: Client, tm
     assert hub.repositories["lab/mine"]["main"].keys() == {path.name for path in folder.iterdir()}
     client.run(PRIMA, "download", "lab/mine", "--output", str(tmp_path / "back"))
     assert sha256(tmp_path / "back" / "model.safetensors") == sha256(folder / "model.safetensors")
+
+
+PUSH = """
+from prima_features.encoders.prima import PrimaModel
+print(PrimaModel.from_pretrained("prima-untrained").push_to_hub("lab/mine", private=True))
+"""
+
+
+def test_a_model_in_memory_is_pushed_with_its_card(hub: Hub, client: Client) -> None:
+    done = client.run(PUSH)
+    assert done.returncode == 0, done.stderr
+    assert f"{hub.address}/lab/mine/commit/{COMMIT}" in done.stdout
+    pushed = hub.repositories["lab/mine"]["main"]
+    assert pushed["README.md"] == (bundled.path("prima-untrained") / "README.md").read_bytes()
+    assert json.loads(client.run(LOAD_NUMBERS, "lab/mine").stdout) == json.loads(
+        client.run(LOAD_NUMBERS, "prima-untrained").stdout
+    )
 
 
 def one_sentence(done: subprocess.CompletedProcess[str]) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from safetensors.torch import save
 
 from prima_features.encoders.base import Encoder, EncoderInfo, Widths
@@ -31,16 +31,22 @@ from prima_features.models.caveats import caveat_of
 from prima_features.models.loading import check_tensors, fill, hollow
 from prima_features.models.resolve import ModelSource, resolve
 
+_CARD = """---
+library_name: prima-features
+pipeline_tag: image-feature-extraction
+tags:
+- mri
+- brain
+- neuroimaging
+- medical
+---
 
-class PrimaModel(
-    Prima,
-    Encoder,
-    PyTorchModelHubMixin,
-    library_name="prima-features",
-    pipeline_tag="image-feature-extraction",
-    paper_url="https://arxiv.org/abs/2509.18638",
-    tags=["mri", "brain", "neuroimaging", "medical"],
-):
+A [Prima](https://arxiv.org/abs/2509.18638) encoder for brain MRI, for `prima embed --model` of prima-features.
+"""
+"""Of a model that was not loaded from a directory with a card."""
+
+
+class PrimaModel(Prima, Encoder):
     """The encoder, with the origin of its weights.
 
     Attributes:
@@ -126,7 +132,7 @@ class PrimaModel(
         return loaded
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls,
         name: str | Path,
         *,
@@ -168,11 +174,16 @@ class PrimaModel(
         model.sha256 = checksum
         return model
 
-    def _save_pretrained(self, save_directory: Path) -> None:
-        """The part of `save_pretrained` that is left to us: all files, where the mixin has made the folder.
+    def save_pretrained(self, save_directory: str | Path) -> None:
+        """Save the model as a model directory.
 
         Text tower with its vocabulary and heads are copied from where the model was loaded, and so is the card.
+
+        Args:
+            save_directory: created if it does not exist. Files of an earlier model in it are replaced.
         """
+        save_directory = Path(save_directory)
+        save_directory.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
         # Under another name first: a loaded model's tensors may still be mapped from the file of that name.
         partial = save_directory / f"{directory.MODEL}.partial"
@@ -183,6 +194,8 @@ class PrimaModel(
             for file in (directory.TEXT, directory.VOCABULARY, directory.HEADS, directory.CARD)
             if self._copy(file, save_directory)
         }
+        if directory.CARD not in copied:
+            (save_directory / directory.CARD).write_text(_CARD, encoding="utf-8")
         write_config(
             save_directory,
             replace(
@@ -192,6 +205,25 @@ class PrimaModel(
             ),
         )
         directory.write_checksums(save_directory)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False) -> str:
+        """Save the model and upload it to the Hub in one commit.
+
+        Args:
+            repo_id: repository, as OWNER/NAME; created if it does not exist.
+            private: make a new repository private.
+
+        Returns:
+            The commit's address.
+
+        Raises:
+            UsageError: the Hub refuses it or cannot be reached.
+        """
+        from prima_features.models.catalog import push
+
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push(Path(folder), repo_id, private)
 
     def _copy(self, file: str, target: Path) -> bool:
         source = self.directory / file if self.directory is not None else None
