@@ -41,6 +41,8 @@ class SiteDecodability:
     """With at least 10 subjects; the others are left out."""
     harmonized: Estimate | None = None
     """Balanced accuracy after harmonisation fitted in the same folds; None if the probe does not harmonise."""
+    unconverged: tuple[float, ...] = ()
+    """Inverse penalties with which a logistic regression did not converge."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -83,17 +85,17 @@ def site_decodability(
     asked = samples(given.X[rows], frame.reset_index(drop=True), task)
     splits = draw(asked, Scheme(inner_folds=3, seed=seed))
 
+    unconverged = set[float]()
+
     def accuracy(reader: Recipe) -> Estimate:
         predicted = cross_validate(asked, reader, splits)
+        unconverged.update(predicted.unconverged)
         return scored(asked, predicted, n_resamples, seed).estimates()["balanced_accuracy"]
 
     harmonizes = recipe is not None and recipe.harmonize != "none"
-    return SiteDecodability(
-        accuracy(_READER),
-        1 / len(names),
-        tuple(names),
-        accuracy(replace(_READER, harmonize=recipe.harmonize)) if recipe and harmonizes else None,
-    )
+    as_given = accuracy(_READER)
+    harmonized = accuracy(replace(_READER, harmonize=recipe.harmonize)) if recipe and harmonizes else None
+    return SiteDecodability(as_given, 1 / len(names), tuple(names), harmonized, tuple(sorted(unconverged)))
 
 
 @dataclass(frozen=True)

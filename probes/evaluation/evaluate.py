@@ -31,7 +31,7 @@ from prima_features.probes.evaluation.scored import (
     scored,
 )
 from prima_features.probes.evaluation.splits import Scheme, Splits, draw
-from prima_features.probes.linalg.logistic import unconverged_sentence
+from prima_features.probes.linalg.logistic import unconverged_warning
 from prima_features.probes.recipe import FittedRecipe, Outcome, Recipe
 from prima_features.probes.samples import Samples
 from prima_features.wording import listed, verb
@@ -80,6 +80,7 @@ def evaluate(
         for name, one in baselines(samples, splits).items()
     }
     permuted = plan.n_permutations > 0
+    by_site = site_decodability(samples, plan.n_bootstrap, scheme.seed, recipe) if plan.site_check else None
     return Evaluation(
         recipe=recipe,
         predictions=predictions_table(samples, predicted),
@@ -88,24 +89,23 @@ def evaluate(
         over_baselines={
             name: {result.task.primary: difference(result, rival)} for name, rival in rivals.items()
         },
-        site_decodability=site_decodability(samples, plan.n_bootstrap, scheme.seed, recipe)
-        if plan.site_check
-        else None,
+        site_decodability=by_site,
         permutation=permutation_test(samples, recipe, scheme, plan.n_permutations) if permuted else None,
         splits=splits,
         fold_scores=in_folds,
         out_of_fold=predicted,
         warnings=(
             *warnings,
-            *_unconverged(predicted),
+            *unconverged_warning(predicted.unconverged),
+            *unconverged_warning(
+                by_site.unconverged if by_site else (),
+                "of the site",
+                "the site may be easier to read than its balanced accuracy suggests",
+            ),
             *check_harmonization(samples, recipe, scheme),
             *check_scale(samples, in_folds, found[samples.task.primary]),
         ),
     )
-
-
-def _unconverged(predicted: OutOfFold) -> tuple[str, ...]:
-    return (unconverged_sentence(predicted.unconverged),) if predicted.unconverged else ()
 
 
 def _check_splits(splits: Splits, samples: Samples) -> None:

@@ -166,6 +166,8 @@ class LearningCurve:
     """By increasing size."""
     left_out: tuple[tuple[float, str], ...] = ()
     """Sizes that cannot be evaluated, as `LearningPoint.n_groups`, and why."""
+    unconverged: tuple[float, ...] = ()
+    """Inverse penalties with which a logistic regression did not converge, at any size but the whole."""
 
 
 def learning_curve(
@@ -193,6 +195,7 @@ def learning_curve(
         UsageError: the recipe refuses the whole training sets.
     """
     points, left_out, variance = [], [], training_variance(samples, splits)
+    unconverged = set[float]()
     for fraction in fractions:
         folds = tuple(
             _thinned(samples, fold, fraction, splits.scheme.seed + i) for i, fold in enumerate(splits.folds)
@@ -209,11 +212,13 @@ def learning_curve(
                 raise
             left_out.append((size, str(error)))
             continue
+        if fraction < 1:
+            unconverged.update(predicted.unconverged)
         # Rows left out of training make the tested ones no more dependent: intervals as with whole training sets.
         predicted = replace(predicted, variance=variance)
         estimate = scored(samples, predicted, n_resamples).estimates()[samples.task.primary]
         points.append(LearningPoint(size, estimate))
-    return LearningCurve(tuple(points), tuple(left_out))
+    return LearningCurve(tuple(points), tuple(left_out), tuple(sorted(unconverged)))
 
 
 def _thinned(samples: Samples, fold: Fold, fraction: float, seed: int) -> Fold:

@@ -29,6 +29,8 @@ class Design(ABC):
 
     shape: tuple[int, int]
     """n, r."""
+    squares: np.ndarray
+    """(n,) squared length of each row."""
 
     @abstractmethod
     def dot(self, w: np.ndarray) -> np.ndarray:
@@ -62,7 +64,7 @@ class Dense(Design):
     def __init__(self, rows: Rows, standardize: bool):
         self.reduction = Reduction(standardize)
         self.Z = self.reduction.fit_transform(rows)
-        self.shape = self.Z.shape
+        self.shape, self.squares = self.Z.shape, np.einsum("ij,ij->i", self.Z, self.Z)
 
     def dot(self, w: np.ndarray) -> np.ndarray:
         """(n, k) products."""
@@ -88,7 +90,7 @@ class Leading(Dense):
     def __init__(self, rows: Rows, standardize: bool, components: int):
         self.rows, self.principal = rows, principal(rows, standardize, components)
         self.Z = self.principal.Z
-        self.shape = self.Z.shape
+        self.shape, self.squares = self.Z.shape, np.einsum("ij,ij->i", self.Z, self.Z)
 
     def unfold(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """By the components' axes."""
@@ -167,12 +169,16 @@ class Span(Design):
 
 def _cholesky(matrix: np.ndarray, penalty: float) -> Solve:
     """Solve (matrix + penalty I) x = b, with as much more on the diagonal as rounding errors need."""
-    diagonal = matrix.diagonal().copy()
-    for rounding in (1e-14, 1e-12, 1e-10, 1e-6):
-        matrix[np.diag_indices_from(matrix)] = diagonal + max(penalty, rounding * diagonal.max())
+    # On a diagonal of ones, so that directions of any length are equally exact.
+    diagonal = matrix.diagonal() + penalty
+    scale = 1 / np.sqrt(np.maximum(diagonal, np.finfo(float).tiny))
+    matrix *= scale[:, None]
+    matrix *= scale
+    for rounding in (1e-15, 1e-14, 1e-12, 1e-10, 1e-6):
+        matrix[np.diag_indices_from(matrix)] = 1 + rounding
         factor, failed = lapack.dpotrf(matrix, lower=1, clean=0)
         if not failed:
-            return lambda right: np.asarray(lapack.dpotrs(factor, right, lower=1)[0])
+            return lambda right: scale * np.asarray(lapack.dpotrs(factor, scale * right, lower=1)[0])
     raise np.linalg.LinAlgError("the Hessian of a logistic regression is not positive definite")
 
 

@@ -24,8 +24,19 @@ from prima_features.probes.linalg.rows import Rows
 _TOLERANCE = 1e-8
 """Squared Newton decrement, per unit of mean sample weight, at which the last step is taken. Before this step the
 probability of a training row is off by about half of its square root, 5e-5, or less."""
-_NEGLIGIBLE = 1e-14
-"""Squared decrement, likewise, that is as good as none: a factor of an earlier Hessian gives it only roughly."""
+_MOST_CHANGE = 3e-3
+"""Of a training row's probability, or of one of an unseen row of usual length, in the last step. The decrement alone
+does not bound it for rows with little weight, nor for unseen rows under a weak penalty."""
+_NEGLIGIBLE = 3e-4
+"""Part of `_MOST_CHANGE` that is as good as none."""
+_MOST_STALE = 100
+"""Spread of the ratios between the Hessian of a factor and the present one with which a fit may be taken to have
+converged: conjugate gradients measure their own error by that factor."""
+_STALE_PART = 1e-4
+"""Of the first squared residual that has to be gone in any case with a factor that is not of the present Hessian, which
+can make a residual look negligible that is not."""
+_STALLED = 5
+"""Steps after which a fit that rounding errors keep from getting better is given up."""
 _LEAST_FORCING, _MOST_FORCING = 1e-3, 0.2
 _EXTRA_STEPS = 3
 """Steps of conjugate gradients beyond those with a fresh factor, after which the factor is computed again."""
@@ -36,6 +47,7 @@ _MOST_TRIALS = 40
 _COMBINED = 3
 """Solutions that the next one starts from a combination of."""
 _COMBINING_STEPS = 10
+_ADVICE = "give larger max_steps, or leave out these values of C"
 
 
 @dataclass(frozen=True)
@@ -172,22 +184,34 @@ class _Solver:
         """Steps of conjugate gradients with the latest factor when it was fresh."""
         self.scale = float(problem.weights.mean())
         self.tolerance = _TOLERANCE * self.scale
+        self.length = float(np.sqrt(problem.design.squares.mean()))
+        """Of a usual row."""
 
     def solve(self, penalty: float) -> tuple[np.ndarray, np.ndarray, bool]:
         """(r, k) weights and (k,) intercepts for |w|^2 penalty / 2, and whether they converged."""
-        converged = False
+        converged, stalled = False, 0
+        least = np.full(2, np.inf)
         if self.at.w.any():
             self._combine(penalty)
         for _ in range(self.max_steps):
             direction, slope, solved = self._direction(penalty)
+            change = self._change(direction)
+            small = solved and change <= _MOST_CHANGE
+            if small and -slope <= self.tolerance and self._is_stale(penalty):
+                self.factor = None
+                continue
             if not slope < 0:
                 # No way down: at the minimum if the direction is right, else lost in rounding errors.
-                converged = solved
+                converged = small
                 break
             self._advance(direction, slope, penalty)
-            if -slope <= self.tolerance and solved:
-                converged = True
-                break
+            if -slope <= self.tolerance:
+                now = np.array([change, -slope])
+                stalled = 0 if (now < least / 2).any() else stalled + 1
+                least = np.minimum(least, now)
+                if small or stalled == _STALLED:
+                    converged = small
+                    break
         if not self.problem.binary:  # the same for all classes changes nothing
             self.at.b -= self.at.b.mean()
             self.at.scores = self.at.scores - self.at.scores.mean(axis=1, keepdims=True)
@@ -215,6 +239,21 @@ class _Solver:
         for part, one in zip(parts, self.solved, strict=True):
             self.at.add(float(part), one)
 
+    def _is_stale(self, penalty: float) -> bool:
+        """Whether the factor is of a Hessian too unlike the present one."""
+        assert self.factor is not None
+        then, now = (one / max(self.length, 1e-150) ** 2 for one in (self.factor.penalty, penalty))
+        curvature, _ = self.problem.curvature(self.at.scores)
+        # Of the loss with what the penalty adds to a usual row, and of the penalty alone.
+        ratio = np.append((self.factor.curvature + then) / (curvature + now), self.factor.penalty / penalty)
+        return bool(ratio.max() > _MOST_STALE * ratio.min())
+
+    def _change(self, direction: _Point) -> float:
+        """The most that a step changes a probability, of a training row or of an unseen one of usual length."""
+        curvature, _ = self.problem.curvature(self.at.scores)
+        seen = np.abs(curvature / self.problem.weights * direction.scores).max()
+        return float(max(seen, self.length * np.linalg.norm(direction.w, axis=0).max() / 4))
+
     def _direction(self, penalty: float) -> tuple[_Point, float, bool]:
         """Newton's direction from here, the objective's slope along it, and whether it was found to tolerance."""
         residual = self.problem.residual(self.at.scores)
@@ -225,11 +264,16 @@ class _Solver:
             curved = self.problem.curved(curvature, share, one.scores)
             return self.problem.design.transposed(curved) + penalty * one.w, curved.sum(axis=0)
 
+        # Half of an energy below this moves no probability by more than the change that is as good as none.
+        bounds = float(self.problem.weights.min()), 4 * penalty / max(self.length, 1e-150) ** 2
+        negligible = 4 * (_NEGLIGIBLE * _MOST_CHANGE) ** 2 * min(bounds)
         if self.factor is not None:
-            found, steps, solved = self._conjugate(gradient, hessian, self.usual + _EXTRA_STEPS)
+            found, steps, solved = self._conjugate(
+                gradient, hessian, self.usual + _EXTRA_STEPS, negligible, _STALE_PART
+            )
         if self.factor is None or not solved:
             self.factor = _Preconditioner.fit(self.problem.design, curvature, penalty)
-            found, steps, solved = self._conjugate(gradient, hessian, _MOST_STEPS)
+            found, steps, solved = self._conjugate(gradient, hessian, _MOST_STEPS, negligible, 1.0)
             self.usual = steps
         return found, float(np.vdot(gradient[0], found.w) + gradient[1] @ found.b), solved
 
@@ -238,11 +282,13 @@ class _Solver:
         gradient: tuple[np.ndarray, np.ndarray],
         hessian: Callable[[_Point], tuple[np.ndarray, np.ndarray]],
         most: int,
+        negligible: float,
+        part: float,
     ) -> tuple[_Point, int, bool]:
         """Solve hessian(x) = -gradient; x, the steps taken, and whether the residual fell far enough.
 
         That is to a part of the first residual which is as small as the decrement (Dembo and Steihaug 1983), so
-        that Newton's steps converge faster than linearly.
+        that Newton's steps converge faster than linearly, or to what is negligible but to `part` of the first one.
         """
         assert self.factor is not None
         left = -gradient[0], -gradient[1]
@@ -251,7 +297,7 @@ class _Solver:
         size = first = float(np.vdot(left[0], step.w) + left[1] @ step.b)
         forcing = np.clip(np.sqrt(max(first, 0) / self.scale), _LEAST_FORCING, _MOST_FORCING)
         for i in range(most):
-            if abs(size) <= max(forcing**2 * first, _NEGLIGIBLE * self.scale):
+            if abs(size) <= max(forcing**2 * first, min(negligible, part * first)):
                 return made, i, True
             if not size > 0:
                 return made, i, False
@@ -300,6 +346,9 @@ class _Solver:
 class _Preconditioner:
     """Inverse of the Hessian without what it has between classes; the intercept is eliminated."""
 
+    curvature: np.ndarray
+    """(n, k) of the loss, and the penalty, at which it was computed."""
+    penalty: float
     solvers: tuple[Solve, ...]
     border: np.ndarray
     """(r, k) each class's solution for its Hessian's column of the intercept."""
@@ -314,7 +363,7 @@ class _Preconditioner:
         border = np.column_stack([solve(one) for solve, one in zip(solvers, column.T, strict=True)])
         pivot = total - np.einsum("ij,ij->j", column, border)
         least = np.maximum(1e-12 * total, np.finfo(float).tiny)
-        return cls(solvers, border, np.maximum(pivot, least))
+        return cls(curvature, penalty, solvers, border, np.maximum(pivot, least))
 
     def solve(self, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(r, k) and (k,) solutions; of several classes their sum is 0, as that of `w` and of `b` is."""
@@ -327,10 +376,23 @@ class _Preconditioner:
         return inner, intercept
 
 
-def unconverged_sentence(penalties: Sequence[float]) -> str:
-    """A warning that logistic regressions with these inverse penalties are not solved to tolerance."""
+def unconverged_sentence(penalties: Sequence[float], which: str = "", advice: str = _ADVICE) -> str:
+    """A warning that logistic regressions with these inverse penalties are not solved to tolerance.
+
+    Args:
+        penalties: C of each.
+        which: which fits they are, such as `of the learning curve`; default is those of the evaluation.
+        advice: what to do, or what it means.
+    """
     named = ", ".join(f"{C:g}" for C in penalties)
     return (
-        f"logistic regression did not converge with C of {named} in some folds, and its probabilities there are not "
-        "exact: give larger max_steps, or leave out these values of C"
+        f"logistic regression {which + ' ' if which else ''}did not converge with C of {named} in some fits, and its "
+        f"probabilities there are not exact: {advice}"
     )
+
+
+def unconverged_warning(
+    penalties: Sequence[float], which: str = "", advice: str = _ADVICE
+) -> tuple[str, ...]:
+    """`unconverged_sentence`, or nothing if all converged."""
+    return (unconverged_sentence(penalties, which, advice),) if penalties else ()

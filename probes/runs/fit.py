@@ -21,6 +21,7 @@ from prima_features.probes.evaluation import (
 from prima_features.probes.evaluation.checks import check, check_harmonization
 from prima_features.probes.feature_matrix import Features, Level, features
 from prima_features.probes.labels import Joined, JoinSummary, LabelRequest, join, summarize
+from prima_features.probes.linalg.logistic import unconverged_warning
 from prima_features.probes.persistence import Extras
 from prima_features.probes.probe import Probe
 from prima_features.probes.recipe import Recipe, fit_recipe
@@ -168,6 +169,7 @@ def fit(
     curve = _curve(data, options.recipe, evaluation, on_step) if options.learning_curve else None
     on_step("fitting on all studies")
     probe.fit(data.features, data.frame, data.joined.cohort)
+    evaluation = replace(evaluation, warnings=(*evaluation.warnings, *_unconverged(curve, probe)))
     on_step("writing the report")
     report = PageContent(
         evaluation=evaluation,
@@ -228,6 +230,14 @@ def _plan(sources: Sources, output: Path | None, options: FitOptions, on_warning
     splits = draw(given, scheme)
     more = check_harmonization(given, options.recipe, scheme)
     return FitPlan(data, probe, given, splits, (*data.warnings, *found, *more))
+
+
+def _unconverged(curve: LearningCurve | None, probe: Probe) -> tuple[str, ...]:
+    last = getattr(probe.fitted.recipe.estimator, "unconverged_", ()) if probe.fitted else ()
+    return (
+        *unconverged_warning(curve.unconverged if curve else (), "of the learning curve"),
+        *unconverged_warning(last, "on all studies"),
+    )
 
 
 def _curve(data: Data, recipe: Recipe, evaluation: Evaluation, on_step: OnStep) -> LearningCurve:

@@ -1,13 +1,24 @@
 """How the metric grows with the number of training subjects."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from prima_features.probes import Recipe
-from prima_features.probes.evaluation import EvaluationPlan, Scheme, draw, evaluate, learning_curve
+from prima_features.probes import Probe, Recipe
+from prima_features.probes.evaluation import (
+    EvaluationPlan,
+    LearningCurve,
+    Scheme,
+    draw,
+    evaluate,
+    learning_curve,
+)
 from prima_features.probes.evaluation.refits import _thinned
 from prima_features.probes.evaluation.scored import cross_validate, scored
+from prima_features.probes.feature_matrix import Features, FeatureSource
+from prima_features.probes.runs.fit import _unconverged
 
 RIDGE = Recipe("ridge", {"alphas": (1e2, 1e1)}, inner_folds=2)
 
@@ -75,3 +86,35 @@ def test_a_logistic_fit_that_does_not_converge_is_named_in_the_warnings(make_coh
     assert any("logistic regression did not converge with C of" in one for one in found.warnings)
     converged = evaluate(samples, Recipe("logistic", {"C": (1e-2, 1e2)}, inner_folds=2), plan)
     assert not any("converge" in one for one in converged.warnings)
+
+
+def test_fits_of_the_curve_and_of_the_site_check_that_do_not_converge_are_named(
+    make_cohort, binary, monkeypatch
+):
+    samples = make_cohort(binary, 80, sites=("A", "B")).samples
+    recipe = Recipe("logistic", {"C": (1e-2, 1e2), "max_steps": 1}, inner_folds=2)
+    splits = draw(samples, Scheme(inner_folds=2))
+    with pytest.warns(ConvergenceWarning):
+        curve = learning_curve(samples, recipe, splits, (0.5,), 20)
+    assert 1e2 in curve.unconverged
+    reader = Recipe("logistic", {"C": (1e2,), "max_steps": 1}, inner_folds=3)
+    monkeypatch.setattr("prima_features.probes.evaluation.checks._READER", reader)
+    plan = EvaluationPlan(Scheme(inner_folds=2), n_bootstrap=0)
+    with pytest.warns(ConvergenceWarning):
+        found = evaluate(samples, replace(recipe, options={"C": (1e-2,)}), plan, splits)
+    named = [one for one in found.warnings if "converge" in one]
+    assert len(named) == 1
+    assert "logistic regression of the site did not converge with C of 100" in named[0]
+
+
+def test_the_fit_on_all_studies_and_the_curve_are_named_if_they_do_not_converge(make_cohort, binary):
+    cohort = make_cohort(binary, 80)
+    given = Features.of(cohort.X.astype(np.float32), FeatureSource("prima-tiny", "1", "ab" * 32))
+    recipe = Recipe("logistic", {"C": (1e-2, 1e2), "max_steps": 1}, inner_folds=2)
+    with pytest.warns(ConvergenceWarning):
+        probe = Probe(binary, recipe).fit(given, cohort.frame)
+    found = _unconverged(LearningCurve((), (), (1e2,)), probe)
+    assert "logistic regression of the learning curve did not converge with C of 100" in found[0]
+    assert "logistic regression on all studies did not converge with C of" in found[1]
+    solved = Probe(binary, Recipe("logistic", {"C": (1e-2,)})).fit(given, cohort.frame)
+    assert _unconverged(LearningCurve((), ()), solved) == ()

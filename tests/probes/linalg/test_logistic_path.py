@@ -209,3 +209,93 @@ def test_probabilities_of_far_scores_are_exact() -> None:
     assert probabilities(np.array([[-800.0], [800.0]])).tolist() == [[1, 0], [0, 1]]
     assert probabilities(np.array([[-40.0]]))[0, 1] == pytest.approx(np.exp(-40))
     assert probabilities(np.array([[900.0, 0.0, -900.0]])).tolist() == [[1, 0, 0]]
+
+
+def certified_change(Z: np.ndarray, y: np.ndarray, weights: np.ndarray, point: np.ndarray, C: float) -> float:
+    """The most that Newton's step from a solution of two classes still changes a row's probability.
+
+    Args:
+        Z: (n, D) scaled rows.
+        y: (n,).
+        weights: (n,).
+        point: (D + 1,) weights and intercept.
+        C: inverse penalty.
+    """
+    rows = np.hstack([Z, np.ones((len(Z), 1))])
+    share, penalty = expit(rows @ point), np.append(np.full(Z.shape[1], 1 / C), 0)
+    gradient = rows.T @ (weights * (share - y)) + penalty * point
+    curvature = share * (1 - share)
+    hessian = rows.T @ ((weights * curvature)[:, None] * rows) + np.diag(penalty)
+    scale = 1 / np.sqrt(hessian.diagonal())
+    step = scale * np.linalg.solve(hessian * scale[:, None] * scale, scale * gradient)
+    return float(np.abs(curvature * (rows @ step)).max())
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_said_to_have_converged_has(seed: int) -> None:
+    """Also for rows that count a millionth of others, and penalties far apart."""
+    rng = np.random.default_rng(seed)
+    given = data(
+        int(rng.integers(8, 40)), int(rng.integers(1, 30)), noise=10 ** rng.uniform(-2, 1), seed=seed
+    )
+    weights = 10.0 ** rng.uniform(-3, 3, len(given.y))
+    penalties = tuple(np.sort(10.0 ** rng.uniform(-9, 5, 4)))
+    path = logistic_path(Rows.all(given.X), given.y, penalties, weights=weights)
+    Z = standardised(given.X, given.X)
+    for i, C in enumerate(penalties):
+        if path.converged[i]:
+            on_scaled = path.weights[i][:, 0] * given.X.std(axis=0)
+            intercept = path.intercepts[i] + given.X.mean(axis=0) @ path.weights[i]
+            change = certified_change(Z, given.y, weights, np.append(on_scaled, intercept), C)
+            assert change < 1e-3, C
+    assert path.converged[:2].all()
+
+
+@pytest.mark.parametrize("first", [1e-12, 1e-9, 1e-5])
+@pytest.mark.parametrize("shape", [(10, 2), (10, 60)])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_a_much_weaker_penalty_after_a_strong_one(
+    first: float, shape: tuple[int, int], n_classes: int
+) -> None:
+    """The factor of a Hessian a trillion times as large makes any gradient look negligible."""
+    given = data(*shape, n_classes)
+    found = logistic_path(Rows.all(given.X), given.y, (first, 0.1, 1e3))
+    alone = logistic_path(Rows.all(given.X), given.y, (0.1,))
+    assert found.converged.all()
+    for X in (given.X, given.other):
+        assert np.allclose(predicted(found, X)[1], predicted(alone, X)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_unseen_rows_of_separated_classes_with_weights_of_any_unit(n_classes: int) -> None:
+    given = data(30, 29, n_classes, noise=0)
+    paths = [
+        logistic_path(Rows.all(given.X), given.y, (C / unit,), weights=np.full(30, unit))
+        for C in (1e2, 1e4)
+        for unit in (1.0, 1e-6, 1e6)
+    ]
+    assert all(path.converged.all() for path in paths)
+    for same in (paths[:3], paths[3:]):
+        for path in same[1:]:
+            for one, two in zip(predicted(path, given.other), predicted(same[0], given.other), strict=True):
+                assert np.allclose(one, two, atol=1e-4)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+@pytest.mark.parametrize("width", [15, 150])
+def test_features_of_very_different_scales_are_scikit_learns(width: int, n_classes: int) -> None:
+    """Without standardisation, so that the Hessian's diagonal spans ten orders."""
+    given = data(width=width, n_classes=n_classes)
+    X = (given.X - given.X.mean(axis=0)) * np.logspace(-3, 2, width)
+    path = logistic_path(Rows.all(X), given.y, (1e-3, 1e-1), standardize=False)
+    assert path.converged.all()
+    for i, C in enumerate((1e-3, 1e-1)):
+        plain = LogisticRegression(C=C, tol=1e-10, max_iter=20_000, solver="newton-cg").fit(X, given.y)
+        assert np.allclose(predicted(path, X)[i], plain.predict_proba(X), atol=1e-4), C
+
+
+def test_the_same_rows_give_the_same_numbers() -> None:
+    given = data(width=100, n_classes=3)
+    one, two = (logistic_path(Rows.all(given.X), given.y, PENALTIES) for _ in range(2))
+    assert np.array_equal(one.weights, two.weights)
+    assert np.array_equal(one.intercepts, two.intercepts)
