@@ -24,7 +24,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -64,10 +64,21 @@ class Sizes:
     large: tuple[int, int] = (10_000, 10_240)
     xgboost: tuple[int, int] = (500, 128)
     rounds: tuple[int, ...] = (25, 50)
+    scheme: Scheme = field(default_factory=Scheme)
+    """Of ridge and logistic regression."""
 
 
 FULL = Sizes()
-QUICK = Sizes((100, 200), (200, 20), ((40, 60), (60, 10)), ((60, 30),), (200, 300), (60, 10), (2, 4))
+QUICK = Sizes(
+    (100, 200),
+    (200, 20),
+    ((40, 60), (60, 10)),
+    ((60, 30),),
+    (200, 300),
+    (60, 10),
+    (2, 4),
+    Scheme(outer_folds=2, inner_folds=2),
+)
 
 
 def main() -> None:
@@ -107,12 +118,12 @@ def main() -> None:
 
 def ridge(sizes: Sizes) -> dict[str, Any]:
     """Nested ridge and the plain pipeline, with more features than studies and with fewer."""
-    return {name: compare_ridge(cohort(*getattr(sizes, name))) for name in ("wide", "tall")}
+    return {name: compare_ridge(cohort(*getattr(sizes, name)), sizes.scheme) for name in ("wide", "tall")}
 
 
-def compare_ridge(data: Samples) -> dict[str, Any]:
+def compare_ridge(data: Samples, scheme: Scheme) -> dict[str, Any]:
     """Seconds and predictions of both; the plain pipeline in both precisions."""
-    splits = draw(data, Scheme())
+    splits = draw(data, scheme)
     seconds, ours = timed(lambda: cross_validate(data, Recipe("ridge"), splits))
     result: dict[str, Any] = {"shape": data.X.shape, "seconds": seconds, "plain": {}}
     for kind in ("float32", "float64"):
@@ -156,7 +167,7 @@ def logistic(sizes: Sizes) -> dict[str, Any]:
     found = {}
     for n_studies, width in sizes.logistic:
         data = of_classes(cohort(n_studies, width))
-        splits = draw(data, Scheme())
+        splits = draw(data, sizes.scheme)
         for threads in (1, 2):
             with threadpool_limits(threads):
                 found[f"{n_studies} x {width}, threads: {threads}"] = compare_logistic(data, splits)
