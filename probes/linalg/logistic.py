@@ -32,6 +32,8 @@ _NEGLIGIBLE = 3e-4
 _MOST_STALE = 100
 """Spread of the ratios between the Hessian of a factor and the present one with which a fit may be taken to have
 converged: conjugate gradients measure their own error by that factor."""
+_ROUNDING = 1e-14
+"""Change of a probability that is none."""
 _STALE_PART = 1e-4
 """Of the first squared residual that has to be gone in any case with a factor that is not of the present Hessian, which
 can make a residual look negligible that is not."""
@@ -200,8 +202,9 @@ class _Solver:
             if small and -slope <= self.tolerance and self._is_stale(penalty):
                 self.factor = None
                 continue
-            if not slope < 0:
-                # No way down: at the minimum if the direction is right, else lost in rounding errors.
+            if not slope < 0 or (small and change <= _ROUNDING):
+                # No way down: at the minimum if the direction is right, else lost in rounding errors. Nor are these
+                # followed, so that features without information give the same for all penalties.
                 converged = small
                 break
             self._advance(direction, slope, penalty)
