@@ -248,7 +248,11 @@ def _checked_description(text: str) -> str:
 def _finding(
     source: Path, output: Path, options: FindOptions, keep_patient_id: bool
 ) -> Iterator[tuple[Found, Pseudonyms | None]]:
-    """What is found, and for DICOM the pseudonyms; a block that fails leaves no trace of new ones."""
+    """What is found, and for DICOM the pseudonyms.
+
+    A block that fails leaves no trace of new ones, unless an index needs their key: the search of a large tree is not
+    lost if the run is stopped before its first study.
+    """
     pseudonyms = load_pseudonyms(output, keep_patient_id)
     format = format_of(source, options)
     if format != "dicom":
@@ -264,7 +268,8 @@ def _finding(
         pseudonyms = agree_on_pseudonyms(folder, keep_patient_id)
         yield find(source, options, pseudonyms, format, index_path(output)), pseudonyms
     except BaseException:
-        forget_key(folder)
+        if not index_path(output).exists():
+            forget_key(folder)
         raise
 
 

@@ -11,7 +11,10 @@ import pydicom
 import pytest
 
 from prima_features.cli.main import main
+from prima_features.embedding import run
 from prima_features.embedding.file.read import read_embeddings
+from prima_features.errors import UsageError
+from prima_features.studies.dicom import index
 
 NAME, PATIENT_ID, BIRTH = "Doe^Jane", "MRN-4711-8", "19600607"
 
@@ -133,3 +136,28 @@ def test_a_run_that_fails_leaves_no_identity_behind(
     assert not seen(secrets, printed.out + printed.err)
     assert [entry.name for entry in tmp_path.iterdir()] == ["incoming"]
     shutil.rmtree(folder)
+
+
+@pytest.mark.usefixtures("in_output_folder")
+def test_the_index_of_a_run_that_fails_identifies_nobody_and_is_used_by_the_next(
+    cohort: tuple[Path, set[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder, secrets = cohort
+    monkeypatch.setattr(index, "LEAST_FILES", 1)
+    monkeypatch.setattr(index, "_UNSETTLED_NS", 0)
+
+    def refuse(_: object) -> None:
+        raise UsageError("There is no such model")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "checked_info", refuse)
+        assert main(["embed", str(folder.parent), "out.h5"]) == 2
+    content = (tmp_path / "out.index").read_bytes()
+    assert not seen(secrets, content)
+    embed_here(folder.parent, "out.h5")
+    assert "out.index" not in caplog.text
+    assert (tmp_path / "out.index").read_bytes() == content
+    assert not (tmp_path / "out.h5.parts").exists()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 from functools import cache
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from prima_features.studies.dicom import values
 from prima_features.studies.files import DICOM_START
@@ -82,7 +82,7 @@ def reduce_header(
     Raises:
         OSError: it cannot be read.
     """
-    raw = file.raw
+    raw = cast(io.RawIOBase, file.raw)
     try:
         return _reduce(raw, _noticed(used), _keys(own))
     finally:
@@ -124,7 +124,8 @@ def _reduce(file: io.RawIOBase, noticed: frozenset[int], own: frozenset[int]) ->
     if (meta := _read_meta(window)) is None:
         return None
     syntax, position, is_implicit = meta
-    shared, found = [_PREAMBLE, syntax], {}
+    shared = [_PREAMBLE, syntax]
+    found: dict[int, values.Stored] = {}
     seen: set[int] = set()
     base, last = 0, len(window) - _LONG_HEAD
     unpack = (_IMPLICIT_KEY if is_implicit else _EXPLICIT_KEY).unpack_from
@@ -168,7 +169,7 @@ def _reduce(file: io.RawIOBase, noticed: frozenset[int], own: frozenset[int]) ->
                 if length > values.SHORT:
                     return None
                 tag = _tag(key)
-                found[tag] = values.Stored(tag, vr and vr.decode(), window[position + head : end])
+                found[tag] = values.Stored(tag, vr.decode() if vr else None, window[position + head : end])
             else:
                 shared.append(window[position:end])
         elif length == _UNDEFINED:
