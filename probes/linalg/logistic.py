@@ -247,9 +247,10 @@ class _Solver:
         assert self.factor is not None
         then, now = (one / max(self.length, 1e-150) ** 2 for one in (self.factor.penalty, penalty))
         curvature, _ = self.problem.curvature(self.at.scores)
-        # Of the loss with what the penalty adds to a usual row, and of the penalty alone.
+        # Of the loss with what the penalty adds to a usual row, and of the penalty alone. If all are large, conjugate
+        # gradients find a small part negligible that is not.
         ratio = np.append((self.factor.curvature + then) / (curvature + now), self.factor.penalty / penalty)
-        return bool(ratio.max() > _MOST_STALE * ratio.min())
+        return bool(ratio.max() > _MOST_STALE * min(ratio.min(), _MOST_STALE))
 
     def _change(self, direction: _Point) -> float:
         """The most that a step changes a probability, of a training row or of an unseen one of usual length."""
