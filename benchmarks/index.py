@@ -27,6 +27,8 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
+from prima_features.studies.dicom.index import LEAST_FILES
+
 SESSIONS, SLICES = 10_000, 20_000
 PER_SUBJECT = 2
 """Sessions of a subject; DICOM studies of a patient."""
@@ -84,7 +86,7 @@ def measure(
 ) -> dict[str, Any]:
     """Look through a tree of `count` things of `n_files` files each, when half of it and when all of it is there.
 
-    A DICOM tree is looked through again with an index, whose first search writes it, and again with one study added.
+    A DICOM tree that is large enough for an index is looked through again with it, and again with one study added.
     """
     this = Path(sys.executable)
     sizes: dict[str, dict[str, Any]] = {}
@@ -97,7 +99,7 @@ def measure(
     result: dict[str, Any] = sizes | {"more_bytes_per_file": round(grown / more)}
     if chosen.baseline is not None:
         _, result["baseline"] = look_through([this, chosen.baseline], root, count * n_files, chosen.repeats)
-    if make is make_series:
+    if make is make_series and count * n_files >= LEAST_FILES:
         time.sleep(3)  # files that have just changed are not remembered
         index = root.with_suffix(".index")
         run_find(this, root, index)

@@ -92,6 +92,14 @@ def test_finding_is_timed_on_trees_of_every_maker(run: Run) -> None:
     bids, dicom = result["bids"]["full"], result["dicom"]["full"]
     assert (bids["files"], bids["studies"], bids["series"], bids["left_out"]) == (32, 8, 16, 0)
     assert (dicom["files"], dicom["studies"], dicom["series"], dicom["left_out"]) == (800, 4, 20, 0)
+    assert "with_index" not in result["dicom"]
+
+
+@pytest.mark.slow
+def test_finding_with_an_index_is_timed(run: Run) -> None:
+    result = run("index.py", "--only", "dicom", "--slices", "1000", "--repeats", "1")["dicom"]
+    assert (result["with_index"]["studies"], result["with_index"]["series"]) == (5, 25)
+    assert (result["with_index_grown"]["studies"], result["with_index_grown"]["files"]) == (6, 1200)
 
 
 def test_a_public_suite_is_compared_voxel_by_voxel(
