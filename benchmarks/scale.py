@@ -54,7 +54,7 @@ WIDTHS = {"small": (64, 16, 16), "published": (10_240, 128, 1_024)}
 """Numbers of a study's vector, of that which is comparable with text, and of one of a series."""
 MILLION = 1_000_000
 
-SECONDS_PER_1000_TOKENS = 25.0
+SECONDS_PER_1000_TOKENS = 24.0
 """Of the published tokenizer in float32 on two cores of the Xeon (docs/requirements.md): measured by embed.py."""
 TOKENS = 1_300
 """Of a study of five series."""
