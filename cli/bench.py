@@ -10,11 +10,19 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.console import count, err, out
-from prima_features.cli.options import named_values, shown_command, split_values
+from prima_features.cli.options import (
+    EVALUATION,
+    Bootstrap,
+    EvaluationSeed,
+    Folds,
+    InnerFolds,
+    named_values,
+    shown_command,
+    split_values,
+)
 from prima_features.cli.probe.label_options import with_labels
 from prima_features.wording import RESEARCH_ONLY
 
-_EVALUATION = "Evaluation"
 _RELIABILITY = "Reliability"
 
 
@@ -53,7 +61,7 @@ def bench(
             "--probes",
             metavar="NAME...",
             help="Probes: linear (ridge or logistic regression) and knn; the first is the main one (default: both).",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=EVALUATION,
         ),
     ] = None,
     level: Annotated[
@@ -61,7 +69,7 @@ def bench(
         typer.Option(
             "--level",
             help="study: the study's vector. series: the mean of the vectors of its series.",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=EVALUATION,
         ),
     ] = "study",
     series: Annotated[
@@ -70,21 +78,11 @@ def bench(
             "--series",
             metavar="PATTERN",
             help="Use only series with a matching name, such as T1w, and average them per study.",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=EVALUATION,
         ),
     ] = "",
-    folds: Annotated[
-        int,
-        typer.Option(
-            "--folds", metavar="N", min=2, help="Number of outer folds.", rich_help_panel=_EVALUATION
-        ),
-    ] = 5,
-    inner_folds: Annotated[
-        int,
-        typer.Option(
-            "--inner-folds", metavar="N", min=2, help="Number of inner folds.", rich_help_panel=_EVALUATION
-        ),
-    ] = 5,
+    folds: Folds = 5,
+    inner_folds: InnerFolds = 5,
     repeats: Annotated[
         int,
         typer.Option(
@@ -92,22 +90,11 @@ def bench(
             metavar="N",
             min=1,
             help="Number of repeats of cross-validation to average.",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=EVALUATION,
         ),
     ] = 1,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", help="Random seed.", rich_help_panel=_EVALUATION)
-    ] = 0,
-    bootstrap: Annotated[
-        int,
-        typer.Option(
-            "--bootstrap",
-            metavar="N",
-            min=0,
-            help="Number of resamples for the confidence intervals.",
-            rich_help_panel=_EVALUATION,
-        ),
-    ] = 1000,
+    seed: EvaluationSeed = 0,
+    bootstrap: Bootstrap = 1000,
     draws: Annotated[
         int,
         typer.Option(
@@ -115,7 +102,7 @@ def bench(
             metavar="N",
             min=0,
             help="Number of few-shot training sets per size; 0: no few-shot curves.",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=EVALUATION,
         ),
     ] = 100,
     site_check: Annotated[
@@ -123,7 +110,7 @@ def bench(
         typer.Option(
             "--site-check/--no-site-check",
             help="Leave each site out once, and measure how well a classifier identifies the site.",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=EVALUATION,
         ),
     ] = True,
     allow_confounded: Annotated[
@@ -131,7 +118,7 @@ def bench(
         typer.Option(
             "--allow-confounded",
             help="Continue even if each site has a single class; the probes may then learn the site.",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=EVALUATION,
         ),
     ] = False,
     repeats_table: Annotated[
@@ -224,8 +211,8 @@ def bench(
 def as_validate(arguments: list[str]) -> list[str]:
     """`bench validate FILE` as the command that it is; all other arguments as they are.
 
-    `prima bench OUT_DIR` takes any folder name, so that it can have no subcommands. To write to a folder called
-    validate, `--embeddings` is given, as always.
+    `prima bench OUT_DIR` takes any folder name, so it cannot have subcommands. A folder called validate can still be
+    written to, because a comparison always has `--embeddings`.
     """
     if arguments[:2] != ["bench", "validate"] or any(one.startswith("--embeddings") for one in arguments):
         return arguments

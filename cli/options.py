@@ -281,6 +281,31 @@ Device = Annotated[
 ]
 
 _REPORT = "HTML report"
+EVALUATION = "Evaluation"
+"""Panel of the options about folds and intervals."""
+Folds = Annotated[
+    int,
+    typer.Option("--folds", metavar="N", min=2, help="Number of outer folds.", rich_help_panel=EVALUATION),
+]
+InnerFolds = Annotated[
+    int,
+    typer.Option(
+        "--inner-folds", metavar="N", min=2, help="Number of inner folds.", rich_help_panel=EVALUATION
+    ),
+]
+EvaluationSeed = Annotated[
+    int, typer.Option("--seed", metavar="N", help="Random seed.", rich_help_panel=EVALUATION)
+]
+Bootstrap = Annotated[
+    int,
+    typer.Option(
+        "--bootstrap",
+        metavar="N",
+        min=0,
+        help="Number of resamples for the confidence intervals.",
+        rich_help_panel=EVALUATION,
+    ),
+]
 NoReport = Annotated[
     bool,
     typer.Option(

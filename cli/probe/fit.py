@@ -10,12 +10,20 @@ import typer
 from rich.markup import escape
 
 from prima_features.cli.console import out
-from prima_features.cli.options import Overwrite, shown_command, split_values
+from prima_features.cli.options import (
+    EVALUATION,
+    Bootstrap,
+    EvaluationSeed,
+    Folds,
+    InnerFolds,
+    Overwrite,
+    shown_command,
+    split_values,
+)
 from prima_features.cli.probe.label_options import with_labels
 from prima_features.files.safe import load_json
 
 _MODEL = "Probe"
-_EVALUATION = "Evaluation"
 _CHECKS = "Checks of the evaluation"
 
 
@@ -135,21 +143,11 @@ def fit(
             "--scheme",
             metavar="SCHEME",
             help="How studies are split: nested (cross-validation), leave-site-out, or split (by --split-column).",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=EVALUATION,
         ),
     ] = "nested",
-    folds: Annotated[
-        int,
-        typer.Option(
-            "--folds", metavar="N", min=2, help="Number of outer folds.", rich_help_panel=_EVALUATION
-        ),
-    ] = 5,
-    inner_folds: Annotated[
-        int,
-        typer.Option(
-            "--inner-folds", metavar="N", min=2, help="Number of inner folds.", rich_help_panel=_EVALUATION
-        ),
-    ] = 5,
+    folds: Folds = 5,
+    inner_folds: InnerFolds = 5,
     repeats: Annotated[
         int,
         typer.Option(
@@ -157,22 +155,11 @@ def fit(
             metavar="N",
             min=1,
             help="Number of repeats of nested cross-validation to average.",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=EVALUATION,
         ),
     ] = 1,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", help="Random seed.", rich_help_panel=_EVALUATION)
-    ] = 0,
-    bootstrap: Annotated[
-        int,
-        typer.Option(
-            "--bootstrap",
-            metavar="N",
-            min=0,
-            help="Number of resamples for the confidence intervals.",
-            rich_help_panel=_EVALUATION,
-        ),
-    ] = 1000,
+    seed: EvaluationSeed = 0,
+    bootstrap: Bootstrap = 1000,
     permutations: Annotated[
         int,
         typer.Option(
@@ -180,7 +167,7 @@ def fit(
             metavar="N",
             min=0,
             help="Number of permutations for a p-value; each repeats the whole evaluation.",
-            rich_help_panel=_EVALUATION,
+            rich_help_panel=EVALUATION,
         ),
     ] = 0,
     site_check: Annotated[
