@@ -13,12 +13,32 @@ import torch
 from torch import Tensor, nn
 
 from prima_features.encoders.ragged import dense_attention
+from prima_features.models.loading import Shapes
 
 Rotate = Callable[[Tensor], Tensor]
 """Turns queries or keys (..., N, heads, dim_head) by the places of their tokens."""
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """softmax(q k^T / sqrt(dim_head)) v of (..., N, heads, dim_head): `ragged.dense_attention`, or `ragged_attention` with
 its lengths bound."""
+
+
+def rotate_halves(x: Tensor, skip: int, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate queries or keys (B, N, heads, dim_head) of the patches, pairing the two halves of each head.
+
+    Args:
+        x: queries or keys.
+        skip: tokens before the patches, which stay as they are.
+        cos, sin: (patches, 1, dim_head); the rotation is computed in their number type.
+    """
+    patches = x[:, skip:].to(cos.dtype)
+    first, second = patches.chunk(2, dim=-1)
+    turned = patches * cos + torch.cat([-second, first], dim=-1) * sin
+    return torch.cat([x[:, :skip], turned.to(x.dtype)], dim=1)
+
+
+def depth(shapes: Shapes) -> int:
+    """Number of blocks, from the names of their tensors (`blocks.N.`)."""
+    return len({name.split(".")[1] for name in shapes if name.startswith("blocks.")})
 
 
 @dataclass(frozen=True)

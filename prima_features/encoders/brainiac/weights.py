@@ -11,6 +11,7 @@ from prima_features.encoders.brain_volume import ANSWER_OPTIONS, OPTIONS
 from prima_features.encoders.brainiac.network import Brainiac, BrainiacConfig
 from prima_features.encoders.brainiac.prepare import BrainiacPreparer
 from prima_features.encoders.series_encoder import SeriesArchitecture
+from prima_features.encoders.vit import depth
 from prima_features.models.loading import Shapes
 
 _HEAD_WIDTH = 64
@@ -53,7 +54,7 @@ def sizes(shapes: Shapes, published: Mapping[str, Any], settings: Mapping[str, A
         side=round(n ** (1 / 3)) * patch,
         patch=patch,
         width=width,
-        depth=len({name.split(".")[1] for name in shapes if name.startswith("blocks.")}),
+        depth=depth(shapes),
         heads=int(published.get("num_heads", max(1, width // _HEAD_WIDTH))),
         mlp=shapes["blocks.0.mlp.fc1.weight"][0],
         feature=settings.get("feature", "mean"),

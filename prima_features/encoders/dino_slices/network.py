@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from prima_features.encoders.vit import Block, BlockConfig
+from prima_features.encoders.vit import Block, BlockConfig, rotate_halves
 
 _PERIOD = 100.0
 
@@ -77,7 +77,7 @@ class Dino(nn.Module):
             x, first = x + positions[:, 1:], first + positions[:, :1]
         else:
             angles = rotary_angles(rows, columns, self.config.dim // self.config.heads, x.device)
-            turn = partial(rotate, skip=1 + self.config.registers, cos=angles.cos(), sin=angles.sin())
+            turn = partial(rotate_halves, skip=1 + self.config.registers, cos=angles.cos(), sin=angles.sin())
         before = [first, self.reg_token] if self.config.registers else [first]
         x = torch.cat([token.expand(len(x), -1, -1).to(x.dtype) for token in before] + [x], 1)
         for block in self.blocks:
@@ -105,11 +105,3 @@ def rotary_angles(rows: int, columns: int, dim_head: int, device: torch.device) 
     grid = torch.stack(torch.meshgrid(*places, indexing="ij"), -1).flatten(0, 1)  # (patches, 2)
     angles = 2 * math.pi * grid[:, :, None] / periods
     return angles.flatten(1).repeat(1, 2)[:, None]
-
-
-def rotate(x: Tensor, skip: int, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn queries or keys (B, N, heads, dim_head) of the patches; the first `skip` tokens stay as they are."""
-    patches = x[:, skip:]
-    first, second = patches.chunk(2, -1)
-    turned = patches * cos + torch.cat([-second, first], -1) * sin
-    return torch.cat([x[:, :skip], turned.to(x.dtype)], 1)

@@ -11,6 +11,7 @@ from prima_features.encoders.base import Preparer, Widths
 from prima_features.encoders.dino_slices.network import Dino, SlicesConfig
 from prima_features.encoders.dino_slices.prepare import SIDE, SlicesPreparer
 from prima_features.encoders.series_encoder import SeriesArchitecture
+from prima_features.encoders.vit import depth
 from prima_features.models.loading import Shapes
 
 _HEAD_WIDTH = 64
@@ -38,7 +39,7 @@ def sizes(
         raise ValueError(f"it has {'a' if has_table else 'no'} table of positions, as the other DINO model")
     return SlicesConfig(
         dim=dim,
-        depth=len({name.split(".")[1] for name in shapes if name.startswith("blocks.")}),
+        depth=depth(shapes),
         heads=int(published.get("num_heads", max(1, dim // _HEAD_WIDTH))),
         mlp_dim=shapes["blocks.0.mlp.fc1.weight"][0],
         patch=patch,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from prima_features.encoders.patch_embed import PatchEmbed
-from prima_features.encoders.vit import Block, BlockConfig
+from prima_features.encoders.vit import Block, BlockConfig, rotate_halves
 
 _PERIOD = 100.0
 
@@ -61,19 +61,6 @@ def angles(grid: tuple[int, int, int], periods: Tensor) -> Tensor:
     return (2 * math.pi * coordinates[:, :, None] / periods).flatten(1).repeat(1, 2)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate the patches in queries or keys (B, 1 + patches, heads, head width). The class token stays as it is.
-
-    Args:
-        x: queries or keys.
-        cos, sin: (patches, 1, head width); the rotation is computed in their number type.
-    """
-    patches = x[:, 1:].to(cos.dtype)
-    first, second = patches.chunk(2, dim=-1)
-    turned = patches * cos + torch.cat([-second, first], dim=-1) * sin
-    return torch.cat([x[:, :1], turned.to(x.dtype)], dim=1)
-
-
 class Dino3d(nn.Module):
     """Volumes to the class token or the mean of the patches."""
 
@@ -94,7 +81,7 @@ class Dino3d(nn.Module):
         x, y, z = (side // self.config.patch for side in volumes.shape[2:])
         kind = torch.bfloat16 if self.config.bfloat16_positions else torch.float32
         turn = angles((x, y, z), self.periods.to(kind))[:, None]
-        turned = partial(rotate, cos=turn.cos(), sin=turn.sin())
+        turned = partial(rotate_halves, skip=1, cos=turn.cos(), sin=turn.sin())
         tokens = torch.cat([self.cls_token.expand(len(volumes), -1, -1).to(patches.dtype), patches], dim=1)
         for block in self.blocks:
             tokens = block(tokens, turned)

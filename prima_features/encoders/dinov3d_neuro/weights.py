@@ -10,6 +10,7 @@ from prima_features.encoders.base import Preparer, Widths
 from prima_features.encoders.dinov3d_neuro.network import Dino3d, Dino3dConfig
 from prima_features.encoders.dinov3d_neuro.prepare import Dino3dPreparer
 from prima_features.encoders.series_encoder import SeriesArchitecture
+from prima_features.encoders.vit import depth
 from prima_features.models.loading import Shapes
 
 _LEFT_OUT = re.compile(r"(dino_head|ibot_head)\.|mask_token$")
@@ -41,7 +42,7 @@ def sizes(shapes: Shapes, published: Mapping[str, Any], settings: Mapping[str, A
     (periods,) = shapes["periods"]
     return Dino3dConfig(
         width=width,
-        depth=len({name.split(".")[1] for name in shapes if name.startswith("blocks.")}),
+        depth=depth(shapes),
         heads=width // (6 * periods),
         mlp=shapes["blocks.0.mlp.fc1.weight"][0],
         patch=patch,

@@ -12,6 +12,7 @@ from prima_features.encoders.base import Widths
 from prima_features.encoders.neurovfm.network import NeuroVFM, NeuroVFMConfig
 from prima_features.encoders.neurovfm.prepare import WEIGHT_UNIT, NeuroVFMPreparer
 from prima_features.encoders.series_encoder import SeriesArchitecture
+from prima_features.encoders.vit import depth
 from prima_features.models.loading import Shapes
 
 
@@ -32,9 +33,13 @@ def sizes(shapes: Shapes, published: Mapping[str, Any], settings: Mapping[str, A
         raise ValueError("put the published config.json next to it, which states the number of heads")
     embedded, patch_dim = shapes["embed.weight"]
     (dim,) = shapes["norm.weight"]
-    blocks = {name.split(".")[1] for name in shapes if name.startswith("blocks.")}
     config = NeuroVFMConfig(
-        dim, len(blocks), params["num_heads"], shapes["blocks.0.mlp.fc1.weight"][0], patch_dim, dim - embedded
+        dim,
+        depth(shapes),
+        params["num_heads"],
+        shapes["blocks.0.mlp.fc1.weight"][0],
+        patch_dim,
+        dim - embedded,
     )
     stated = {
         "embed_dim": (params.get("embed_dim", dim), dim),
