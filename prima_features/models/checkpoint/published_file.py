@@ -38,12 +38,9 @@ class PublishedFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._stack = ExitStack()
-        try:
+        with ExitStack() as self._stack:
             self._open(path)
-        except BaseException:
-            self._stack.close()
-            raise
+            self._stack = self._stack.pop_all()
 
     def _open(self, path: Path) -> None:
         try:
