@@ -9,6 +9,7 @@ quickly and stay small.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from abc import ABC, abstractmethod
@@ -84,6 +85,8 @@ class EncoderInfo:
     """The paper to cite, in one line; empty if there is none."""
     unit: str = "items"
     """What `Prepared.weight` counts, in the plural, such as `subvolumes` or `slices`."""
+    uses_anatomy: bool = False
+    """Whether brain masks and transforms to MNI152 are inputs, so that new ones make finished studies stale."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,24 @@ _PATH = re.compile(r"[A-Za-z0-9 .,-]*")
 
 
 @dataclass(frozen=True)
+class BrainRecord:
+    """Brain mask and transform to MNI152 that a series was prepared with, and how plausible they are."""
+
+    mask_from: str = ""
+    """Source of the mask, such as `fMRIPrep` or `mri_synthstrip`; empty if there was no mask."""
+    litres: float = math.nan
+    """Volume of the mask; NaN if unknown."""
+    to_mni_from: str = ""
+    """Source of the transform; empty if it is unknown."""
+    to_mni: tuple[float, ...] = ()
+    """The transform from the scan to MNI152, mm in RAS: 16 numbers row by row, or empty if it is unknown."""
+    scale: float = math.nan
+    """Mean linear scale of the transform, the cube root of its determinant; NaN if unknown."""
+    dice: float = math.nan
+    """Dice coefficient of the mask in MNI space with the template's brain mask; NaN if unknown."""
+
+
+@dataclass(frozen=True)
 class Prepared:
     """One series made ready for a network, and what the embeddings file records of it."""
 
@@ -131,6 +152,8 @@ class Prepared:
     flags: tuple[str, ...] = ()
     """Doubts about the series, one short word each."""
     picture: Picture | None = None
+    brain: BrainRecord | None = None
+    """None from encoders that use neither masks nor transforms."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,16 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from prima_features.encoders.base import EncodedStudy, Encoder, EncoderInfo, Picture, Prepared, Tokens, Widths
+from prima_features.encoders.base import (
+    BrainRecord,
+    EncodedStudy,
+    Encoder,
+    EncoderInfo,
+    Picture,
+    Prepared,
+    Tokens,
+    Widths,
+)
 from prima_features.errors import PrimaError, SeriesError, UsageError
 from prima_features.files.text import printable
 from prima_features.volumes.volume import PLANES
@@ -32,6 +41,9 @@ _MOST_SETTINGS = 40_000
 _MOST_PICTURE = 1 << 20
 _SHORTEST, _LONGEST = 1e-9, 1e9
 """Spacings, mm."""
+_LONGEST_SOURCE = 200
+"""Characters of `BrainRecord.mask_from` and `to_mni_from`."""
+_MOST_LITRES, _MOST_SCALE = 1e3, 1e3
 _UNIT_TOLERANCE = 0.02
 """How far the length of a CLIP vector may be from 1, with room for bfloat16."""
 
@@ -81,6 +93,7 @@ def checked_prepared(prepared: Any) -> Prepared:
         shape=(z, y, x),
         spacing=(dz, dy, dx),
         flags=tuple(map(str, flags)),
+        brain=None if prepared.brain is None else _checked_brain(prepared.brain),
     )
 
 
@@ -120,6 +133,34 @@ def _length(value: Any) -> float:
     if not _SHORTEST <= number <= _LONGEST:
         _refuse(f"a spacing that is not from {_SHORTEST:g} to {_LONGEST:g} mm")
     return number
+
+
+def _checked_brain(brain: Any) -> BrainRecord:
+    if not isinstance(brain, BrainRecord):
+        _refuse(f"a brain of type {type(brain).__name__}, not BrainRecord")
+    for name in ("mask_from", "to_mni_from"):
+        value = getattr(brain, name)
+        if not (isinstance(value, str) and len(value) <= _LONGEST_SOURCE and value.isprintable()):
+            _refuse(f"brain.{name} that is not a short text")
+    numbers = {}
+    for name, most in (("litres", _MOST_LITRES), ("scale", _MOST_SCALE), ("dice", 1.0)):
+        numbers[name] = _number(getattr(brain, name), f"brain.{name}")
+        if not (math.isnan(numbers[name]) or 0 <= numbers[name] <= most):
+            _refuse(f"brain.{name} that is not from 0 to {most:g}, or NaN")
+    to_mni = brain.to_mni
+    if not isinstance(to_mni, tuple | list | np.ndarray) or np.shape(to_mni) not in ((0,), (16,)):
+        _refuse("brain.to_mni that is not 16 numbers")
+    matrix = tuple(_number(value, "brain.to_mni") for value in to_mni)
+    if not all(map(math.isfinite, matrix)) or (matrix and matrix[12:] != (0, 0, 0, 1)):
+        _refuse("brain.to_mni that is not an affine")
+    return replace(brain, to_mni=matrix, **numbers)
+
+
+def _number(value: Any, name: str) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        _refuse(f"{name} of type {type(value).__name__}, not a number")
 
 
 def make_read_only(arrays: Any) -> None:
@@ -198,7 +239,7 @@ def checked_info(encoder: Encoder) -> EncoderInfo:
         _refuse_info(type(encoder).__name__, f"an object of type {type(info).__name__}, not EncoderInfo")
     for field in fields(info):
         value = getattr(info, field.name)
-        if field.name not in ("widths", "settings") and not (
+        if field.name not in ("widths", "settings", "uses_anatomy") and not (
             isinstance(value, str) and len(value) <= _LONGEST_TEXT
         ):
             _refuse_info(
@@ -210,6 +251,8 @@ def checked_info(encoder: Encoder) -> EncoderInfo:
         _refuse_info(info.encoder, f"settings that are not JSON ({error})")
     if len(text) > _MOST_SETTINGS:
         _refuse_info(info.encoder, f"settings of {len(text):,} bytes, more than {_MOST_SETTINGS:,}")
+    if not isinstance(info.uses_anatomy, bool):
+        _refuse_info(info.encoder, "uses_anatomy that is not True or False")
     if not isinstance(info.widths, Widths):
         _refuse_info(info.encoder, "widths that are not Widths")
     widths = {

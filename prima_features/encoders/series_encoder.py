@@ -84,6 +84,8 @@ class SeriesArchitecture(Generic[C]):
     """Values of each `--encoder-option`, the default first."""
     answer_options: Mapping[str, str] = field(default_factory=dict)
     """See `Encoder.answer_options`."""
+    uses_anatomy: bool = False
+    """See `EncoderInfo.uses_anatomy`."""
 
     def load(self, source: ModelSource) -> SeriesEncoder[C]:
         """Load the model of a directory.
@@ -148,6 +150,7 @@ class SeriesEncoder(Encoder, Generic[C]):
             licence=known.weights_licence,
             citation=known.citation,
             unit=self.architecture.unit,
+            uses_anatomy=self.architecture.uses_anatomy,
         )
 
     def preparer(self) -> Preparer:

@@ -14,6 +14,7 @@ import torch
 from prima_features import embed, read_embeddings
 from prima_features.embedding.engine.options import EngineOptions
 from prima_features.encoders.base import (
+    BrainRecord,
     EncodedStudy,
     Encoder,
     EncoderInfo,
@@ -79,6 +80,12 @@ FAULTS: dict[str, Any] = {
     "slice axis": lambda: replace(SOUND, slice_axis_known_by=None),  # type: ignore[arg-type]
     "picture": lambda: replace(SOUND, picture=b"\xff\xd8"),  # type: ignore[arg-type]
     "picture that is no JPEG": lambda: replace(SOUND, picture=Picture(b"<svg>", 3, 3, "")),
+    "brain of another type": lambda: replace(SOUND, brain={"litres": 1.5}),  # type: ignore[arg-type]
+    "mask_from of two lines": lambda: replace(SOUND, brain=BrainRecord(mask_from="a\nb")),
+    "infinite litres": lambda: replace(SOUND, brain=BrainRecord(litres=float("inf"))),
+    "dice above 1": lambda: replace(SOUND, brain=BrainRecord(dice=1.1)),
+    "transform of 12 numbers": lambda: replace(SOUND, brain=BrainRecord(to_mni=(1.0,) * 12)),
+    "transform of NaN": lambda: replace(SOUND, brain=BrainRecord(to_mni=(float("nan"),) * 12 + (0, 0, 0, 1))),
 }
 
 
@@ -156,9 +163,12 @@ def test_numbers_of_numpy_are_stored_as_plain_ones() -> None:
         shape=tuple(np.array([3, 4, 5])),
         spacing=np.array([1, 1, 2], np.float32),  # type: ignore[arg-type]
         flags=["a"],  # type: ignore[arg-type]
+        brain=BrainRecord("a", np.float32(1.5), to_mni=np.eye(4).ravel()),  # type: ignore[arg-type]
     )
     found = checked_prepared(given)
-    assert found == replace(SOUND, arrays=given.arrays, weight=3, n_tokens=4, flags=("a",))
+    assert found == replace(SOUND, arrays=given.arrays, weight=3, n_tokens=4, flags=("a",), brain=found.brain)
+    assert found.brain is not None and found.brain.to_mni == tuple(np.eye(4).ravel())
+    assert {type(one) for one in (found.brain.litres, *found.brain.to_mni)} == {float}
     numbers = (found.weight, found.n_tokens, *found.shape, *found.spacing)
     assert [type(one) for one in numbers] == [int] * 5 + [float] * 3
 
@@ -233,6 +243,7 @@ def test_arrays_become_read_only_in_containers_too() -> None:
         {"settings": None},
         {"caveat": "x" * 100_000},
         {"sha256": None},
+        {"uses_anatomy": 1},
         {"widths": Widths(None, 0)},
         {"widths": Widths(None, 1.5)},  # type: ignore[arg-type]
         {"widths": {"series": 3}},

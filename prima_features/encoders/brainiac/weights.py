@@ -86,4 +86,5 @@ ARCHITECTURE = SeriesArchitecture(
     containers=("state_dict",),
     options=OPTIONS,
     answer_options=ANSWER_OPTIONS,
+    uses_anatomy=True,
 )

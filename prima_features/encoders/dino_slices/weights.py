@@ -71,6 +71,7 @@ def _architecture(kind: str) -> SeriesArchitecture[SlicesConfig]:
         rename=rename,
         sizes=partial(sizes, kind=kind),
         unit="slices",
+        uses_anatomy=True,
     )
 
 

@@ -95,4 +95,5 @@ ARCHITECTURE = SeriesArchitecture(
     sizes=sizes,
     options=OPTIONS,
     answer_options=ANSWER_OPTIONS,
+    uses_anatomy=True,
 )

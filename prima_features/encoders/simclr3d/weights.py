@@ -64,4 +64,5 @@ ARCHITECTURE = SeriesArchitecture(
     unit="64ths of a volume",
     options=OPTIONS,
     answer_options=ANSWER_OPTIONS,
+    uses_anatomy=True,
 )
