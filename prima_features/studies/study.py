@@ -114,6 +114,12 @@ class Series:
     """Path below the dataset for BIDS and NIfTI; empty for DICOM, where paths can contain names."""
     flags: tuple[str, ...] = ()
     """Doubts about this series, one short word each, such as `orientation-unknown`."""
+    mask: Path | None = field(default=None, repr=False)
+    """Brain mask of this scan: an image on any grid in the scan's world coordinates."""
+    to_mni: Path | None = field(default=None, repr=False)
+    """File with the transform of this scan to MNI152."""
+    anatomy_from: str = ""
+    """Source of both, such as `manifest`, `fMRIPrep`, `FreeSurfer` or `SynthStrip`; empty without them."""
 
     @property
     def stored_name(self) -> str:
@@ -122,7 +128,7 @@ class Series:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that is read for this series."""
+        """Every file with voxels of this series."""
         match self.image:
             case NiftiImage(path):
                 return (path,)
@@ -132,6 +138,11 @@ class Series:
                 return tuple(dict.fromkeys(path for stack in stacks for path in stack))
             case DicomFrames(files):
                 return files
+
+    @property
+    def anatomy_files(self) -> tuple[Path, ...]:
+        """Brain mask and transform, as far as there are any."""
+        return tuple(file for file in (self.mask, self.to_mni) if file is not None)
 
 
 @dataclass(frozen=True)
