@@ -202,11 +202,14 @@ class Progress:
     Attributes:
         check: call it between batches; raises if the run was cancelled.
         seconds: time spent by stage.
+        gflop: floating-point operations of the networks, in 10^9, as a direct computation needs; NaN if the encoder
+            does not say.
     """
 
     def __init__(self, check: Callable[[], None] = _never) -> None:
         self.check = check
         self.seconds: dict[str, float] = {}
+        self.gflop = math.nan
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

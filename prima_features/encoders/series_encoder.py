@@ -18,6 +18,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from prima_features.encoders import operations
 from prima_features.encoders.base import (
     EncodedStudy,
     Encoder,
@@ -86,6 +88,8 @@ class SeriesArchitecture(Generic[C]):
     """See `Encoder.answer_options`."""
     uses_anatomy: bool = False
     """See `EncoderInfo.uses_anatomy`."""
+    gflop: Callable[[C, Prepared], float] | None = None
+    """Operations of one series, in 10^9. None: they are counted on the network, which reads pieces of one tensor."""
 
     def load(self, source: ModelSource) -> SeriesEncoder[C]:
         """Load the model of a directory.
@@ -165,7 +169,15 @@ class SeriesEncoder(Encoder, Generic[C]):
     def on(self, device: torch.device, dtype: torch.dtype, batch_size: int) -> SeriesInference:
         """The network on a device."""
         network = self.network if device.type == "cpu" else copy.deepcopy(self.network).to(device)
-        return SeriesInference(network, device, dtype, batch_size)
+        return SeriesInference(network, device, dtype, batch_size, self._gflop)
+
+    def _gflop(self, prepared: Prepared) -> float:
+        """Operations of one series, in 10^9."""
+        if self.architecture.gflop is not None:
+            return self.architecture.gflop(self.config, prepared)
+        build = partial(self.architecture.network, self.config)
+        n, *shape = prepared.arrays.shape
+        return n * operations.counted(build, (1, *shape))
 
     def with_options(self, options: Mapping[str, str]) -> SeriesEncoder[C]:
         """See `Encoder.with_options`."""
@@ -188,8 +200,16 @@ class SeriesInference:
     Weights stay in float32; with bfloat16 matrix products are in it.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype, batch_size: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        batch_size: int,
+        gflop: Callable[[Prepared], float],
+    ) -> None:
         self.network, self.device, self.dtype, self.batch_size = network, device, dtype, batch_size
+        self._gflop, self._counted = gflop, dict[tuple[int, ...], float]()
 
     @torch.inference_mode()
     def encode(
@@ -205,6 +225,7 @@ class SeriesInference:
             torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16),
         ):
             rows = self._rows(prepared, progress.check)
+        progress.gflop = sum(map(self._operations, prepared))
         vectors = np.stack([one.mean(0, dtype=np.float64) for one in rows]).astype(np.float32)
         kept = [
             Tokens(one, item.arrays.coord)
@@ -215,6 +236,13 @@ class SeriesInference:
         return [
             EncodedStudy(series=vectors[start:end], tokens=kept[start:end]) for start, end in pairwise(starts)
         ]
+
+    def _operations(self, prepared: Prepared) -> float:
+        arrays = prepared.arrays
+        shape = arrays.values.shape if isinstance(arrays, Patches) else arrays.shape
+        if shape not in self._counted:
+            self._counted[shape] = self._gflop(prepared)
+        return self._counted[shape]
 
     def _rows(self, prepared: Sequence[Prepared], check: Callable[[], None]) -> list[np.ndarray]:
         """The network's rows (n, d) of each series."""

@@ -30,7 +30,7 @@ def test_a_record_is_there_while_the_run_goes_on_and_tells_how_it_ended(
     assert killed_now["counts"]["embedded"] == 1
     (record,) = records_in(tmp_path, "s")
     assert (record["ended"], record["shard"]) == ("stopped", "2/3")
-    expected = {"embedded": 1, "failed": 1, "kept": 1, "series": 4, "items": 0, "tokens": 0}
+    expected = {"embedded": 1, "failed": 1, "kept": 1, "series": 4, "items": 0, "tokens": 0, "gflop": 0.0}
     assert record["counts"] == expected
     assert record["stages"]["read"] == 2.5
     assert record["id"] == killed_now["id"]
@@ -50,6 +50,7 @@ def test_records_of_earlier_releases_that_count_subvolumes_are_read(tmp_path: Pa
     assert read["runs"] == [record]
     assert record["counts"] == read["total"]["counts"] == {"embedded": 1, "items": 640}
     assert (record["per_minute"]["items"], record["unit"]) == (12800.0, "subvolumes")
+    assert "gflop" not in read["total"]["counts"]  # unknown
     assert "The tokenizer encoded 640 subvolumes, 320 per second" in course(read).sentence
 
 

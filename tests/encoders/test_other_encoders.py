@@ -158,6 +158,7 @@ def test_a_bids_dataset_is_embedded_with_a_page(whole: Path, model: Path, capsys
     assert (record["model"]["encoder"], record["model"]["licence"]) == ("toy", "MIT")
     (one,) = record["runs"]
     assert one["unit"] == "series" and one["counts"]["items"] == one["counts"]["series"]
+    assert "gflop" not in one["counts"]  # this encoder does not say
     assert f"The encoder encoded {one['counts']['items']:,} series" in page
     assert run("inspect", whole) == 0
     said = capsys.readouterr().out

@@ -70,7 +70,9 @@ def patches() -> list[Prepared]:
 def encode(network: nn.Module, items: list[Prepared], batch: int, tokens: bool = False) -> list[EncodedStudy]:
     """Two studies, of two and three series."""
     torch.manual_seed(0)
-    inference = SeriesInference(network.eval(), torch.device("cpu"), torch.float32, batch)
+    inference = SeriesInference(
+        network.eval(), torch.device("cpu"), torch.float32, batch, lambda prepared: 1.0
+    )
     series = [(Series("T1w", NiftiImage(Path("x.nii"))), item) for item in items]
     study = Study("sub-1", "1", "", "", ())
     return inference.encode([(study, series[:2]), (study, series[2:])], Progress(), tokens)
@@ -123,7 +125,7 @@ def test_tokens_are_returned_with_their_coordinates_if_asked_for() -> None:
 def test_bfloat16_is_close_to_float32() -> None:
     network, items = OfPatches().eval(), patches()
     exact = np.concatenate([one.series for one in encode(network, items, 9)])
-    inference = SeriesInference(network, torch.device("cpu"), torch.bfloat16, 9)
+    inference = SeriesInference(network, torch.device("cpu"), torch.bfloat16, 9, lambda prepared: 1.0)
     series = [(Series("T1w", NiftiImage(Path("x.nii"))), item) for item in items]
     rough = inference.encode([(Study("sub-1", "1", "", "", ()), series)], Progress(), False)[0].series
     assert 0 < np.abs(rough - exact).max() < 0.02 * np.abs(exact).max()

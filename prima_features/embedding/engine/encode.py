@@ -139,6 +139,7 @@ def _encode(
         _embedded(study, checked_vectors(vectors, widths, len(study.series), keep_tokens))
         for study, vectors in zip(studies, encoded, strict=True)
     ]
+    times.gflop += progress.gflop
     times.n_items += sum(study.n_items for study in studies)
     times.n_tokens += sum(one.prepared.n_tokens for study in studies for one in study.series)
     return results

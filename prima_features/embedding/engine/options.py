@@ -83,6 +83,8 @@ class StageTimes:
     """Items that the network encoded, in the encoder's unit (`EncoderInfo.unit`)."""
     n_tokens: int = 0
     """Sum of `Prepared.n_tokens`."""
+    gflop: float = 0.0
+    """Operations of the networks, in 10^9 (`encoders.operations`); NaN if an encoder does not say."""
 
     @contextmanager
     def measure(self, stage: Stage) -> Iterator[None]:

@@ -6,6 +6,7 @@ runs together when the output is complete. No record contains a host name, nor a
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import secrets
@@ -104,6 +105,8 @@ class Journal:
         seconds = time.monotonic() - self._start
         stages = asdict(self.times)
         work = {name.removeprefix("n_"): stages.pop(name) for name in ("n_items", "n_tokens")}
+        if math.isfinite(gflop := stages.pop("gflop")):
+            work["gflop"] = round(gflop, 3)
         return self._record | {
             "ended": ended,
             "seconds": round(seconds, 2),

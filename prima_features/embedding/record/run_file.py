@@ -87,6 +87,8 @@ def _total(records: Sequence[Record]) -> Record:
         total[group] = {
             name: round(sum(record[group].get(name, 0) for record in embedding), 3) for name in names
         }
+    if any(record["counts"].get("items") and "gflop" not in record["counts"] for record in embedding):
+        total["counts"].pop("gflop", None)  # known of some runs only
     total["counts"].pop("kept", None)  # of several runs, each counts what the others have done
     for name in ("peak_memory_bytes", "peak_gpu_memory_bytes"):
         total[name] = max((record.get(name) or 0 for record in records), default=0) or None

@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from prima_features.encoders.base import Preparer, Widths
+from prima_features.encoders import operations
+from prima_features.encoders.base import Prepared, Preparer, Widths
 from prima_features.encoders.brain_volume import ANSWER_OPTIONS, OPTIONS
 from prima_features.encoders.neurojepa.network import JepaConfig, NeuroJepa
 from prima_features.encoders.neurojepa.prepare import JepaPreparer
@@ -84,6 +85,18 @@ def _widths(config: JepaConfig) -> Widths:
     return Widths(study=None, series=config.width)
 
 
+def _gflop(config: JepaConfig, prepared: Prepared) -> float:
+    """Operations of one series: which experts a token uses does not change them."""
+    n, width = math.prod(config.grid), config.width
+    mixed = len(config.expert_blocks)
+    hidden = config.chosen * config.expert + config.shared
+    row = operations.linear((config.patch**3, width))
+    row += config.depth * operations.linear((width, config.heads))  # the gate of each head
+    row += mixed * operations.linear((width, config.experts))
+    plain = operations.blocks([n], config.depth - mixed, width, config.mlp)
+    return n * row + plain + operations.blocks([n], mixed, width, hidden)
+
+
 ARCHITECTURE = SeriesArchitecture(
     model_type="neurojepa",
     config=JepaConfig,
@@ -96,4 +109,5 @@ ARCHITECTURE = SeriesArchitecture(
     options=OPTIONS,
     answer_options=ANSWER_OPTIONS,
     uses_anatomy=True,
+    gflop=_gflop,
 )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-from prima_features.encoders.base import Widths
+from prima_features.encoders import operations
+from prima_features.encoders.base import Prepared, Widths
 from prima_features.encoders.neurovfm.network import NeuroVFM, NeuroVFMConfig
 from prima_features.encoders.neurovfm.prepare import WEIGHT_UNIT, NeuroVFMPreparer
 from prima_features.encoders.series_encoder import SeriesArchitecture
@@ -68,6 +69,13 @@ def widths(config: NeuroVFMConfig) -> Widths:
     return Widths(study=None, series=config.dim, token=config.dim)
 
 
+def gflop(config: NeuroVFMConfig, prepared: Prepared) -> float:
+    """Operations of one series."""
+    n = len(prepared.arrays.values)
+    embed = operations.linear((config.patch_dim, config.dim - config.place_dim))
+    return n * embed + operations.blocks([n], config.depth, config.dim, config.mlp_dim)
+
+
 ARCHITECTURE = SeriesArchitecture(
     model_type="neurovfm",
     config=NeuroVFMConfig,
@@ -80,4 +88,5 @@ ARCHITECTURE = SeriesArchitecture(
     containers=("state_dict",),
     unit=WEIGHT_UNIT,
     options={"slice_axis": ("repaired", "public")},
+    gflop=gflop,
 )

@@ -19,6 +19,7 @@ from prima_features.encoders.base import EncodedStudy, Prepared, Progress, Token
 from prima_features.encoders.prima.networks import Prima
 from prima_features.encoders.prima.networks.transformer import PLACE_DIM
 from prima_features.encoders.prima.networks.undoubled import UndoubledEncoder
+from prima_features.encoders.prima.operations import Operations
 from prima_features.encoders.prima.subvolumes import Subvolumes
 from prima_features.encoders.ragged import Ragged
 from prima_features.studies.study import Series, Study
@@ -107,7 +108,7 @@ class PrimaInference:
 
     def __init__(self, network: Network, hide_names: bool = False) -> None:
         self.network = network
-        self._hide_names = hide_names
+        self._hide_names, self._operations = hide_names, Operations(network.model.config)
 
     @torch.inference_mode()
     def encode(
@@ -143,6 +144,10 @@ class PrimaInference:
                 if tokens
             ]
             per_series, per_study, clip = map(_to_numpy, (vectors, output.embedding, output.clip))
+        progress.gflop = sum(
+            self._operations.of_series(len(one.subvolumes.values), len(one.subvolumes), one.name)
+            for one in series
+        ) + sum(self._operations.of_study(len(members), study.description) for study, members in studies)
         rows = np.cumsum([0, *lengths])
         return [
             EncodedStudy(
