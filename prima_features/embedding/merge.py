@@ -317,7 +317,7 @@ def _provenance(sources: Sequence[Source]) -> Provenance:
         name: next((text for one in made if (text := getattr(one, name))), "")
         for name in ("caveat", "licence", "citation")
     }
-    return replace(made[0], **texts)
+    return replace(made[0], **texts, uses_anatomy=any(one.uses_anatomy for one in made))
 
 
 def _whereabouts(sources: Sequence[Source]) -> dict[str, Source]:

@@ -300,13 +300,15 @@ def _provenance(info: EncoderInfo, options: EngineOptions, command: str) -> Prov
         widths,
         info.licence,
         info.citation,
+        info.uses_anatomy,
     )
 
 
 def _settings(encoder: Encoder, provenance: Provenance, options: EngineOptions) -> str:
     """Hash of what changes the numbers of a study, apart from its own files and texts."""
     made_by = asdict(provenance)
-    for name in ("command", "encoder", "caveat", "widths", "licence", "citation"):  # which change no number
+    # These change no number.
+    for name in ("command", "encoder", "caveat", "widths", "licence", "citation", "uses_anatomy"):
         del made_by[name]
     if (dtype := computation(options, encoder.device).dtype) != torch.float32:
         made_by["precision"] = str(dtype)

@@ -168,7 +168,7 @@ class Work:
         header = StudyHeader(result.input_hash, result.n_series, result.failures, result.flags)
         if self._job.options.fail_fast and not header.sound:
             raise failed_fast(next(failure for failure in header.failures if failure.defect))
-        self._parts.save(result, self._job.studies[result.id])
+        self._parts.save(result, self._job.studies[result.id], self._job.plan.provenance.uses_anatomy)
         self._claims.release(result.id)
         self.embedded.add(result.id)
         self._note(result.id, header, here=True)

@@ -93,7 +93,7 @@ def checked_prepared(prepared: Any) -> Prepared:
         shape=(z, y, x),
         spacing=(dz, dy, dx),
         flags=tuple(map(str, flags)),
-        brain=None if prepared.brain is None else _checked_brain(prepared.brain),
+        brain=None if prepared.brain is None else checked_brain(prepared.brain),
     )
 
 
@@ -135,7 +135,12 @@ def _length(value: Any) -> float:
     return number
 
 
-def _checked_brain(brain: Any) -> BrainRecord:
+def checked_brain(brain: Any) -> BrainRecord:
+    """The record of a brain in plain types.
+
+    Raises:
+        EncoderError: it cannot be stored.
+    """
     if not isinstance(brain, BrainRecord):
         _refuse(f"a brain of type {type(brain).__name__}, not BrainRecord")
     for name in ("mask_from", "to_mni_from"):

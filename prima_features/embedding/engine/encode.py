@@ -194,4 +194,5 @@ def _embedded_series(one: PreparedSeries, vector: np.ndarray, tokens: Tokens | N
         picture=prepared.picture,
         slice_axis_known_by=prepared.slice_axis_known_by,
         flags=prepared.flags,
+        brain=prepared.brain,
     )

@@ -14,6 +14,8 @@ import h5py
 import numpy as np
 
 from prima_features.embedding.file.records import (
+    BRAIN,
+    COMPONENTS,
     FAILURE,
     FORMAT,
     FORMAT_VERSION,
@@ -23,7 +25,7 @@ from prima_features.embedding.file.records import (
     VERSION_1,
     flags_of,
 )
-from prima_features.embedding.file.validate import TRIPLES, check, plain_attribute
+from prima_features.embedding.file.validate import check, plain_attribute
 from prima_features.errors import PrimaError, UsageError
 from prima_features.files.safe import load_json
 from prima_features.files.text import bounded
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
 
 _CHECKED_ROWS = 1024
-_AXES = "zyx"
+_MAY_BE_NAN = tuple(f"/series/{name}" for name in BRAIN)
 
 
 class Embeddings:
@@ -71,6 +73,7 @@ class Embeddings:
             self.n_studies = int(file["study/id"].shape[0])
             self.n_series = int(file["series/name"].shape[0])
             self.has_tokens = "token" in file
+            self.has_brains = "to_mni" in file["series"]
 
     @property
     def caveat(self) -> str:
@@ -110,7 +113,7 @@ class Embeddings:
     @property
     def series_columns(self) -> Columns:
         """The columns of `series`."""
-        return Columns(self, "series", SERIES)
+        return Columns(self, "series", SERIES | (BRAIN if self.has_brains else {}))
 
     @property
     def failure_columns(self) -> Columns:
@@ -125,7 +128,9 @@ class Embeddings:
     @cached_property
     def series(self) -> pd.DataFrame:
         """One row per series: study (row of `studies`), name, plane, source, n_tokens, shape, spacing, slice_axis (of
-        z, y, x), slice_axis_known_by and flags (separated by commas)."""
+        z, y, x), slice_axis_known_by and flags (separated by commas). If the encoder uses brain masks and transforms
+        to MNI152: mask_from, brain_litres, mni_from, to_mni_11 to to_mni_44 (the matrix row by row, mm in RAS),
+        mni_scale and mni_dice; unknown numbers are NaN."""
         return self.series_columns.frame()
 
     @cached_property
@@ -210,7 +215,9 @@ class Embeddings:
             raise UsageError(
                 f"{self.path} is damaged: parts of it cannot be read; copy or create it again"
             ) from error
-        if isinstance(dataset, h5py.Dataset) and dataset.dtype.kind == "f" and not _is_finite(found):
+        is_float = isinstance(dataset, h5py.Dataset) and dataset.dtype.kind == "f"
+        # Numbers of brains may be NaN; `validate` has checked them.
+        if is_float and dataset.name not in _MAY_BE_NAN and not _is_finite(found):
             raise UsageError(
                 f"{self.path} is damaged: {dataset.name} contains NaN or infinity; embed the scans again"
             )
@@ -279,7 +286,7 @@ class Columns:
             column
             for name, kind in kinds.items()
             if kind != VECTOR
-            for column in ([f"{name}_{axis}" for axis in _AXES] if name in TRIPLES else [name])
+            for column in ([f"{name}_{one}" for one in COMPONENTS[name]] if name in COMPONENTS else [name])
         ]
 
     def __getitem__(self, column: str) -> np.ndarray:
@@ -305,14 +312,14 @@ class Columns:
                 return VERSION_1[column](self._read(file, "plane"))
             except ValueError as error:
                 raise UsageError(f"{self._file.path} is damaged: a plane of /series is unknown") from error
-        name, _, axis = column.rpartition("_")
-        if name not in TRIPLES:
+        name, _, component = column.rpartition("_")
+        if name not in COMPONENTS:
             dataset = file[self._table][column]
             is_text = h5py.check_string_dtype(dataset.dtype) is not None
             return self._file.values(dataset.asstr() if is_text else dataset)
-        # A table without rows may not know that it has three columns.
-        rows = self._file.values(file[self._table][name]).reshape(-1, len(_AXES))
-        return rows[:, _AXES.index(axis)].copy()
+        # A table without rows may not know how many columns it has.
+        rows = self._file.values(file[self._table][name]).reshape(-1, len(COMPONENTS[name]))
+        return rows[:, COMPONENTS[name].index(component)].copy()
 
 
 class _File(h5py.File):

@@ -10,14 +10,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
-from prima_features.encoders.base import Picture, Tokens
+from prima_features.encoders.base import BrainRecord, Picture, Tokens
 from prima_features.studies.study import Failure, Study
 from prima_features.volumes.volume import PLANES
 
@@ -58,6 +58,23 @@ SERIES = {
 }
 """Columns of /series: attributes of `records.EmbeddedSeries`; `study` is a row of /study."""
 
+BRAIN = {
+    "mask_from": TEXT,
+    "brain_litres": "float32",
+    "mni_from": TEXT,
+    "to_mni": "float64",
+    "mni_scale": "float32",
+    "mni_dice": "float32",
+}
+"""Further columns of /series, in files of encoders that use brain masks and transforms to MNI152 (`brain_columns`).
+Unknown numbers are NaN."""
+
+COMPONENTS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("shape", "spacing", "coord"), ("z", "y", "x")),
+    "to_mni": tuple(f"{row}{column}" for row in "1234" for column in "1234"),
+}
+"""Columns of several numbers per row: `shape` is `shape_z`, `shape_y` and `shape_x` in tables."""
+
 VERSION_1: dict[str, Callable[[Any], np.ndarray]] = {
     "slice_axis": lambda planes: np.array([PLANES.index(plane) for plane in planes], np.int8),
     "slice_axis_known_by": lambda planes: np.array([""] * len(planes), object),
@@ -97,11 +114,39 @@ class EmbeddedSeries:
     """How the slice axis was determined (`volumes.volume.KNOWN_BY`); empty in files of format version 1."""
     flags: tuple[str, ...] = ()
     """Doubts about the series, from finding and from reading it."""
+    brain: BrainRecord | None = None
+    """None from encoders that use neither brain masks nor transforms."""
 
     @property
     def slice_axis(self) -> int:
         """Which of (z, y, x) the slices are stacked along."""
         return PLANES.index(self.plane)
+
+
+def brain_columns(series: Sequence[EmbeddedSeries]) -> dict[str, list[Any]]:
+    """The columns `BRAIN` of series."""
+    brains = [one.brain or BrainRecord() for one in series]
+    return {
+        "mask_from": [brain.mask_from for brain in brains],
+        "brain_litres": [brain.litres for brain in brains],
+        "mni_from": [brain.to_mni_from for brain in brains],
+        "to_mni": [brain.to_mni or (np.nan,) * 16 for brain in brains],
+        "mni_scale": [brain.scale for brain in brains],
+        "mni_dice": [brain.dice for brain in brains],
+    }
+
+
+def brain_of(columns: Mapping[str, Sequence[Any]], row: int) -> BrainRecord:
+    """A row of the columns `BRAIN`, the matrix as columns `to_mni_11` to `to_mni_44`."""
+    to_mni = tuple(columns[f"to_mni_{place}"][row] for place in COMPONENTS["to_mni"])
+    return BrainRecord(
+        mask_from=columns["mask_from"][row],
+        litres=columns["brain_litres"][row],
+        to_mni_from=columns["mni_from"][row],
+        to_mni=() if np.isnan(to_mni[0]) else to_mni,
+        scale=columns["mni_scale"][row],
+        dice=columns["mni_dice"][row],
+    )
 
 
 GUESSED = "slice-axis-guessed"
@@ -190,7 +235,7 @@ def settings_hash(settings: dict[str, Any]) -> str:
     return _digest(settings)[:16]
 
 
-def input_hash(study: Study, settings: str) -> str:
+def input_hash(study: Study, settings: str, uses_anatomy: bool = False) -> str:
     """What a study's embedding depends on: the hash of the settings, and one of its texts and files.
 
     Of files, names, sizes and times are hashed, and not the folders they are in: the same scans may be mounted
@@ -198,11 +243,15 @@ def input_hash(study: Study, settings: str) -> str:
 
     Args:
         settings: from `settings_hash`; the result begins with it.
+        uses_anatomy: whether brain masks and transforms are inputs, too (`EncoderInfo.uses_anatomy`).
     """
-    files = []
+    files: list[tuple[Any, ...]] = []
     for series in study.series:
         sizes = [_size_and_time(path) for path in series.files]
         files.append((series.name, series.image, sizes))
+        if uses_anatomy and series.anatomy_files:
+            paths = (series.mask, series.to_mni)
+            files.append((paths, [None if path is None else _size_and_time(path) for path in paths]))
     return f"{settings}:{_digest([study.id, study.subject, study.session, study.description, files])[:32]}"
 
 

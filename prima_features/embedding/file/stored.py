@@ -19,6 +19,7 @@ from prima_features.embedding.file.records import (
     FailedStudy,
     Result,
     StudyHeader,
+    brain_of,
     flags_of,
     settings_of,
 )
@@ -94,6 +95,7 @@ class StoredStudies:
             widths=self._file.widths,
             licence=attributes["licence"],
             citation=attributes["citation"],
+            uses_anatomy=self._file.has_brains,
         )
 
     @cached_property
@@ -178,6 +180,7 @@ class StoredStudies:
                 flags=tuple(filter(None, columns["flags"][row].split(","))),
                 embedding=vector,
                 tokens=self._tokens(row),
+                brain=brain_of(columns, row) if self._file.has_brains else None,
             )
             for row, vector in enumerate(vectors, first)
         ]

@@ -17,6 +17,8 @@ import h5py
 import numpy as np
 
 from prima_features.embedding.file.records import (
+    BRAIN,
+    COMPONENTS,
     FAILURE,
     INPUT,
     SERIES,
@@ -31,15 +33,16 @@ from prima_features.errors import UsageError
 
 TABLES: Mapping[str, dict[str, str]] = {
     "study": STUDY,
-    "series": SERIES,
+    "series": SERIES | BRAIN,
     "token": TOKEN,
     "failure": FAILURE,
     "input": INPUT,
 }
 _OPTIONAL_TABLES = ("token", "input")
-_OPTIONAL_COLUMNS = ("clip",)
-"""Missing where the model gives none."""
-TRIPLES = ("shape", "spacing", "coord")
+_OPTIONAL_COLUMNS = ("clip", *BRAIN)
+"""Missing if the model gives none."""
+_MOST_LITRES, _MOST_SCALE = 1e3, 1e3
+_BLOCK_ROWS = 1 << 16
 _PLAIN = (h5py.h5t.STRING, h5py.h5t.INTEGER, h5py.h5t.FLOAT)
 _MOST_NAMES = 1000
 _MOST_ATTRIBUTE = 1 << 20
@@ -65,6 +68,8 @@ def check(path: Path, file: h5py.File) -> None:
         _check_attributes(path, file)
         lengths = _check_tables(path, file)
         _check_whose(path, file, lengths)
+        if "to_mni" in file["series"]:
+            _check_brains(path, file["series"], lengths["series"])
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError, zlib.error) as error:
         if isinstance(error, UsageError):
             raise
@@ -117,6 +122,8 @@ def _check_tables(path: Path, file: h5py.File) -> dict[str, int]:
         optional = (*_OPTIONAL_COLUMNS, *(VERSION_1 if file.attrs["format_version"] == 1 else ()))
         if missing := [name for name in columns if name not in names and name not in optional]:
             _refuse(path, f"it has no /{table}/{missing[0]}")
+        if table == "series" and 0 < len(BRAIN.keys() & names) < len(BRAIN):
+            _refuse(path, f"it has no /series/{min(BRAIN.keys() - names)}")
         for name in names:
             if not isinstance(dataset := group[name], h5py.Dataset):
                 _refuse(path, f"/{table}/{_shown(name)} is not a column")
@@ -151,13 +158,14 @@ def _check_column(path: Path, dataset: h5py.Dataset, name: str, kind: str, size:
         _refuse(path, f"{name} is not a column of {'texts' if text else 'numbers'}")
     if not text and (dataset.dtype.kind not in _kinds(kind) or dataset.dtype.itemsize > 8):
         _refuse(path, f"{name} is not a column of numbers of type {kind}")
-    two = kind == VECTOR or name == "/token/embedding" or name.endswith(TRIPLES)
+    components = COMPONENTS.get(name.rpartition("/")[2], ())
+    two = kind == VECTOR or name == "/token/embedding" or bool(components)
     # A table without rows does not know the length of its vectors.
     is_empty = dataset.shape == (0,)
     if dataset.shape is None or (len(dataset.shape) != 1 + two and not is_empty):
         _refuse(path, f"{name} does not have {1 + two} dimensions")
-    if name.endswith(TRIPLES) and dataset.shape[0] and dataset.shape[1] != 3:
-        _refuse(path, f"{name} does not have 3 numbers per row")
+    if components and dataset.shape[0] and dataset.shape[1] != len(components):
+        _refuse(path, f"{name} does not have {len(components)} numbers per row")
     stored = _check_storage(path, dataset, name, plan, size)
     if text and h5py.check_string_dtype(dataset.dtype).length is None:
         stored += _text_bytes(path, dataset, name, size)
@@ -267,6 +275,20 @@ def _check_whose(path: Path, file: h5py.File, lengths: dict[str, int]) -> None:
         _refuse(path, "/series/study names studies that are not in /study, or in another order")
     if (np.bincount(study.astype(np.int64), minlength=n_studies) != file["study/n_series"][()]).any():
         _refuse(path, "/study/n_series disagrees with /series/study")
+
+
+def _check_brains(path: Path, series: h5py.Group, n_rows: int) -> None:
+    """Refuse volumes, scales and overlaps that no brain can have, and matrices that are no affine."""
+    for first in range(0, n_rows, _BLOCK_ROWS):
+        rows = slice(first, first + _BLOCK_ROWS)
+        for name, most in (("brain_litres", _MOST_LITRES), ("mni_scale", _MOST_SCALE), ("mni_dice", 1.0)):
+            values = series[name][rows]
+            if not (np.isnan(values) | ((values >= 0) & (values <= most))).all():
+                _refuse(path, f"/series/{name} is not from 0 to {most:g}, or NaN")
+        matrices = series["to_mni"][rows]
+        is_affine = np.isfinite(matrices).all(axis=1) & (matrices[:, 12:] == (0, 0, 0, 1)).all(axis=1)
+        if not (is_affine | np.isnan(matrices).all(axis=1)).all():
+            _refuse(path, "/series/to_mni is not an affine")
 
 
 def ascending(rows: np.ndarray, n_rows: int) -> bool:

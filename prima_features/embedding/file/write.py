@@ -17,6 +17,7 @@ import numpy as np
 
 from prima_features._version import __version__
 from prima_features.embedding.file.records import (
+    BRAIN,
     FAILURE,
     FORMAT,
     FORMAT_VERSION,
@@ -29,6 +30,7 @@ from prima_features.embedding.file.records import (
     WORDS,
     EmbeddedStudy,
     Result,
+    brain_columns,
 )
 from prima_features.errors import UsageError
 from prima_features.files.disk import replacing
@@ -61,6 +63,8 @@ class Provenance:
     licence: str = ""
     citation: str = ""
     """Licence of the model, and what to cite; empty if not stated, as in files of earlier releases."""
+    uses_anatomy: bool = False
+    """Whether brain masks and transforms to MNI152 are inputs of the model."""
 
     @property
     def has_clip(self) -> bool:
@@ -113,7 +117,7 @@ def write_embeddings(
     """
     with replacing(path, scratch) as temporary, Sink(temporary) as sink, h5py.File(sink, "w") as file:
         file.attrs.update(provenance.attributes())
-        tables = _Tables(file, dtype, provenance.has_clip)
+        tables = _Tables(file, dtype, provenance)
         tables.failure.extend(_columns(left_out, FAILURE))
         for study in studies:
             tables.add(study)
@@ -124,11 +128,14 @@ def write_embeddings(
 class _Tables:
     """The file's tables, and how a study spreads over them."""
 
-    def __init__(self, file: h5py.File, dtype: VectorType, has_clip: bool):
+    def __init__(self, file: h5py.File, dtype: VectorType, provenance: Provenance):
         self._file, self._dtype = file, dtype
+        self._uses_anatomy = provenance.uses_anatomy
+        has_clip = provenance.has_clip
         self._study_columns = {name: kind for name, kind in STUDY.items() if has_clip or name != "clip"}
         self.study = _Table(file.create_group("study"), self._study_columns, dtype)
-        self.series = _Table(file.create_group("series"), SERIES, dtype)
+        series = SERIES | (BRAIN if self._uses_anatomy else {})
+        self.series = _Table(file.create_group("series"), series, dtype)
         self.failure = _Table(file.create_group("failure"), FAILURE, dtype)
         self.input = _Table(file.create_group("input"), INPUT, dtype)
         self.token: _Table | None = None
@@ -147,6 +154,8 @@ class _Tables:
     def _add_vectors(self, study: EmbeddedStudy) -> None:
         row = self.study.extend(_columns([study], self._study_columns))
         columns = _columns(study.series, SERIES) | {"study": [row] * study.n_series}
+        if self._uses_anatomy:
+            columns |= brain_columns(study.series)
         first = self.series.extend(columns)
         for i, series in enumerate(study.series, first):
             if series.tokens is not None:

@@ -24,7 +24,8 @@ from prima_features.embedding.file.records import (
     StudyHeader,
     flags_of,
 )
-from prima_features.encoders.base import Picture, Tokens
+from prima_features.encoders.base import BrainRecord, Picture, Tokens
+from prima_features.encoders.checks import EncoderError, checked_brain
 from prima_features.errors import OutputError, UsageError
 from prima_features.files.disk import output_errors, write_bytes
 from prima_features.files.plain import from_plain
@@ -35,7 +36,7 @@ from prima_features.volumes.volume import PLANES
 
 logger = logging.getLogger(__name__)
 
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, EncoderError)
 
 
 class PartsFolder:
@@ -84,15 +85,16 @@ class PartsFolder:
         elif os.path.lexists(self.folder):
             raise UsageError(f"{self.folder} is a file; move it, or name another output")
 
-    def save(self, result: Result, study: Study | None = None) -> None:
+    def save(self, result: Result, study: Study | None = None, uses_anatomy: bool = False) -> None:
         """Keep a finished study, in place of an earlier part of it.
 
         Args:
             study: whose NIfTI files are recorded with their sizes and times, for `changed`. Paths of DICOM files, which
                 can carry names, are not.
+            uses_anatomy: also record their brain masks and transforms.
         """
         tensors, record = _dismantle(result)
-        files = _states(study) if study is not None else []
+        files = _states(study, uses_anatomy) if study is not None else []
         metadata = {
             "input_hash": result.input_hash,
             "study": json.dumps(record),
@@ -243,9 +245,10 @@ def _read_record(metadata: dict[str, str], study_id: str) -> dict[str, Any]:
     return record
 
 
-def _states(study: Study) -> list[tuple[str, int, int]]:
-    """Path, size and time of each NIfTI file of a study."""
-    files = [one.image.path for one in study.series if isinstance(one.image, NiftiImage)]
+def _states(study: Study, uses_anatomy: bool) -> list[tuple[str, int, int]]:
+    """Path, size and time of each NIfTI file of a study, and of its masks and transforms if they are inputs."""
+    series = [one for one in study.series if isinstance(one.image, NiftiImage)]
+    files = [path for one in series for path in (*one.files, *(one.anatomy_files if uses_anatomy else ()))]
     states = [(path.absolute(), path.stat()) for path in files if path.exists()]
     return [(os.fsdecode(path), state.st_size, state.st_mtime_ns) for path, state in states]
 
@@ -304,6 +307,8 @@ def _assemble(tensors: dict[str, np.ndarray], record: dict[str, Any], input_hash
         if picture := values.get("picture"):
             values["picture"] = Picture(tensors[f"series.{i}.picture"].tobytes(), **picture)
         values |= {name: tuple(values[name]) for name in ("shape", "spacing", "flags")}
+        if brain := values.get("brain"):
+            values["brain"] = checked_brain(BrainRecord(**brain))
         series.append(EmbeddedSeries(**values, embedding=tensors[f"series.{i}.embedding"], tokens=tokens))
     record |= {"failures": failures, "input_hash": input_hash}
     study = EmbeddedStudy(

@@ -210,7 +210,8 @@ class Finished:
             SourceError: the disk with the scans is not available.
         """
         with source_errors():
-            now = input_hash(self._studies[study_id], self._plan.settings)
+            uses_anatomy = self._plan.provenance.uses_anatomy
+            now = input_hash(self._studies[study_id], self._plan.settings, uses_anatomy)
         before = self._hashes.get(study_id, now)
         self._hashes[study_id] = now
         return now != before
