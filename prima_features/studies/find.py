@@ -51,6 +51,9 @@ class FindOptions:
     """Participants and sessions, for every format."""
     bids: BidsOptions = BidsOptions()
     dicom: DicomOptions = DicomOptions()
+    derivatives: tuple[Path, ...] = ()
+    """Folders with brain masks and transforms of the scans of a BIDS dataset, in order of preference; its own
+    `derivatives` folder is searched, too."""
 
     def __post_init__(self) -> None:
         if self.format not in get_args(Format):
@@ -85,8 +88,15 @@ def find(
     """
     format = detected or format_of(source, options)
     chosen = options.format != "auto"
+    if options.derivatives and format != "bids":
+        raise UsageError(
+            f"--derivatives applies to BIDS datasets, and {source} is read as {format}: leave it out, or name masks "
+            "and transforms in a manifest (columns mask and mni_affine)"
+        )
     if format == "bids":  # selects while walking, so one participant of thousands is found quickly
-        found = find_bids(source, options.bids, options.selection, options.dicom.time_series)
+        found = find_bids(
+            source, options.bids, options.selection, options.dicom.time_series, options.derivatives
+        )
         return tidy_texts(_with_distinct_ids(found))
     if format == "dicom":
         if source.is_file() and is_dicomdir(source):
@@ -315,6 +325,7 @@ def tidy_texts(found: Found) -> Found:
         studies=tuple(map(_tidy_study, found.studies)),
         left_out=tuple(map(_tidy_left_out, found.left_out)),
         warnings=tuple(map(bounded, warnings)),
+        anatomy_warnings=tuple(map(bounded, found.anatomy_warnings)),
     )
 
 

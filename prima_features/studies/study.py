@@ -201,3 +201,5 @@ class Found:
     left_out: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
     """Warnings about the whole source, one sentence each. They name no patient."""
+    anatomy_warnings: tuple[str, ...] = ()
+    """Likewise about brain masks and transforms, which matter only to encoders that use them."""

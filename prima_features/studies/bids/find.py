@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 
 from prima_features.errors import UsageError
+from prima_features.studies.bids.derivatives import Derivatives
 from prima_features.studies.bids.image import BidsImage
 from prima_features.studies.bids.inherited import Inherited
 from prima_features.studies.bids.options import BidsOptions
@@ -52,6 +55,7 @@ def find_bids(
     options: BidsOptions = BidsOptions(),
     selection: Selection = Selection(),
     time_series: TimeSeries = "skip",
+    derivatives: Sequence[Path] = (),
 ) -> Found:
     """Studies of a BIDS dataset: one per subject, or one per session if there are any, with its images by path.
 
@@ -64,16 +68,18 @@ def find_bids(
         selection: which participants and sessions.
         time_series: what to do with files of several volumes without a gradient table. Such files are recognised when
             they are read.
+        derivatives: folders with brain masks and transforms, in addition to the dataset's `derivatives`.
 
     Raises:
-        UsageError: `root` is a file, a selected participant or session does not exist, or a filter file applies to
-            none of the images.
+        UsageError: `root` is a file, a folder of derivatives cannot be used, a selected participant or session does not
+            exist, or a filter file applies to none of the images.
         NothingUsableError: it contains no folder `sub-X`.
     """
     if not root.is_dir():
         raise UsageError(
             f"{root} is a file, but a BIDS dataset is a folder: give the folder that contains sub-X"
         )
+    derived = Derivatives(root, derivatives)
     images, left_out = walk_dataset(root, selection)
     _check_filters(options, images)
     finder = _Finder(Inherited(root), options, time_series)
@@ -86,7 +92,7 @@ def find_bids(
             "All images in the dataset are empty files, so none can be embedded: fetch their content",
         )
     studies: dict[tuple[str, str], list[tuple[BidsImage, Series]]] = {}
-    for image, item in made:
+    for image, item in _with_anatomy(made, derived):
         if isinstance(item, Failure):
             left_out.append(item)
         else:
@@ -102,6 +108,31 @@ def find_bids(
         studies=tuple(found),
         left_out=tuple(sorted(left_out, key=lambda item: (item.study, item.series))),
         warnings=warnings,
+        anatomy_warnings=_derivatives_warning(derived.problems),
+    )
+
+
+def _with_anatomy(
+    made: list[tuple[BidsImage, Series | Failure]], derived: Derivatives
+) -> Iterator[tuple[BidsImage, Series | Failure]]:
+    """Add brain masks and transforms to the series that they were made of."""
+    for subject, group in groupby(made, key=lambda pair: pair[0].subject):
+        pairs = list(group)
+        found = derived.of_subject(subject, [image for image, _ in pairs])
+        for image, item in pairs:
+            if isinstance(item, Series) and (one := found.get(image.source)) is not None:
+                item = replace(item, mask=one.mask, to_mni=one.to_mni, anatomy_from=one.tool)
+            yield image, item
+
+
+def _derivatives_warning(problems: list[str]) -> tuple[str, ...]:
+    if not problems:
+        return ()
+    n = len(problems)
+    return (
+        f"{n} brain mask{'s' * (n > 1)} or transform{'s' * (n > 1)} in the derivatives {'are' if n > 1 else 'is'} not "
+        f"used, since the scan {'they belong' if n > 1 else 'it belongs'} to is not clear, such as {problems[0]}; name "
+        "masks and transforms in a manifest (columns mask and mni_affine)",
     )
 
 
