@@ -26,6 +26,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "session": ("session", "session_id", "ses", "session_label", "visit"),
     "series": ("series", "series_name", "series_description", "sequence", "name"),
     "description": ("description", "study_description"),
+    "mask": ("mask", "brain_mask", "mask_path"),
+    "mni_affine": ("mni_affine", "mni_transform", "to_mni"),
 }
 """Columns and their accepted spellings, in any case, with words separated by `_`, `-` or a space. `path` and `subject`
 are required. Further columns are ignored."""
@@ -53,6 +55,10 @@ class Row:
     """The series' name, or empty."""
     description: str
     """The study's description, or empty."""
+    mask: Path | None = None
+    """Brain mask of the image, if it is named. Relative paths as for `path`."""
+    mni_affine: Path | None = None
+    """File with the transform of the image to MNI152, likewise."""
 
 
 def read_rows(table: Path) -> list[Row]:
@@ -106,7 +112,7 @@ def _rows(table: Path, columns: Mapping[str, int], cells: Table) -> Iterator[Row
         for column in _REQUIRED:
             if not values[column]:
                 raise UsageError(f"{table}, row {number}: the {column} is empty")
-        path = table.parent / expanded(Path(values["path"]))
+        path = _path(table, values["path"]) or Path()
         first = first_rows.setdefault(os.path.normpath(path), number)
         if first != number:
             raise UsageError(
@@ -120,7 +126,13 @@ def _rows(table: Path, columns: Mapping[str, int], cells: Table) -> Iterator[Row
             session=bare(values.get("session", ""), "ses-"),
             series=values.get("series", ""),
             description=values.get("description", ""),
+            mask=_path(table, values.get("mask", "")),
+            mni_affine=_path(table, values.get("mni_affine", "")),
         )
+
+
+def _path(table: Path, cell: str) -> Path | None:
+    return table.parent / expanded(Path(cell)) if cell else None
 
 
 def _value(row: Sequence[str], place: int) -> str:
@@ -144,7 +156,8 @@ def find_manifest(
 
     A path is a NIfTI file, a DICOM folder, or one DICOM file, which stands for its series. All series of a DICOM folder
     are embedded, with the row's series name if there is one; a folder with several DICOM studies is left out. An image
-    is embedded even if its name or its voxels suggest that it is a mask. Rows whose paths do not exist are left out.
+    is embedded even if its name or its voxels suggest that it is a mask. Rows whose paths do not exist are left out. So
+    are rows whose brain mask or transform does not exist.
 
     Args:
         table: a CSV, TSV or Excel file with the columns `COLUMNS`.
@@ -192,16 +205,25 @@ def _make_study(
             what = f"row {row.number}: {row.written}"
             contents.append(_Content(left_out=(left_out_copy(study, what, written[copy.of], copy.same),)))
         else:
-            contents.append(_open_row(row, study, options, pseudonyms))
+            contents.append(_with_anatomy(row, study, _open_row(row, study, options, pseudonyms)))
     scans_own = [content.description for content in contents if content.description]
     return Study(
         id=study,
         subject=first.subject,
         session=first.session,
         description=_description(table, rows) or next(iter(scans_own), DEFAULT_DESCRIPTION),
-        # Each once: a table may list every file of a DICOM series.
-        series=tuple(dict.fromkeys(series for content in contents for series in content.series)),
+        series=_each_once([series for content in contents for series in content.series]),
     ), [item for content in contents for item in content.left_out]
+
+
+def _each_once(series: Sequence[Series]) -> tuple[Series, ...]:
+    """Series without repetition: a table may list every file of a DICOM series. One row with its mask suffices."""
+    found: dict[Series, Series] = {}
+    for one in series:
+        bare = replace(one, mask=None, to_mni=None, anatomy_from="")
+        if found.setdefault(bare, one) == bare:
+            found[bare] = one
+    return tuple(found.values())
 
 
 def _description(table: Path, rows: Sequence[Row]) -> str:
@@ -238,6 +260,35 @@ def _open_row(row: Row, study: str, options: DicomOptions, pseudonyms: Pseudonym
         )
         return _Content(left_out=(not_embedded(study, what, reason, hint, defect=True),))
     return _open_dicom(row, study, find_dicom(row.path, options, pseudonyms))
+
+
+def _with_anatomy(row: Row, study: str, content: _Content) -> _Content:
+    """The content with the row's brain mask and transform, or left out if they cannot be used."""
+    named = {"brain mask": row.mask, "transform to MNI152": row.mni_affine}
+    if not content.series or not any(named.values()):
+        return content
+
+    def without(reason: str, hint: str) -> _Content:
+        failure = not_embedded(study, _what(row), reason, hint, defect=True)
+        return _Content(left_out=(*content.left_out, failure))
+
+    if len(content.series) > 1:
+        reason = (
+            f"it names a brain mask or transform, which is of one scan, and has {len(content.series)} series"
+        )
+        return without(reason, "list each series in a separate row")
+    for kind, path in named.items():
+        if path is None:
+            continue
+        absence = find_absence(path, study, "")
+        if absence or is_folder(path):
+            why = absence.error if absence else "it is a folder"
+            column = "mask" if kind == "brain mask" else "mni_affine"
+            # Not the path: next to DICOM files it can name the patient.
+            return without(f"its {kind} cannot be used: {why}", f"correct the column {column}")
+    (one,) = content.series
+    one = replace(one, mask=row.mask, to_mni=row.mni_affine, anatomy_from="manifest")
+    return replace(content, series=(one,))
 
 
 def _is_image(path: Path) -> bool:

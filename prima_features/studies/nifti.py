@@ -50,6 +50,10 @@ _NOT_IMAGES = re.compile(
 """Words in the name of a mask, or of a map of labels."""
 _PHASE = re.compile(r"[_-](ph|phase|imaginary|fieldmaphz)$", re.IGNORECASE)
 """How dcm2niix ends the names of images that are not magnitude images."""
+_BRAIN_MASK = re.compile(
+    r"(.+?)_(?:(?:desc-)?(?:brain|synthstrip|hdbet|hd-bet|bet|robex)_?)?mask", re.IGNORECASE
+)
+"""Name of the brain mask of a scan, after the scan's own name."""
 _MASK = "its name says that it is a mask or a segmentation"
 _NOT_AN_IMAGE = {
     "mask": "its voxels have at most three distinct values: a mask, not an image",
@@ -79,7 +83,8 @@ def find_nifti(source: Path, time_series: TimeSeries = "skip", chosen: bool = Tr
     next to an image are used as in BIDS.
 
     Besides .nii and .nii.gz, the formats of `prima_features.studies.files.OTHER_IMAGES` are read. Masks,
-    segmentations and maps of tissue are recognised by name and by voxels. Copies of an image in one study are embedded
+    segmentations and maps of tissue are recognised by name and by voxels. `X_mask`, `X_brain_mask` and
+    `X_desc-brain_mask` next to a scan `X` are its brain mask. Copies of an image in one study are embedded
     once. Everything else that may be a scan is left out with its reason.
 
     Args:
@@ -105,6 +110,8 @@ def find_nifti(source: Path, time_series: TimeSeries = "skip", chosen: bool = Tr
     ids = _name_studies([name for name in members if root / name not in same_names])
     ids |= {path.name: ids[copy.of.name] for path, copy in same_names.items()}
     studies, left_out = [], []
+    masks, unclear = _brain_masks(files)
+    of_masks = {mask: scan for scan, mask in masks.items()}
     for name, paths in members.items():
         study = study_id(ids[name])
         copies = find_copies(paths) | same_names
@@ -116,13 +123,20 @@ def find_nifti(source: Path, time_series: TimeSeries = "skip", chosen: bool = Tr
                     (left_out_copy(study, what, copy.of.relative_to(root).as_posix(), copy.same), None)
                 )
             else:
-                made.append(_make_unless_mask(path, what, study, time_series))
+                item, opened = _make_unless_mask(path, what, study, time_series)
+                if isinstance(item, Series) and (mask := masks.get(path)) is not None:
+                    item = replace(item, mask=mask, anatomy_from="mask file")
+                elif isinstance(item, Failure) and (scan := of_masks.get(path)) is not None:
+                    item = not_embedded(study, what, f"it is the brain mask of {scan.name}")
+                made.append((item, opened))
         items = _without_fractions(made, study)
         series = tuple(item for item in items if isinstance(item, Series))
         left_out += [item for item in items if isinstance(item, Failure)]
         if series:
             studies.append(Study(study, _subject(name), "", DEFAULT_DESCRIPTION, series, name))
-    return Found("nifti", tuple(studies), (*left_out, *others.rows), _warnings(others, studies, chosen))
+    return Found(
+        "nifti", tuple(studies), (*left_out, *others.rows), _warnings(others, studies, chosen), unclear
+    )
 
 
 def make_series(
@@ -242,6 +256,39 @@ def _warnings(others: _Others, studies: Sequence[Study], chosen: bool) -> tuple[
         f"{count(len(others.dicom_folders), 'folder')}. It is read as NIfTI, which has more series; "
         "choose with --format",
     )
+
+
+def _brain_masks(files: Sequence[Path]) -> tuple[dict[Path, Path], tuple[str, ...]]:
+    """The brain mask next to each scan, and a warning if some scans have several."""
+    folders: dict[Path, dict[str, list[Path]]] = {}
+    for file in files:
+        if not is_mask(stem := _stem(file)):
+            folders.setdefault(file.parent, {}).setdefault(stem, []).append(file)
+    masks: dict[Path, list[Path]] = {}
+    for folder, scans in folders.items():
+        for name in _image_names(folder):
+            if match := _BRAIN_MASK.fullmatch(stem_of(name)):
+                # Of `T1_brain_mask` the scan is T1, or T1_brain if there is no T1.
+                for scan in scans.get(match[1]) or scans.get(stem_of(name)[: -len("_mask")], []):
+                    masks.setdefault(scan, []).append(folder / name)
+    several = [found for found in masks.values() if len(found) > 1]
+    warnings: tuple[str, ...] = ()
+    if several:
+        names = " and ".join(mask.name for mask in several[0][:2])
+        warnings = (
+            f"{count(len(several), 'image has', 'images have')} several brain masks, which are not used, such as "
+            f"{names}: keep one, or name it in a manifest (column mask)",
+        )
+    return {scan: found[0] for scan, found in masks.items() if len(found) == 1}, warnings
+
+
+def _image_names(folder: Path) -> list[str]:
+    """Names of images in a folder, sorted; none if it cannot be listed."""
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 (Path objects take longer than the listing)
+    except OSError:
+        return []
+    return [name for name in names if kind_of(name) in (FileKind.NIFTI, FileKind.OTHER_IMAGE)]
 
 
 def _make_unless_mask(

@@ -118,7 +118,8 @@ def test_the_sidecar_says_which_scan_it_was_made_of(dataset: Path) -> None:
     (dataset / T1W).unlink()
     put(dataset, *runs, f"{FMRIPREP}/{MASK}")
     assert all(found == NONE for found in masks(dataset).values())
-    for sources in ([runs[1]], [f"bids:raw:{runs[1]}"], f"/data/raw/{runs[1]}"):
+    others = ["bids::sub-01/anat/sub-01_desc-preproc_T1w.nii.gz", "bids:templateflow:tpl-MNI152/T1w.nii.gz"]
+    for sources in ([runs[1]], [f"bids:raw:{runs[1]}", *others], f"/data/raw/{runs[1]}"):
         sidecar = f"{FMRIPREP}/{MASK.removesuffix('.nii.gz')}.json"
         put(dataset, sidecar, text=json.dumps({"RawSources": sources}))
         found = masks(dataset)

@@ -157,3 +157,54 @@ def test_how_a_table_had_to_be_read_is_a_warning(
     (study,) = find_manifest(folder / "t.csv").studies
     assert study.series[0].name == "M\u00fcller"
     assert "was read as Windows text (cp1252)" in caplog.text
+
+
+ANATOMY = "path\tsubject\tmask\tmni_affine\n"
+
+
+def test_a_row_can_name_the_brain_mask_and_the_transform_of_its_scan(folder: Path) -> None:
+    put(folder, "masks/a.nii.gz")
+    (folder / "a.txt").write_text("1 0 0 0")
+    rows = (
+        f"a.nii.gz\t1\tmasks/a.nii.gz\ta.txt\nb.nii.gz\t2\t{folder / 'masks/a.nii.gz'}\tn/a\nc.nii\t3\t\t\n"
+    )
+    series = [study.series[0] for study in find_manifest(write(folder, ANATOMY + rows)).studies]
+    assert [(one.mask, one.to_mni, one.anatomy_from) for one in series] == [
+        (folder / "masks/a.nii.gz", folder / "a.txt", "manifest"),
+        (folder / "masks/a.nii.gz", None, "manifest"),
+        (None, None, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cells", "error", "hint"),
+    [
+        ("absent.nii.gz\t", "its brain mask cannot be used: the file does not exist", "column mask"),
+        ("b.nii.gz\tabsent.h5", "its transform to MNI152 cannot be used: the file", "column mni_affine"),
+        ("deep\t", "its brain mask cannot be used: it is a folder", "column mask"),
+    ],
+)
+def test_a_row_whose_mask_or_transform_is_missing_is_left_out(
+    folder: Path, cells: str, error: str, hint: str
+) -> None:
+    found = find_manifest(write(folder, ANATOMY + f"a.nii.gz\t1\t{cells}\nb.nii.gz\t2\t\t\n"))
+    assert [study.id for study in found.studies] == ["sub-2"]
+    (row,) = found.left_out
+    assert (row.study, row.series, row.defect) == ("sub-1", "row 2: a.nii.gz", True)
+    assert row.error.startswith(error) and hint in row.hint
+
+
+def test_a_mask_of_a_dicom_series_needs_one_row_that_names_it(folder: Path, study_a: Path) -> None:
+    scans = sorted(study_a.iterdir())[0]
+    files = sorted(path for path in scans.rglob("*") if path.is_file())[:2]
+    rows = f"{files[0]}\t1\tb.nii.gz\t\n{files[1]}\t1\t\t\n"
+    (study,) = find_manifest(write(folder, ANATOMY + rows)).studies
+    (series,) = study.series
+    assert isinstance(series.image, DicomSlices) and series.mask == folder / "b.nii.gz"
+
+
+def test_a_mask_of_a_folder_with_several_series_is_refused(folder: Path, study_a: Path) -> None:
+    found = find_manifest(write(folder, ANATOMY + f"{study_a}\t1\tb.nii.gz\t\n"))
+    assert not found.studies
+    assert "which is of one scan, and has" in found.left_out[-1].error
+    assert found.left_out[-1].series == "row 2"

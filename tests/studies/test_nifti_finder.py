@@ -195,3 +195,56 @@ def test_a_sidecar_in_upper_case_is_a_sidecar(tmp_path: Path) -> None:
     found = find_nifti(tmp_path)
     assert contents(found) == {"sub-B": ["B.NII"]}
     assert [item.error for item in found.left_out] == ["its sidecar says that it is a CT image"]
+
+
+def masks(found: Found) -> dict[str, str]:
+    series = [one for study in found.studies for one in study.series]
+    return {one.source: one.mask.name for one in series if one.mask is not None}
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        *("T1_mask.nii.gz", "T1_brain_mask.nii", "T1_desc-brain_mask.nii.gz", "T1_brainmask.nii.gz"),
+        *("T1_synthstrip_mask.nii.gz", "T1_bet_mask.nii.gz", "T1_Mask.nii.gz"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "case/"])
+def test_a_mask_next_to_a_scan_is_its_brain_mask(tmp_path: Path, mask: str, folder: str) -> None:
+    put(tmp_path, f"{folder}T1.nii.gz", f"{folder}T2.nii.gz", folder + mask)
+    found = find_nifti(tmp_path)
+    assert masks(found) == {f"{folder}T1.nii.gz": mask}
+    assert [one.anatomy_from for study in found.studies for one in study.series if one.mask] == ["mask file"]
+    (row,) = found.left_out
+    assert (row.series, row.error, row.defect) == (folder + mask, "it is the brain mask of T1.nii.gz", False)
+
+
+def test_one_file_has_the_mask_next_to_it(tmp_path: Path) -> None:
+    put(tmp_path, "T1.nii.gz", "T1_brain_mask.nii.gz", "T2_brain_mask.nii.gz")
+    assert masks(find_nifti(tmp_path / "T1.nii.gz")) == {"T1.nii.gz": "T1_brain_mask.nii.gz"}
+
+
+def test_other_masks_are_not_brain_masks_of_the_scan(tmp_path: Path) -> None:
+    put(tmp_path, "T1.nii.gz", "T1_lesion_mask.nii.gz", "T1_seg.nii.gz", "mask.nii.gz", "deep/T1_mask.nii.gz")
+    assert masks(find_nifti(tmp_path)) == {}
+
+
+def test_the_mask_of_a_stripped_image_belongs_to_the_image_it_was_made_of(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "T1.nii.gz",
+        "T1_brain.nii.gz",
+        "T1_brain_mask.nii.gz",
+        "T2_brain.nii.gz",
+        "T2_brain_mask.nii.gz",
+    )
+    found = masks(find_nifti(tmp_path))
+    assert found == {"T1.nii.gz": "T1_brain_mask.nii.gz", "T2_brain.nii.gz": "T2_brain_mask.nii.gz"}
+
+
+def test_two_masks_of_a_scan_are_not_used_and_a_warning_says_so(tmp_path: Path) -> None:
+    put(tmp_path, "T1.nii.gz", "T1_mask.nii.gz", "T1_brain_mask.nii.gz")
+    found = find_nifti(tmp_path)
+    assert masks(found) == {} and not found.warnings
+    (warning,) = found.anatomy_warnings
+    assert "T1_brain_mask.nii.gz and T1_mask.nii.gz: keep one" in warning

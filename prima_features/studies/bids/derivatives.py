@@ -305,7 +305,9 @@ class _Owners:
         if not isinstance(named, list):
             return []
         paths = [re.sub(r"^bids:[^:]*:", "", one) for one in named if isinstance(one, str)]
-        return [one for one in dict.fromkeys(paths) if not re.search(r"_(desc|space|from)-", one)]
+        return [
+            one for one in dict.fromkeys(paths) if re.search(r"(^|/)sub-(?!.*_(desc|space|from)-)[^/]*$", one)
+        ]
 
     def _original(self, image: BidsImage) -> _File | None:
         raw, suffix = _raw(image.entities), image.suffix
