@@ -34,6 +34,13 @@ function shown(column, row) {
   return value.toLocaleString("en", digits).replace("-", "\u2212");
 }
 
+// Whether a number is outside of its column's bounds, before it was rounded.
+function isOut(column, row) {
+  if (!column.bounds) return false;
+  if (!(column.out instanceof Set)) column.out = new Set(column.out);
+  return column.out.has(row);
+}
+
 function size(columns) {
   return (columns[0].values || columns[0].codes).length;
 }
@@ -152,7 +159,8 @@ class DataTable {
 
   draw(page) {
     this.body.replaceChildren(...page.map((row) => make("tr", {}, ...this.columns.map((column) => make("td",
-      { class: column.kind === "number" ? null : column.kind === "study" ? "text study" : "text" },
+      { class: column.kind === "number" ? (isOut(column, row) ? "out" : null) : column.kind === "study" ? "text study" : "text",
+        title: isOut(column, row) ? `out of bounds: ${column.bounds[0]} to ${column.bounds[1]}` : null },
       column.kind === "study" ? studyLink(cell(column, row)) : shown(column, row))))));
     if (!page.length) {
       this.body.append(make("tr", {}, make("td", { class: "none", colspan: this.columns.length }, "Nothing matches.")));

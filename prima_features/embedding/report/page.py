@@ -24,6 +24,7 @@ from prima_features.embedding.report.arrangement import (
     Arrangement,
     arrange,
 )
+from prima_features.embedding.report.brains import Brains, look_at_brains
 from prima_features.embedding.report.course import course, settings
 from prima_features.page import count, template, write_html
 from prima_features.page.blocks import Section
@@ -70,8 +71,8 @@ def page(output: Path, album: Album | None) -> str:
     file, document = Embeddings(output), read_run_file(output)
     failures = tables.read_failures(file, by_design(document))
     defects = [one for one in failures if one.defect]
-    found = arrange(file)
-    wanted = _wanted(file, found, defects)
+    found, brains = arrange(file), look_at_brains(file)
+    wanted = _wanted(file, found, defects, brains)
     chosen = choose(album, _with_hashes(file, wanted)) if album is not None else {}
     shown = np.sort(wanted)
     script = Script(_ROOM, *_SCRIPTS)
@@ -82,7 +83,7 @@ def page(output: Path, album: Album | None) -> str:
         main_result=_main_result(file, defects),
         research_only=RESEARCH_ONLY,
         warnings=_warnings(file, defects, document),
-        sections=_sections(failures, document is not None, found, chosen),
+        sections=_sections(failures, document is not None, found, chosen, brains),
         tiles=_tiles(file, defects, failures, document),
         reasons=[reason for reason in reasons if not reason.by_design],
         rules=[reason for reason in reasons if reason.by_design],
@@ -91,6 +92,7 @@ def page(output: Path, album: Album | None) -> str:
         course=course(document) if document else None,
         settings=settings(document),
         found=found,
+        brains=brains,
         duplicate=DUPLICATE,
         most_pairs=MOST_PAIRS,
         most_compared=MOST_COMPARED,
@@ -101,7 +103,7 @@ def page(output: Path, album: Album | None) -> str:
         least_studies=LEAST_STUDIES,
         n_pictured=len(chosen),
         wants_pictures=album is not None,
-        data=script_json(_data(file, found, failures, defects, shown)),
+        data=script_json(_data(file, found, failures, defects, shown, brains)),
         pictures=script_json(chosen),
         pictures_id=BLOCK,
         script=script,
@@ -109,13 +111,18 @@ def page(output: Path, album: Album | None) -> str:
 
 
 def _sections(
-    failures: Sequence[Failure], has_run: bool, found: Arrangement, chosen: dict[str, Any]
+    failures: Sequence[Failure],
+    has_run: bool,
+    found: Arrangement,
+    chosen: dict[str, Any],
+    brains: Brains | None,
 ) -> list[Section]:
     """Those that have something in them, in the page's order."""
     sections = {
         "counts": ("Counts", True),
         "left-out": ("Left out", bool(failures)),
         "time": ("Time", has_run),
+        "brains": ("Brain masks and registration", brains is not None),
         "pictures-shown": ("Pictures", bool(chosen)),
         "map": ("Map", len(found.points) > 2),
         "duplicates": ("Near-duplicates", len(found.points) > 1),
@@ -179,10 +186,13 @@ def _tiles(
     return tiles
 
 
-def _wanted(file: Embeddings, found: Arrangement, defects: Sequence[Failure]) -> np.ndarray:
+def _wanted(
+    file: Embeddings, found: Arrangement, defects: Sequence[Failure], brains: Brains | None
+) -> np.ndarray:
     """Rows of the studies to show, those that one would look at first at the beginning."""
     incomplete = {one.study for one in defects}
     order = chain(
+        [] if brains is None else brains.studies.tolist(),
         found.outliers.tolist(),
         (row for i, j, _ in found.pairs for row in (i, j)),
         (row for row, study in enumerate(file.study_columns["id"]) if study in incomplete),
@@ -208,9 +218,10 @@ def _data(
     failures: Sequence[Failure],
     defects: Sequence[Failure],
     shown: np.ndarray,
+    brains: Brains | None,
 ) -> dict[str, Any]:
     columns = {
-        "studies": tables.studies(file, found, defects, shown),
+        "studies": tables.studies(file, found, defects, shown, brains),
         "series": tables.series(file, shown),
         "left-out": tables.left_out(failures),
         "duplicates": tables.pairs(file, found),
@@ -222,4 +233,5 @@ def _data(
         "points": np.round(found.points[shown] / extent, 4).tolist(),
         "complete": len(shown) == file.n_studies,
         "share": found.share,
+        "brains": brains is not None,
     }

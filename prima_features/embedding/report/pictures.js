@@ -29,10 +29,21 @@ function studyLink(id) {
   return make("button", { type: "button", class: "link", click: () => showStudy(id) }, id);
 }
 
+// What the contact sheet is read by: source and volume of the mask, scale and overlap, marked if out of bounds.
+function brainOf(row) {
+  const source = cell(SERIES.mask_from, row);
+  const measures = [["brain_litres", " litres"], ["mni_scale", " scale"], ["mni_dice", " Dice"]].map(([name, unit]) => {
+    const text = shown(SERIES[name], row);
+    return text && `${text}${unit}${isOut(SERIES[name], row) ? " (!)" : ""}`;
+  });
+  return [source ? `mask from ${source}` : "no mask", ...measures.filter(Boolean)].join(", ");
+}
+
 function strip(id) {
   const pictures = PICTURES[id] ? PICTURES[id].series : [];
   return make("div", { class: "strip" }, ...(SERIES_OF.get(id) || []).map((row, i) => {
-    const caption = `${cell(SERIES.name, row)}, ${cell(SERIES.plane, row)}, ${shown(SERIES.n_tokens, row)} tokens`;
+    const caption = `${cell(SERIES.name, row)}, ${cell(SERIES.plane, row)}, ${DATA.brains ? brainOf(row)
+      : `${shown(SERIES.n_tokens, row)} tokens`}`;
     const frame = pictures[i] ? make("div", { class: "frame" }, drawn(pictures[i]))
       : make("div", { class: "frame empty" }, "no picture");
     return make("figure", {}, frame, make("figcaption", {}, caption));
@@ -82,10 +93,10 @@ function gallery(place) {
     if (!page.length) cards.append(make("p", {}, "Nothing matches."));
   });
   const only = make("select", { "aria-label": "Which studies", change: update },
-    ...["all studies", "outlier", "near-duplicate", "incomplete"].map((name) => make("option", {}, name)));
+    ...["all studies", ...(DATA.brains ? ["out of bounds"] : []), "outlier", "near-duplicate", "incomplete"].map((name) => make("option", {}, name)));
   const outlines = make("input", { type: "checkbox", checked: true, id: "outlines",
     change: () => document.body.classList.toggle("no-outline", !outlines.checked) });
-  pager.search.after(only, make("label", {}, outlines, " outline the tokens"));
+  pager.search.after(only, make("label", {}, outlines, DATA.brains ? " outline the brain masks" : " outline the tokens"));
   pager.search.addEventListener("input", update);
   place.append(cards);
   const total = Object.keys(PICTURES).length;

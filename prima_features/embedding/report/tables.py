@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from prima_features.embedding.file.read import Embeddings
 from prima_features.embedding.file.records import FAILURE
 from prima_features.embedding.record.run_file import key
 from prima_features.embedding.report.arrangement import Arrangement
+from prima_features.embedding.report.brains import DICE, LITRES, SCALE, Brains, outside
 from prima_features.studies.study import Failure
 
 Kind = Literal["text", "number", "study"]
@@ -36,10 +37,15 @@ class Column:
     values: Iterable[Any]
     digits: int = 0
     """Of numbers, after the point."""
+    bounds: tuple[float, float] | None = None
+    """Numbers outside are marked."""
 
     def as_json(self) -> dict[str, Any]:
         """JSON types; texts that recur are told once."""
         made: dict[str, Any] = {"name": self.name, "label": self.label, "kind": self.kind}
+        if self.bounds is not None:
+            values = np.asarray(self.values)
+            made |= {"bounds": self.bounds, "out": np.flatnonzero(outside(values, self.bounds)).tolist()}
         if self.kind == "number":
             return made | {"digits": self.digits, "values": [_number(v, self.digits) for v in self.values]}
         codes: dict[str, int] = {}
@@ -48,13 +54,19 @@ class Column:
 
 
 def studies(
-    file: Embeddings, found: Arrangement, defects: Sequence[Failure], rows: np.ndarray
+    file: Embeddings,
+    found: Arrangement,
+    defects: Sequence[Failure],
+    rows: np.ndarray,
+    brains: Brains | None = None,
 ) -> list[Column]:
     """One row per study.
 
     Args:
         rows: the studies to show, as rows of `file.studies`.
+        brains: studies with a brain mask or transform that is out of bounds get a remark.
     """
+    out_of_bounds = set() if brains is None else {*brains.studies.tolist()}
     ids = file.study_columns["id"]
     table, shown = file.study_columns.take(rows), ids[rows]
     series_study, n_tokens = (file.series_columns[name] for name in ("study", "n_tokens"))
@@ -69,6 +81,7 @@ def studies(
                 ("outlier", row in outliers),
                 ("near-duplicate", row in pairs),
                 ("incomplete", n_missing),
+                ("out of bounds", row in out_of_bounds),
             )
             if has
         ]
@@ -101,7 +114,18 @@ def series(file: Embeddings, rows: np.ndarray) -> list[Column]:
         Column("n_tokens", "Tokens", "number", table["n_tokens"]),
         Column("shape", "Volume (z, y, x)", "text", [_TIMES.join(map(str, one)) for one in axes[0]]),
         Column("spacing", "Spacing, mm", "text", [_TIMES.join(f"{v:.2f}" for v in one) for one in axes[1]]),
+        *(_brain_columns(table) if file.has_brains else ()),
         Column("flags", "Flags", "text", [flags.replace(",", ", ") for flags in table["flags"]]),
+    ]
+
+
+def _brain_columns(table: Mapping[str, np.ndarray]) -> list[Column]:
+    return [
+        Column("mask_from", "Brain mask from", "text", table["mask_from"]),
+        Column("brain_litres", "Brain, litres", "number", table["brain_litres"], 2, LITRES),
+        Column("mni_from", "Transform from", "text", table["mni_from"]),
+        Column("mni_scale", "Scale", "number", table["mni_scale"], 2, SCALE),
+        Column("mni_dice", "Dice", "number", table["mni_dice"], 3, DICE),
     ]
 
 
