@@ -1,6 +1,7 @@
 """Reading one series of any format: verified voxels with their geometry. No preprocessing of a model is applied."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,6 +17,7 @@ from prima_features.volumes.dicom import acquire_slices, temporary_folder, unpac
 from prima_features.volumes.nifti import read_nifti, read_nifti_slices
 from prima_features.volumes.nifti_geometry import SliceAxis
 from prima_features.volumes.other_formats import read_other_slices, to_nifti
+from prima_features.volumes.sharing import is_shared, shared
 from prima_features.volumes.volume import PLANES, Acquired, SizeLimits, any_number
 
 READER_VERSION = 2
@@ -59,6 +61,9 @@ def read_series(
 ) -> Acquired:
     """Read a series: verified voxels in the stored number type, with their geometry.
 
+    Within `sharing.reading_once` the files are read once for all encoders. Each caller gets an image of its own, which
+    SimpleITK copies when it is changed.
+
     Args:
         series: the series to read.
         options: how to read it.
@@ -68,6 +73,49 @@ def read_series(
     Raises:
         SeriesError: it cannot be read, is constant or not finite, or has a size out of limits.
     """
+    if not is_shared():
+        return _read_series(series, options, check_slices)
+    outcome = shared(("series", series, options), lambda: _outcome(series, options, check_slices))
+    if outcome.n_slices is not None:
+        check_slices(outcome.n_slices)
+    if isinstance(outcome.result, SeriesError):
+        # A new error each time: one that is raised again would collect the tracebacks of all callers.
+        raise copy(outcome.result) from outcome.result.__cause__
+    return outcome.result.copy()
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The result of reading a series, as far as it is the same for all encoders."""
+
+    result: Acquired | SeriesError
+    n_slices: int | None
+    """None if reading failed before the slices were counted."""
+
+
+def _outcome(series: Series, options: ReadOptions, check_slices: Callable[[int], None]) -> _Outcome:
+    """Read a series for the first encoder that asks for it.
+
+    Raises:
+        SeriesError: `check_slices` refuses it; another encoder may accept it.
+    """
+    n_slices, refused = None, False
+
+    def check(n: int) -> None:
+        nonlocal n_slices, refused
+        n_slices, refused = n, True
+        check_slices(n)
+        refused = False
+
+    try:
+        return _Outcome(_read_series(series, options, check), n_slices)
+    except SeriesError as error:
+        if refused:
+            raise
+        return _Outcome(error, n_slices)
+
+
+def _read_series(series: Series, options: ReadOptions, check_slices: Callable[[int], None]) -> Acquired:
     acquired = _read_image(series, SizeLimits(options.min_slices, check_slices), options)
     image, flags = acquired.image, series.flags + acquired.flags
     if options.nan == "zero" and has_nan(image):

@@ -1,7 +1,9 @@
 """One series as a volume: as acquired, within size limits, and reoriented to LPS."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -93,6 +95,11 @@ class Acquired:
     """See `Volume.flags`."""
     stored: StoredGrid | None = field(default=None, compare=False)
     """The file's grid, if the image was reoriented from a file's voxel order; None for DICOM slices. See `grid`."""
+
+    def copy(self) -> Acquired:
+        """An equal volume that can be changed: SimpleITK copies the voxels of `image` only when they are changed."""
+        stored = self.stored and replace(self.stored, affine=self.stored.affine.copy())
+        return replace(self, image=sitk.Image(self.image), stored=stored)
 
     @property
     def grid(self) -> StoredGrid:
