@@ -31,7 +31,7 @@ from resources import processor
 
 from prima_features.embedding.engine.encode import encode_window
 from prima_features.embedding.engine.options import EngineOptions, StageTimes
-from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
+from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader, StudyRequest
 from prima_features.embedding.file.records import EmbeddedStudy
 from prima_features.encoders.prima import PrimaModel
 from prima_features.encoders.prima.encode import Network, PrimaInference
@@ -87,7 +87,7 @@ def measure(model: Prima, clock: Clock, repeats: int, matrix: int) -> dict[str, 
     """All parts, by name."""
     (study,) = find_dicom(STUDY).studies
     preprocessing = model.config.preprocessing
-    prepared = StudyReader(PrimaPreparer(preprocessing), ReadOptions())(study)
+    (prepared,) = StudyReader((PrimaPreparer(preprocessing),), ReadOptions())(StudyRequest(study))
     everything = [every_subvolume(series.series, preprocessing) for series in prepared.series]
     networks = {name: Network(model, CPU, dtype, BATCH) for name, dtype in DTYPES.items()}
     ways = {

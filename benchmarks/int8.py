@@ -22,7 +22,7 @@ from embed import STUDY, cosine, load, plain
 from resources import processor
 from torch import Tensor, nn
 
-from prima_features.embedding.engine.prepare import StudyReader
+from prima_features.embedding.engine.prepare import StudyReader, StudyRequest
 from prima_features.encoders.prima import PrimaModel
 from prima_features.encoders.prima.networks import Prima
 from prima_features.encoders.prima.networks.threads import Workspace
@@ -91,7 +91,8 @@ def quantized(model: Prima) -> Prima:
 def error(model: Prima) -> dict[str, float]:
     """Of the study vector of the tests' DICOM study."""
     (study,) = find_dicom(STUDY).studies
-    prepared = StudyReader(PrimaPreparer(model.config.preprocessing), ReadOptions())(study)
+    preparers = (PrimaPreparer(model.config.preprocessing),)
+    (prepared,) = StudyReader(preparers, ReadOptions())(StudyRequest(study))
     exact, found = plain(model, prepared, None), plain(quantized(model), prepared, None)
     return {
         "cosine": cosine(found, exact),

@@ -207,22 +207,23 @@ def memory(name: str) -> int:
 def keep(folder: Path, width: str, n: int, waits: bool = False) -> dict[str, float]:
     """Studies to parts, by the code of `prima embed`, with vectors from a random generator."""
     from prima_features.embedding.engine.options import EngineOptions
+    from prima_features.embedding.work import embed_outputs
 
     if not waits:  # which the disk decides, and not the processor
         os.fsync = lambda descriptor: None  # type: ignore[assignment]
     parts_benchmark.STUDY, parts_benchmark.CLIP, parts_benchmark.SERIES = WIDTHS[width]
     making = 0.0
 
-    def engine(studies: Iterable[Any], *_: Any) -> Iterator[Any]:
+    def engine(requests: Iterable[Any], *_: Any) -> Iterator[Any]:
         nonlocal making
-        for study in studies:
+        for request in requests:
             began = time.process_time()
-            result = parts_benchmark.study(int(study.subject))
+            result = parts_benchmark.study(int(request.study.subject))
             making += time.process_time() - began
-            yield result
+            yield 0, result
 
     with the_work(folder, n) as work:
-        values = cost(lambda: work.run(engine, None, EngineOptions()))
+        values = cost(lambda: embed_outputs([work], engine, [], EngineOptions(), lambda: False))
     return {"cpu_s": round(values["cpu_s"] - making, 3), "peak_mb": values["peak_mb"]} | (
         {"wall_s": round(values["wall_s"] - making, 2)} if waits else {}
     )
@@ -236,13 +237,13 @@ def sync(folder: Path, width: str, n: int) -> dict[str, float]:
 def resume(folder: Path, width: str, n: int) -> dict[str, float]:
     """The same command again, when all parts are there."""
     from prima_features.embedding.engine.options import EngineOptions
+    from prima_features.embedding.work import embed_outputs
 
-    def nothing(studies: Iterable[Any], *_: Any) -> Iterator[Any]:
-        assert not list(studies), "a part was not valid"
-        yield from ()
+    def nothing(*_: Any) -> Iterator[Any]:
+        raise AssertionError("a part was not valid")
 
     with the_work(folder, n) as work:
-        return chosen(cost(lambda: work.run(nothing, None, EngineOptions())))
+        return chosen(cost(lambda: embed_outputs([work], nothing, [], EngineOptions(), lambda: False)))
 
 
 class the_work:  # noqa: N801  a context manager

@@ -1,19 +1,19 @@
-"""`embed()`: from a source on disk to one embeddings file."""
+"""`embed()`: from a source on disk to an embeddings file, and `embed_several()`: to one file per model."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from prima_features.embedding.engine.device import computation
-from prima_features.embedding.engine.local import Engine, embed_studies
+from prima_features.embedding.engine.local import Engine, embed_requests
 from prima_features.embedding.engine.options import EngineOptions, StageTimes
 from prima_features.embedding.file.records import settings_hash
 from prima_features.embedding.file.stored import StoredStudies
@@ -23,9 +23,9 @@ from prima_features.embedding.record.ids import (
     add_ids,
     agree_on_pseudonyms,
     check_key,
+    earlier_pseudonyms,
     forget_key,
     ids_path,
-    load_pseudonyms,
     write_ids,
 )
 from prima_features.embedding.record.journal import Journal, options_record
@@ -34,7 +34,7 @@ from prima_features.embedding.resume.claims import Claims
 from prima_features.embedding.resume.options import RunOptions, Shard
 from prima_features.embedding.resume.parts import PartsFolder
 from prima_features.embedding.resume.plan import OutputPlan, agree
-from prima_features.embedding.work import Job, StudyDone, Work, failed_fast
+from prima_features.embedding.work import Job, StudyDone, Work, embed_outputs, failed_fast
 from prima_features.encoders.base import Encoder, EncoderInfo
 from prima_features.encoders.checks import checked_info
 from prima_features.encoders.registry import load_encoder
@@ -75,6 +75,11 @@ class EmbedSummary:
     """Number of series per flag, including `slice-axis-guessed`; most frequent first."""
 
     @property
+    def is_empty(self) -> bool:
+        """True if no study could be embedded, so the output was not written. `embed` raises an error instead."""
+        return self.n_studies == 0 and self.shard.is_all
+
+    @property
     def complete(self) -> bool:
         """True if nothing failed; series that a rule excludes by design do not count."""
         return not any(failure.defect for failure in self.failures)
@@ -87,7 +92,7 @@ def embed(
     find_options: FindOptions = FindOptions(),
     engine_options: EngineOptions = EngineOptions(),
     run_options: RunOptions = RunOptions(),
-    engine: Engine = embed_studies,
+    engine: Engine = embed_requests,
     description: str | None = None,
     dtype: VectorType = "float32",
     keep_patient_id: bool = False,
@@ -127,66 +132,126 @@ def embed(
         StoppedError, FailedFastError: the run was stopped, or a scan failed with `fail_fast`.
         SourceError, OutputError: a disk is full or not available. Finished studies are kept in the parts folder.
     """
-    started = time.monotonic()
-    source, output = Path(source), Path(output)
-    description = _checked_description(description or "")
-    check_output(output, [source], run_options.report)
-    with _finding(source, output, find_options, keep_patient_id) as (found, pseudonyms):
-        left_out = _left_out(source, found, run_options)
-        encoder = load_encoder(model) if isinstance(model, str) else model
-        info = checked_info(encoder)
-        if engine_options.keep_tokens and info.widths.token is None:
-            raise UsageError(
-                f"The model {info.name} has no tokens to store (its encoder is {info.encoder!r}): "
-                "use --level study"
-            )
-    provenance = _provenance(info, engine_options, "" if found.format == "dicom" else bounded(command))
-    settings = _settings(encoder, provenance, engine_options)
-    studies = [replace(study, description=description or study.description) for study in found.studies]
-    job = Job(
+    (summary,) = embed_several(
         source,
-        output,
-        {study.id: study for study in studies},
-        tuple(study.id for study in run_options.shard.select(studies)),
-        OutputPlan(
-            provenance,
-            settings,
-            dtype,
-            tuple(study.id for study in studies),
-            left_out,
-            run_options.rows,
-            state_of(output),
-        ),
+        {Path(output): model},
+        find_options,
+        engine_options,
         run_options,
-        pseudonyms,
+        engine,
+        description,
+        dtype,
+        keep_patient_id,
+        command,
+        on_study,
+        stoppable,
     )
-    facts = {
-        "command": provenance.command,
-        "shard": str(run_options.shard),
-        "unit": info.unit,
-        "options": options_record(found, find_options, engine_options, run_options, encoder.device, dtype),
-        "warnings": list(found.warnings),
+    return summary
+
+
+def embed_several(
+    source: str | Path,
+    models: Mapping[Path, Encoder | str],
+    find_options: FindOptions = FindOptions(),
+    engine_options: EngineOptions = EngineOptions(),
+    run_options: RunOptions = RunOptions(),
+    engine: Engine = embed_requests,
+    description: str | None = None,
+    dtype: VectorType = "float32",
+    keep_patient_id: bool = False,
+    command: str = "prima_features.embed_several()",
+    on_study: Callable[[StudyDone], None] = lambda done: None,
+    stoppable: AbstractContextManager[Callable[[], bool]] = nullcontext(lambda: False),
+) -> list[EmbedSummary]:
+    """Embed every study of a source with several models, reading each scan once.
+
+    Each output is the same as that of `embed` with its model, and is resumed by either function. The outputs of a DICOM
+    source have the same pseudonyms.
+
+    Args:
+        models: the model of each output.
+        **options: as in `embed`.
+
+    Returns:
+        Counts, failures and times for each output, in order. If a model could embed no study, its output is not
+        written, and `EmbedSummary.is_empty` is True.
+
+    Raises:
+        UsageError: as in `embed`, or the pseudonyms of existing outputs differ.
+        NothingUsableError: no study could be embedded with any of the models; nothing is written.
+        StoppedError, FailedFastError, SourceError, OutputError: as in `embed`. Finished studies of all outputs are
+            kept.
+    """
+    started = time.monotonic()
+    source, outputs = Path(source), list(models)
+    description = _checked_description(description or "")
+    for output in outputs:
+        check_output(output, [source], run_options.report)
+    with _finding(source, outputs, find_options, keep_patient_id) as (found, pseudonyms):
+        left_out = _left_out(source, found, run_options)
+        encoders = [load_encoder(one) if isinstance(one, str) else one for one in models.values()]
+        for info in map(checked_info, encoders):
+            if engine_options.keep_tokens and info.widths.token is None:
+                raise UsageError(
+                    f"The model {info.name} has no tokens to store (its encoder is {info.encoder!r}): "
+                    "use --level study"
+                )
+    studies = {
+        study.id: replace(study, description=description or study.description) for study in found.studies
     }
-    with Claims(job.parts.folder) as claims, stoppable as stopping:
-        with Journal(job.parts.folder, settings, facts) as journal:
-            job = replace(job, plan=agree(job.plan, job.share, run_options, job.parts, claims))
-            earlier_ids = _add_ids(job, claims)
-            _warn_of_dropped(job)
-            work = Work(job, claims, journal, stopping, on_study)
-            work.run(engine, encoder, engine_options)
-        work.clear()
-    summary = _summary(job, work, found.format, time.monotonic() - started, journal.times)
-    if not summary.n_studies and run_options.shard.is_all:
-        if pseudonyms is not None:
-            write_ids(output, earlier_ids)
-        raise _nothing_usable(source, summary.failures)
-    if n_unknown := summary.flags.get("orientation-unknown", 0):
+    command = "" if found.format == "dicom" else bounded(command)
+    jobs = [
+        Job(
+            source,
+            output,
+            studies,
+            tuple(study.id for study in run_options.shard.select(list(studies.values()))),
+            _plan(encoder, output, tuple(studies), left_out, engine_options, run_options, dtype, command),
+            run_options,
+            pseudonyms,
+            checked_info(encoder).name if len(outputs) > 1 else "",
+        )
+        for output, encoder in zip(outputs, encoders, strict=True)
+    ]
+    works: list[Work] = []
+    earlier_ids: list[Rows] = []
+    with ExitStack() as held:
+        claims = [held.enter_context(Claims(job.parts.folder)) for job in jobs]
+        stopping = held.enter_context(stoppable)
+        with ExitStack() as recording:
+            for job, encoder, claimed in zip(jobs, encoders, claims, strict=True):
+                facts = {
+                    "command": command,
+                    "shard": str(run_options.shard),
+                    "unit": checked_info(encoder).unit,
+                    "options": options_record(
+                        found, find_options, engine_options, run_options, encoder.device, dtype
+                    )
+                    | ({"models": len(outputs)} if len(outputs) > 1 else {}),
+                    "warnings": list(found.warnings),
+                }
+                journal = recording.enter_context(Journal(job.parts.folder, job.plan.settings, facts))
+                job = replace(job, plan=agree(job.plan, job.share, run_options, job.parts, claimed))
+                earlier_ids.append(_add_ids(job, claimed))
+                _warn_of_dropped(job)
+                works.append(Work(job, claimed, journal, stopping, on_study))
+            embed_outputs(works, engine, encoders, engine_options, stopping)
+        for work in works:
+            work.clear()
+    seconds = time.monotonic() - started
+    summaries = [_summary(work, found.format, seconds) for work in works]
+    for summary, earlier in zip(summaries, earlier_ids, strict=True):
+        if summary.is_empty and pseudonyms is not None:
+            write_ids(summary.output, earlier)
+    if all(summary.is_empty for summary in summaries):
+        raise nothing_usable(source, [failure for summary in summaries for failure in summary.failures])
+    if n_unknown := max(summary.flags.get("orientation-unknown", 0) for summary in summaries):
         logger.warning(
             "%s: the file does not say which side is left, and the image may be mirrored or turned (flag "
             "orientation-unknown); check the orientation, or correct the header",
             count(n_unknown, "series", "series"),
         )
-    return summary
+    return summaries
 
 
 def _left_out(source: Path, found: Found, options: RunOptions) -> tuple[Failure, ...]:
@@ -199,7 +264,7 @@ def _left_out(source: Path, found: Found, options: RunOptions) -> tuple[Failure,
     for warning in found.warnings:
         logger.warning("%s", warning)
     if not found.studies:
-        raise _nothing_usable(source, found.left_out)
+        raise nothing_usable(source, found.left_out)
     if options.fail_fast and (defect := next((item for item in found.left_out if item.defect), None)):
         raise failed_fast(defect)
     return found.left_out
@@ -213,7 +278,23 @@ def _add_ids(job: Job, claims: Claims) -> Rows:
         return add_ids(job.output, job.studies.values(), job.pseudonyms, scratch=job.parts.folder)
 
 
-def _summary(job: Job, work: Work, format: str, seconds: float, times: StageTimes) -> EmbedSummary:
+def _plan(
+    encoder: Encoder,
+    output: Path,
+    studies: tuple[str, ...],
+    left_out: tuple[Failure, ...],
+    engine_options: EngineOptions,
+    run_options: RunOptions,
+    dtype: VectorType,
+    command: str,
+) -> OutputPlan:
+    provenance = _provenance(checked_info(encoder), engine_options, command)
+    settings = _settings(encoder, provenance, engine_options)
+    return OutputPlan(provenance, settings, dtype, studies, left_out, run_options.rows, state_of(output))
+
+
+def _summary(work: Work, format: str, seconds: float) -> EmbedSummary:
+    job = work.job
     headers = [work.headers[study_id] for study_id in job.share]
     return EmbedSummary(
         output=job.output,
@@ -224,7 +305,7 @@ def _summary(job: Job, work: Work, format: str, seconds: float, times: StageTime
         n_kept=len(set(job.share) - work.embedded),
         failures=job.plan.left_out + tuple(failure for header in headers for failure in header.failures),
         seconds=seconds,
-        times=times,
+        times=work.times,
         report=_page(job.output, job.options),
         flags=dict(Counter(flag for header in headers for flag in header.flags).most_common()),
     )
@@ -246,30 +327,32 @@ def _checked_description(text: str) -> str:
 
 @contextmanager
 def _finding(
-    source: Path, output: Path, options: FindOptions, keep_patient_id: bool
+    source: Path, outputs: Sequence[Path], options: FindOptions, keep_patient_id: bool
 ) -> Iterator[tuple[Found, Pseudonyms | None]]:
-    """What is found, and for DICOM the pseudonyms.
+    """What is found, and for DICOM the pseudonyms, which are the same for all outputs.
 
     A block that fails leaves no trace of new ones, unless an index needs their key: the search of a large tree is not
     lost if the run is stopped before its first study.
     """
-    pseudonyms = load_pseudonyms(output, keep_patient_id)
+    pseudonyms = earlier_pseudonyms(outputs, keep_patient_id)
     format = format_of(source, options)
     if format != "dicom":
         yield find(source, options, None, format), None
         return
-    if ids_path(output).exists():
-        found = find(source, options, pseudonyms, format, index_path(output))
-        check_key(output, pseudonyms, found.studies)
-        yield found, pseudonyms
-        return
-    folder = PartsFolder.of(output).folder
+    index = next(filter(Path.exists, map(index_path, outputs)), index_path(outputs[0]))
+    new = [output for output in outputs if not ids_path(output).exists()]
+    folders = [PartsFolder.of(output).folder for output in new]
     try:
-        pseudonyms = agree_on_pseudonyms(folder, keep_patient_id)
-        yield find(source, options, pseudonyms, format, index_path(output)), pseudonyms
+        pseudonyms = agree_on_pseudonyms(folders, pseudonyms, keep_patient_id)
+        found = find(source, options, pseudonyms, format, index)
+        for output in outputs:
+            if output not in new:
+                check_key(output, pseudonyms, found.studies)
+        yield found, pseudonyms
     except BaseException:
-        if not index_path(output).exists():
-            forget_key(folder)
+        if not index.exists():
+            for folder in folders:
+                forget_key(folder)
         raise
 
 
@@ -328,7 +411,8 @@ def _warn_of_dropped(job: Job) -> None:
         )
 
 
-def _nothing_usable(source: Path, failures: Sequence[Failure]) -> NothingUsableError:
+def nothing_usable(source: Path, failures: Sequence[Failure]) -> NothingUsableError:
+    """The error of a run that embedded no study."""
     defects = [failure for failure in failures if failure.defect]
     reasons = Counter(failure.error for failure in defects or failures).most_common(3)
     why = "; ".join(f"{reason} ({times} times)" if times > 1 else reason for reason, times in reasons)

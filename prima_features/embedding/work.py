@@ -1,15 +1,18 @@
-"""One process's work on an output: its share of the studies to parts, and the parts to the file."""
+"""One process's work on outputs: its share of the studies to parts, and the parts to the files."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from prima_features.embedding.companions import is_stale, write_companions
 from prima_features.embedding.engine.local import Engine
-from prima_features.embedding.engine.options import EngineOptions
+from prima_features.embedding.engine.options import EngineOptions, StageTimes
+from prima_features.embedding.engine.prepare import StudyRequest
 from prima_features.embedding.file.records import FailedStudy, Result, StudyHeader
 from prima_features.embedding.file.write import write_embeddings
 from prima_features.embedding.record.ids import add_ids, keep_ids
@@ -44,6 +47,8 @@ class Job:
     options: RunOptions
     pseudonyms: Pseudonyms | None = None
     """What studies from DICOM are called; None for other sources."""
+    label: str = ""
+    """Distinguishes the output in messages from others of the run; empty if it is the only one."""
 
     @property
     def parts(self) -> PartsFolder:
@@ -53,8 +58,9 @@ class Job:
 
 @dataclass(frozen=True)
 class StudyDone:
-    """Passed on after each study, for a progress display."""
+    """Passed on after each study of each output, for a progress display."""
 
+    output: Path
     id: str
     n_series: int
     """Series embedded; 0 if the study failed."""
@@ -89,66 +95,98 @@ class Work:
         self.headers: dict[str, StudyHeader] = {}
         self.embedded: set[str] = set()
         self._damaged: set[str] = set()
-        self._job, self._claims, self._journal = job, claims, journal
+        self.job, self._claims, self._journal = job, claims, journal
         self._times, self._parts, self._wrote = journal.times, job.parts, False
         self._finished = Finished(job.output, job.studies, job.plan, job.parts)
         self._stopping, self._on_study = stopping, on_study
 
-    def run(self, engine: Engine, encoder: Encoder, options: EngineOptions) -> None:
-        """Embed the share. If it is all studies, write the output, if any study succeeded.
+    @property
+    def times(self) -> StageTimes:
+        """Seconds per stage; the engine adds to it."""
+        return self._times
 
-        Args:
-            engine: embeds studies with this encoder and these options.
+    @property
+    def unfinished(self) -> list[str]:
+        """Ids of the share's studies that are still to be embedded."""
+        return [study_id for study_id in self.job.share if study_id not in self.headers]
+
+    @contextmanager
+    def _unless_complete(self) -> Iterator[None]:
+        """Ignore that the parts folder is gone if the output is complete.
+
+        The other processes of a run may have taken this one for dead, finished, and removed the folder.
 
         Raises:
-            StoppedError: `stopping` returned True.
+            OutputError: the disk is full or not available.
+        """
+        try:
+            yield
+        except OutputError:
+            if self._parts.folder.exists() or not self._finished.is_complete():
+                raise
+            for study_id in self.unfinished:
+                self._settle(study_id)
+
+    def claim(self, study_id: str) -> bool:
+        """Whether this process is to embed a study: it is neither finished nor claimed by another process.
+
+        Raises:
+            SourceError: the disk with the scans is not available.
+            OutputError: the disk is full or not available.
+        """
+        if study_id in self.headers:
+            return False
+        with self._unless_complete():
+            if self._settle(study_id) or not self._claims.take(study_id):
+                return False
+            if not self._settle(study_id):
+                return True
+            self._claims.release(study_id)  # finished by another between the look and the claim
+        return False
+
+    def keep(self, result: Result) -> None:
+        """Save the result of a claimed study.
+
+        Raises:
             FailedFastError: a scan failed, and the options say to stop then.
             SourceError: the disk with the scans is not available.
             OutputError: the disk is full or not available.
         """
-        try:
-            self._embed_share(engine, encoder, options)
+        if result.id in self.headers:  # others have completed the output
+            return
+        with self._times.measure("write"), self._unless_complete():
+            self._keep(result)
+
+    def save_record(self) -> None:
+        """Save the record of this run, for the process that writes the output.
+
+        Raises:
+            OutputError: the disk is full or not available.
+        """
+        with self._unless_complete():
             self._journal.save("finished")
-            while self._is_to_be_written and not self._write_output():
-                self._embed_share(engine, encoder, options)
-            if self._is_to_be_written:
-                self._write_companions(options.pictures)
-        except OutputError:
-            # The parts folder goes when the output is complete, also under the feet of one who was slow.
-            if self._parts.folder.exists() or not self._finished.is_complete():
-                raise
-            for study_id in self._unfinished():
-                self._settle(study_id)
 
-    @property
-    def _is_to_be_written(self) -> bool:
-        return self._job.options.shard.is_all and any(header.n_series for header in self.headers.values())
+    def finish(self, pictures: bool) -> bool:
+        """If the share is all studies and any succeeded, write the output and the files next to it.
 
-    def _unfinished(self) -> list[str]:
-        return [study_id for study_id in self._job.share if study_id not in self.headers]
+        Args:
+            pictures: include pictures of the series in the HTML report.
 
-    def _embed_share(self, engine: Engine, encoder: Encoder, options: EngineOptions) -> None:
-        while waiting := self._unfinished():
-            for result in engine(self._claimed(waiting), encoder, options, self._stopping, self._times):
-                with self._times.measure("write"):
-                    self._keep(result)
-            left = self._unfinished()
-            if left and self._stopping():
-                raise self._stopped()
-            if len(left) == len(waiting):  # others are at them
-                time.sleep(_POLL)
+        Returns:
+            False if a part is damaged and its study must be embedded again.
 
-    def _claimed(self, waiting: Sequence[str]) -> Iterator[Study]:
-        """The studies that nobody has finished or is at, claimed one by one as they are asked for."""
-        for study_id in waiting:
-            if self._stopping():
-                return
-            if self._settle(study_id) or not self._claims.take(study_id):
-                continue
-            if self._settle(study_id):  # finished by another between the look and the claim
-                self._claims.release(study_id)
-                continue
-            yield self._job.studies[study_id]
+        Raises:
+            StoppedError: `stopping` returned True.
+            SourceError: the disk with the scans is not available.
+            OutputError: the disk is full or not available.
+        """
+        if not (self.job.options.shard.is_all and any(header.n_series for header in self.headers.values())):
+            return True
+        with self._unless_complete():
+            if not self._write_output():
+                return False
+            self._write_companions(pictures)
+        return True
 
     def _settle(self, study_id: str) -> bool:
         """Count a study if it is finished; False if it is not."""
@@ -161,14 +199,15 @@ class Work:
         """Save the result of a study as a part."""
         changed = self._finished.look_again(result.id)
         if changed or isinstance(result, FailedStudy):
-            check_source(self._job.source)
+            check_source(self.job.source)
         if changed:
             result = FailedStudy(result.id, (_changed(result.id),))
         result = replace(result, input_hash=self._finished.input_hash(result.id))
         header = StudyHeader(result.input_hash, result.n_series, result.failures, result.flags)
-        if self._job.options.fail_fast and not header.sound:
-            raise failed_fast(next(failure for failure in header.failures if failure.defect))
-        self._parts.save(result, self._job.studies[result.id], self._job.plan.provenance.uses_anatomy)
+        if self.job.options.fail_fast and not header.sound:
+            defect = next(failure for failure in header.failures if failure.defect)
+            raise failed_fast(defect, self.job.label)
+        self._parts.save(result, self.job.studies[result.id], self.job.plan.provenance.uses_anatomy)
         self._claims.release(result.id)
         self.embedded.add(result.id)
         self._note(result.id, header, here=True)
@@ -177,25 +216,32 @@ class Work:
         self.headers[study_id] = header
         self._journal.study_done(header.n_series, here)
         self._on_study(
-            StudyDone(study_id, header.n_series, header.failures, len(self.headers), len(self._job.share))
+            StudyDone(
+                self.job.output,
+                study_id,
+                header.n_series,
+                header.failures,
+                len(self.headers),
+                len(self.job.share),
+            )
         )
 
     def _write_output(self) -> bool:
         """Write the output, or wait until another process has; False if a study must be embedded again."""
         while not self._finished.is_complete():
             if self._stopping():
-                raise self._stopped()
+                raise stopped([self])
             if not self._claims.take("output"):
                 time.sleep(_POLL)
                 continue
             try:
                 with self._times.measure("write"):
                     write_embeddings(
-                        self._job.output,
+                        self.job.output,
                         self._results(),
-                        self._job.plan.provenance,
-                        self._job.plan.left_out,
-                        self._job.plan.dtype,
+                        self.job.plan.provenance,
+                        self.job.plan.left_out,
+                        self.job.plan.dtype,
                         scratch=self._parts.folder,
                     )
                 self._wrote = True
@@ -215,7 +261,7 @@ class Work:
 
     def _write_companions(self, pictures: bool) -> None:
         """Write the files next to a complete output, if this process wrote it or nobody else is left to."""
-        job = self._job
+        job = self.job
         if self._wrote and job.pseudonyms is not None:
             with self._claims.waiting_for("ids"):
                 add_ids(job.output, job.studies.values(), job.pseudonyms, scratch=self._parts.folder)
@@ -241,31 +287,101 @@ class Work:
 
         Nothing may be written to the parts folder afterwards: another process may be removing it.
         """
-        if self._job.options.shard.is_all:
+        if self.job.options.shard.is_all:
             self._claims.end(self._parts.remove)
 
     def _results(self) -> Iterator[Result]:
         for result in self._finished.results():
             if self._stopping():
-                raise self._stopped()
+                raise stopped([self])
             yield result
 
-    def _stopped(self) -> StoppedError:
-        again = "the same command"
-        if self._job.options.rows != "all":
-            again += f" without --{'force' if self._job.options.force else 'retry-failed'}"
-        return StoppedError(
-            f"Stopped: {len(self.headers)} of {len(self._job.share)} studies are finished and kept in "
-            f"{self._parts.folder}; run {again} again to continue"
-        )
+
+def embed_outputs(
+    works: Sequence[Work],
+    engine: Engine,
+    encoders: Sequence[Encoder],
+    options: EngineOptions,
+    stopping: Callable[[], bool],
+) -> None:
+    """Embed the shares of the outputs of one run, and write the outputs that are complete.
+
+    Each scan is read once for all outputs that still need it.
+
+    Args:
+        works: one per output, all with the same studies and shares.
+        engine: embeds studies with these encoders and options.
+        encoders: of each output.
+        stopping: asked between studies whether to end early.
+
+    Raises:
+        StoppedError: `stopping` returned True.
+        FailedFastError: a scan failed, and the options say to stop then.
+        SourceError: the disk with the scans is not available.
+        OutputError: the disk is full or not available.
+    """
+    unwritten = works
+    while unwritten:
+        _embed_shares(works, engine, encoders, options, stopping)
+        for work in works:
+            work.save_record()
+        unwritten = [work for work in unwritten if not work.finish(options.pictures)]
 
 
-def failed_fast(failure: Failure) -> FailedFastError:
-    """The error that ends a run at its first failure."""
+def _embed_shares(
+    works: Sequence[Work],
+    engine: Engine,
+    encoders: Sequence[Encoder],
+    options: EngineOptions,
+    stopping: Callable[[], bool],
+) -> None:
+    while before := [study_id for work in works for study_id in work.unfinished]:
+        requests = _claimed(works, stopping)
+        if (first := next(requests, None)) is not None:
+            times = [work.times for work in works]
+            for number, result in engine(chain([first], requests), encoders, options, stopping, times):
+                works[number].keep(result)
+        left = [study_id for work in works for study_id in work.unfinished]
+        if left and stopping():
+            raise stopped(works)
+        if len(left) == len(before):  # other processes have claimed them
+            time.sleep(_POLL)
+
+
+def _claimed(works: Sequence[Work], stopping: Callable[[], bool]) -> Iterator[StudyRequest]:
+    """The studies that an output still needs, claimed one by one as they are asked for."""
+    job = works[0].job
+    for study_id in job.share:
+        if stopping():
+            return
+        if wanted := tuple(number for number, work in enumerate(works) if work.claim(study_id)):
+            yield StudyRequest(job.studies[study_id], wanted)
+
+
+def stopped(works: Sequence[Work]) -> StoppedError:
+    """The error that ends a run which was asked to stop."""
+    options = works[0].job.options
+    again = "the same command"
+    if options.rows != "all":
+        again += f" without --{'force' if options.force else 'retry-failed'}"
+    counts = " and ".join(
+        f"{len(work.headers)} of {len(work.job.share)} studies are finished and kept in {work.job.parts.folder}"
+        for work in works
+    )
+    return StoppedError(f"Stopped: {counts}; run {again} again to continue")
+
+
+def failed_fast(failure: Failure, label: str = "") -> FailedFastError:
+    """The error that ends a run at its first failure.
+
+    Args:
+        label: of the output (`Job.label`).
+    """
     where = " ".join(part for part in (failure.study, failure.series) if part) or "the source"
     hint = f" ({failure.hint})" if failure.hint else ""
+    of = f" with {label}" if label else ""
     return FailedFastError(
-        f"Stopped at the first failure (--fail-fast): {where}: {failure.error}{hint}; finished work is kept"
+        f"Stopped at the first failure (--fail-fast): {where}{of}: {failure.error}{hint}; finished work is kept"
     )
 
 

@@ -23,6 +23,7 @@ from prima_features.encoders.base import (
     EncoderInfo,
     Picture,
     Prepared,
+    Preparer,
     Tokens,
     Widths,
 )
@@ -230,6 +231,16 @@ def _checked_tokens(tokens: Tokens) -> Tokens:
     ):
         raise EncoderError("the encoder returned coordinates of tokens that are not whole numbers of int16")
     return Tokens(_real(tokens.embedding, "token"), coord.astype(np.int16))
+
+
+def preparer_of(encoder: Encoder) -> Preparer:
+    """What reads and prepares series for an encoder.
+
+    Raises:
+        UsageError: the encoder cannot make it.
+    """
+    with encoder_code(encoder.info.encoder, "make its preparer"):
+        return encoder.preparer()
 
 
 def checked_info(encoder: Encoder) -> EncoderInfo:

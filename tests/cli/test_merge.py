@@ -132,7 +132,7 @@ def test_a_share_without_studies_has_nothing_to_do(
 
 
 def test_jobs_that_begin_together_agree_on_pseudonyms(tmp_path: Path) -> None:
-    first, second = agree_on_pseudonyms(tmp_path), agree_on_pseudonyms(tmp_path)
+    first, second = agree_on_pseudonyms([tmp_path]), agree_on_pseudonyms([tmp_path])
     assert first.subject("MRN-1") == second.subject("MRN-1")
     (key,) = tmp_path.iterdir()
     assert key.stat().st_mode & 0o777 == 0o600

@@ -62,7 +62,7 @@ def test_an_empty_short_or_damaged_key_is_refused(tmp_path: Path, key: str) -> N
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "key").write_text(key)
     with pytest.raises(UsageError, match="damaged key"):
-        agree_on_pseudonyms(tmp_path / "parts")
+        agree_on_pseudonyms([tmp_path / "parts"])
 
 
 def test_a_merged_output_has_the_rows_of_its_inputs_and_is_not_continued(tmp_path: Path) -> None:

@@ -136,9 +136,9 @@ def slow_encoder() -> type:
     """Works long enough to be killed at work. Made inside a function, so that Ray sends it whole."""
 
     class Slow(ray_workers.EncoderActor):
-        def encode(self, *window: Any) -> Any:
+        def encode(self, encoder: int, *window: Any) -> Any:
             time.sleep(0.7)
-            return super().encode(*window)
+            return super().encode(encoder, *window)
 
     return Slow
 
@@ -167,10 +167,10 @@ def deadly_reader(name: str) -> Callable[..., Any]:
     """Dies of one study."""
     read_study = ray_workers.read_study
 
-    def read(reader: Any, study: Any, folder: Path) -> Any:
-        if study.id == name:
+    def read(reader: Any, request: Any, folder: Path) -> Any:
+        if request.study.id == name:
             os.kill(os.getpid(), signal.SIGKILL)
-        return read_study(reader, study, folder)
+        return read_study(reader, request, folder)
 
     return read
 
@@ -179,10 +179,10 @@ def deadly_encoder(name: str) -> type:
     """Dies of one study."""
 
     class Deadly(ray_workers.EncoderActor):
-        def encode(self, *window: Any) -> Any:
+        def encode(self, encoder: int, *window: Any) -> Any:
             if any(prepared.study.id == name for prepared in window):
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super().encode(*window)
+            return super().encode(encoder, *window)
 
     return Deadly
 

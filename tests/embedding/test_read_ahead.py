@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
+from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader, StudyRequest
 from prima_features.embedding.engine.readers import read_ahead
 from prima_features.encoders.prima.prepare import PrimaPreparer
 from prima_features.encoders.prima.preprocessing import Preprocessing
@@ -22,7 +22,8 @@ from prima_features.errors import SourceError
 from prima_features.studies.study import Failure, NiftiImage, Series, Study
 from prima_features.volumes import ReadOptions
 
-READ = StudyReader(PrimaPreparer(Preprocessing()), ReadOptions())
+PREPARERS = (PrimaPreparer(Preprocessing()),)
+READ = StudyReader(PREPARERS, ReadOptions())
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Deadly(StudyReader):
 
     signals: tuple[int, ...] = (signal.SIGKILL,)
 
-    def __call__(self, study: Study) -> PreparedStudy:
+    def __call__(self, request: StudyRequest) -> tuple[PreparedStudy, ...]:
+        study = request.study
         if study.description == "deadly":
             for number in self.signals:
                 os.kill(os.getpid(), number)
@@ -42,16 +44,17 @@ class Deadly(StudyReader):
                 os.kill(os.getpid(), signal.SIGKILL)
         if study.description == "away":
             raise SourceError("the disk is away")
-        return super().__call__(study)
+        return super().__call__(request)
 
 
 @dataclass(frozen=True)
 class CountsThreads(StudyReader):
     """Reads nothing, and tells how many threads SimpleITK would take."""
 
-    def __call__(self, study: Study) -> PreparedStudy:
+    def __call__(self, request: StudyRequest) -> tuple[PreparedStudy, ...]:
+        study = request.study
         count = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-        return PreparedStudy(study, (), (Failure(study.id, "", "read", f"{count} threads"),))
+        return (PreparedStudy(study, (), (Failure(study.id, "", "read", f"{count} threads"),)),)
 
 
 @pytest.fixture(autouse=True)
@@ -73,10 +76,16 @@ def studies(folder: Path, *descriptions: str) -> list[Study]:
     return made
 
 
+def ahead(asked: list[Study], read: StudyReader, workers: int) -> Iterator[PreparedStudy]:
+    """Studies read for one encoder, with windows of 64."""
+    for (one,) in read_ahead(map(StudyRequest, asked), read, workers, [64]):
+        yield one
+
+
 def test_processes_read_what_this_one_reads_in_the_same_order(tmp_path: Path) -> None:
     asked = studies(tmp_path, *["MRI"] * 5)
     asked[2] = Study("sub-02", "02", "", "MRI", (Series("T1w", NiftiImage(tmp_path / "missing.nii")),))
-    here, there = list(map(READ, asked)), list(read_ahead(asked, READ, 2, 64))
+    here, there = [READ(StudyRequest(one))[0] for one in asked], list(ahead(asked, READ, 2))
     assert [one.study for one in there] == asked
     assert [one.failures for one in there] == [one.failures for one in here]
     assert there[2].failures[0].error == "the file cannot be read: No such file or directory"
@@ -88,7 +97,7 @@ def test_processes_read_what_this_one_reads_in_the_same_order(tmp_path: Path) ->
 
 def test_a_study_whose_process_is_killed_fails_and_the_others_are_read(tmp_path: Path) -> None:
     asked = studies(tmp_path, "MRI", "deadly", "MRI", "MRI")
-    read = list(read_ahead(asked, Deadly(PrimaPreparer(Preprocessing()), ReadOptions()), 2, 64))
+    read = list(ahead(asked, Deadly(PREPARERS, ReadOptions()), 2))
     assert [len(one.series) for one in read] == [1, 0, 1, 1]
     (failure,) = read[1].failures
     assert (failure.study, failure.stage) == ("sub-01", "read")
@@ -97,27 +106,25 @@ def test_a_study_whose_process_is_killed_fails_and_the_others_are_read(tmp_path:
 
 def test_a_study_whose_process_dies_once_is_read_again(tmp_path: Path) -> None:
     asked = studies(tmp_path, "MRI", "deadly once", "MRI")
-    read = list(read_ahead(asked, Deadly(PrimaPreparer(Preprocessing()), ReadOptions()), 1, 64))
+    read = list(ahead(asked, Deadly(PREPARERS, ReadOptions()), 1))
     assert [len(one.series) for one in read] == [1, 1, 1]
 
 
 def test_reading_processes_leave_signals_to_their_owner(tmp_path: Path) -> None:
     asked = studies(tmp_path, "deadly", "MRI")
-    asking = Deadly(PrimaPreparer(Preprocessing()), ReadOptions(), signals=(signal.SIGINT, signal.SIGTERM))
-    read = list(read_ahead(asked, asking, 1, 64))
+    asking = Deadly(PREPARERS, ReadOptions(), signals=(signal.SIGINT, signal.SIGTERM))
+    read = list(ahead(asked, asking, 1))
     assert [len(one.series) for one in read] == [1, 1]
 
 
 def test_each_reading_process_takes_one_thread_and_leaves_the_others_to_the_network(tmp_path: Path) -> None:
-    read = read_ahead(
-        studies(tmp_path, "MRI", "MRI"), CountsThreads(PrimaPreparer(Preprocessing()), ReadOptions()), 1, 64
-    )
+    read = ahead(studies(tmp_path, "MRI", "MRI"), CountsThreads(PREPARERS, ReadOptions()), 1)
     assert [one.failures[0].error for one in read] == ["1 threads", "1 threads"]
 
 
 def test_a_disk_that_goes_away_stops_the_run(tmp_path: Path) -> None:
     asked = studies(tmp_path, "MRI", "away", "MRI")
-    results = read_ahead(asked, Deadly(PrimaPreparer(Preprocessing()), ReadOptions()), 2, 64)
+    results = ahead(asked, Deadly(PREPARERS, ReadOptions()), 2)
     assert len(next(results).series) == 1
     with pytest.raises(SourceError, match="away"):
         list(results)
@@ -126,12 +133,12 @@ def test_a_disk_that_goes_away_stops_the_run(tmp_path: Path) -> None:
 def test_few_more_studies_are_asked_for_than_are_read(tmp_path: Path) -> None:
     asked: list[str] = []
 
-    def claim() -> Iterator[Study]:
+    def claim() -> Iterator[StudyRequest]:
         for study in studies(tmp_path, *["MRI"] * 40):
             asked.append(study.id)
-            yield study
+            yield StudyRequest(study)
 
-    results = read_ahead(claim(), READ, 2, 64)
+    results = read_ahead(claim(), READ, 2, [64])
     for i in range(1, 21):
         next(results)
         assert len(asked) <= i + 3 + 64 // 8
@@ -140,7 +147,7 @@ def test_few_more_studies_are_asked_for_than_are_read(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_running_when_results_are_no_longer_wanted(tmp_path: Path) -> None:
-    results = read_ahead(studies(tmp_path, *["MRI"] * 8), READ, 2, 64)
+    results = ahead(studies(tmp_path, *["MRI"] * 8), READ, 2)
     next(results)
     assert children()
     results.close()
@@ -148,7 +155,7 @@ def test_nothing_is_left_running_when_results_are_no_longer_wanted(tmp_path: Pat
 
 
 def test_a_single_study_starts_no_process(tmp_path: Path) -> None:
-    results = read_ahead(studies(tmp_path, "MRI"), READ, 2, 64)
+    results = ahead(studies(tmp_path, "MRI"), READ, 2)
     next(results)
     assert not children()
 

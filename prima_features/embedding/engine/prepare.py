@@ -1,4 +1,4 @@
-"""The first step of every engine: studies are read and prepared for the encoder.
+"""The first step of every engine: studies are read and prepared for the encoders.
 
 `StudyReader` is that step as a picklable function of one study. Nothing here imports torch, so that a process that
 only reads starts quickly and stays small.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from prima_features.encoders.base import Prepared, Preparer
@@ -17,6 +18,7 @@ from prima_features.errors import SeriesError
 from prima_features.files.disk import check_disk
 from prima_features.studies.study import Failure, Series, Study
 from prima_features.volumes import ReadOptions
+from prima_features.volumes.sharing import reading_once
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,15 @@ _LEAST_WEIGHT = 8
 
 
 @dataclass(frozen=True)
+class StudyRequest:
+    """A study, and the encoders that are to embed it."""
+
+    study: Study
+    encoders: tuple[int, ...] = (0,)
+    """Positions in the sequence of encoders of the run, at least one."""
+
+
+@dataclass(frozen=True)
 class PreparedSeries:
     """One series, and what the encoder's preparer made of it."""
 
@@ -50,13 +61,15 @@ class PreparedSeries:
 
 @dataclass(frozen=True)
 class PreparedStudy:
-    """The usable series of a study, and the failures of the others."""
+    """The usable series of a study for one encoder, and the failures of the others."""
 
     study: Study
     series: tuple[PreparedSeries, ...]
     failures: tuple[Failure, ...] = ()
     seconds: float = 0.0
-    """Time that reading took."""
+    """Time that the encoder's preparer took. If several encoders share a scan, the first one reads it."""
+    encoder: int = 0
+    """Position in the sequence of encoders of the run."""
 
     @property
     def n_items(self) -> int:
@@ -71,39 +84,60 @@ class PreparedStudy:
 
 @dataclass(frozen=True)
 class StudyReader:
-    """Reads whole studies. What is wrong with a series is recorded, and the other series are still read."""
+    """Reads whole studies for one or more encoders; each series is read once.
 
-    prepare: Preparer
+    What is wrong with a series is recorded for the encoders that cannot use it. The other series are still read.
+    """
+
+    preparers: tuple[Preparer, ...]
+    """Of each encoder of the run."""
     options: ReadOptions
     pictures: bool = False
     """Also draw each series."""
 
-    def __call__(self, study: Study) -> PreparedStudy:
-        """Read a study.
+    def __call__(self, request: StudyRequest) -> tuple[PreparedStudy, ...]:
+        """Read a study; returns it prepared for each encoder of the request.
 
         Raises:
             SourceError: the disk with the scans is not available.
         """
-        start = time.monotonic()
-        series: list[PreparedSeries] = []
-        failures: list[Failure] = []
+        study, encoders = request.study, request.encoders
+        series: dict[int, list[PreparedSeries]] = {encoder: [] for encoder in encoders}
+        failures: dict[int, list[Failure]] = {encoder: [] for encoder in encoders}
+        seconds = dict.fromkeys(encoders, 0.0)
         for one in study.series:
-            try:
-                prepared = self.prepare(one, self.options, self.pictures)
-                series.append(PreparedSeries(one, checked_prepared(prepared)))
-            except (Exception, SystemExit) as error:  # a preparer may be of another package
-                check_disk(error, one.files)
-                failures.append(failure_of(study.id, one.stored_name, "read", error))
-        return PreparedStudy(study, tuple(series), tuple(failures), time.monotonic() - start)
+            # A single encoder needs no copy of the voxels in memory while it prepares them.
+            with reading_once() if len(encoders) > 1 else nullcontext():
+                for encoder in encoders:
+                    start = time.monotonic()
+                    try:
+                        prepared = self.preparers[encoder](one, self.options, self.pictures)
+                        series[encoder].append(PreparedSeries(one, checked_prepared(prepared)))
+                    except (Exception, SystemExit) as error:  # a preparer may be of another package
+                        check_disk(error, one.files)
+                        failures[encoder].append(failure_of(study.id, one.stored_name, "read", error))
+                    seconds[encoder] += time.monotonic() - start
+        return tuple(
+            PreparedStudy(study, tuple(series[one]), tuple(failures[one]), seconds[one], one)
+            for one in encoders
+        )
 
 
-def windows(studies: Iterable[PreparedStudy], size: int) -> Iterator[list[PreparedStudy]]:
-    """Group consecutive studies up to a weight of `size` or more, to be encoded together."""
-    window: list[PreparedStudy] = []
+def windows(
+    studies: Iterable[Sequence[PreparedStudy]], sizes: Sequence[int]
+) -> Iterator[list[PreparedStudy]]:
+    """Group consecutive studies of one encoder, to be encoded together.
+
+    Args:
+        studies: each prepared for one or more encoders.
+        sizes: the weight at which a window of each encoder is full.
+    """
+    filling: list[list[PreparedStudy]] = [[] for _ in sizes]
     for study in studies:
-        window.append(study)
-        if sum(one.weight for one in window) >= size:
-            yield window
-            window = []
-    if window:
-        yield window
+        for one in study:
+            window = filling[one.encoder]
+            window.append(one)
+            if sum(member.weight for member in window) >= sizes[one.encoder]:
+                filling[one.encoder] = []
+                yield window
+    yield from filter(None, filling)

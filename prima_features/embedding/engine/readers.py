@@ -31,7 +31,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader
+from prima_features.embedding.engine.prepare import PreparedStudy, StudyReader, StudyRequest
 from prima_features.errors import UsageError
 from prima_features.import_path import safe_path
 from prima_features.studies.study import Failure, Study
@@ -47,41 +47,50 @@ _ONE_THREAD = (
 
 
 def read_ahead(
-    studies: Iterable[Study], read: StudyReader, workers: int, weight: int
-) -> Iterator[PreparedStudy]:
+    requests: Iterable[StudyRequest], read: StudyReader, workers: int, sizes: Sequence[int]
+) -> Iterator[tuple[PreparedStudy, ...]]:
     """Read studies in order, ahead of their use.
 
     If a process dies, for example because memory is full, only its study fails. A single study is read without
     processes.
 
     Args:
-        studies: requested one at a time. One more study than processes is requested ahead, or as many as are expected
-            to have a total `weight`.
+        requests: taken one at a time. One more study than processes is requested ahead, or as many as are expected to
+            fill a window of one of the encoders.
+        read: reads a study for its encoders.
         workers: number of processes; 0 reads each study in this process when it is needed.
+        sizes: the weight of a window of each encoder.
 
     Raises:
         SourceError: the disk with the scans is not available.
-        UsageError: the encoder's preparer cannot be sent to another process.
+        UsageError: an encoder's preparer cannot be sent to another process.
     """
-    studies = iter(studies)
-    first = list(islice(studies, 2)) if workers else []
+    requests = iter(requests)
+    first = list(islice(requests, 2)) if workers else []
     if len(first) < 2:
-        yield from map(read, chain(first, studies))
+        yield from map(read, chain(first, requests))
         return
     with _Readers(read, workers) as readers:
-        waiting: deque[Future[PreparedStudy]] = deque()
-        for study in chain(first, studies):
-            waiting.append(readers.submit(study))
-            while len(waiting) > workers and _expected(waiting) >= weight:
+        waiting: deque[Future[tuple[PreparedStudy, ...]]] = deque()
+        for request in chain(first, requests):
+            waiting.append(readers.submit(request))
+            while len(waiting) > workers and _expected(waiting, sizes) >= 1:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-def _expected(waiting: Sequence[Future[PreparedStudy]]) -> float:
-    """Expected weight of the studies being read: finished ones, and their average for the others."""
-    sizes = [future.result().weight for future in waiting if future.done() and not future.exception()]
-    return sum(sizes) / len(sizes) * len(waiting) if sizes else float("inf")
+def _expected(waiting: Sequence[Future[tuple[PreparedStudy, ...]]], sizes: Sequence[int]) -> float:
+    """Expected size of the studies being read, in windows of the encoder that needs the fewest studies for one.
+
+    Studies that are not read yet count as the average of the others.
+    """
+    shares = [
+        max(one.weight / sizes[one.encoder] for one in future.result())
+        for future in waiting
+        if future.done() and not future.exception()
+    ]
+    return sum(shares) / len(shares) * len(waiting) if shares else float("inf")
 
 
 class _Readers:
@@ -108,13 +117,13 @@ class _Readers:
             reader.close()
         self._threads.shutdown(cancel_futures=True)
 
-    def submit(self, study: Study) -> Future[PreparedStudy]:
-        return self._threads.submit(self._read, study)
+    def submit(self, request: StudyRequest) -> Future[tuple[PreparedStudy, ...]]:
+        return self._threads.submit(self._read, request)
 
-    def _read(self, study: Study) -> PreparedStudy:
+    def _read(self, request: StudyRequest) -> tuple[PreparedStudy, ...]:
         reader = self._idle.get()
         try:
-            return reader.read(study)
+            return reader.read(request)
         finally:
             self._idle.put(reader)
 
@@ -127,19 +136,24 @@ class _Reader:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock, self._closed = threading.Lock(), False
 
-    def read(self, study: Study) -> PreparedStudy:
+    def read(self, request: StudyRequest) -> tuple[PreparedStudy, ...]:
         for _ in range(_TRIES):
             try:
-                result = self._ask(study)
+                result = self._ask(request)
             except (EOFError, OSError):
                 status = self._bury()
                 continue
             if isinstance(result, Exception):
                 raise result
-            return result
-        return PreparedStudy(study, (), (_died(study, status),))
+            found: tuple[PreparedStudy, ...] = result
+            return found
+        if len(request.encoders) > 1:  # the preparer of one of them may end the process
+            alone = (self.read(StudyRequest(request.study, (encoder,))) for encoder in request.encoders)
+            return tuple(chain.from_iterable(alone))
+        (encoder,) = request.encoders
+        return (PreparedStudy(request.study, (), (_died(request.study, status),), encoder=encoder),)
 
-    def _ask(self, study: Study) -> Any:
+    def _ask(self, request: StudyRequest) -> Any:
         with self._lock:
             if self._closed:
                 raise EOFError
@@ -149,7 +163,7 @@ class _Reader:
                 send(self._process.stdin, (logging.getLogger().level, self._how))  # type: ignore[arg-type]
             process = self._process
         assert process.stdin is not None and process.stdout is not None
-        send(process.stdin, study)  # type: ignore[arg-type]
+        send(process.stdin, request)  # type: ignore[arg-type]
         try:
             return receive(process.stdout)  # type: ignore[arg-type]
         except (EOFError, OSError):
@@ -259,9 +273,9 @@ def main() -> None:
     except Exception as error:  # it unpickles the preparer of an encoder, perhaps of another package
         level, read = logging.WARNING, _Unloadable(error)
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s")
-    for study in _studies(sys.stdin.buffer):
+    for request in _requests(sys.stdin.buffer):
         try:
-            result = read(study)
+            result = read(request)
         except Exception as error:  # a disk that went away: raised where the study is asked for
             result = error
         try:
@@ -278,7 +292,7 @@ class _Unloadable:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def __call__(self, study: Any) -> Any:
+    def __call__(self, request: Any) -> Any:
         raise UsageError(
             f"A reader process cannot load the encoder's preparer ({type(self._error).__name__}: {self._error}): "
             "define it in an installed module, or use --workers 0"
@@ -293,7 +307,7 @@ def not_picklable(what: str, error: Exception) -> UsageError:
     )
 
 
-def _studies(stream: BinaryIO) -> Iterator[Any]:
+def _requests(stream: BinaryIO) -> Iterator[Any]:
     while True:
         try:
             yield receive(stream)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from prima_features.embedding.resume.claims import Claims
+from prima_features.embedding.resume.parts import PartsFolder
 from prima_features.errors import UsageError
 from prima_features.files.disk import replacing
 from prima_features.files.paths import resolved
@@ -131,22 +132,63 @@ def _known_ids(path: Path) -> Rows:
     return read_ids(path) if path.exists() else {}
 
 
-def agree_on_pseudonyms(folder: Path, keep_patient_id: bool = False) -> Pseudonyms:
+def earlier_pseudonyms(outputs: Iterable[Path], keep_patient_id: bool = False) -> Pseudonyms | None:
+    """The pseudonyms of earlier runs to these outputs; None if there were none.
+
+    The outputs of one run have the same key, so a study has the same id in all of them.
+
+    Raises:
+        UsageError: two of them have different keys, or as `load_pseudonyms`.
+    """
+    keys = {path: load_pseudonyms(output).key for output in outputs if (path := ids_path(output)).exists()}
+    for output in outputs:
+        path = _key_path(PartsFolder.of(output).folder)
+        if not ids_path(output).exists() and path.exists():
+            keys[path] = _key(path.read_text(errors="replace"), path)
+    if not keys:
+        return None
+    (first, key), *others = keys.items()
+    for path, other in others:
+        if other != key:
+            raise _other_key(first, path)
+    return Pseudonyms(key, keep_patient_id)
+
+
+def _other_key(one: Path, other: Path) -> UsageError:
+    return UsageError(
+        f"{one} and {other} contain different keys, so the same patient has different pseudonyms in the two outputs: "
+        "embed these models in separate runs, or name another output to embed them together"
+    )
+
+
+def agree_on_pseudonyms(
+    folders: Iterable[Path], known: Pseudonyms | None = None, keep_patient_id: bool = False
+) -> Pseudonyms:
     """The same new pseudonyms for all processes that begin a run together: the first leaves its key for the others.
 
     Args:
-        folder: where parts are kept. The key is in a file of its own there, for its owner only, until the end.
+        folders: where parts are kept. The key is in a file of its own in each, for its owner only, until the end.
+        known: pseudonyms that other outputs of the run already have.
 
     Raises:
-        UsageError: the file with the key is damaged.
-        OutputError: the folder cannot be written to.
+        UsageError: the file with the key is damaged, or another process began a run with another key.
+        OutputError: a folder cannot be written to.
     """
-    path = _key_path(folder)
-    with Claims(folder) as claims, claims.waiting_for("key"):
-        if not path.exists():
-            with replacing(path) as temporary, _open_private(temporary) as file:
-                file.write(secrets.token_hex(_KEY_BYTES))
-        return Pseudonyms(_key(path.read_text(errors="replace"), path), keep_patient_id)
+    for folder in sorted(folders):  # in the same order in all processes
+        path = _key_path(folder)
+        with Claims(folder) as claims, claims.waiting_for("key"):
+            if not path.exists():
+                key = known.key.hex() if known is not None else secrets.token_hex(_KEY_BYTES)
+                with replacing(path) as temporary, _open_private(temporary) as file:
+                    file.write(key)
+            found = Pseudonyms(_key(path.read_text(errors="replace"), path), keep_patient_id)
+        if known is not None and found.key != known.key:
+            raise UsageError(
+                f"{path} contains another key than the other outputs of this run, because another process began to "
+                "write it: wait until that process ends, or name another output"
+            )
+        known = found
+    return known or Pseudonyms(keep_patient_id=keep_patient_id)
 
 
 def forget_key(folder: Path) -> None:

@@ -120,10 +120,17 @@ class Encoders(Generic[T]):
         place = min(ready, key=lambda place: len(ready[place].in_hand), default=None)
         return place if place is not None and len(ready[place].in_hand) < most else None
 
-    def give(self, place: Place, what: T, studies: Sequence[Any]) -> None:
-        """Have studies encoded, references to prepared ones; `what` is told again with what comes of them."""
+    def give(self, place: Place, what: T, model: int, studies: Sequence[Any]) -> None:
+        """Have studies encoded.
+
+        Args:
+            place: an encoder process that is free.
+            what: returned by `take` if the process is lost.
+            model: position of the model in the sequence of encoders of the run.
+            studies: references to prepared studies.
+        """
         encoder = self._encoders[place]
-        encoder.in_hand.append((encoder.actor.encode.remote(*studies), what))
+        encoder.in_hand.append((encoder.actor.encode.remote(model, *studies), what))
 
     def take(self, reference: Any) -> tuple[Any, list[T]]:
         """What came of a reference: the answer, or None; and what was lost with an encoder that is lost.

@@ -12,7 +12,7 @@ import copy
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +23,11 @@ import torch
 
 from prima_features.embedding.engine.device import compute_dtype
 from prima_features.embedding.engine.options import EngineOptions, StageTimes
+from prima_features.embedding.engine.prepare import StudyRequest
 from prima_features.embedding.engine.ray.workers import EncoderActor, best_dtype
 from prima_features.embedding.file.records import Result
 from prima_features.encoders.base import Encoder
 from prima_features.errors import UsageError
-from prima_features.studies.study import Study
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # no telemetry: read when Ray starts
 os.environ.setdefault("RAY_worker_niceness", "0")  # as the processes of the local engine; Ray takes 15
@@ -127,13 +127,13 @@ class RayEngine:
 
     def __call__(
         self,
-        studies: Iterable[Study],
-        encoder: Encoder,
+        requests: Iterable[StudyRequest],
+        encoders: Sequence[Encoder],
         options: EngineOptions = EngineOptions(),
         stopping: Callable[[], bool] = lambda: False,
-        times: StageTimes | None = None,
-    ) -> Iterator[Result]:
-        """Embed studies; yields each when it is ready, in any order. See `embed_studies`.
+        times: Sequence[StageTimes] = (),
+    ) -> Iterator[tuple[int, Result]]:
+        """Embed studies; yields each result when it is ready, in any order. See `embed_requests`.
 
         `options.workers` are the studies that are read at a time, by default as many as there is room for.
 
@@ -141,38 +141,49 @@ class RayEngine:
             SourceError: the disk with the scans does not answer any more, or a machine does not see it.
             UsageError: prima-features cannot be used on the cluster.
         """
-        studies = iter(studies)
-        if (first := next(studies, None)) is None:  # nothing to do: no reason to start encoders
+        requests = iter(requests)
+        if (first := next(requests, None)) is None:  # nothing to do: no reason to start encoders
             return
         run = StudiesOnRay(
-            self._encoders_for(encoder, options), encoder, options, self.on_gpus, times or StageTimes()
+            self._encoders_for(encoders, options),
+            encoders,
+            options,
+            self.on_gpus,
+            times or [StageTimes() for _ in encoders],
         )
         try:
-            yield from run.results(first, studies, stopping)
+            yield from run.results(first, requests, stopping)
         finally:
             run.abandon()
 
     def _batch_size(self, options: EngineOptions) -> int:
         return options.batch_for("cuda" if self.on_gpus else "cpu")
 
-    def _encoders_for(self, encoder: Encoder, options: EngineOptions) -> Encoders[list[OnItsWay]]:
-        device = torch.device(options.devices[0]) if options.devices else encoder.device
-        dtype = str(compute_dtype(options.precision, device)).removeprefix("torch.")
+    def _encoders_for(self, encoders: Sequence[Encoder], options: EngineOptions) -> Encoders[list[OnItsWay]]:
+        named = torch.device(options.devices[0]) if options.devices else None
+        dtypes = tuple(
+            str(compute_dtype(options.precision, named or encoder.device)).removeprefix("torch.")
+            for encoder in encoders
+        )
         batch_size = self._batch_size(options)
-        made_for = (id(encoder), dtype, batch_size, options.keep_tokens)
+        made_for = (tuple(map(id, encoders)), dtypes, batch_size, options.keep_tokens)
         if self._encoders is not None and made_for != self._made_for:
             self._encoders.close()
             self._encoders = None
         if self._encoders is None:
-            shared = ray.put(encoder if encoder.device.type == "cpu" else copy.deepcopy(encoder).cpu())
+            shared = ray.put([_on_cpu(encoder) for encoder in encoders])
             actors = ray.remote(EncoderActor)
 
             def start(room: dict[str, Any], n_threads: int) -> Any:
-                arguments = (shared, dtype, batch_size, self.on_gpus, n_threads, options.keep_tokens)
+                arguments = (shared, dtypes, batch_size, self.on_gpus, n_threads, options.keep_tokens)
                 return actors.options(max_restarts=0, **room).remote(*arguments)
 
             self._encoders, self._made_for = Encoders(self.on_gpus, start), made_for
         return self._encoders
+
+
+def _on_cpu(encoder: Encoder) -> Encoder:
+    return encoder if encoder.device.type == "cpu" else copy.deepcopy(encoder).cpu()
 
 
 @contextmanager

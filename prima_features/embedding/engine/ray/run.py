@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -20,12 +20,12 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from prima_features.embedding.engine.options import EngineOptions, StageTimes
-from prima_features.embedding.engine.prepare import StudyReader
+from prima_features.embedding.engine.prepare import StudyReader, StudyRequest
 from prima_features.embedding.engine.ray.encoders import READER_CPUS, Encoders, cannot_run
 from prima_features.embedding.engine.ray.workers import Receipt, read_study, sees_scans
 from prima_features.embedding.file.records import FailedStudy, Result
 from prima_features.encoders.base import Encoder
-from prima_features.encoders.checks import encoder_code
+from prima_features.encoders.checks import preparer_of
 from prima_features.errors import SourceError
 from prima_features.studies.study import Failure, Study
 
@@ -44,12 +44,14 @@ _PATIENCE_S = 30.0
 
 @dataclass
 class OnItsWay:
-    """A study that is being read or was read: its state, and how often an encoder was lost with it."""
+    """A study that is being read or was read for one encoder: its state, and how often an encoder was lost with it."""
 
     study: Study
-    prepared: Any
+    encoder: int
+    """Position in the sequence of encoders of the run."""
+    lost: int = 0
+    prepared: Any = None
     """Reference to the prepared study."""
-    lost: int
     weight: int = 0
 
 
@@ -58,39 +60,39 @@ class StudiesOnRay:
 
     def __init__(
         self,
-        encoders: Encoders[list[OnItsWay]],
-        encoder: Encoder,
+        processes: Encoders[list[OnItsWay]],
+        encoders: Sequence[Encoder],
         options: EngineOptions,
         on_gpus: bool,
-        times: StageTimes,
+        times: Sequence[StageTimes],
     ):
-        self._encoders, self._times = encoders, times
+        self._encoders, self._times = processes, times
         self._window_size = _WINDOW_BATCHES * options.batch_for("cuda" if on_gpus else "cpu")
-        with encoder_code(encoder.info.encoder, "make its preparer"):
-            self._how = ray.put(StudyReader(encoder.preparer(), options.read, options.pictures))
+        read = StudyReader(tuple(map(preparer_of, encoders)), options.read, options.pictures)
+        self._how = ray.put(read)
         self._n_readers, self._cpus = options.workers, 1 if on_gpus else READER_CPUS
         # What Ray reports of a task contains neither results nor paths: logs contain only its name.
         self._task: Any = ray.remote(read_study).options(
-            num_cpus=self._cpus, num_returns=2, max_retries=_READ_TRIES - 1, name="read_study"
+            num_cpus=self._cpus, max_retries=_READ_TRIES - 1, name="read_study"
         )
-        self._reading: dict[Any, OnItsWay] = {}
-        self._read: list[OnItsWay] = []
+        self._reading: dict[Any, list[OnItsWay]] = {}
+        self._read: list[list[OnItsWay]] = [[] for _ in encoders]
         self._again: deque[OnItsWay] = deque()
         self._windows: deque[list[OnItsWay]] = deque()
         self._exhausted = False
 
     def results(
-        self, first: Study, studies: Iterator[Study], stopping: Callable[[], bool]
-    ) -> Iterator[Result]:
+        self, first: StudyRequest, requests: Iterator[StudyRequest], stopping: Callable[[], bool]
+    ) -> Iterator[tuple[int, Result]]:
         """Read, encode, and yield what comes back, until there is no more or it is to stop."""
-        studies, patience, stopped = chain([first], studies), Patience(), False
+        requests, patience, stopped = chain([first], requests), Patience(), False
         while True:
             if not stopped and stopping():
                 stopped = True
                 self._encoders.cancel_waiting()
             if not stopped:
                 self._encoders.look()
-                self._read_more(studies)
+                self._read_more(requests)
                 self._fill_windows()
                 self._hand_out()
             if not self._encoders.busy and (stopped or not (self._reading or self._windows or self._again)):
@@ -109,12 +111,12 @@ class StudiesOnRay:
             return []
         return ray.wait(references, num_returns=1, timeout=POLL_S)[0]
 
-    def _read_more(self, studies: Iterator[Study]) -> None:
+    def _read_more(self, requests: Iterator[StudyRequest]) -> None:
         while self._has_room():
             if self._again:
-                self._submit(self._again.popleft())
-            elif (study := next(studies, None)) is not None:
-                self._submit(OnItsWay(study, None, 0))
+                self._submit([self._again.popleft()])
+            elif (request := next(requests, None)) is not None:
+                self._submit([OnItsWay(request.study, encoder) for encoder in request.encoders])
             else:
                 self._exhausted = True
                 return
@@ -130,19 +132,28 @@ class StudiesOnRay:
 
     def _has_room(self) -> bool:
         """Whether another study may be read: readers are free, and encoders will want it."""
-        held = sum(one.weight for one in self._read) + sum(one.weight for w in self._windows for one in w)
-        if held >= self._window_size * (self._encoders.count + 1):
+        waiting = chain(*self._read, *self._windows)
+        held = [0] * len(self._read)
+        for one in waiting:
+            held[one.encoder] += one.weight
+        if max(held) >= self._window_size * (self._encoders.count + 1):
             return False
         return len(self._reading) < (self._n_readers or max(1, self._encoders.n_cpus / self._cpus))
 
-    def _submit(self, one: OnItsWay) -> None:
+    def _submit(self, together: list[OnItsWay]) -> None:
+        """Have a study read for one or more encoders."""
         # Whose study it is stays here: what is sent may be written to the disks of other machines.
-        study = replace(one.study, identity=None)
-        receipt, one.prepared = self._task.remote(self._how, study, Path.cwd())
-        self._reading[receipt] = one
+        study = replace(together[0].study, identity=None)
+        request = StudyRequest(study, tuple(one.encoder for one in together))
+        task = self._task.options(num_returns=1 + len(together))
+        receipt, *prepared = task.remote(self._how, request, Path.cwd())
+        for one, reference in zip(together, prepared, strict=True):
+            one.prepared = reference
+        self._reading[receipt] = together
 
-    def _was_read(self, reference: Any) -> Iterator[Result]:
-        one = self._reading.pop(reference)
+    def _was_read(self, reference: Any) -> Iterator[tuple[int, Result]]:
+        together = self._reading.pop(reference)
+        study = together[0].study
         try:
             receipt: Receipt = ray.get(reference)
         except RayTaskError as error:
@@ -151,27 +162,32 @@ class StudiesOnRay:
             raise cannot_run(error) from error
         except RayError as error:
             logger.debug("A reader process was lost", exc_info=error)
-            yield _died(one.study, "read", _READ_TRIES)
+            if len(together) > 1:  # the preparer of one of them may end the process
+                self._again.extend(together)
+            else:
+                yield together[0].encoder, _died(study, "read", _READ_TRIES)
             return
-        if not receipt.sees_scans and sees_scans(one.study):
+        if not receipt.sees_scans and sees_scans(study):
             raise SourceError(
                 f"{receipt.host}, a machine of the Ray cluster, cannot read the scans: mount their disk there "
                 f"under the same path as here"
             )
-        self._times.read += receipt.seconds
-        one.weight = receipt.weight
-        if one.lost:
-            self._windows.append([one])
-        else:
-            self._read.append(one)
+        for one, weight, seconds in zip(together, receipt.weights, receipt.seconds, strict=True):
+            self._times[one.encoder].read += seconds
+            one.weight = weight
+            if one.lost:
+                self._windows.append([one])
+            else:
+                self._read[one.encoder].append(one)
 
     def _fill_windows(self) -> None:
         last = self._exhausted and not self._reading and not self._again
-        while self._read and (last or sum(one.weight for one in self._read) >= self._window_size):
-            window: list[OnItsWay] = []
-            while self._read and sum(one.weight for one in window) < self._window_size:
-                window.append(self._read.pop(0))
-            self._windows.append(window)
+        for read in self._read:
+            while read and (last or sum(one.weight for one in read) >= self._window_size):
+                window: list[OnItsWay] = []
+                while read and sum(one.weight for one in window) < self._window_size:
+                    window.append(read.pop(0))
+                self._windows.append(window)
 
     def _hand_out(self) -> None:
         while self._windows:
@@ -179,19 +195,21 @@ class StudiesOnRay:
             place = self._encoders.free(alone=bool(window[0].lost))
             if place is None:
                 return
-            self._encoders.give(place, self._windows.popleft(), [one.prepared for one in window])
+            references = [one.prepared for one in window]
+            self._encoders.give(place, self._windows.popleft(), window[0].encoder, references)
 
-    def _was_encoded(self, reference: Any) -> Iterator[Result]:
+    def _was_encoded(self, reference: Any) -> Iterator[tuple[int, Result]]:
         answer, lost = self._encoders.take(reference)
         if answer is not None:
-            results, measured = answer
-            self._times.add(measured)
-            yield from results
+            encoder, results, measured = answer
+            self._times[encoder].add(measured)
+            for result in results:
+                yield encoder, result
         for one in (one for window in lost for one in window):
             if one.lost + 1 < _ENCODE_TRIES:
-                self._again.append(OnItsWay(one.study, None, one.lost + 1))
+                self._again.append(OnItsWay(one.study, one.encoder, one.lost + 1))
             else:
-                yield _died(one.study, "encode", _ENCODE_TRIES)
+                yield one.encoder, _died(one.study, "encode", _ENCODE_TRIES)
 
 
 class Patience:
