@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -63,6 +64,19 @@ def bids_format(format: SourceFormat, manifest: Path | None) -> Literal["bids"]:
     if format not in ("auto", "bids"):
         raise typer.BadParameter(f"a BIDS App takes a BIDS dataset, not {format}", param_hint="--format")
     return "bids"
+
+
+def check_one_model(models: Sequence[str]) -> None:
+    """Check that a BIDS App gets one model without a name of its own: its folder has one embeddings file.
+
+    Raises:
+        typer.BadParameter: it gets several, or a name.
+    """
+    if len(models) > 1 or re.match(r"[^/=]+=", models[0]):
+        raise typer.BadParameter(
+            "a BIDS App takes one MODEL: run it once per model, each with an output folder of its own",
+            param_hint="--model",
+        )
 
 
 def bids_app_output(folder: Path, source: Path, options: FindOptions) -> Path:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from prima_features.embedding.run import EmbedSummary
+    from prima_features.embedding.work import StudyDone
     from prima_features.studies.study import Failure
 
 
@@ -79,8 +81,50 @@ def print_failures(failures: Iterable[Failure]) -> None:
         err.print(f"{by_design} left out by design (see prima inspect)")
 
 
+def print_failures_of(summaries: Sequence[EmbedSummary]) -> None:
+    """What the outputs of one run lack and why, on stderr.
+
+    What is missing in all of them is printed once, and for the rest the output is named.
+    """
+    if len(summaries) == 1:
+        print_failures(summaries[0].failures)
+        return
+    lacking: dict[Failure, list[str]] = {}
+    for summary in summaries:
+        for failure in dict.fromkeys(summary.failures):
+            lacking.setdefault(failure, []).append(summary.output.name)
+    print_failures(
+        failure
+        if len(outputs) == len(summaries)
+        else replace(failure, error=f"{failure.error} [{', '.join(outputs)}]")
+        for failure, outputs in lacking.items()
+    )
+
+
+def showing(show: Callable[[int, int, str, str], None], n_outputs: int) -> Callable[[StudyDone], None]:
+    """A function that shows the progress of a run with one or more outputs.
+
+    Args:
+        show: from `study_progress`.
+        n_outputs: number of outputs.
+    """
+    done: dict[Path, int] = {}
+
+    def shown(study: StudyDone) -> None:
+        done[study.output] = study.done
+        result = f"{study.n_series} series" if study.n_series else "failed"
+        if n_outputs > 1:
+            result += f" ({study.output.name})"
+        show(sum(done.values()), n_outputs * study.total, study.id, result)
+
+    return shown
+
+
 def print_summary(summary: EmbedSummary) -> None:
     """One line with the result of a run."""
+    if summary.is_empty:
+        print_error(f"{summary.output} was not written, because no study could be embedded{summary.because}")
+        return
     defects = [failure.study for failure in summary.failures if failure.defect]
     failed, others = len(set(filter(None, defects))), defects.count("")
     kept = f", {summary.n_kept} of them from an earlier run or another process" if summary.n_kept else ""

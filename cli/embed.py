@@ -15,14 +15,16 @@ from prima_features.cli import options as find
 from prima_features.cli.bids_app import (
     bids_app_output,
     bids_format,
+    check_one_model,
     describe_output,
     merge_participants,
 )
 from prima_features.cli.console import (
     print_caveat,
-    print_failures,
+    print_failures_of,
     print_report,
     print_summary,
+    showing,
     study_progress,
 )
 from prima_features.cli.process import importing, stopping_on_signals
@@ -56,7 +58,15 @@ def embed(
             help="Table of scans (TSV, CSV or Excel) instead of SOURCE: prima embed --manifest T.tsv OUT.h5.",
         ),
     ] = None,
-    model: find.EncoderModel = DEFAULT_MODEL,
+    model: Annotated[
+        list[str],
+        typer.Option(
+            "--model",
+            metavar="[NAME=]MODEL",
+            help="A bundled name, a model directory, or a Hub id with optional @REVISION. Repeat it to embed with "
+            "several models, reading each scan once: OUTPUT.A.h5 is the file of the model A.",
+        ),
+    ] = [DEFAULT_MODEL],  # noqa: B006  typer copies it
     study_description: find.StudyDescription = None,
     series_names: Annotated[
         Literal["keep", "hidden"] | None,
@@ -71,8 +81,9 @@ def embed(
         list[str] | None,
         typer.Option(
             "--encoder-option",
-            metavar="NAME=VALUE",
-            help="Option of the model's encoder, such as series_names=hidden for Prima; repeat for more.",
+            metavar="[A:]NAME=VALUE",
+            help="Option of the model's encoder, such as series_names=hidden for Prima; repeat for more. With several "
+            "models it is set in each that has it; A:NAME=VALUE sets it in the model A.",
             show_default=False,
         ),
     ] = None,
@@ -188,7 +199,7 @@ def embed(
     no_report: find.NoReport = False,
     no_pictures: find.NoPictures = False,
 ) -> None:
-    """Embed every study of SOURCE into one HDF5 file.
+    """Embed every study of SOURCE into one HDF5 file per model.
 
     Scans that cannot be read are listed with the reason, and the others are embedded. The same command resumes an
     interrupted run; several processes that run it at the same time share the work. Doubtful series are flagged.
@@ -199,6 +210,7 @@ def embed(
         raise typer.BadParameter("--engine ray needs at least one reader", param_hint="--workers")
     if analysis_level is not None:
         format = bids_format(format, manifest)
+        check_one_model(model)
     if manifest is not None:
         if output is not None:
             raise typer.BadParameter("it replaces SOURCE; give only one of them", param_hint="--manifest")
@@ -244,8 +256,8 @@ def embed(
     with importing():
         from prima_features.embedding.engine.options import EngineOptions
         from prima_features.embedding.resume.options import RunOptions, parse_shard
-        from prima_features.embedding.run import embed as run
-        from prima_features.encoders.registry import load_encoder, with_options
+        from prima_features.embedding.run import embed_several
+        from prima_features.embedding.several import load_models
         from prima_features.volumes import ReadOptions
 
     run_options = RunOptions(parse_shard(shard), retry_failed, force, fail_fast, report=not no_report)
@@ -261,11 +273,10 @@ def embed(
         _opened(engine, ray_address, device, engine_options) as (compute, engine_options),
         study_progress("reading") as show,
     ):
-        encoder = with_options(load_encoder(model), encoder_options)
-        summary = run(
+        models = load_models(output, model, encoder_options)
+        summaries = embed_several(
             source,
-            output,
-            encoder,
+            models,
             find_options,
             engine_options,
             run_options,
@@ -274,18 +285,19 @@ def embed(
             dtype=dtype,
             keep_patient_id=keep_patient_id,
             command=shlex.join(["prima", *context.obj]),
-            on_study=lambda study: show(
-                study.done, study.total, study.id, f"{study.n_series} series" if study.n_series else "failed"
-            ),
+            on_study=showing(show, len(models)),
             stoppable=stopping_on_signals(),
         )
+    infos = [encoder.info for encoder in models.values()]
     if folder is not None:
-        describe_output(folder, source, encoder.info)
-    print_failures(summary.failures)
-    print_summary(summary)
-    print_report(summary.report)
-    print_caveat(encoder.info.caveat)
-    if not summary.complete:
+        describe_output(folder, source, infos[0])
+    print_failures_of(summaries)
+    for summary in summaries:
+        print_summary(summary)
+        print_report(summary.report)
+    for caveat in dict.fromkeys(info.caveat for info in infos):
+        print_caveat(caveat)
+    if not all(summary.complete and not summary.is_empty for summary in summaries):
         raise typer.Exit(3)
 
 
@@ -301,9 +313,9 @@ def _opened(
     from prima_features.embedding.engine.device import pick_devices
 
     if name == "local":
-        from prima_features.embedding.engine.local import embed_studies
+        from prima_features.embedding.engine.local import embed_requests
 
-        yield embed_studies, replace(options, devices=tuple(map(str, pick_devices(device))))
+        yield embed_requests, replace(options, devices=tuple(map(str, pick_devices(device))))
         return
 
     from prima_features.embedding.engine.ray.engine import RayEngine

@@ -81,6 +81,10 @@ def check_no_empty(arguments: Sequence[str]) -> None:
         before = text
 
 
+_ONE_VALUE_EACH = ("--model",)
+"""Options that can be repeated and take one value each time, so that an argument may follow it."""
+
+
 def spread(arguments: Sequence[str], command: TyperCommand | TyperGroup) -> list[str]:
     """Repeat each option that takes several values before each of them, as Click wants it.
 
@@ -107,7 +111,7 @@ def spread(arguments: Sequence[str], command: TyperCommand | TyperGroup) -> list
         if token == "--":
             pieces.append(("", [token, *rest]))
             break
-        if option is not None and option.multiple:
+        if option is not None and option.multiple and token not in _ONE_VALUE_EACH:
             n_values = next((i for i, text in enumerate(rest) if text.startswith("-")), len(rest))
             if rest and not n_values:
                 raise UsageError(

@@ -20,6 +20,10 @@ class UsageError(PrimaError, ValueError):
     exit_code = 2
 
 
+class UnknownOptionError(UsageError):
+    """An encoder has no option of this name (`Encoder.with_options`)."""
+
+
 class NothingUsableError(PrimaError):
     """The source was read, and nothing in it can be embedded.
 

@@ -80,6 +80,11 @@ class EmbedSummary:
         return self.n_studies == 0 and self.shard.is_all
 
     @property
+    def because(self) -> str:
+        """The most frequent reasons of its failures, after a colon; empty if there are none."""
+        return _because(self.failures)
+
+    @property
     def complete(self) -> bool:
         """True if nothing failed; series that a rule excludes by design do not count."""
         return not any(failure.defect for failure in self.failures)
@@ -244,7 +249,7 @@ def embed_several(
         if summary.is_empty and pseudonyms is not None:
             write_ids(summary.output, earlier)
     if all(summary.is_empty for summary in summaries):
-        raise nothing_usable(source, [failure for summary in summaries for failure in summary.failures])
+        raise _nothing_usable(source, [failure for summary in summaries for failure in summary.failures])
     if n_unknown := max(summary.flags.get("orientation-unknown", 0) for summary in summaries):
         logger.warning(
             "%s: the file does not say which side is left, and the image may be mirrored or turned (flag "
@@ -264,7 +269,7 @@ def _left_out(source: Path, found: Found, options: RunOptions) -> tuple[Failure,
     for warning in found.warnings:
         logger.warning("%s", warning)
     if not found.studies:
-        raise nothing_usable(source, found.left_out)
+        raise _nothing_usable(source, found.left_out)
     if options.fail_fast and (defect := next((item for item in found.left_out if item.defect), None)):
         raise failed_fast(defect)
     return found.left_out
@@ -411,11 +416,12 @@ def _warn_of_dropped(job: Job) -> None:
         )
 
 
-def nothing_usable(source: Path, failures: Sequence[Failure]) -> NothingUsableError:
-    """The error of a run that embedded no study."""
+def _nothing_usable(source: Path, failures: Sequence[Failure]) -> NothingUsableError:
+    return NothingUsableError(f"Nothing in {source} could be embedded{_because(failures)}", tuple(failures))
+
+
+def _because(failures: Sequence[Failure]) -> str:
     defects = [failure for failure in failures if failure.defect]
     reasons = Counter(failure.error for failure in defects or failures).most_common(3)
     why = "; ".join(f"{reason} ({times} times)" if times > 1 else reason for reason, times in reasons)
-    return NothingUsableError(
-        f"Nothing in {source} could be embedded{': ' + why if why else ''}", tuple(failures)
-    )
+    return f": {why}" if why else ""

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from prima_features.errors import UsageError
+from prima_features.errors import UnknownOptionError
 
 if TYPE_CHECKING:
     import torch
@@ -284,11 +284,12 @@ class Encoder(ABC):
             options: values by name; none changes nothing.
 
         Raises:
-            UsageError: the encoder has no such option, or the option no such value.
+            UnknownOptionError: the encoder has no such option. A run of several models leaves it to the others.
+            UsageError: the option has no such value.
         """
         if options:
             names = ", ".join(sorted(options))
-            raise UsageError(f"The encoder {self.info.encoder!r} has no option {names}: leave it out")
+            raise UnknownOptionError(f"The encoder {self.info.encoder!r} has no option {names}: leave it out")
         return self
 
     @property

@@ -38,7 +38,7 @@ from prima_features.encoders.base import (
     Widths,
 )
 from prima_features.encoders.patches import Patches
-from prima_features.errors import UsageError
+from prima_features.errors import UnknownOptionError, UsageError
 from prima_features.files.disk import sha256
 from prima_features.files.plain import from_plain
 from prima_features.models.directory import CONFIG, MODEL, read_config
@@ -185,7 +185,7 @@ class SeriesEncoder(Encoder, Generic[C]):
         for name, value in options.items():
             if name not in known:
                 there = f"its options are {', '.join(sorted(known))}" if known else "leave it out"
-                raise UsageError(
+                raise UnknownOptionError(
                     f"The encoder {self.architecture.model_type!r} has no option {name}: {there}"
                 )
             if value not in known[name]:

@@ -24,7 +24,7 @@ from prima_features.encoders.prima.networks.transformer import PLACE_DIM
 from prima_features.encoders.prima.prepare import PrimaPreparer
 from prima_features.encoders.prima.preprocessing import Preprocessing
 from prima_features.encoders.prima.text import load_text
-from prima_features.errors import UsageError
+from prima_features.errors import UnknownOptionError, UsageError
 from prima_features.files.disk import sha256
 from prima_features.models import directory
 from prima_features.models.caveats import caveat_of
@@ -106,7 +106,9 @@ class PrimaModel(Prima, Encoder):
     def with_options(self, options: Mapping[str, str]) -> PrimaModel:
         """See `Encoder.with_options`; there is one option, `series_names`, with the values `keep` and `hidden`."""
         if unknown := sorted(options.keys() - {"series_names"}):
-            raise UsageError(f"Prima has no option {', '.join(unknown)}: its only option is series_names")
+            raise UnknownOptionError(
+                f"Prima has no option {', '.join(unknown)}: its only option is series_names"
+            )
         value = options.get("series_names", self.series_names)
         if value not in ("keep", "hidden"):
             raise UsageError(f"series_names must be keep or hidden, not {value}")
