@@ -25,19 +25,18 @@ from prima_features._version import __version__
 if TYPE_CHECKING:
     from prima_features.embedding.file.read import read_embeddings as read_embeddings
     from prima_features.embedding.run import embed as embed
-    from prima_features.embedding.run import embed_several as embed_several
     from prima_features.encoders.prima.pretrained import PrimaModel as PrimaModel
 
 __getattr__, _, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "embedding.file.read": ["read_embeddings"],
-        "embedding.run": ["embed", "embed_several"],
+        "embedding.run": ["embed"],
         "encoders.prima.pretrained": ["PrimaModel"],
     },
 )
 
-__all__ = ["PrimaModel", "__version__", "embed", "embed_several", "read_embeddings"]
+__all__ = ["PrimaModel", "__version__", "embed", "read_embeddings"]
 
 
 def __dir__() -> list[str]:

@@ -19,12 +19,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from prima_features import embed, embed_several, read_embeddings
+from prima_features import embed, read_embeddings
 from prima_features.embedding.engine.options import EngineOptions
 from prima_features.embedding.record.ids import ids_path
 from prima_features.embedding.resume.options import RunOptions, Shard
 from prima_features.embedding.resume.parts import PartsFolder
-from prima_features.embedding.run import EmbedSummary
+from prima_features.embedding.run import EmbedSummary, embed_several
 from prima_features.errors import FailedFastError, NothingUsableError, StoppedError, UsageError
 
 HERE = EngineOptions(workers=0, batch_size=1)
