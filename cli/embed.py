@@ -87,6 +87,14 @@ def embed(
             show_default=False,
         ),
     ] = None,
+    allow_unstripped: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unstripped",
+            help="Embed scans without a brain mask with encoders that were trained on skull-stripped brains, with the "
+            "flag unstripped. Same as --encoder-option unstripped=allow.",
+        ),
+    ] = False,
     level: Annotated[
         Literal["study", "token"], typer.Option("--level", help="token: also store the vector of each token.")
     ] = "study",
@@ -188,6 +196,7 @@ def embed(
     datatype: find.Datatypes = None,
     suffix: find.Suffixes = None,
     bids_filter_file: find.FilterFile = None,
+    derivatives: find.Derivatives = None,
     modality: find.Modality = "MR",
     min_slices: find.MinSlices = 5,
     time_series: find.TimeSeries = "skip",
@@ -232,6 +241,11 @@ def embed(
         )
     if series_names == "hidden":
         encoder_options |= {"series_names": series_names}
+    if allow_unstripped and encoder_options.setdefault("unstripped", "allow") != "allow":
+        raise typer.BadParameter(
+            "it contradicts --encoder-option unstripped=refuse; give only one of them",
+            param_hint="--allow-unstripped",
+        )
     find_options = find.collect(
         format=format,
         participants=participant_label,
@@ -243,6 +257,7 @@ def embed(
         min_slices=min_slices,
         time_series=time_series,
         slice_tolerance=slice_tolerance,
+        derivatives=derivatives,
     )
     if dry_run:
         from prima_features.cli.inspect import show_source

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -36,6 +37,7 @@ def inspect(
     datatype: find.Datatypes = None,
     suffix: find.Suffixes = None,
     bids_filter_file: find.FilterFile = None,
+    derivatives: find.Derivatives = None,
     modality: find.Modality = "MR",
     min_slices: find.MinSlices = 5,
     time_series: find.TimeSeries = "skip",
@@ -64,6 +66,7 @@ def inspect(
         min_slices=min_slices,
         time_series=time_series,
         slice_tolerance=slice_tolerance,
+        derivatives=derivatives,
     )
     show_source(source, found_options, keep_patient_id, slice_axis)
 
@@ -81,7 +84,7 @@ def show_source(
     from prima_features.studies import Pseudonyms, find
 
     found = find(source, options, Pseudonyms(keep_patient_id=keep_patient_id))
-    for warning in found.warnings:
+    for warning in (*found.warnings, *found.anatomy_warnings):
         logger.warning("%s", warning)
     _show_studies(found, slice_axis)
     _show_left_out(found)
@@ -96,10 +99,13 @@ def _show_studies(found: Found, slice_axis: SliceAxis | None) -> None:
 
     n_series = sum(len(study.series) for study in found.studies)
     out.print(f"[bold]{count(len(found.studies), 'study')} with {n_series} series ({found.format})[/]")
-    shown = table("study", "series", "files", "plane", "slice axis from", "flags", "source")
+    has_anatomy = any(one.anatomy_files for study in found.studies for one in study.series)
+    head = ["study", "series", "files", "plane", "slice axis from", "flags", "source"]
+    shown = table(*head, *(["brain mask", "to MNI152"] if has_anatomy else []))
     for study in found.studies:
         for series in study.series:
             plane, known_by, flags = read_slice_axis(series, slice_axis)
+            anatomy = [escape(series.anatomy_from) if file else "" for file in (series.mask, series.to_mni)]
             shown.add_row(
                 escape(study.id),
                 escape(series.stored_name),
@@ -108,9 +114,14 @@ def _show_studies(found: Found, slice_axis: SliceAxis | None) -> None:
                 known_by,
                 escape(", ".join(flags)),
                 escape(series.source),
+                *(anatomy if has_anatomy else []),
             )
     if found.studies:
         out.print(shown)
+    if has_anatomy:
+        n_masks = sum(one.mask is not None for study in found.studies for one in study.series)
+        n_transforms = sum(one.to_mni is not None for study in found.studies for one in study.series)
+        out.print(f"{n_masks} series with a brain mask, {n_transforms} with a transform to MNI152.")
     if found.format == "dicom":
         out.print("Each output has its own pseudonyms; --keep-patient-id shows PatientIDs.")
 
@@ -128,6 +139,8 @@ def _show_left_out(found: Found) -> None:
 
 def show_file(file: Embeddings) -> None:
     """Print what is in an embeddings file and what made it."""
+    from prima_features.embedding.report.brains import look_at_brains
+
     attributes = file.attributes
     out.print(f"[bold]{escape(str(file.path))}[/]: {count(file.n_studies, 'study')}, {file.n_series} series")
     facts = table("", "")
@@ -148,6 +161,8 @@ def show_file(file: Embeddings) -> None:
         if file.has(name):
             facts.add_row(f"/{name}", file.describe(name))
     facts.add_row("tokens", _tokens(file))
+    for sentence in () if (brains := look_at_brains(file)) is None else brains.sentences:
+        facts.add_row("brains", escape(sentence))
     facts.add_row("left out", f"{count(len(file.failures), 'row')} in /failure")
     if file.caveat:
         facts.add_row("caveat", f"[bold]{escape(file.caveat)}[/]")
@@ -164,6 +179,7 @@ def show_file(file: Embeddings) -> None:
         "volume (z, y, x)",
         "spacing, mm",
         "flags",
+        *(["brain mask from", "litres", "to MNI152 from", "scale", "Dice"] if file.has_brains else []),
     )
     rows = file.series[file.series["study"] < _SHOWN_STUDIES]
     for row in rows.to_dict("records"):
@@ -179,10 +195,24 @@ def show_file(file: Embeddings) -> None:
             shape,
             spacing,
             escape(row["flags"].replace(",", ", ")),
+            *(_brain_cells(row) if file.has_brains else []),
         )
     out.print(shown)
     if file.n_studies > _SHOWN_STUDIES:
         out.print(f"... and {file.n_studies - _SHOWN_STUDIES} more studies")
+
+
+def _brain_cells(row: dict[Any, Any]) -> list[str]:
+    def number(name: str) -> str:
+        return "" if isnan(row[name]) else f"{row[name]:.2f}"
+
+    return [
+        escape(row["mask_from"]),
+        number("brain_litres"),
+        escape(row["mni_from"]),
+        number("mni_scale"),
+        number("mni_dice"),
+    ]
 
 
 def _tokens(file: Embeddings) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from prima_features.errors import UsageError
+from prima_features.files.paths import expanded
 
 if TYPE_CHECKING:
     from typer.core import TyperCommand, TyperGroup
@@ -195,6 +196,16 @@ FilterFile = Annotated[
         rich_help_panel=_FIND,
     ),
 ]
+Derivatives = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--derivatives",
+        metavar="DIR...",
+        help="Folders with brain masks and transforms to MNI152 of a BIDS dataset (fMRIPrep, sMRIPrep, FreeSurfer, "
+        "SynthStrip), in addition to its derivatives folder.",
+        rich_help_panel=_FIND,
+    ),
+]
 Modality = Annotated[
     str, typer.Option("--modality", metavar="NAME", help="DICOM modality to include.", rich_help_panel=_FIND)
 ]
@@ -340,6 +351,7 @@ def collect(
     min_slices: int,
     time_series: Literal["skip", "first", "mean"],
     slice_tolerance: float,
+    derivatives: list[Path] | None = None,
 ) -> FindOptions:
     """The finders' options from the command line's.
 
@@ -359,6 +371,7 @@ def collect(
             read_filters(filter_file) if filter_file is not None else (),
         ),
         dicom=DicomOptions(modality, min_slices, time_series, slice_tolerance),
+        derivatives=tuple(map(expanded, derivatives or ())),
     )
 
 
