@@ -201,6 +201,9 @@ def embed_several(
                     f"The model {info.name} has no tokens to store (its encoder is {info.encoder!r}): "
                     "use --level study"
                 )
+        if any(checked_info(encoder).uses_anatomy for encoder in encoders):
+            for warning in found.anatomy_warnings:
+                logger.warning("%s", warning)
     studies = {
         study.id: replace(study, description=description or study.description) for study in found.studies
     }
@@ -233,7 +236,10 @@ def embed_several(
                         found, find_options, engine_options, run_options, encoder.device, dtype
                     )
                     | ({"models": len(outputs)} if len(outputs) > 1 else {}),
-                    "warnings": list(found.warnings),
+                    "warnings": [
+                        *found.warnings,
+                        *(found.anatomy_warnings if job.plan.provenance.uses_anatomy else ()),
+                    ],
                 }
                 journal = recording.enter_context(Journal(job.parts.folder, job.plan.settings, facts))
                 job = replace(job, plan=agree(job.plan, job.share, run_options, job.parts, claimed))

@@ -114,7 +114,7 @@ class StudyReader:
                         prepared = self.preparers[encoder](one, self.options, self.pictures)
                         series[encoder].append(PreparedSeries(one, checked_prepared(prepared)))
                     except (Exception, SystemExit) as error:  # a preparer may be of another package
-                        check_disk(error, one.files)
+                        check_disk(error, (*one.files, *one.anatomy_files))
                         failures[encoder].append(failure_of(study.id, one.stored_name, "read", error))
                     seconds[encoder] += time.monotonic() - start
         return tuple(

@@ -160,6 +160,7 @@ def options_record(
         "participants_asked_for": len(find.selection.participants),
         "sessions_asked_for": len(find.selection.sessions),
         "find": asdict(special) if special is not None else {},
+        "derivatives_given": len(find.derivatives),
         "level": "token" if engine.keep_tokens else "study",
         "dtype": dtype,
         "slice_axis": engine.read.slice_axis,
