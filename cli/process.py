@@ -163,7 +163,7 @@ def stopping_on_signals() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         with suppress(OSError):  # a closed stream costs no run
             # Not print, which may be what was interrupted.
-            os.write(2, b"Stopping after the study in hand (once more: at once)\n")
+            os.write(2, b"Stopping after the current study; Ctrl-C once more stops at once\n")
 
     if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
         yield lambda: False

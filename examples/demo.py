@@ -91,7 +91,9 @@ def prima(*arguments: object) -> None:
     """Show a command and run it."""
     words = [str(argument) for argument in arguments]
     print(f"\n$ prima {' '.join(words)}", flush=True)
-    subprocess.run([sys.executable, "-m", "prima_features.cli.main", *words], check=True)
+    code = subprocess.run([sys.executable, "-m", "prima_features.cli.main", *words]).returncode
+    if code:
+        raise SystemExit(code)  # the command has said what is wrong
 
 
 if __name__ == "__main__":

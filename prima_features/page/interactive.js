@@ -159,7 +159,7 @@ class DataTable {
 
   draw(page) {
     this.body.replaceChildren(...page.map((row) => make("tr", {}, ...this.columns.map((column) => make("td",
-      { class: column.kind === "number" ? (isOut(column, row) ? "out" : null) : column.kind === "study" ? "text study" : "text",
+      { class: column.kind !== "number" ? `text ${column.kind}` : isOut(column, row) ? "out" : null,
         title: isOut(column, row) ? `out of bounds: ${column.bounds[0]} to ${column.bounds[1]}` : null },
       column.kind === "study" ? studyLink(cell(column, row)) : shown(column, row))))));
     if (!page.length) {

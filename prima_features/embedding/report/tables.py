@@ -17,19 +17,18 @@ from prima_features.embedding.report.arrangement import Arrangement
 from prima_features.embedding.report.brains import DICE, LITRES, SCALE, Brains, outside
 from prima_features.studies.study import Failure
 
-Kind = Literal["text", "number", "study"]
+Kind = Literal["text", "number", "study", "size"]
 MOST_LEFT_OUT = 20_000
 """Rows of what was left out in the page; what is wrong comes first."""
 MOST_STUDIES = 50_000
 """Studies in the page's tables and map. More would make it slow to open."""
 MOST_SERIES = 5 * MOST_STUDIES
 _TIMES = "×"
-"""Without spaces, so that no line breaks there; `script_json` would escape a non-breaking space."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column. A `study` is an id that leads to what the page knows of it."""
+    """One column. A `study` is an id that leads to what the page knows of it; a `size` is never broken into lines."""
 
     name: str
     label: str
@@ -112,8 +111,8 @@ def series(file: Embeddings, rows: np.ndarray) -> list[Column]:
         Column("plane", "Plane", "text", table["plane"]),
         Column("known_by", "Slice axis from", "text", table["slice_axis_known_by"]),
         Column("n_tokens", "Tokens", "number", table["n_tokens"]),
-        Column("shape", "Volume (z, y, x)", "text", [_TIMES.join(map(str, one)) for one in axes[0]]),
-        Column("spacing", "Spacing, mm", "text", [_TIMES.join(f"{v:.2f}" for v in one) for one in axes[1]]),
+        Column("shape", "Volume (z, y, x)", "size", [_TIMES.join(map(str, one)) for one in axes[0]]),
+        Column("spacing", "Spacing, mm", "size", [_TIMES.join(f"{v:.2f}" for v in one) for one in axes[1]]),
         *(_brain_columns(table) if file.has_brains else ()),
         Column("flags", "Flags", "text", [flags.replace(",", ", ") for flags in table["flags"]]),
     ]

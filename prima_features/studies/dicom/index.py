@@ -191,7 +191,10 @@ def remember(
     if not any(one["studies"] for one in encoded):
         return
     if path.exists() and not _is_index(path):
-        logger.warning("%s is not an index that can be read; it is kept, and no index is written", path.name)
+        logger.warning(
+            "%s cannot be read as an index: it is left as it is, and no index is written; delete it to get a new one",
+            path.name,
+        )
         return
     numbers: dict[str, list[int]] = {}
     for number in sorted(unusable):

@@ -287,7 +287,7 @@ def test_a_file_of_somebody_else_is_kept_with_a_warning(
         (os.mkdir if kind == "folder" else os.mkfifo)(search.path)
     before = search.path.lstat()
     search(tree)
-    assert "out.index is not an index that can be read" in caplog.text
+    assert "out.index cannot be read as an index" in caplog.text
     assert (search.path.lstat().st_ino, search.path.lstat().st_mode) == (before.st_ino, before.st_mode)
 
 
