@@ -72,6 +72,16 @@ def test_the_page_opens_offline_and_fits_the_window(
     assert "\\xa0" not in page.run("document.body.innerText")  # no text of the page's own is escaped
 
 
+def test_sizes_and_spacings_stay_on_one_line(page: Page, make: Callable[..., Path]) -> None:
+    page.open(write_report(make(with_parts=False)), width=400)
+    lines = page.run("""[...document.querySelectorAll('[data-table="series"] td.size')].map(cell => {
+      const range = document.createRange();
+      range.selectNodeContents(cell);
+      return range.getClientRects().length;
+    })""")
+    assert set(lines) == {1}
+
+
 def test_tables_sort_filter_and_turn_pages(page: Page, make: Callable[..., Path]) -> None:
     path = write_report(make(with_parts=False))
     page.open(path)
