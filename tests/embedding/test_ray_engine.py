@@ -24,7 +24,8 @@ from prima_features.embedding.engine.ray import run as ray_run
 from prima_features.embedding.engine.ray import workers as ray_workers
 from prima_features.embedding.engine.ray.engine import RayEngine
 from prima_features.embedding.file.read import read_embeddings
-from prima_features.embedding.run import embed
+from prima_features.embedding.resume.options import RunOptions, Shard
+from prima_features.embedding.run import embed, embed_several
 from prima_features.encoders.prima import PrimaModel
 from prima_features.models import DEFAULT_MODEL
 
@@ -101,6 +102,21 @@ def test_two_raylets_give_what_one_process_gives_and_run_no_code_of_the_current_
         embed(bids, tmp_path / "out.h5", model, engine_options=options, engine=engine)
     assert options.precision == "fp32"
     assert_same(tmp_path / "out.h5", local)
+
+
+def test_several_models_give_what_runs_of_their_own_give(
+    cluster: Any, bids: Path, local: Path, model: PrimaModel, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    models = {tmp_path / "out" / "prima.h5": model, tmp_path / "out" / "intensity.h5": "intensity"}
+    with RayEngine(cluster.address) as engine:
+        options = engine.options(OPTIONS)
+        half = RunOptions(shard=Shard(1, 2))
+        embed(bids, tmp_path / "out" / "intensity.h5", "intensity", run_options=half, engine_options=OPTIONS)
+        embed_several(bids, models, engine_options=options, engine=engine)
+    assert_same(tmp_path / "out" / "prima.h5", local)
+    embed(bids, tmp_path / "intensity.h5", "intensity", engine_options=OPTIONS)
+    assert_same(tmp_path / "out" / "intensity.h5", tmp_path / "intensity.h5")
 
 
 def test_a_machine_that_dies_at_work_costs_nothing(

@@ -71,10 +71,9 @@ class StudiesOnRay:
         read = StudyReader(tuple(map(preparer_of, encoders)), options.read, options.pictures)
         self._how = ray.put(read)
         self._n_readers, self._cpus = options.workers, 1 if on_gpus else READER_CPUS
+        self._task: Any = ray.remote(read_study)
         # What Ray reports of a task contains neither results nor paths: logs contain only its name.
-        self._task: Any = ray.remote(read_study).options(
-            num_cpus=self._cpus, max_retries=_READ_TRIES - 1, name="read_study"
-        )
+        self._task_options = {"num_cpus": self._cpus, "max_retries": _READ_TRIES - 1, "name": "read_study"}
         self._reading: dict[Any, list[OnItsWay]] = {}
         self._read: list[list[OnItsWay]] = [[] for _ in encoders]
         self._again: deque[OnItsWay] = deque()
@@ -145,7 +144,7 @@ class StudiesOnRay:
         # Whose study it is stays here: what is sent may be written to the disks of other machines.
         study = replace(together[0].study, identity=None)
         request = StudyRequest(study, tuple(one.encoder for one in together))
-        task = self._task.options(num_returns=1 + len(together))
+        task = self._task.options(num_returns=1 + len(together), **self._task_options)
         receipt, *prepared = task.remote(self._how, request, Path.cwd())
         for one, reference in zip(together, prepared, strict=True):
             one.prepared = reference
