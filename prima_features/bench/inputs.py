@@ -26,7 +26,8 @@ class Cost:
     """Time and operations of one scan (series), from the run file next to the embeddings file."""
 
     seconds: float = float("nan")
-    """Elapsed time of all runs over the series embedded, with reading and preparation; NaN if unknown."""
+    """Elapsed time of all runs over the series embedded, with reading and preparation; NaN if unknown. Of a run with
+    several models it is the model's share."""
     gflop: float = float("nan")
     """Operations of the network, in 1e9; NaN if unknown."""
     machine: str = ""
@@ -42,10 +43,11 @@ class Cost:
         n_series = total["counts"].get("series", 0)
         if not n_series:
             return cls()
+        of_others = sum(record["seconds"] * (1 - record.get("share", 1)) for record in runs)
         gflop = total["counts"].get("gflop")
         machines = [_machine(record) for record in runs if record["kind"] == "embed"]
         return cls(
-            total["seconds"] / n_series,
+            (total["seconds"] - of_others) / n_series,
             float("nan") if gflop is None else gflop / n_series,
             "; ".join(dict.fromkeys(filter(None, machines))),
         )

@@ -223,6 +223,7 @@ def embed_several(
     ]
     works: list[Work] = []
     earlier_ids: list[Rows] = []
+    times: list[StageTimes] = []
     with ExitStack() as held:
         claims = [held.enter_context(Claims(job.parts.folder)) for job in jobs]
         stopping = held.enter_context(stoppable)
@@ -241,7 +242,7 @@ def embed_several(
                         *(found.anatomy_warnings if job.plan.provenance.uses_anatomy else ()),
                     ],
                 }
-                journal = recording.enter_context(Journal(job.parts.folder, job.plan.settings, facts))
+                journal = recording.enter_context(Journal(job.parts.folder, job.plan.settings, facts, times))
                 job = replace(job, plan=agree(job.plan, job.share, run_options, job.parts, claimed))
                 earlier_ids.append(_add_ids(job, claimed))
                 _warn_of_dropped(job)

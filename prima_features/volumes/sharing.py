@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,25 +10,49 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_results: ContextVar[dict[Hashable, Any] | None] = ContextVar("results", default=None)
+
+class Shared:
+    """Results that are shared within `reading_once`.
+
+    Attributes:
+        saved: seconds that computing them again would have taken.
+    """
+
+    def __init__(self) -> None:
+        self.saved = 0.0
+        self._results: dict[Hashable, tuple[Any, float]] = {}
+
+    def get(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """See `shared`."""
+        if key in self._results:
+            result, seconds = self._results[key]
+            self.saved += seconds
+            return result
+        start = time.monotonic()
+        result = compute()
+        self._results[key] = result, time.monotonic() - start
+        return result
+
+
+_current: ContextVar[Shared | None] = ContextVar("shared", default=None)
 
 
 @contextmanager
-def reading_once() -> Iterator[None]:
+def reading_once() -> Iterator[Shared]:
     """Within the block, `shared` computes each result once. All are dropped at its end.
 
     Use it for one series at a time: the voxels stay in memory for as long as the block.
     """
-    token = _results.set({})
+    token = _current.set(made := Shared())
     try:
-        yield
+        yield made
     finally:
-        _results.reset(token)
+        _current.reset(token)
 
 
 def is_shared() -> bool:
     """Whether the caller runs within `reading_once`."""
-    return _results.get() is not None
+    return _current.get() is not None
 
 
 def shared(key: Hashable, compute: Callable[[], T]) -> T:
@@ -37,11 +62,10 @@ def shared(key: Hashable, compute: Callable[[], T]) -> T:
 
     Args:
         key: everything that the result depends on, and a name for the kind of result.
+        compute: computes the result; it does not call `shared` itself.
     """
-    results = _results.get()
-    if results is None:
+    current = _current.get()
+    if current is None:
         return compute()
-    if key not in results:
-        results[key] = compute()
-    result: T = results[key]
+    result: T = current.get(key, compute)
     return result

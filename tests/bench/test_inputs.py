@@ -16,12 +16,12 @@ from tests.bench.conftest import write_vectors
 IDS = [("a", "1"), ("b", "1"), ("c", "1")]
 
 
-def run_file(path: Path, **counts: float) -> None:
-    """A run file of two runs that took 30 s for so many series."""
+def run_file(path: Path, share: float = 1, **counts: float) -> None:
+    """A run file of two runs that took 30 s for so many series, with this share of the work of several models."""
     record = {
         "id": "0", "kind": "embed", "started": "2026-01-01", "ended": "finished", "settings_hash": "x",
         "seconds": 15.0, "counts": {"embedded": 3, **counts}, "stages": {"prepare": 1.0},
-        "machine": {"processor": "a processor", "cores": 2}, "options": {"devices": ["cpu"]},
+        "machine": {"processor": "a processor", "cores": 2}, "options": {"devices": ["cpu"]}, "share": share,
     }  # fmt: skip
     document = {
         "format": "prima-run", "format_version": 2, "left_out": [], "runs": [record, record],
@@ -39,6 +39,10 @@ def test_the_time_per_scan_is_that_of_all_runs_over_the_series(tmp_path: Path) -
     assert cost.machine == "a processor (2 cores)"
     run_file(path, series=12, gflop=240.0)
     assert Cost.of(path).gflop == 20
+    run_file(path, share=0.25, series=12)  # runs of several models
+    assert Cost.of(path).seconds == 0.625
+    run_file(path, share=2, series=12)
+    assert np.isnan(Cost.of(path).seconds), "no share"
     run_path(path).write_text("{")
     assert np.isnan(Cost.of(path).seconds)
 

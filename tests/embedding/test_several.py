@@ -134,6 +134,22 @@ def test_the_files_are_those_of_separate_runs(
 MANY = "it has 30 slices, more than encoder 1 takes"
 
 
+def test_the_records_state_each_models_share_of_the_work(
+    bids: Path, tmp_path: Path, encoders: Callable[..., Any]
+) -> None:
+    models = [encoders(2), encoders(3), encoders(4)]
+    embed_several(bids, outputs(tmp_path / "out", models), engine_options=HERE)
+    records = []
+    for output in outputs(tmp_path / "out", models):
+        (record,) = json.loads(output.with_suffix(".run.json").read_text())["runs"]
+        assert record["options"]["models"] == 3 and record["counts"]["embedded"] == N_STUDIES
+        records.append(record)
+    assert all(0 < record["share"] < 1 for record in records)
+    embed(bids, tmp_path / "alone.h5", models[0], engine_options=HERE)
+    (record,) = json.loads((tmp_path / "alone.run.json").read_text())["runs"]
+    assert "share" not in record and "models" not in record["options"]
+
+
 def test_each_model_has_windows_of_its_own(bids: Path, tmp_path: Path, encoders: Callable[..., Any]) -> None:
     options = EngineOptions(workers=0, batch_size=2)  # a window is full at a weight of 16
     small, large = encoders(1), encoders(7)

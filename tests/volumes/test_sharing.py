@@ -1,5 +1,6 @@
 """Several encoders read a series: it is read once, and none can change what the others get."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,3 +121,12 @@ def test_a_result_is_computed_once_within_the_block() -> None:
     with reading_once():
         assert [shared("a", compute), shared("a", compute), shared("b", compute)] == [1, 1, 2]
     assert shared("a", compute) == 3
+
+
+def test_the_time_that_sharing_saves_is_known() -> None:
+    with reading_once() as results:
+        shared("a", lambda: time.sleep(0.05))
+        assert results.saved == 0
+        for _ in range(2):
+            shared("a", lambda: None)
+        assert results.saved >= 2 * 0.05

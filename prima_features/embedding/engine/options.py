@@ -86,6 +86,11 @@ class StageTimes:
     gflop: float = 0.0
     """Operations of the networks, in 10^9 (`encoders.operations`); NaN if an encoder does not say."""
 
+    @property
+    def busy(self) -> float:
+        """Seconds of work, without `wait`."""
+        return self.read + self.tokenizer + self.transformers + self.encode + self.write
+
     @contextmanager
     def measure(self, stage: Stage) -> Iterator[None]:
         """Add the block's time by the clock to a stage."""

@@ -18,7 +18,7 @@ from prima_features.errors import SeriesError
 from prima_features.files.disk import check_disk
 from prima_features.studies.study import Failure, Series, Study
 from prima_features.volumes import ReadOptions
-from prima_features.volumes.sharing import reading_once
+from prima_features.volumes.sharing import Shared, reading_once
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class PreparedStudy:
     series: tuple[PreparedSeries, ...]
     failures: tuple[Failure, ...] = ()
     seconds: float = 0.0
-    """Time that the encoder's preparer took. If several encoders share a scan, the first one reads it."""
+    """Time that the encoder's preparer takes; reading counts in full for each encoder that shares a scan."""
     encoder: int = 0
     """Position in the sequence of encoders of the run."""
 
@@ -107,16 +107,16 @@ class StudyReader:
         seconds = dict.fromkeys(encoders, 0.0)
         for one in study.series:
             # A single encoder needs no copy of the voxels in memory while it prepares them.
-            with reading_once() if len(encoders) > 1 else nullcontext():
+            with reading_once() if len(encoders) > 1 else nullcontext(Shared()) as shared:
                 for encoder in encoders:
-                    start = time.monotonic()
+                    start = time.monotonic() + shared.saved
                     try:
                         prepared = self.preparers[encoder](one, self.options, self.pictures)
                         series[encoder].append(PreparedSeries(one, checked_prepared(prepared)))
                     except (Exception, SystemExit) as error:  # a preparer may be of another package
                         check_disk(error, (*one.files, *one.anatomy_files))
                         failures[encoder].append(failure_of(study.id, one.stored_name, "read", error))
-                    seconds[encoder] += time.monotonic() - start
+                    seconds[encoder] += time.monotonic() - start + shared.saved
         return tuple(
             PreparedStudy(study, tuple(series[one]), tuple(failures[one]), seconds[one], one)
             for one in encoders

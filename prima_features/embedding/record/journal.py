@@ -54,10 +54,13 @@ class Journal:
         folder: the parts.
         settings: hash of the settings that change the vectors; records with another hash belong to another output.
         facts: further entries of the record, JSON types.
+        together: the times of the journals of one run, one per output, to which this one is added.
     """
 
-    def __init__(self, folder: Path, settings: str, facts: Record):
+    def __init__(self, folder: Path, settings: str, facts: Record, together: list[StageTimes] | None = None):
         self.times = StageTimes()
+        self._together = [] if together is None else together
+        self._together.append(self.times)
         self._folder, self._memory = folder, PeakMemory()
         self._start = self._saved = time.monotonic()
         self._record = new_record("embed") | {"settings_hash": settings} | facts
@@ -110,6 +113,7 @@ class Journal:
         return self._record | {
             "ended": ended,
             "seconds": round(seconds, 2),
+            **self._share(),
             "counts": self._counts | work,
             "stages": {name: round(seconds, 3) for name, seconds in stages.items()},
             "per_minute": {
@@ -123,6 +127,13 @@ class Journal:
             "peak_memory_bytes": self._memory.bytes,
             "peak_gpu_memory_bytes": _peak_gpu_memory(),
         }
+
+    def _share(self) -> Record:
+        """The fraction of the run's work that was done for this output, if there are others."""
+        if len(self._together) == 1:
+            return {}
+        work = sum(times.busy for times in self._together)
+        return {"share": round(self.times.busy / work if work else 1 / len(self._together), 4)}
 
 
 def new_record(kind: Literal["embed", "merge"]) -> Record:

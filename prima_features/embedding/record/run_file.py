@@ -160,6 +160,8 @@ def _is_record(record: Any) -> bool:
         and record.get("kind") in ("embed", "merge")
         and all(isinstance(record.get(name), str) for name in ("id", "started", "ended", "settings_hash"))
         and all(isinstance(record.get(name, ""), str) for name in ("shard", "unit"))
+        and isinstance(share := record.get("share", 1), int | float)
+        and 0 <= share <= 1
         and all(_are(str | int | float, record.get(name, {})) for name in ("versions", "machine"))
         and _are_options(record.get("options", {}))
         and ("per_minute" not in record or "studies" in record["per_minute"])
