@@ -77,9 +77,15 @@ def page(document: Document, title: str = "") -> str:
         description=description(document),
         results=[main_result(key, one) for key, one in document["tasks"].items()],
         research_only=RESEARCH_ONLY,
-        warnings=[sentence(text) for text in document["warnings"]],
+        warnings=[_warning(document, text) for text in document["warnings"]],
         sections=[one for one in made if one is not None],
     )
+
+
+def _warning(document: Document, text: str) -> str:
+    """As a sentence. The name of an encoder or task that it begins with keeps its spelling."""
+    made = sentence(text)
+    return text[:1] + made[1:] if text.startswith((*document["encoders"], *document["tasks"])) else made
 
 
 def estimate(one: Mapping[str, Any]) -> Estimate:

@@ -47,11 +47,14 @@ class Bench:
     @property
     def warnings(self) -> tuple[str, ...]:
         """A sentence each: caveats of the models, studies left out, and what each task reports."""
-        caveats = {one.source.caveat: one.name for one in self.shared.encoders if one.source.caveat}
+        caveats: dict[str, list[str]] = {}
+        for one in self.shared.encoders:
+            if one.source.caveat:
+                caveats.setdefault(one.source.caveat, []).append(one.name)
         synthetic = "the cohort is synthetic: the numbers say nothing about real scans"
         return (
             *([synthetic] if self.options.synthetic else ()),
-            *(f"{name}: {caveat}" for caveat, name in caveats.items()),
+            *(f"{', '.join(names)}: {caveat}" for caveat, names in caveats.items()),
             *self.shared.sentences()[1:],
             *(f"{key}: {text}" for key, one in self.tasks.items() for text in one.warnings),
             *(f"reliability: {text}" for text in (self.reliability.warnings if self.reliability else ())),

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -93,3 +94,19 @@ def test_the_methods_text_states_folds_tests_and_reliability(document: Document)
 def test_a_page_of_reliability_alone(document: Document) -> None:
     html = page(document | {"tasks": {}})
     assert "<h2>Reliability</h2>" in html and "<h2>Accuracy and cost</h2>" not in html
+
+
+@pytest.mark.filterwarnings("ignore::prima_features.models.caveats.ModelCaveatWarning")
+def test_a_caveat_names_all_encoders_that_have_it_and_names_keep_their_spelling(
+    tmp_path: Path,
+) -> None:
+    cohort = Cohort(tmp_path, n=40)
+    files = {name: cohort.encoder(name, 0.1) for name in ("a", "b", "c")}
+    for name in ("a", "b"):
+        with h5py.File(files[name], "r+") as file:
+            file.attrs["caveat"] = "nothing is known"
+    found = bench(files, None, [TaskRequest("brain-age")], LabelRequest((cohort.labels,)), QUICK)
+    assert "a, b: nothing is known" in found.warnings
+    html = text_of(page(found.document))
+    assert "<li>a, b: nothing is known.</li>" in html
+    assert "<li>brain-age: controls are unknown" in html
