@@ -9,7 +9,7 @@ import pytest
 
 import prima_features
 
-LAYERS = ["studies", "volumes", "encoders", "embedding"]
+LAYERS = ["studies", "volumes", "anatomy", "encoders", "embedding"]
 """Each may import what stands before it."""
 BESIDE = {
     "files": {"files"},
@@ -17,7 +17,7 @@ BESIDE = {
     "models": {"hub", "models", "model_cards"},
     "evaluation": {"evaluation"},
     "page": {"evaluation", "page"},
-    "encoders": {"studies", "volumes", "models", "model_cards", "encoders"},
+    "encoders": {"studies", "volumes", "anatomy", "models", "model_cards", "encoders"},
     "embedding": {*LAYERS, "models", "page"},
     "clinical": {*LAYERS, "clinical", "evaluation", "models", "page", "reports"},
     "explain": {*LAYERS, "evaluation", "explain", "models", "page"},

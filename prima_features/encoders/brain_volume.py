@@ -6,29 +6,55 @@ Imports no torch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from prima_features.encoders.base import Prepared
-from prima_features.encoders.picture import draw_slice
+from prima_features.anatomy import Anatomy, AnatomyOptions, assess, find_anatomy
+from prima_features.encoders.base import BrainRecord, Prepared
+from prima_features.encoders.picture import draw_series
 from prima_features.errors import SeriesError
 from prima_features.studies.study import Series
 from prima_features.volumes import ReadOptions, read_series
-from prima_features.volumes.anatomy import Anatomy, find_anatomy, stored_values
+from prima_features.volumes.resampling import stored_values
 from prima_features.volumes.volume import Acquired, to_lps
 
 UNSTRIPPED = "unstripped"
 """Flag: the encoder was trained on skull-stripped brains, and got a whole head."""
 Unstripped = Literal["refuse", "allow"]
-Space = Literal["scanner", "mni"]
-OPTIONS = {"unstripped": ("refuse", "allow"), "space": ("scanner", "mni")}
+MASK_TOOLS = ("auto", "none", "synthstrip", "hd-bet", "robex")
+OPTIONS = {
+    "unstripped": ("refuse", "allow"),
+    "space": ("scanner", "mni"),
+    "mask_tool": MASK_TOOLS,
+    "registration": ("auto", "none"),
+}
 """Of encoders that were trained on skull-stripped, registered brains; the default first."""
-ANSWER_OPTIONS = {"unstripped": "allow", "space": "mni"}
-"""Options under which these encoders accept the synthetic scan of `prima doctor`."""
-IN_MNI = "stated: the scan is in MNI space"
-"""`Anatomy.to_mni_from` with `space=mni`."""
+ANSWER_OPTIONS = {"unstripped": "allow", "space": "mni", "mask_tool": "none"}
+"""Options under which these encoders accept the synthetic scan of `prima doctor`, whatever is installed."""
+
+
+def anatomy_options(options: Mapping[str, str]) -> AnatomyOptions:
+    """The options that `find_anatomy` reads, of those of an encoder."""
+    wanted = ("space", "mask_tool", "registration")
+    return AnatomyOptions(**{name: options[name] for name in wanted if name in options})  # type: ignore[arg-type]
+
+
+def record(anatomy: Anatomy, affine: np.ndarray) -> tuple[BrainRecord, tuple[str, ...]]:
+    """What is stored of the anatomy of a scan, and flags for what is out of bounds.
+
+    Args:
+        anatomy: its mask is on the stored grid.
+        affine: (4, 4), of that grid.
+    """
+    quality = assess(anatomy.mask, affine, anatomy.to_mni)
+    to_mni = () if anatomy.to_mni is None else tuple(anatomy.to_mni.ravel().tolist())
+    brain = BrainRecord(
+        anatomy.mask_from, quality.litres, anatomy.to_mni_from, to_mni, quality.scale, quality.dice
+    )
+    return brain, quality.flags
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +81,13 @@ class Scan:
             return self.values, (UNSTRIPPED,)
         raise SeriesError(
             "its brain mask is unknown, and this encoder was trained on skull-stripped brains",
-            hint="embed a skull-stripped image, or whole heads with --encoder-option unstripped=allow",
+            hint="give masks (BIDS derivatives, --derivatives DIR, or a column mask in the manifest), install a "
+            "mask tool (SynthStrip, HD-BET, ROBEX for T1w), or embed whole heads with --allow-unstripped "
+            "(--encoder-option unstripped=allow)",
         )
 
     def to_mni(self) -> np.ndarray:
-        """The affine to MNI152NLin6Asym.
+        """The affine to MNI152.
 
         Raises:
             SeriesError: it is unknown.
@@ -67,8 +95,9 @@ class Scan:
         if self.anatomy.to_mni is None:
             raise SeriesError(
                 "its position in MNI space is unknown, and this encoder was trained on registered brains",
-                hint="if the images are in MNI152 space, state it with --encoder-option space=mni; otherwise use an "
-                "encoder that needs no registration",
+                hint="give a brain mask, so that it can be registered, or a transform (BIDS derivatives, or a column "
+                "mni_affine in the manifest); if the images are in MNI152 space, state it with --encoder-option "
+                "space=mni",
             )
         return self.anatomy.to_mni
 
@@ -83,8 +112,8 @@ class VolumePreparer(ABC):
     """See `Prepared.weight`."""
     unstripped: Unstripped = "refuse"
     """Whether whole heads are accepted by an encoder that was trained on skull-stripped brains."""
-    space: Space = "scanner"
-    """`mni`: the coordinates of scans whose affine to MNI152 is unknown are those of MNI152."""
+    anatomy: AnatomyOptions | None = None
+    """How to find mask and transform; None for an encoder that uses neither."""
 
     @abstractmethod
     def prepare(self, scan: Scan) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -101,18 +130,20 @@ class VolumePreparer(ABC):
             SeriesError: it cannot be read or cannot be used.
         """
         acquired = read_series(series, options)
-        return self.from_acquired(acquired, find_anatomy(acquired), picture)
+        anatomy = Anatomy()
+        if self.anatomy is not None:
+            anatomy = find_anatomy(series, *stored_values(acquired), self.anatomy)
+        return self.from_acquired(acquired, anatomy, picture)
 
     def from_acquired(self, acquired: Acquired, anatomy: Anatomy, picture: bool = False) -> Prepared:
         """Prepare a series that has been read."""
         values, affine = stored_values(acquired)
-        if self.space == "mni" and anatomy.to_mni is None:
-            anatomy = replace(anatomy, to_mni=np.eye(4), to_mni_from=IN_MNI)
         volume, flags = self.prepare(Scan(values, affine, anatomy, self.unstripped))
         if not np.isfinite(volume).all() or volume.min() == volume.max():
             raise SeriesError("nothing but background is left of it after preprocessing")
         lps = to_lps(acquired.image)
         z, y, x = lps.values.shape
+        brain, doubts = (None, ()) if self.anatomy is None else record(anatomy, affine)
         return Prepared(
             arrays=np.ascontiguousarray(volume[None, None], np.float32),
             weight=self.weight,
@@ -121,6 +152,7 @@ class VolumePreparer(ABC):
             shape=(z, y, x),
             spacing=lps.spacing,
             slice_axis_known_by=acquired.slice_axis_known_by,
-            flags=tuple(dict.fromkeys((*acquired.flags, *flags))),
-            picture=draw_slice(lps.values[z // 2], lps.spacing[1:]) if picture else None,
+            flags=tuple(dict.fromkeys((*acquired.flags, *flags, *doubts))),
+            picture=draw_series(acquired, lps, anatomy.mask) if picture else None,
+            brain=brain,
         )

@@ -82,6 +82,10 @@ class StoredGrid:
         turned = np.flip(values, tuple(axis for axis in range(3) if self.flipped[axis]))
         return turned.transpose(np.argsort(self.axes))
 
+    def from_stored(self, values: np.ndarray) -> np.ndarray:
+        """The inverse of `to_stored`."""
+        return np.flip(values.transpose(self.axes), tuple(axis for axis in range(3) if self.flipped[axis]))
+
 
 @dataclass(frozen=True)
 class Acquired:

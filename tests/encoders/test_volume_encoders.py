@@ -12,6 +12,10 @@ import torch
 from golden_encoders import converted
 
 from prima_features import read_embeddings
+from prima_features.anatomy import find
+from prima_features.anatomy.quality import MNI_OVERLAP, MNI_SCALE
+from prima_features.anatomy.registration import REGISTERED, register
+from prima_features.anatomy.stripped import STRIPPED as STRIPPED_IMAGE
 from prima_features.cli.main import main
 from prima_features.encoders.base import EncodedStudy, Prepared, Progress
 from prima_features.encoders.brain_volume import UNSTRIPPED, VolumePreparer
@@ -137,10 +141,11 @@ def test_tokens_are_counted_by_the_field_of_view(models: dict[str, Path], scans:
 def test_whole_heads_are_refused_by_encoders_of_stripped_brains(
     name: str, models: dict[str, Path], scans: Path
 ) -> None:
-    prepare = encoder(models, name).preparer()
+    prepare = encoder(models, name).with_options({"mask_tool": "none"}).preparer()
     with pytest.raises(SeriesError, match="brain mask is unknown") as error:
         prepare(series(scans, "T2w_axial_2mm.nii.gz"), ReadOptions(), False)
-    assert "unstripped=allow" in error.value.hint
+    for remedy in ("derivatives", "manifest", "SynthStrip", "--allow-unstripped", "unstripped=allow"):
+        assert remedy in error.value.hint
 
 
 @pytest.mark.parametrize("name", STRIPPED)
@@ -158,12 +163,18 @@ def test_allowing_whole_heads_is_recorded(name: str, models: dict[str, Path]) ->
 def test_a_stripped_image_needs_no_mask_but_its_position_is_flagged(
     models: dict[str, Path], scans: Path
 ) -> None:
-    prepared = encoder(models, "brainiac").preparer()(series(scans, "FLAIR.nii.gz"), ReadOptions(), True)
-    assert prepared.picture is not None
+    off = {"registration": "none"}
+    brainiac, simclr = (encoder(models, name).with_options(off) for name in ("brainiac", "simclr3d"))
+    prepared = brainiac.preparer()(series(scans, "FLAIR.nii.gz"), ReadOptions(), True)
     assert NOT_REGISTERED in prepared.flags
     assert UNSTRIPPED not in prepared.flags
-    with pytest.raises(SeriesError, match="position in MNI space is unknown"):
-        encoder(models, "simclr3d").preparer()(series(scans, "FLAIR.nii.gz"), ReadOptions(), False)
+    assert prepared.picture is not None and prepared.picture.outline.startswith("M")
+    assert prepared.brain is not None and prepared.brain.mask_from == STRIPPED_IMAGE
+    assert not prepared.brain.to_mni
+    with pytest.raises(SeriesError, match="position in MNI space is unknown") as error:
+        simclr.preparer()(series(scans, "FLAIR.nii.gz"), ReadOptions(), False)
+    for remedy in ("derivatives", "mni_affine", "space=mni"):
+        assert remedy in error.value.hint
 
 
 @pytest.mark.parametrize("name", STRIPPED)
@@ -171,6 +182,28 @@ def test_images_in_mni_space_need_no_registration(name: str, models: dict[str, P
     model = encoder(models, name).with_options({"space": "mni"})
     prepared = model.preparer()(series(scans, "FLAIR.nii.gz"), ReadOptions(), False)
     assert not {UNSTRIPPED, NOT_REGISTERED} & set(prepared.flags)
+    assert prepared.brain is not None and prepared.brain.to_mni == tuple(np.eye(4).ravel())
+
+
+def test_a_stripped_image_is_registered_once_for_all_encoders(
+    models: dict[str, Path], scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRIMA_CACHE", str(tmp_path))
+    calls = []
+
+    def counted(*arguments: np.ndarray) -> np.ndarray:
+        calls.append(arguments)
+        return register(*arguments)
+
+    monkeypatch.setattr(find, "register", counted)
+    brains = []
+    for name in STRIPPED:
+        prepared = encoder(models, name).preparer()(series(scans, "FLAIR.nii.gz"), ReadOptions(), False)
+        assert not {UNSTRIPPED, NOT_REGISTERED, MNI_OVERLAP, MNI_SCALE} & set(prepared.flags)
+        brains.append(prepared.brain)
+    assert len(calls) == 1
+    assert brains[0] == brains[1] == brains[2] and brains[0] is not None
+    assert brains[0].dice > 0.9 and brains[0].to_mni_from == REGISTERED
 
 
 @pytest.mark.parametrize("name", ["brainiac", "neurojepa"])
@@ -187,6 +220,7 @@ def test_a_file_of_embeddings_states_what_was_done(
 ) -> None:
     scan, output = scans / "nifti" / "T2w_axial_2mm.nii.gz", tmp_path / "out.h5"
     arguments = [str(scan), str(output), "--model", str(models["brainiac"]), "--workers", "0"]
+    arguments += ["--encoder-option", "mask_tool=none"]
     assert main(["embed", *arguments]) == 4
     assert main(["embed", *arguments, "--encoder-option", "unstripped=allow"]) == 0
     file = read_embeddings(output)

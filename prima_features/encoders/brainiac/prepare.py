@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import nibabel as nib
 import numpy as np
 
+from prima_features.anatomy.transforms import rigid
 from prima_features.encoders.brain_volume import Scan, VolumePreparer
 from prima_features.encoders.resize import resize
-from prima_features.volumes.anatomy import grid, resample, rigid
+from prima_features.volumes.resampling import grid, resample
 
 TEMPLATE = grid((170, 206, 162), first=(84.0, -119.0, -69.0), axes="LAS")
 """Grid of the authors' template."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prima_features.encoders.base import Preparer, Widths
-from prima_features.encoders.brain_volume import ANSWER_OPTIONS, OPTIONS
+from prima_features.encoders.brain_volume import ANSWER_OPTIONS, OPTIONS, anatomy_options
 from prima_features.encoders.brainiac.network import Brainiac, BrainiacConfig
 from prima_features.encoders.brainiac.prepare import BrainiacPreparer
 from prima_features.encoders.series_encoder import SeriesArchitecture
@@ -66,7 +66,7 @@ def _preparer(config: BrainiacConfig, options: Mapping[str, str]) -> Preparer:
         n_tokens=config.tokens,
         side=config.side,
         unstripped=options["unstripped"],  # type: ignore[arg-type]
-        space=options["space"],  # type: ignore[arg-type]
+        anatomy=anatomy_options(options),
     )
 
 

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 import nibabel as nib
 import numpy as np
 
+from prima_features.anatomy import Anatomy, AnatomyOptions, find_anatomy
 from prima_features.encoders.base import Prepared
-from prima_features.encoders.picture import draw_slice
+from prima_features.encoders.brain_volume import record
+from prima_features.encoders.picture import draw_series
 from prima_features.encoders.resize import resize
 from prima_features.errors import SeriesError
 from prima_features.studies.study import Series
 from prima_features.volumes import ReadOptions, read_series
-from prima_features.volumes.anatomy import Anatomy, find_anatomy, stored_values
+from prima_features.volumes.resampling import stored_values
 from prima_features.volumes.volume import Acquired, to_lps
 
 SLICES, SIDE = 128, 224
@@ -36,6 +38,8 @@ class SlicesPreparer:
     slices: int = SLICES
     """Every (128 / slices)-th of 128."""
     tokens_per_slice: int = 196
+    anatomy: AnatomyOptions = AnatomyOptions()
+    """How to find a brain mask."""
 
     def __call__(self, series: Series, options: ReadOptions, picture: bool) -> Prepared:
         """Prepare one series.
@@ -44,7 +48,8 @@ class SlicesPreparer:
             SeriesError: it cannot be read or cannot be used.
         """
         acquired = read_series(series, options)
-        return self.from_acquired(acquired, find_anatomy(acquired), picture)
+        anatomy = find_anatomy(series, *stored_values(acquired), self.anatomy)
+        return self.from_acquired(acquired, anatomy, picture)
 
     def from_acquired(self, acquired: Acquired, anatomy: Anatomy, picture: bool = False) -> Prepared:
         """Prepare a series that has been read."""
@@ -54,8 +59,8 @@ class SlicesPreparer:
         ras = nib.apply_orientation(values, nib.io_orientation(affine))
         lps = to_lps(acquired.image)
         z, y, x = lps.values.shape
-        middle = draw_slice(ras[::-1, ::-1, z // 2].T, lps.spacing[1:]) if picture else None
-        flags = acquired.flags if anatomy.mask is not None else (*acquired.flags, WHOLE_HEAD)
+        brain, doubts = record(anatomy, affine)
+        flags = () if anatomy.mask is not None else (WHOLE_HEAD,)
         return Prepared(
             arrays=stack(standardised(ras), self.slices),
             weight=self.slices,
@@ -64,8 +69,9 @@ class SlicesPreparer:
             shape=(z, y, x),
             spacing=lps.spacing,
             slice_axis_known_by=acquired.slice_axis_known_by,
-            flags=flags,
-            picture=middle,
+            flags=(*acquired.flags, *flags, *doubts),
+            picture=draw_series(acquired, lps, anatomy.mask) if picture else None,
+            brain=brain,
         )
 
 

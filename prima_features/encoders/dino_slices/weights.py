@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from prima_features.encoders.base import Preparer, Widths
+from prima_features.encoders.brain_volume import MASK_TOOLS, anatomy_options
 from prima_features.encoders.dino_slices.network import Dino, SlicesConfig
 from prima_features.encoders.dino_slices.prepare import SIDE, SlicesPreparer
 from prima_features.encoders.series_encoder import SeriesArchitecture
@@ -52,7 +53,7 @@ def sizes(
 
 def preparer(config: SlicesConfig, options: Mapping[str, str]) -> Preparer:
     """What reads series."""
-    return SlicesPreparer(config.slices, (SIDE // config.patch) ** 2)
+    return SlicesPreparer(config.slices, (SIDE // config.patch) ** 2, anatomy_options(options))
 
 
 def widths(config: SlicesConfig) -> Widths:
@@ -71,6 +72,8 @@ def _architecture(kind: str) -> SeriesArchitecture[SlicesConfig]:
         rename=rename,
         sizes=partial(sizes, kind=kind),
         unit="slices",
+        options={"mask_tool": ("none", *(tool for tool in MASK_TOOLS if tool != "none"))},
+        answer_options={"mask_tool": "none"},
         uses_anatomy=True,
     )
 

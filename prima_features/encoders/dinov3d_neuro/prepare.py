@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import nibabel as nib
 import numpy as np
 
+from prima_features.anatomy import Anatomy
 from prima_features.encoders.base import Prepared
 from prima_features.encoders.brain_volume import Scan, VolumePreparer
 from prima_features.encoders.resize import fit
-from prima_features.volumes.anatomy import Anatomy, Grid, resample
+from prima_features.volumes.resampling import Grid, resample
 from prima_features.volumes.volume import Acquired
 
 _CLIP = (0.5, 99.5)

@@ -12,7 +12,7 @@ import numpy as np
 
 from prima_features.encoders.brain_volume import Scan, VolumePreparer
 from prima_features.encoders.resize import fit, resize
-from prima_features.volumes.anatomy import grid, resample
+from prima_features.volumes.resampling import grid, resample
 
 MNI = grid((182, 218, 182), first=(-90.0, -126.0, -72.0))
 """1 mm. The steps of `brain_volume` before the crop assume this spacing."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from prima_features.encoders import operations
 from prima_features.encoders.base import Prepared, Preparer, Widths
-from prima_features.encoders.brain_volume import ANSWER_OPTIONS, OPTIONS
+from prima_features.encoders.brain_volume import ANSWER_OPTIONS, OPTIONS, anatomy_options
 from prima_features.encoders.neurojepa.network import JepaConfig, NeuroJepa
 from prima_features.encoders.neurojepa.prepare import JepaPreparer
 from prima_features.encoders.series_encoder import SeriesArchitecture
@@ -77,7 +77,7 @@ def _preparer(config: JepaConfig, options: Mapping[str, str]) -> Preparer:
     return JepaPreparer(
         n_tokens=math.prod(config.grid),
         unstripped=options["unstripped"],  # type: ignore[arg-type]
-        space=options["space"],  # type: ignore[arg-type]
+        anatomy=anatomy_options(options),
     )
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prima_features.anatomy.transforms import rigid
 from prima_features.encoders.brain_volume import Scan, VolumePreparer
-from prima_features.volumes.anatomy import grid, resample, rigid
+from prima_features.volumes.resampling import grid, resample
 
 TEMPLATE = grid((193, 229, 193), first=(-96.0, -132.0, -78.0))
 """Grid of MNI ICBM 2009c. Its brain is within 2 mm of that of MNI152NLin6Asym."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prima_features.encoders.base import Preparer, Widths
-from prima_features.encoders.brain_volume import ANSWER_OPTIONS, OPTIONS
+from prima_features.encoders.brain_volume import ANSWER_OPTIONS, OPTIONS, anatomy_options
 from prima_features.encoders.series_encoder import SeriesArchitecture
 from prima_features.encoders.simclr3d.network import ResNet, ResNetConfig
 from prima_features.encoders.simclr3d.prepare import SimclrPreparer
@@ -43,7 +43,7 @@ def _preparer(config: ResNetConfig, options: Mapping[str, str]) -> Preparer:
         n_tokens=1,
         weight=_WEIGHT,
         unstripped=options["unstripped"],  # type: ignore[arg-type]
-        space=options["space"],  # type: ignore[arg-type]
+        anatomy=anatomy_options(options),
     )
 
 

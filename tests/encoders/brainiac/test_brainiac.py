@@ -10,6 +10,8 @@ import pytest
 import torch
 from golden_encoders import assert_close, converted, layout, random_input, save, synthetic_weights
 
+from prima_features.anatomy import Anatomy
+from prima_features.anatomy.transforms import rigid
 from prima_features.encoders.brain_volume import UNSTRIPPED, Scan
 from prima_features.encoders.brainiac.prepare import (
     MNI_TO_TEMPLATE,
@@ -23,7 +25,6 @@ from prima_features.encoders.brainiac.prepare import (
 from prima_features.encoders.brainiac.weights import rename
 from prima_features.encoders.series_encoder import SeriesEncoder
 from prima_features.errors import SeriesError, UsageError
-from prima_features.volumes.anatomy import Anatomy, rigid
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import pytest
 import torch
 from golden_encoders import assert_close, converted, layout, random_input, save, synthetic_weights
 
+from prima_features.anatomy import Anatomy
 from prima_features.encoders.brain_volume import Scan
 from prima_features.encoders.dinov3d_neuro.network import Dino3d, angles
 from prima_features.encoders.dinov3d_neuro.prepare import Dino3dPreparer, covering, whole_volume
 from prima_features.encoders.dinov3d_neuro.weights import rename
 from prima_features.encoders.series_encoder import SeriesEncoder
 from prima_features.errors import UsageError
-from prima_features.volumes.anatomy import Anatomy
 
 HALF = 1e-2
 """Tolerance of the position code in bfloat16, which rounds queries and keys."""

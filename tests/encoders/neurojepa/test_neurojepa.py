@@ -11,13 +11,14 @@ import torch
 from golden_encoders import assert_close, converted, layout, random_input, synthetic_weights
 from safetensors.torch import save_file
 
+from prima_features.anatomy import Anatomy
 from prima_features.encoders.brain_volume import Scan
 from prima_features.encoders.neurojepa.network import Experts, JepaConfig, angles
 from prima_features.encoders.neurojepa.prepare import MNI, JepaPreparer, box, brain_volume
 from prima_features.encoders.neurojepa.weights import rename
 from prima_features.encoders.series_encoder import SeriesEncoder
 from prima_features.errors import SeriesError, UsageError
-from prima_features.volumes.anatomy import Anatomy, resample
+from prima_features.volumes.resampling import resample
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from golden_encoders import assert_close, converted, layout, random_input, save, synthetic_weights
 
+from prima_features.anatomy import Anatomy
 from prima_features.encoders.brain_volume import Scan
 from prima_features.encoders.openmind_resencl.prepare import (
     OpenmindPreparer,
@@ -17,7 +18,6 @@ from prima_features.encoders.openmind_resencl.prepare import (
 )
 from prima_features.encoders.openmind_resencl.weights import rename
 from prima_features.encoders.series_encoder import SeriesEncoder
-from prima_features.volumes.anatomy import Anatomy
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,12 @@ import pytest
 import torch
 from golden_encoders import assert_close, converted, layout, random_input, save, synthetic_weights
 
+from prima_features.anatomy import Anatomy
 from prima_features.encoders.brain_volume import UNSTRIPPED, Scan
 from prima_features.encoders.series_encoder import SeriesEncoder
 from prima_features.encoders.simclr3d.prepare import TEMPLATE, SimclrPreparer, crop, standardise
 from prima_features.errors import SeriesError, UsageError
-from prima_features.volumes.anatomy import Anatomy, resample
+from prima_features.volumes.resampling import resample
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,21 @@
+"""The brain in a scan: its mask, its position in MNI152 space, and how plausible both are.
+
+`find`          what is known of a scan, in order of preference
+`mask_files`    masks from files
+`stripped`      scans that were already skull-stripped
+`tools`         programs that make masks
+`transforms`    transforms from files, and their rigid part
+`registration`  registration of a masked scan to the template
+`template`      MNI152
+`quality`       volume, scale and overlap with the template, with bounds
+`cache`         results of programs and registrations, by content
+
+Nothing is resampled twice: matrices are composed, and the stored voxels are read once.
+
+    stored grid --affine--> scan, mm --to_mni--> MNI152, mm --> world of the encoder's grid
+"""
+
+from prima_features.anatomy.find import Anatomy, AnatomyOptions, find_anatomy
+from prima_features.anatomy.quality import assess
+
+__all__ = ["Anatomy", "AnatomyOptions", "assess", "find_anatomy"]

@@ -1,0 +1,130 @@
+"""Results that take seconds to minutes, kept by the content of the scan: masks of programs, and registrations.
+
+One file per result in `~/.cache/prima-features/anatomy` (or below XDG_CACHE_HOME; PRIMA_CACHE replaces
+`~/.cache/prima-features`). Its name is the hash of everything that the result depends on, so it is never stale; damaged
+files are replaced. A folder that cannot be written costs time only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from prima_features.errors import OutputError
+from prima_features.files.disk import replacing
+from prima_features.files.safe import read_bytes
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+"""Of the files."""
+_RECENT = 4
+"""Results kept in memory: the encoders of one run ask for the same ones, even if nothing can be written."""
+_MOST_BYTES = 1 << 28
+_recent: OrderedDict[str, np.ndarray] = OrderedDict()
+_has_warned = False
+
+
+def cache_folder() -> Path:
+    """The folder of the files."""
+    if place := os.environ.get("PRIMA_CACHE"):
+        return Path(place).expanduser() / "anatomy"
+    place = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # A relative path is invalid, as the XDG specification says.
+    return (place if place.is_absolute() else Path.home() / ".cache") / "prima-features" / "anatomy"
+
+
+def cached(
+    made_by: str,
+    inputs: Sequence[np.ndarray],
+    shape: tuple[int, ...],
+    dtype: type[np.bool_] | type[np.float64],
+    compute: Callable[[], np.ndarray],
+) -> np.ndarray:
+    """A result from the cache, or computed and stored.
+
+    Args:
+        made_by: program or method, with its version.
+        inputs: all arrays that the result depends on.
+        shape: of the result.
+        dtype: of the result.
+        compute: computes it. Its errors are raised and not stored.
+    """
+    key = _key(made_by, inputs)
+    result = _recent.get(key)
+    if result is None:
+        folder = cache_folder()
+        result = _load(folder / key, shape, dtype)
+        if result is None:
+            result = compute().astype(dtype, copy=False)
+            _store(folder / key, result)
+        result.setflags(write=False)
+        _recent[key] = result
+        while len(_recent) > _RECENT:
+            _recent.popitem(last=False)
+    return result
+
+
+def _key(made_by: str, inputs: Sequence[np.ndarray]) -> str:
+    found = hashlib.sha256(f"{VERSION} {made_by}".encode())
+    for one in inputs:
+        found.update(f" {one.dtype} {one.shape} ".encode())
+        found.update(np.packbits(one) if one.dtype == bool else np.ascontiguousarray(one))
+    return found.hexdigest()
+
+
+def _load(path: Path, shape: tuple[int, ...], dtype: type[np.bool_] | type[np.float64]) -> np.ndarray | None:
+    """The result in a file; None if there is no file, or not such a result in it."""
+    n = int(np.prod(shape))
+    size = -(-n // 8) if dtype is np.bool_ else 8 * n
+    try:
+        content = read_bytes(path, _MOST_BYTES)
+        digest, packed = content[:32], content[32:]
+        if hashlib.sha256(packed).digest() != digest:
+            return None
+        raw = zlib.decompressobj().decompress(packed, size + 1)
+    except (OSError, ValueError, zlib.error):
+        return None
+    if len(raw) != size:
+        return None
+    if dtype is np.bool_:
+        return np.unpackbits(np.frombuffer(raw, np.uint8), count=n).reshape(shape).astype(bool)
+    return np.frombuffer(raw, np.float64).reshape(shape).copy()
+
+
+def _store(path: Path, result: np.ndarray) -> None:
+    raw = np.packbits(result) if result.dtype == bool else np.ascontiguousarray(result)
+    packed = zlib.compress(raw.tobytes(), 6)
+    try:
+        _make_private(path.parent)
+        with replacing(path) as temporary:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(hashlib.sha256(packed).digest() + packed)
+    except OutputError as error:
+        _warn(str(error))
+    except OSError as error:
+        _warn(f"{path.parent} cannot be made ({error.strerror or error})")
+
+
+def _make_private(folder: Path) -> None:
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _warn(problem: str) -> None:
+    global _has_warned
+    if not _has_warned:
+        _has_warned = True
+        logger.warning(
+            "Brain masks and registrations are not cached, and will be computed again in the next run: %s",
+            problem,
+        )
