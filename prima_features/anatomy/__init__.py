@@ -14,8 +14,3 @@ Nothing is resampled twice: matrices are composed, and the stored voxels are rea
 
     stored grid --affine--> scan, mm --to_mni--> MNI152, mm --> world of the encoder's grid
 """
-
-from prima_features.anatomy.find import Anatomy, AnatomyOptions, find_anatomy
-from prima_features.anatomy.quality import assess
-
-__all__ = ["Anatomy", "AnatomyOptions", "assess", "find_anatomy"]

@@ -7,9 +7,6 @@ from math import isnan, nan
 
 import numpy as np
 
-from prima_features.anatomy.template import dice
-from prima_features.anatomy.transforms import scale
-
 LITRES = (0.8, 2.2)
 SCALE = (0.9, 1.4)
 LEAST_DICE = 0.9
@@ -46,6 +43,9 @@ def _outside(value: float, low: float, high: float) -> bool:
 
 def assess(mask: np.ndarray | None, affine: np.ndarray, to_mni: np.ndarray | None) -> Quality:
     """Measure a mask (i, j, k) on a grid with an affine (4, 4), and a transform (4, 4) to MNI152."""
+    # Reports import the bounds of this module without the libraries that read scans.
+    from prima_features.anatomy.template import dice
+
     return Quality(
         litres=nan if mask is None else litres(mask, affine),
         scale=nan if to_mni is None else scale(to_mni),
@@ -56,3 +56,8 @@ def assess(mask: np.ndarray | None, affine: np.ndarray, to_mni: np.ndarray | Non
 def litres(mask: np.ndarray, affine: np.ndarray) -> float:
     """Volume of a mask (i, j, k) on a grid with an affine (4, 4)."""
     return float(mask.sum() * abs(np.linalg.det(affine[:3, :3])) / 1e6)
+
+
+def scale(affine: np.ndarray) -> float:
+    """Mean linear scale of an affine (4, 4)."""
+    return float(np.cbrt(abs(np.linalg.det(affine[:3, :3]))))

@@ -1,4 +1,4 @@
-"""Affine transforms from a scan to MNI152: their files, their rigid part, their scale."""
+"""Affine transforms from a scan to MNI152: their files, and their rigid part."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from prima_features.anatomy.quality import scale
 from prima_features.errors import SeriesError
 from prima_features.files.safe import UnsafeFileError, read_text
 
@@ -265,8 +266,3 @@ def rigid(affine: np.ndarray, centre: np.ndarray) -> np.ndarray:
     result[:3, :3] = rotation
     result[:3, 3] = centre - rotation @ point[:3]
     return result
-
-
-def scale(affine: np.ndarray) -> float:
-    """Mean linear scale of an affine (4, 4)."""
-    return float(np.cbrt(abs(np.linalg.det(affine[:3, :3]))))

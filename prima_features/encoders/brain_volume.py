@@ -12,7 +12,8 @@ from typing import Literal
 
 import numpy as np
 
-from prima_features.anatomy import Anatomy, AnatomyOptions, assess, find_anatomy
+from prima_features.anatomy.find import Anatomy, AnatomyOptions, find_anatomy
+from prima_features.anatomy.quality import assess
 from prima_features.encoders.base import BrainRecord, Prepared
 from prima_features.encoders.picture import draw_series
 from prima_features.errors import SeriesError

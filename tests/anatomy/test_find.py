@@ -9,8 +9,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from prima_features.anatomy import Anatomy, AnatomyOptions, assess, cache, find, find_anatomy
-from prima_features.anatomy.quality import BRAIN_VOLUME, MNI_OVERLAP, MNI_SCALE
+from prima_features.anatomy import cache, find
+from prima_features.anatomy.find import Anatomy, AnatomyOptions, find_anatomy
+from prima_features.anatomy.quality import BRAIN_VOLUME, MNI_OVERLAP, MNI_SCALE, assess
 from prima_features.anatomy.registration import REGISTERED
 from prima_features.anatomy.stripped import STRIPPED
 from prima_features.anatomy.template import template

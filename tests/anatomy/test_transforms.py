@@ -8,8 +8,8 @@ import pytest
 import SimpleITK as sitk
 from brains import turned
 
-from prima_features.anatomy.quality import litres
-from prima_features.anatomy.transforms import AFFINE_PART, MNI305_TO_MNI152, read_transform, rigid, scale
+from prima_features.anatomy.quality import litres, scale
+from prima_features.anatomy.transforms import AFFINE_PART, MNI305_TO_MNI152, read_transform, rigid
 from prima_features.errors import SeriesError
 
 TO_MNI = turned(9, (3.0, -12.0, 20.0), (1.08, 1.03, 1.1))

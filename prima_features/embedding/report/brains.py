@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from prima_features.anatomy.quality import LEAST_DICE, LITRES, SCALE
 from prima_features.embedding.file.read import Embeddings
 from prima_features.page import count
 from prima_features.wording import listed
 
-LITRES, SCALE, DICE = (0.8, 2.2), (0.9, 1.4), (0.9, 1.0)
+DICE = (LEAST_DICE, 1.0)
 _MOST_SOURCES = 6
 
 

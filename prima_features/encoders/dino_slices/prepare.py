@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import nibabel as nib
 import numpy as np
 
-from prima_features.anatomy import Anatomy, AnatomyOptions, find_anatomy
+from prima_features.anatomy.find import Anatomy, AnatomyOptions, find_anatomy
 from prima_features.encoders.base import Prepared
 from prima_features.encoders.brain_volume import record
 from prima_features.encoders.picture import draw_series

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import nibabel as nib
 import numpy as np
 
-from prima_features.anatomy import Anatomy
+from prima_features.anatomy.find import Anatomy
 from prima_features.encoders.base import Prepared
 from prima_features.encoders.brain_volume import Scan, VolumePreparer
 from prima_features.encoders.resize import fit

@@ -13,7 +13,7 @@ import torch
 from golden_encoders import assert_close, converted, layout, random_input, synthetic_weights
 from safetensors.torch import load_file, save_file
 
-from prima_features.anatomy import Anatomy
+from prima_features.anatomy.find import Anatomy
 from prima_features.encoders.base import Prepared, Progress
 from prima_features.encoders.dino_slices.prepare import WHOLE_HEAD, SlicesPreparer, stack, standardised
 from prima_features.encoders.series_encoder import SeriesEncoder

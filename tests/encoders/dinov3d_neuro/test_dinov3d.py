@@ -8,7 +8,7 @@ import pytest
 import torch
 from golden_encoders import assert_close, converted, layout, random_input, save, synthetic_weights
 
-from prima_features.anatomy import Anatomy
+from prima_features.anatomy.find import Anatomy
 from prima_features.encoders.brain_volume import Scan
 from prima_features.encoders.dinov3d_neuro.network import Dino3d, angles
 from prima_features.encoders.dinov3d_neuro.prepare import Dino3dPreparer, covering, whole_volume

@@ -11,7 +11,7 @@ import torch
 from golden_encoders import assert_close, converted, layout, random_input, synthetic_weights
 from safetensors.torch import save_file
 
-from prima_features.anatomy import Anatomy
+from prima_features.anatomy.find import Anatomy
 from prima_features.encoders.brain_volume import Scan
 from prima_features.encoders.neurojepa.network import Experts, JepaConfig, angles
 from prima_features.encoders.neurojepa.prepare import MNI, JepaPreparer, box, brain_volume

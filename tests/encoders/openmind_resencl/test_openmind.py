@@ -7,7 +7,7 @@ import pytest
 import torch
 from golden_encoders import assert_close, converted, layout, random_input, save, synthetic_weights
 
-from prima_features.anatomy import Anatomy
+from prima_features.anatomy.find import Anatomy
 from prima_features.encoders.brain_volume import Scan
 from prima_features.encoders.openmind_resencl.prepare import (
     OpenmindPreparer,

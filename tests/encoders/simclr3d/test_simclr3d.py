@@ -10,7 +10,7 @@ import pytest
 import torch
 from golden_encoders import assert_close, converted, layout, random_input, save, synthetic_weights
 
-from prima_features.anatomy import Anatomy
+from prima_features.anatomy.find import Anatomy
 from prima_features.encoders.brain_volume import UNSTRIPPED, Scan
 from prima_features.encoders.series_encoder import SeriesEncoder
 from prima_features.encoders.simclr3d.prepare import TEMPLATE, SimclrPreparer, crop, standardise
