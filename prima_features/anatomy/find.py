@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from prima_features.anatomy.stripped import STRIPPED, stripped_mask
 from prima_features.anatomy.tools import MaskTool, find_program, run_program
 from prima_features.anatomy.transforms import read_transform
 from prima_features.studies.study import Series
+from prima_features.volumes.sharing import shared_with_errors
 
 IN_MNI = "stated: the scan is in MNI space"
 """`Anatomy.to_mni_from` with `space=mni`."""
@@ -26,13 +28,19 @@ class Anatomy:
     """What is known of the brain in one scan."""
 
     mask: np.ndarray | None = None
-    """Bool, True in the brain, on the grid of the scan as stored (`volume.StoredGrid`); None if unknown."""
+    """Bool, True in the brain, on the grid of the scan as stored (`volume.StoredGrid`); None if unknown. Read-only."""
     to_mni: np.ndarray | None = None
     """(4, 4) float64, from the scan's to MNI152 coordinates, both mm in RAS; None if unknown."""
     mask_from: str = ""
     """Source of the mask, for the embeddings file."""
     to_mni_from: str = ""
     """Source of the transform."""
+
+    def __post_init__(self) -> None:
+        """Make the arrays read-only: several encoders may share them."""
+        for array in (self.mask, self.to_mni):
+            if array is not None:
+                array.setflags(write=False)
 
 
 @dataclass(frozen=True)
@@ -65,17 +73,24 @@ def find_anatomy(series: Series, values: np.ndarray, affine: np.ndarray, options
     Raises:
         SeriesError: a file cannot be used, or a program or the registration failed.
     """
-    anatomy = _with_mask(series, values, affine, options)
+    # Encoders that read a scan together share what is found, if they read it with the same options.
+    voxels = (values.shape, affine.tobytes(), float(values.sum(dtype=np.float64)))
+    anatomy = shared_with_errors(
+        ("mask", series, options.mask_tool, voxels), lambda: _with_mask(series, values, affine, options)
+    )
     if series.to_mni is not None:
-        matrix, note = read_transform(series.to_mni)
+        matrix, note = shared_with_errors(("transform", series), partial(read_transform, series.to_mni))
         return replace(anatomy, to_mni=matrix, to_mni_from=_source(series, note))
     if options.space == "mni":
         return replace(anatomy, to_mni=np.eye(4), to_mni_from=IN_MNI)
     mask = anatomy.mask
     if mask is None or options.registration == "none":
         return anatomy
-    matrix = cached(
-        REGISTERED, [values, affine, mask], (4, 4), np.float64, lambda: register(values, affine, mask)
+    matrix = shared_with_errors(
+        ("registration", series, options.mask_tool, voxels),
+        lambda: cached(
+            REGISTERED, [values, affine, mask], (4, 4), np.float64, lambda: register(values, affine, mask)
+        ),
     )
     return replace(anatomy, to_mni=matrix, to_mni_from=REGISTERED)
 

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import copy
 from typing import Any, TypeVar
+
+from prima_features.errors import SeriesError
 
 T = TypeVar("T")
 
@@ -69,3 +72,21 @@ def shared(key: Hashable, compute: Callable[[], T]) -> T:
         return compute()
     result: T = current.get(key, compute)
     return result
+
+
+def shared_with_errors(key: Hashable, compute: Callable[[], T]) -> T:
+    """As `shared`; a `SeriesError` is kept, too, and raised for every caller."""
+    if not is_shared():
+        return compute()
+
+    def outcome() -> T | SeriesError:
+        try:
+            return compute()
+        except SeriesError as error:
+            return error
+
+    found = shared(key, outcome)
+    if isinstance(found, SeriesError):
+        # A new error each time: one that is raised again would collect the tracebacks of all callers.
+        raise copy(found) from found.__cause__
+    return found

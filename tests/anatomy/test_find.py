@@ -18,6 +18,7 @@ from prima_features.anatomy.template import template
 from prima_features.anatomy.tools import Program
 from prima_features.errors import SeriesError
 from prima_features.studies.study import NiftiImage, Series
+from prima_features.volumes.sharing import reading_once
 
 SERIES = Series("T1w", NiftiImage(Path("x.nii")))
 TEMPLATE, GRID = template()
@@ -206,3 +207,42 @@ def test_a_matrix_of_another_kind_is_flagged_by_the_overlap() -> None:
     shift = np.eye(4)
     shift[:3, 3] = (-90, 126, 72)
     assert MNI_OVERLAP in assess(MASK, GRID.affine, shift).flags
+
+
+def test_encoders_that_read_a_scan_together_share_what_is_found(
+    counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for name in ("_with_mask", "cached"):
+        original = getattr(find, name)
+
+        def called(*arguments: object, name: str = name, original: object = original) -> object:
+            calls.append(name)
+            return original(*arguments)  # type: ignore[operator]
+
+        monkeypatch.setattr(find, name, called)
+    with reading_once():
+        one, other = found(), found()
+        assert calls == ["_with_mask", "cached", "cached"]
+        assert one.mask is other.mask
+        with pytest.raises(ValueError, match="read-only"):
+            other.mask[0] = False  # type: ignore[index]
+        found(options=replace(AUTO, mask_tool="none"))
+        assert calls.count("_with_mask") == 2
+
+
+def test_a_mask_program_that_fails_runs_once_for_all_encoders(
+    counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[int] = []
+
+    def fail(*arguments: object) -> np.ndarray:
+        runs.append(1)
+        raise SeriesError("failed")
+
+    monkeypatch.setattr(find, "run_program", fail)
+    with reading_once():
+        for _ in range(3):
+            with pytest.raises(SeriesError, match="failed"):
+                found()
+    assert len(runs) == 1
