@@ -159,7 +159,8 @@ def checked_brain(brain: Any) -> BrainRecord:
     matrix = tuple(_number(value, "brain.to_mni") for value in to_mni)
     if not all(map(math.isfinite, matrix)) or (matrix and matrix[12:] != (0, 0, 0, 1)):
         _refuse("brain.to_mni that is not an affine")
-    return replace(brain, to_mni=matrix, **numbers)
+    litres, scale, dice = (numbers[name] for name in ("litres", "scale", "dice"))
+    return replace(brain, to_mni=matrix, litres=litres, scale=scale, dice=dice)
 
 
 def _number(value: Any, name: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +64,7 @@ def outside(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
     return (values < low) | (values > high)
 
 
-def _sources(names: Sequence[str]) -> str:
+def _sources(names: Iterable[str]) -> str:
     """Number of series by source, the most frequent first: `fMRIPrep 12, SynthStrip 3, none 1`."""
     counts = Counter(names)
     unknown = counts.pop("", 0)
