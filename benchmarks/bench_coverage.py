@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from prima_features.bench.measure import Difference, paired
 from prima_features.evaluation.compare import corrected_t_test
 from prima_features.probes.evaluation.record import fold_scores
-from prima_features.probes.evaluation.scored import OutOfFold, cross_validate, scored, scores
+from prima_features.probes.evaluation.scored import OutOfFold, cross_validate, scored
 from prima_features.probes.evaluation.splits import Scheme, draw
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples, samples
@@ -93,7 +93,7 @@ def _cohort(task: Task, n: int, noise: float, seed: int) -> tuple[Difference, fl
 def _truth(new: Samples, predicted: OutOfFold) -> float:
     ones = np.ones((1, len(new)))
     each = [
-        scores(new.task, new.y, fitted.predict(new), ones)[new.task.primary][0] for fitted in predicted.fitted
+        new.kind.scores(new.y, fitted.predict(new), ones)[new.task.primary][0] for fitted in predicted.fitted
     ]
     return float(np.mean(each))
 

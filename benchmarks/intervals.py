@@ -19,8 +19,9 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from prima_features.probes.evaluation.scored import OutOfFold, cross_validate, scored, scores
+from prima_features.probes.evaluation.scored import OutOfFold, cross_validate, scored
 from prima_features.probes.evaluation.splits import Scheme, draw
+from prima_features.probes.kinds import kind_of
 from prima_features.probes.recipe import Outcome, Recipe
 from prima_features.probes.samples import Samples, samples
 from prima_features.probes.tasks import Task
@@ -96,7 +97,9 @@ def _classes(n: int, separation: float, seed: int) -> tuple[dict, dict]:
     if separation not in _truths:
         y, outcome = _scores(1_000_000, separation, np.random.default_rng(12345))
         ones = np.ones((1, len(y)))
-        _truths[separation] = {name: float(one[0]) for name, one in scores(CLASSES, y, outcome, ones).items()}
+        _truths[separation] = {
+            name: float(one[0]) for name, one in kind_of(CLASSES).scores(y, outcome, ones).items()
+        }
     y, outcome = _scores(n, separation, np.random.default_rng([seed, n]))
     return _estimates(_samples(CLASSES, y), outcome, seed), _truths[separation]
 
@@ -120,7 +123,7 @@ def _nested(task: Task, n: int, seed: int) -> tuple[dict, dict]:
     splits = draw(given, Scheme(inner_folds=3, seed=seed))
     predicted = cross_validate(given, recipe, splits, keep_fitted=True)
     ones = np.ones((1, len(new)))
-    each = [scores(task, new.y, fitted.predict(new), ones) for fitted in predicted.fitted]
+    each = [new.kind.scores(new.y, fitted.predict(new), ones) for fitted in predicted.fitted]
     truth = {name: float(np.mean([one[name] for one in each])) for name in each[0]}
     return scored(given, predicted, RESAMPLES, seed).estimates(), truth
 

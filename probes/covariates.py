@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit, softmax
 
-from prima_features.probes.recipe import Outcome, Recipe, fit_recipe
+from prima_features.probes.kinds import Kind, Outcome
+from prima_features.probes.recipe import Recipe, fit_recipe
 from prima_features.probes.samples import Samples
-from prima_features.probes.steps.outputs import Decision
+from prima_features.probes.steps.outputs import Decision, Steps
 
-RECIPES = {
-    False: Recipe("ridge", {"alphas": (100.0, 1.0, 0.01)}),
-    True: Recipe("logistic", {"C": (0.01, 1.0, 100.0), "components": None}),
-}
-"""Of baselines, by whether the task is of classes."""
 _YEARS = 50.0
 """Age squared is centred here."""
+
+
+def baseline_recipe(kind: Kind) -> Recipe:
+    """How models of covariates are fitted."""
+    return Recipe(kind.estimators[0], kind.baseline_options)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class CovariateBaseline:
         if not names:
             return None
         typical = tuple(float(np.nanmean(samples.covariates((one,))[rows])) for one in names)
-        recipe = replace(RECIPES[samples.task.is_classification], inner_folds=inner_folds, seed=seed)
+        recipe = replace(baseline_recipe(samples.kind), inner_folds=inner_folds, seed=seed)
         fitted = fit_recipe(recipe, replace(samples, X=_design(samples, names, typical)), rows)
         state = fitted.estimator.state()
         return cls(
@@ -73,17 +73,8 @@ class CovariateBaseline:
     def predict(self, samples: Samples) -> Outcome:
         """Predict N studies."""
         value = _design(samples, self.names, self.typical) @ np.array(self.coefficients).T + self.intercept
-        made = Outcome.empty(len(samples), len(samples.task.classes))
-        if not samples.task.is_classification:
-            made.value[:] = value[:, 0]
-            return made
-        if value.shape[1] == 1:
-            made.probability[:, 1] = expit(value[:, 0])
-            made.probability[:, 0] = 1 - made.probability[:, 1]
-        else:
-            made.probability[:] = softmax(value, axis=1)
-        made.label[:] = self.decision(made.probability)
-        return made
+        kind = samples.kind
+        return kind.outcome(Steps(decision=self.decision), kind.of_covariates(value), samples.age)
 
 
 def _design(samples: Samples, names: tuple[str, ...], typical: tuple[float, ...]) -> np.ndarray:

@@ -37,13 +37,13 @@ def study_function(name: str, source: FeatureSource) -> tuple[Callable[[np.ndarr
     fitted, task = probe.fitted, probe.task
     if (level := fitted.training.source.level) != "study":
         raise UsageError(f"the probe {folder} reads {level} vectors: explanations need one of study vectors")
-    column, meaning = _output(task.classes if task.is_classification else (), wanted, folder)
+    column, meaning = _output(task.classes, wanted, folder)
 
     def function(vectors: np.ndarray) -> np.ndarray:
         frame = pd.DataFrame({"study": [f"row{i}" for i in range(len(vectors))]})
         probe.check(Features.of(vectors, source))
         values = fitted.recipe.raw(unlabelled(vectors, frame, task))
-        if not task.is_classification:
+        if values.ndim == 1:
             return values
         share = np.clip(values[:, column], _LEAST, 1 - _LEAST)
         odds: np.ndarray = np.log(share) - np.log1p(-share)

@@ -9,50 +9,20 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.probes.kinds import Kind, Outcome, kind_of
 from prima_features.probes.linalg.rows import Rows
 from prima_features.probes.steps.outputs import (
     BIAS_CORRECTIONS,
     CALIBRATIONS,
-    BiasCorrection,
     BiasMethod,
-    Calibration,
     CalibrationMethod,
-    Decision,
+    Steps,
 )
 
 if TYPE_CHECKING:
     from prima_features.probes.estimators.base import ProbeEstimator
     from prima_features.probes.samples import Samples
     from prima_features.probes.tasks import Task
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Predictions of N studies."""
-
-    value: np.ndarray
-    """(N,) predicted numbers; NaN for classes."""
-    probability: np.ndarray
-    """(N, K) of the classes; K is 0 for numbers."""
-    label: np.ndarray
-    """(N,) class numbers by the rule chosen in training; -1 for numbers."""
-    corrected: np.ndarray
-    """(N,) ages after bias correction, for the gap; NaN if there is none."""
-
-    @classmethod
-    def empty(cls, n: int, n_classes: int) -> Outcome:
-        """No predictions yet: NaN, and -1 for classes."""
-        unknown = np.full(n, np.nan)
-        return cls(unknown, np.full((n, n_classes), np.nan), np.full(n, -1), unknown.copy())
-
-    def take(self, rows: np.ndarray) -> Outcome:
-        """Of some studies, by mask or position."""
-        return Outcome(self.value[rows], self.probability[rows], self.label[rows], self.corrected[rows])
-
-    def put(self, rows: np.ndarray, other: Outcome) -> None:
-        """Write the outcome of some studies into this one's arrays."""
-        self.value[rows], self.probability[rows] = other.value, other.probability
-        self.label[rows], self.corrected[rows] = other.label, other.corrected
 
 
 CONFOUNDS = ("age", "sex", "icv")
@@ -98,13 +68,13 @@ class Recipe:
             raise UsageError("age is the target: it cannot be taken out of the features as a confound")
         if self.bias_correction != "none" and not task.is_age:
             raise UsageError(f"bias correction is for the gap of brain age, not for {task.name}")
-        if self.calibration != "none" and not task.is_classification:
+        if self.calibration != "none" and not kind_of(task).has_probabilities:
             raise UsageError(f"calibration is for probabilities, and {task.name} predicts a number")
         self.make(task)
 
     def estimator_name(self, task: Task) -> str:
         """Name of the estimator; the task's default if none is given."""
-        return self.estimator or ("logistic" if task.is_classification else "ridge")
+        return self.estimator or kind_of(task).estimators[0]
 
     def make(self, task: Task) -> ProbeEstimator:
         """The estimator, not fitted."""
@@ -112,7 +82,7 @@ class Recipe:
 
         name = self.estimator_name(task)
         common = {"inner_folds": self.inner_folds, "adjust": self._adjust(), "random_state": self.seed}
-        return make(name, classes=task.is_classification, **common | dict(self.options))
+        return make(name, kind=task.kind_name, **common | dict(self.options))
 
     def covariates(self, samples: Samples) -> np.ndarray | None:
         """(N, C) what `adjust` needs to know of each study."""
@@ -135,33 +105,21 @@ class Recipe:
         )
 
 
-@dataclass(frozen=True)
-class FittedRecipe:
+@dataclass(frozen=True, kw_only=True)
+class FittedRecipe(Steps):
     """All that was fitted on some training rows."""
 
     recipe: Recipe
     estimator: ProbeEstimator
-    calibration: Calibration = field(default_factory=Calibration)
-    decision: Decision = field(default_factory=Decision)
-    correction: BiasCorrection = field(default_factory=BiasCorrection)
 
     def raw(self, samples: Samples) -> np.ndarray:
         """(N,) numbers, or (N, K) probabilities before calibration."""
         where = {"sites": samples.sites, "covariates": self.recipe.covariates(samples)}
-        if samples.task.is_classification:
-            return self.estimator.predict_proba(samples.X, **where)
-        return self.estimator.predict(samples.X, **where)
+        return samples.kind.raw(self.estimator, samples.X, **where)
 
     def predict(self, samples: Samples) -> Outcome:
         """Predict studies; their targets are only used if they are ages, by the bias correction."""
-        task, n = samples.task, len(samples)
-        value = self.raw(samples)
-        if task.is_classification:
-            probability = self.calibration.apply(value)
-            unknown = np.full(n, np.nan)
-            return Outcome(unknown, probability, self.decision(probability), unknown)
-        corrected = self.correction.apply(value, samples.age) if task.is_age else np.full(n, np.nan)
-        return Outcome(value, np.empty((n, 0)), np.full(n, -1), corrected)
+        return samples.kind.outcome(self, self.raw(samples), samples.age)
 
 
 def fit_recipe(
@@ -183,24 +141,19 @@ def fit_recipe(
     rows = np.flatnonzero(samples.eligible) if rows is None else rows
     metadata = RowMetadata(samples.groups, samples.sites, recipe.covariates(samples)).take(rows)
     y = samples.y[rows]
-    _check_training(samples.task, y)
+    _check_training(samples.kind, y)
     estimator = recipe.make(samples.task).fit_rows(Rows(samples.X, rows), y, metadata, inner)
     # Each training row's prediction here is by a model that had not seen its group.
-    held_out = estimator.out_of_fold_
-    if samples.task.is_classification:
-        curves = Calibration.fit(recipe.calibration, held_out, y)
-        return FittedRecipe(recipe, estimator, curves, Decision.fit(curves.apply(held_out), y))
-    correction = BiasCorrection.fit(recipe.bias_correction, y, held_out)
-    return FittedRecipe(recipe, estimator, correction=correction)
+    steps = samples.kind.steps(recipe, estimator.out_of_fold_, y)
+    return FittedRecipe(recipe=recipe, estimator=estimator, **vars(steps))
 
 
-def _check_training(task: Task, y: np.ndarray) -> None:
+def _check_training(kind: Kind, y: np.ndarray) -> None:
+    name = kind.task.name
     if not len(y):
-        raise UsageError(
-            f"no study to train the task {task.name} on: check --control-column, if there is one"
-        )
-    if absent := sorted(set(range(len(task.classes))) - set(y.tolist())):
-        raise UsageError(f"no study of class {task.classes[absent[0]]} to train the task {task.name} on")
+        raise UsageError(f"no study to train the task {name} on: check --control-column, if there is one")
+    if absent := kind.absent(y):
+        raise UsageError(f"no study of {absent} to train the task {name} on")
 
 
 def _one_of(what: str, given: str, allowed: tuple[str, ...]) -> None:

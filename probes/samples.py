@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.probes.kinds import Kind, kind_of
 from prima_features.probes.tasks import Task
 
 if TYPE_CHECKING:
@@ -28,13 +29,18 @@ class Samples:
     X: np.ndarray
     """(N, D) float32 or float64."""
     y: np.ndarray
-    """(N,) float64, or int64 numbers of `task.classes`."""
+    """(N,) as the kind of the target defines it (`kinds`): float64, or int64 numbers of `task.classes`."""
     frame: pd.DataFrame
     """(N rows) texts `study subject group site sex scanner field_strength split`, empty if unknown, and numbers
     `age control icv`, NaN if unknown."""
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the target."""
+        return kind_of(self.task)
 
     @property
     def groups(self) -> np.ndarray:
@@ -96,7 +102,7 @@ def samples(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
             subject is in two groups.
     """
     _check_features(X, frame)
-    made = Samples(task, X, _targets(frame, task), _known(frame))
+    made = Samples(task, X, kind_of(task).encode(frame["target"]), _known(frame))
     per_subject = made.frame.groupby("subject")["group"].nunique()
     if (per_subject > 1).any():
         name = per_subject[per_subject > 1].index[0]
@@ -105,14 +111,13 @@ def samples(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
 
 
 def unlabelled(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
-    """Samples whose targets are not known: NaN, or -1 for classes.
+    """Samples whose targets are not known.
 
     Raises:
         UsageError: the lengths differ, or features are not finite.
     """
     _check_features(X, frame)
-    y = np.full(len(X), -1, dtype=np.int64) if task.is_classification else np.full(len(X), np.nan)
-    return Samples(task, X, y, _known(frame))
+    return Samples(task, X, kind_of(task).unknown(len(X)), _known(frame))
 
 
 def _check_features(X: np.ndarray, frame: pd.DataFrame) -> None:
@@ -120,26 +125,6 @@ def _check_features(X: np.ndarray, frame: pd.DataFrame) -> None:
         raise UsageError(f"expected a row of features for each of {len(frame)} studies, not shape {X.shape}")
     if not np.isfinite(X).all():
         raise UsageError("features must be finite numbers: some are NaN or infinite")
-
-
-def _targets(frame: pd.DataFrame, task: Task) -> np.ndarray:
-    import pandas as pd
-
-    if not task.is_classification:
-        y = pd.to_numeric(frame["target"], errors="coerce").to_numpy(dtype=float)
-        if not np.isfinite(y).all():
-            raise UsageError(
-                f"the task {task.name} needs a number for every study, but {int((~np.isfinite(y)).sum())} have none"
-            )
-        return y
-    codes = {name: code for code, name in enumerate(task.classes)}
-    found = frame["target"].map(codes)
-    if found.isna().any():
-        other = frame["target"][found.isna()].iloc[0]
-        raise UsageError(
-            f"the task {task.name} has the classes {', '.join(task.classes)}, but a target is {other!r}"
-        )
-    return found.to_numpy(dtype=np.int64)
 
 
 def _known(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from prima_features.errors import UsageError
 
-Kind = Literal["regression", "binary", "multiclass"]
+if TYPE_CHECKING:
+    from prima_features.probes.kinds import KindName
 
-REGRESSION_METRICS = ("mae", "rmse", "r2", "pearson_r")
-CLASS_METRICS = ("auroc", "auprc", "prevalence", "balanced_accuracy", "brier", "calibration_slope")
+Kind = Literal["regression", "binary", "multiclass"]
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Task:
         return "regression" if not self.classes else "binary" if len(self.classes) == 2 else "multiclass"
 
     @property
-    def is_classification(self) -> bool:
-        """Whether there are classes."""
-        return bool(self.classes)
+    def kind_name(self) -> KindName:
+        """Key of `kinds.KINDS`."""
+        return "classes" if self.classes else "number"
 
     @property
     def positive(self) -> str:
@@ -53,12 +53,16 @@ class Task:
     @property
     def metrics(self) -> tuple[str, ...]:
         """Names of the numbers reported."""
-        return CLASS_METRICS if self.classes else REGRESSION_METRICS
+        from prima_features.probes.kinds import kind_of
+
+        return kind_of(self).metrics
 
     @property
     def primary(self) -> str:
         """The number that probes are compared by: mean absolute error (lower is better) or AUROC."""
-        return "auroc" if self.classes else "mae"
+        from prima_features.probes.kinds import kind_of
+
+        return kind_of(self).primary
 
 
 TASKS: dict[str, Task] = {

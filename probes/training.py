@@ -59,7 +59,7 @@ class TrainingSet:
             n_studies=len(used),
             n_subjects=used.frame["subject"].nunique(),
             cohort=cohort,
-            typical=tuple(typical_of(used).tolist()),
+            typical=tuple(used.kind.typical(used.y).tolist()),
             age_range=(float(age.min()), float(age.max())) if len(age) else None,
             sexes=_counts(used.frame["sex"]),
             sites=_counts(used.sites.tolist()),
@@ -71,13 +71,6 @@ class TrainingSet:
 def subject_digest(subject: str) -> str:
     """The first 12 hexadecimal digits of the SHA-256 of an id without `sub-`."""
     return hashlib.sha256(subject.removeprefix("sub-").encode()).hexdigest()[:12]
-
-
-def typical_of(samples: Samples) -> np.ndarray:
-    """(1,) mean target, or (K,) frequencies of the classes."""
-    if samples.task.is_classification:
-        return np.bincount(samples.y, minlength=len(samples.task.classes)) / len(samples)
-    return np.array([samples.y.mean()])
 
 
 def _counts(values: Iterable[str]) -> dict[str, int]:

@@ -12,7 +12,6 @@ import numpy as np
 
 from prima_features.bench.options import BenchOptions, ProbeKind
 from prima_features.errors import UsageError
-from prima_features.evaluation import bounds, weighted
 from prima_features.evaluation.compare import corrected_t_test
 from prima_features.evaluation.gaps import holm
 from prima_features.evaluation.intervals import Estimate
@@ -145,31 +144,17 @@ def paired(
     used = dict.fromkeys(name for pair in pairs for name in pair)
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
-        each = {name: _primary(results[name], weights) for name in used}
+        each = {name: results[name].primary(weights) for name in used}
         return {str(i): each[first] - each[second] for i, (first, second) in enumerate(pairs)}
 
     found = reference.bootstrap.estimates(statistic)
-    made = {pair: found[str(i)] for i, pair in enumerate(pairs)}
-    if reference.task.is_classification:
-        metric = reference.task.primary
-        made = {
-            (first, second): bounds.difference(one, estimates[first][metric], estimates[second][metric])
-            for (first, second), one in made.items()
-        }
-    return made
-
-
-def _primary(one: Scored, weights: np.ndarray) -> np.ndarray:
-    """(B,) primary metric, mean over repeats: mean absolute error, or the mean AUROC of the classes."""
-    if not one.task.is_classification:
-        return np.mean([weighted.mean(np.abs(found.value - one.y), weights) for found in one.repeats], axis=0)
-    codes = [1] if one.task.kind == "binary" else range(len(one.task.classes))
-    areas = [
-        weighted.auroc(one.y == code, found.probability[:, code], weights)
-        for found in one.repeats
-        for code in codes
-    ]
-    return np.asarray(np.mean(areas, axis=0))
+    metric = reference.task.primary
+    return {
+        (first, second): reference.kind.bounded_difference(
+            found[str(i)], estimates[first][metric], estimates[second][metric]
+        )
+        for i, (first, second) in enumerate(pairs)
+    }
 
 
 @dataclass(frozen=True)

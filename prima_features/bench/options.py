@@ -11,6 +11,7 @@ from prima_features.errors import UsageError
 from prima_features.probes import tasks
 from prima_features.probes.evaluation import Scheme
 from prima_features.probes.feature_matrix import Level
+from prima_features.probes.kinds import kind_of
 from prima_features.probes.labels import LabelRequest
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.tasks import Task
@@ -108,9 +109,8 @@ class BenchOptions:
 
     def recipe(self, kind: ProbeKind, task: Task) -> Recipe:
         """The probe of this kind for a task."""
-        linear = "logistic" if task.is_classification else "ridge"
         return Recipe(
-            estimator=linear if kind == "linear" else kind,
+            estimator=kind_of(task).estimators[0] if kind == "linear" else kind,
             inner_folds=self.scheme.inner_folds,
             seed=self.scheme.seed,
         )

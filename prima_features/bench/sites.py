@@ -13,7 +13,7 @@ from prima_features.bench.measure import ProbeResults, compare, plain
 from prima_features.bench.options import BenchOptions
 from prima_features.bench.reliability import variance_between
 from prima_features.errors import UsageError
-from prima_features.evaluation.folds import deal, strata_of
+from prima_features.evaluation.folds import deal
 from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.checks import SiteDecodability, site_decodability
 from prima_features.probes.evaluation.scored import Scored, by_groups, cross_validate, scored
@@ -135,7 +135,7 @@ def worst_group(result: Scored, frame: pd.DataFrame) -> WorstGroup | None:
 
     Being the worst of several, it looks worse than it is: compare encoders by it, not groups.
     """
-    metric, sign = result.task.primary, -1 if result.task.is_classification else 1
+    metric, sign = result.task.primary, -1 if result.kind.higher_is_better else 1
     found = [
         WorstGroup(variable, level, groups.n[level], metrics[metric])
         for variable, groups in by_groups(result, frame).items()
@@ -185,12 +185,7 @@ def _tested(
 ) -> dict[str, Estimate]:
     """Metrics of the rows of one set by a probe of the training set."""
     train = np.flatnonzero((split == TRAIN) & given.eligible)
-    strata = strata_of(
-        given.y[train],
-        given.groups[train],
-        classes=given.task.is_classification,
-        n_folds=recipe.inner_folds,
-    )
+    strata = given.kind.strata(given.y[train], given.groups[train], recipe.inner_folds)
     inner = deal(given.groups[train], strata, recipe.inner_folds, recipe.seed)
     fold = Fold(train, np.flatnonzero((split == name) & given.eligible), inner)
     predicted = cross_validate(given, recipe, Splits((fold,), len(given)))

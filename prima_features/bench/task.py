@@ -18,6 +18,7 @@ from prima_features.page.digits import brief, decimals_for
 from prima_features.probes import tasks
 from prima_features.probes.evaluation.checks import check
 from prima_features.probes.evaluation.splits import draw
+from prima_features.probes.kinds import kind_of
 from prima_features.probes.labels import Joined, LabelRequest, join
 from prima_features.probes.samples import Samples, samples
 from prima_features.probes.tasks import Task
@@ -51,9 +52,14 @@ class TaskResult:
         return next(iter(self.probes.values()))
 
     @property
+    def higher_is_better(self) -> bool:
+        """Of the primary metric."""
+        return kind_of(self.task).higher_is_better
+
+    @property
     def ranked(self) -> list[str]:
         """Encoders from the best to the worst by the primary metric."""
-        return self.main.ranked(self.task.is_classification, self.task.primary)
+        return self.main.ranked(self.higher_is_better, self.task.primary)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -64,7 +70,7 @@ class TaskResult:
             "classes": list(self.task.classes),
             "unit": self.task.unit,
             "primary": self.task.primary,
-            "higher_is_better": self.task.is_classification,
+            "higher_is_better": self.higher_is_better,
             "n_studies": self.n_studies,
             "n_subjects": self.n_subjects,
             **main,
@@ -110,7 +116,7 @@ def measure(shared: Shared, asked: TaskRequest, request: LabelRequest, options: 
 
 def _few_shot(given: dict[str, Samples], options: BenchOptions) -> dict[str, tuple[FewShotPoint, ...]]:
     some = next(iter(given.values()))
-    if not some.task.is_classification:
+    if not some.task.classes:
         return {}
     return few_shot(given, draw_few(some, options.n_draws, options.scheme.seed))
 
@@ -149,7 +155,7 @@ def _within_noise(result: TaskResult) -> tuple[str, ...]:
     metric, one = result.task.primary, noise[near[0]]
     sign = 1 if one.first == best else -1
     gap = one.estimate if sign == 1 else negative(one.estimate)
-    decimals = 3 if result.task.is_classification else decimals_for(result.main.encoders[best][metric].value)
+    decimals = 3 if result.higher_is_better else decimals_for(result.main.encoders[best][metric].value)
     everyone = len(near) == len(others)
     said = (
         f"no encoder differs from the best one, {best}, beyond noise"
@@ -169,7 +175,7 @@ def negative(one: Estimate) -> Estimate:
 def _below_baselines(result: TaskResult) -> tuple[str, ...]:
     """A warning for each baseline that the best encoder does not beat."""
     best = result.ranked[0]
-    sign = 1 if result.task.is_classification else -1
+    sign = 1 if result.higher_is_better else -1
     lost = [
         name
         for name, one in result.rivals.over[best].items()

@@ -9,7 +9,8 @@ from typing import Any
 from prima_features.errors import UsageError
 from prima_features.files.safe import MIB, load_json, read_text
 from prima_features.files.text import bounded
-from prima_features.probes.tasks import CLASS_METRICS, REGRESSION_METRICS
+from prima_features.probes.kinds.classes import CLASS_METRICS
+from prima_features.probes.kinds.numbers import REGRESSION_METRICS
 
 FORMAT, FORMAT_VERSION = "prima-bench", 1
 _MOST_BYTES = 64 * MIB

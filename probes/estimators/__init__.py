@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prima_features.errors import UsageError
 from prima_features.probes.estimators.base import ProbeEstimator, RowMetadata
@@ -10,6 +10,10 @@ from prima_features.probes.estimators.knn import KNNClassifierProbe, KNNRegresso
 from prima_features.probes.estimators.linear import LogisticProbe, RidgeProbe
 from prima_features.probes.estimators.mlp import MLPClassifierProbe, MLPRegressorProbe
 from prima_features.probes.estimators.xgb import XGBClassifierProbe, XGBRegressorProbe
+from prima_features.wording import listed
+
+if TYPE_CHECKING:
+    from prima_features.probes.kinds import KindName
 
 __all__ = [
     "ESTIMATORS",
@@ -27,44 +31,44 @@ __all__ = [
     "make",
 ]
 
-ESTIMATORS: dict[str, tuple[type[ProbeEstimator] | None, type[ProbeEstimator] | None]] = {
-    "ridge": (RidgeProbe, None),
-    "logistic": (None, LogisticProbe),
-    "xgboost": (XGBRegressorProbe, XGBClassifierProbe),
-    "mlp": (MLPRegressorProbe, MLPClassifierProbe),
-    "knn": (KNNRegressorProbe, KNNClassifierProbe),
+ESTIMATORS: dict[str, dict[KindName, type[ProbeEstimator]]] = {
+    "ridge": {"number": RidgeProbe},
+    "logistic": {"classes": LogisticProbe},
+    "xgboost": {"number": XGBRegressorProbe, "classes": XGBClassifierProbe},
+    "mlp": {"number": MLPRegressorProbe, "classes": MLPClassifierProbe},
+    "knn": {"number": KNNRegressorProbe, "classes": KNNClassifierProbe},
 }
-"""For a number and for classes."""
+"""By name, then kind of target."""
+_TARGETS: dict[KindName, str] = {"number": "a number", "classes": "classes"}
 
 
-def estimator_class(name: str, *, classes: bool) -> type[ProbeEstimator]:
-    """The estimator of this name, for a number or for classes.
+def estimator_class(name: str, *, kind: KindName) -> type[ProbeEstimator]:
+    """The estimator of this name, for a kind of target.
 
     Raises:
-        UsageError: there is none, or it is for the other kind of target.
+        UsageError: there is none, or it is for other kinds of targets.
     """
     if name not in ESTIMATORS:
         raise UsageError(f"unknown estimator {name!r}: expected one of {', '.join(ESTIMATORS)}")
-    found = ESTIMATORS[name][classes]
-    if found is None:
-        target, other = ("classes", "logistic") if classes else ("a number", "ridge")
-        raise UsageError(f"the estimator {name} cannot predict {target}: use {other}, xgboost, mlp or knn")
-    return found
+    if kind not in ESTIMATORS[name]:
+        others = listed((other for other, own in ESTIMATORS.items() if kind in own), "or")
+        raise UsageError(f"the estimator {name} cannot predict {_TARGETS[kind]}: use {others}")
+    return ESTIMATORS[name][kind]
 
 
-def make(name: str, *, classes: bool, **options: Any) -> ProbeEstimator:
+def make(name: str, *, kind: KindName, **options: Any) -> ProbeEstimator:
     """An estimator that is not fitted, with constructor arguments in place of its defaults.
 
     Raises:
         UsageError: there is no such estimator, it has no such argument, or a list of what is tried is not one of
             positive numbers.
     """
-    kind = estimator_class(name, classes=classes)
-    if unknown := sorted(set(options) - set(kind().get_params(deep=False))):
+    found = estimator_class(name, kind=kind)
+    if unknown := sorted(set(options) - set(found().get_params(deep=False))):
         raise UsageError(
             f"the estimator {name} has no option {unknown[0]!r}: expected one of "
-            f"{', '.join(kind().get_params(deep=False))}"
+            f"{', '.join(found().get_params(deep=False))}"
         )
-    made = kind(**options)
+    made = found(**options)
     made._candidates()
     return made

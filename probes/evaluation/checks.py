@@ -19,9 +19,6 @@ from prima_features.probes.samples import Samples, samples
 from prima_features.probes.tasks import Task
 from prima_features.wording import count, verb
 
-MIN_PER_CLASS = 5
-FEW_PER_CLASS = 20
-FEW_SUBJECTS = 50
 NOTABLE_ASSOCIATION = 0.3
 
 
@@ -103,84 +100,30 @@ class LabelBySite:
     """The labels at each site."""
 
     table: dict[str, dict[str, float]]
-    """By site: number of each class; or n, mean, sd, min and max of a number. Unknown sites are under ``."""
+    """By site, a summary that depends on the kind of target. Unknown sites are under ``."""
     association: float
-    """Cramer's V of class and site (Bergsma 2013, 10.1016/j.jkss.2012.10.002), or for a number the part of its
-    variance between sites (epsilon squared, Kelley 1935), both less what many small sites show by chance:
-    0 none, 1 the site determines the label. NaN if fewer than two sites are known."""
+    """See `Kind.by_site`, less what many small sites show by chance: 0 none, 1 the site determines the label. NaN if
+    fewer than two sites are known."""
 
 
 def label_by_site(given: Samples) -> LabelBySite:
     """Tabulate the labels of eligible rows by site."""
     rows = given.eligible
-    sites, y = given.sites[rows], given.y[rows]
-    names = np.unique(sites)
-    if not given.task.is_classification:
-        table = {str(name): _summary(y[sites == name]) for name in names}
-        return LabelBySite(table, _epsilon_squared(y[sites != ""], sites[sites != ""]))
-    counts = np.array(
-        [[np.sum(y[sites == name] == code) for code in range(len(given.task.classes))] for name in names]
-    )
-    table = {
-        str(name): dict(zip(given.task.classes, row.tolist(), strict=True))
-        for name, row in zip(names, counts, strict=True)
-    }
-    return LabelBySite(table, _cramers_v(counts[names != ""]))
+    table, association = given.kind.by_site(given.y[rows], given.sites[rows])
+    return LabelBySite(table, association)
 
 
 def refuse_confounded(given: Samples) -> None:
     """Refuse labels that the site alone gives.
 
     Raises:
-        UsageError: there are two sites or more, each with a single class: a probe would learn the site. Studies
-            of unknown site count as one site.
+        UsageError: see `Kind.confounded`.
     """
-    if not given.task.is_classification:
-        return
-    sites, y = given.sites[given.eligible], given.y[given.eligible]
-    names = np.unique(sites)
-    single = [name for name in names if len(np.unique(y[sites == name])) == 1]
-    known, known_single = names[names != ""], [name for name in single if name]
-    if len(single) == len(names) >= 2 or len(known_single) == len(known) >= 2:
-        example = ", ".join(
-            f"{name or 'an unknown site'} only {given.task.classes[int(y[sites == name][0])]}"
-            for name in single[:3]
-        )
+    if found := given.kind.confounded(given.y[given.eligible], given.sites[given.eligible]):
         raise UsageError(
-            f"each site has a single class ({example}), so a probe would learn the site and not {given.task.name}: "
-            "add sites with several classes, or continue with --allow-confounded"
+            f"{found}, so a probe would learn the site and not {given.task.name}: add sites with several classes, or "
+            "continue with --allow-confounded"
         )
-
-
-def _summary(y: np.ndarray) -> dict[str, float]:
-    return {
-        "n": len(y),
-        "mean": float(y.mean()),
-        "sd": float(y.std()),
-        "min": float(y.min()),
-        "max": float(y.max()),
-    }
-
-
-def _cramers_v(counts: np.ndarray) -> float:
-    """Bergsma's corrected V of a table of counts (sites, classes)."""
-    counts, n = counts[:, counts.sum(axis=0) > 0], counts.sum()
-    if min(counts.shape) < 2:
-        return float("nan")
-    expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / n
-    phi_squared = ((counts - expected) ** 2 / expected).sum() / n
-    by_chance = [(size - 1) / (n - 1) for size in counts.shape]
-    left = max(0.0, phi_squared - np.prod(np.array(counts.shape) - 1) / (n - 1))
-    most = min(size - 1 - (size - 1) * part for size, part in zip(counts.shape, by_chance, strict=True))
-    return float(min(1.0, np.sqrt(left / most))) if most > 0 else float("nan")
-
-
-def _epsilon_squared(y: np.ndarray, sites: np.ndarray) -> float:
-    names, site, n = np.unique(sites, return_inverse=True, return_counts=True)
-    if len(names) < 2 or len(y) <= len(names) or np.ptp(y) == 0:
-        return float("nan")
-    within = ((y - (np.bincount(site, weights=y) / n)[site]) ** 2).sum() / (len(y) - len(names))
-    return float(max(0.0, 1 - within / y.var(ddof=1)))
 
 
 def check(samples: Samples, scheme: Scheme, *, allow_confounded: bool = False) -> tuple[str, ...]:
@@ -195,13 +138,14 @@ def check(samples: Samples, scheme: Scheme, *, allow_confounded: bool = False) -
         a sentence per warning.
 
     Raises:
-        UsageError: fewer than `MIN_PER_CLASS` subjects in a class, or each site has a single class.
+        UsageError: there are too few subjects, or each site has a single class.
     """
     if not samples.eligible.any():
         raise UsageError(
             "no study is of a control, but this task is fitted on controls: check --control-column"
         )
-    sizes = _class_sizes(samples)
+    eligible = samples.eligible
+    sizes = samples.kind.check_sizes(samples.y[eligible], samples.groups[eligible])
     if not allow_confounded:
         refuse_confounded(samples)
     found = [
@@ -251,23 +195,6 @@ def _not_separable(samples: Samples, recipe: Recipe) -> list[str]:
     return [f"the effect of {what} cannot be separated from that of the site, so ComBat removes both"]
 
 
-def _class_sizes(samples: Samples) -> list[str]:
-    groups, y = samples.groups[samples.eligible], samples.y[samples.eligible]
-    if not samples.task.is_classification:
-        n = len(np.unique(groups))
-        return [f"only {count(n, 'subject')}: expect wide intervals"] if n < FEW_SUBJECTS else []
-    counts = [len(np.unique(groups[y == code])) for code in range(len(samples.task.classes))]
-    smallest = int(np.argmin(counts))
-    name, n = samples.task.classes[smallest], counts[smallest]
-    if n < MIN_PER_CLASS:
-        raise UsageError(
-            f"class {name} has {count(n, 'subject')}, but a probe needs at least {MIN_PER_CLASS} of each class"
-        )
-    return (
-        [f"class {name} has only {count(n, 'subject')}: expect wide intervals"] if n < FEW_PER_CLASS else []
-    )
-
-
 def _controls(samples: Samples) -> list[str]:
     if not samples.task.fit_on_controls:
         return []
@@ -304,17 +231,12 @@ def _sites(samples: Samples, scheme: Scheme) -> list[str]:
     association = label_by_site(samples).association
     if not association >= NOTABLE_ASSOCIATION:
         return []
-    measure = (
-        "Cramer's V with Bergsma's bias correction"
-        if samples.task.is_classification
-        else "epsilon squared, the share of the variance between sites,"
-    )
     advice = (
         ""
         if scheme.kind == "leave-site-out"
         else "; see --scheme leave-site-out and the baseline of the site alone"
     )
     return [
-        f"label and site are associated ({measure} {association:.2f}): part of the result can come from the site"
-        f"{advice}"
+        f"label and site are associated ({samples.kind.words.association} {association:.2f}): part of the result can "
+        f"come from the site{advice}"
     ]

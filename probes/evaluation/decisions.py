@@ -1,4 +1,7 @@
-"""Decisions by a probe: calibration in the large, decision curves and the confusion table, with intervals."""
+"""Results of each class, and decisions: calibration in the large, decision curves and the confusion table.
+
+All have intervals.
+"""
 
 from __future__ import annotations
 
@@ -55,15 +58,34 @@ class Decisions:
         }
 
 
-def decisions(result: Scored) -> Decisions | None:
-    """Of N predicted rows; None for tasks of numbers.
+def per_class(result: Scored) -> dict[str, dict[str, Estimate]]:
+    """Each class against the rest, for more than two classes."""
+    if len(result.task.classes) == 2:
+        return {}
+    found = {}
+    for code, name in enumerate(result.task.classes):
+
+        def statistic(weights: np.ndarray, code: int = code) -> dict[str, np.ndarray]:
+            each = [
+                weighted.one_against_rest(result.y == code, one.probability[:, code], weights)
+                for one in result.repeats
+            ]
+            return {key: np.mean([one[key] for one in each], axis=0) for key in each[0]}
+
+        scores = [one.probability[:, code] for one in result.repeats]
+        found[name] = bounds.one_against_rest(
+            result.bootstrap.estimates(statistic), result.y == code, scores, result.bootstrap
+        )
+    return found
+
+
+def decisions(result: Scored) -> Decisions:
+    """Of N predicted rows of a task of classes.
 
     Resamples do not keep the share of each class, unlike those of the metrics: observed shares are what counts here.
     """
-    task, y, classes = result.task, result.y, result.task.classes
-    if not task.is_classification:
-        return None
-    shown = [1] if task.kind == "binary" else list(range(len(classes)))
+    y, classes = result.y, result.task.classes
+    shown = [1] if len(classes) == 2 else list(range(len(classes)))
     thresholds = np.array(THRESHOLDS)
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from prima_features.errors import UsageError
-from prima_features.evaluation import bounds
 from prima_features.evaluation.intervals import Estimate
-from prima_features.evaluation.weighted import one_against_rest
 from prima_features.probes.covariates import CovariateBaseline
 from prima_features.probes.evaluation.checks import (
     check,
@@ -18,21 +16,20 @@ from prima_features.probes.evaluation.checks import (
     label_by_site,
     site_decodability,
 )
-from prima_features.probes.evaluation.decisions import decisions
-from prima_features.probes.evaluation.record import Estimates, Evaluation, check_scale, fold_scores
-from prima_features.probes.evaluation.refits import baselines, constant, permutation_test
+from prima_features.probes.evaluation.record import Evaluation, check_scale, fold_scores
+from prima_features.probes.evaluation.refits import baselines, permutation_test
 from prima_features.probes.evaluation.scored import (
     OutOfFold,
     Scored,
-    brain_age_gap,
     by_groups,
     cross_validate,
     predictions_table,
     scored,
 )
 from prima_features.probes.evaluation.splits import Scheme, Splits, draw
+from prima_features.probes.kinds import Outcome
 from prima_features.probes.linalg.logistic import unconverged_warning
-from prima_features.probes.recipe import FittedRecipe, Outcome, Recipe
+from prima_features.probes.recipe import FittedRecipe, Recipe
 from prima_features.probes.samples import Samples
 from prima_features.wording import listed, verb
 
@@ -135,44 +132,19 @@ def assess(result: Scored, samples: Samples, rows: np.ndarray, recipe: Recipe) -
         "label_by_site": label_by_site(samples),
         "n_studies": len(rows),
         "n_subjects": int(frame["subject"].nunique()),
-        "per_class": per_class(result),
-        "decisions": decisions(result),
-        "gap": brain_age_gap(result, recipe.bias_correction) if samples.task.is_age else None,
+        **samples.kind.details(result, samples, recipe),
     }
 
 
 def difference(first: Scored, second: Scored) -> Estimate:
-    """First minus second of the primary metric, with a paired bootstrap interval, extended near an AUROC of 1."""
+    """First minus second of the primary metric, with a paired bootstrap interval, extended near the metric's end."""
     name = first.task.primary
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: first.statistic(weights)[name] - second.statistic(weights)[name]}
+        return {name: first.primary(weights) - second.primary(weights)}
 
     found = first.bootstrap.estimates(statistic)[name]
-    if not first.task.is_classification:
-        return found
-    return bounds.difference(found, first.estimates()[name], second.estimates()[name])
-
-
-def per_class(result: Scored) -> dict[str, Estimates]:
-    """Each class against the rest, for more than two classes."""
-    if result.task.kind != "multiclass":
-        return {}
-    found = {}
-    for code, name in enumerate(result.task.classes):
-
-        def statistic(weights: np.ndarray, code: int = code) -> dict[str, np.ndarray]:
-            each = [
-                one_against_rest(result.y == code, one.probability[:, code], weights)
-                for one in result.repeats
-            ]
-            return {key: np.mean([one[key] for one in each], axis=0) for key in each[0]}
-
-        scores = [one.probability[:, code] for one in result.repeats]
-        found[name] = bounds.one_against_rest(
-            result.bootstrap.estimates(statistic), result.y == code, scores, result.bootstrap
-        )
-    return found
+    return first.kind.bounded_difference(found, first.estimates()[name], second.estimates()[name])
 
 
 def evaluate_fitted(
@@ -206,7 +178,7 @@ def evaluate_fitted(
         )
     predicted = _as_out_of_fold(fitted.predict(samples), len(samples))
     result = scored(samples, predicted, n_bootstrap, seed)
-    outcomes = {"dummy": constant(samples, typical)}
+    outcomes = {"dummy": samples.kind.constant(len(samples), typical)}
     if covariates is not None:
         if unknown := covariates.unknown(samples):
             warnings = (
@@ -226,7 +198,7 @@ def evaluate_fitted(
         over_baselines={
             name: {samples.task.primary: difference(result, rival)} for name, rival in rivals.items()
         },
-        warnings=(*warnings, *_absent_classes(samples)),
+        warnings=(*warnings, *_absent(samples)),
     )
 
 
@@ -234,9 +206,6 @@ def _as_out_of_fold(outcome: Outcome, n: int) -> OutOfFold:
     return OutOfFold((outcome,), np.zeros((1, n), dtype=int), ())
 
 
-def _absent_classes(samples: Samples) -> list[str]:
-    present = np.unique(samples.y[samples.eligible])
-    absent = [name for code, name in enumerate(samples.task.classes) if code not in present]
-    if not absent:
-        return []
-    return [f"this cohort has no {', '.join(absent)}: metrics that compare the classes are undefined"]
+def _absent(samples: Samples) -> list[str]:
+    absent = samples.kind.absent(samples.y[samples.eligible])
+    return [f"this cohort has no {absent}: metrics that need it are undefined"] if absent else []

@@ -15,8 +15,9 @@ from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.checks import LabelBySite, SiteDecodability
 from prima_features.probes.evaluation.decisions import Decisions
 from prima_features.probes.evaluation.refits import Permutation
-from prima_features.probes.evaluation.scored import BrainAgeGap, GroupMetrics, OutOfFold, scores
+from prima_features.probes.evaluation.scored import BrainAgeGap, GroupMetrics, OutOfFold
 from prima_features.probes.evaluation.splits import Fold, Splits
+from prima_features.probes.kinds import Kind, kind_of
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples
 from prima_features.probes.tasks import Task
@@ -91,6 +92,11 @@ class Evaluation:
     """Warnings, a sentence each."""
     caveat: str = ""
     """Of the model that made the features, also the first of the warnings; empty for most models."""
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the target."""
+        return kind_of(self.task)
 
     def with_caveat(self, caveat: str) -> Evaluation:
         """The same with a model's caveat in front of its warnings; unchanged without one."""
@@ -177,20 +183,20 @@ def fold_scores(samples: Samples, predicted: OutOfFold, splits: Splits) -> FoldS
 
 
 def check_scale(samples: Samples, found: FoldScores, overall: float) -> tuple[str, ...]:
-    """A warning if the AUROC within folds differs from that over all rows.
+    """A warning if a measure of ranking differs within folds from that over all rows.
 
     Scores of different folds are by different probes. Where these are far apart, as with sites left out, pairs of
     rows of different folds are ordered by the probes as well as by the rows.
     """
     defined = np.isfinite(found.values)
-    if not samples.task.is_classification or defined.sum() < 2:
+    if samples.kind.chance is None or defined.sum() < 2:
         return ()
     within = float(np.average(found.values[defined], weights=found.n_test[defined]))
     if abs(within - overall) <= NOTABLE_DIFFERENCE:
         return ()
     return (
-        f"AUROC is {within:.2f} within folds and {overall:.2f} over all of them: the folds' scores are not on one "
-        "scale, and the overall AUROC is that of a single threshold for all",
+        f"{samples.kind.words.primary} is {within:.2f} within folds and {overall:.2f} over all of them: the folds' "
+        f"scores are not on one scale, and the overall {samples.kind.words.primary} is that of a single scale for all",
     )
 
 
@@ -198,6 +204,4 @@ def _score(samples: Samples, predicted: OutOfFold, fold: Fold, rows: np.ndarray)
     if not len(rows):
         return float("nan")
     outcome = predicted.repeats[fold.repeat].take(rows)
-    return float(
-        scores(samples.task, samples.y[rows], outcome, np.ones((1, len(rows))))[samples.task.primary][0]
-    )
+    return float(samples.kind.primary_score(samples.y[rows], outcome, np.ones((1, len(rows))))[0])

@@ -10,12 +10,11 @@ import numpy as np
 
 from prima_features.errors import UsageError
 from prima_features.evaluation.intervals import Estimate
-from prima_features.probes.covariates import RECIPES
+from prima_features.probes.covariates import baseline_recipe
 from prima_features.probes.evaluation.scored import OutOfFold, cross_validate, scored, training_variance
 from prima_features.probes.evaluation.splits import Fold, Scheme, Splits, draw
-from prima_features.probes.recipe import Outcome, Recipe
+from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples
-from prima_features.probes.training import typical_of
 
 FRACTIONS = (0.1, 0.2, 0.4, 0.7, 1.0)
 _MIN_PER_INNER_FOLD = 2
@@ -25,11 +24,11 @@ _log = logging.getLogger(__name__)
 def baselines(samples: Samples, splits: Splits) -> dict[str, OutOfFold]:
     """Out-of-fold predictions of each baseline that the known covariates allow.
 
-    `dummy`: a constant prediction (see `constant`). `age_sex`: both, and age squared; for brain age
+    `dummy`: a constant prediction (see `Kind.constant`). `age_sex`: both, and age squared; for brain age
     `sex`, or `sex_icv` if intracranial volume is known. `site`: the site alone; not if sites are left out,
     since a site that is not in training has no estimate. All but the dummy are linear probes fitted in the same folds.
     """
-    recipe = RECIPES[samples.task.is_classification]
+    recipe = baseline_recipe(samples.kind)
     made = {
         name: cross_validate(replace(samples, X=design), recipe, splits)
         for name, design in designs(samples).items()
@@ -38,28 +37,17 @@ def baselines(samples: Samples, splits: Splits) -> dict[str, OutOfFold]:
     return {"dummy": _dummy(samples, splits)} | made
 
 
-def constant(samples: Samples, typical: np.ndarray) -> Outcome:
-    """The same for everyone: (1,) mean target, or (K,) frequencies of the classes with the most frequent one."""
-    outcome = Outcome.empty(len(samples), len(samples.task.classes))
-    if samples.task.is_classification:
-        outcome.probability[:] = typical
-        outcome.label[:] = int(np.argmax(typical))
-    else:
-        outcome.value[:] = typical[0]
-    return outcome
-
-
 def _dummy(samples: Samples, splits: Splits) -> OutOfFold:
     """The mean over folds of what is typical in training.
 
     Each fold's own mean would order the folds the wrong way round, those with more positives having fewer of them
     in training: an AUROC below 0.5 that a probe would seem to beat.
     """
-    typical = np.mean([typical_of(samples.take(fold.train)) for fold in splits.folds], axis=0)
+    typical = np.mean([samples.kind.typical(samples.y[fold.train]) for fold in splits.folds], axis=0)
     fold_of = np.full((splits.n_repeats, len(samples)), -1)
     for i, fold in enumerate(splits.folds):
         fold_of[fold.repeat, fold.test] = i
-    repeats = (constant(samples, typical),) * splits.n_repeats
+    repeats = (samples.kind.constant(len(samples), typical),) * splits.n_repeats
     return OutOfFold(repeats, fold_of, (), variance=training_variance(samples, splits))
 
 
@@ -110,7 +98,7 @@ def permutation_test(samples: Samples, recipe: Recipe, scheme: Scheme, n_permuta
     Raises:
         UsageError: no two groups have the same number of studies, so that nothing can be permuted.
     """
-    name, sign = samples.task.primary, 1 if samples.task.is_classification else -1
+    name, sign = samples.kind.primary, 1 if samples.kind.higher_is_better else -1
     observed = _metric(samples, recipe, scheme)
     rng = np.random.default_rng(scheme.seed)
     null = np.empty(n_permutations)
@@ -227,7 +215,7 @@ def _thinned(samples: Samples, fold: Fold, fraction: float, seed: int) -> Fold:
     # Class by class, so that small parts keep the classes' shares.
     place = np.random.default_rng(seed).permutation(len(names))
     first_row = np.unique(group, return_index=True)[1]
-    code = samples.y[fold.train][first_row] if samples.task.is_classification else np.zeros(len(names))
+    code = samples.kind.resampling_strata(samples.y[fold.train][first_row])
     kept = np.zeros(len(names), dtype=bool)
     for one in np.unique(code):
         members = np.flatnonzero(code == one)
@@ -238,9 +226,8 @@ def _thinned(samples: Samples, fold: Fold, fraction: float, seed: int) -> Fold:
 
 def _enough(samples: Samples, fold: Fold) -> bool:
     used, counts = np.unique(fold.inner, return_counts=True)
-    present = len(np.unique(samples.y[fold.train]))
     return (
         len(used) >= 2
         and counts.min() >= _MIN_PER_INNER_FOLD
-        and (not samples.task.is_classification or present == len(samples.task.classes))
+        and not samples.kind.absent(samples.y[fold.train])
     )

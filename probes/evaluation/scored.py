@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prima_features.evaluation import bounds, groups, weighted
+from prima_features.evaluation import groups, weighted
 from prima_features.evaluation.groups import GroupMetrics, age_bands
 from prima_features.evaluation.intervals import Bootstrap, Estimate
 from prima_features.probes.evaluation.splits import Splits
-from prima_features.probes.recipe import FittedRecipe, Outcome, Recipe, fit_recipe
+from prima_features.probes.kinds import Kind, Outcome, kind_of
+from prima_features.probes.recipe import FittedRecipe, Recipe, fit_recipe
 from prima_features.probes.samples import Samples
 from prima_features.probes.tasks import Task
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 KNOWN = ("study", "subject", "group", "site", "sex", "age", "scanner", "field_strength")
 VARIABLES = ("sex", "age_band", "site", "scanner", "field_strength")
-MIN_GROUPS = 10
-"""Levels with fewer subjects (of each class) are left out."""
-_RATES = (("sensitivity", 1), ("specificity", 0))
 
 
 _log = logging.getLogger(__name__)
@@ -66,8 +64,8 @@ def cross_validate(
         splits: the folds (see `splits.draw`).
         keep_fitted: also return what was fitted.
     """
-    n, n_classes = len(samples), len(samples.task.classes)
-    repeats = tuple(Outcome.empty(n, n_classes) for _ in range(splits.n_repeats))
+    n = len(samples)
+    repeats = tuple(samples.kind.empty(n) for _ in range(splits.n_repeats))
     fold_of = np.full((splits.n_repeats, n), -1)
     parameters, kept, unconverged = [], [], set[float]()
     for i, fold in enumerate(splits.folds):
@@ -98,7 +96,7 @@ def predictions_table(samples: Samples, predicted: OutOfFold) -> pd.DataFrame:
     """
     rows = np.flatnonzero(predicted.tested)
     table = samples.frame.loc[rows, list(KNOWN)].reset_index(drop=True)
-    table["target"] = target_names(samples)[rows]
+    table["target"] = samples.kind.decode(samples.y)[rows]
     table["counts"] = samples.eligible[rows].astype(int)
     table["fold"] = predicted.fold[0, rows]
     mean = _mean_outcome([outcome.take(rows) for outcome in predicted.repeats])
@@ -107,26 +105,7 @@ def predictions_table(samples: Samples, predicted: OutOfFold) -> pd.DataFrame:
 
 def add_outcome(table: pd.DataFrame, samples: Samples, outcome: Outcome) -> pd.DataFrame:
     """The table with the columns of a prediction (see `record.Evaluation.predictions`)."""
-    task = samples.task
-    if not task.is_classification:
-        table["prediction"] = outcome.value
-        if task.is_age:
-            table["prediction_corrected"] = outcome.corrected
-            table["gap"] = outcome.value - samples.age
-            table["gap_corrected"] = outcome.corrected - samples.age
-        return table
-    names = np.array(task.classes, dtype=object)
-    if task.kind == "binary":
-        table["prediction"] = outcome.probability[:, 1]
-    for code, name in enumerate(task.classes):
-        table[f"probability_{name}"] = outcome.probability[:, code]
-    table["predicted"] = names[outcome.label]
-    return table
-
-
-def target_names(samples: Samples) -> np.ndarray:
-    """(N,) targets as they were given: numbers, or names of classes."""
-    return np.array(samples.task.classes, dtype=object)[samples.y] if samples.task.classes else samples.y
+    return table.assign(**samples.kind.columns(outcome, samples.age))
 
 
 def _mean_outcome(repeats: list[Outcome]) -> Outcome:
@@ -136,34 +115,6 @@ def _mean_outcome(repeats: list[Outcome]) -> Outcome:
         repeats[0].label,
         np.mean([one.corrected for one in repeats], axis=0),
     )
-
-
-def scores(task: Task, y: np.ndarray, outcome: Outcome, weights: np.ndarray) -> dict[str, np.ndarray]:
-    """All metrics of a task for each set of weights.
-
-    With more than two classes, AUROC, AUPRC, prevalence, Brier score and calibration slope are computed for each class
-    against the rest and averaged without weights (macro); prevalence is then the AUPRC expected by chance.
-
-    Args:
-        task: the target.
-        y: (N,) numbers or class numbers.
-        outcome: predictions of the N rows, none missing.
-        weights: (B, N).
-
-    Returns:
-        (B,) values by the names in `task.metrics`.
-    """
-    if not task.is_classification:
-        return weighted.regression(y, outcome.value, weights)
-    classes = [1] if task.kind == "binary" else range(len(task.classes))
-    each = [weighted.one_against_rest(y == k, outcome.probability[:, k], weights) for k in classes]
-    found = (
-        each[0]
-        if len(each) == 1
-        else {name: np.mean([one[name] for one in each], axis=0) for name in each[0]}
-    )
-    found["balanced_accuracy"] = weighted.balanced_accuracy(y, outcome.label, weights, len(task.classes))
-    return {name: found[name] for name in task.metrics}
 
 
 @dataclass(frozen=True)
@@ -177,13 +128,24 @@ class Scored:
     """Predictions of the N rows, one a repeat."""
     bootstrap: Bootstrap
 
+    @property
+    def kind(self) -> Kind:
+        """Kind of the target."""
+        return kind_of(self.task)
+
     def statistic(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         """(B,) metrics for (B, N) weights: the mean over repeats of each repeat's metric.
 
         A metric of averaged predictions would be that of an ensemble, and flatter the probe.
         """
-        each = [scores(self.task, self.y, outcome, weights) for outcome in self.repeats]
+        each = [self.kind.scores(self.y, outcome, weights) for outcome in self.repeats]
         return {name: np.mean([one[name] for one in each], axis=0) for name in each[0]}
+
+    def primary(self, weights: np.ndarray) -> np.ndarray:
+        """(B,) primary metric alone, mean over repeats."""
+        return np.asarray(
+            np.mean([self.kind.primary_score(self.y, one, weights) for one in self.repeats], axis=0)
+        )
 
     def estimates(self) -> dict[str, Estimate]:
         """The task's metrics with their intervals."""
@@ -191,13 +153,7 @@ class Scored:
 
     def bounded(self, found: dict[str, Estimate]) -> dict[str, Estimate]:
         """Estimates of the task's metrics with intervals extended near the metrics' ends (`bounds`)."""
-        if not self.task.is_classification:
-            # Without width if every prediction is right: resampling says nothing then.
-            return {
-                name: one if one.ci_low < one.ci_high else Estimate(one.value) for name, one in found.items()
-            }
-        probability, labels = zip(*((one.probability, one.label) for one in self.repeats), strict=True)
-        return found | bounds.classification(found, self.y, probability, labels, self.bootstrap)
+        return self.kind.bounded(found, self.y, self.repeats, self.bootstrap)
 
     def values(self) -> dict[str, float]:
         """The task's metrics alone."""
@@ -212,9 +168,9 @@ class Scored:
 
 
 def scored(samples: Samples, predicted: OutOfFold, n_resamples: int = 1000, seed: int = 0) -> Scored:
-    """The rows that were tested and are eligible, with a bootstrap of their groups, stratified by class."""
+    """The rows that were tested and are eligible, with a bootstrap of their groups, stratified as the kind says."""
     rows = np.flatnonzero(predicted.tested & samples.eligible)
-    strata = samples.y[rows] if samples.task.is_classification else np.zeros(len(rows), dtype=np.int64)
+    strata = samples.kind.resampling_strata(samples.y[rows])
     bootstrap = Bootstrap(samples.groups[rows], strata, n_resamples, seed, predicted.variance)
     repeats = tuple(outcome.take(rows) for outcome in predicted.repeats)
     return Scored(samples.task, samples.y[rows], repeats, bootstrap)
@@ -239,40 +195,21 @@ def by_variable(scored: Scored, values: np.ndarray, name: str) -> GroupMetrics:
         name,
         values,
         lambda rows: _estimates(scored.take(np.flatnonzero(rows))),
-        lambda rows: _too_few(scored, rows),
+        lambda rows: scored.kind.too_few(scored.y[rows], scored.bootstrap.groups[rows]),
     )
 
 
 def _estimates(part: Scored) -> dict[str, Estimate]:
     """The metrics of one level, including those computed for groups only."""
-    binary = part.task.kind == "binary"
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
-        found = part.statistic(weights)
-        if not part.task.is_classification:
-            errors = [weighted.mean(one.value - part.y, weights) for one in part.repeats]
-            found["mean_error"] = np.mean(errors, axis=0)
-        for name, code in _RATES if binary else ():
-            each = [weighted.mean_where(one.label == code, part.y == code, weights) for one in part.repeats]
-            found[name] = np.mean(each, axis=0)
-        return found
+        more = [part.kind.group_scores(part.y, one, weights) for one in part.repeats]
+        return part.statistic(weights) | {
+            name: np.mean([one[name] for one in more], axis=0) for name in more[0]
+        }
 
     found = part.bounded(part.bootstrap.estimates(statistic))
-    for name, code in _RATES if binary else ():
-        found[name] = bounds.rate(found[name], part.y == code, part.bootstrap)
-    return found
-
-
-def _too_few(scored: Scored, rows: np.ndarray) -> str:
-    subjects = scored.bootstrap.groups
-    if not scored.task.is_classification:
-        n = len(np.unique(subjects[rows]))
-        return "" if n >= MIN_GROUPS else f"{n} subjects, fewer than {MIN_GROUPS}"
-    for code, name in enumerate(scored.task.classes):
-        n = len(np.unique(subjects[rows & (scored.y == code)]))
-        if n < MIN_GROUPS:
-            return f"{n} subjects of class {name}, fewer than {MIN_GROUPS}"
-    return ""
+    return part.kind.bounded_group(found, part.y, part.bootstrap)
 
 
 @dataclass(frozen=True)

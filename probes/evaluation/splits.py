@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from prima_features.errors import UsageError
-from prima_features.evaluation.folds import deal, strata_of
+from prima_features.evaluation.folds import deal
 from prima_features.probes.samples import Samples
 from prima_features.wording import count
 
@@ -139,7 +139,7 @@ def draw(samples: Samples, scheme: Scheme) -> Splits:
     folds = []
     for i, (train, test, repeat, name) in enumerate(_DRAWN[scheme.kind](samples, scheme)):
         rows = np.flatnonzero(train & samples.eligible)
-        _check_classes(samples, rows, name)
+        _check_training(samples, rows, name)
         folds.append(Fold(rows, np.flatnonzero(test), _inner(samples, rows, scheme, i), repeat, name))
     return Splits(tuple(folds), len(samples), scheme)
 
@@ -164,16 +164,11 @@ def _nested(samples: Samples, scheme: Scheme) -> _Sides:
 
 
 def _strata(samples: Samples, n_folds: int) -> np.ndarray:
-    """(N,) as `strata_of`, but those who train and those who do not are shared out apart."""
+    """(N,) as `Kind.strata`, but those who train and those who do not are shared out apart."""
     strata = np.zeros(len(samples), dtype=np.int64)
     for part in (samples.eligible, ~samples.eligible):
         if part.any():
-            found = strata_of(
-                samples.y[part],
-                samples.groups[part],
-                classes=samples.task.is_classification,
-                n_folds=n_folds,
-            )
+            found = samples.kind.strata(samples.y[part], samples.groups[part], n_folds)
             strata[part] = found + strata.max() + 1
     return strata
 
@@ -219,15 +214,13 @@ def _inner(samples: Samples, rows: np.ndarray, scheme: Scheme, i: int) -> np.nda
             f"the inner loop needs at least 2 subjects or groups in each training set, but one has {n_folds}: use "
             "fewer outer folds"
         )
-    strata = strata_of(y, groups, classes=samples.task.is_classification, n_folds=n_folds)
+    strata = samples.kind.strata(y, groups, n_folds)
     return deal(groups, strata, n_folds, scheme.seed + 1000 * (i + 1))
 
 
-def _check_classes(samples: Samples, rows: np.ndarray, name: str) -> None:
-    present = set(samples.y[rows].tolist())
-    for code, label in enumerate(samples.task.classes):
-        if code not in present:
-            where = f"without site {name}" if name else "of a fold"
-            raise UsageError(
-                f"the training set {where} has no study of class {label}: use fewer folds or another --scheme"
-            )
+def _check_training(samples: Samples, rows: np.ndarray, name: str) -> None:
+    if absent := samples.kind.absent(samples.y[rows]):
+        where = f"without site {name}" if name else "of a fold"
+        raise UsageError(
+            f"the training set {where} has no study of {absent}: use fewer folds or another --scheme"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from prima_features.probes.kinds import kind_of
 from prima_features.probes.persistence.document import Document
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def card(document: Document, evaluation: Evaluation | None = None) -> str:
         evaluation: its metrics, if it was evaluated.
     """
     task = document.task
-    pipeline = "tabular-classification" if task.is_classification else "tabular-regression"
+    pipeline = kind_of(task).words.pipeline
     caveat = document.training.source.caveat
     parts = [
         f"{_FRONT.format(pipeline=pipeline)}{_FIRST}",

@@ -41,7 +41,7 @@ from prima_features.probes.persistence.files import (
 )
 from prima_features.probes.persistence.trees import read_trees
 from prima_features.probes.probe import Fitted, Probe
-from prima_features.probes.recipe import FittedRecipe, Outcome
+from prima_features.probes.recipe import FittedRecipe
 from prima_features.probes.samples import unlabelled
 from prima_features.probes.steps.novelty import TrainingRange
 
@@ -73,11 +73,11 @@ def restore(folder: Path, document: Document) -> Fitted:
         if arrays["range.mean"].shape != (document.training.n_features,):
             raise ValueError("width of the training range")
         fitted = FittedRecipe(
-            document.recipe,
-            _estimator(folder, document, arrays),
-            document.calibration,
-            document.decision,
-            document.correction,
+            recipe=document.recipe,
+            estimator=_estimator(folder, document, arrays),
+            calibration=document.calibration,
+            decision=document.decision,
+            correction=document.correction,
         )
         found = Fitted(fitted, document.training, TrainingRange.restore(below("range", arrays)))
         _try(found, document)
@@ -91,7 +91,7 @@ def restore(folder: Path, document: Document) -> Fitted:
 def _estimator(folder: Path, document: Document, arrays: Arrays) -> ProbeEstimator:
     task, n_classes = document.task, len(document.task.classes)
     estimator = document.recipe.make(task)
-    if task.is_classification:
+    if n_classes:
         estimator.classes_ = np.arange(n_classes)
     if _has_trees(estimator):
         trees = read_trees(folder / TREES, document.training.n_features, n_classes)
@@ -131,7 +131,7 @@ def _try(found: Fitted, document: Document) -> None:
     frame = pd.DataFrame({"site": [site], "age": [50.0], "sex": ["F"], "icv": [1500.0]})
     given = unlabelled(np.zeros((1, document.training.n_features)), frame, document.task)
     outcome: Any = found.recipe.predict(given)
-    empty = Outcome.empty(1, len(document.task.classes))
+    empty = given.kind.empty(1)
     shapes = [(np.shape(getattr(one, name))) for one in (outcome, empty) for name in vars(empty)]
     if shapes[: len(shapes) // 2] != shapes[len(shapes) // 2 :]:
         raise ValueError("shapes of the predictions")

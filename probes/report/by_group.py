@@ -121,7 +121,7 @@ def _forest(content: PageContent, shown: list[GroupMetrics]) -> Figure:
             for name, one in group.levels.items()
         ]
     overall = found.metrics[primary]
-    chance = chance_in_reach(rows, overall, 0.5) if primary == "auroc" else None
+    chance = None if found.kind.chance is None else chance_in_reach(rows, overall, found.kind.chance)
 
     def paint(canvas: Canvas) -> None:
         draw_forest(canvas, rows, overall, metric(primary, found.task.unit), decimals(primary, found), chance)

@@ -9,6 +9,7 @@ import numpy as np
 
 from prima_features.page.digits import count, decimals_for, number, with_interval, with_unit
 from prima_features.probes.evaluation import Estimate, Evaluation
+from prima_features.probes.kinds import kind_of
 from prima_features.probes.tasks import Task
 from prima_features.wording import capital, listed
 
@@ -127,7 +128,7 @@ def target(task: Task) -> str:
 def baseline(name: str, task: Task) -> str:
     """`Age and sex`, `Site alone`."""
     if name == "dummy":
-        return "Class frequencies" if task.is_classification else "Training mean"
+        return kind_of(task).words.dummy
     parts = [_BASELINE_PARTS.get(part, part) for part in name.split("_")]
     return capital(parts[0] + " alone" if len(parts) == 1 else listed(parts))
 
@@ -169,15 +170,16 @@ def versus_baseline(content: PageContent) -> str:
     known = {name: one[primary] for name, one in found.baselines.items() if np.isfinite(one[primary].value)}
     if not known:
         return ""
-    best = (min if primary == "mae" else max)(known, key=lambda name: known[name].value)
-    digits, unit = decimals(primary, found), found.task.unit if primary == "mae" else ""
+    higher = found.kind.higher_is_better
+    best = (max if higher else min)(known, key=lambda name: known[name].value)
+    digits, unit = decimals(primary, found), found.task.unit if primary in IN_UNITS else ""
     difference = found.over_baselines[best][primary]
     has = f"{in_sentence(primary)} {with_unit(number(known[best].value, digits), unit)}"
     text = (
         f"The best baseline without the image ({baseline(best, found.task).lower()}) has {has}; probe minus baseline "
         f"is {with_interval(difference, digits, unit)}"
     )
-    return text + _verdict(difference, lower_is_better=primary == "mae")
+    return text + _verdict(difference, lower_is_better=not higher)
 
 
 def association(found: Evaluation) -> str:
@@ -185,11 +187,7 @@ def association(found: Evaluation) -> str:
     value = found.label_by_site.association
     if not np.isfinite(value):
         return ""
-    measure = (
-        "Cram\u00e9r's V with Bergsma's bias correction"
-        if found.task.is_classification
-        else "epsilon squared, the share of its variance between sites"
-    )
+    measure = found.kind.words.association_long
     return (
         f"The association of label and site is {value:.2f} ({measure}; 0: none, 1: the site gives the label)."
     )
@@ -235,7 +233,7 @@ def _what(content: PageContent) -> str:
     if not np.isfinite(found.metrics[primary].value):
         return f"The {in_sentence(primary)} of {target(task)} is not defined"
     result = with_interval(
-        found.metrics[primary], decimals(primary, found), task.unit if primary == "mae" else ""
+        found.metrics[primary], decimals(primary, found), task.unit if primary in IN_UNITS else ""
     )
     if task.kind == "multiclass":
         return f"{capital(listed(map(class_name, task.classes)))}: mean one-vs-rest AUROC {result}"

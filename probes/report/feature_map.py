@@ -62,7 +62,7 @@ def feature_map(X: np.ndarray, frame: pd.DataFrame, task: Task, seed: int = 0) -
     share[: found.shape[1]] = (found**2).mean(axis=0) / _total_variance(rows)
     chosen = frame.iloc[drawn]
     site = chosen["site"].fillna("") if "site" in chosen else np.full(len(drawn), "")
-    label = chosen["target"].to_numpy(dtype=object if task.is_classification else float)
+    label = chosen["target"].to_numpy(dtype=object if task.classes else float)
     return FeatureMap(points, (float(share[0]), float(share[1])), label, np.array(site, dtype=str))
 
 
@@ -78,7 +78,7 @@ def arrangement(content: PageContent) -> Section | None:
     if shown is None:
         return None
     task = content.evaluation.task
-    if task.is_classification:
+    if task.classes:
         by_label = _by_name(shown, "label", shown.label.astype(str), [*task.classes])
     else:
         name = target(task) + (f", {task.unit}" if task.unit else "")

@@ -119,7 +119,8 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         "cohort": _cohort(content),
         "bundled": bundled_as(training.source.model, training.source.model_sha256) if training else "",
         "n_left_out": len(found.predictions) - len(content.counted),
-        "targets": {} if task.is_classification else _targets(content),
+        "kind": found.kind,
+        "targets": {} if task.classes else _targets(content),
         "n_inner": max((len(np.unique(fold.inner)) for fold in found.splits.folds), default=0)
         if found.splits
         else 0,
@@ -197,16 +198,13 @@ def _baselines(found: Evaluation) -> Iterator[str]:
     """What the baselines were."""
     if "dummy" in found.baselines:
         averaged = found.splits is not None and len(found.splits.folds) > 1
-        dummy = (
-            "the frequencies of the classes in training" if found.task.classes else "the mean training target"
-        )
-        yield dummy + (" (averaged over folds)" if averaged else "")
+        yield found.kind.words.typical + (" (averaged over folds)" if averaged else "")
     if others := [name for name in found.baselines if name != "dummy"]:
         parts = [
             [one for part in name.split("_") for one in _PREDICTORS.get(part, (part,))] for name in others
         ]
-        kind = "logistic" if found.task.classes else "ridge"
-        yield f"{kind} regression {listed((f'on {listed(names)}' for names in parts), 'or')}, fitted in the same folds"
+        on = listed((f"on {listed(names)}" for names in parts), "or")
+        yield f"{found.kind.estimators[0]} regression {on}, fitted in the same folds"
 
 
 def grid(what: str, values: Sequence[float]) -> str:

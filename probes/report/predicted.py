@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.evaluation.decisions import THRESHOLDS
 from prima_features.probes.evaluation.record import FoldScores
 from prima_features.probes.evaluation.scored import BrainAgeGap
+from prima_features.probes.kinds import KindName
 from prima_features.probes.report.content import PageContent, decimals, in_sentence, metric, target
 from prima_features.wording import capital, listed
 
@@ -46,7 +48,7 @@ def left_out_sites(content: PageContent) -> Figure | None:
     rows = _rows(found, found.fold_scores)
 
     overall = found.metrics[primary]
-    chance = chance_in_reach(rows, overall, 0.5) if primary == "auroc" else None
+    chance = None if found.kind.chance is None else chance_in_reach(rows, overall, found.kind.chance)
 
     def paint(canvas: Canvas) -> None:
         draw_forest(canvas, rows, overall, metric(primary, found.task.unit), decimals(primary, found), chance)
@@ -64,7 +66,7 @@ def left_out_sites(content: PageContent) -> Figure | None:
 
 def _rows(found: Evaluation, scores: FoldScores) -> list[ForestRow]:
     by_site = found.groups["site"].levels if "site" in found.groups else {}
-    primary, sign = found.task.primary, 1 if found.task.primary == "mae" else -1
+    primary, sign = found.task.primary, -1 if found.kind.higher_is_better else 1
     estimates = [
         by_site[name][primary] if name in by_site else Estimate(float(value))
         for name, value in zip(scores.names, scores.values, strict=True)
@@ -126,12 +128,6 @@ def _gap(report: BrainAgeGap, name: str, age: np.ndarray, gap: np.ndarray, limit
     picture = svg(f"gap{name}", f"Scatter plot of the {what}, a point a study.", paint)
     keys = (_STUDY, Key("least squares", SECOND, "line"), Key("no gap", MUTED, "line", REFERENCE))
     return Figure(picture, caption, keys)
-
-
-def predicted(content: PageContent) -> Section | None:
-    """The section."""
-    blocks = class_blocks if content.evaluation.task.is_classification else number_blocks
-    return section("predictions", "Predictions", [*blocks(content), left_out_sites(content)])
 
 
 def repeats_note(content: PageContent) -> str:
@@ -299,3 +295,16 @@ def _confusion_row(
             detail += f" ({low:.0f} to {high:.0f})"
         cells.append(Cell(f"{n:,}", detail, shade=n / len(said) if len(said) else 0))
     return Cell(name, f"n = {len(said):,}"), *cells
+
+
+BLOCKS: dict[KindName, Callable[[PageContent], list[Block]]] = {
+    "number": number_blocks,
+    "classes": class_blocks,
+}
+"""By kind of target."""
+
+
+def predicted(content: PageContent) -> Section | None:
+    """The section."""
+    blocks = BLOCKS[content.evaluation.task.kind_name](content)
+    return section("predictions", "Predictions", [*blocks, left_out_sites(content)])

@@ -78,7 +78,7 @@ def _reading(found: Evaluation) -> str:
         )
         parts.append(
             f"The last row is the difference in {in_sentence(task.primary)} on the same resamples; "
-            + ("negative" if task.primary == "mae" else "positive")
+            + ("positive" if found.kind.higher_is_better else "negative")
             + " values favour the probe."
         )
     if task.kind == "multiclass":

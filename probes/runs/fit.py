@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prima_features.files.targets import Maker, as_inputs, check_folder
 from prima_features.probes import tasks
@@ -206,8 +206,7 @@ def rehearse(
     plan = _plan(sources, output, options, on_warnings)
     on_step(f"checking the evaluation on {count(len(plan.data.frame), 'study')}")
     few = replace(plan.given, X=plan.given.X[:, :_REHEARSED_FEATURES])
-    single: dict[str, Any] = {"C": (1.0,), "components": None} if few.task.classes else {"alphas": (1.0,)}
-    quick = replace(options.recipe, estimator="", options=single)
+    quick = replace(options.recipe, estimator="", options=few.kind.quick_options)
     asked = replace(options.plan, n_bootstrap=0, n_permutations=min(options.plan.n_permutations, 1))
     evaluate(few, quick, asked, plan.splits)
     first = plan.splits.folds[0]

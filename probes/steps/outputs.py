@@ -6,7 +6,7 @@ Each is fitted on out-of-fold predictions of the training subjects.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -188,3 +188,12 @@ class BiasCorrection:
         if self.method == "cole":
             return (predicted - self.intercept) / self.slope
         return predicted - (self.slope * age + self.intercept)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """All that was fitted after the estimator; what a kind of target does not use is as by default."""
+
+    calibration: Calibration = field(default_factory=Calibration)
+    decision: Decision = field(default_factory=Decision)
+    correction: BiasCorrection = field(default_factory=BiasCorrection)

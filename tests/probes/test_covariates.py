@@ -7,7 +7,8 @@ import pytest
 from pandas.api.types import is_numeric_dtype
 
 from prima_features.probes import Features, FeatureSource, Probe, Recipe
-from prima_features.probes.covariates import RECIPES, CovariateBaseline, _design
+from prima_features.probes.covariates import CovariateBaseline, _design, baseline_recipe
+from prima_features.probes.kinds import kind_of
 from prima_features.probes.recipe import fit_recipe
 from prima_features.probes.samples import samples
 
@@ -32,7 +33,7 @@ def test_it_predicts_as_the_model_that_was_fitted(kind, request, make_cohort):
     made = CovariateBaseline.fit(given, rows, 5, 0)
     assert made.names == ("age", "sex")
     design = replace(given, X=_design(given, made.names, made.typical))
-    expected = fit_recipe(RECIPES[task.is_classification], design, rows).predict(design)
+    expected = fit_recipe(baseline_recipe(kind_of(task)), design, rows).predict(design)
     found = made.predict(given)
     np.testing.assert_allclose(found.value, expected.value, rtol=1e-6)
     np.testing.assert_allclose(found.probability, expected.probability, atol=1e-9)

@@ -44,7 +44,11 @@ class Case:
 
     def make(self, **options: Any) -> ProbeEstimator:
         """The estimator with a small grid."""
-        return make(self.name, classes=self.n_classes > 0, **QUICK[self.name] | {"inner_folds": 3} | options)
+        return make(
+            self.name,
+            kind="classes" if self.n_classes else "number",
+            **QUICK[self.name] | {"inner_folds": 3} | options,
+        )
 
     def predict(self, estimator: ProbeEstimator, X: np.ndarray | None = None, **more: Any) -> np.ndarray:
         """Numbers or probabilities."""

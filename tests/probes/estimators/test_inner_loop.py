@@ -115,7 +115,7 @@ def test_the_least_loss_is_chosen(case: Any) -> None:
 @pytest.mark.parametrize(("name", "classes"), [("ridge", False), ("logistic", True), ("xgboost", False)])
 def test_ties_go_to_the_more_regularised(cohort: Any, name: str, classes: bool) -> None:
     data = cohort(2 if classes else 0)
-    blind = make(name, classes=classes).fit(np.zeros((60, 3)), data.y, data.groups)
+    blind = make(name, kind="classes" if classes else "number").fit(np.zeros((60, 3)), data.y, data.groups)
     if name == "xgboost":  # trees of any depth are one leaf; more of them still come closer to the mean
         assert blind.best_params_["max_depth"] == 2
         assert np.array_equal(blind.inner_losses_[:4], blind.inner_losses_[4:])
@@ -142,7 +142,8 @@ def test_ties_go_to_the_more_regularised(cohort: Any, name: str, classes: bool) 
 def test_grids_run_from_the_most_regularised_whatever_order_they_are_given_in(
     name: str, classes: bool, options: dict[str, Any], expected: list[dict[str, float]]
 ) -> None:
-    assert list(make(name, classes=classes, **options)._candidates()) == expected
+    kind: Any = "classes" if classes else "number"
+    assert list(make(name, kind=kind, **options)._candidates()) == expected
 
 
 def test_inner_folds_can_be_given_and_are_drawn_as_for_the_outer_loop(case: Any) -> None:
@@ -170,7 +171,7 @@ def test_fewer_groups_than_folds_make_fewer_folds_and_one_group_is_refused(cohor
 def test_a_class_that_an_inner_training_fold_lacks_gets_no_probability_there(cohort: Any, name: str) -> None:
     data = cohort(3)
     inner = np.where(data.y == 2, 0, 1 + data.groups % 2)  # the third class is in one fold
-    fitted = make(name, classes=True).fit(data.X, data.y, inner=inner)
+    fitted = make(name, kind="classes").fit(data.X, data.y, inner=inner)
     assert np.array_equal(fitted.out_of_fold_[inner == 0, 2], np.zeros((inner == 0).sum()))
     assert (fitted.out_of_fold_[inner == 1, 2] > 0).all()
     assert np.allclose(fitted.out_of_fold_.sum(axis=1), 1)

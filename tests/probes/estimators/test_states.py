@@ -83,47 +83,51 @@ def test_a_prediction_rests_on_its_own_row_alone(case: Any) -> None:
 def test_classes_of_any_type_come_back_as_they_were(cohort: Any) -> None:
     data = cohort(3)
     names = np.array(["cn", "mci", "ad"])[data.y]
-    for name, (_, kind) in ESTIMATORS.items():
-        if kind is not None:
-            fitted = make(name, classes=True).fit(data.X, names, data.groups)
+    for name, kinds in ESTIMATORS.items():
+        if "classes" in kinds:
+            fitted = make(name, kind="classes").fit(data.X, names, data.groups)
             assert set(fitted.predict(data.X)) <= {"cn", "mci", "ad"}
             assert list(fitted.classes_) == ["ad", "cn", "mci"]
 
 
 @pytest.mark.parametrize(
-    ("name", "classes", "options", "reason"),
+    ("name", "kind", "options", "reason"),
     [
-        ("lasso", False, {}, "unknown estimator 'lasso'"),
-        ("ridge", True, {}, "ridge cannot predict classes: use logistic"),
-        ("logistic", False, {}, "logistic cannot predict a number: use ridge"),
-        ("ridge", False, {"alpha": 1.0}, "ridge has no option 'alpha': expected one of .*alphas"),
-        ("ridge", False, {"alphas": ()}, "alphas must be a list of one or more positive numbers"),
-        ("ridge", False, {"alphas": (1.0, 0.0)}, "alphas must be a list of one or more positive numbers"),
+        ("lasso", "number", {}, "unknown estimator 'lasso'"),
+        ("ridge", "classes", {}, "ridge cannot predict classes: use logistic"),
+        ("logistic", "number", {}, "logistic cannot predict a number: use ridge"),
+        ("ridge", "number", {"alpha": 1.0}, "ridge has no option 'alpha': expected one of .*alphas"),
+        ("ridge", "number", {"alphas": ()}, "alphas must be a list of one or more positive numbers"),
+        ("ridge", "number", {"alphas": (1.0, 0.0)}, "alphas must be a list of one or more positive numbers"),
         (
             "ridge",
-            False,
+            "number",
             {"alphas": (float("nan"),)},
             "alphas must be a list of one or more positive numbers",
         ),
-        ("ridge", False, {"alphas": 1.0}, "alphas must be a list of one or more positive numbers"),
-        ("logistic", True, {"C": (-1,)}, "C must be a list of one or more positive numbers"),
-        ("mlp", True, {"alphas": ("much",)}, "alphas must be a list of one or more positive numbers"),
-        ("knn", False, {"neighbours": (0, 5)}, "neighbours must be a list of one or more positive numbers"),
-        ("knn", False, {"neighbours": (2.5,)}, "neighbours must be a list of whole numbers"),
-        ("xgboost", True, {"rounds": ()}, "rounds must be a list of one or more positive numbers"),
-        ("xgboost", False, {"depths": (1.5,)}, "depths must be a list of whole numbers"),
+        ("ridge", "number", {"alphas": 1.0}, "alphas must be a list of one or more positive numbers"),
+        ("logistic", "classes", {"C": (-1,)}, "C must be a list of one or more positive numbers"),
+        ("mlp", "classes", {"alphas": ("much",)}, "alphas must be a list of one or more positive numbers"),
+        (
+            "knn",
+            "number",
+            {"neighbours": (0, 5)},
+            "neighbours must be a list of one or more positive numbers",
+        ),
+        ("knn", "number", {"neighbours": (2.5,)}, "neighbours must be a list of whole numbers"),
+        ("xgboost", "classes", {"rounds": ()}, "rounds must be a list of one or more positive numbers"),
+        ("xgboost", "number", {"depths": (1.5,)}, "depths must be a list of whole numbers"),
     ],
 )
 def test_wrong_options_are_refused_with_a_reason(
-    name: str, classes: bool, options: dict[str, Any], reason: str
+    name: str, kind: Any, options: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(UsageError, match=reason):
-        make(name, classes=classes, **options)
+        make(name, kind=kind, **options)
 
 
 def test_every_estimator_has_its_name_for_the_targets_it_predicts() -> None:
     for name, kinds in ESTIMATORS.items():
-        for classes in (False, True):
-            if kinds[classes] is not None:
-                assert estimator_class(name, classes=classes) is kinds[classes]
-                assert type(make(name, classes=classes, inner_folds=4)) is kinds[classes]
+        for kind, expected in kinds.items():
+            assert estimator_class(name, kind=kind) is expected
+            assert type(make(name, kind=kind, inner_folds=4)) is expected

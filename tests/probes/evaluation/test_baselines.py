@@ -6,7 +6,8 @@ from sklearn.metrics import mean_absolute_error
 
 from prima_features.probes import Recipe
 from prima_features.probes.evaluation import EvaluationPlan, Scheme, draw, evaluate
-from prima_features.probes.evaluation.refits import baselines, constant, designs
+from prima_features.probes.evaluation.refits import baselines, designs
+from prima_features.probes.kinds import kind_of
 
 SITES = ("a", "b", "c")
 PLAN = EvaluationPlan(Scheme(inner_folds=2), n_bootstrap=100, site_check=False)
@@ -36,7 +37,7 @@ def test_the_dummy_of_a_number_explains_nothing(make_cohort, number):
 
 
 def test_the_dummy_takes_the_most_frequent_class(triple, make_cohort):
-    outcome = constant(make_cohort(triple, 4).samples, np.array([0.2, 0.5, 0.3]))
+    outcome = kind_of(triple).constant(4, np.array([0.2, 0.5, 0.3]))
     assert outcome.label.tolist() == [1] * 4
     np.testing.assert_array_equal(outcome.probability[2], [0.2, 0.5, 0.3])
 

@@ -85,7 +85,8 @@ def test_each_of_more_classes_has_a_curve_and_numbers_have_none(triple, number):
     probability = rng.dirichlet((1, 1, 1), N)
     found = decisions(of(triple, y, probability, probability.argmax(axis=1), 50))
     assert set(found.curves) == set(found.in_the_large) == set(triple.classes)
-    assert decisions(of(number, y.astype(float), np.empty((N, 0)), np.full(N, -1), 0)) is None
+    numbers = of(number, y.astype(float), np.empty((N, 0)), np.full(N, -1), 0)
+    assert numbers.kind.details(numbers, None, None) == {}
 
 
 def test_intervals_of_calibration_in_the_large_and_of_the_net_benefit_cover_the_truth(binary):

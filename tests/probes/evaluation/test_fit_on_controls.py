@@ -8,7 +8,7 @@ from prima_features.probes import Recipe
 from prima_features.probes.evaluation import EvaluationPlan, Scheme, evaluate, evaluate_fitted
 from prima_features.probes.feature_matrix import FeatureSource
 from prima_features.probes.recipe import fit_recipe
-from prima_features.probes.training import TrainingSet, typical_of
+from prima_features.probes.training import TrainingSet
 
 RECIPE = Recipe("ridge", {"alphas": (1e2, 1e1)}, bias_correction="cole", inner_folds=2)
 PLAN = EvaluationPlan(Scheme(inner_folds=2), n_bootstrap=100, site_check=False)
@@ -60,7 +60,7 @@ def test_the_last_fit_and_its_summary_are_of_controls(mixed):
     assert whole.correction == alone.correction
     training = TrainingSet.of(samples, FeatureSource())
     assert training.n_studies == 90
-    assert training.typical == tuple(typical_of(samples.take(CONTROL == 1)))
+    assert training.typical == tuple(samples.kind.typical(samples.y[CONTROL == 1]))
 
 
 def test_where_nobody_is_known_to_be_a_control_all_train_and_that_is_said(make_cohort, brain_age):

@@ -64,7 +64,7 @@ def perturbed(samples, rows, seed=0):
     rng = np.random.default_rng(seed)
     X, y, frame = samples.X.copy(), samples.y.copy(), samples.frame.copy()
     X[rows] = 100 * rng.normal(size=(len(rows), X.shape[1]))
-    if samples.task.is_classification:
+    if samples.task.classes:
         y[rows] = (y[rows] + 1) % len(samples.task.classes)
     else:
         y[rows] += 40

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation.scored import cross_validate, scored, scores
+from prima_features.probes.evaluation.scored import cross_validate, scored
 from prima_features.probes.evaluation.splits import Scheme, draw
 from prima_features.probes.recipe import fit_recipe
 
@@ -22,7 +22,7 @@ def true_performance(make_cohort, task, recipe, signal, n_sets=15):
     found = []
     for seed in range(n_sets):
         small = make_cohort(task, N_SUBJECTS * 4 // 5, signal=signal, seed=20_000 + seed).samples
-        found.append(scores(task, large.y, fit_recipe(recipe, small).predict(large), weights))
+        found.append(large.kind.scores(large.y, fit_recipe(recipe, small).predict(large), weights))
     return {name: float(np.mean([one[name] for one in found])) for name in task.metrics}
 
 

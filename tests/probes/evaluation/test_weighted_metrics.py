@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from prima_features.evaluation import weighted
 from prima_features.evaluation.weighted import logit
-from prima_features.probes.evaluation.scored import scores
+from prima_features.probes.kinds import kind_of
 from prima_features.probes.recipe import Outcome
 
 N, N_WEIGHTS = 60, 12
@@ -70,7 +70,7 @@ def test_errors_of_numbers(weights, number):
     rng = np.random.default_rng(4)
     y = rng.normal(60, 12, N)
     value = y + rng.normal(0, 5, N)
-    found = scores(number, y, Outcome(value, np.empty((N, 0)), np.full(N, -1), value), weights)
+    found = kind_of(number).scores(y, Outcome(value, np.empty((N, 0)), np.full(N, -1), value), weights)
     assert_equal_both_ways(found["mae"], weights, sk.mean_absolute_error, y, value)
     assert_equal_both_ways(found["rmse"], weights, sk.root_mean_squared_error, y, value)
     assert_equal_both_ways(found["r2"], weights, sk.r2_score, y, value)
@@ -104,7 +104,7 @@ def test_multiclass_metrics_are_the_mean_of_each_class_against_the_rest(triple, 
     if tied:
         probability = np.array([[0.6, 0.2, 0.2], [0.2, 0.6, 0.2], [0.2, 0.2, 0.6]])[rng.integers(3, size=N)]
     outcome = Outcome(np.full(N, np.nan), probability, probability.argmax(axis=1), np.full(N, np.nan))
-    found = scores(triple, y, outcome, weights)
+    found = kind_of(triple).scores(y, outcome, weights)
     for i, row in enumerate(weights):
         auroc = sk.roc_auc_score(y, probability, multi_class="ovr", average="macro", sample_weight=row)
         assert found["auroc"][i] == pytest.approx(auroc)

@@ -1,0 +1,22 @@
+"""Kinds of targets: all that depends on whether a number, classes or a time to an event is predicted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prima_features.probes.kinds.base import Kind, KindName, Outcome, Words
+from prima_features.probes.kinds.classes import Classes
+from prima_features.probes.kinds.numbers import Numbers
+
+if TYPE_CHECKING:
+    from prima_features.probes.tasks import Task
+
+__all__ = ["KINDS", "Classes", "Kind", "KindName", "Numbers", "Outcome", "Words", "kind_of"]
+
+KINDS: dict[KindName, type[Kind]] = {"number": Numbers, "classes": Classes}
+"""Kinds by name."""
+
+
+def kind_of(task: Task) -> Kind:
+    """The kind of a task's target."""
+    return KINDS[task.kind_name](task)
