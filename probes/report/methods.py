@@ -22,7 +22,7 @@ from prima_features.models.caveats import bundled_as
 from prima_features.page import template
 from prima_features.page.digits import brief, count, decimals_for, number, p_value, short
 from prima_features.probes.evaluation import Estimate, Evaluation
-from prima_features.probes.evaluation.scored import MIN_GROUPS
+from prima_features.probes.kinds.base import MIN_GROUPS
 from prima_features.probes.report import content as words
 from prima_features.probes.report.content import PageContent
 from prima_features.probes.report.feature_map import MAX_ROWS
