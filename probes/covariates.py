@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from prima_features.probes.kinds import Kind, Outcome
 from prima_features.probes.recipe import Recipe, fit_recipe
 from prima_features.probes.samples import Samples
+from prima_features.probes.steps.hazard import SurvivalCurve
 from prima_features.probes.steps.outputs import Decision, Steps
 
 _YEARS = 50.0
@@ -33,6 +34,8 @@ class CovariateBaseline:
     intercept: tuple[float, ...]
     """One per row."""
     decision: Decision
+    curve: SurvivalCurve = field(default_factory=SurvivalCurve)
+    """Of survival."""
 
     @property
     def name(self) -> str:
@@ -64,6 +67,7 @@ class CovariateBaseline:
             tuple(map(tuple, np.atleast_2d(state["coef"]).tolist())),
             tuple(np.atleast_1d(state["intercept"]).tolist()),
             fitted.decision,
+            fitted.curve,
         )
 
     def unknown(self, samples: Samples) -> list[str]:
@@ -74,7 +78,9 @@ class CovariateBaseline:
         """Predict N studies."""
         value = _design(samples, self.names, self.typical) @ np.array(self.coefficients).T + self.intercept
         kind = samples.kind
-        return kind.outcome(Steps(decision=self.decision), kind.of_covariates(value), samples.age)
+        return kind.outcome(
+            Steps(decision=self.decision, curve=self.curve), kind.of_covariates(value), samples.age
+        )
 
 
 def _design(samples: Samples, names: tuple[str, ...], typical: tuple[float, ...]) -> np.ndarray:

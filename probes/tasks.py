@@ -12,7 +12,8 @@ from prima_features.errors import UsageError
 if TYPE_CHECKING:
     from prima_features.probes.kinds import KindName
 
-Kind = Literal["regression", "binary", "multiclass"]
+Kind = Literal["regression", "binary", "multiclass", "survival"]
+Scale = Literal["", "survival"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,20 @@ class Task:
     """The target is the subject's age: age is then neither a baseline nor a covariate, and there is a gap."""
     fit_on_controls: bool = False
     """Train and evaluate on controls only, if controls are known; patients are still predicted."""
+    scale: Scale = ""
+    """Of the target, if it is neither a number nor classes: `survival`, a time to an event with censoring."""
+    horizons: tuple[float, ...] = ()
+    """Of survival: times at which predictions are assessed, ascending, in `unit`."""
 
     def __post_init__(self) -> None:
+        if (self.classes and self.scale) or (self.horizons and self.scale != "survival"):
+            raise UsageError(f"{self.name} cannot have classes, or horizons, with the scale {self.scale!r}")
+        if any(not 0 < time < float("inf") for time in self.horizons) or list(self.horizons) != sorted(
+            set(self.horizons)
+        ):
+            raise UsageError(
+                f"horizons must be different positive times in ascending order, not {self.horizons}"
+            )
         if len(self.classes) == 1 or len(set(self.classes)) < len(self.classes):
             raise UsageError(
                 f"{self.name} needs two or more different classes, not {', '.join(self.classes)}"
@@ -37,13 +50,15 @@ class Task:
 
     @property
     def kind(self) -> Kind:
-        """Regression without classes, binary with two, multiclass with more."""
+        """Survival by its scale; regression without classes, binary with two, multiclass with more."""
+        if self.scale:
+            return self.scale
         return "regression" if not self.classes else "binary" if len(self.classes) == 2 else "multiclass"
 
     @property
     def kind_name(self) -> KindName:
         """Key of `kinds.KINDS`."""
-        return "classes" if self.classes else "number"
+        return self.scale or ("classes" if self.classes else "number")
 
     @property
     def positive(self) -> str:
@@ -59,7 +74,7 @@ class Task:
 
     @property
     def primary(self) -> str:
-        """The number that probes are compared by: mean absolute error (lower is better) or AUROC."""
+        """The number that probes are compared by: mean absolute error (lower is better), AUROC or Harrell's C."""
         from prima_features.probes.kinds import kind_of
 
         return kind_of(self).primary
@@ -81,6 +96,7 @@ TASKS: dict[str, Task] = {
         Task("glioma-grade", "WHO grade 4 against grades 2 and 3 of a glioma", ("2-3", "4")),
         Task("glioma-idh", "IDH mutation of a glioma", ("wildtype", "mutant")),
         Task("stroke", "stroke against no stroke", ("control", "stroke")),
+        Task("survival", "time to an event, such as death, with censoring", unit="days", scale="survival"),
         Task("custom", "any column"),
     )
 }
@@ -90,6 +106,11 @@ TASKS: dict[str, Task] = {
 def custom(column: str, classes: Sequence[str] = ()) -> Task:
     """A target of the user's own: a column's numbers, or its classes, the positive one last."""
     return Task("custom", f"the column {column}", tuple(classes))
+
+
+def survival(unit: str = "days", horizons: Sequence[float] = ()) -> Task:
+    """Time to an event, in a unit, assessed at horizons in the same unit."""
+    return replace(TASKS["survival"], unit=unit, horizons=tuple(sorted(set(map(float, horizons)))))
 
 
 _VARIANTS = {"glioma": ("presence", "grade", "idh")}
@@ -117,6 +138,8 @@ def get(name: str, classes: Sequence[str] = (), variant: str = "") -> Task:
     task = TASKS[name]
     if task.is_age and classes:
         raise UsageError("brain-age predicts a number of years: leave out --classes")
+    if task.scale and classes:
+        raise UsageError(f"{name} predicts a time: leave out --classes")
     if not classes or tuple(classes) == task.classes:
         return task
     return replace(task, classes=tuple(classes), description=f"{name}: {', '.join(classes)}")

@@ -19,7 +19,18 @@ from prima_features.evaluation.intervals import Estimate
 AGE_BANDS = (0, 18, 30, 40, 50, 60, 70, 80, 120)
 """Years; each band includes its lower bound."""
 _LARGEST_GAP = dict.fromkeys(
-    ("auroc", "auprc", "prevalence", "balanced_accuracy", "brier", "sensitivity", "specificity"), 1.0
+    (
+        "auroc",
+        "auprc",
+        "prevalence",
+        "balanced_accuracy",
+        "brier",
+        "sensitivity",
+        "specificity",
+        "c_index",
+        "uno_c",
+    ),
+    1.0,
 ) | {"pearson_r": 2.0}
 """Upper limit of the difference between two levels, for metrics that have one."""
 

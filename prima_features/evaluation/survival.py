@@ -1,7 +1,7 @@
 """Metrics of times to an event with right censoring, for many sets of weights at once (see `weighted`).
 
-Times are signed: y > 0 is an event at y, y < 0 a subject censored at -y, the convention of xgboost. With weights of 1 the
-functions equal those of scikit-survival if the same rows give the censoring distribution.
+Times are signed: y > 0 is an event at y, y < 0 a subject censored at -y, the convention of xgboost. With weights of 1
+the functions equal those of scikit-survival if the same rows give the censoring distribution.
 
 Functions take (N,) y and (B, N) weights and return (B, ...) values, NaN if a value is not defined.
 """
@@ -108,9 +108,7 @@ def _inverse(curve: np.ndarray) -> np.ndarray:
     return np.divide(1.0, curve, out=np.zeros_like(curve), where=curve > 0)
 
 
-def _concordance(
-    given: Times, risk: np.ndarray, weights: np.ndarray, of_events: np.ndarray
-) -> np.ndarray:
+def _concordance(given: Times, risk: np.ndarray, weights: np.ndarray, of_events: np.ndarray) -> np.ndarray:
     """(B,) concordance with (B, N) weights of rows as the later ones, and as the earlier ones of a pair."""
     at, events = given.at_times(weights), given.at_times(weights, given.event)
     after = np.cumsum(at[:, ::-1], axis=1)[:, ::-1] - events  # later, or censored at the same time
@@ -141,7 +139,7 @@ def auc(y: np.ndarray, risk: np.ndarray, weights: np.ndarray, times: np.ndarray)
         rows = cases | controls
         both = np.where(cases, weights * inverse, weights)[:, rows]
         found[:, i] = auroc(cases[rows], risk[rows], both)
-    return found
+    return _within(found, given, times)
 
 
 def brier(y: np.ndarray, survival: np.ndarray, times: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -156,7 +154,12 @@ def brier(y: np.ndarray, survival: np.ndarray, times: np.ndarray, weights: np.nd
         lost = (weights * inverse)[:, cases] @ survival[cases, i] ** 2
         kept = weights[:, controls] @ (1 - survival[controls, i]) ** 2
         found[:, i] = lost + kept * then[:, i]
-    return found / weights.sum(axis=1, keepdims=True)
+    return _within(found / weights.sum(axis=1, keepdims=True), given, times)
+
+
+def _within(found: np.ndarray, given: Times, times: np.ndarray) -> np.ndarray:
+    """(B, T) values, NaN for times from the end of the longest follow-up on."""
+    return np.where(times < given.time.max(), found, np.nan)
 
 
 def integrated(score: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -171,7 +174,8 @@ def observed_to_expected(
     """(B, T) Kaplan-Meier probability of an event by (T,) times, over the mean predicted one; 1 is ideal."""
     given = Times(y)
     observed = 1 - given.step(given.survival(weights), times)
-    return divide(observed * weights.sum(axis=1, keepdims=True), weights @ (1 - survival))
+    ratio = divide(observed * weights.sum(axis=1, keepdims=True), weights @ (1 - survival))
+    return _within(ratio, given, times)
 
 
 def calibration_slope(y: np.ndarray, risk: np.ndarray, weights: np.ndarray) -> np.ndarray:

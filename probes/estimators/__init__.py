@@ -9,6 +9,7 @@ from prima_features.probes.estimators.base import ProbeEstimator, RowMetadata
 from prima_features.probes.estimators.knn import KNNClassifierProbe, KNNRegressorProbe
 from prima_features.probes.estimators.linear import LogisticProbe, RidgeProbe
 from prima_features.probes.estimators.mlp import MLPClassifierProbe, MLPRegressorProbe
+from prima_features.probes.estimators.survival import CoxProbe, XGBCoxProbe
 from prima_features.probes.estimators.xgb import XGBClassifierProbe, XGBRegressorProbe
 from prima_features.wording import listed
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ESTIMATORS",
+    "CoxProbe",
     "KNNClassifierProbe",
     "KNNRegressorProbe",
     "LogisticProbe",
@@ -26,6 +28,7 @@ __all__ = [
     "RidgeProbe",
     "RowMetadata",
     "XGBClassifierProbe",
+    "XGBCoxProbe",
     "XGBRegressorProbe",
     "estimator_class",
     "make",
@@ -34,12 +37,17 @@ __all__ = [
 ESTIMATORS: dict[str, dict[KindName, type[ProbeEstimator]]] = {
     "ridge": {"number": RidgeProbe},
     "logistic": {"classes": LogisticProbe},
-    "xgboost": {"number": XGBRegressorProbe, "classes": XGBClassifierProbe},
+    "cox": {"survival": CoxProbe},
+    "xgboost": {"number": XGBRegressorProbe, "classes": XGBClassifierProbe, "survival": XGBCoxProbe},
     "mlp": {"number": MLPRegressorProbe, "classes": MLPClassifierProbe},
     "knn": {"number": KNNRegressorProbe, "classes": KNNClassifierProbe},
 }
 """By name, then kind of target."""
-_TARGETS: dict[KindName, str] = {"number": "a number", "classes": "classes"}
+_TARGETS: dict[KindName, str] = {
+    "number": "a number",
+    "classes": "classes",
+    "survival": "a time to an event",
+}
 
 
 def estimator_class(name: str, *, kind: KindName) -> type[ProbeEstimator]:

@@ -158,8 +158,10 @@ class ProbeEstimator(BaseEstimator):
                 f"the inner loop needs at least 2 folds and 2 groups (subjects), not {self.inner_folds} folds and "
                 f"{n_groups} groups"
             )
-        strata = strata_of(y, metadata.groups, classes=self._classifies, n_folds=n_folds)
-        return deal(metadata.groups, strata, n_folds, self.random_state)
+        return deal(metadata.groups, self._strata(y, metadata.groups, n_folds), n_folds, self.random_state)
+
+    def _strata(self, y: np.ndarray, groups: np.ndarray, n_folds: int) -> np.ndarray:
+        return strata_of(y, groups, classes=self._classifies, n_folds=n_folds)
 
     def _search(
         self,

@@ -21,7 +21,7 @@ XGBOOST_ROUNDS: tuple[int, ...] = (50, 100, 200, 300)
 """Numbers of trees; all are read off one booster of the largest."""
 
 
-class _Boosted:
+class Boosted:
     """What the regressor and the classifier share. Trees read features as they are, without scaling."""
 
     def __init__(
@@ -106,7 +106,7 @@ class _Boosted:
         self.n_features_in_ = self.booster_.num_features()
 
 
-class XGBRegressorProbe(_Boosted, ProbeRegressor):
+class XGBRegressorProbe(Boosted, ProbeRegressor):
     """Boosted trees for a number.
 
     Args:
@@ -128,7 +128,7 @@ class XGBRegressorProbe(_Boosted, ProbeRegressor):
         return self._read(self.booster_.predict(self._matrix(rows)))
 
 
-class XGBClassifierProbe(_Boosted, ProbeClassifier):
+class XGBClassifierProbe(Boosted, ProbeClassifier):
     """Boosted trees for classes; arguments as `XGBRegressorProbe`."""
 
     def _objective(self, y: np.ndarray) -> dict[str, Any]:

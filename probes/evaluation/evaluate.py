@@ -208,4 +208,5 @@ def _as_out_of_fold(outcome: Outcome, n: int) -> OutOfFold:
 
 def _absent(samples: Samples) -> list[str]:
     absent = samples.kind.absent(samples.y[samples.eligible])
-    return [f"this cohort has no {absent}: metrics that need it are undefined"] if absent else []
+    found = samples.kind.limits(samples.y[samples.eligible])
+    return [f"this cohort has no {absent}: metrics that need it are undefined"] if absent else found

@@ -15,6 +15,7 @@ from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.checks import LabelBySite, SiteDecodability
 from prima_features.probes.evaluation.decisions import Decisions
 from prima_features.probes.evaluation.refits import Permutation
+from prima_features.probes.evaluation.risk_groups import RiskGroups
 from prima_features.probes.evaluation.scored import BrainAgeGap, GroupMetrics, OutOfFold
 from prima_features.probes.evaluation.splits import Fold, Splits
 from prima_features.probes.kinds import Kind, kind_of
@@ -66,7 +67,9 @@ class Evaluation:
     predictions: pd.DataFrame
     """A row a predicted study: `study subject group site sex age scanner field_strength target counts fold`, then
     `prediction` (mean over repeats), and for brain age `prediction_corrected gap gap_corrected`, for classes
-    `probability_CLASS` of each and `predicted` (the class, by the threshold chosen in training)."""
+    `probability_CLASS` of each and `predicted` (the class, by the threshold chosen in training), for survival
+    `survival_HORIZON` of each horizon and `risk_group`. The target of survival is a signed time, negative if censored,
+    and is repeated in the columns `time` and `event`."""
     groups: dict[str, GroupMetrics]
     label_by_site: LabelBySite
     n_studies: int
@@ -80,6 +83,8 @@ class Evaluation:
     """Each class against the rest, for more than two."""
     decisions: Decisions | None = None
     """Of classes: calibration in the large, decision curves and the confusion table."""
+    risk_groups: RiskGroups | None = None
+    """Of survival: Kaplan-Meier estimates by thirds of predicted risk, and the log-rank test."""
     site_decodability: SiteDecodability | None = None
     permutation: Permutation | None = None
     gap: BrainAgeGap | None = None
@@ -115,6 +120,7 @@ class Evaluation:
             "over_baselines": {name: _plain(found) for name, found in self.over_baselines.items()},
             "per_class": {name: _plain(found) for name, found in self.per_class.items()},
             "decisions": self.decisions.to_dict() if self.decisions else None,
+            "risk_groups": self.risk_groups.to_dict() if self.risk_groups else None,
             "site_decodability": self.site_decodability.to_dict() if self.site_decodability else None,
             "label_by_site": _finite(vars(self.label_by_site)),
             "groups": {name: found.to_dict() for name, found in self.groups.items()},

@@ -215,7 +215,7 @@ def _thinned(samples: Samples, fold: Fold, fraction: float, seed: int) -> Fold:
     # Class by class, so that small parts keep the classes' shares.
     place = np.random.default_rng(seed).permutation(len(names))
     first_row = np.unique(group, return_index=True)[1]
-    code = samples.kind.resampling_strata(samples.y[fold.train][first_row])
+    code = samples.kind.thinning_strata(samples.y[fold.train][first_row])
     kept = np.zeros(len(names), dtype=bool)
     for one in np.unique(code):
         members = np.flatnonzero(code == one)

@@ -96,7 +96,7 @@ def predictions_table(samples: Samples, predicted: OutOfFold) -> pd.DataFrame:
     """
     rows = np.flatnonzero(predicted.tested)
     table = samples.frame.loc[rows, list(KNOWN)].reset_index(drop=True)
-    table["target"] = samples.kind.decode(samples.y)[rows]
+    table = table.assign(**samples.kind.target_columns(samples.y[rows]))
     table["counts"] = samples.eligible[rows].astype(int)
     table["fold"] = predicted.fold[0, rows]
     mean = _mean_outcome([outcome.take(rows) for outcome in predicted.repeats])

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from prima_features.probes.kinds.base import Kind, KindName, Outcome, Words
 from prima_features.probes.kinds.classes import Classes
 from prima_features.probes.kinds.numbers import Numbers
+from prima_features.probes.kinds.survival import Survival
 
 if TYPE_CHECKING:
     from prima_features.probes.tasks import Task
 
-__all__ = ["KINDS", "Classes", "Kind", "KindName", "Numbers", "Outcome", "Words", "kind_of"]
+__all__ = ["KINDS", "Classes", "Kind", "KindName", "Numbers", "Outcome", "Survival", "Words", "kind_of"]
 
-KINDS: dict[KindName, type[Kind]] = {"number": Numbers, "classes": Classes}
+KINDS: dict[KindName, type[Kind]] = {"number": Numbers, "classes": Classes, "survival": Survival}
 """Kinds by name."""
 
 

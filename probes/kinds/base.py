@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prima_features.probes.steps.outputs import Steps
     from prima_features.probes.tasks import Task
 
-KindName = Literal["number", "classes"]
+KindName = Literal["number", "classes", "survival"]
 MIN_GROUPS = 10
 """Metrics by group leave out levels with fewer subjects (of each class)."""
 
@@ -29,11 +29,11 @@ class Outcome:
     """Predictions of N studies."""
 
     value: np.ndarray
-    """(N,) predicted numbers; NaN for classes."""
+    """(N,) predicted numbers, or log risks of an event; NaN for classes."""
     probability: np.ndarray
-    """(N, K) of the classes; K is 0 for numbers."""
+    """(N, K) of the classes, or of surviving K times; K is 0 for numbers."""
     label: np.ndarray
-    """(N,) class numbers by the rule chosen in training; -1 for numbers."""
+    """(N,) class numbers, or risk groups, by the rule chosen in training; -1 for numbers."""
     corrected: np.ndarray
     """(N,) ages after bias correction, for the gap; NaN if there is none."""
 
@@ -130,6 +130,10 @@ class Kind(ABC):
     def decode(self, y: np.ndarray) -> np.ndarray:
         """(N,) targets as they were given, from y."""
 
+    def target_columns(self, y: np.ndarray) -> dict[str, np.ndarray]:
+        """Columns of the known target in a table of predictions."""
+        return {"target": self.decode(y)}
+
     # ---- Folds and resamples ----
 
     @abstractmethod
@@ -139,6 +143,14 @@ class Kind(ABC):
     def resampling_strata(self, y: np.ndarray) -> np.ndarray:
         """(N,) integers: bootstrap resamples keep the total weight of each."""
         return np.zeros(len(y), dtype=np.int64)
+
+    def thinning_strata(self, y: np.ndarray) -> np.ndarray:
+        """(N,) integers: smaller training sets keep the share of each."""
+        return self.resampling_strata(y)
+
+    def limits(self, y: np.ndarray) -> list[str]:
+        """What another cohort's targets do not allow to measure, a sentence each."""
+        return []
 
     def absent(self, y: np.ndarray) -> str:
         """What training or testing on these rows lacks, such as a class; empty if nothing."""

@@ -1,8 +1,8 @@
 """Cox regression for many ridge penalties from one factor of the rows' products.
 
-Minimises the negative log partial likelihood, ties after Efron (1977), plus alpha |w|^2 / 2, as CoxPHSurvivalAnalysis of
-scikit-survival does with `ties="efron"`. Z are the rows on a basis of their own span (`design`), so the result is that of
-all features. Scores are relative to the mean of the training rows.
+Minimises the negative log partial likelihood, ties after Efron (1977), plus alpha |w|^2 / 2, as scikit-survival's
+CoxPHSurvivalAnalysis does with `ties="efron"`. Z are the rows on a basis of their own span (`design`), so the result is
+that of all features. Scores are relative to the mean of the training rows.
 
 Penalties are solved from the strongest on, each from the solution before it, by Newton steps with halving. Directions
 are found by conjugate gradients (Dembo and Steihaug 1983, 10.1007/BF02592055), preconditioned with the Hessian without

@@ -78,6 +78,7 @@ def restore(folder: Path, document: Document) -> Fitted:
             calibration=document.calibration,
             decision=document.decision,
             correction=document.correction,
+            curve=document.curve,
         )
         found = Fitted(fitted, document.training, TrainingRange.restore(below("range", arrays)))
         _try(found, document)
@@ -94,7 +95,7 @@ def _estimator(folder: Path, document: Document, arrays: Arrays) -> ProbeEstimat
     if n_classes:
         estimator.classes_ = np.arange(n_classes)
     if _has_trees(estimator):
-        trees = read_trees(folder / TREES, document.training.n_features, n_classes)
+        trees = read_trees(folder / TREES, document.training.n_features, task)
         estimator.restore_model(trees)
     else:
         own = below("estimator", arrays)
@@ -135,6 +136,7 @@ def _try(found: Fitted, document: Document) -> None:
     shapes = [(np.shape(getattr(one, name))) for one in (outcome, empty) for name in vars(empty)]
     if shapes[: len(shapes) // 2] != shapes[len(shapes) // 2 :]:
         raise ValueError("shapes of the predictions")
+    given.kind.columns(outcome, given.age)
     if (covariates := document.training.covariates) is not None:
         n_classes = len(document.task.classes)
         if len(covariates.coefficients) != (n_classes if n_classes > 2 else 1):
@@ -210,6 +212,7 @@ def _document(probe: Probe, files: dict[str, bytes], command: str) -> Document:
         calibration=fitted.calibration,
         decision=fitted.decision,
         correction=fitted.correction,
+        curve=fitted.curve,
         training=replace(probe.fitted.training, subject_digests=()),
         sites=tuple(getattr(adjust, "sites_", ())),
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},

@@ -21,6 +21,7 @@ from prima_features.probes.persistence.files import (
     upgraded,
 )
 from prima_features.probes.recipe import Recipe
+from prima_features.probes.steps.hazard import SurvivalCurve
 from prima_features.probes.steps.outputs import BiasCorrection, Calibration, Decision
 from prima_features.probes.tasks import Task
 from prima_features.probes.training import TrainingSet
@@ -46,6 +47,7 @@ class Document:
     calibration: Calibration
     decision: Decision
     correction: BiasCorrection
+    curve: SurvivalCurve
     training: TrainingSet
     """Without the subjects, who are in a file of their own."""
     sites: tuple[str, ...] = ()

@@ -2,12 +2,13 @@
 
 Files may be hostile: all are read with limits, and arrays as safetensors, which cannot run code.
 
-Format version 3. A reader refuses newer versions; whoever changes what a key means raises the version and writes
+Format version 4. A reader refuses newer versions; whoever changes what a key means raises the version and writes
 the rule that reads the older one here.
 
 Version 2 added `encoder` and `caveat` to the source of the features, and to the arrays the limits of `TrainingRange`
 on both sides; probes of version 1 only flag studies that are too far from the training set (`TrainingRange.restore`).
 Version 3 added `citation` to the source of the features.
+Version 4 added `scale` and `horizons` to the task, and `curve` to the probe and its baseline of covariates.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from prima_features.errors import UsageError
 from prima_features.files.safe import VALUES, UnsafeFileError, load_json, read_bytes
 
 FORMAT = "prima-probe"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 DOCUMENT = "probe.json"
 """Everything but arrays, with the checksums of the files of arrays."""
 ARRAYS = "model.safetensors"
@@ -47,6 +48,9 @@ MAX_ARRAYS_BYTES = 8 << 30
 TYPES = ("F64", "F32", "I64")
 
 
+_NO_CURVE: dict[str, list[float]] = {"times": [], "hazard": [], "limits": []}
+
+
 def upgraded(document: dict[str, Any]) -> dict[str, Any]:
     """A document of an earlier version as one of this version."""
     if (version := document.get("format_version")) == FORMAT_VERSION:
@@ -58,9 +62,18 @@ def upgraded(document: dict[str, Any]) -> dict[str, Any]:
     if version == 1:
         known = FeatureSource(str(source.get("model", "")), model_sha256=str(source.get("model_sha256", "")))
         source |= {"encoder": "prima" if source.get("model") else "", "caveat": known.caveat}
-    source["citation"] = ""
+    if version in (1, 2):
+        source["citation"] = ""
     training.setdefault("covariates", None)
-    return document | {"format_version": FORMAT_VERSION, "training": training | {"source": source}}
+    if isinstance(training["covariates"], dict):
+        training["covariates"] = training["covariates"] | {"curve": dict(_NO_CURVE)}
+    task = dict(document.get("task") or {}) | {"scale": "", "horizons": []}
+    return document | {
+        "format_version": FORMAT_VERSION,
+        "task": task,
+        "curve": dict(_NO_CURVE),
+        "training": training | {"source": source},
+    }
 
 
 def check_size(path: Path, limit: int) -> None:

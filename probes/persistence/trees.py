@@ -14,6 +14,7 @@ from typing import Any
 from prima_features.errors import UsageError
 from prima_features.files.safe import load_json
 from prima_features.probes.persistence.files import MAX_TREES_BYTES, MAX_TREES_VALUES, read_json
+from prima_features.probes.tasks import Task
 
 _ROOT_PARENT = 2**31 - 1
 _NUMBERS = ("base_weights", "loss_changes", "split_conditions", "sum_hessian")
@@ -21,13 +22,13 @@ _WHOLE = ("default_left", "left_children", "right_children", "parents", "split_i
 _CATEGORIES = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
 
 
-def read_trees(path: Path, n_features: int, n_classes: int) -> bytes:
+def read_trees(path: Path, n_features: int, task: Task) -> bytes:
     """The checked content of a file of trees.
 
     Args:
         path: the file.
         n_features: that the probe reads.
-        n_classes: of the task; 0 for a number.
+        task: of the probe.
 
     Returns:
         JSON for `xgboost.Booster`.
@@ -37,15 +38,16 @@ def read_trees(path: Path, n_features: int, n_classes: int) -> bytes:
     """
     document = read_json(path, MAX_TREES_BYTES, MAX_TREES_VALUES)
     try:
-        return json.dumps(_checked(document, n_features, n_classes), allow_nan=False).encode()
+        return json.dumps(_checked(document, n_features, task), allow_nan=False).encode()
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
         raise UsageError(f"{path} does not contain complete trees ({error}): the probe is damaged") from error
 
 
-def _checked(document: dict[str, Any], n_features: int, n_classes: int) -> dict[str, Any]:
+def _checked(document: dict[str, Any], n_features: int, task: Task) -> dict[str, Any]:
+    n_classes = len(task.classes)
     learner = document["learner"]
     n_columns = n_classes if n_classes > 2 else 1
-    objective = _objective(n_classes)
+    objective = _objective(task)
     _require(learner["objective"]["name"] == objective["name"], "another objective")
     expected = {"num_class": n_classes if n_classes > 2 else 0, "num_feature": n_features, "num_target": 1}
     parameters = learner["learner_model_param"]
@@ -69,7 +71,10 @@ def _checked(document: dict[str, Any], n_features: int, n_classes: int) -> dict[
     }
 
 
-def _objective(n_classes: int) -> dict[str, Any]:
+def _objective(task: Task) -> dict[str, Any]:
+    n_classes = len(task.classes)
+    if task.scale == "survival":
+        return {"name": "survival:cox"}
     if n_classes > 2:
         return {"name": "multi:softprob", "softmax_multiclass_param": {"num_class": str(n_classes)}}
     name = "binary:logistic" if n_classes else "reg:squarederror"

@@ -14,6 +14,7 @@ import numpy as np
 from prima_features.errors import UsageError
 from prima_features.evaluation.curves import isotonic, platt
 from prima_features.evaluation.weighted import logit
+from prima_features.probes.steps.hazard import SurvivalCurve
 
 CalibrationMethod = Literal["none", "platt", "isotonic"]
 CALIBRATIONS: tuple[CalibrationMethod, ...] = ("none", "platt", "isotonic")
@@ -197,3 +198,4 @@ class Steps:
     calibration: Calibration = field(default_factory=Calibration)
     decision: Decision = field(default_factory=Decision)
     correction: BiasCorrection = field(default_factory=BiasCorrection)
+    curve: SurvivalCurve = field(default_factory=SurvivalCurve)

@@ -63,17 +63,24 @@ def test_a_newer_version_is_refused_with_what_to_do(
     saved: Callable[[str], Path], tamper: Callable[..., None]
 ) -> None:
     folder = saved("ridge, Cole")
-    tamper(folder, lambda document: document.update(format_version=4))
-    with pytest.raises(UsageError, match=r"format version 4.*pip install --upgrade"):
+    tamper(folder, lambda document: document.update(format_version=5))
+    with pytest.raises(UsageError, match=r"format version 5.*pip install --upgrade"):
         Probe.load(folder)
 
 
-def test_a_probe_of_version_2_is_read(saved: Callable[[str], Path], tamper: Callable[..., None]) -> None:
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_probe_of_an_earlier_version_is_read(
+    saved: Callable[[str], Path], tamper: Callable[..., None], version: int
+) -> None:
     folder = saved("ridge, Cole")
 
     def older(document: dict[str, Any]) -> None:
-        document["format_version"] = 2
-        del document["training"]["source"]["citation"]
+        document["format_version"] = version
+        del document["curve"], document["task"]["scale"], document["task"]["horizons"]
+        if document["training"]["covariates"]:
+            del document["training"]["covariates"]["curve"]
+        if version == 2:
+            del document["training"]["source"]["citation"]
 
     tamper(folder, older)
     assert Probe.load(folder).fitted.training.source == FeatureSource("tiny", "1", "0" * 64)
@@ -88,6 +95,7 @@ def test_a_baseline_of_covariates_that_does_not_fit_the_task_is_refused(
         "typical": [0.5],
         "intercept": [1.0],
         "decision": {"threshold": 0.5, "frequency": []},
+        "curve": {"times": [], "hazard": [], "limits": []},
     }
     for coefficients in ([[1.0], [2.0]], [[1.0, 2.0]], []):
         baseline = of | {"coefficients": coefficients}

@@ -1,0 +1,106 @@
+"""Thirds of predicted risk: observed survival, numbers at risk, and the log-rank test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from prima_features.evaluation.intervals import Estimate
+from prima_features.evaluation.survival import LogRank, Times, log_rank
+from prima_features.probes.evaluation.scored import Scored
+from prima_features.probes.steps.hazard import RISK_GROUPS
+
+
+@dataclass(frozen=True)
+class RiskGroup:
+    """Subjects of one third of the training set's log risks."""
+
+    n: int
+    """Subjects."""
+    n_events: int
+    at_risk: tuple[int, ...]
+    """Subjects under observation just before 0 and each horizon."""
+    survival: tuple[Estimate, ...]
+    """Kaplan-Meier estimate at each horizon."""
+    curve: tuple[tuple[float, ...], tuple[float, ...]]
+    """Times at which the Kaplan-Meier estimate changes, and its values."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "n": self.n,
+            "events": self.n_events,
+            "at_risk": list(self.at_risk),
+            "survival": [one.to_dict() for one in self.survival],
+        }
+
+
+@dataclass(frozen=True)
+class RiskGroups:
+    """All thirds."""
+
+    horizons: tuple[float, ...]
+    groups: dict[str, RiskGroup]
+    """By names of `RISK_GROUPS`; a group without subjects is left out."""
+    test: LogRank
+    """Of the hazards of the groups, with one study per subject."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        chi2, p_value = (one if np.isfinite(one) else None for one in (self.test.chi2, self.test.p_value))
+        return {
+            "horizons": list(self.horizons),
+            "groups": {name: one.to_dict() for name, one in self.groups.items()},
+            "log_rank": {"chi2": chi2, "p_value": p_value},
+        }
+
+
+def risk_groups(result: Scored) -> RiskGroups:
+    """Compare the risk groups of N predicted rows.
+
+    Groups are those of the first repeat; their limits were chosen in training. Of a subject or family with several
+    studies the first one counts, so that the rows are independent.
+    """
+    _, first = np.unique(result.bootstrap.groups, return_index=True)
+    rows = np.sort(first)
+    y, label = result.y[rows], result.repeats[0].label[rows]
+    horizons = np.array(result.task.horizons)
+    found = {
+        name: _group(y[label == code], horizons)
+        for code, name in enumerate(RISK_GROUPS)
+        if (label == code).any()
+    }
+    return RiskGroups(result.task.horizons, found, log_rank(y, label, len(RISK_GROUPS)))
+
+
+def _group(y: np.ndarray, horizons: np.ndarray) -> RiskGroup:
+    given, one = Times(y), np.ones((1, len(y)))
+    curve = given.survival(one)
+    events = given.at_times(one, given.event)[0] > 0
+    return RiskGroup(
+        n=len(y),
+        n_events=int(given.event.sum()),
+        at_risk=(len(y), *(int((given.time >= time).sum()) for time in horizons)),
+        survival=tuple(_estimate(given, curve, time) for time in horizons),
+        curve=(tuple(given.unique[events].tolist()), tuple(curve[0][events].tolist())),
+    )
+
+
+def _estimate(given: Times, curve: np.ndarray, time: float) -> Estimate:
+    """Kaplan-Meier estimate with Greenwood's variance on the scale of log(-log) (Kalbfleisch and Prentice 1980).
+
+    NaN after the last follow-up.
+    """
+    if time > given.time.max():
+        return Estimate(float("nan"))
+    value = float(given.step(curve, np.array([time]))[0, 0])
+    if not 0 < value < 1:
+        return Estimate(value)
+    one = np.ones((1, len(given.y)))
+    events, risk = given.at_times(one, given.event)[0], given.at_risk(one)[0]
+    used = given.unique <= time
+    variance = float((events / (risk * (risk - events)))[used].sum())
+    error = 1.959963984540054 * np.sqrt(variance) / abs(np.log(value))
+    return Estimate(value, float(value ** np.exp(error)), float(value ** np.exp(-error)))
