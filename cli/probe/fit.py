@@ -35,7 +35,7 @@ def fit(
         str,
         typer.Argument(
             metavar="TASK",
-            help="brain-age, autism, dementia, glioma, stroke, or custom (see prima probe list).",
+            help="brain-age, autism, dementia, glioma, stroke, survival, or custom (see prima probe list).",
         ),
     ],
     embeddings: Annotated[
@@ -68,11 +68,12 @@ def fit(
     ] = False,
     overwrite: Overwrite = False,
     estimator: Annotated[
-        Literal["ridge", "logistic", "xgboost", "mlp", "knn"] | None,
+        Literal["ridge", "logistic", "cox", "xgboost", "mlp", "knn"] | None,
         typer.Option(
             "--estimator",
             metavar="NAME",
-            help="Estimator: ridge, logistic, xgboost, mlp or knn (default: ridge for numbers, logistic for classes).",
+            help="Estimator: ridge, logistic, cox, xgboost, mlp or knn (default: ridge for numbers, logistic for "
+            "classes, cox for survival).",
             rich_help_panel=_MODEL,
         ),
     ] = None,

@@ -66,6 +66,26 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         "Additional codes for missing values, such as 99; write a negative one as --missing-values=-1.",
         **_VALUES,
     ),
+    "event_values": _option(
+        list[str] | None,
+        None,
+        "--event-values",
+        "Values of --event-column that mean the event; all others count as censored.",
+        **_VALUES,
+    ),
+    "time_unit": _option(
+        Literal["days", "months", "years"] | None,
+        None,
+        "--time-unit",
+        "Unit of --time-column and of --horizons.",
+    ),
+    "horizons": _option(
+        list[str] | None,
+        None,
+        "--horizons",
+        "Survival: times at which AUC and calibration are computed (default: up to three of 1, 2, 3, 5 and 10 years).",
+        metavar="TIME...",
+    ),
     "blank_labels": _option(
         Literal["preset", "missing"],
         "preset",
@@ -97,6 +117,8 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
     "id_column": _column("--id-column", "Column with the subject or scan."),
     "target_column": _column("--target-column", "Column to predict."),
+    "time_column": _column("--time-column", "Survival: column with the time to the event or to censoring."),
+    "event_column": _column("--event-column", "Survival: column that says whether the event was observed."),
     "group_column": _column(
         "--group-column",
         "Column with the group that must stay within one fold, such as the family (default: the subject).",
@@ -153,7 +175,21 @@ def with_labels(*left_out: str) -> Callable[[Callable[..., None]], Callable[...,
 def _request(label_values: dict[str, Any]) -> LabelRequest:
     from prima_features.probes.labels import LabelRequest
 
-    lists = ("positive", "control_values", "missing_values")
+    lists = ("positive", "control_values", "missing_values", "event_values")
     several = {name: split_values(label_values[name]) for name in lists if name in label_values}
+    if "horizons" in label_values:
+        several["horizons"] = tuple(map(_time, split_values(label_values["horizons"])))
+    if "time_unit" in label_values:
+        label_values = label_values | {"time_unit": label_values["time_unit"] or ""}
     # Not split at commas as the others are: a path may hold one.
     return LabelRequest(**label_values | several | {"labels": tuple(label_values["labels"] or ())})
+
+
+def _time(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise typer.BadParameter(f"give positive times, not {text!r}", param_hint="--horizons")
+    return value

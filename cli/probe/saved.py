@@ -18,7 +18,7 @@ SavedProbe = Annotated[
 ]
 
 
-@with_labels("split_column")
+@with_labels("split_column", "horizons")
 def evaluate(
     request: Any,
     context: typer.Context,
@@ -70,6 +70,11 @@ def evaluate(
     "control_column",
     "control_values",
     "blank_labels",
+    "time_column",
+    "event_column",
+    "event_values",
+    "time_unit",
+    "horizons",
 )
 def predict(
     request: Any,

@@ -15,11 +15,10 @@ from prima_features.bench.sites import SiteResults, sites
 from prima_features.errors import UsageError
 from prima_features.evaluation.intervals import Estimate
 from prima_features.page.digits import brief, decimals_for
-from prima_features.probes import tasks
 from prima_features.probes.evaluation.checks import check
 from prima_features.probes.evaluation.splits import draw
 from prima_features.probes.kinds import kind_of
-from prima_features.probes.labels import Joined, LabelRequest, join
+from prima_features.probes.labels import Joined, LabelRequest, join, task_of
 from prima_features.probes.samples import Samples, samples
 from prima_features.probes.tasks import Task
 from prima_features.wording import count, listed, verb
@@ -123,11 +122,7 @@ def _few_shot(given: dict[str, Samples], options: BenchOptions) -> dict[str, tup
 
 def _samples(shared: Shared, joined: Joined) -> dict[str, Samples]:
     """Labelled shared studies of each encoder, row by row the same but for the vectors."""
-    task = (
-        tasks.custom(joined.request.target_column, joined.classes)
-        if joined.task == "custom"
-        else tasks.get(joined.task, joined.classes)
-    )
+    task = task_of(joined)
     place = {int(row): i for i, row in enumerate(shared.studies["row"])}
     kept = joined.frame[[int(row) in place for row in joined.frame["row"]]].reset_index(drop=True)
     if kept.empty:

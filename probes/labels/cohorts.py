@@ -55,6 +55,30 @@ class Target:
 
 
 @dataclass(frozen=True)
+class SurvivalColumns:
+    """Columns with a time to an event."""
+
+    time: str = ""
+    event: str = ""
+    """Empty if the column of times says who was censored (`censored_pattern`)."""
+    unit: str = ""
+    """`days`, `months` or `years`."""
+    events: tuple[str, ...] = ()
+    """Values of `event` that mean the event; empty: words that do so by themselves."""
+    censored: tuple[str, ...] = ()
+    """Values that mean censoring, likewise."""
+    censored_time: str = ""
+    """Column of the time of censoring, for rows without a `time`."""
+    censored_pattern: str = ""
+    """Pattern that matches the times of censored rows and captures the number; other rows had the event."""
+
+    def __post_init__(self) -> None:
+        if self.censored_pattern:
+            pattern(self.censored_pattern)
+        _check_choice("survival.unit", [self.unit] if self.unit else [], ("days", "months", "years"))
+
+
+@dataclass(frozen=True)
 class Cohort:
     """A cohort's label table. Columns that it lacks are passed over; a tuple's first present one counts."""
 
@@ -69,6 +93,7 @@ class Cohort:
     """Task to the columns that can contain its label; the first present one counts unless a column is named."""
     constant: Mapping[str, str] = field(default_factory=dict)
     """Task to the class that every case of the cohort has: all patients, all grade 4."""
+    survival: SurvivalColumns = field(default_factory=SurvivalColumns)
     age: tuple[str, ...] = ()
     age_at: Literal["visit", "baseline"] = "visit"
     """When the age column was true: on the row's visit, or when the subject joined."""
@@ -144,7 +169,8 @@ class Cohort:
         """Tasks that the cohort has labels for. `health`, which marks controls, is not a task."""
         ages = ("brain-age",) if self.age or self.birth else ()
         labelled = dict.fromkeys((*self.targets, *self.constant))
-        return (*ages, *(task for task in labelled if task != "health"))
+        survival = ("survival",) if self.survival.time else ()
+        return (*ages, *(task for task in labelled if task != "health"), *survival)
 
 
 def _check_choice(field_name: str, values: Iterable[str], choices: tuple[str, ...]) -> None:
@@ -193,7 +219,7 @@ def _fields(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checked(name: str, value: Any, kind: type) -> Any:
-    expected: type = list if kind is tuple else kind
+    expected: type = {tuple: list, SurvivalColumns: dict}.get(kind, kind)
     good = isinstance(value, expected)
     if good and expected is list and name != "ids":
         good = all(isinstance(item, str) for item in value)
@@ -225,6 +251,9 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "ids": _ids,
     "sex_codes": _coded,
     "missing": lambda value: tuple(map(code, value)),
+    "survival": lambda value: SurvivalColumns(
+        **{name: tuple(one) if isinstance(one, list) else one for name, one in value.items()}
+    ),
 }
 _TOML_NAMES: dict[type, str] = {str: "a string", list: "a list of strings", dict: "a table"}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from prima_features.embedding.file.read import Embeddings
 from prima_features.errors import UsageError
+from prima_features.probes import tasks
 from prima_features.probes.labels.cells import Label
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.encode import asked_classes, constant_label, controls, encode, require_ages
@@ -30,6 +31,7 @@ from prima_features.probes.labels.results import (
 )
 from prima_features.probes.labels.rows import LabelRow, Person, read_rows, with_age_as_target
 from prima_features.probes.labels.scans import Scan, is_private, scan_dates, scans
+from prima_features.probes.labels.survival import encode_survival, survival_task, time_unit
 from prima_features.probes.labels.tables import (
     LEVELS,
     SESSIONS,
@@ -45,6 +47,7 @@ from prima_features.probes.labels.tables import (
     subject_sessions,
 )
 from prima_features.probes.labels.times import Time
+from prima_features.probes.tasks import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,6 +111,9 @@ def _wanted(request: LabelRequest, cohort: Cohort) -> Wanted:
         return [*groups, ages] if request.task == "brain-age" else groups
     if not request.target_column:
         groups.append(tuple(target.column for target in cohort.targets.get(request.task, ())))
+    if request.task == "survival":
+        own = cohort.survival
+        groups += [(name,) for name in (own.time, own.event, own.censored_time) if name]
     times = tuple(filter(None, (cohort.date, cohort.day)))
     groups += [ages, cohort.sex, cohort.site, (cohort.family,), times]
     return [group for group in groups if any(group)]
@@ -165,6 +171,8 @@ def join(embeddings: Embeddings, request: LabelRequest) -> Joined:
     """
     label_task(request.task)
     cohort = effective(request)
+    if request.task == "survival":
+        time_unit(request, cohort)
     found = _scans(embeddings, request, cohort)
     if not request.labels:
         return _all_alike(found, request, cohort)
@@ -235,7 +243,8 @@ def _read(
         require_ages(table, cohort)
         rows, warnings = read_rows(table, cohort, [Label(None)] * len(table), healthy.rows)
         return with_age_as_target(rows), (), (*healthy.warnings, *visitless, *warnings)
-    labels = encode(table, request, cohort)
+    encoder = encode_survival if request.task == "survival" else encode
+    labels = encoder(table, request, cohort)
     rows, warnings = read_rows(table, cohort, labels.rows, healthy.rows)
     return rows, labels.classes, (*labels.warnings, *visitless, *warnings)
 
@@ -285,6 +294,7 @@ def _joined(
         cohort=cohort.name,
         task=request.task,
         request=request,
+        unit=time_unit(request, cohort) if request.task == "survival" else "",
     )
 
 
@@ -303,3 +313,12 @@ def _classes_here(
     if len(here) < 2 or not absent:
         return classes, ()
     return here, (f"no study has the label {' or '.join(absent)}: the probe does not have it as a class",)
+
+
+def task_of(joined: Joined) -> Task:
+    """The task of joined labels, with its classes, or with its unit and horizons."""
+    if joined.is_survival:
+        return survival_task(joined)
+    if joined.task == "custom":
+        return tasks.custom(joined.request.target_column, joined.classes)
+    return tasks.get(joined.task, joined.classes)

@@ -92,6 +92,7 @@ LABEL_TASKS: dict[str, LabelTask] = {
             ("patient", "control"),
             _words({"control": _CONTROL, "patient": "patient|patients|case"}),
         ),
+        LabelTask("survival"),
         LabelTask("custom"),
     )
 }
@@ -136,6 +137,16 @@ class LabelRequest:
     """Date of the label, or its day since entry: the visit nearest the scan counts."""
     date_format: str = ""
     """As for `datetime.strptime`, if dates are not ISO 8601."""
+    time_column: str = ""
+    """Of survival: time to the event or to censoring."""
+    event_column: str = ""
+    """Of survival: whether the event was observed."""
+    event_values: tuple[str, ...] = ()
+    """Values of `event_column` that mean the event; default are the words that do so by themselves."""
+    time_unit: str = ""
+    """`days`, `months` or `years`; default is the cohort's."""
+    horizons: tuple[float, ...] = ()
+    """Of survival, in `time_unit`: times at which predictions are assessed; default: `survival.default_horizons`."""
     control_column: str = ""
     control_values: tuple[str, ...] = ()
     """Values of `control_column` that mean a control; default are the words that do so by themselves."""
@@ -181,6 +192,13 @@ class Joined:
     cohort: str = ""
     task: str = "custom"
     request: LabelRequest = field(default_factory=LabelRequest, repr=False)
+    unit: str = ""
+    """Of the times of survival."""
+
+    @property
+    def is_survival(self) -> bool:
+        """Whether targets are signed times: positive an event, negative censored."""
+        return self.task == "survival"
 
 
 @dataclass(frozen=True)
@@ -197,27 +215,35 @@ class JoinSummary:
     label_reasons: dict[str, int]
     """Reason to the label rows that no study took for it, the commonest first."""
     classes: dict[str, int]
-    """Class to its studies; empty if the target is a number."""
+    """Class to its studies, or of survival the studies with an event and censored ones; empty for a number."""
     target_range: tuple[float, float, float] | None
-    """Least, mean and greatest target; None if there are classes."""
+    """Least, mean and greatest target, or time; None if there are classes."""
     by_site: pd.DataFrame
-    """Studies by site (rows) and class (columns); for a number the columns are n, min, mean, max."""
+    """Studies by site (rows) and class (columns), or event and censored; for a number n, min, mean, max."""
     warnings: tuple[str, ...]
 
 
 def summarize(joined: Joined) -> JoinSummary:
     """The numbers of a join."""
-    target = joined.frame["target"]
-    numeric = not joined.classes
+    names, numeric = joined.classes, not joined.classes
+    if joined.is_survival:
+        names, time = ("event", "censored"), joined.frame["target"].astype(float)
+        labels = time.map(lambda value: names[value < 0])
+        target, by_site = time.abs(), _classes_by_site(joined.frame.assign(target=labels), names)
+        classes = {name: int((labels == name).sum()) for name in names}
+    else:
+        target = joined.frame["target"]
+        classes = {} if numeric else {name: int((target == name).sum()) for name in names}
+        by_site = _numbers_by_site(joined) if numeric else _classes_by_site(joined.frame, names)
     return JoinSummary(
         n_studies=len(joined.frame) + len(joined.unmatched_studies),
         n_matched=len(joined.frame),
         n_groups=joined.frame["group"].nunique(),
         study_reasons=_counts(joined.unmatched_studies),
         label_reasons=_counts(joined.unmatched_labels),
-        classes={} if numeric else {name: int((target == name).sum()) for name in joined.classes},
+        classes=classes,
         target_range=(float(target.min()), float(target.mean()), float(target.max())) if numeric else None,
-        by_site=_numbers_by_site(joined) if numeric else _classes_by_site(joined),
+        by_site=by_site,
         warnings=joined.warnings,
     )
 
@@ -226,12 +252,12 @@ def _counts(lost: pd.DataFrame) -> dict[str, int]:
     return {str(reason): int(n) for reason, n in lost["reason"].value_counts().items()}
 
 
-def _classes_by_site(joined: Joined) -> pd.DataFrame:
+def _classes_by_site(frame: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
     import pandas as pd
 
-    sites = joined.frame["site"].replace("", "unknown")
-    counts = pd.crosstab(sites, joined.frame["target"])
-    return counts.reindex(columns=list(joined.classes), fill_value=0)
+    sites = frame["site"].replace("", "unknown")
+    counts = pd.crosstab(sites, frame["target"])
+    return counts.reindex(columns=list(names), fill_value=0)
 
 
 def _numbers_by_site(joined: Joined) -> pd.DataFrame:

@@ -34,6 +34,8 @@ _NAMED = {
     "field_strength_column": "field_strength",
     "session_column": "session",
     "date_column": "date",
+    "time_column": "",
+    "event_column": "",
     "control_column": "",
 }
 """Attributes of a request to the field of a cohort that each takes the place of."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prima_features.files.targets import Maker, as_inputs, check_folder
-from prima_features.probes import tasks
 from prima_features.probes.evaluation import (
     Evaluation,
     EvaluationPlan,
@@ -20,7 +19,7 @@ from prima_features.probes.evaluation import (
 )
 from prima_features.probes.evaluation.checks import check, check_harmonization
 from prima_features.probes.feature_matrix import Features, Level, features
-from prima_features.probes.labels import Joined, JoinSummary, LabelRequest, join, summarize
+from prima_features.probes.labels import Joined, JoinSummary, LabelRequest, join, summarize, task_of
 from prima_features.probes.linalg.logistic import unconverged_warning
 from prima_features.probes.persistence import Extras
 from prima_features.probes.probe import Probe
@@ -87,13 +86,7 @@ def read(sources: Sources) -> Data:
     embeddings = read_embeddings(sources.embeddings)
     joined = join(embeddings, sources.labels)
     found, frame = features(embeddings, sources.level, sources.series).aligned(joined.frame)
-    return Data(_task(joined), found, frame, joined)
-
-
-def _task(joined: Joined) -> Task:
-    if joined.task == "custom":
-        return tasks.custom(joined.request.target_column, joined.classes)
-    return tasks.get(joined.task, joined.classes)
+    return Data(task_of(joined), found, frame, joined)
 
 
 OnStep = Callable[[str], None]

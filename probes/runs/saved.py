@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -66,6 +66,10 @@ def evaluate(
             f"this probe predicts {_named(probe.task.classes)}, but the labels are {_named(data.task.classes)}: give "
             "labels of the same classes"
         )
+    if data.task.unit != probe.task.unit and data.task.scale:
+        raise UsageError(
+            f"this probe predicts times in {probe.task.unit}, but the labels are in {data.task.unit}: convert them"
+        )
     evaluation = probe.evaluate(data.features, data.frame, data.joined.cohort, n_bootstrap=n_bootstrap)
     evaluation = replace(evaluation, warnings=(*data.warnings, *evaluation.warnings))
     if output is not None:
@@ -84,7 +88,8 @@ def evaluate(
 
 def _as_trained(labels: LabelRequest, probe: Probe) -> LabelRequest:
     """The request with the probe's task, and its classes if the user names no positive values."""
-    named = replace(labels, task=probe.task.name, kind="class" if probe.task.classes else "number")
+    kind: Literal["class", "number"] = "class" if probe.task.classes else "number"
+    named = replace(labels, task=probe.task.name, kind=kind, horizons=probe.task.horizons)
     return named if labels.positive else replace(named, classes=probe.task.classes)
 
 
