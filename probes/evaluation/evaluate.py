@@ -198,15 +198,9 @@ def evaluate_fitted(
         over_baselines={
             name: {samples.task.primary: difference(result, rival)} for name, rival in rivals.items()
         },
-        warnings=(*warnings, *_absent(samples)),
+        warnings=(*warnings, *samples.kind.limits(samples.y[counted])),
     )
 
 
 def _as_out_of_fold(outcome: Outcome, n: int) -> OutOfFold:
     return OutOfFold((outcome,), np.zeros((1, n), dtype=int), ())
-
-
-def _absent(samples: Samples) -> list[str]:
-    absent = samples.kind.absent(samples.y[samples.eligible])
-    found = samples.kind.limits(samples.y[samples.eligible])
-    return [f"this cohort has no {absent}: metrics that need it are undefined"] if absent else found

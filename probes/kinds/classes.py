@@ -102,6 +102,14 @@ class Classes(Kind):
         present = set(y.tolist())
         return next((f"class {name}" for k, name in enumerate(self.task.classes) if k not in present), "")
 
+    def limits(self, y: np.ndarray) -> list[str]:
+        """Classes without a row."""
+        present = set(y.tolist())
+        absent = [name for code, name in enumerate(self.task.classes) if code not in present]
+        if not absent:
+            return []
+        return [f"this cohort has no {', '.join(absent)}: metrics that compare the classes are undefined"]
+
     def check_sizes(self, y: np.ndarray, groups: np.ndarray) -> list[str]:
         """A warning below `FEW_PER_CLASS` subjects in a class; refused below `MIN_PER_CLASS`."""
         counts = [len(np.unique(groups[y == code])) for code in range(len(self.task.classes))]

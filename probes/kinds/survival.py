@@ -134,7 +134,9 @@ class Survival(Kind):
         return found
 
     def limits(self, y: np.ndarray) -> list[str]:
-        """Horizons that are not before the end of the longest follow-up."""
+        """No events, or horizons that are not before the end of the longest follow-up."""
+        if not (y > 0).any():
+            return ["no subject of this cohort had the event: metrics of ranking are undefined"]
         end = float(np.abs(y).max())
         late = [f"{time:g}" for time in self.task.horizons if time >= end]
         if not late:

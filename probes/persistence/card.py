@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prima_features.probes.kinds import kind_of
 from prima_features.probes.persistence.document import Document
+from prima_features.wording import listed
 
 if TYPE_CHECKING:
     from prima_features.probes.evaluation import Evaluation
@@ -60,6 +61,11 @@ def _what(document: Document) -> Iterator[str]:
     if task.classes:
         positive = f"; the probability is that of {task.positive}" if task.positive else ""
         yield f"- Classes: {', '.join(task.classes)}{positive}"
+    elif task.kind == "survival":
+        horizons = (
+            f", and the probability of surviving {listed(f'{one:g}' for one in task.horizons)} {task.unit}"
+        )
+        yield f"- A log risk of the event{horizons if task.horizons else ''}"
     else:
         yield f"- A number{f', in {task.unit}' if task.unit else ''}"
     reads = "the study's vector" if source.level == "study" else "the mean of the vectors of its series"

@@ -47,15 +47,14 @@ def _decodability(found: Evaluation) -> Prose | None:
 
 def _table(found: Evaluation) -> Table:
     table = found.label_by_site.table
-    rows = _counts(table, found.task.classes) if found.task.classes else _numbers(table)
-    head = (
-        ("Site", *found.task.classes, "All")
-        if found.task.classes
-        else ("Site", "n", "Mean", "SD", "Min", "Max")
-    )
-    what = "Studies by site and class" if found.task.classes else "Target by site"
     unit = f", {found.task.unit}" if found.task.unit else ""
-    return Table(f"{what}{unit}", head, rows)
+    if found.task.classes:
+        head = ("Site", *found.task.classes, "All")
+        return Table(f"Studies by site and class{unit}", head, _counts(table, found.task.classes))
+    if found.task.kind == "survival":
+        head = ("Site", "n", "Events", f"Median time{unit}", f"Longest{unit}")
+        return Table("Events and follow-up by site", head, _follow_up(table))
+    return Table(f"Target by site{unit}", ("Site", "n", "Mean", "SD", "Min", "Max"), _numbers(table))
 
 
 def _counts(table: dict[str, dict[str, float]], classes: tuple[str, ...]) -> tuple[tuple[Cell, ...], ...]:
@@ -64,6 +63,18 @@ def _counts(table: dict[str, dict[str, float]], classes: tuple[str, ...]) -> tup
             Cell(site or "unknown"),
             *(Cell(f"{own[name]:,.0f}", shade=own[name] / (sum(own.values()) or 1)) for name in classes),
             Cell(f"{sum(own.values()):,.0f}"),
+        )
+        for site, own in table.items()
+    )
+
+
+def _follow_up(table: dict[str, dict[str, float]]) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(
+        (
+            Cell(site or "unknown"),
+            Cell(f"{own['n']:,.0f}"),
+            Cell(f"{own['events']:,.0f}", shade=own["events"] / (own["n"] or 1)),
+            *(Cell(f"{own[name]:,.4g}") for name in ("median_time", "max_time")),
         )
         for site, own in table.items()
     )
@@ -88,6 +99,8 @@ _COMPARED = (
     "specificity",
     "brier",
     "calibration_slope",
+    "uno_c",
+    "ibs",
 )
 """Beside the primary metric; others depend on the level's own spread or prevalence."""
 

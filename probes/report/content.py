@@ -35,7 +35,13 @@ METRICS = {
     "mean_error": "Mean error",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
+    "c_index": "Harrell's C",
+    "uno_c": "Uno's C",
+    "ibs": "Integrated Brier score",
+    "auc": "AUC",
+    "observed_expected": "Observed over expected events",
 }
+"""By name; those of survival at a horizon have it at the end of their name, as in `auc_365`."""
 DIRECTIONS = {
     "mae": "lower is better",
     "rmse": "lower is better",
@@ -46,6 +52,11 @@ DIRECTIONS = {
     "prevalence": "share of positives",
     "brier": "lower is better",
     "calibration_slope": "1 is ideal",
+    "c_index": "0.5 is chance",
+    "uno_c": "0.5 is chance",
+    "ibs": "lower is better",
+    "auc": "0.5 is chance",
+    "observed_expected": "1 is ideal",
 }
 IN_UNITS = ("mae", "rmse", "mean_error")
 VARIABLES = {
@@ -102,21 +113,32 @@ class PageContent:
 
 
 def metric(name: str, unit: str = "") -> str:
-    """`Mean absolute error, years`."""
+    """`Mean absolute error, years`, `AUC at 365 days`."""
+    base, horizon = _at_horizon(name)
+    if horizon:
+        return f"{METRICS[base]} at {horizon}{' ' + unit if unit else ''}"
     return METRICS[name] + (f", {unit}" if unit and name in IN_UNITS else "")
+
+
+def _at_horizon(name: str) -> tuple[str, str]:
+    """`auc_365` to `auc` and `365`; any other name as it is, and nothing."""
+    base, _, horizon = name.rpartition("_")
+    return (base, horizon) if base in METRICS and name not in METRICS else (name, "")
 
 
 def direction(name: str, task: Task) -> str:
     """Which values are good; empty if obvious."""
     if name == "balanced_accuracy":
         return f"{1 / len(task.classes):.2g} is chance"
-    return DIRECTIONS.get(name, "")
+    return DIRECTIONS.get(_at_horizon(name)[0], "")
 
 
 def in_sentence(name: str) -> str:
     """A metric's name inside a sentence: `mean absolute error`, but `AUROC`."""
-    text = METRICS[name]
-    keep = text.isupper() or text.startswith(("Pearson", "Brier", "R\u00b2"))
+    text = metric(name)
+    keep = METRICS[_at_horizon(name)[0]].isupper() or text.startswith(
+        ("Pearson", "Brier", "R\u00b2", "Harrell", "Uno")
+    )
     return text if keep else text[0].lower() + text[1:]
 
 
@@ -255,6 +277,9 @@ def _where(content: PageContent) -> str:
         unit = "" if found.n_studies == found.n_subjects else "studies: "
         said = ", ".join(f"{counts.get(name, 0):,} {name}" for name in found.task.classes)
         subjects += f" ({unit}{said})"
+    if found.task.kind == "survival":
+        n_events = int(content.counted["event"].sum())
+        subjects += f" ({n_events:,} of {found.n_studies:,} studies with the event)"
     if found.splits is None:
         return f"in another cohort, {subjects}"
     if found.splits.scheme.kind == "leave-site-out":

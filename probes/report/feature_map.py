@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 5000
 """More are thinned at random."""
+OUTCOMES = ("event", "censored")
+"""Labels of survival."""
 _LONGEST = 34
 """Letters of a name in a legend."""
 
@@ -36,7 +38,7 @@ class FeatureMap:
     share: tuple[float, float]
     """Part of the variance of the standardised features along each axis."""
     label: np.ndarray
-    """(n,) class names, or numbers."""
+    """(n,) class names, numbers, or of survival `OUTCOMES`."""
     site: np.ndarray
     """(n,) text, empty if unknown."""
 
@@ -63,6 +65,8 @@ def feature_map(X: np.ndarray, frame: pd.DataFrame, task: Task, seed: int = 0) -
     chosen = frame.iloc[drawn]
     site = chosen["site"].fillna("") if "site" in chosen else np.full(len(drawn), "")
     label = chosen["target"].to_numpy(dtype=object if task.classes else float)
+    if task.kind == "survival":
+        label = np.where(label > 0, *OUTCOMES).astype(object)
     return FeatureMap(points, (float(share[0]), float(share[1])), label, np.array(site, dtype=str))
 
 
@@ -78,8 +82,8 @@ def arrangement(content: PageContent) -> Section | None:
     if shown is None:
         return None
     task = content.evaluation.task
-    if task.classes:
-        by_label = _by_name(shown, "label", shown.label.astype(str), [*task.classes])
+    if names := OUTCOMES if task.kind == "survival" else task.classes:
+        by_label = _by_name(shown, "label", shown.label.astype(str), [*names])
     else:
         name = target(task) + (f", {task.unit}" if task.unit else "")
         by_label = _by_number(shown, name)

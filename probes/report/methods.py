@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from prima_features._version import __version__
+from prima_features.evaluation.survival import Times
 from prima_features.models.caveats import bundled_as
 from prima_features.page import template
 from prima_features.page.digits import brief, count, decimals_for, number, p_value, short
@@ -121,6 +122,8 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         "n_left_out": len(found.predictions) - len(content.counted),
         "kind": found.kind,
         "targets": {} if task.classes else _targets(content),
+        "risk_groups": found.risk_groups,
+        "horizons": [f"{time:g}" for time in task.horizons],
         "n_inner": max((len(np.unique(fold.inner)) for fold in found.splits.folds), default=0)
         if found.splits
         else 0,
@@ -180,7 +183,16 @@ def _cohort(content: PageContent) -> dict[str, Any]:
 
 
 def _targets(content: PageContent) -> dict[str, str]:
-    """Mean, standard deviation and range of a number that is predicted."""
+    """Mean, standard deviation and range of a number that is predicted, or events and follow-up of survival."""
+    if content.evaluation.task.kind == "survival":
+        y = content.counted["target"].to_numpy(dtype=float)
+        given, one = (
+            Times(-y),
+            np.ones((1, len(y))),
+        )  # censoring as the event: the reverse Kaplan-Meier estimate
+        reached = np.flatnonzero(given.survival(one)[0] <= 0.5)
+        median = f"{given.unique[reached[0]]:,.4g}" if len(reached) else "not reached"
+        return {"events": f"{int((y > 0).sum()):,}", "follow_up": median}
     values: pd.Series[float] = content.counted["target"].astype(float)
     digits = min(decimals_for(values.abs().max()), 6)
     return {name: number(values.agg(name), digits) for name in ("mean", "std", "min", "max")}
@@ -204,7 +216,8 @@ def _baselines(found: Evaluation) -> Iterator[str]:
             [one for part in name.split("_") for one in _PREDICTORS.get(part, (part,))] for name in others
         ]
         on = listed((f"on {listed(names)}" for names in parts), "or")
-        yield f"{found.kind.estimators[0]} regression {on}, fitted in the same folds"
+        estimator = found.kind.estimators[0]
+        yield f"{'Cox' if estimator == 'cox' else estimator} regression {on}, fitted in the same folds"
 
 
 def grid(what: str, values: Sequence[float]) -> str:

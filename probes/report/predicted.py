@@ -27,6 +27,7 @@ from prima_features.probes.evaluation.record import FoldScores
 from prima_features.probes.evaluation.scored import BrainAgeGap
 from prima_features.probes.kinds import KindName
 from prima_features.probes.report.content import PageContent, decimals, in_sentence, metric, target
+from prima_features.probes.report.survival import survival_blocks
 from prima_features.wording import capital, listed
 
 if TYPE_CHECKING:
@@ -300,6 +301,7 @@ def _confusion_row(
 BLOCKS: dict[KindName, Callable[[PageContent], list[Block]]] = {
     "number": number_blocks,
     "classes": class_blocks,
+    "survival": survival_blocks,
 }
 """By kind of target."""
 
