@@ -63,7 +63,7 @@ class Survival(Kind):
             primary="Harrell's C",
             strata="event",
             loss="negative log partial likelihood of out-of-fold log risks",
-            dummy="Kaplan-Meier curve",
+            dummy="Average survival curve",
             typical="the Kaplan-Meier curve of the training set for everyone",
             association="epsilon squared of the martingale residuals",
             association_long="epsilon squared, the share of the variance of the martingale residuals between sites",

@@ -8,7 +8,7 @@ import numpy as np
 
 from prima_features.evaluation.survival import Times
 from prima_features.page.blocks import Block, Cell, Figure, Key, Prose, Row, Table
-from prima_features.page.digits import interval, number, p_value
+from prima_features.page.digits import interval, number, p_text
 from prima_features.page.plots.canvas import COLOURS, DASHES, MUTED, REFERENCE, SQUARE, line_style, svg
 from prima_features.probes.evaluation.risk_groups import RiskGroups
 from prima_features.probes.report.content import PageContent
@@ -79,7 +79,7 @@ def _log_rank(found: RiskGroups) -> Prose | None:
         return None
     return Prose(
         f"Log-rank test of the risk groups, on predictions by models that had not seen the subject: chi-squared "
-        f"{number(test.chi2, 2)}, p = {p_value(test.p_value)}."
+        f"{number(test.chi2, 2)}, {p_text(test.p_value)}."
     )
 
 
