@@ -28,7 +28,7 @@ from prima_features.embedding.record.ids import (
     ids_path,
     write_ids,
 )
-from prima_features.embedding.record.journal import Journal, options_record
+from prima_features.embedding.record.journal import Journal, Record, options_record
 from prima_features.embedding.record.output import check_output, index_path, report_path
 from prima_features.embedding.resume.claims import Claims
 from prima_features.embedding.resume.options import RunOptions, Shard
@@ -195,65 +195,89 @@ def embed_several(
     with _finding(source, outputs, find_options, keep_patient_id) as (found, pseudonyms):
         left_out = _left_out(source, found, run_options)
         encoders = [load_encoder(one) if isinstance(one, str) else one for one in models.values()]
-        for info in map(checked_info, encoders):
-            if engine_options.keep_tokens and info.widths.token is None:
-                raise UsageError(
-                    f"The model {info.name} has no tokens to store (its encoder is {info.encoder!r}): "
-                    "use --level study"
-                )
-        if any(checked_info(encoder).uses_anatomy for encoder in encoders):
-            for warning in found.anatomy_warnings:
-                logger.warning("%s", warning)
+        _check_encoders(encoders, found, engine_options)
     studies = {
         study.id: replace(study, description=description or study.description) for study in found.studies
     }
+    share = tuple(study.id for study in run_options.shard.select(list(studies.values())))
     command = "" if found.format == "dicom" else bounded(command)
-    jobs = [
-        Job(
-            source,
-            output,
-            studies,
-            tuple(study.id for study in run_options.shard.select(list(studies.values()))),
-            _plan(encoder, output, tuple(studies), left_out, engine_options, run_options, dtype, command),
-            run_options,
-            pseudonyms,
-            checked_info(encoder).name if len(outputs) > 1 else "",
-        )
-        for output, encoder in zip(outputs, encoders, strict=True)
-    ]
-    works: list[Work] = []
-    earlier_ids: list[Rows] = []
     times: list[StageTimes] = []
     with ExitStack() as held:
-        claims = [held.enter_context(Claims(job.parts.folder)) for job in jobs]
+        jobs, claims = [], []
+        for output, encoder in zip(outputs, encoders, strict=True):
+            ids = tuple(studies)
+            plan = _plan(encoder, output, ids, left_out, engine_options, run_options, dtype, command)
+            label = plan.provenance.model if len(outputs) > 1 else ""
+            jobs.append(Job(source, output, studies, share, plan, run_options, pseudonyms, label))
+            claims.append(held.enter_context(Claims(jobs[-1].parts.folder)))
         stopping = held.enter_context(stoppable)
         with ExitStack() as recording:
-            for job, encoder, claimed in zip(jobs, encoders, claims, strict=True):
-                facts = {
-                    "command": command,
-                    "shard": str(run_options.shard),
-                    "unit": checked_info(encoder).unit,
-                    "options": options_record(
-                        found, find_options, engine_options, run_options, encoder.device, dtype
-                    )
-                    | ({"models": len(outputs)} if len(outputs) > 1 else {}),
-                    "warnings": [
-                        *found.warnings,
-                        *(found.anatomy_warnings if job.plan.provenance.uses_anatomy else ()),
-                    ],
-                }
-                journal = recording.enter_context(Journal(job.parts.folder, job.plan.settings, facts, times))
-                job = replace(job, plan=agree(job.plan, job.share, run_options, job.parts, claimed))
-                earlier_ids.append(_add_ids(job, claimed))
+            journals = []
+            for i, job in enumerate(jobs):
+                options = options_record(
+                    found, find_options, engine_options, run_options, encoders[i].device, dtype
+                )
+                facts = _facts(job, found, checked_info(encoders[i]).unit, options, len(jobs))
+                journal = Journal(job.parts.folder, job.plan.settings, facts, times)
+                journals.append(recording.enter_context(journal))
+                jobs[i] = replace(job, plan=agree(job.plan, share, run_options, job.parts, claims[i]))
+            earlier_ids = list(map(_add_ids, jobs, claims))
+            for job in jobs:
                 _warn_of_dropped(job)
-                works.append(Work(job, claimed, journal, stopping, on_study))
+            works = [
+                Work(job, claimed, journal, stopping, on_study)
+                for job, claimed, journal in zip(jobs, claims, journals, strict=True)
+            ]
             embed_outputs(works, engine, encoders, engine_options, stopping)
         for work in works:
             work.clear()
     seconds = time.monotonic() - started
     summaries = [_summary(work, found.format, seconds) for work in works]
+    _conclude(source, summaries, earlier_ids)
+    return summaries
+
+
+def _check_encoders(encoders: Sequence[Encoder], found: Found, options: EngineOptions) -> None:
+    """Check that encoders can be used with the options, and log warnings about masks and transforms if one uses them.
+
+    Raises:
+        UsageError: one has no tokens to store.
+    """
+    infos = list(map(checked_info, encoders))
+    for info in infos:
+        if options.keep_tokens and info.widths.token is None:
+            raise UsageError(
+                f"The model {info.name} has no tokens to store (its encoder is {info.encoder!r}): "
+                "use --level study"
+            )
+    if any(info.uses_anatomy for info in infos):
+        for warning in found.anatomy_warnings:
+            logger.warning("%s", warning)
+
+
+def _facts(job: Job, found: Found, unit: str, options: Record, n_models: int) -> Record:
+    """What the record of the run states of an output."""
+    anatomy_warnings = found.anatomy_warnings if job.plan.provenance.uses_anatomy else ()
+    return {
+        "command": job.plan.provenance.command,
+        "shard": str(job.options.shard),
+        "unit": unit,
+        "options": options | ({"models": n_models} if n_models > 1 else {}),
+        "warnings": [*found.warnings, *anatomy_warnings],
+    }
+
+
+def _conclude(source: Path, summaries: Sequence[EmbedSummary], earlier_ids: Sequence[Rows]) -> None:
+    """Restore the identity tables of outputs that were not written, and warn of unknown orientations.
+
+    Args:
+        earlier_ids: rows that the identity table of each output had before.
+
+    Raises:
+        NothingUsableError: no output was written.
+    """
     for summary, earlier in zip(summaries, earlier_ids, strict=True):
-        if summary.is_empty and pseudonyms is not None:
+        if summary.is_empty and summary.format == "dicom":
             write_ids(summary.output, earlier)
     if all(summary.is_empty for summary in summaries):
         raise _nothing_usable(source, [failure for summary in summaries for failure in summary.failures])
@@ -263,7 +287,6 @@ def embed_several(
             "orientation-unknown); check the orientation, or correct the header",
             count(n_unknown, "series", "series"),
         )
-    return summaries
 
 
 def _left_out(source: Path, found: Found, options: RunOptions) -> tuple[Failure, ...]:
