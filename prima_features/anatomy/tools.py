@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +33,9 @@ SECONDS = 3600.0
 _T1W = re.compile(r"t1|mprage|spgr|bravo|tfe", re.IGNORECASE)
 _NOT_T1W = re.compile(r"flair|t2|t1.?rho|t1.?map", re.IGNORECASE)
 _HELP_SECONDS = 300.0
+_LINUX = sys.platform == "linux"
+_SET_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of prctl(2)."""
 _MOST_SAID, _MOST_OUTPUT = 200, 1 << 20
 """Characters of a message, and bytes of output that are looked at."""
 _IMAGE, _MASK, _STRIPPED = "image.nii.gz", "mask.nii.gz", "stripped.nii.gz"
@@ -203,6 +209,8 @@ def _run(name: str, command: list[str], folder: Path, seconds: float) -> tuple[i
                 stdout=said,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # A reader process is killed if the run is aborted. Code between fork and exec is safe without threads.
+                preexec_fn=_end_with_parent if _LINUX and threading.active_count() == 1 else None,
             )
         except OSError as error:
             raise SeriesError(
@@ -219,6 +227,10 @@ def _run(name: str, command: list[str], folder: Path, seconds: float) -> tuple[i
             _end(process)
         said.seek(0)
         return status, said.read(_MOST_OUTPUT).decode("utf-8", "replace")
+
+
+def _end_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import stat
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -150,8 +152,38 @@ def test_a_program_that_hangs_is_ended_with_what_it_started(programs: Path, tmp_
     write(programs / "mri_synthstrip", f"#!/bin/sh\nsleep 300 &\necho $! > '{started}'\nwait\n")
     with pytest.raises(SeriesError, match="took longer than 0 minutes"):
         run("synthstrip", seconds=3)
-    child = Path(f"/proc/{int(started.read_text())}/stat")
-    assert not child.exists() or child.read_text().split()[2] == "Z"
+    assert is_ended(int(started.read_text()))
+
+
+def is_ended(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+        return Path(f"/proc/{process}/stat").read_text().split()[2] == "Z"
+    except OSError:
+        return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prctl is Linux's")
+def test_a_program_ends_with_a_reader_that_is_killed(programs: Path, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    write(
+        programs / "mri_synthstrip",
+        f"#!/bin/sh\necho $$ > '{started}.new' && mv '{started}.new' '{started}'\nexec sleep 300\n",
+    )
+    code = "import numpy; from prima_features.anatomy.tools import *\n"
+    code += "run_program(find_program('synthstrip', ''), numpy.ones((4, 4, 4), 'f4'), numpy.eye(4))"
+    reader = subprocess.Popen([sys.executable, "-c", code])
+    while not started.exists():
+        assert reader.poll() is None
+        time.sleep(0.1)
+    reader.kill()
+    reader.wait()
+    program = int(started.read_text())
+    for _ in range(100):
+        if is_ended(program):
+            return
+        time.sleep(0.1)
+    pytest.fail("it still runs")
 
 
 def test_a_program_that_cannot_start_is_one_sentence(programs: Path) -> None:

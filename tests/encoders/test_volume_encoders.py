@@ -1,19 +1,22 @@
 """Encoders that read one volume per series: what they have in common."""
 
+import os
 import pickle
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from brains import synthetic_head
 from golden_encoders import converted
 
 from prima_features import read_embeddings
-from prima_features.anatomy import find
-from prima_features.anatomy.quality import MNI_OVERLAP, MNI_SCALE
+from prima_features.anatomy import cache, find
+from prima_features.anatomy.quality import MNI_OVERLAP, MNI_SCALE, litres
 from prima_features.anatomy.registration import REGISTERED, register
 from prima_features.anatomy.stripped import STRIPPED as STRIPPED_IMAGE
 from prima_features.cli.main import main
@@ -227,3 +230,40 @@ def test_a_file_of_embeddings_states_what_was_done(
     assert file.study_embedding.shape == (1, 24)
     assert {UNSTRIPPED, NOT_REGISTERED} <= set(file.series["flags"].iloc[0].split(","))
     assert file.preprocessing["options"]["unstripped"] == "allow"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script with a shebang")
+def test_whole_heads_are_masked_by_a_program_once_for_two_models_and_two_runs(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = synthetic_head("T1w")
+    anat = tmp_path / "bids" / "sub-01" / "anat"
+    anat.mkdir(parents=True)
+    nib.save(nib.Nifti1Image(head.values.astype(np.int16), head.affine), anat / "sub-01_T1w.nii.gz")
+    nib.save(nib.Nifti1Image(head.brain.astype(np.uint8), head.affine), tmp_path / "made.nii.gz")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    program = programs / "mri_synthstrip"
+    program.write_text(
+        f"#!/bin/sh\necho called >> '{tmp_path}/calls'\n"
+        f"[ \"$1 $2 $3\" = '-i image.nii.gz -m' ] && cp '{tmp_path}/made.nii.gz' \"$4\"\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PRIMA_CACHE", str(tmp_path / "cache"))
+    chosen = [f"--model={name}={models[name]}" for name in ("brainiac", "neurojepa")]
+    first, second = (tmp_path / name for name in ("first.h5", "second.h5"))
+    assert main(["embed", str(tmp_path / "bids"), str(first), *chosen]) == 0
+    cache._recent.clear()
+    monkeypatch.setattr(find, "register", None)  # it would be called without the cache
+    assert main(["embed", str(tmp_path / "bids"), str(second), *chosen, "--workers", "0"]) == 0
+    assert (tmp_path / "calls").read_text() == "called\n"
+    for name in ("brainiac", "neurojepa"):
+        file = read_embeddings(tmp_path / f"first.{name}.h5")
+        row = file.series.iloc[0]
+        assert (row["mask_from"], row["mni_from"]) == ("mri_synthstrip", REGISTERED)
+        assert row["brain_litres"] == pytest.approx(litres(head.brain, head.affine), rel=1e-4)
+        assert row["mni_dice"] > 0.9 and not row["flags"]
+        np.testing.assert_array_equal(
+            file.series_embedding, read_embeddings(tmp_path / f"second.{name}.h5").series_embedding
+        )
