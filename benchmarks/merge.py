@@ -50,7 +50,7 @@ MERGE = MEASURE.format(
     imports="from prima_features.embedding.merge import merge", what="merge(output, report=False)"
 )
 REPORT = MEASURE.format(
-    imports="from prima_features.embedding.report import write_page", what="write_page(output)"
+    imports="from prima_features.embedding.report import write_report", what="write_report(output)"
 )
 
 

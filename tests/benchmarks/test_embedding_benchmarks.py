@@ -1,6 +1,7 @@
 """The embedding benchmarks run, at small sizes, and their ways agree."""
 
 import json
+import os
 import runpy
 import shutil
 import subprocess
@@ -117,6 +118,12 @@ def test_a_public_suite_is_compared_voxel_by_voxel(
     nib.save(nib.Nifti1Image(values, image.affine, image.header), path)
     assert main() == 1
     assert json.loads(capsys.readouterr().out)["series"][0]["verdict"] == "differs"
+
+
+def test_parts_are_merged_and_the_report_is_measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", os.fsync)  # which the script replaces
+    result = run("merge.py", "--parts", "3")
+    assert (result["parts"], result["merge_peak_mb"] > 0, result["page_peak_mb"] > 0) == (3, True, True)
 
 
 def test_all_parts_of_a_large_run_are_measured(run: Run) -> None:
