@@ -36,9 +36,9 @@ def cache_folder() -> Path:
     """The folder of the files."""
     if place := os.environ.get("PRIMA_CACHE"):
         return Path(place).expanduser() / "anatomy"
-    place = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     # A relative path is invalid, as the XDG specification says.
-    return (place if place.is_absolute() else Path.home() / ".cache") / "prima-features" / "anatomy"
+    return (base if base.is_absolute() else Path.home() / ".cache") / "prima-features" / "anatomy"
 
 
 def cached(
@@ -76,7 +76,7 @@ def _key(made_by: str, inputs: Sequence[np.ndarray]) -> str:
     found = hashlib.sha256(f"{VERSION} {made_by}".encode())
     for one in inputs:
         found.update(f" {one.dtype} {one.shape} ".encode())
-        found.update(np.packbits(one) if one.dtype == bool else np.ascontiguousarray(one))
+        found.update((np.packbits(one) if one.dtype == bool else one).tobytes())
     return found.hexdigest()
 
 

@@ -58,7 +58,7 @@ def read_mask(path: Path, values: np.ndarray, affine: np.ndarray) -> tuple[np.nd
     if found.shape == values.shape and np.allclose(grid, affine, atol=_SAME):
         inside = found
     else:
-        inside = resample(found.view(np.uint8), grid, Grid(values.shape, affine), order=0) > 0  # type: ignore[arg-type]
+        inside = resample(found.view(np.uint8), grid, Grid(values.shape, affine), order=0) > 0
     _check(found, grid, inside, values, affine)
     return inside, kind
 

@@ -42,7 +42,7 @@ _KINDS = (
     "give a text file with 4 rows of 4 numbers (scan to MNI152, mm in RAS), a transform of ITK or ANTs, "
     "talairach.xfm, or an .lta file"
 )
-_ITK_LINEAR = {
+_ITK_LINEAR: dict[str, Any] = {
     "AffineTransform": lambda: sitk.AffineTransform(3),
     "MatrixOffsetTransformBase": lambda: sitk.AffineTransform(3),
     "Euler3DTransform": sitk.Euler3DTransform,

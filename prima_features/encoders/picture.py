@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -74,7 +75,7 @@ def _outline(mask: np.ndarray, height: int, width: int) -> str:
 
     size = (2 * width, 2 * height)
     shown = Image.fromarray(255 * mask.astype(np.uint8)).resize(size, Image.Resampling.BILINEAR)
-    lines = contour_generator(z=np.pad(np.asarray(shown, np.float32), 1)).lines(127.5)
+    lines: Any = contour_generator(z=np.pad(np.asarray(shown, np.float32), 1)).lines(127.5)
     # Sample j of the padded array is at (j - 0.5) / 2 pixels.
     paths = ("L".join(f"{(x - 0.5) / 2:.1f} {(y - 0.5) / 2:.1f}" for x, y in line[::2]) for line in lines)
     return "".join(f"M{path}Z" for path in paths)
