@@ -12,7 +12,8 @@ import logging
 import os
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -60,16 +61,42 @@ def cached(
     key = _key(made_by, inputs)
     result = _recent.get(key)
     if result is None:
-        folder = cache_folder()
-        result = _load(folder / key, shape, dtype)
+        path = cache_folder() / key
+        result = _load(path, shape, dtype)
         if result is None:
-            result = compute().astype(dtype, copy=False)
-            _store(folder / key, result)
+            with _alone(path):
+                result = _load(path, shape, dtype)  # another run may have computed it meanwhile
+                if result is None:
+                    result = compute().astype(dtype, copy=False)
+                    _store(path, result)
         result.setflags(write=False)
         _recent[key] = result
         while len(_recent) > _RECENT:
             _recent.popitem(last=False)
     return result
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait for other processes that compute the same result, on systems and disks with locks."""
+    lock = path.with_suffix(".lock")
+    try:
+        import fcntl
+
+        _make_private(path.parent)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        # Whoever waits for the lock still has the file open.
+        with suppress(OSError):
+            lock.unlink()
+        os.close(descriptor)
 
 
 def _key(made_by: str, inputs: Sequence[np.ndarray]) -> str:

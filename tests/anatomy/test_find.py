@@ -2,6 +2,8 @@
 
 import logging
 import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +116,28 @@ def test_each_scan_is_computed_once_over_encoders_and_runs(counted: Counted, tmp
     files = list(folder.iterdir())
     assert len(files) == 2
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_runs_at_the_same_time_compute_each_scan_once(
+    counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads with nothing in common but the folder stand for the processes."""
+    monkeypatch.setattr(cache, "_RECENT", 0)
+    calls = []
+
+    def compute() -> np.ndarray:
+        calls.append(1)
+        time.sleep(0.5)
+        return np.eye(4)
+
+    def ask(_: int) -> np.ndarray:
+        return cache.cached("x", [HEAD], (4, 4), np.float64, compute)
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(ask, range(4)))
+    assert len(calls) == 1
+    assert all((one == np.eye(4)).all() for one in results)
+    assert not list(cache.cache_folder().glob("*.lock"))
 
 
 def test_other_voxels_positions_and_programs_are_computed_anew(
