@@ -60,7 +60,8 @@ def bench(
         typer.Option(
             "--probes",
             metavar="NAME...",
-            help="Probes: linear (ridge or logistic regression) and knn; the first is the main one (default: both).",
+            help="Probes: linear (ridge, logistic or Cox regression) and knn; the first is the main one "
+            "(default: both).",
             rich_help_panel=EVALUATION,
         ),
     ] = None,

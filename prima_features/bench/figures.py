@@ -79,9 +79,10 @@ def _accuracy(axes: Axes, task: Mapping[str, Any], places: list[float], encoders
     if values:
         best = max(values) if task["higher_is_better"] else min(values)
         axes.axhline(best, color=MUTED, linewidth=1, linestyle=line_style(REFERENCE))
-    unit = f", {task['unit']}" if task["unit"] else ""
+    unit = f", {task['unit']}" if task["unit"] and metric == "mae" else ""
     better = "higher" if task["higher_is_better"] else "lower"
-    axes.set_ylabel(f"{metric.upper()}{unit} ({better} is better)")
+    name = "Harrell's C" if metric == "c_index" else metric.upper()
+    axes.set_ylabel(f"{name}{unit} ({better} is better)")
     axes.grid(axis="y")
 
 

@@ -18,6 +18,8 @@ from prima_features.probes.tasks import Task
 from prima_features.wording import listed
 
 ProbeKind = Literal["linear", "knn"]
+_WITHOUT_CLASSES = ("brain-age", "survival")
+"""Tasks that --positive, --classes and --target-column are not for."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class TaskRequest:
         """
         name, _, column = (part.strip() for part in text.partition("="))
         name = tasks.get(name).name  # `glioma` is `glioma-presence`
+        if name == "survival" and column:
+            raise UsageError("--task survival takes its columns from --time-column and --event-column")
         if name == "custom" and not column:
             raise UsageError("--task custom needs the column to predict: write --task custom=COLUMN")
         return cls(name, column)
@@ -50,7 +54,7 @@ class TaskRequest:
     def labels(self, request: LabelRequest) -> LabelRequest:
         """The request for this task's labels."""
         made = replace(request, task=self.name, target_column=self.column or request.target_column)
-        if self.name == "brain-age":
+        if self.name in _WITHOUT_CLASSES:
             return replace(made, target_column=self.column, positive=(), classes=(), kind="auto")
         return made
 
@@ -60,7 +64,8 @@ class BenchOptions:
     """How encoders are compared."""
 
     probes: tuple[ProbeKind, ...] = ("linear", "knn")
-    """`linear` (ridge for numbers, logistic regression for classes) and `knn`. The first is the main one."""
+    """`linear` (ridge for numbers, logistic regression for classes, Cox regression for survival) and `knn` (not for
+    survival). The first is the main one."""
     scheme: Scheme = field(default_factory=Scheme)
     """Folds, the same for all encoders."""
     n_bootstrap: int = 1000
@@ -92,7 +97,7 @@ class BenchOptions:
             UsageError: there is nothing to do, a task or probe is given twice, or the classes of several tasks are
                 given as one list.
         """
-        in_classes = [one.key for one in requests if one.name != "brain-age"]
+        in_classes = [one.key for one in requests if one.name not in _WITHOUT_CLASSES]
         if len(in_classes) > 1 and (labels.positive or labels.classes or labels.target_column):
             raise UsageError(
                 f"--positive, --classes and --target-column are for one task, but there are {listed(in_classes)}: name "

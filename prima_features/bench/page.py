@@ -40,6 +40,7 @@ METRICS = {
     "balanced_accuracy": "Balanced accuracy",
     "brier": "Brier score",
     "calibration_slope": "Calibration slope",
+    "c_index": "Harrell's C",
 }
 RELIABILITY = {
     "icc": "ICC(2,1)",
@@ -52,6 +53,7 @@ RELIABILITY = {
 _PROBES = {
     "ridge": "ridge regression",
     "logistic": "logistic regression",
+    "cox": "ridge Cox regression",
     "knn": "nearest neighbours in 64 principal components",
 }
 
@@ -101,6 +103,11 @@ def decimals(task: Document) -> int:
     return decimals_for(max((value for value in values if value is not None), default=1.0))
 
 
+def unit_of(task: Document) -> str:
+    """Unit of a task's primary metric; empty if it has none."""
+    return str(task["unit"]) if task["primary"] == "mae" else ""
+
+
 def ranked(task: Document) -> list[str]:
     """Encoders from the best to the worst by the primary metric."""
     sign = -1 if task["higher_is_better"] else 1
@@ -120,7 +127,7 @@ def description(document: Document) -> str:
 def main_result(key: str, task: Document) -> str:
     """Which encoder is best, by how much, and which are not worse beyond noise."""
     best, *others = ranked(task)
-    metric, unit = METRICS[task["primary"]], task["unit"]
+    metric, unit = METRICS[task["primary"]], unit_of(task)
     value = brief(estimate(task["encoders"][best][task["primary"]]), decimals(task), unit)
     said = f"{label(key)}: {best} has the best {metric}, {value}"
     if not others:
@@ -166,7 +173,7 @@ def accuracy_table(document: Document) -> Table:
         if any(one[key] is not None for one in costs.values())
     }
     heads = [
-        f"{label(key)}, {METRICS[one['primary']]}{' in ' + one['unit'] if one['unit'] else ''}"
+        f"{label(key)}, {METRICS[one['primary']]}{' in ' + unit_of(one) if unit_of(one) else ''}"
         for key, one in tasks.items()
     ]
 

@@ -23,6 +23,9 @@ from prima_features.probes.samples import Samples, samples
 from prima_features.probes.tasks import Task
 from prima_features.wording import count, listed, verb
 
+_METRICS = {"c_index": "Harrell's C"}
+"""Primary metrics that are not written in capitals."""
+
 
 @dataclass(frozen=True)
 class TaskResult:
@@ -68,6 +71,7 @@ class TaskResult:
             "kind": self.task.kind,
             "classes": list(self.task.classes),
             "unit": self.task.unit,
+            "horizons": list(self.task.horizons),
             "primary": self.task.primary,
             "higher_is_better": self.higher_is_better,
             "n_studies": self.n_studies,
@@ -94,7 +98,10 @@ def measure(shared: Shared, asked: TaskRequest, request: LabelRequest, options: 
     some = next(iter(given.values()))
     found = check(some, options.scheme, allow_confounded=options.allow_confounded)
     splits = draw(some, options.scheme)
-    made: dict[str, ProbeResults] = {kind: compare(given, options, kind, splits) for kind in options.probes}
+    probes = [kind for kind in options.probes if kind == "linear" or kind in some.kind.estimators]
+    if not probes:
+        raise UsageError(f"{listed(options.probes)} cannot predict {asked.key}: add linear to --probes")
+    made: dict[str, ProbeResults] = {kind: compare(given, options, kind, splits) for kind in probes}
     main = next(iter(made.values()))
     tested = np.unique(np.concatenate([fold.test for fold in splits.folds]))
     counted = tested[some.eligible[tested]]
@@ -157,8 +164,9 @@ def _within_noise(result: TaskResult) -> tuple[str, ...]:
         if everyone
         else f"{listed(near)} {verb(len(near), 'does', 'do')} not differ from the best encoder, {best}, beyond noise"
     )
+    shown = _METRICS.get(metric, metric.upper())
     return (
-        f"{said} ({metric.upper()} of {best} minus {near[0]}: {brief(gap, decimals)}, adjusted p = {one.p_holm:.2g})",
+        f"{said} ({shown} of {best} minus {near[0]}: {brief(gap, decimals)}, adjusted p = {one.p_holm:.2g})",
     )
 
 

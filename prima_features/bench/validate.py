@@ -9,13 +9,15 @@ from typing import Any
 from prima_features.errors import UsageError
 from prima_features.files.safe import MIB, load_json, read_text
 from prima_features.files.text import bounded
+from prima_features.probes import tasks
 from prima_features.probes.kinds.classes import CLASS_METRICS
 from prima_features.probes.kinds.numbers import REGRESSION_METRICS
 
 FORMAT, FORMAT_VERSION = "prima-bench", 1
 _MOST_BYTES = 64 * MIB
 _TOLERANCE = 1e-6
-_SHARES = ("auroc", "auprc", "prevalence", "balanced_accuracy", "brier")
+_MOST_HORIZONS = 100
+_SHARES = ("auroc", "auprc", "prevalence", "balanced_accuracy", "brier", "c_index", "uno_c")
 _RELIABILITY = ("icc", "identification", "discriminability")
 _MAPS = ("baselines", "over_baselines", "probes", "site_decodability", "site_variance", "worst_group", "openbhb",
          "few_shot")  # fmt: skip
@@ -102,7 +104,7 @@ def _task(task: Any, encoders: Mapping[str, Any], where: str, n_studies: int) ->
         raise _ContentError(
             f"{where}.n_studies is {task['n_studies']}, but {n_studies} studies are in all files"
         )
-    metrics = REGRESSION_METRICS if task["kind"] == "regression" else CLASS_METRICS
+    metrics = _metrics(task, where)
     if task["primary"] not in metrics:
         raise _ContentError(
             f"{where}.primary is {bounded(task['primary'], 64)!r}, which is no metric of the task"
@@ -126,6 +128,18 @@ def _task(task: Any, encoders: Mapping[str, Any], where: str, n_studies: int) ->
         "few_shot",
     ):
         _named(task[name], encoders, f"{where}.{name}")
+
+
+def _metrics(task: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    if task["kind"] != "survival":
+        return REGRESSION_METRICS if task["kind"] == "regression" else CLASS_METRICS
+    horizons = _get(task, "horizons", list, where)
+    if len(horizons) > _MOST_HORIZONS or not all(type(one) in (int, float) for one in horizons):
+        raise _ContentError(f"{where}.horizons is not a short list of numbers")
+    try:
+        return tasks.survival(task["unit"], horizons).metrics
+    except UsageError as error:
+        raise _ContentError(f"{where}.horizons: {error}") from error
 
 
 def _probe(own: Any, encoders: Mapping[str, Any], metrics: tuple[str, ...], primary: str, where: str) -> None:
