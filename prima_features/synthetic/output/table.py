@@ -9,6 +9,7 @@ from pathlib import Path
 from prima_features.synthetic.acquisition import Acquisition
 from prima_features.synthetic.protocol import Settings
 from prima_features.synthetic.subject import Subject
+from prima_features.synthetic.survival import survival
 
 ABSENT = "n/a"
 COLUMNS: dict[str, dict[str, object]] = {
@@ -42,6 +43,12 @@ COLUMNS: dict[str, dict[str, object]] = {
         "Description": "by which masses push the midline, positive to the right",
         "Units": "mm",
     },
+    "survival_days": {
+        "Description": "from the scan to death or to the end of the follow-up",
+        "Units": "days",
+    },
+    "death": {"Description": "whether death was observed", "Levels": {"0": "censored", "1": "dead"}},
+    "log_hazard": {"Description": "true log hazard ratio of death: age, lesions and ventricles"},
     "manufacturer": {"Description": "of the scanner, as its headers say"},
     "field_strength": {"Description": "of the scanner", "Units": "T"},
     "settings": {"Description": "ranges of the scanner's settings: usual, varied or wide"},
@@ -84,6 +91,7 @@ def row(
         **dict(subject.facts),
         **truth,
         **_classes(subject),
+        **survival(subject, truth),
     }
     if subject.lesions:
         sides = {lesion.side for lesion in subject.lesions}
