@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 REPEATS = 5
@@ -34,19 +35,19 @@ def main() -> None:
     parser.add_argument(
         "--subjects", type=int, default=SUBJECTS, help="subjects that the probes are fitted on"
     )
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="of these commands, such as help embed-one")
+    parser.add_argument(
+        "--only", nargs="+", metavar="NAME", help="only these commands, such as help embed-one"
+    )
     chosen = parser.parse_args()
     programs = {"this": Path(sys.executable).with_name("prima")}
     if chosen.baseline is not None:
         programs["baseline"] = chosen.baseline
     with tempfile.TemporaryDirectory() as folder:
-        commands = {
-            name: command
-            for name, command in make(programs["this"], Path(folder), chosen.subjects).items()
-            if not chosen.only or name in chosen.only
-        }
-        if not commands:
-            parser.error(f"no command is called {' or '.join(chosen.only)}")
+        commands = commands_on(Path(folder))
+        if unknown := {*(chosen.only or ())} - {*commands}:
+            parser.error(f"no command is called {' or '.join(sorted(unknown))}")
+        commands = {name: commands[name] for name in chosen.only or commands}
+        prepare(programs["this"], Path(folder), chosen.subjects, commands.values())
         measured = {name: measure(programs, command, chosen) for name, command in commands.items()}
     result = {
         "processor": processor(),
@@ -57,21 +58,37 @@ def main() -> None:
     print(json.dumps(result, indent=None if chosen.json else 4))
 
 
-def make(prima: Path, folder: Path, subjects: int) -> dict[str, list[str]]:
-    """Make the input in a folder; returns arguments of `prima` by a name for them."""
+def prepare(prima: Path, folder: Path, subjects: int, commands: Iterable[Sequence[str]]) -> None:
+    """Make the input in a folder that the commands read."""
 
-    def prepare(*arguments: object) -> None:
+    def run_prima(*arguments: object) -> None:
         subprocess.run([prima, *map(str, arguments)], check=True, capture_output=True)
 
-    bids, dicom, cohort, vectors = (folder / name for name in ("bids", "dicom", "cohort", "vectors.h5"))
-    prepare("synth", bids, "--subjects", SCANNED)
-    prepare("synth", dicom, "--subjects", SCANNED, "--format", "dicom")
-    prepare("synth", cohort, "--subjects", subjects, "--condition", "control", "--condition", "dementia")
-    prepare("embed", cohort, vectors)
-    (scan, *_) = bids.rglob("*T1w.nii.gz")
-    one = folder / "scan" / "T1w.nii.gz"
-    one.parent.mkdir()
-    one.write_bytes(scan.read_bytes())
+    read = {argument for command in commands for argument in command}
+    bids, dicom, cohort, vectors, one = inputs(folder)
+    if {str(bids), str(one)} & read:
+        run_prima("synth", bids, "--subjects", SCANNED)
+        one.parent.mkdir()
+        one.write_bytes(next(bids.rglob("*T1w.nii.gz")).read_bytes())
+    if str(dicom) in read:
+        run_prima("synth", dicom, "--subjects", SCANNED, "--format", "dicom")
+    if str(vectors) in read:
+        run_prima(
+            "synth", cohort, "--subjects", subjects, "--condition", "control", "--condition", "dementia"
+        )
+        run_prima("embed", cohort, vectors)
+
+
+def inputs(folder: Path) -> tuple[Path, Path, Path, Path, Path]:
+    """A BIDS dataset, a DICOM tree, the cohort of the probes, its vectors, and one scan."""
+    names = ("bids", "dicom", "cohort", "vectors.h5", "scan/T1w.nii.gz")
+    bids, dicom, cohort, vectors, one = (folder / name for name in names)
+    return bids, dicom, cohort, vectors, one
+
+
+def commands_on(folder: Path) -> dict[str, list[str]]:
+    """Arguments of `prima` by a name for them."""
+    bids, dicom, cohort, vectors, one = inputs(folder)
 
     def embed(source: Path, *more: str) -> list[str]:
         return ["embed", str(source), str(folder / "out.h5"), "--force", *more]
