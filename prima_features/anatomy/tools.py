@@ -153,6 +153,11 @@ _FINDERS: dict[str, Callable[[], Program | None]] = {
 }
 
 
+def installed() -> list[Program]:
+    """The programs that are installed, in the order of preference."""
+    return [program for find in _FINDERS.values() if (program := find()) is not None]
+
+
 def run_program(
     program: Program, values: np.ndarray, affine: np.ndarray, seconds: float = SECONDS
 ) -> np.ndarray:

@@ -37,6 +37,7 @@ EXAMINATIONS = (
     Examination("memory", hardware.memory, "report it: this system's memory cannot be read"),
     Examination("codecs", codecs.codecs, _reinstall("SimpleITK pydicom")),
     Examination("dcm2niix", codecs.dcm2niix, _reinstall("dcm2niix")),
+    Examination("mask tools", software.mask_tools, "set --encoder-option mask_tool=none"),
     Examination("disk", disk.disk, "choose another folder for the output"),
     Examination("temporary files", disk.temporary_disk, "set TMPDIR to a folder that can be written to"),
     Examination("HDF5 locking", disk.hdf5_locking, "choose another folder for the output"),

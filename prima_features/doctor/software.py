@@ -52,6 +52,14 @@ def torch(setup: Setup) -> Iterator[Check]:
     )
 
 
+def mask_tools(setup: Setup) -> Iterator[Check]:
+    """Programs that make brain masks; only some encoders use one."""
+    from prima_features.anatomy.tools import installed
+
+    names = ", ".join(program.name for program in installed())
+    yield passed("mask tools", names or "none; encoders of skull-stripped brains then need masks from files")
+
+
 def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:
     """What is always needed, and what each extra needs."""
     declared = metadata(_DISTRIBUTION)

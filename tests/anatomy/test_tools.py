@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prima_features.anatomy.tools import MaskTool, find_program, run_program
+from prima_features.anatomy.tools import MaskTool, find_program, installed, run_program
 from prima_features.errors import SeriesError
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="scripts with a shebang")
@@ -119,6 +119,7 @@ def test_the_first_installed_program_is_chosen(programs: Path) -> None:
     assert find_program("auto", "T1w").name == "hd-bet"  # type: ignore[union-attr]
     write(programs / "mri_synthstrip", "#!/bin/sh\n")
     assert find_program("auto", "T1w").name == "mri_synthstrip"  # type: ignore[union-attr]
+    assert [program.name for program in installed()] == ["mri_synthstrip", "hd-bet"]
     assert find_program("none", "T1w") is None
 
 

@@ -22,7 +22,7 @@ def only(checks: Iterator[Check]) -> Check:
     "examination",
     [
         *(software.python, software.packages, software.torch, codecs.codecs, codecs.dcm2niix),
-        *(disk.disk, disk.hdf5_locking),
+        *(disk.disk, disk.hdf5_locking, software.mask_tools),
     ],
 )
 def test_a_sound_machine_passes(examination: Callable[[Setup], Iterator[Check]], tmp_path: Path) -> None:
