@@ -161,8 +161,8 @@ def show_file(file: Embeddings) -> None:
         if file.has(name):
             facts.add_row(f"/{name}", file.describe(name))
     facts.add_row("tokens", _tokens(file))
-    for sentence in () if (brains := look_at_brains(file)) is None else brains.sentences:
-        facts.add_row("brains", escape(sentence))
+    if (brains := look_at_brains(file)) is not None:
+        facts.add_row("brains", escape(" ".join(brains.sentences)))
     facts.add_row("left out", f"{count(len(file.failures), 'row')} in /failure")
     if file.caveat:
         facts.add_row("caveat", f"[bold]{escape(file.caveat)}[/]")

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -172,6 +173,9 @@ def test_a_stripped_image_needs_no_mask_but_its_position_is_flagged(
     assert NOT_REGISTERED in prepared.flags
     assert UNSTRIPPED not in prepared.flags
     assert prepared.picture is not None and prepared.picture.outline.startswith("M")
+    # It is in the axial slice on the left, and in the coronal slice on the right.
+    across = [float(x) for x in re.findall(r"([0-9.]+) [0-9.]+", prepared.picture.outline)]
+    assert min(across) < prepared.picture.width / 2 < max(across) <= prepared.picture.width
     assert prepared.brain is not None and prepared.brain.mask_from == STRIPPED_IMAGE
     assert not prepared.brain.to_mni
     with pytest.raises(SeriesError, match="position in MNI space is unknown") as error:

@@ -188,6 +188,12 @@ def test_a_freesurfer_subject_of_two_t1w_images_is_unclear(dataset: Path) -> Non
     assert "sub-01/mri/brainmask.mgz of FreeSurfer: 2 T1w images match" in found.anatomy_warnings[0]
 
 
+def test_freesurfer_subjects_are_known_by_their_files(dataset: Path, tmp_path: Path) -> None:
+    put(tmp_path, "subjects/sub-01/mri/brainmask.mgz")
+    mask = "subjects/sub-01/mri/brainmask.mgz"
+    assert masks(dataset, tmp_path / "subjects")[T1W] == (mask, None, "FreeSurfer")
+
+
 def test_freesurfer_subjects_inside_fmriprep_are_found(dataset: Path) -> None:
     put(dataset, f"{FMRIPREP}/sub-01/anat/sub-01_desc-preproc_T1w.nii.gz")
     put(dataset, f"{FMRIPREP}/sourcedata/freesurfer/sub-01/mri/brainmask.mgz")

@@ -65,12 +65,12 @@ def outside(values: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
 
 
 def _sources(names: Iterable[str]) -> str:
-    """Number of series by source, the most frequent first: `fMRIPrep 12, SynthStrip 3, none 1`."""
+    """Number of series by source, the most frequent first: `fMRIPrep (12), SynthStrip (3), none (1)`."""
     counts = Counter(names)
     unknown = counts.pop("", 0)
-    shown = [f"{name} {n:,}" for name, n in counts.most_common(_MOST_SOURCES)]
+    shown = [f"{name} ({n:,})" for name, n in counts.most_common(_MOST_SOURCES)]
     if others := sum(counts.values()) - sum(n for _, n in counts.most_common(_MOST_SOURCES)):
-        shown.append(f"others {others:,}")
+        shown.append(f"others ({others:,})")
     if unknown:
-        shown.append(f"none {unknown:,}")
+        shown.append(f"none ({unknown:,})")
     return ", ".join(shown) or "none"

@@ -1,7 +1,7 @@
 // Series' pictures: in the gallery, and in the dialog that tells of one study.
 
 const PICTURES = JSON.parse(document.getElementById("pictures").textContent);
-const CARDS = 8;
+const CARDS = 8, SHEET = 24; // a contact sheet has more, narrower cards
 const STUDIES = Object.fromEntries(DATA.tables.studies.map((column) => [column.name, column]));
 const SERIES = Object.fromEntries(DATA.tables.series.map((column) => [column.name, column]));
 const LEFT_OUT = Object.fromEntries(DATA.tables["left-out"].map((column) => [column.name, column]));
@@ -83,8 +83,8 @@ function showStudy(id) {
 
 function gallery(place) {
   // The chosen studies in the order of the file; what is searched are the studies' texts.
-  const cards = make("div", { class: "cards" });
-  const pager = new Pager(place, "pictures", CARDS, (page) => {
+  const cards = make("div", { class: DATA.brains ? "cards sheet" : "cards" });
+  const pager = new Pager(place, "pictures", DATA.brains ? SHEET : CARDS, (page) => {
     cards.replaceChildren(...page.map((row) => {
       const id = cell(STUDIES.id, row), remarks = cell(STUDIES.flags, row);
       return make("article", { class: "card" },

@@ -109,11 +109,11 @@ def series(file: Embeddings, rows: np.ndarray) -> list[Column]:
         Column("study", "Study", "study", file.study_columns["id"][table["study"]]),
         Column("name", "Series", "text", table["name"]),
         Column("plane", "Plane", "text", table["plane"]),
+        *(_brain_columns(table) if file.has_brains else ()),
         Column("known_by", "Slice axis from", "text", table["slice_axis_known_by"]),
         Column("n_tokens", "Tokens", "number", table["n_tokens"]),
         Column("shape", "Volume (z, y, x)", "size", [_TIMES.join(map(str, one)) for one in axes[0]]),
         Column("spacing", "Spacing, mm", "size", [_TIMES.join(f"{v:.2f}" for v in one) for one in axes[1]]),
-        *(_brain_columns(table) if file.has_brains else ()),
         Column("flags", "Flags", "text", [flags.replace(",", ", ") for flags in table["flags"]]),
     ]
 

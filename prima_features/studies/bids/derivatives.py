@@ -210,9 +210,8 @@ class Derivatives:
             one_session = bool(session) or _count_sessions(self._root / f"sub-{subject}") < 2
             if len(owners) == 1 and one_session:
                 if mask.is_file() and owners[0].source not in found:
-                    found[owners[0].source] = Derived(
-                        mask, to_mni if to_mni.is_file() else None, dataset.tool
-                    )
+                    transform = to_mni if to_mni.is_file() else None
+                    found[owners[0].source] = Derived(mask, transform, _TOOLS["freesurfer"])
             elif owners and not session and all(image.source in found for image in owners):
                 continue
             elif owners and mask.is_file():

@@ -70,8 +70,8 @@ def test_sources_and_what_is_out_of_bounds_are_counted(output: Path) -> None:
     assert found.is_out.tolist() == [False, False, True, False, False, True, False]
     assert found.studies.tolist() == [1, 2]
     masks, transforms, out = found.sentences
-    assert masks == "Brain masks: fMRIPrep 4, </script><img src=x> 1, SynthStrip 1, none 1."
-    assert transforms == "Transforms to MNI152: fMRIPrep 5, none 2."
+    assert masks == "Brain masks: fMRIPrep (4), </script><img src=x> (1), SynthStrip (1), none (1)."
+    assert transforms == "Transforms to MNI152: fMRIPrep (5), none (2)."
     assert out.startswith(
         "2 series of 7 are out of bounds: the volume of the brain is not from 0.8 to 2.2 litres (1), "
     )
