@@ -2,9 +2,9 @@
 
 Eight encoders embed synthetic studies of three series of 128 x 128 x 24 voxels (.nii.gz): the two Prima models and the
 two baselines of the package, and four other architectures with random weights of small networks, so that reading and
-preparing have their real share of the time. Each run is a command in a process of its own. CPU time is that of the
-process and its reader processes; memory is PSS of both, which counts a shared page once; opens of scans are counted by
-inotify (Linux), whoever opens them.
+preparing have their real share of the time. Each run is a command in a process of its own, without HTML reports. CPU
+time is that of the process and its reader processes; memory is PSS of both, which counts a shared page once; opens of
+scans are counted by inotify (Linux), whoever opens them.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ def make_models(folder: Path) -> list[Path]:
         architecture = series_architecture(name)
         torch.manual_seed(0)
         network = architecture.network(config)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter, std=0.02)
         directory = folder / name
         directory.mkdir(parents=True)
         save_file(network.state_dict(), directory / "model.safetensors")
@@ -123,7 +125,7 @@ def embed(source: Path, output: Path, models: list[str], workers: int) -> subpro
     """Start `prima embed`."""
     command = [sys.executable, "-m", "prima_features.cli.main", "embed", str(source), str(output)]
     command += [word for model in models for word in ("--model", model)]
-    command += ["--workers", str(workers), "--device", "cpu"]
+    command += ["--workers", str(workers), "--device", "cpu", "--no-report"]
     if any(Path(model).name == "brainiac" for model in models):
         command += ["--encoder-option", "unstripped=allow"]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -146,12 +148,14 @@ def measure(source: Path, start: Callable[[], subprocess.Popen[bytes]]) -> dict[
     assert process.returncode == 0, said[0].decode()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {
+    values = {
         "wall_s": round(wall, 1),
         "cpu_s": round(cpu, 1),
         "peak_mb": peak >> 20,
         "opens": counted[0],
     }
+    print(values, file=sys.stderr)
+    return values
 
 
 @contextmanager
