@@ -65,8 +65,8 @@ def fixed(n: int, signal: float, n_cohorts: int) -> dict[str, float]:
 
 def nested(n: int, signal: float, n_cohorts: int) -> dict[str, float]:
     """Coverage of Harrell's C in cross-validation, and how often the log-rank test has p < 0.05."""
-    X, y = cohort(LARGE // 4, signal, np.random.default_rng(54321))
-    large, ones = _samples(X, y), np.ones((1, LARGE // 4))
+    X, y = cohort(LARGE // 10, signal, np.random.default_rng(54321))
+    large, ones = _samples(X, y), np.ones((1, LARGE // 10))
     covered, rejected = [], []
     for seed in range(n_cohorts):
         given = _samples(*cohort(n, signal, np.random.default_rng([seed, n, 1])))

@@ -10,13 +10,14 @@ from prima_features.errors import UsageError
 from prima_features.probes.feature_matrix import Features, FeatureSource
 from prima_features.probes.probe import Probe
 from prima_features.probes.samples import unlabelled
+from prima_features.probes.tasks import Task
 
 _LEAST = 1e-6
 """Probabilities are kept this far from 0 and 1, so that their log-odds are finite."""
 
 
 def study_function(name: str, source: FeatureSource) -> tuple[Callable[[np.ndarray], np.ndarray], str]:
-    """What a probe predicts of study vectors, before calibration: a number, or the log-odds of one class.
+    """What a probe predicts of study vectors, before calibration: a number, a log risk, or the log-odds of one class.
 
     Args:
         name: directory or Hub id of a probe; of one with more than two classes, `NAME#CLASS`.
@@ -37,7 +38,7 @@ def study_function(name: str, source: FeatureSource) -> tuple[Callable[[np.ndarr
     fitted, task = probe.fitted, probe.task
     if (level := fitted.training.source.level) != "study":
         raise UsageError(f"the probe {folder} reads {level} vectors: explanations need one of study vectors")
-    column, meaning = _output(task.classes, wanted, folder)
+    column, meaning = _output(task, wanted, folder)
 
     def function(vectors: np.ndarray) -> np.ndarray:
         frame = pd.DataFrame({"study": [f"row{i}" for i in range(len(vectors))]})
@@ -52,8 +53,11 @@ def study_function(name: str, source: FeatureSource) -> tuple[Callable[[np.ndarr
     return function, meaning
 
 
-def _output(classes: tuple[str, ...], wanted: str, folder: str) -> tuple[int, str]:
+def _output(task: Task, wanted: str, folder: str) -> tuple[int, str]:
     """Which column of the probabilities is explained, and what the number is."""
+    classes = task.classes
+    if task.kind == "survival":
+        return 0, "log risk of the event"
     if not classes:
         return 0, "predicted number, before corrections"
     if not wanted and len(classes) == 2:

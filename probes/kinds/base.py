@@ -187,6 +187,10 @@ class Kind(ABC):
     def steps(self, recipe: Recipe, held_out: np.ndarray, y: np.ndarray) -> Steps:
         """What follows the estimator, fitted on out-of-fold predictions of training rows."""
 
+    def fits(self, fitted: Steps) -> bool:
+        """Whether steps that were read from a file are of this task."""
+        return True
+
     @abstractmethod
     def outcome(self, fitted: Steps, raw: np.ndarray, age: np.ndarray) -> Outcome:
         """Predictions of N studies from an estimator's; age in years, NaN if unknown."""

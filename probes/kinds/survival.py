@@ -160,6 +160,11 @@ class Survival(Kind):
         """The baseline hazard and the limits of the risk groups."""
         return Steps(curve=SurvivalCurve.fit(y, held_out, self.times))
 
+    def fits(self, fitted: Steps) -> bool:
+        """The same times, and limits between the risk groups."""
+        curve = fitted.curve
+        return curve.times == tuple(self.times.tolist()) and len(curve.limits) == len(RISK_GROUPS) - 1
+
     def outcome(self, fitted: Steps, raw: np.ndarray, age: np.ndarray) -> Outcome:
         """Log risks, survival curves and risk groups."""
         curve = fitted.curve

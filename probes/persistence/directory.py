@@ -44,6 +44,7 @@ from prima_features.probes.probe import Fitted, Probe
 from prima_features.probes.recipe import FittedRecipe
 from prima_features.probes.samples import unlabelled
 from prima_features.probes.steps.novelty import TrainingRange
+from prima_features.probes.steps.outputs import Steps
 
 if TYPE_CHECKING:
     from prima_features.probes.evaluation import Evaluation
@@ -131,6 +132,8 @@ def _try(found: Fitted, document: Document) -> None:
     site = (document.sites or ("",))[0]
     frame = pd.DataFrame({"site": [site], "age": [50.0], "sex": ["F"], "icv": [1500.0]})
     given = unlabelled(np.zeros((1, document.training.n_features)), frame, document.task)
+    if not given.kind.fits(found.recipe):
+        raise ValueError("times of the survival curve")
     outcome: Any = found.recipe.predict(given)
     empty = given.kind.empty(1)
     shapes = [(np.shape(getattr(one, name))) for one in (outcome, empty) for name in vars(empty)]
@@ -141,6 +144,8 @@ def _try(found: Fitted, document: Document) -> None:
         n_classes = len(document.task.classes)
         if len(covariates.coefficients) != (n_classes if n_classes > 2 else 1):
             raise ValueError("rows of the covariates' coefficients")
+        if not given.kind.fits(Steps(curve=covariates.curve)):
+            raise ValueError("times of the covariates' survival curve")
         covariates.predict(given)
     from prima_features.probes.steps.novelty import scores_of
 

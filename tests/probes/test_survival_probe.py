@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from prima_features.probes.estimators import make
 from prima_features.probes.evaluation import EvaluationPlan, Scheme
 from prima_features.probes.evaluation.checks import check
 from prima_features.probes.kinds import kind_of
+from prima_features.probes.persistence.trees import read_trees
 from prima_features.probes.report.content import PageContent
 from prima_features.probes.report.methods import methods_text, references
 from prima_features.probes.report.page import page
@@ -144,3 +146,38 @@ def test_a_cox_probe_scores_by_harrells_c():
     fitted = make("cox", kind="survival", alphas=(10.0,), inner_folds=3).fit(features.X, y)
     assert 0.65 < fitted.score(features.X, y) < 1
     assert fitted.score(features.X, y * 7) == pytest.approx(fitted.score(features.X, y))
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        lambda document: document["curve"]["hazard"].pop(),
+        lambda document: document["curve"].update(limits=[0.5]),
+        lambda document: document["curve"].update(times=[], hazard=[]),
+        lambda document: document["task"].update(horizons=[365.0]),
+        lambda document: document["task"].update(horizons=[730.0, 365.0]),
+        lambda document: document["task"].update(scale="", horizons=[]),
+        lambda document: document["task"].update(scale="ordinal"),
+        lambda document: document["training"]["covariates"]["curve"].update(times=[1.0]),
+    ],
+)
+def test_a_probe_whose_parts_contradict_each_other_is_refused(tampered, tmp_path):
+    features, frame = cohort(n=60)
+    folder = Probe(TASK, QUICK["cox"]).fit(features, frame).save(tmp_path / "probe")
+    path = folder / "probe.json"
+    document = json.loads(path.read_text())
+    tampered(document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(UsageError):
+        Probe.load(folder)
+
+
+def test_trees_of_another_objective_are_refused(tmp_path):
+    features, frame = cohort(n=60)
+    probe = Probe(TASK, QUICK["xgboost"]).fit(features, frame)
+    trees = json.loads(probe.fitted.recipe.estimator.model_bytes())
+    trees["learner"]["objective"]["name"] = "reg:squarederror"
+    path = tmp_path / "trees.json"
+    path.write_text(json.dumps(trees))
+    with pytest.raises(UsageError, match="another objective"):
+        read_trees(path, 8, TASK)
