@@ -25,7 +25,7 @@ class RiskGroup:
     survival: tuple[Estimate, ...]
     """Kaplan-Meier estimate at each horizon."""
     curve: tuple[tuple[float, ...], tuple[float, ...]]
-    """Times at which the Kaplan-Meier estimate changes, and its values."""
+    """Times at which the Kaplan-Meier estimate changes, and the last follow-up; and its values there."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -78,13 +78,14 @@ def risk_groups(result: Scored) -> RiskGroups:
 def _group(y: np.ndarray, horizons: np.ndarray) -> RiskGroup:
     given, one = Times(y), np.ones((1, len(y)))
     curve = given.survival(one)
-    events = given.at_times(one, given.event)[0] > 0
+    shown = given.at_times(one, given.event)[0] > 0
+    shown[-1] = True
     return RiskGroup(
         n=len(y),
         n_events=int(given.event.sum()),
         at_risk=(len(y), *(int((given.time >= time).sum()) for time in horizons)),
         survival=tuple(_estimate(given, curve, time) for time in horizons),
-        curve=(tuple(given.unique[events].tolist()), tuple(curve[0][events].tolist())),
+        curve=(tuple(given.unique[shown].tolist()), tuple(curve[0][shown].tolist())),
     )
 
 

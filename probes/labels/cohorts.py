@@ -242,6 +242,13 @@ def _ids(value: list[dict[str, Any]]) -> tuple[IdColumn, ...]:
     return tuple(IdColumn(**item | {"rules": tuple(item.get("rules", ("bare",)))}) for item in value)
 
 
+def _survival_columns(value: dict[str, Any]) -> SurvivalColumns:
+    fields: dict[str, Any] = {
+        name: tuple(one) if isinstance(one, list) else one for name, one in value.items()
+    }
+    return SurvivalColumns(**fields)
+
+
 def _coded(mapping: dict[str, str]) -> dict[str, str]:
     return {code(text): value for text, value in mapping.items()}
 
@@ -251,9 +258,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "ids": _ids,
     "sex_codes": _coded,
     "missing": lambda value: tuple(map(code, value)),
-    "survival": lambda value: SurvivalColumns(
-        **{name: tuple(one) if isinstance(one, list) else one for name, one in value.items()}
-    ),
+    "survival": _survival_columns,
 }
 _TOML_NAMES: dict[type, str] = {str: "a string", list: "a list of strings", dict: "a table"}
 

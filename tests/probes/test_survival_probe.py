@@ -140,6 +140,20 @@ def test_estimators_refuse_times_of_0_and_tables_without_events():
             make("cox", kind="survival").fit(X, y)
 
 
+@pytest.mark.parametrize("name", ["cox", "xgboost"])
+def test_estimators_follow_the_rules_of_scikit_learn_that_need_no_target(name):
+    from sklearn.utils import estimator_checks
+
+    for check_of in (
+        estimator_checks.check_no_attributes_set_in_init,
+        estimator_checks.check_get_params_invariance,
+        estimator_checks.check_parameters_default_constructible,
+        estimator_checks.check_set_params,
+        estimator_checks.check_estimator_cloneable,
+    ):
+        check_of(name, make(name, kind="survival"))
+
+
 def test_a_cox_probe_scores_by_harrells_c():
     features, frame = cohort()
     y = frame["target"].to_numpy()
