@@ -1,6 +1,6 @@
 """Coverage of the intervals of survival metrics, and the type I error of the log-rank test of risk groups.
 
-`python benchmarks/survival.py --json out.json` simulates cohorts with known truth:
+`python benchmarks/survival.py [--json]` simulates cohorts with known truth:
 
 fixed    predictions of a probe that was fitted elsewhere: 95% intervals against the metrics of a large cohort
 nested   nested cross-validation of ridge Cox: intervals of Harrell's C against the mean C of the folds' probes in a
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,17 +94,21 @@ def main() -> None:
         "--subjects", type=int, nargs="+", default=[100], help="of each cohort (default: 100)"
     )
     parser.add_argument("--parts", nargs="+", default=["fixed", "nested"], choices=["fixed", "nested"])
-    parser.add_argument("--json", type=Path, help="file to write")
+    parser.add_argument(
+        "--signals", type=float, nargs="+", default=[0.0, 0.7, 1.5], help="log hazard ratios per SD"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
     found: dict[str, Any] = {}
     for n in asked.subjects:
-        for signal in (0.0, 0.7, 1.5):
+        for signal in asked.signals:
             for part in asked.parts:
                 key = f"{part}, {n} subjects, log hazard ratio {signal:g} per SD"
                 found[key] = {"fixed": fixed, "nested": nested}[part](n, signal, asked.cohorts)
-                print(key, {name: round(one, 3) for name, one in found[key].items()}, flush=True)
+                if not asked.json:
+                    print(key, {name: round(one, 3) for name, one in found[key].items()}, flush=True)
     if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+        print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -221,13 +221,15 @@ class LogRank:
     """By group, if all had the same hazard."""
 
 
-def log_rank(y: np.ndarray, group: np.ndarray, n_groups: int) -> LogRank:
+def log_rank(y: np.ndarray, group: np.ndarray, n_groups: int, *, trend_variance: float = 0.0) -> LogRank:
     """Test whether groups have the same hazard.
 
     Args:
         y: (N,) of independent subjects.
         group: (N,) numbers from 0.
         n_groups: number of groups.
+        trend_variance: part by which the variance of the trend over the groups is higher than for groups that do not
+            depend on the times (see `risk_groups`).
     """
     from scipy.stats import chi2
 
@@ -241,6 +243,10 @@ def log_rank(y: np.ndarray, group: np.ndarray, n_groups: int) -> LogRank:
     observed = given.at_times(members, given.event).sum(axis=1)
     factor = events * _ratio(total - events, np.maximum(total - 1, 0))
     variance = np.diag((share * factor).sum(axis=1)) - (share * factor) @ share.T
+    trend = variance @ (np.arange(n_groups) - (n_groups - 1) / 2)
+    along = float(trend @ (np.arange(n_groups) - (n_groups - 1) / 2))
+    if trend_variance and along > 0:
+        variance = variance + trend_variance * np.outer(trend, trend) / along
     used = np.flatnonzero(members.sum(axis=1) > 0)[1:]
     counts = tuple(observed.astype(int).tolist()), tuple(expected.tolist())
     if not len(used):

@@ -132,3 +132,13 @@ def test_the_numbers_are_those_of_lifelines() -> None:
     group = np.digitize(risk, [-0.5, 0.5])
     found = survival.log_rank(y, group, 3)
     assert found.p_value == pytest.approx(multivariate_logrank_test(time, group, event).p_value, rel=1e-9)
+
+
+def test_a_raised_variance_of_the_trend_lowers_the_statistic_of_a_trend_alone() -> None:
+    y, risk = cohort(300)
+    group = np.digitize(risk, np.quantile(risk, [1 / 3, 2 / 3]))
+    plain, raised = (survival.log_rank(y, group, 3, trend_variance=part).chi2 for part in (0.0, 1.0))
+    assert plain / 2 <= raised < plain
+    pair = np.minimum(group, 1)
+    halves = [survival.log_rank(y, pair, 2, trend_variance=part).chi2 for part in (0.0, 1.0)]
+    assert halves[1] == pytest.approx(halves[0] / 2)

@@ -98,7 +98,7 @@ def test_the_page_and_the_methods_text_state_what_was_done():
     text = methods_text(content)
     for part in ("Cox regression", "right-censored", "Efron", "Harrell", "at 365 and 730 days", "log-rank"):
         assert part in text
-    for key in ("cox", "breslow", "harrell", "uno", "auc", "graf", "log-rank"):
+    for key in ("cox", "breslow", "harrell", "uno", "auc", "graf", "log-rank", "simon"):
         assert references()[key].full in text
     shown = page(content)
     for part in ("Kaplan-Meier", "At risk at 365 days", "Log-rank test", "AUC at 730 days"):

@@ -15,7 +15,7 @@ from prima_features.probes.report.methods import Citations, references
 ALWAYS = {"prima", "bootstrap", "expanded", "scikit-learn", "numpy"}
 FOLDS = {"variance"}
 CLASSES = {"slope", "cramer", "newcombe", "exact"}
-SURVIVAL = {"cox", "breslow", "harrell", "uno", "auc", "graf", "log-rank"}
+SURVIVAL = {"cox", "breslow", "harrell", "uno", "auc", "graf", "log-rank", "simon"}
 """Cited by reports of survival alone (see `test_survival_probe`)."""
 CITED = {
     "brain_age": ALWAYS | FOLDS | {"nested", "ridge", "beheshti", "gap", "epsilon"},
