@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from prima_features.errors import UsageError
-from prima_features.probes.kinds import Kind, Outcome, kind_of
+from prima_features.probes.kinds import Kind, KindName, Outcome, kind_of
 from prima_features.probes.linalg.rows import Rows
 from prima_features.probes.steps.outputs import (
     BIAS_CORRECTIONS,
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 
 CONFOUNDS = ("age", "sex", "icv")
+_PREDICTED: dict[KindName, str] = {
+    "number": "a number",
+    "survival": "a time to an event",
+    "ordinal": "ordered classes",
+    "count": "a count",
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Recipe:
     """How a probe is fitted."""
 
     estimator: str = ""
-    """`ridge`, `logistic`, `xgboost`, `mlp` or `knn`; default is ridge for a number, logistic for classes."""
+    """A name in `estimators.ESTIMATORS`; default is the first that the kind of the target names."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of the estimator in place of its defaults."""
     harmonize: str = "none"
@@ -69,7 +75,7 @@ class Recipe:
         if self.bias_correction != "none" and not task.is_age:
             raise UsageError(f"bias correction is for the gap of brain age, not for {task.name}")
         if self.calibration != "none" and not kind_of(task).has_probabilities:
-            raise UsageError(f"calibration is for probabilities, and {task.name} predicts a number")
+            raise UsageError(f"calibration is for probabilities of classes, and {task.name} predicts {_PREDICTED[task.kind_name]}")
         self.make(task)
 
     def estimator_name(self, task: Task) -> str:

@@ -12,8 +12,8 @@ from prima_features.errors import UsageError
 if TYPE_CHECKING:
     from prima_features.probes.kinds import KindName
 
-Kind = Literal["regression", "binary", "multiclass", "survival"]
-Scale = Literal["", "survival"]
+Kind = Literal["regression", "binary", "multiclass", "survival", "ordinal", "count"]
+Scale = Literal["", "survival", "ordinal", "count"]
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,28 @@ class Task:
     name: str
     description: str
     classes: tuple[str, ...] = ()
-    """In the order of the probabilities, the positive one last; none if the target is a number."""
+    """In the order of the probabilities, the positive one last, or from low to high; none if the target is a number."""
     unit: str = ""
     is_age: bool = False
     """The target is the subject's age: age is then neither a baseline nor a covariate, and there is a gap."""
     fit_on_controls: bool = False
     """Train and evaluate on controls only, if controls are known; patients are still predicted."""
     scale: Scale = ""
-    """Of the target, if it is neither a number nor classes: `survival`, a time to an event with censoring."""
+    """Of the target, if it is neither a number nor classes without order: `survival`, a time to an event with
+    censoring; `ordinal`, classes in order; `count`, whole numbers from 0."""
     horizons: tuple[float, ...] = ()
     """Of survival: times at which predictions are assessed, ascending, in `unit`."""
 
     def __post_init__(self) -> None:
-        if (self.classes and self.scale) or (self.horizons and self.scale != "survival"):
+        if (self.classes and self.scale not in ("", "ordinal")) or (
+            self.horizons and self.scale != "survival"
+        ):
             raise UsageError(f"{self.name} cannot have classes, or horizons, with the scale {self.scale!r}")
+        if self.scale == "ordinal" and len(self.classes) < 3:
+            raise UsageError(
+                f"{self.name} needs three or more classes in order, from low to high: name them with --classes, or use "
+                "--kind class for two"
+            )
         if any(not 0 < time < float("inf") for time in self.horizons) or list(self.horizons) != sorted(
             set(self.horizons)
         ):
@@ -50,7 +58,7 @@ class Task:
 
     @property
     def kind(self) -> Kind:
-        """Survival by its scale; regression without classes, binary with two, multiclass with more."""
+        """Its scale if it has one; else regression without classes, binary with two, multiclass with more."""
         if self.scale:
             return self.scale
         return "regression" if not self.classes else "binary" if len(self.classes) == 2 else "multiclass"
@@ -74,7 +82,8 @@ class Task:
 
     @property
     def primary(self) -> str:
-        """The number that probes are compared by: mean absolute error (lower is better), AUROC or Harrell's C."""
+        """The number that probes are compared by: mean absolute error or deviance (lower is better), AUROC, Harrell's C
+        or quadratic weighted kappa."""
         from prima_features.probes.kinds import kind_of
 
         return kind_of(self).primary
@@ -97,15 +106,18 @@ TASKS: dict[str, Task] = {
         Task("glioma-idh", "IDH mutation of a glioma", ("wildtype", "mutant")),
         Task("stroke", "stroke against no stroke", ("control", "stroke")),
         Task("survival", "time to an event, such as death, with censoring", unit="days", scale="survival"),
+        Task("mrs", "disability after a stroke, modified Rankin scale", tuple("0123456"), scale="ordinal"),
+        Task("cdr", "global Clinical Dementia Rating", ("0", "0.5", "1-3"), scale="ordinal"),
+        Task("nihss", "severity of a stroke, NIHSS points", scale="count"),
         Task("custom", "any column"),
     )
 }
-"""Tasks by name. `dementia` takes the classes cn, mci and ad too, `glioma-grade` 2, 3 and 4."""
+"""Tasks by name. `dementia` takes the classes cn, mci and ad too, `glioma-grade` 2, 3 and 4, `cdr` 0, 0.5, 1, 2, 3."""
 
 
-def custom(column: str, classes: Sequence[str] = ()) -> Task:
-    """A target of the user's own: a column's numbers, or its classes, the positive one last."""
-    return Task("custom", f"the column {column}", tuple(classes))
+def custom(column: str, classes: Sequence[str] = (), scale: Scale = "") -> Task:
+    """A target of the user's own: a column's numbers, or its classes, the positive one last, or on a scale."""
+    return Task("custom", f"the column {column}", tuple(classes), scale=scale)
 
 
 def survival(unit: str = "days", horizons: Sequence[float] = ()) -> Task:
@@ -116,13 +128,14 @@ def survival(unit: str = "days", horizons: Sequence[float] = ()) -> Task:
 _VARIANTS = {"glioma": ("presence", "grade", "idh")}
 
 
-def get(name: str, classes: Sequence[str] = (), variant: str = "") -> Task:
+def get(name: str, classes: Sequence[str] = (), variant: str = "", scale: Scale = "") -> Task:
     """A task by its name.
 
     Args:
         name: a key of `TASKS`, or `glioma` with a variant.
         classes: instead of the task's own, the positive one last.
         variant: of `glioma`: `presence` (default), `grade` or `idh`.
+        scale: instead of the task's own: `ordinal` for classes in order.
 
     Raises:
         UsageError: there is no such task or variant, or brain age is asked for in classes.
@@ -138,8 +151,12 @@ def get(name: str, classes: Sequence[str] = (), variant: str = "") -> Task:
     task = TASKS[name]
     if task.is_age and classes:
         raise UsageError("brain-age predicts a number of years: leave out --classes")
-    if task.scale and classes:
-        raise UsageError(f"{name} predicts a time: leave out --classes")
+    if task.scale in ("survival", "count") and classes:
+        what = "a time" if task.scale == "survival" else "a count"
+        raise UsageError(f"{name} predicts {what}: leave out --classes")
+    scale = task.scale or scale
+    if scale == "count" != task.scale:
+        raise UsageError(f"--kind count is for custom targets, not for {name}")
     if not classes or tuple(classes) == task.classes:
-        return task
-    return replace(task, classes=tuple(classes), description=f"{name}: {', '.join(classes)}")
+        return replace(task, scale=scale)
+    return replace(task, classes=tuple(classes), description=f"{name}: {', '.join(classes)}", scale=scale)

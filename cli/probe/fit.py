@@ -35,7 +35,7 @@ def fit(
         str,
         typer.Argument(
             metavar="TASK",
-            help="brain-age, autism, dementia, glioma, stroke, survival, or custom (see prima probe list).",
+            help="brain-age, autism, dementia, glioma, stroke, survival, mrs, cdr, nihss, or custom (see prima probe list).",
         ),
     ],
     embeddings: Annotated[
@@ -51,12 +51,18 @@ def fit(
     classes: Annotated[
         list[str] | None,
         typer.Option(
-            "--classes", metavar="NAME...", help="Classes to distinguish, the positive one last: cn mci ad."
+            "--classes",
+            metavar="NAME...",
+            help="Classes to distinguish, the positive one last, or from low to high: cn mci ad.",
         ),
     ] = None,
     kind: Annotated[
-        Literal["auto", "number", "class"],
-        typer.Option("--kind", help="Type of a custom target; auto: detected."),
+        Literal["auto", "number", "class", "ordinal", "count"],
+        typer.Option(
+            "--kind",
+            help="Type of a custom target; auto: number or class, detected. ordinal: classes in the order of --classes "
+            "or of their numbers, also for other tasks with three or more classes. count: whole numbers from 0.",
+        ),
     ] = "auto",
     dry_run: Annotated[
         bool,
@@ -68,12 +74,12 @@ def fit(
     ] = False,
     overwrite: Overwrite = False,
     estimator: Annotated[
-        Literal["ridge", "logistic", "cox", "xgboost", "mlp", "knn"] | None,
+        Literal["ridge", "logistic", "cox", "ordinal", "poisson", "xgboost", "mlp", "knn"] | None,
         typer.Option(
             "--estimator",
             metavar="NAME",
-            help="Estimator: ridge, logistic, cox, xgboost, mlp or knn (default: ridge for numbers, logistic for "
-            "classes, cox for survival).",
+            help="Estimator: ridge, logistic, cox, ordinal, poisson, xgboost, mlp or knn (default: ridge for numbers, "
+            "logistic for classes, cox for survival, ordinal for classes in order, poisson for counts).",
             rich_help_panel=_MODEL,
         ),
     ] = None,

@@ -29,9 +29,11 @@ _LARGEST_GAP = dict.fromkeys(
         "specificity",
         "c_index",
         "uno_c",
+        "ordinal_c",
+        "rps",
     ),
     1.0,
-) | {"pearson_r": 2.0}
+) | {"pearson_r": 2.0, "kappa": 2.0}
 """Upper limit of the difference between two levels, for metrics that have one."""
 
 

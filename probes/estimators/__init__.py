@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from prima_features.errors import UsageError
 from prima_features.probes.estimators.base import ProbeEstimator, RowMetadata
+from prima_features.probes.estimators.counts import CountProbe, XGBCountProbe
 from prima_features.probes.estimators.knn import KNNClassifierProbe, KNNRegressorProbe
 from prima_features.probes.estimators.linear import LogisticProbe, RidgeProbe
 from prima_features.probes.estimators.mlp import MLPClassifierProbe, MLPRegressorProbe
+from prima_features.probes.estimators.ordinal import OrdinalProbe
 from prima_features.probes.estimators.survival import CoxProbe, XGBCoxProbe
 from prima_features.probes.estimators.xgb import XGBClassifierProbe, XGBRegressorProbe
 from prima_features.wording import listed
@@ -18,16 +20,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ESTIMATORS",
+    "CountProbe",
     "CoxProbe",
     "KNNClassifierProbe",
     "KNNRegressorProbe",
     "LogisticProbe",
     "MLPClassifierProbe",
     "MLPRegressorProbe",
+    "OrdinalProbe",
     "ProbeEstimator",
     "RidgeProbe",
     "RowMetadata",
     "XGBClassifierProbe",
+    "XGBCountProbe",
     "XGBCoxProbe",
     "XGBRegressorProbe",
     "estimator_class",
@@ -38,7 +43,14 @@ ESTIMATORS: dict[str, dict[KindName, type[ProbeEstimator]]] = {
     "ridge": {"number": RidgeProbe},
     "logistic": {"classes": LogisticProbe},
     "cox": {"survival": CoxProbe},
-    "xgboost": {"number": XGBRegressorProbe, "classes": XGBClassifierProbe, "survival": XGBCoxProbe},
+    "ordinal": {"ordinal": OrdinalProbe},
+    "poisson": {"count": CountProbe},
+    "xgboost": {
+        "number": XGBRegressorProbe,
+        "classes": XGBClassifierProbe,
+        "survival": XGBCoxProbe,
+        "count": XGBCountProbe,
+    },
     "mlp": {"number": MLPRegressorProbe, "classes": MLPClassifierProbe},
     "knn": {"number": KNNRegressorProbe, "classes": KNNClassifierProbe},
 }
@@ -47,6 +59,8 @@ _TARGETS: dict[KindName, str] = {
     "number": "a number",
     "classes": "classes",
     "survival": "a time to an event",
+    "ordinal": "ordered classes",
+    "count": "a count",
 }
 
 

@@ -14,10 +14,12 @@ from prima_features.evaluation.compare import Comparison, corrected_t_test
 from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.evaluation.checks import LabelBySite, SiteDecodability
 from prima_features.probes.evaluation.decisions import Decisions
+from prima_features.probes.evaluation.dispersion import Dispersion
 from prima_features.probes.evaluation.refits import Permutation
 from prima_features.probes.evaluation.risk_groups import RiskGroups
 from prima_features.probes.evaluation.scored import BrainAgeGap, GroupMetrics, OutOfFold
 from prima_features.probes.evaluation.splits import Fold, Splits
+from prima_features.probes.evaluation.thresholds import Thresholds
 from prima_features.probes.kinds import Kind, kind_of
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples
@@ -67,7 +69,8 @@ class Evaluation:
     predictions: pd.DataFrame
     """A row a predicted study: `study subject group site sex age scanner field_strength target counts fold`, then
     `prediction` (mean over repeats), and for brain age `prediction_corrected gap gap_corrected`, for classes
-    `probability_CLASS` of each and `predicted` (the class, by the threshold chosen in training), for survival
+    `probability_CLASS` of each and `predicted` (the class, by the threshold chosen in training; `prediction` of
+    ordered classes is the expected position from 0), for survival
     `survival_HORIZON` of each horizon and `risk_group`. The target of survival is a signed time, negative if censored,
     and is repeated in the columns `time` and `event`."""
     groups: dict[str, GroupMetrics]
@@ -85,6 +88,10 @@ class Evaluation:
     """Of classes: calibration in the large, decision curves and the confusion table."""
     risk_groups: RiskGroups | None = None
     """Of survival: Kaplan-Meier estimates by thirds of predicted risk, and the log-rank test."""
+    thresholds: Thresholds | None = None
+    """Of ordered classes: AUROC and slope by threshold, and the test of proportional odds."""
+    dispersion: Dispersion | None = None
+    """Of counts: whether they vary more than Poisson counts."""
     site_decodability: SiteDecodability | None = None
     permutation: Permutation | None = None
     gap: BrainAgeGap | None = None
@@ -121,6 +128,8 @@ class Evaluation:
             "per_class": {name: _plain(found) for name, found in self.per_class.items()},
             "decisions": self.decisions.to_dict() if self.decisions else None,
             "risk_groups": self.risk_groups.to_dict() if self.risk_groups else None,
+            "thresholds": self.thresholds.to_dict() if self.thresholds else None,
+            "dispersion": self.dispersion.to_dict() if self.dispersion else None,
             "site_decodability": self.site_decodability.to_dict() if self.site_decodability else None,
             "label_by_site": _finite(vars(self.label_by_site)),
             "groups": {name: found.to_dict() for name, found in self.groups.items()},

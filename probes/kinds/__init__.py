@@ -1,4 +1,4 @@
-"""Kinds of targets: all that depends on whether a number, classes or a time to an event is predicted."""
+"""Kinds of targets: all that depends on whether a number, a count, classes (ordered or not) or a time to an event is predicted."""
 
 from __future__ import annotations
 
@@ -6,15 +6,35 @@ from typing import TYPE_CHECKING
 
 from prima_features.probes.kinds.base import Kind, KindName, Outcome, Words
 from prima_features.probes.kinds.classes import Classes
+from prima_features.probes.kinds.counts import Counts
 from prima_features.probes.kinds.numbers import Numbers
+from prima_features.probes.kinds.ordinal import Ordinal
 from prima_features.probes.kinds.survival import Survival
 
 if TYPE_CHECKING:
     from prima_features.probes.tasks import Task
 
-__all__ = ["KINDS", "Classes", "Kind", "KindName", "Numbers", "Outcome", "Survival", "Words", "kind_of"]
+__all__ = [
+    "KINDS",
+    "Classes",
+    "Counts",
+    "Kind",
+    "KindName",
+    "Numbers",
+    "Ordinal",
+    "Outcome",
+    "Survival",
+    "Words",
+    "kind_of",
+]
 
-KINDS: dict[KindName, type[Kind]] = {"number": Numbers, "classes": Classes, "survival": Survival}
+KINDS: dict[KindName, type[Kind]] = {
+    "number": Numbers,
+    "classes": Classes,
+    "survival": Survival,
+    "ordinal": Ordinal,
+    "count": Counts,
+}
 """Kinds by name."""
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from prima_features.probes.steps.outputs import Steps
     from prima_features.probes.tasks import Task
 
-KindName = Literal["number", "classes", "survival"]
+KindName = Literal["number", "classes", "survival", "ordinal", "count"]
 MIN_GROUPS = 10
 """Metrics by group leave out levels with fewer subjects (of each class)."""
 
@@ -29,7 +29,7 @@ class Outcome:
     """Predictions of N studies."""
 
     value: np.ndarray
-    """(N,) predicted numbers, or log risks of an event; NaN for classes."""
+    """(N,) predicted numbers, log risks of an event, or expected positions of ordered classes; NaN for classes."""
     probability: np.ndarray
     """(N, K) of the classes, or of surviving K times; K is 0 for numbers."""
     label: np.ndarray
@@ -198,6 +198,11 @@ class Kind(ABC):
     @abstractmethod
     def of_covariates(self, linear: np.ndarray) -> np.ndarray:
         """(N,) or (N, K) predictions, as of `raw`, from (N, rows) linear predictors of the default estimator."""
+
+    @property
+    def coefficient_rows(self) -> int:
+        """Rows of coefficients of the default estimator."""
+        return 1
 
     @abstractmethod
     def typical(self, y: np.ndarray) -> np.ndarray:

@@ -160,6 +160,11 @@ class Classes(Kind):
         positive = expit(linear[:, 0])
         return np.column_stack([1 - positive, positive])
 
+    @property
+    def coefficient_rows(self) -> int:
+        """One of two classes, else one per class."""
+        return 1 if self.is_binary else self.width
+
     def typical(self, y: np.ndarray) -> np.ndarray:
         """(K,) frequencies of the classes."""
         return np.bincount(y, minlength=len(self.task.classes)) / len(y)

@@ -241,6 +241,8 @@ def by_values(column: LabelColumn, request: LabelRequest) -> Labels:
     is_measured = len(numbers) > _MOST_CODES and len(numbers) >= 0.8 * len(values)
     if request.kind == "number" or (undecided and is_measured):
         return _as_numbers(column)
+    if request.kind == "ordinal" and not request.classes:
+        return _in_order(column)
     names = {column.code(name): name for name in request.classes} or values
     rows = column.encode(
         lambda cell: (
@@ -255,6 +257,46 @@ def by_values(column: LabelColumn, request: LabelRequest) -> Labels:
         request.classes or tuple(sorted(names.values())),
         (note,) if undecided and len(numbers) == len(values) else (),
     )
+
+
+def _in_order(column: LabelColumn) -> Labels:
+    """Classes in the order of their numbers.
+
+    Raises:
+        UsageError: a value is not a number, or there are more than `_MOST_CODES`.
+    """
+    values = column.values()
+    numbers = {value: number(text) for value, text in values.items()}
+    if words := [values[value] for value, parsed in numbers.items() if parsed is None]:
+        raise UsageError(
+            f"the order of the values of {column.name} is unknown (such as {', '.join(words[:3])}): name them from low "
+            "to high with --classes"
+        )
+    if len(values) > _MOST_CODES:
+        raise UsageError(
+            f"{column.name} has {len(values)} different numbers, too many for ordered classes: name some with --classes, "
+            "or use --kind count or --kind number"
+        )
+    order = sorted(values, key=lambda value: numbers[value] or 0.0)
+    rows = column.encode(lambda cell: Label(values[column.code(cell)]))
+    return Labels(rows, tuple(values[value] for value in order))
+
+
+def by_counts(column: LabelColumn) -> Labels:
+    """Whole numbers from 0.
+
+    Raises:
+        UsageError: a number is negative or not whole.
+    """
+    found = _as_numbers(column)
+    numbers = [label.value for label in found.rows if isinstance(label.value, float)]
+    if bad := [value for value in numbers if value < 0 or not value.is_integer()]:
+        raise UsageError(
+            f"counts must be whole numbers from 0, but {column.name} has {bad[0]:g}"
+            f"{f' and {len(bad) - 1} more of this kind' if len(bad) > 1 else ''}: use --kind number, or name codes of "
+            "missing values with --missing-values"
+        )
+    return found
 
 
 def _as_numbers(column: LabelColumn) -> Labels:

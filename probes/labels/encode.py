@@ -12,6 +12,7 @@ from prima_features.probes.labels.cells import (
     Label,
     LabelColumn,
     Labels,
+    by_counts,
     by_description,
     by_mapping,
     by_positive,
@@ -75,6 +76,8 @@ def _encoded(
 ) -> Labels:
     if request.positive:
         return by_positive(column, request.positive, task)
+    if task.name == "nihss" or (task.name == "custom" and request.kind == "count"):
+        return by_counts(column)
     if not task.classes:
         _check_values("--classes", request.classes, column)
         return by_values(column, request)

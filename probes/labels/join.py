@@ -316,9 +316,9 @@ def _classes_here(
 
 
 def task_of(joined: Joined) -> Task:
-    """The task of joined labels, with its classes, or with its unit and horizons."""
+    """The task of joined labels, with its classes and scale, or with its unit and horizons."""
     if joined.is_survival:
         return survival_task(joined)
     if joined.task == "custom":
-        return tasks.custom(joined.request.target_column, joined.classes)
-    return tasks.get(joined.task, joined.classes)
+        return tasks.custom(joined.request.target_column, joined.classes, joined.scale)
+    return tasks.get(joined.task, joined.classes, scale=joined.scale)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prima_features.errors import UsageError
 from prima_features.files.targets import as_inputs
+from prima_features.probes.tasks import TASKS, Scale
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,6 +94,14 @@ LABEL_TASKS: dict[str, LabelTask] = {
             _words({"control": _CONTROL, "patient": "patient|patients|case"}),
         ),
         LabelTask("survival"),
+        LabelTask("mrs", tuple("0123456"), {name: name for name in "0123456"}),
+        LabelTask(
+            "cdr",
+            ("0", "0.5", "1-3"),
+            {name: name for name in ("0", "0.5", "1", "2", "3")},
+            parts={"1": "1-3", "2": "1-3", "3": "1-3"},
+        ),
+        LabelTask("nihss"),
         LabelTask("custom"),
     )
 }
@@ -158,8 +167,9 @@ class LabelRequest:
     """Codes of a missing value in any column but that of ids, beyond the usual ones (see `values.MISSING`)."""
     blank_labels: Literal["preset", "missing"] = "preset"
     """What a blank label means: what the preset says (of OASIS-1, that young adults are nondemented), or nothing."""
-    kind: Literal["auto", "number", "class"] = "auto"
-    """Of a custom target: `auto` takes a column of more than 10 different numbers as a number."""
+    kind: Literal["auto", "number", "class", "ordinal", "count"] = "auto"
+    """Of a custom target: `auto` takes a column of more than 10 different numbers as a number. `ordinal` are classes in
+    the order of `classes`, or of their numbers; it also puts the classes of other tasks in order."""
     scan_dates: Path | None = None
     """Table of scans' dates, by study or by subject and session."""
     max_days: float = 180.0
@@ -194,6 +204,12 @@ class Joined:
     request: LabelRequest = field(default_factory=LabelRequest, repr=False)
     unit: str = ""
     """Of the times of survival."""
+
+    @property
+    def scale(self) -> Scale:
+        """Of the target (see `tasks.Task`)."""
+        own = TASKS[self.task].scale
+        return own or (self.request.kind if self.request.kind in ("ordinal", "count") else "")
 
     @property
     def is_survival(self) -> bool:

@@ -60,12 +60,15 @@ def _what(document: Document) -> Iterator[str]:
     yield ""
     if task.classes:
         positive = f"; the probability is that of {task.positive}" if task.positive else ""
-        yield f"- Classes: {', '.join(task.classes)}{positive}"
+        order = " in order, from low to high" if task.kind == "ordinal" else ""
+        yield f"- Classes{order}: {', '.join(task.classes)}{positive}"
     elif task.kind == "survival":
         horizons = (
             f", and the probability of surviving {listed(f'{one:g}' for one in task.horizons)} {task.unit}"
         )
         yield f"- A log risk of the event{horizons if task.horizons else ''}"
+    elif task.kind == "count":
+        yield "- A mean count"
     else:
         yield f"- A number{f', in {task.unit}' if task.unit else ''}"
     reads = "the study's vector" if source.level == "study" else "the mean of the vectors of its series"

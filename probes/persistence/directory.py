@@ -141,12 +141,12 @@ def _try(found: Fitted, document: Document) -> None:
         raise ValueError("shapes of the predictions")
     given.kind.columns(outcome, given.age)
     if (covariates := document.training.covariates) is not None:
-        n_classes = len(document.task.classes)
-        if len(covariates.coefficients) != (n_classes if n_classes > 2 else 1):
+        if len(covariates.coefficients) != given.kind.coefficient_rows:
             raise ValueError("rows of the covariates' coefficients")
-        if not given.kind.fits(Steps(curve=covariates.curve)):
+        if not given.kind.fits(Steps(decision=covariates.decision, curve=covariates.curve)):
             raise ValueError("times of the covariates' survival curve")
-        covariates.predict(given)
+        if covariates.predict(given).probability.shape != empty.probability.shape:
+            raise ValueError("intercepts of the covariates")
     from prima_features.probes.steps.novelty import scores_of
 
     if np.shape(found.range.distance(given.X, scores_of(found.recipe.raw(given)))) != (1,):

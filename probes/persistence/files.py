@@ -8,7 +8,7 @@ the rule that reads the older one here.
 Version 2 added `encoder` and `caveat` to the source of the features, and to the arrays the limits of `TrainingRange`
 on both sides; probes of version 1 only flag studies that are too far from the training set (`TrainingRange.restore`).
 Version 3 added `citation` to the source of the features.
-Version 4 added `scale` and `horizons` to the task, and `curve` to the probe and its baseline of covariates.
+Version 4 added `scale` and `horizons` to the task, `curve` to the probe and its baseline of covariates, and `cuts` to decisions.
 """
 
 from __future__ import annotations
@@ -66,12 +66,14 @@ def upgraded(document: dict[str, Any]) -> dict[str, Any]:
         source["citation"] = ""
     training.setdefault("covariates", None)
     if isinstance(training["covariates"], dict):
-        training["covariates"] = training["covariates"] | {"curve": dict(_NO_CURVE)}
+        own = training["covariates"]
+        training["covariates"] = own | {"curve": dict(_NO_CURVE), "decision": own["decision"] | {"cuts": []}}
     task = dict(document.get("task") or {}) | {"scale": "", "horizons": []}
     return document | {
         "format_version": FORMAT_VERSION,
         "task": task,
         "curve": dict(_NO_CURVE),
+        "decision": document["decision"] | {"cuts": []},
         "training": training | {"source": source},
     }
 

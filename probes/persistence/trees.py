@@ -75,6 +75,8 @@ def _objective(task: Task) -> dict[str, Any]:
     n_classes = len(task.classes)
     if task.scale == "survival":
         return {"name": "survival:cox"}
+    if task.scale == "count":
+        return {"name": "count:poisson", "poisson_regression_param": {"max_delta_step": "0.699999988"}}
     if n_classes > 2:
         return {"name": "multi:softprob", "softmax_multiclass_param": {"num_class": str(n_classes)}}
     name = "binary:logistic" if n_classes else "reg:squarederror"

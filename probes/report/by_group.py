@@ -101,6 +101,10 @@ _COMPARED = (
     "calibration_slope",
     "uno_c",
     "ibs",
+    "mean_shift",
+    "ordinal_c",
+    "class_error",
+    "calibration_ratio",
 )
 """Beside the primary metric; others depend on the level's own spread or prevalence."""
 

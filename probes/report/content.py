@@ -40,6 +40,14 @@ METRICS = {
     "ibs": "Integrated Brier score",
     "auc": "AUC",
     "observed_expected": "Observed over expected events",
+    "kappa": "Quadratic weighted kappa",
+    "ordinal_c": "Ordinal C",
+    "class_error": "Mean absolute error in classes",
+    "rps": "Ranked probability score",
+    "mean_shift": "Mean error in classes",
+    "deviance": "Mean Poisson deviance",
+    "d2": "D\u00b2",
+    "calibration_ratio": "Observed over predicted count",
 }
 """By name; those of survival at a horizon have it at the end of their name, as in `auc_365`."""
 DIRECTIONS = {
@@ -57,6 +65,13 @@ DIRECTIONS = {
     "ibs": "lower is better",
     "auc": "0.5 is chance",
     "observed_expected": "1 is ideal",
+    "kappa": "0 is chance, 1 is perfect",
+    "ordinal_c": "0.5 is chance",
+    "class_error": "lower is better",
+    "rps": "lower is better",
+    "deviance": "lower is better",
+    "d2": "0 is the mean, 1 is perfect",
+    "calibration_ratio": "1 is ideal",
 }
 IN_UNITS = ("mae", "rmse", "mean_error")
 VARIABLES = {
@@ -137,7 +152,7 @@ def in_sentence(name: str) -> str:
     """A metric's name inside a sentence: `mean absolute error`, but `AUROC`."""
     text = metric(name)
     keep = METRICS[_at_horizon(name)[0]].isupper() or text.startswith(
-        ("Pearson", "Brier", "R\u00b2", "Harrell", "Uno")
+        ("Pearson", "Brier", "R\u00b2", "D\u00b2", "Harrell", "Uno")
     )
     return text if keep else text[0].lower() + text[1:]
 

@@ -25,12 +25,19 @@ from prima_features.page.digits import brief, count, decimals_for, number, p_tex
 from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.kinds.base import MIN_GROUPS
 from prima_features.probes.report import content as words
+from prima_features.probes.report.severity import dispersed, odds
 from prima_features.probes.report.content import PageContent
 from prima_features.probes.report.feature_map import MAX_ROWS
 from prima_features.probes.steps.adjust import MIN_ROWS
 from prima_features.wording import listed
 
 _COVARIATES = {"age": "age", "sex": "sex", "icv": "intracranial volume"}
+_REGRESSIONS = {
+    "cox": "Cox",
+    "ordinal": "proportional-odds logistic",
+    "poisson": "Poisson or negative binomial",
+}
+"""Default estimators by the name of their regression; others are called as the estimator."""
 _PREDICTORS = {"age": ("age", "age squared"), "icv": ("intracranial volume",), "site": ("the site",)}
 """Predictors of the baselines (`evaluation.baselines`) by the parts of their names; others are called as there."""
 
@@ -123,6 +130,9 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         "kind": found.kind,
         "targets": {} if task.classes else _targets(content),
         "risk_groups": found.risk_groups,
+        "odds": odds(found.thresholds) if found.thresholds else "",
+        "dispersed": dispersed(found.dispersion) if found.dispersion else "",
+        "n_binomial": _negative_binomial(found),
         "horizons": [f"{time:g}" for time in task.horizons],
         "n_inner": max((len(np.unique(fold.inner)) for fold in found.splits.folds), default=0)
         if found.splits
@@ -199,6 +209,13 @@ def _targets(content: PageContent) -> dict[str, str]:
     return {name: number(values.agg(name), digits) for name in ("mean", "std", "min", "max")}
 
 
+def _negative_binomial(found: Evaluation) -> str:
+    """In how many folds a regression of counts was negative binomial; empty for others."""
+    chosen = found.fold_scores.parameters if found.fold_scores else ()
+    dispersed = [one["dispersion"] > 0 for one in chosen if "dispersion" in one]
+    return f"{sum(dispersed)} of {len(dispersed)}" if dispersed else ""
+
+
 def _variance_factor(found: Evaluation) -> float:
     """By which the variance of the bootstrap's weights was raised (see `scored.training_variance`); 0 if it was not."""
     splits, scores = found.splits, found.fold_scores
@@ -218,7 +235,7 @@ def _baselines(found: Evaluation) -> Iterator[str]:
         ]
         on = listed((f"on {listed(names)}" for names in parts), "or")
         estimator = found.kind.estimators[0]
-        yield f"{'Cox' if estimator == 'cox' else estimator} regression {on}, fitted in the same folds"
+        yield f"{_REGRESSIONS.get(estimator, estimator)} regression {on}, fitted in the same folds"
 
 
 def grid(what: str, values: Sequence[float]) -> str:

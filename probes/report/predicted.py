@@ -27,6 +27,7 @@ from prima_features.probes.evaluation.record import FoldScores
 from prima_features.probes.evaluation.scored import BrainAgeGap
 from prima_features.probes.kinds import KindName
 from prima_features.probes.report.content import PageContent, decimals, in_sentence, metric, target
+from prima_features.probes.report.severity import count_blocks, ordinal_blocks
 from prima_features.probes.report.survival import survival_blocks
 from prima_features.wording import capital, listed
 
@@ -91,6 +92,12 @@ def number_blocks(content: PageContent) -> list[Block]:
     gap_limits = limits_of(*(values - truth for values in shown.values()), np.zeros(1))
     gaps = [_gap(report, name, truth, values - truth, gap_limits) for name, values in shown.items()]
     return [Row((*agreement, *gaps))]
+
+
+def agreement(content: PageContent) -> Figure:
+    """Predicted against true numbers."""
+    truth, values = (content.counted[name].to_numpy(dtype=float) for name in ("target", "prediction"))
+    return _agreement(content, "", truth, values, limits_of(truth, values))
 
 
 def _agreement(
@@ -302,6 +309,8 @@ BLOCKS: dict[KindName, Callable[[PageContent], list[Block]]] = {
     "number": number_blocks,
     "classes": class_blocks,
     "survival": survival_blocks,
+    "ordinal": lambda content: ordinal_blocks(content, _confusions(content)),
+    "count": lambda content: count_blocks(content, agreement(content)),
 }
 """By kind of target."""
 

@@ -88,7 +88,10 @@ def evaluate(
 
 def _as_trained(labels: LabelRequest, probe: Probe) -> LabelRequest:
     """The request with the probe's task, and its classes if the user names no positive values."""
-    kind: Literal["class", "number"] = "class" if probe.task.classes else "number"
+    scale = probe.task.scale
+    kind: Literal["class", "number", "ordinal", "count"] = "class" if probe.task.classes else "number"
+    if scale == "ordinal" or scale == "count":
+        kind = scale
     named = replace(labels, task=probe.task.name, kind=kind, horizons=probe.task.horizons)
     return named if labels.positive else replace(named, classes=probe.task.classes)
 

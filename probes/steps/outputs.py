@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
 from prima_features.errors import UsageError
 from prima_features.evaluation.curves import isotonic, platt
+from prima_features.evaluation.ordinal import expected
 from prima_features.evaluation.weighted import logit
 from prima_features.probes.steps.hazard import SurvivalCurve
 
@@ -94,6 +96,12 @@ class Decision:
     threshold: float = 0.5
     frequency: tuple[float, ...] = ()
     """What each class's probability is divided by, for more than two classes."""
+    cuts: tuple[float, ...] = ()
+    """Expected positions from which on the next of ordered classes is decided; they replace the other two."""
+
+    def __post_init__(self) -> None:
+        if not all(low <= high for low, high in pairwise(self.cuts)):
+            raise ValueError("cuts between ordered classes must ascend")
 
     @classmethod
     def fit(cls, probability: np.ndarray, y: np.ndarray) -> Decision:
@@ -110,8 +118,24 @@ class Decision:
         plain = cls(frequency=(1 / n_classes,) * n_classes)
         return max(relative, plain, key=lambda rule: _balanced_accuracy(y, rule(probability)))
 
+    @classmethod
+    def of_ordered(cls, probability: np.ndarray, y: np.ndarray) -> Decision:
+        """Cuts on the expected position that give the K ordered classes the frequencies they have in training.
+
+        Of scores with a given correlation with the truth, the quadratic weighted kappa is highest if means and
+        variances are those of the truth; the most probable or expected class would nearly always be a middle one if the
+        signal is weak. Arguments as of `fit`; each class occurs.
+        """
+        position, n_classes = expected(probability), probability.shape[1]
+        if np.ptp(position) < 1e-12:  # no information: the nearest class
+            return cls(cuts=tuple((np.arange(n_classes - 1) + 0.5).tolist()))
+        below = np.cumsum(np.bincount(y, minlength=n_classes))[:-1] / len(y)
+        return cls(cuts=tuple(np.quantile(position, below).tolist()))
+
     def __call__(self, probability: np.ndarray) -> np.ndarray:
         """(N,) class numbers of (N, K) probabilities."""
+        if self.cuts:
+            return np.searchsorted(self.cuts, expected(probability), side="right").astype(np.int64)
         if not self.frequency:
             return (probability[:, 1] >= self.threshold).astype(np.int64)
         frequency = np.asarray(self.frequency)
