@@ -52,8 +52,12 @@ def bench(
         typer.Option("--classes", metavar="NAME...", help="Classes to distinguish, the positive one last."),
     ] = None,
     kind: Annotated[
-        Literal["auto", "number", "class"],
-        typer.Option("--kind", help="Type of custom targets; auto: detected."),
+        Literal["auto", "number", "class", "ordinal", "count"],
+        typer.Option(
+            "--kind",
+            help="Type of custom targets; auto: number or class, detected. ordinal also orders the classes of "
+            "other tasks.",
+        ),
     ] = "auto",
     probes: Annotated[
         list[str] | None,

@@ -75,7 +75,9 @@ class Recipe:
         if self.bias_correction != "none" and not task.is_age:
             raise UsageError(f"bias correction is for the gap of brain age, not for {task.name}")
         if self.calibration != "none" and not kind_of(task).has_probabilities:
-            raise UsageError(f"calibration is for probabilities of classes, and {task.name} predicts {_PREDICTED[task.kind_name]}")
+            raise UsageError(
+                f"calibration is for probabilities of classes, and {task.name} predicts {_PREDICTED[task.kind_name]}"
+            )
         self.make(task)
 
     def estimator_name(self, task: Task) -> str:

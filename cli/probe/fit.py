@@ -35,7 +35,8 @@ def fit(
         str,
         typer.Argument(
             metavar="TASK",
-            help="brain-age, autism, dementia, glioma, stroke, survival, mrs, cdr, nihss, or custom (see prima probe list).",
+            help="brain-age, autism, dementia, glioma, stroke, survival, mrs, cdr, nihss, or custom (see "
+            "prima probe list).",
         ),
     ],
     embeddings: Annotated[

@@ -22,5 +22,7 @@ def list_known() -> None:
         files = ", ".join(cohort.files) or "none needed"
         shown.add_row(escape(cohort.name), escape(cohort.title), escape(files), ", ".join(cohort.tasks()))
     out.print(shown)
-    out.print("\nEstimators: ridge (numbers), logistic (classes), cox (survival), ordinal (classes in order), poisson (counts), "
-        "xgboost, mlp, knn.")
+    out.print(
+        "\nEstimators: ridge (numbers), logistic (classes), cox (survival), ordinal (classes in order), "
+        "poisson (counts), xgboost, mlp, knn."
+    )

@@ -18,7 +18,7 @@ from prima_features.probes.tasks import Task
 from prima_features.wording import listed
 
 ProbeKind = Literal["linear", "knn"]
-_WITHOUT_CLASSES = ("brain-age", "survival")
+_WITHOUT_CLASSES = ("brain-age", "survival", "nihss")
 """Tasks that --positive, --classes and --target-column are not for."""
 
 
@@ -64,8 +64,8 @@ class BenchOptions:
     """How encoders are compared."""
 
     probes: tuple[ProbeKind, ...] = ("linear", "knn")
-    """`linear` (ridge for numbers, logistic regression for classes, Cox regression for survival) and `knn` (not for
-    survival). The first is the main one."""
+    """`linear` (the default estimator of the kind of target, such as ridge for numbers and logistic regression for
+    classes) and `knn` (for numbers and classes alone). The first is the main one."""
     scheme: Scheme = field(default_factory=Scheme)
     """Folds, the same for all encoders."""
     n_bootstrap: int = 1000

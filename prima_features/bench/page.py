@@ -41,6 +41,8 @@ METRICS = {
     "brier": "Brier score",
     "calibration_slope": "Calibration slope",
     "c_index": "Harrell's C",
+    "kappa": "Quadratic weighted kappa",
+    "deviance": "Mean Poisson deviance",
 }
 RELIABILITY = {
     "icc": "ICC(2,1)",
@@ -54,6 +56,8 @@ _PROBES = {
     "ridge": "ridge regression",
     "logistic": "logistic regression",
     "cox": "ridge Cox regression",
+    "ordinal": "proportional-odds logistic regression",
+    "poisson": "Poisson or negative binomial ridge regression",
     "knn": "nearest neighbours in 64 principal components",
 }
 

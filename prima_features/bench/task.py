@@ -23,7 +23,11 @@ from prima_features.probes.samples import Samples, samples
 from prima_features.probes.tasks import Task
 from prima_features.wording import count, listed, verb
 
-_METRICS = {"c_index": "Harrell's C"}
+_METRICS = {
+    "c_index": "Harrell's C",
+    "kappa": "quadratic weighted kappa",
+    "deviance": "mean Poisson deviance",
+}
 """Primary metrics that are not written in capitals."""
 
 
@@ -44,7 +48,7 @@ class TaskResult:
     """Scheme and digest of the folds."""
     sites: SiteResults
     few_shot: dict[str, tuple[FewShotPoint, ...]]
-    """By encoder; empty for numbers, or if a class has fewer than two subjects."""
+    """By encoder; empty unless the target is classes without order, or if a class has fewer than two subjects."""
     warnings: tuple[str, ...]
     """A sentence each."""
 
@@ -122,7 +126,7 @@ def measure(shared: Shared, asked: TaskRequest, request: LabelRequest, options: 
 
 def _few_shot(given: dict[str, Samples], options: BenchOptions) -> dict[str, tuple[FewShotPoint, ...]]:
     some = next(iter(given.values()))
-    if not some.task.classes:
+    if some.kind.name != "classes":
         return {}
     return few_shot(given, draw_few(some, options.n_draws, options.scheme.seed))
 

@@ -11,13 +11,18 @@ from prima_features.files.safe import MIB, load_json, read_text
 from prima_features.files.text import bounded
 from prima_features.probes import tasks
 from prima_features.probes.kinds.classes import CLASS_METRICS
+from prima_features.probes.kinds.counts import COUNT_METRICS
 from prima_features.probes.kinds.numbers import REGRESSION_METRICS
+from prima_features.probes.kinds.ordinal import ORDINAL_METRICS
 
 FORMAT, FORMAT_VERSION = "prima-bench", 1
 _MOST_BYTES = 64 * MIB
 _TOLERANCE = 1e-6
 _MOST_HORIZONS = 100
-_SHARES = ("auroc", "auprc", "prevalence", "balanced_accuracy", "brier", "c_index", "uno_c")
+_METRICS = {"regression": REGRESSION_METRICS, "ordinal": ORDINAL_METRICS, "count": COUNT_METRICS}
+"""By kind of task; of all others those of classes."""
+_SHARES = ("auroc", "auprc", "prevalence", "balanced_accuracy", "brier", "c_index", "uno_c",
+           "ordinal_c", "rps")  # fmt: skip
 _RELIABILITY = ("icc", "identification", "discriminability")
 _MAPS = ("baselines", "over_baselines", "probes", "site_decodability", "site_variance", "worst_group", "openbhb",
          "few_shot")  # fmt: skip
@@ -132,7 +137,7 @@ def _task(task: Any, encoders: Mapping[str, Any], where: str, n_studies: int) ->
 
 def _metrics(task: Mapping[str, Any], where: str) -> tuple[str, ...]:
     if task["kind"] != "survival":
-        return REGRESSION_METRICS if task["kind"] == "regression" else CLASS_METRICS
+        return _METRICS.get(task["kind"], CLASS_METRICS)
     horizons = _get(task, "horizons", list, where)
     if len(horizons) > _MOST_HORIZONS or not all(type(one) in (int, float) for one in horizons):
         raise _ContentError(f"{where}.horizons is not a short list of numbers")
@@ -182,9 +187,10 @@ def _named(
 def _ends(metric: str) -> tuple[float, float]:
     if metric in _SHARES:
         return 0.0, 1.0
-    return {"mae": (0.0, float("inf")), "rmse": (0.0, float("inf")), "pearson_r": (-1.0, 1.0)}.get(
-        metric, (-float("inf"), float("inf"))
-    )
+    if metric in ("pearson_r", "kappa"):
+        return -1.0, 1.0
+    low = 0.0 if metric in ("mae", "rmse", "class_error", "deviance", "calibration_ratio") else -float("inf")
+    return low, float("inf")
 
 
 def _estimate(one: Any, where: str, ends: tuple[float, float]) -> None:

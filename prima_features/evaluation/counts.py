@@ -110,9 +110,7 @@ def estimate_dispersion(y: np.ndarray, predicted: np.ndarray) -> tuple[float, fl
     def likelihood(log_dispersion: float) -> float:
         size = np.exp(-log_dispersion)
         odds = np.log1p(mu / size)
-        return float(
-            (gammaln(y + size) - gammaln(size) + xlogy(y, mu / size) - (y + size) * odds).sum()
-        )
+        return float((gammaln(y + size) - gammaln(size) + xlogy(y, mu / size) - (y + size) * odds).sum())
 
     poisson = float((xlogy(y, mu) - mu).sum())
     found = minimize_scalar(

@@ -10,7 +10,8 @@ truth in 74 and in 85 of 100. The variance of the weights is therefore raised by
 With many subjects and a strong signal this is more than is needed, and the intervals are wide.
 
 Percentile intervals are too narrow for few subjects, for correlations, and near a metric's ends. The first is corrected
-by percentiles farther out, the second by Fisher's scale (and root mean squared errors by that of logarithms), the third
+by percentiles farther out, the second by Fisher's scale (and skewed numbers such as root mean squared errors by that of
+logarithms), the third
 in `bounds`. benchmarks/intervals.py measures the coverage.
 """
 
@@ -24,8 +25,10 @@ import numpy as np
 
 LEVEL = 0.95
 _Z = 1.959963984540054
-_SKEWED = ("rmse",)
+_SKEWED = ("rmse", "deviance", "calibration_ratio", "dispersion")
 """Positive numbers whose resamples are skewed."""
+_SHARES = ("d2",)
+"""1 less such a number."""
 _BLOCK = 200
 _LEAST_SHARE = 0.8
 _ROUNDING = 1e-9
@@ -104,6 +107,8 @@ class Bootstrap:
                 estimate = self._correlation
             elif name in _SKEWED:
                 estimate = self._logarithm
+            elif name in _SHARES:
+                estimate = self._complement
             found[name] = estimate(float(value[0]), resampled)
         return found
 
@@ -134,6 +139,11 @@ class Bootstrap:
         reach = float(np.clip(norm.isf(self._tail), 0, 10)) * logs.std()
         low, high = np.exp(middle - reach), np.exp(middle + reach)
         return Estimate(value, float(min(low, value)), float(max(high, value)))
+
+    def _complement(self, value: float, resampled: np.ndarray) -> Estimate:
+        """On the scale of logarithms of 1 less the number."""
+        one = self._logarithm(1 - value, 1 - resampled)
+        return Estimate(value, 1 - one.ci_high, 1 - one.ci_low)
 
     @cached_property
     def _tail(self) -> float:

@@ -94,9 +94,7 @@ class CountProbe(ProbeCounts):
 
     def _candidates(self) -> Sequence[Parameters]:
         if self.family not in FAMILIES:
-            raise UsageError(
-                f"the option family must be one of {', '.join(FAMILIES)}, not {self.family!r}"
-            )
+            raise UsageError(f"the option family must be one of {', '.join(FAMILIES)}, not {self.family!r}")
         alphas = reversed(ascending("alphas", self.alphas))
         return [{"alpha": alpha, "dispersion": 0.0} for alpha in alphas]
 
@@ -170,5 +168,3 @@ class XGBCountProbe(Boosted, ProbeCounts):
 def _means(log_means: np.ndarray) -> np.ndarray:
     """Means from their logarithms."""
     return np.asarray(np.exp(np.clip(log_means, -_LARGEST, _LARGEST)))
-
-

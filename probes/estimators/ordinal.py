@@ -62,10 +62,7 @@ class OrdinalProbe(ProbeClassifier):
         path = self._solve(candidates, train, y)
         scores = test.dot(path.weights.T).T
         return np.stack(
-            [
-                class_probabilities(one[:, None] - extra)
-                for one, extra in zip(scores, path.extra, strict=True)
-            ]
+            [class_probabilities(one[:, None] - extra) for one, extra in zip(scores, path.extra, strict=True)]
         )
 
     def _fit_best(self, rows: Rows, y: np.ndarray, parameters: Parameters) -> None:

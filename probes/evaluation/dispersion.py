@@ -37,8 +37,8 @@ def dispersion(result: Scored) -> Dispersion:
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
         each = [pearson_dispersion(result.y, one.value, weights) for one in result.repeats]
-        return {"pearson": np.mean(each, axis=0)}
+        return {"dispersion": np.mean(each, axis=0)}
 
     _, first = np.unique(result.bootstrap.groups, return_index=True)
     found = estimate_dispersion(result.y[first], result.repeats[0].value[first])
-    return Dispersion(result.bootstrap.estimates(statistic)["pearson"], *found)
+    return Dispersion(result.bootstrap.estimates(statistic)["dispersion"], *found)

@@ -1,4 +1,4 @@
-"""Kinds of targets: all that depends on whether a number, a count, classes (ordered or not) or a time to an event is predicted."""
+"""Kinds of targets: all that depends on whether a number, classes, a time to an event, or a count is predicted."""
 
 from __future__ import annotations
 

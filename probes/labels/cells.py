@@ -274,8 +274,8 @@ def _in_order(column: LabelColumn) -> Labels:
         )
     if len(values) > _MOST_CODES:
         raise UsageError(
-            f"{column.name} has {len(values)} different numbers, too many for ordered classes: name some with --classes, "
-            "or use --kind count or --kind number"
+            f"{column.name} has {len(values)} different numbers, too many for ordered classes: name some with "
+            "--classes, or use --kind count or --kind number"
         )
     order = sorted(values, key=lambda value: numbers[value] or 0.0)
     rows = column.encode(lambda cell: Label(values[column.code(cell)]))

@@ -8,7 +8,8 @@ the rule that reads the older one here.
 Version 2 added `encoder` and `caveat` to the source of the features, and to the arrays the limits of `TrainingRange`
 on both sides; probes of version 1 only flag studies that are too far from the training set (`TrainingRange.restore`).
 Version 3 added `citation` to the source of the features.
-Version 4 added `scale` and `horizons` to the task, `curve` to the probe and its baseline of covariates, and `cuts` to decisions.
+Version 4 added `scale` and `horizons` to the task, `curve` to the probe and its baseline of covariates, and `cuts` to
+decisions.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ from prima_features.page.digits import brief, count, decimals_for, number, p_tex
 from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.kinds.base import MIN_GROUPS
 from prima_features.probes.report import content as words
-from prima_features.probes.report.severity import dispersed, odds
 from prima_features.probes.report.content import PageContent
 from prima_features.probes.report.feature_map import MAX_ROWS
+from prima_features.probes.report.severity import dispersed, odds
 from prima_features.probes.steps.adjust import MIN_ROWS
 from prima_features.wording import listed
 
@@ -206,7 +206,9 @@ def _targets(content: PageContent) -> dict[str, str]:
         return {"events": f"{int((y > 0).sum()):,}", "follow_up": median}
     values: pd.Series[float] = content.counted["target"].astype(float)
     digits = min(decimals_for(values.abs().max()), 6)
-    return {name: number(values.agg(name), digits) for name in ("mean", "std", "min", "max")}
+    ends = 0 if content.evaluation.task.kind == "count" else digits
+    spread = {name: number(values.agg(name), digits) for name in ("mean", "std")}
+    return spread | {name: number(values.agg(name), ends) for name in ("min", "max")}
 
 
 def _negative_binomial(found: Evaluation) -> str:

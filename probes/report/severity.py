@@ -29,7 +29,12 @@ def ordinal_blocks(content: PageContent, confusions: Table) -> list[Block]:
     found = content.evaluation.thresholds
     assert found is not None
     scores = _by_threshold(content.counted, content.evaluation.task.classes)
-    return [Row((_roc(scores, found), _reliability(scores))), _thresholds(found), Prose(odds(found)), confusions]
+    return [
+        Row((_roc(scores, found), _reliability(scores))),
+        _thresholds(found),
+        Prose(odds(found)),
+        confusions,
+    ]
 
 
 def _by_threshold(table: pd.DataFrame, classes: tuple[str, ...]) -> list[ClassScores]:
@@ -59,9 +64,7 @@ def _roc(scores: list[ClassScores], found: Thresholds) -> Figure:
         for one, area in zip(scores, areas, strict=True)
     ]
     picture = svg("thresholds-roc", "ROC curves, one for each threshold.", paint, SQUARE)
-    return Figure(
-        picture, "ROC curves by threshold.", (*keys, Key("chance", MUTED, "line", REFERENCE))
-    )
+    return Figure(picture, "ROC curves by threshold.", (*keys, Key("chance", MUTED, "line", REFERENCE)))
 
 
 def _reliability(scores: list[ClassScores]) -> Figure:
@@ -71,8 +74,8 @@ def _reliability(scores: list[ClassScores]) -> Figure:
         draw_histogram(lower, scores)
 
     caption = (
-        "Reliability: observed frequency of a class above each threshold by its predicted probability, in bins of equal "
-        "size with 95% Wilson intervals. Below: histogram of the predicted probabilities."
+        "Reliability: observed frequency of a class above each threshold by its predicted probability, in bins of "
+        "equal size with 95% Wilson intervals. Below: histogram of the predicted probabilities."
     )
     keys = [Key(one.name, one.colour, "line", one.dashes) for one in scores]
     picture = svg("thresholds-reliability", "Reliability curves, one for each threshold.", paint, SQUARE)
@@ -154,7 +157,9 @@ def _bins(y: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     parts = np.array_split(np.argsort(predicted, kind="stable"), n_bins)
     mean = np.array([predicted[rows].mean() for rows in parts])
     observed = np.array([y[rows].mean() for rows in parts])
-    error = np.array([1.96 * y[rows].std(ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else 0 for rows in parts])
+    error = np.array(
+        [1.96 * y[rows].std(ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else 0 for rows in parts]
+    )
     return mean, observed, error
 
 
