@@ -80,14 +80,12 @@ class Ordinal(Classes):
         """The rule that decides for a class."""
         return Steps(decision=Decision.of_ordered(held_out, y))
 
-    def outcome(self, fitted: Steps, raw: np.ndarray, age: np.ndarray) -> Outcome:
-        """Probabilities, expected positions and decided classes.
+    def fits(self, fitted: Steps) -> bool:
+        """A cut between every two classes."""
+        return len(fitted.decision.cuts) == self.width - 1
 
-        Raises:
-            ValueError: the rule is for another number of classes.
-        """
-        if len(fitted.decision.cuts) != self.width - 1:
-            raise ValueError("cuts between the classes")
+    def outcome(self, fitted: Steps, raw: np.ndarray, age: np.ndarray) -> Outcome:
+        """Probabilities, expected positions and decided classes."""
         return Outcome(ordinal.expected(raw), raw, fitted.decision(raw), np.full(len(raw), np.nan))
 
     def of_covariates(self, linear: np.ndarray) -> np.ndarray:

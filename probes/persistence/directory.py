@@ -144,7 +144,7 @@ def _try(found: Fitted, document: Document) -> None:
         if len(covariates.coefficients) != given.kind.coefficient_rows:
             raise ValueError("rows of the covariates' coefficients")
         if not given.kind.fits(Steps(decision=covariates.decision, curve=covariates.curve)):
-            raise ValueError("times of the covariates' survival curve")
+            raise ValueError("steps of the covariates")
         if covariates.predict(given).probability.shape != empty.probability.shape:
             raise ValueError("intercepts of the covariates")
     from prima_features.probes.steps.novelty import scores_of
