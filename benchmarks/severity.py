@@ -3,7 +3,7 @@
 `python benchmarks/severity.py --json out.json` simulates cohorts with known truth:
 
 fixed    predictions of a probe that was fitted elsewhere: 95% intervals of all metrics against those of a large cohort,
-         and how often the tests of proportional odds and of overdispersion have p < 0.05 when both hypotheses are true
+         and how often the tests of proportional odds and of overdispersion have p < 0.05 for the true scores
 nested   nested cross-validation: intervals of the primary metric against its mean over the folds' probes in a large
          cohort, and the same tests
 """
@@ -60,9 +60,9 @@ def cohort(name: str, n: int, signal: float, rng: np.random.Generator) -> tuple[
     return X, rng.negative_binomial(1 / SPREAD, 1 / (1 + SPREAD * mean)).astype(float)
 
 
-def known(name: str, feature: np.ndarray, signal: float) -> Outcome:
-    """Predictions of a probe whose scores are 1.2 times the true ones, or noise."""
-    slope, task = 1.2 * signal or 0.3, TASKS[name]
+def known(name: str, feature: np.ndarray, slope: float) -> Outcome:
+    """Predictions of a probe whose score is a multiple of the first feature."""
+    task = TASKS[name]
     if name != "ordinal":
         return kind_of(task).outcome(Steps(), np.exp(1 + 0.5 * slope * feature), np.empty(0))
     raw = class_probabilities(slope * feature[:, None] - THRESHOLDS)
@@ -75,15 +75,17 @@ def fixed(name: str, n: int, signal: float, n_cohorts: int) -> dict[str, float]:
     """Coverage of each metric's interval for predictions that are not fitted, and errors of the tests."""
     task = TASKS[name]
     X, y = cohort(name, LARGE, signal, np.random.default_rng(12345))
-    outcome = known(name, X[:, 0], signal)
+    outcome = known(name, X[:, 0], 1.2 * signal or 0.3)  # too far apart, or noise
     truth = {key: one[0] for key, one in kind_of(task).scores(y, outcome, np.ones((1, LARGE))).items()}
     truth |= _further(name, Scored(task, y, (outcome,), _bootstrap(LARGE, 0, 0)))[0]
     inside: dict[str, list[bool]] = {key: [] for key in truth}
     rejected = []
     for seed in range(n_cohorts):
         X, y = cohort(name, n, signal, np.random.default_rng([seed, n]))
-        result = Scored(task, y, (known(name, X[:, 0], signal),), _bootstrap(n, 500, seed))
-        more, p_value = _further(name, result)
+        result = Scored(task, y, (known(name, X[:, 0], 1.2 * signal or 0.3),), _bootstrap(n, 500, seed))
+        more = _further(name, result)[0]
+        right = known(name, X[:, 0], signal or (0.3 if name == "ordinal" else 0.0))
+        p_value = _further(name, Scored(task, y, (right,), _bootstrap(n, 500, seed)))[1]
         for key, one in {**result.estimates(), **more}.items():
             if np.isfinite(one.ci_low):
                 inside[key].append(one.ci_low <= getattr(truth[key], "value", truth[key]) <= one.ci_high)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.utils import Tags
 
 from prima_features.probes.estimators.base import Parameters, ProbeClassifier, ascending
 from prima_features.probes.linalg.glm import Cumulative, GlmPath, class_probabilities, glm_path
@@ -54,6 +55,12 @@ class OrdinalProbe(ProbeClassifier):
         self.inner_folds = inner_folds
         self.adjust = adjust
         self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        # Of classes that are not in order along one direction.
+        tags.classifier_tags.poor_score = True
+        return tags
 
     def _candidates(self) -> Sequence[Parameters]:
         return [{"C": C} for C in ascending("C", self.C)]

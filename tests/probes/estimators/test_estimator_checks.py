@@ -4,11 +4,13 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from prima_features.probes.estimators import (
+    CountProbe,
     KNNClassifierProbe,
     KNNRegressorProbe,
     LogisticProbe,
     MLPClassifierProbe,
     MLPRegressorProbe,
+    OrdinalProbe,
     RidgeProbe,
     XGBClassifierProbe,
     XGBRegressorProbe,
@@ -18,11 +20,13 @@ from prima_features.probes.estimators import (
 TREES = {"depths": (2,), "rounds": (20, 40), "n_jobs": 1, "inner_folds": 2}
 NETWORK = {"alphas": (0.1,), "hidden": (8,), "max_steps": 100, "inner_folds": 2}
 ESTIMATORS = (
+    CountProbe((100.0, 1.0)),
     KNNClassifierProbe(),
     KNNRegressorProbe(),
     LogisticProbe(),
     MLPClassifierProbe(**NETWORK),
     MLPRegressorProbe(**NETWORK),
+    OrdinalProbe(),
     RidgeProbe(),
     XGBClassifierProbe(**TREES),
     XGBRegressorProbe(**TREES),
