@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def thresholds(result: Scored) -> Thresholds:
             classes[k + 1]: Threshold(int((y > k).sum()), found[f"auroc {k}"], found[f"slope {k}"])
             for k in places
         },
-        _equal_slopes(result, [(lambda w, k=k: each(weighted.calibration_slope, w, k)) for k in tested]),
+        _equal_slopes(result, [partial(each, weighted.calibration_slope, k=k) for k in tested]),
         len(tested),
     )
 

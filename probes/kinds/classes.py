@@ -12,7 +12,7 @@ from prima_features.errors import UsageError
 from prima_features.evaluation import bounds, weighted
 from prima_features.evaluation.folds import strata_of
 from prima_features.evaluation.intervals import Bootstrap, Estimate
-from prima_features.probes.kinds.base import MIN_GROUPS, Kind, Outcome, Words
+from prima_features.probes.kinds.base import MIN_GROUPS, Kind, KindName, Outcome, Words
 from prima_features.probes.steps.outputs import Calibration, Decision, Steps
 from prima_features.wording import count
 
@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from prima_features.probes.recipe import Recipe
     from prima_features.probes.samples import Samples
 
-CLASS_METRICS = ("auroc", "auprc", "prevalence", "balanced_accuracy", "brier", "calibration_slope")
+CLASS_METRICS: tuple[str, ...] = (
+    "auroc",
+    "auprc",
+    "prevalence",
+    "balanced_accuracy",
+    "brier",
+    "calibration_slope",
+)
 MIN_PER_CLASS = 5
 FEW_PER_CLASS = 20
 _RATES = (("sensitivity", 1), ("specificity", 0))
@@ -36,8 +43,8 @@ class Classes(Kind):
     against the rest and averaged without weights (macro); prevalence is then the AUPRC expected by chance.
     """
 
-    name = "classes"
-    estimators = ("logistic", "xgboost", "mlp", "knn")
+    name: ClassVar[KindName] = "classes"
+    estimators: ClassVar[tuple[str, ...]] = ("logistic", "xgboost", "mlp", "knn")
     baseline_options: ClassVar[Mapping[str, Any]] = {"C": (0.01, 1.0, 100.0), "components": None}
     quick_options: ClassVar[Mapping[str, Any]] = {"C": (1.0,), "components": None}
     higher_is_better = True

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prima_features.probes.recipe import Recipe
     from prima_features.probes.samples import Samples
 
-COUNT_METRICS = ("deviance", "d2", "calibration_slope", "calibration_ratio", "mae")
+COUNT_METRICS: tuple[str, ...] = ("deviance", "d2", "calibration_slope", "calibration_ratio", "mae")
 MIN_COUNTED = 10
 
 

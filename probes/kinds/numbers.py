@@ -11,7 +11,7 @@ from prima_features.errors import UsageError
 from prima_features.evaluation import weighted
 from prima_features.evaluation.folds import strata_of
 from prima_features.evaluation.intervals import Bootstrap, Estimate
-from prima_features.probes.kinds.base import MIN_GROUPS, Kind, Outcome, Words
+from prima_features.probes.kinds.base import MIN_GROUPS, Kind, KindName, Outcome, Words
 from prima_features.probes.steps.outputs import BiasCorrection, Steps
 from prima_features.wording import count
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from prima_features.probes.recipe import Recipe
     from prima_features.probes.samples import Samples
 
-REGRESSION_METRICS = ("mae", "rmse", "r2", "pearson_r")
+REGRESSION_METRICS: tuple[str, ...] = ("mae", "rmse", "r2", "pearson_r")
 FEW_SUBJECTS = 50
 
 
 class Numbers(Kind):
     """y is float64."""
 
-    name = "number"
-    estimators = ("ridge", "xgboost", "mlp", "knn")
+    name: ClassVar[KindName] = "number"
+    estimators: ClassVar[tuple[str, ...]] = ("ridge", "xgboost", "mlp", "knn")
     baseline_options: ClassVar[Mapping[str, Any]] = {"alphas": (100.0, 1.0, 0.01)}
     quick_options: ClassVar[Mapping[str, Any]] = {"alphas": (1.0,)}
     higher_is_better = False

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prima_features.probes.samples import Samples
 
 _ROUNDING = 1e-9
-ORDINAL_METRICS = ("kappa", "ordinal_c", "class_error", "rps")
+ORDINAL_METRICS: tuple[str, ...] = ("kappa", "ordinal_c", "class_error", "rps")
 
 
 class Ordinal(Classes):
