@@ -103,7 +103,7 @@ def _print_lost(noun: str, reasons: Mapping[str, int], lost: pd.DataFrame, key: 
             for name, detail in zip(own[key], own["detail"], strict=True)
         )
         who = count(n, noun) if noun == "study" else f"{n} {noun}{'s' * (n != 1)}"
-        out.print(f"[yellow]{who} without a match[/]: {escape(reason)}, such as {escape(examples)}")
+        out.print(f"[yellow]{who} not used[/]: {escape(reason)}, such as {escape(examples)}")
 
 
 def _print_frame(by_site: pd.DataFrame) -> None:

@@ -70,6 +70,8 @@ class Encoder:
     """(N, D) float32 vectors of the shared studies."""
     source: FeatureSource
     licence: str
+    settings: Mapping[str, Any]
+    """Preprocessing and options of the encoder, as the file states them."""
     n_studies: int
     """In the file."""
     cost: Cost
@@ -139,6 +141,7 @@ def read_shared(files: Mapping[str, Path], level: Level = "study", series: str =
             vectors[name].X[[places[name][study] for study in common]],
             vectors[name].source,
             str(one.attributes["licence"]),
+            one.preprocessing,
             one.n_studies,
             Cost.of(one.path),
         )

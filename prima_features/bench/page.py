@@ -364,6 +364,29 @@ def methods_text(document: Document) -> str:
     return "\n\n".join(" ".join(one.split()) for one in paragraphs)
 
 
+def _differing_settings(encoders: Mapping[str, Any]) -> list[str]:
+    """A sentence for each setting in which files of one model differ."""
+    models: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, one in encoders.items():
+        models.setdefault(one["sha256"], {})[name] = _flat(one.get("settings", {}))
+    found = []
+    for files in models.values():
+        for setting in sorted({key for settings in files.values() for key in settings}):
+            values = {name: str(settings.get(setting, "not stated")) for name, settings in files.items()}
+            if len(set(values.values())) > 1:
+                each = ", ".join(f"{value} in {name}" for name, value in values.items())
+                found.append(f"These files are of one model and differ in the setting {setting}: {each}.")
+    return found
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
+
+
 def _encoders(document: Document) -> Section | None:
     rows = tuple(
         (
@@ -388,6 +411,7 @@ def _encoders(document: Document) -> Section | None:
     command = document["command"]
     blocks: list[Block | None] = [
         table,
+        *(Prose(one) for one in _differing_settings(document["encoders"])),
         Prose(f"{'; '.join([made, *digests])}."),
         Verbatim(command, is_code=True) if command else None,
     ]

@@ -117,6 +117,7 @@ def _encoder(one: Encoder) -> dict[str, Any]:
         "caveat": source.caveat,
         "level": source.level,
         "series": source.series,
+        "settings": dict(one.settings),
         "width": one.X.shape[1],
         "n_studies": one.n_studies,
         "cost_per_scan": cost,

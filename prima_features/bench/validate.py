@@ -82,6 +82,8 @@ def _check(document: Any) -> None:
         for key in ("encoder", "model", "revision", "sha256", "licence", "citation"):
             _get(one, key, str, where)
         _get(one, "width", int, where)
+        if "settings" in one:  # not in files of the first version
+            _get(one, "settings", dict, where)
         for key in ("seconds", "gflop"):
             _number(_get(one, "cost_per_scan", dict, where), key, f"{where}.cost_per_scan")
         _get(one["cost_per_scan"], "machine", str, f"{where}.cost_per_scan")

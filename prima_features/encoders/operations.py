@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from prima_features.models.loading import hollow
 
@@ -23,6 +21,11 @@ def counted(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> float:
         build: makes the network.
         shape: of its input.
     """
+    # Computing on the meta device imports torch's compiler, which takes a second: networks that should start quickly
+    # have formulas instead.
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
     network = hollow(build).eval()
     counter = FlopCounterMode(display=False)
     # The counter knows no fused attention of CPUs.

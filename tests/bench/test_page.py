@@ -71,6 +71,18 @@ def test_the_page_is_made_from_the_file_alone(document: Document) -> None:
     assert page(json.loads(json.dumps(document))) == page(document)
 
 
+def test_files_of_one_model_with_other_settings_are_told_apart(document: Document) -> None:
+    changed = json.loads(json.dumps(document))
+    first, second, third = changed["encoders"].values()
+    second["sha256"], third["sha256"] = first["sha256"], "another"
+    first["settings"] = {"nan": "error", "options": {"names": "keep"}}
+    second["settings"] = {"nan": "error", "options": {"names": "hidden"}}
+    a, b, *_ = changed["encoders"]
+    said = text_of(page(changed))
+    assert f"differ in the setting options.names: keep in {a}, hidden in {b}." in said
+    assert "setting nan" not in said and "differ in the setting" not in text_of(page(document))
+
+
 def test_costs_are_shown_if_the_run_files_have_them(document: Document) -> None:
     assert "Seconds per scan" not in page(document)
     changed = json.loads(json.dumps(document))

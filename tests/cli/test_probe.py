@@ -162,8 +162,8 @@ def test_a_dry_run_tells_who_has_a_label_and_writes_nothing(
     assert fit("autism", folder, tmp_path / "probe", "--target-column", "diagnosis", "--dry-run") == 0
     told = capsys.readouterr().out
     assert "55 of 60 studies have a label" in told
-    assert "5 studies without a match: no label has the study's id" in told
-    assert "1 label row without a match: no study has the label's id, such as sub-zz" in told
+    assert "5 studies not used: no label has the study's id" in told
+    assert "1 label row not used: no study has the label's id, such as sub-zz" in told
     assert "Guys" in told and "control" in told
     assert not (tmp_path / "probe").exists()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from prima_features import model_cards
-from prima_features.encoders.base import Preparer, Widths
+from prima_features.encoders.base import Prepared, Preparer, Widths
 from prima_features.encoders.baselines.network import BaselineConfig, Unchanged
 from prima_features.encoders.baselines.prepare import (
     ACQUISITION,
@@ -39,11 +39,16 @@ def widths(config: BaselineConfig) -> Widths:
     return Widths(study=None, series=config.width)
 
 
+def gflop(config: BaselineConfig, prepared: Prepared) -> float:
+    """None: the network changes nothing."""
+    return 0.0
+
+
 INTENSITY_MODEL = SeriesArchitecture(
-    "intensity", BaselineConfig, Unchanged, intensity, widths, 1, unit="series"
+    "intensity", BaselineConfig, Unchanged, intensity, widths, 1, unit="series", gflop=gflop
 )
 ACQUISITION_MODEL = SeriesArchitecture(
-    "acquisition", BaselineConfig, Unchanged, acquisition, widths, 1, unit="series"
+    "acquisition", BaselineConfig, Unchanged, acquisition, widths, 1, unit="series", gflop=gflop
 )
 
 

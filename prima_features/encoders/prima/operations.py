@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from math import prod
 
 from prima_features.encoders import operations
 from prima_features.encoders.prima.networks.config import (
@@ -13,7 +14,7 @@ from prima_features.encoders.prima.networks.config import (
 )
 from prima_features.encoders.prima.networks.prima import DOUBLING
 from prima_features.encoders.prima.networks.text import symbol_indices
-from prima_features.encoders.prima.networks.tokenizer import Tokenizer
+from prima_features.encoders.prima.networks.tokenizer import level_sides
 
 
 class Operations:
@@ -25,10 +26,19 @@ class Operations:
     @cached_property
     def of_subvolume(self) -> float:
         """Operations of the tokenizer on one subvolume."""
-        sides = self._config.preprocessing
-        shape = (1, 1, DOUBLING * sides.short_side, sides.long_side, sides.long_side)
-        config = self._config.tokenizer
-        return operations.counted(lambda: Tokenizer(config).encoder, shape)
+        read, config = self._config.preprocessing, self._config.tokenizer
+        sides = (DOUBLING * read.short_side, read.long_side, read.long_side)
+        total, inputs = 0, 1
+        levels = zip(
+            config.channels, config.res_channels, config.downsample, level_sides(config, sides), strict=True
+        )
+        voxels = prod(sides)
+        for width, hidden, (_, kernel, _, _), shape in levels:
+            voxels = prod(shape)  # also of the output of the residual units
+            total += voxels * width * (inputs * kernel**3 + config.res_layers * 2 * hidden * 3**3)
+            inputs = width
+        total += voxels * inputs * config.code_dim * 3**3
+        return 2 * total / 1e9
 
     def of_series(self, n_subvolumes: int, n_tokens: int, name: str) -> float:
         """Operations of one series.

@@ -193,7 +193,13 @@ class Tokenizer(nn.Module):
 
 def latent_shape(config: TokenizerConfig, subvolume: tuple[int, int, int]) -> tuple[int, ...]:
     """Shape (C, d, h, w) of the latent of a (doubled) subvolume (z, y, x)."""
-    sides = list(subvolume)
+    return (config.code_dim, *level_sides(config, subvolume)[-1])
+
+
+def level_sides(config: TokenizerConfig, subvolume: tuple[int, int, int]) -> list[tuple[int, ...]]:
+    """Sides of the encoder's features after each level, for a (doubled) subvolume (z, y, x)."""
+    found: list[tuple[int, ...]] = [subvolume]
     for stride, kernel, dilation, padding in config.downsample:
-        sides = [(side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1 for side in sides]
-    return (config.code_dim, *sides)
+        reach = dilation * (kernel - 1) + 1 - 2 * padding
+        found.append(tuple((side - reach) // stride + 1 for side in found[-1]))
+    return found[1:] or found
