@@ -176,7 +176,9 @@ def _request(label_values: dict[str, Any]) -> LabelRequest:
     from prima_features.probes.labels import LabelRequest
 
     lists = ("positive", "control_values", "missing_values", "event_values")
-    several = {name: split_values(label_values[name]) for name in lists if name in label_values}
+    several: dict[str, Any] = {
+        name: split_values(label_values[name]) for name in lists if name in label_values
+    }
     if "horizons" in label_values:
         several["horizons"] = tuple(map(_time, split_values(label_values["horizons"])))
     if "time_unit" in label_values:

@@ -125,7 +125,9 @@ def _optimise(
 ) -> None:
     """Change a transform until the mutual information no longer increases."""
     method = sitk.ImageRegistrationMethod()
+    # Sums over several work units would be added in any order, even in one thread.
     method.SetNumberOfThreads(1)
+    method.SetNumberOfWorkUnits(1)
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricFixedMask(around)
     method.SetMetricSamplingStrategy(method.RANDOM)

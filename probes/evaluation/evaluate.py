@@ -141,9 +141,10 @@ def difference(first: Scored, second: Scored) -> Estimate:
     name = first.task.primary
 
     def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: first.primary(weights) - second.primary(weights)}
+        # Not by the metric's name: a difference may be negative, and some metrics have intervals of their own kind.
+        return {"difference": first.primary(weights) - second.primary(weights)}
 
-    found = first.bootstrap.estimates(statistic)[name]
+    found = first.bootstrap.estimates(statistic)["difference"]
     return first.kind.bounded_difference(found, first.estimates()[name], second.estimates()[name])
 
 

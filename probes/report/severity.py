@@ -119,7 +119,7 @@ def odds(found: Thresholds) -> str:
     return f"{text}. A difference between the slopes is not shown."
 
 
-def count_blocks(content: PageContent, agreement: Block) -> list[Block]:
+def count_blocks(content: PageContent, agreement: Figure) -> list[Block]:
     """Predicted against observed counts, calibration, and the dispersion."""
     found = content.evaluation.dispersion
     assert found is not None

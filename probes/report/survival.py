@@ -29,7 +29,7 @@ def survival_blocks(content: PageContent) -> list[Block]:
     figures = [_curves(content, found)]
     if content.evaluation.task.horizons:
         figures.append(_calibration(content))
-    return [Row(tuple(figures)), _at_risk(content, found), _log_rank(found)]
+    return [Row(tuple(figures)), _at_risk(content, found), *_log_rank(found)]
 
 
 def _curves(content: PageContent, found: RiskGroups) -> Figure:
@@ -60,7 +60,7 @@ def _curves(content: PageContent, found: RiskGroups) -> Figure:
 
 def _at_risk(content: PageContent, found: RiskGroups) -> Table:
     unit = content.evaluation.task.unit
-    head = ("Predicted risk", "Subjects", "Events")
+    head: tuple[str, ...] = ("Predicted risk", "Subjects", "Events")
     for time in found.horizons:
         head = (*head, f"At risk at {time:g} {unit}", f"Survival at {time:g} {unit}")
     rows = []
@@ -73,14 +73,17 @@ def _at_risk(content: PageContent, found: RiskGroups) -> Table:
     return Table(caption, head, tuple(rows))
 
 
-def _log_rank(found: RiskGroups) -> Prose | None:
+def _log_rank(found: RiskGroups) -> list[Prose]:
+    """The test in a sentence; nothing if it is undefined."""
     test = found.test
     if not np.isfinite(test.p_value):
-        return None
-    return Prose(
-        f"Log-rank test of the risk groups, on predictions by models that had not seen the subject: chi-squared "
-        f"{number(test.chi2, 2)}, {p_text(test.p_value)}."
-    )
+        return []
+    return [
+        Prose(
+            f"Log-rank test of the risk groups, on predictions by models that had not seen the subject: chi-squared "
+            f"{number(test.chi2, 2)}, {p_text(test.p_value)}."
+        )
+    ]
 
 
 def _calibration(content: PageContent) -> Figure:
