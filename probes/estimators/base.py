@@ -7,7 +7,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
@@ -270,6 +270,33 @@ class ProbeClassifier(ClassifierMixin, ProbeEstimator):
         full = np.zeros((len(candidates), len(test), len(self.classes_)))
         full[:, :, present] = self._path(candidates, train, codes, test) if len(present) > 1 else 1.0
         return full
+
+
+class LinearWeights:
+    """One weight per feature and an intercept: how they are applied and saved.
+
+    Attributes:
+        coef_: (D,) weights of the features as given.
+        intercept_: number.
+    """
+
+    coef_: np.ndarray
+    intercept_: float
+    n_features_in_: int
+
+    def _linear(self, rows: Rows) -> np.ndarray:
+        """(n,) weighted sums of adjusted rows."""
+        return rows.dot(self.coef_[:, None])[:, 0] + self.intercept_
+
+    def state(self) -> dict[str, np.ndarray]:
+        """What was fitted, as arrays."""
+        return {"coef": self.coef_, "intercept": np.array([self.intercept_])}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> Self:
+        """Take back what `state` gave."""
+        self.coef_, self.intercept_ = arrays["coef"], float(arrays["intercept"][0])
+        self.n_features_in_ = len(self.coef_)
+        return self
 
 
 def _adjusted(adjust: Any, rows: Rows, metadata: RowMetadata) -> Rows:

@@ -10,7 +10,13 @@ from sklearn.utils import Tags
 
 from prima_features.errors import UsageError
 from prima_features.evaluation.counts import estimate_dispersion, unit_deviance
-from prima_features.probes.estimators.base import Parameters, ProbeRegressor, RowMetadata, ascending
+from prima_features.probes.estimators.base import (
+    LinearWeights,
+    Parameters,
+    ProbeRegressor,
+    RowMetadata,
+    ascending,
+)
 from prima_features.probes.estimators.xgb import Boosted
 from prima_features.probes.linalg.glm import Counts, glm_path
 from prima_features.probes.linalg.parallel import Parallelism
@@ -46,7 +52,7 @@ class ProbeCounts(ProbeRegressor):
         return float(unit_deviance(y, predicted, self._dispersion).mean())
 
 
-class CountProbe(ProbeCounts):
+class CountProbe(LinearWeights, ProbeCounts):
     """Regression of counts with a log link and an L2 penalty on standardised features.
 
     Poisson, or negative binomial with variance mu + dispersion mu^2 if counts vary more than that. With `family="auto"`
@@ -142,17 +148,7 @@ class CountProbe(ProbeCounts):
         return path.weights, path.extra[:, 0]
 
     def _numbers(self, rows: Rows) -> np.ndarray:
-        return _means(rows.dot(self.coef_[:, None])[:, 0] + self.intercept_)
-
-    def state(self) -> dict[str, np.ndarray]:
-        """What was fitted, as arrays."""
-        return {"coef": self.coef_, "intercept": np.array([self.intercept_])}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> CountProbe:
-        """Take back what `state` gave."""
-        self.coef_, self.intercept_ = arrays["coef"], float(arrays["intercept"][0])
-        self.n_features_in_ = len(self.coef_)
-        return self
+        return _means(self._linear(rows))
 
 
 class XGBCountProbe(Boosted, ProbeCounts):

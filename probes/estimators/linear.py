@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 
 from prima_features.probes.estimators.base import (
+    LinearWeights,
     Parameters,
     ProbeClassifier,
     ProbeEstimator,
@@ -33,7 +34,7 @@ LOGISTIC_C: tuple[float, ...] = tuple(np.logspace(-6, 2, 9).tolist())
 """Inverse L2 penalties on standardised features."""
 
 
-class RidgeProbe(ProbeRegressor):
+class RidgeProbe(LinearWeights, ProbeRegressor):
     """Linear regression with an L2 penalty on standardised features.
 
     The same as a pipeline of StandardScaler and Ridge in a grouped grid search, but each fold is decomposed once
@@ -79,17 +80,7 @@ class RidgeProbe(ProbeRegressor):
         self.coef_, self.intercept_ = weights[:, 0], float(intercepts[0])
 
     def _numbers(self, rows: Rows) -> np.ndarray:
-        return rows.dot(self.coef_[:, None])[:, 0] + self.intercept_
-
-    def state(self) -> dict[str, np.ndarray]:
-        """What was fitted, as arrays."""
-        return {"coef": self.coef_, "intercept": np.array([self.intercept_])}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> RidgeProbe:
-        """Take back what `state` gave."""
-        self.coef_, self.intercept_ = arrays["coef"], float(arrays["intercept"][0])
-        self.n_features_in_ = len(self.coef_)
-        return self
+        return self._linear(rows)
 
 
 class LogisticProbe(ProbeClassifier):

@@ -6,6 +6,7 @@ predict a log risk (log hazard ratio); only differences between log risks have a
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from prima_features.evaluation.survival import c_index
-from prima_features.probes.estimators.base import Parameters, ProbeEstimator, ascending
+from prima_features.probes.estimators.base import LinearWeights, Parameters, ProbeEstimator, ascending
 from prima_features.probes.estimators.xgb import Boosted
 from prima_features.probes.linalg.cox import PartialLikelihood, cox_path
 from prima_features.probes.linalg.rows import Rows
@@ -42,9 +43,9 @@ class ProbeSurvival(ProbeEstimator):
         """Harrell's C of (N, D) features with (N,) signed times."""
         return float(c_index(np.asarray(y, dtype=np.float64), self.predict(X), np.ones((1, len(y))))[0])
 
+    @abstractmethod
     def _log_risks(self, rows: Rows) -> np.ndarray:
         """(n,) log risks of adjusted rows."""
-        raise NotImplementedError
 
     def _encode(self, y: np.ndarray) -> np.ndarray:
         times = np.asarray(y, dtype=np.float64)
@@ -62,7 +63,7 @@ class ProbeSurvival(ProbeEstimator):
         return likelihood.value(predicted) / likelihood.n_events
 
 
-class CoxProbe(ProbeSurvival):
+class CoxProbe(LinearWeights, ProbeSurvival):
     """Cox regression with a ridge penalty on standardised features, ties after Efron.
 
     The same as a pipeline of StandardScaler and scikit-survival's CoxPHSurvivalAnalysis(ties="efron") in a grouped grid
@@ -128,17 +129,7 @@ class CoxProbe(ProbeSurvival):
         return path.weights, path.offsets
 
     def _log_risks(self, rows: Rows) -> np.ndarray:
-        return rows.dot(self.coef_[:, None])[:, 0] + self.intercept_
-
-    def state(self) -> dict[str, np.ndarray]:
-        """What was fitted, as arrays."""
-        return {"coef": self.coef_, "intercept": np.array([self.intercept_])}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> CoxProbe:
-        """Take back what `state` gave."""
-        self.coef_, self.intercept_ = arrays["coef"], float(arrays["intercept"][0])
-        self.n_features_in_ = len(self.coef_)
-        return self
+        return self._linear(rows)
 
 
 class XGBCoxProbe(Boosted, ProbeSurvival):
