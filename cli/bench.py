@@ -209,7 +209,7 @@ def bench(
     out.print(
         f"[bold]{escape(str(output))}[/]: {count(len(files), 'encoder')}, {count(len(requests), 'task')}"
     )
-    out.print(f"Page: {escape(str(output / 'bench.html'))}")
+    out.print(f"Report: {escape(str(output / 'bench.html'))}")
     out.print(RESEARCH_ONLY)
 
 

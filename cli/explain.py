@@ -202,9 +202,17 @@ def _probe_target(name: str) -> MakeTarget:
 
 @contextmanager
 def _progress() -> Iterator[OnPass]:
-    """A line that is rewritten on a terminal, nothing otherwise."""
+    """A line that is rewritten on a terminal, otherwise a line for each series."""
     if not err.is_terminal:
-        yield lambda label, done, total: None
+        started: set[str] = set()
+
+        def report(label: str, done: int, total: int) -> None:
+            if label not in started:
+                started.add(label)
+                err.print(f"{escape(label)}: at most {total} passes")
+
+        err.print("Reading and tokenizing")
+        yield report
         return
-    with err.status("reading") as status:
+    with err.status("Reading and tokenizing") as status:
         yield lambda label, done, total: status.update(f"{escape(label)}: {done} of at most {total} passes")

@@ -3,7 +3,11 @@
 # If prima is in .venv only: PRIMA=.venv/bin/prima examples/experiments.sh FOLDER
 set -eu
 PRIMA=${PRIMA:-prima}
-folder=${1:?name a new folder: experiments.sh FOLDER}
+if [ $# -ne 1 ]; then
+  echo "Usage: experiments.sh FOLDER, where FOLDER is new" >&2
+  exit 2
+fi
+folder=$1
 if ! command -v "$PRIMA" > /dev/null; then
   echo "experiments.sh: there is no command $PRIMA; name it, as in PRIMA=.venv/bin/prima $0 $folder" >&2
   exit 2

@@ -3,7 +3,11 @@
 # Where prima is in .venv only: PRIMA=.venv/bin/prima examples/three_probes.sh FOLDER
 set -eu
 PRIMA=${PRIMA:-prima}
-folder=${1:?name a new folder: three_probes.sh FOLDER}
+if [ $# -ne 1 ]; then
+  echo "Usage: three_probes.sh FOLDER, where FOLDER is new" >&2
+  exit 2
+fi
+folder=$1
 if ! command -v "$PRIMA" > /dev/null; then
   echo "three_probes.sh: there is no command $PRIMA; name it, as in PRIMA=.venv/bin/prima $0 $folder" >&2
   exit 2
