@@ -10,7 +10,7 @@ from prima_features.errors import UsageError
 from prima_features.files.safe import MIB, load_json, read_text
 from prima_features.files.text import bounded
 from prima_features.probes import tasks
-from prima_features.probes.kinds.classes import CLASS_METRICS
+from prima_features.probes.kinds.classes import CLASS_METRICS, MULTICLASS_METRICS
 from prima_features.probes.kinds.counts import COUNT_METRICS
 from prima_features.probes.kinds.numbers import REGRESSION_METRICS
 from prima_features.probes.kinds.ordinal import ORDINAL_METRICS
@@ -19,10 +19,15 @@ FORMAT, FORMAT_VERSION = "prima-bench", 1
 _MOST_BYTES = 64 * MIB
 _TOLERANCE = 1e-6
 _MOST_HORIZONS = 100
-_METRICS = {"regression": REGRESSION_METRICS, "ordinal": ORDINAL_METRICS, "count": COUNT_METRICS}
-"""By kind of task; of all others those of classes."""
+_METRICS = {
+    "regression": REGRESSION_METRICS,
+    "multiclass": MULTICLASS_METRICS,
+    "ordinal": ORDINAL_METRICS,
+    "count": COUNT_METRICS,
+}
+"""By kind of task; of all others those of two classes."""
 _SHARES = ("auroc", "auprc", "prevalence", "balanced_accuracy", "brier", "c_index", "uno_c",
-           "ordinal_c", "rps")  # fmt: skip
+           "hand_till_auc", "ordinal_c", "rps")  # fmt: skip
 _RELIABILITY = ("icc", "identification", "discriminability")
 _MAPS = ("baselines", "over_baselines", "probes", "site_decodability", "site_variance", "worst_group", "openbhb",
          "few_shot")  # fmt: skip

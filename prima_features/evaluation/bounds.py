@@ -3,7 +3,8 @@
 If a score separates the classes perfectly, every resample does so too, and a percentile interval has no width; close to
 that it is too narrow (benchmarks/intervals.py measures the coverage). Intervals are therefore extended to at least
 
-- AUROC: the score interval of Newcombe (2006, 10.1002/sim.2324, method 5), from the numbers of subjects;
+- AUROC: the score interval of Newcombe (2006, 10.1002/sim.2324, method 5), from the numbers of subjects; that of Hand
+  and Till: the mean of the pairs' intervals;
 - sensitivity, specificity: the exact interval of Clopper and Pearson (1934);
 - balanced accuracy: the recalls' exact intervals, combined by square and add (MOVER, Zou and Donner 2008);
 - AUPRC above 0.95 and Brier scores below 0.05: the bootstrap with one more subject, of the worst kind, which for a
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
@@ -53,6 +55,8 @@ def classification(
     made = dict(found)
     for name in ("auroc", "auprc", "brier"):
         made[name] = _extended(found[name], *np.mean([one[name] for one in each], axis=0))
+    if "hand_till_auc" in found:
+        made["hand_till_auc"] = _extended(found["hand_till_auc"], *_hand_till(y, probability, bootstrap))
     recalls = [
         proportion(float(np.mean([(one[y == k] == k).mean() for one in labels])), _size(bootstrap, y == k))
         for k in range(n_classes)
@@ -161,6 +165,24 @@ def _one_against_rest(
     if found["brier"].value < NEAR:
         bounds["brier"] = _with_worst(_worst_brier, positive, scores, bootstrap)
     return bounds
+
+
+def _hand_till(y: np.ndarray, probability: Sequence[np.ndarray], bootstrap: Bootstrap) -> tuple[float, float]:
+    """Mean bounds of the pairs of classes; NaN if a class has no row."""
+    sizes = [_size(bootstrap, y == k) for k in range(probability[0].shape[1])]
+    if not all(sizes):
+        return float("nan"), float("nan")
+    pairs = []
+    for first, second in combinations(range(len(sizes)), 2):
+        rows = (y == first) | (y == second)
+        ones = np.ones((1, int(rows.sum())))
+        areas = [
+            weighted.auroc(y[rows] == k, one[rows, k], ones) for one in probability for k in (first, second)
+        ]
+        exact = auroc(float(np.mean(areas)), sizes[first], sizes[second])
+        pairs.append((exact.ci_low, exact.ci_high))
+    low, high = np.mean(pairs, axis=0)
+    return float(low), float(high)
 
 
 def _with_worst(

@@ -6,6 +6,8 @@ scikit-learn's metrics of the same names.
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 
 CLIP = 1e-6
@@ -81,6 +83,25 @@ def auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.nd
     below = np.cumsum(alarms, axis=1) - alarms
     ordered = (hits * (below + alarms / 2)).sum(axis=1)
     return divide(ordered, hits.sum(axis=1) * alarms.sum(axis=1))
+
+
+def hand_till(y: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean AUROC of all pairs of classes (Hand and Till 2001, 10.1023/A:1010920819831), NaN if a class has no row.
+
+    That of a pair is the mean of two, by the probability of either class, among rows of the two alone: unlike AUROC
+    against the rest it does not depend on the frequencies of the classes.
+
+    Args:
+        y: (N,) class numbers.
+        probability: (N, K).
+        weights: (B, N).
+    """
+    areas = []
+    for first, second in combinations(range(probability.shape[1]), 2):
+        rows = np.flatnonzero((y == first) | (y == second))
+        truth, own = y[rows], weights[:, rows]
+        areas += [auroc(truth == k, probability[rows, k], own) for k in (first, second)]
+    return np.asarray(np.mean(areas, axis=0))
 
 
 def average_precision(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ CLASS_METRICS: tuple[str, ...] = (
     "brier",
     "calibration_slope",
 )
+MULTICLASS_METRICS = (*CLASS_METRICS, "hand_till_auc")
 MIN_PER_CLASS = 5
 FEW_PER_CLASS = 20
 _RATES = (("sensitivity", 1), ("specificity", 0))
@@ -40,7 +41,8 @@ class Classes(Kind):
     """y is int64: positions in the task's classes.
 
     With more than two classes, AUROC, AUPRC, prevalence, Brier score and calibration slope are computed for each class
-    against the rest and averaged without weights (macro); prevalence is then the AUPRC expected by chance.
+    against the rest and averaged without weights (macro); prevalence is then the AUPRC expected by chance. Hand and
+    Till's AUC is added.
     """
 
     name: ClassVar[KindName] = "classes"
@@ -50,8 +52,12 @@ class Classes(Kind):
     higher_is_better = True
     chance = 0.5
     has_probabilities = True
-    metrics = CLASS_METRICS
     primary = "auroc"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Of more than two classes also Hand and Till's AUC."""
+        return CLASS_METRICS if self.is_binary else MULTICLASS_METRICS
 
     @property
     def words(self) -> Words:
@@ -191,7 +197,7 @@ class Classes(Kind):
         return made | {"predicted": self.decode(outcome.label)}
 
     def scores(self, y: np.ndarray, outcome: Outcome, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Each class against the rest, averaged, and balanced accuracy."""
+        """Each class against the rest, averaged; balanced accuracy; for more than two classes Hand and Till's AUC."""
         each = [
             weighted.one_against_rest(y == k, outcome.probability[:, k], weights) for k in self.scored_classes
         ]
@@ -201,6 +207,8 @@ class Classes(Kind):
             else {name: np.mean([one[name] for one in each], axis=0) for name in each[0]}
         )
         found["balanced_accuracy"] = weighted.balanced_accuracy(y, outcome.label, weights, self.width)
+        if not self.is_binary:
+            found["hand_till_auc"] = weighted.hand_till(y, outcome.probability, weights)
         return {name: found[name] for name in self.metrics}
 
     def primary_score(self, y: np.ndarray, outcome: Outcome, weights: np.ndarray) -> np.ndarray:

@@ -32,6 +32,7 @@ METRICS = {
     "balanced_accuracy": "Balanced accuracy",
     "brier": "Brier score",
     "calibration_slope": "Calibration slope",
+    "hand_till_auc": "Hand-Till AUC",
     "mean_error": "Mean error",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
@@ -60,6 +61,7 @@ DIRECTIONS = {
     "prevalence": "share of positives",
     "brier": "lower is better",
     "calibration_slope": "1 is ideal",
+    "hand_till_auc": "0.5 is chance",
     "c_index": "0.5 is chance",
     "uno_c": "0.5 is chance",
     "ibs": "lower is better",
@@ -152,7 +154,7 @@ def in_sentence(name: str) -> str:
     """A metric's name inside a sentence: `mean absolute error`, but `AUROC`."""
     text = metric(name)
     keep = METRICS[_at_horizon(name)[0]].isupper() or text.startswith(
-        ("Pearson", "Brier", "R\u00b2", "D\u00b2", "Harrell", "Uno")
+        ("Pearson", "Brier", "R\u00b2", "D\u00b2", "Harrell", "Uno", "Hand")
     )
     return text if keep else text[0].lower() + text[1:]
 

@@ -83,7 +83,8 @@ def _reading(found: Evaluation) -> str:
         )
     if task.kind == "multiclass":
         parts.append(
-            "AUROC, AUPRC, prevalence, Brier score and calibration slope are means over the classes."
+            "AUROC, AUPRC, prevalence, Brier score and calibration slope are means over the classes, each against the "
+            "rest. The Hand-Till AUC is the mean over all pairs of classes and does not depend on their frequencies."
         )
     if found.gap is not None:
         parts.append("All metrics are computed before bias correction.")

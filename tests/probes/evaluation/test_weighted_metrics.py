@@ -50,6 +50,29 @@ def test_auroc_and_average_precision(scored_rows, weights):
     assert_equal_both_ways(found, weights, sk.average_precision_score, truth, score)
 
 
+def test_hand_and_tills_auc_is_the_mean_over_pairs_of_classes(weights):
+    rng = np.random.default_rng(3)
+    y = rng.integers(0, 4, N)
+    probability = rng.dirichlet(np.ones(4), N)
+    probability[np.arange(N), y] += 0.2
+    probability /= probability.sum(axis=1, keepdims=True)
+    for value, row in zip(weighted.hand_till(y, probability, weights), weights, strict=True):
+        expected = sk.roc_auc_score(
+            *repeated(row, y, probability), multi_class="ovo", average="macro", labels=range(4)
+        )
+        assert value == pytest.approx(expected, abs=1e-12)
+
+
+def test_hand_and_tills_auc_does_not_depend_on_the_frequencies_of_classes():
+    rng = np.random.default_rng(4)
+    y, probability = np.arange(N) % 3, rng.dirichlet(np.ones(3), N)
+    weights = np.vstack([np.ones(N), np.array([1.0, 5.0, 0.2])[y]])
+    first, second = weighted.hand_till(y, probability, weights)
+    assert first == pytest.approx(second, abs=1e-12)
+    absent = np.where(y == 2, 0, y)
+    assert np.isnan(weighted.hand_till(absent, probability, weights)).all()
+
+
 def test_brier_and_balanced_accuracy(scored_rows, weights):
     truth, score = scored_rows
     found = weighted.mean((score - truth) ** 2, weights)

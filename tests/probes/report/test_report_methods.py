@@ -25,7 +25,7 @@ CITED = {
     | FOLDS
     | CLASSES
     | {"nested", "logistic", "combat", "combat-mri", "platt", "youden", "blocks", "p-value"},
-    "dementia": ALWAYS | FOLDS | CLASSES | {"nested", "xgboost"},
+    "dementia": ALWAYS | FOLDS | CLASSES | {"nested", "xgboost", "hand-till"},
     "memory": ALWAYS | FOLDS | {"nested", "knn", "confounds"},
     "left_out_site": ALWAYS | FOLDS | CLASSES | {"lbfgs", "isotonic", "youden"},
     "other_cohort": ALWAYS | CLASSES | {"logistic", "youden"},
