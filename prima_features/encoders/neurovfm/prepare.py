@@ -105,6 +105,8 @@ class _Geometry(NamedTuple):
 def _sitk_geometry(path: Path, stored: StoredGrid) -> _Geometry | None:
     """What SimpleITK reads in a NIfTI header; None if it does not read it, or uses another of its two affines."""
     reader = sitk.ImageFileReader()
+    if path.name.endswith((".nii", ".nii.gz")):
+        reader.SetImageIO("NiftiImageIO")  # others would open the file too, to see whether it is theirs
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
