@@ -165,7 +165,7 @@ class Probe:
 
         fitted = self._fitted(features)
         features, frame = _aligned(features, frame)
-        given = unlabelled(features.X, frame, self.task)
+        given = unlabelled(features.X, frame, self.task, features.bags)
         table = add_outcome(given.frame[["study", "subject"]].copy(), given, fitted.recipe.predict(given))
         raw = fitted.recipe.raw(given)
         flags, warnings = unlike_training(fitted.range, fitted.training, given, raw)
@@ -197,12 +197,16 @@ class Probe:
 
     def _samples(self, features: Features, frame: pd.DataFrame) -> Samples:
         features, frame = _aligned(features, frame)
-        return samples(features.X, frame, self.task)
+        return samples(features.X, frame, self.task, features.bags)
 
     def _fitted(self, features: Features) -> Fitted:
         if self.fitted is None:
             raise UsageError("this probe is not fitted: call fit, or load a saved probe")
         check_source(self.fitted.training, features.source, features.X.shape[1])
+        if self.fitted.recipe.estimator.reads_bags and features.bags is None:
+            raise UsageError(
+                "this probe pools the vectors of series or tokens: read the features with bags=True"
+            )
         _warn(features, self.fitted.caveat)
         return self.fitted
 

@@ -92,6 +92,13 @@ class Recipe:
         common = {"inner_folds": self.inner_folds, "adjust": self._adjust(), "random_state": self.seed}
         return make(name, kind=task.kind_name, **common | dict(self.options))
 
+    @property
+    def reads_bags(self) -> bool:
+        """Whether its estimator pools the vectors of series or tokens itself."""
+        from prima_features.probes.estimators import ESTIMATORS
+
+        return any(one.reads_bags for one in ESTIMATORS.get(self.estimator, {}).values())
+
     def covariates(self, samples: Samples) -> np.ndarray | None:
         """(N, C) what `adjust` needs to know of each study."""
         if self.confounds:
@@ -122,8 +129,17 @@ class FittedRecipe(Steps):
 
     def raw(self, samples: Samples) -> np.ndarray:
         """(N,) numbers, or (N, K) probabilities before calibration."""
+        return samples.kind.raw(self.estimator, samples.X, **self._where(samples))
+
+    def attention(self, samples: Samples) -> np.ndarray | None:
+        """(m,) weight of each row of `samples.bags.index`, which sum to 1 per study; None if it pools nothing."""
+        if not self.estimator.reads_bags or samples.bags is None:
+            return None
+        return np.asarray(self.estimator.attention(samples.X, **self._where(samples)))
+
+    def _where(self, samples: Samples) -> dict[str, Any]:
         where = {"sites": samples.sites, "covariates": self.recipe.covariates(samples)}
-        return samples.kind.raw(self.estimator, samples.X, **where)
+        return where | ({"bags": samples.bags} if self.estimator.reads_bags else {})
 
     def predict(self, samples: Samples) -> Outcome:
         """Predict studies; their targets are only used if they are ages, by the bias correction."""
@@ -142,7 +158,7 @@ def fit_recipe(
         inner: (n,) inner fold of each training row, instead of drawing them.
 
     Raises:
-        UsageError: there are no rows to train on, or none of a class.
+        UsageError: there are no rows to train on, none of a class, or no bags for an estimator that pools them.
     """
     from prima_features.probes.estimators.base import RowMetadata
 
@@ -150,7 +166,13 @@ def fit_recipe(
     metadata = RowMetadata(samples.groups, samples.sites, recipe.covariates(samples)).take(rows)
     y = samples.y[rows]
     _check_training(samples.kind, y)
-    estimator = recipe.make(samples.task).fit_rows(Rows(samples.X, rows), y, metadata, inner)
+    estimator = recipe.make(samples.task)
+    if estimator.reads_bags and samples.bags is None:
+        raise UsageError(
+            f"the estimator {recipe.estimator_name(samples.task)} pools the vectors of series or tokens: give --level "
+            "series or --level token (in Python, features with bags=True)"
+        )
+    estimator.fit_rows(Rows(samples.X, rows, samples.bags), y, metadata, inner)
     # Each training row's prediction here is by a model that had not seen its group.
     steps = samples.kind.steps(recipe, estimator.out_of_fold_, y)
     return FittedRecipe(recipe=recipe, estimator=estimator, **vars(steps))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prima_features.errors import UsageError
+from prima_features.probes.bags import Bags
 from prima_features.probes.kinds import Kind, kind_of
 from prima_features.probes.tasks import Task
 
@@ -33,6 +34,8 @@ class Samples:
     frame: pd.DataFrame
     """(N rows) texts `study subject group site sex scanner field_strength split`, empty if unknown, and numbers
     `age control icv`, NaN if unknown."""
+    bags: Bags | None = None
+    """Vectors that `X` is the means of, for estimators that pool them themselves."""
 
     def __len__(self) -> int:
         return len(self.y)
@@ -84,10 +87,12 @@ class Samples:
 
     def take(self, rows: np.ndarray) -> Samples:
         """Some of the samples, by mask or position."""
-        return Samples(self.task, self.X[rows], self.y[rows], self.frame.iloc[rows].reset_index(drop=True))
+        frame = self.frame.iloc[rows].reset_index(drop=True)
+        bags = None if self.bags is None else self.bags.take(rows)
+        return Samples(self.task, self.X[rows], self.y[rows], frame, bags)
 
 
-def samples(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
+def samples(X: np.ndarray, frame: pd.DataFrame, task: Task, bags: Bags | None = None) -> Samples:
     """Put features and labels together.
 
     Args:
@@ -96,13 +101,14 @@ def samples(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
             of `study subject group site sex age scanner field_strength split control icv`. A missing `subject` is
             the study itself, a missing `group` is the subject.
         task: what is predicted.
+        bags: of the N rows, if an estimator pools them itself.
 
     Raises:
         UsageError: the lengths differ, numbers are not finite, targets are missing or not of the task, or a
             subject is in two groups.
     """
-    _check_features(X, frame)
-    made = Samples(task, X, kind_of(task).encode(frame["target"]), _known(frame))
+    _check_features(X, frame, bags)
+    made = Samples(task, X, kind_of(task).encode(frame["target"]), _known(frame), bags)
     per_subject = made.frame.groupby("subject")["group"].nunique()
     if (per_subject > 1).any():
         name = per_subject[per_subject > 1].index[0]
@@ -110,21 +116,23 @@ def samples(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
     return made
 
 
-def unlabelled(X: np.ndarray, frame: pd.DataFrame, task: Task) -> Samples:
+def unlabelled(X: np.ndarray, frame: pd.DataFrame, task: Task, bags: Bags | None = None) -> Samples:
     """Samples whose targets are not known.
 
     Raises:
         UsageError: the lengths differ, or features are not finite.
     """
-    _check_features(X, frame)
-    return Samples(task, X, kind_of(task).unknown(len(X)), _known(frame))
+    _check_features(X, frame, bags)
+    return Samples(task, X, kind_of(task).unknown(len(X)), _known(frame), bags)
 
 
-def _check_features(X: np.ndarray, frame: pd.DataFrame) -> None:
+def _check_features(X: np.ndarray, frame: pd.DataFrame, bags: Bags | None) -> None:
     if X.ndim != 2 or len(X) != len(frame):
         raise UsageError(f"expected a row of features for each of {len(frame)} studies, not shape {X.shape}")
     if not np.isfinite(X).all():
         raise UsageError("features must be finite numbers: some are NaN or infinite")
+    if bags is not None and len(bags) != len(X):
+        raise UsageError(f"expected a bag for each of {len(X)} studies, not {len(bags)} bags")
 
 
 def _known(frame: pd.DataFrame) -> pd.DataFrame:

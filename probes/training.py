@@ -194,4 +194,5 @@ def _model(source: FeatureSource) -> str:
 
 
 def _level(source: FeatureSource) -> str:
-    return f"series {source.series!r}" if source.series else f"level {source.level}"
+    of_series = f", series {source.series!r}" if source.series else ""
+    return f"level {source.level}{of_series}"

@@ -94,10 +94,11 @@ def fit(
         ),
     ] = None,
     level: Annotated[
-        Literal["study", "series"],
+        Literal["study", "series", "token"],
         typer.Option(
             "--level",
-            help="study: the study's vector. series: the mean of the vectors of its series.",
+            help="study: the study's vector. series: the mean of the vectors of its series. token: the mean of the "
+            "vectors of its tokens. --estimator attention weighs series or tokens instead of averaging them.",
             rich_help_panel=_MODEL,
         ),
     ] = "study",
@@ -106,7 +107,8 @@ def fit(
         typer.Option(
             "--series",
             metavar="PATTERN",
-            help="Use only series with a matching name, such as T1w, and average them per study.",
+            help="Use only series with a matching name, such as T1w (--level series, the default with this option, or "
+            "token).",
             rich_help_panel=_MODEL,
         ),
     ] = "",
@@ -212,7 +214,7 @@ def fit(
 
     name = tasks.get(task, variant=variant or "").name
     request = replace(request, task=name, classes=split_values(classes), kind=kind)
-    sources = runs.Sources(embeddings, request, "series" if series else level, series)
+    sources = runs.Sources(embeddings, request, "series" if series and level == "study" else level, series)
     if output is None and not dry_run:
         raise typer.BadParameter("name the folder to make, such as probe-dir", param_hint="--output")
 

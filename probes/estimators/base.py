@@ -17,8 +17,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, v
 
 from prima_features.errors import UsageError
 from prima_features.evaluation.folds import deal, strata_of
+from prima_features.probes.bags import Bags
 from prima_features.probes.linalg.parallel import Parallelism
-from prima_features.probes.linalg.rows import Rows
+from prima_features.probes.linalg.rows import CHUNK_BYTES, Rows
 
 Parameters = dict[str, Any]
 _LEAST_PROBABILITY = 1e-12
@@ -60,6 +61,8 @@ class ProbeEstimator(BaseEstimator):
     adjust: Any
     random_state: int
     adjust_: Any = None
+    reads_bags: ClassVar[bool] = False
+    """Whether it pools the vectors of series or tokens itself (`Rows.bags`) instead of reading their means."""
     _classifies: ClassVar[bool]
 
     def fit(
@@ -200,11 +203,17 @@ class ProbeEstimator(BaseEstimator):
             return None
         return clone(self.adjust).fit(rows.array(), metadata.sites, metadata.covariates)
 
-    def _checked(self, X: np.ndarray, sites: np.ndarray | None, covariates: np.ndarray | None) -> Rows:
+    def _checked(
+        self,
+        X: np.ndarray,
+        sites: np.ndarray | None,
+        covariates: np.ndarray | None,
+        bags: Bags | None = None,
+    ) -> Rows:
         """Rows to predict, adjusted as in training."""
         check_is_fitted(self, "n_features_in_")
         X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
-        return _adjusted(self.adjust_, Rows.all(X), RowMetadata(np.arange(len(X)), sites, covariates))
+        return _adjusted(self.adjust_, Rows.all(X, bags), RowMetadata(np.arange(len(X)), sites, covariates))
 
 
 class ProbeRegressor(RegressorMixin, ProbeEstimator):
@@ -302,7 +311,28 @@ class LinearWeights:
 def _adjusted(adjust: Any, rows: Rows, metadata: RowMetadata) -> Rows:
     if adjust is None:
         return rows
-    return Rows.all(adjust.transform(rows.array(), metadata.sites, metadata.covariates))
+    X = adjust.transform(rows.array(), metadata.sites, metadata.covariates)
+    return Rows.all(X, None if rows.bags is None else _adjusted_bags(adjust, rows, metadata))
+
+
+def _adjusted_bags(adjust: Any, rows: Rows, metadata: RowMetadata) -> Bags:
+    """The bags of the rows, each vector mapped as the mean of its study is.
+
+    Adjustments are affine given a study's site and covariates, so means of adjusted vectors are the adjusted means.
+    """
+    assert rows.bags is not None
+    bags = rows.bags.take(rows.index)
+    index, owner = bags.index, bags.owner
+    values = np.empty((len(index), bags.values.shape[1]), dtype=np.float32)
+    step = max(1, CHUNK_BYTES // (8 * values.shape[1]))
+    for first in range(0, len(index), step):
+        part = slice(first, first + step)
+        of = owner[part]
+        sites, covariates = _take(metadata.sites, of), _take(metadata.covariates, of)
+        values[part] = adjust.transform(bags.values[index[part]].astype(np.float64), sites, covariates)
+    stop = np.cumsum(bags.sizes)
+    columns = {name: column[index] for name, column in bags.columns.items()}
+    return Bags(values, stop - bags.sizes, stop, columns)
 
 
 def _take(values: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:

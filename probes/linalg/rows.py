@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import blas, eigh
 
+from prima_features.probes.bags import Bags
+
 CHUNK_BYTES = 1 << 25
 """Size of a piece, as float64."""
 
@@ -20,11 +22,13 @@ class Rows:
     """(N, D) float32 or float64."""
     index: np.ndarray
     """(n,) rows of `X`."""
+    bags: Bags | None = None
+    """Of all N rows of `X`: what they are means of, for estimators that pool it themselves."""
 
     @classmethod
-    def all(cls, X: np.ndarray) -> Rows:
+    def all(cls, X: np.ndarray, bags: Bags | None = None) -> Rows:
         """All rows of a matrix."""
-        return cls(X, np.arange(len(X)))
+        return cls(X, np.arange(len(X)), bags)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -36,7 +40,7 @@ class Rows:
 
     def take(self, which: np.ndarray) -> Rows:
         """Some of these rows, by mask or position."""
-        return Rows(self.X, self.index[which])
+        return Rows(self.X, self.index[which], self.bags)
 
     def array(self) -> np.ndarray:
         """(n, D) copy, in the matrix's own type."""

@@ -18,7 +18,7 @@ from prima_features.probes.evaluation import (
     learning_curve,
 )
 from prima_features.probes.evaluation.checks import check, check_harmonization
-from prima_features.probes.feature_matrix import Features, Level, features
+from prima_features.probes.feature_matrix import Features, Level, features, lacked
 from prima_features.probes.labels import Joined, JoinSummary, LabelRequest, join, summarize, task_of
 from prima_features.probes.linalg.logistic import unconverged_warning
 from prima_features.probes.persistence import Extras
@@ -46,7 +46,6 @@ class Sources:
     """Its task is the probe's."""
     level: Level = "study"
     series: str = ""
-    """See `feature_matrix.features`."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +68,14 @@ class Data:
         """Of the join, and how many studies lack the series that were asked for."""
         missing = len(self.joined.frame) - len(self.frame)
         lacking = (
-            f"{count(missing, 'labelled study')} {verb(missing, 'has', 'have')} no series "
-            f"{self.features.source.series!r} and {verb(missing, 'is', 'are')} left out"
+            f"{count(missing, 'labelled study')} {verb(missing, 'has', 'have')} no {lacked(self.features.source)} and "
+            f"{verb(missing, 'is', 'are')} left out"
         )
         return (*self.joined.warnings, *([lacking] if missing else []))
 
 
-def read(sources: Sources) -> Data:
-    """Read features and labels.
+def read(sources: Sources, *, bags: bool = False) -> Data:
+    """Read features and labels, with `bags` for an estimator that pools series or tokens itself.
 
     Raises:
         UsageError: see `labels.join` and `feature_matrix.features`.
@@ -85,7 +84,7 @@ def read(sources: Sources) -> Data:
 
     embeddings = read_embeddings(sources.embeddings)
     joined = join(embeddings, sources.labels)
-    found, frame = features(embeddings, sources.level, sources.series).aligned(joined.frame)
+    found, frame = features(embeddings, sources.level, sources.series, bags=bags).aligned(joined.frame)
     return Data(task_of(joined), found, frame, joined)
 
 
@@ -199,6 +198,8 @@ def rehearse(
     plan = _plan(sources, output, options, on_warnings)
     on_step(f"checking the evaluation on {count(len(plan.data.frame), 'study')}")
     few = replace(plan.given, X=plan.given.X[:, :_REHEARSED_FEATURES])
+    if few.bags is not None:
+        few = replace(few, bags=replace(few.bags, values=few.bags.values[:, :_REHEARSED_FEATURES]))
     quick = replace(options.recipe, estimator="", options=few.kind.quick_options)
     asked = replace(options.plan, n_bootstrap=0, n_permutations=min(options.plan.n_permutations, 1))
     evaluate(few, quick, asked, plan.splits)
@@ -213,10 +214,10 @@ def _plan(sources: Sources, output: Path | None, options: FitOptions, on_warning
             "prima probe fit", as_inputs(sources.embeddings, sources.labels.files), option="--overwrite"
         )
         check_folder(output, maker, options.overwrite)
-    data = read(sources)
+    data = read(sources, bags=options.recipe.reads_bags)
     on_warnings(data.warnings)
     probe = Probe(data.task, options.recipe)
-    given = samples(data.features.X, data.frame, data.task)
+    given = samples(data.features.X, data.frame, data.task, data.features.bags)
     scheme = options.plan.scheme
     found = check(given, scheme, allow_confounded=options.plan.allow_confounded)
     splits = draw(given, scheme)
@@ -235,5 +236,5 @@ def _unconverged(curve: LearningCurve | None, probe: Probe) -> tuple[str, ...]:
 def _curve(data: Data, recipe: Recipe, evaluation: Evaluation, on_step: OnStep) -> LearningCurve:
     assert evaluation.splits is not None
     on_step("measuring the learning curve")
-    given = samples(data.features.X, data.frame, data.task)
+    given = samples(data.features.X, data.frame, data.task, data.features.bags)
     return learning_curve(given, recipe, evaluation.splits, whole=evaluation.out_of_fold)

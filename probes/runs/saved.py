@@ -16,7 +16,7 @@ from prima_features.files.new_directory import new_directory
 from prima_features.files.tables import table_bytes
 from prima_features.files.targets import Maker, as_inputs, check_file, check_folder, starts_with
 from prima_features.probes.evaluation import Comparison, Evaluation, corrected_t_test
-from prima_features.probes.feature_matrix import features
+from prima_features.probes.feature_matrix import features, lacked
 from prima_features.probes.labels import LabelRequest, describe
 from prima_features.probes.persistence.directory import write_evaluation
 from prima_features.probes.persistence.files import MAX_DOCUMENT_BYTES, METRICS, read_json
@@ -60,7 +60,7 @@ def evaluate(
     assert probe.fitted is not None
     source = probe.fitted.training.source
     asked = _as_trained(labels, probe)
-    data = read(Sources(embeddings, asked, source.level, source.series))
+    data = read(Sources(embeddings, asked, source.level, source.series), bags=probe.recipe.reads_bags)
     if data.task.classes != probe.task.classes:
         raise UsageError(
             f"this probe predicts {_named(probe.task.classes)}, but the labels are {_named(data.task.classes)}: give "
@@ -129,12 +129,12 @@ def predict(
     source = probe.fitted.training.source
     file = read_embeddings(embeddings)
     frame, warnings = describe(file, replace(labels, task=probe.task.name))
-    found, known = features(file, source.level, source.series).aligned(frame)
+    found, known = features(file, source.level, source.series, bags=probe.recipe.reads_bags).aligned(frame)
     predicted = probe.predict(found, known)
     if missing := len(frame) - len(known):
         warnings = (
             *warnings,
-            f"{count(missing, 'study')} {verb(missing, 'has', 'have')} no series {source.series!r} and "
+            f"{count(missing, 'study')} {verb(missing, 'has', 'have')} no {lacked(source)} and "
             f"{verb(missing, 'is', 'are')} not predicted",
         )
     predicted = replace(predicted, warnings=(*warnings, *predicted.warnings))

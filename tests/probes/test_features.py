@@ -109,7 +109,7 @@ def test_labels_find_their_features_by_the_study_row(embeddings, caplog):
 
 
 def test_labels_of_studies_without_such_a_series_are_refused(embeddings):
-    with pytest.raises(UsageError, match="none of the 1 labelled studies has a series whose name matches"):
+    with pytest.raises(UsageError, match="none of the 1 labelled studies has series whose name matches"):
         features(embeddings, "series", "T2w").aligned(pd.DataFrame({"row": [2]}))
 
 
