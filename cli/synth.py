@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 def synth(
     output: Annotated[Path, typer.Argument(metavar="OUT", help="New folder to write.")],
-    subjects: Annotated[
-        int, typer.Option("--subjects", metavar="N", min=1, help="Number of subjects, one study each.")
-    ] = 10,
+    subjects: Annotated[int, typer.Option("--subjects", metavar="N", min=1, help="Number of subjects.")] = 10,
     seed: Annotated[
         int,
         typer.Option("--seed", metavar="N", min=0, help="Random seed: the same seed gives the same cohort."),
@@ -48,6 +46,20 @@ def synth(
             help="Only subjects with these diagnoses, such as control dementia glioma (default: all).",
         ),
     ] = None,
+    visits: Annotated[
+        int,
+        typer.Option(
+            "--visits", metavar="N", min=1, help="Studies of each subject, whose brain ages between them."
+        ),
+    ] = 1,
+    visit_days: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--visit-days",
+            metavar="MIN MAX",
+            help="Days from one visit to the next, drawn between these (default: 365 1095).",
+        ),
+    ] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Also write preview.png, a sheet of middle slices.")
     ] = False,
@@ -65,7 +77,7 @@ def synth(
 
     Subjects differ in age, sex, site and diagnosis. participants.tsv contains the ground truth, reports.tsv one
     radiology report per subject, and labels.tsv diagnoses under the names of Prima's heads. The same seed gives the
-    same subjects for any --format, --settings and --workers.
+    same subjects for any --format, --settings and --workers. With --visits, sessions.tsv has a row per visit.
     """
     from prima_features.embedding.engine.device import pick_device
     from prima_features.synthetic import CONDITIONS
@@ -76,17 +88,43 @@ def synth(
         raise UsageError(
             f"Unknown condition {unknown[0]}: --condition must be one of {', '.join(CONDITIONS)}"
         )
-    options = CohortOptions(subjects, seed, format, settings, str(pick_device(device)), preview, chosen)
-    with study_progress("making", subjects) as show, stopping_on_signals() as stopping:
+    if visit_days and visits == 1:
+        raise UsageError("--visit-days is for cohorts with several visits: give --visits")
+    options = CohortOptions(
+        subjects,
+        seed,
+        format,
+        settings,
+        str(pick_device(device)),
+        preview,
+        chosen,
+        visits,
+        _days(split_values(visit_days)) if visit_days else CohortOptions.visit_days,
+    )
+    with study_progress("making", options.studies) as show, stopping_on_signals() as stopping:
 
         def on_study(study: Made, done: int) -> None:
             row = study.row
-            show(done, subjects, row["participant_id"], f"{row['n_series']} series, {row['diagnosis']}")
+            show(
+                done, options.studies, row["participant_id"], f"{row['n_series']} series, {row['diagnosis']}"
+            )
 
         made = make_cohort(output, options, workers, on_study, stopping)
     _print_made(made)
     series = sum(int(study.row["n_series"]) for study in made)
     out.print(f"[bold]{escape(str(output))}[/]: {count(len(made), 'synthetic study')} with {series} series")
+
+
+def _days(given: Sequence[str]) -> tuple[float, float]:
+    try:
+        low, high = map(float, given)
+    except ValueError:
+        low, high = 0.0, -1.0
+    if not 1 <= low <= high < 36525:
+        raise UsageError(
+            f"--visit-days must be two numbers of days, such as 365 1095, the smaller first, not {' '.join(given)}"
+        )
+    return low, high
 
 
 def _print_made(made: Sequence[Made]) -> None:

@@ -17,11 +17,13 @@ _SUFFIX = {"T1w": "T1w", "T2w": "T2w", "FLAIR": "FLAIR", "DWI": "trace", "ADC": 
 _SHORT = {"axial": "ax", "coronal": "cor", "sagittal": "sag"}
 
 
-def write_bids(folder: Path, participant: str, series: Sequence[Rendered]) -> None:
-    """Write the series of one participant, such as `sub-0001`, into a dataset's folder."""
+def write_bids(folder: Path, participant: str, series: Sequence[Rendered], session: str = "") -> None:
+    """Write the series of one participant (`sub-0001`) and session (`ses-01`) into a dataset's folder."""
+    names = [participant, session] if session else [participant]
     for rendered in series:
         scan = rendered.scan
-        path = folder / participant / _datatype(scan) / f"{participant}_{_entities(scan)}.nii.gz"
+        name = "_".join((*names, _entities(scan)))
+        path = folder.joinpath(*names, _datatype(scan), f"{name}.nii.gz")
         path.parent.mkdir(parents=True, exist_ok=True)
         # No time and no name in the gzip header: the same seed gives the same bytes.
         path.write_bytes(igzip.compress(to_nifti(rendered).to_bytes(), compresslevel=1, mtime=0))

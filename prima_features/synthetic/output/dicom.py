@@ -27,21 +27,41 @@ def patient_id(subject: Subject) -> str:
     return f"SYN{subject.seed}-{subject.id}"
 
 
-def study_uid(subject: Subject, settings: Settings = "usual") -> str:
+def study_uid(subject: Subject, settings: Settings = "usual", session: str = "") -> str:
     """The same each time a study is written."""
-    return _uid(subject, "study", settings)
+    return _uid(subject, "study", settings, *_named(session))
+
+
+def study_day(subject: Subject, days: int = 0) -> date:
+    """Date of the study that is some days after the subject's first one."""
+    first = int(generator(subject.seed, subject.index, "day").integers(1400))
+    return _FIRST_DAY + timedelta(days=first + days)
 
 
 def write_dicom(
-    folder: Path, subject: Subject, series: Sequence[Rendered], settings: Settings = "usual"
+    folder: Path,
+    subject: Subject,
+    series: Sequence[Rendered],
+    settings: Settings = "usual",
+    session: str = "",
+    days: int = 0,
 ) -> None:
-    """Write a study's series, each into a folder of its own."""
-    day = _FIRST_DAY + timedelta(days=int(generator(subject.seed, subject.index, "day").integers(1400)))
+    """Write a study's series, each into a folder of its own.
+
+    Args:
+        folder: of the cohort.
+        subject: at the visit.
+        series: of the study.
+        settings: name of the scanner settings.
+        session: label of the visit, such as `ses-01`; empty if there is one visit.
+        days: since the first visit.
+    """
+    day = study_day(subject, days)
     for rendered in series:
         scan = rendered.scan
-        place = folder / patient_id(subject) / f"{scan.number:03d}_{scan.sequence}"
+        place = folder.joinpath(patient_id(subject), *_named(session), f"{scan.number:03d}_{scan.sequence}")
         place.mkdir(parents=True)
-        data = _series(subject, rendered, day, settings)
+        data = _series(subject, rendered, day, settings, session)
         for index in range(scan.n_slices):
             _write_slice(data, rendered, index, place / f"{index + 1:04d}.dcm")
 
@@ -50,7 +70,11 @@ def _uid(subject: Subject, *parts: object) -> str:
     return generate_uid(_ROOT, entropy_srcs=[str(part) for part in (subject.seed, subject.index, *parts)])
 
 
-def _series(subject: Subject, rendered: Rendered, day: date, settings: Settings) -> FileDataset:
+def _named(session: str) -> tuple[str, ...]:
+    return (session,) if session else ()
+
+
+def _series(subject: Subject, rendered: Rendered, day: date, settings: Settings, session: str) -> FileDataset:
     """What all slices share."""
     scan = rendered.scan
     meta = FileMetaDataset()
@@ -93,9 +117,9 @@ def _series(subject: Subject, rendered: Rendered, day: date, settings: Settings)
         "ContrastBolusAgent": "GADOLINIUM" if contrast else None,
         "DiffusionBValue": scan.b_value or None,
         "PatientPosition": "HFS",
-        "StudyInstanceUID": study_uid(subject, settings),
-        "SeriesInstanceUID": _uid(subject, "series", scan),
-        "FrameOfReferenceUID": _uid(subject, "frame", settings),
+        "StudyInstanceUID": study_uid(subject, settings, session),
+        "SeriesInstanceUID": _uid(subject, "series", scan, *_named(session)),
+        "FrameOfReferenceUID": _uid(subject, "frame", settings, *_named(session)),
         "PositionReferenceIndicator": "",
         "StudyID": "1",
         "SeriesNumber": scan.number,

@@ -6,7 +6,7 @@ import errno
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -32,6 +32,15 @@ class CohortOptions:
     preview: bool = False
     conditions: tuple[str, ...] = ()
     """Conditions to draw from, by their shares in the population; all if empty."""
+    visits: int = 1
+    """Studies of each subject."""
+    visit_days: tuple[float, float] = (365.0, 1095.0)
+    """Fewest and most days from one visit to the next."""
+
+    @property
+    def studies(self) -> int:
+        """Number of studies."""
+        return self.subjects * self.visits
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,8 @@ class Made:
     report: dict[str, str]
     labels: dict[str, str]
     """Diagnoses under published names, referrals and priority."""
+    visit: dict[str, str] = field(default_factory=dict)
+    """Row of sessions.tsv; empty if subjects have one visit."""
     preview: bytes = b""
     """Middle slices, as `prima_features.synthetic.output.preview.tiles` packs them."""
 
@@ -82,9 +93,9 @@ def make_cohort(
         raise OutputError(
             f"{output} cannot be written ({error.strerror or error}); {cure}, and choose a new folder"
         ) from error
-    if len(made) < options.subjects:
+    if len(made) < options.studies:
         raise StoppedError(
-            f"Stopped: {output} contains {len(made)} of {options.subjects} studies and their tables; to generate "
+            f"Stopped: {output} contains {len(made)} of {options.studies} studies and their tables; to generate "
             f"all of them, choose a new folder"
         )
     return made
@@ -100,7 +111,7 @@ def _prepare(output: Path) -> None:
 
 
 def _each(output: Path, options: CohortOptions, workers: int, stopping: Callable[[], bool]) -> Iterator[Made]:
-    indices = range(options.subjects)
+    indices = range(options.studies)
     make = partial(make_study, output, options)
     if workers == 1:
         with _one_thread_here():
@@ -130,7 +141,7 @@ def _one_thread_here() -> Iterator[None]:
 
 
 def make_study(output: Path, options: CohortOptions, index: int) -> Made:
-    """Make one study and write its images."""
+    """Make one study and write its images: `index` counts the visits of the first subject, then of the next."""
     from prima_features.synthetic import (
         build_anatomy,
         draw_acquisitions,
@@ -142,23 +153,32 @@ def make_study(output: Path, options: CohortOptions, index: int) -> Made:
     from prima_features.synthetic.output import dicom, preview, table
     from prima_features.synthetic.output.bids import write_bids
     from prima_features.synthetic.report import write_report
+    from prima_features.synthetic.visits import scanned_again, visit
 
-    subject = draw_subject(options.seed, index, among=options.conditions)
-    scans = draw_acquisitions(options.seed, index, subject.site, settings=options.settings)
+    number, later = divmod(index, options.visits)
+    now = visit(draw_subject(options.seed, number, among=options.conditions), later, options.visit_days)
+    subject, session = now.subject, f"ses-{now.session}" if options.visits > 1 else ""
+    usual = draw_acquisitions(options.seed, number, subject.site, settings=options.settings)
+    scans = scanned_again(usual, subject, later, options.settings)
     anatomy = build_anatomy(subject, options.device)
     truth = measure(anatomy)
     series = [render_series(anatomy, scan) for scan in scans]
     report = write_report(subject, truth, scans)
     if options.format == "bids":
-        participant = study = f"sub-{subject.id}"
-        write_bids(output, participant, series)
+        participant = f"sub-{subject.id}"
+        study = f"{participant}_{session}" if session else participant
+        write_bids(output, participant, series, session)
     else:
-        participant, study = dicom.patient_id(subject), dicom.study_uid(subject, options.settings)
-        dicom.write_dicom(output, subject, series, options.settings)
+        participant = dicom.patient_id(subject)
+        study = dicom.study_uid(subject, options.settings, session)
+        dicom.write_dicom(output, subject, series, options.settings, session, now.days)
+    row = table.row(subject, truth, scans, options.settings, participant)
+    day = dicom.study_day(subject, now.days)
     return Made(
-        row=table.row(subject, truth, scans, options.settings, participant),
+        row=row,
         report={"study_id": study, "report": report},
         labels=label_row(subject, truth, study),
+        visit=table.visit_row(row, now, day) if session else {},
         preview=preview.tiles(subject, anatomy, series) if options.preview else b"",
     )
 
@@ -167,14 +187,23 @@ def _write_tables(output: Path, options: CohortOptions, made: list[Made]) -> Non
     from prima_features.synthetic import labels
     from prima_features.synthetic.output import preview, table
 
-    table.write_table(output / "participants.tsv", (study.row for study in made), list(table.COLUMNS))
+    several = options.visits > 1
+    columns = table.SUBJECT_COLUMNS if several else table.COLUMNS
+    cells = ({name: study.row[name] for name in columns} for study in made[:: options.visits])
+    table.write_table(output / "participants.tsv", cells, list(columns))
     table.write_table(output / "reports.tsv", (study.report for study in made), ["study_id", "report"])
     table.write_table(output / "labels.tsv", (study.labels for study in made), labels.COLUMNS)
-    (output / "participants.json").write_text(json.dumps(table.COLUMNS, indent=1) + "\n")
+    (output / "participants.json").write_text(json.dumps(columns, indent=1) + "\n")
+    ignored = "reports.tsv\nlabels.tsv\npreview.png\n*_trace.*\n*_ADC.*\n"
+    if several:
+        visits = (study.visit for study in made)
+        table.write_table(output / "sessions.tsv", visits, list(table.VISIT_COLUMNS))
+        (output / "sessions.json").write_text(json.dumps(table.VISIT_COLUMNS, indent=1) + "\n")
+        ignored += "sessions.tsv\nsessions.json\n"
     if options.format == "bids":
         (output / "dataset_description.json").write_text(json.dumps(_description(options), indent=1) + "\n")
-        (output / "README").write_text(_README)
-        (output / ".bidsignore").write_text("reports.tsv\nlabels.tsv\npreview.png\n*_trace.*\n*_ADC.*\n")
+        (output / "README").write_text(_README + (_VISITS if several else ""))
+        (output / ".bidsignore").write_text(ignored)
     if options.preview:
         preview.write_sheet(output / "preview.png", [study.preview for study in made])
 
@@ -202,4 +231,7 @@ per study; labels.tsv diagnoses under the names of Prima's heads, referrals and 
 
 The anatomy is a warped Colin 27 average brain (Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre,
 Montreal Neurological Institute, McGill University).
+"""
+_VISITS = """
+sessions.tsv has one row per visit with what changes; participants.tsv has what does not.
 """

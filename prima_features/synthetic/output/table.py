@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 from prima_features.synthetic.acquisition import Acquisition
 from prima_features.synthetic.protocol import Settings
+from prima_features.synthetic.severity import severity
 from prima_features.synthetic.subject import Subject
 from prima_features.synthetic.survival import survival
+from prima_features.synthetic.visits import Visit, ageing_rate
 
 ABSENT = "n/a"
 COLUMNS: dict[str, dict[str, object]] = {
@@ -49,6 +52,13 @@ COLUMNS: dict[str, dict[str, object]] = {
     },
     "death": {"Description": "whether death was observed", "Levels": {"0": "censored", "1": "dead"}},
     "log_hazard": {"Description": "true log hazard ratio of death: age, lesions and ventricles"},
+    "nihss": {"Description": "NIHSS points of a stroke"},
+    "nihss_mean": {"Description": "true mean of the NIHSS points, from the volume of the lesion"},
+    "mrs": {"Description": "modified Rankin scale after a stroke, 0 to 5"},
+    "mrs_log_odds": {"Description": "true log odds of a higher mrs: lesion volume and age"},
+    "cdr": {"Description": "Clinical Dementia Rating of controls and dementia: 0, 0.5, 1, 2 or 3"},
+    "cdr_log_odds": {"Description": "true log odds of a higher cdr: hippocampi, ventricles and age"},
+    "ageing_rate": {"Description": "by which the brain ages between visits", "Units": "years per year"},
     "manufacturer": {"Description": "of the scanner, as its headers say"},
     "field_strength": {"Description": "of the scanner", "Units": "T"},
     "settings": {"Description": "ranges of the scanner's settings: usual, varied or wide"},
@@ -57,6 +67,25 @@ COLUMNS: dict[str, dict[str, object]] = {
     "seed": {"Description": "of the cohort"},
 }
 """By name, with their descriptions in participants.json."""
+_CHANGING = (
+    "age", "ventricle_asymmetry", "brain_ml", "ventricle_ml", "temporal_horn_ml", "hippocampus_ml", "sulcal_mm",
+    "wmh_ml", "lesion_ml", "oedema_ml", "midline_shift_mm", "nihss", "nihss_mean", "mrs", "mrs_log_odds", "cdr",
+    "cdr_log_odds",
+)  # fmt: skip
+SUBJECT_COLUMNS = {name: about for name, about in COLUMNS.items() if name not in _CHANGING}
+"""Those of participants.tsv if subjects have several visits."""
+VISIT_COLUMNS: dict[str, dict[str, object]] = {
+    "participant_id": COLUMNS["participant_id"],
+    "session_id": {"Description": "visit of the participant"},
+    "acq_time": {"Description": "date of the scan"},
+    "days": {"Description": "since the first visit", "Units": "days"},
+    "anatomical_age": {
+        "Description": "age of the brain: age at the first visit, and ageing_rate for each year since",
+        "Units": "years",
+    },
+    **{name: COLUMNS[name] for name in _CHANGING},
+}
+"""Those of sessions.tsv, one row per visit, described in sessions.json."""
 _CLASSES = {
     "autism": ("control", "autism"),
     "dementia": ("cn", "ad"),
@@ -92,12 +121,25 @@ def row(
         **truth,
         **_classes(subject),
         **survival(subject, truth),
+        **severity(subject, truth),
+        "ageing_rate": ageing_rate(subject),
     }
     if subject.lesions:
         sides = {lesion.side for lesion in subject.lesions}
         cells["lesion_side"] = sides.pop() if len(sides) == 1 else "both"
         cells["lesion_place"] = max(subject.lesions, key=lambda lesion: lesion.diameter).place
     return {name: str(cells.get(name, ABSENT)) for name in COLUMNS}
+
+
+def visit_row(row: Mapping[str, str], visit: Visit, day: date) -> dict[str, str]:
+    """The row of a visit, by the names of `VISIT_COLUMNS`, from the subject's row at that visit and the date."""
+    own = {
+        "session_id": f"ses-{visit.session}",
+        "acq_time": f"{day.isoformat()}T10:00:00",
+        "days": str(visit.days),
+        "anatomical_age": str(visit.anatomical_age),
+    }
+    return {name: own.get(name, row.get(name, ABSENT)) for name in VISIT_COLUMNS}
 
 
 def _classes(subject: Subject) -> dict[str, str]:
