@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.markup import escape
 
-from prima_features.cli.console import out
+from prima_features.cli.console import err, out
 from prima_features.cli.options import (
     EVALUATION,
     Bootstrap,
@@ -188,6 +188,24 @@ def fit(
             rich_help_panel=_CHECKS,
         ),
     ] = True,
+    leakage_check: Annotated[
+        bool,
+        typer.Option(
+            "--leakage-check",
+            help="Also evaluate with labels permuted within sites and within subjects (39 times each), and look for "
+            "one scan under two names.",
+            rich_help_panel=_CHECKS,
+        ),
+    ] = False,
+    anticipated_r2: Annotated[
+        float,
+        typer.Option(
+            "--anticipated-r2",
+            metavar="R2",
+            help="Anticipated R2 (of classes and survival Nagelkerke's), for the sample sizes of Riley's criteria.",
+            rich_help_panel=_CHECKS,
+        ),
+    ] = 0.15,
     learning_curve: Annotated[
         bool,
         typer.Option(
@@ -239,6 +257,8 @@ def fit(
         permutations,
         allow_confounded,
         site_check,
+        leakage_check,
+        anticipated_r2,
     )
     options = runs.FitOptions(recipe, plan, learning_curve, overwrite, shown_command(context.obj))
     shown: list[str] = []
@@ -247,6 +267,9 @@ def fit(
         print_warnings(warning for warning in warnings if warning not in shown)
         shown.extend(warnings)
 
+    def note(text: str) -> None:
+        err.print(escape(text))
+
     if output is None or dry_run:
         with steps() as on_step:
             plan_made = runs.rehearse(sources, output, options, on_step, show)
@@ -254,7 +277,7 @@ def fit(
         print_plan(plan_made)
         return
     with steps() as on_step:
-        result = runs.fit(sources, output, options, on_step, show)
+        result = runs.fit(sources, output, options, on_step, show, note)
     show(result.evaluation.warnings)
     print_evaluation(result.evaluation)
     out.print(f"Probe: {escape(str(output))}; report: {escape(str(output / 'report.html'))}")

@@ -57,6 +57,20 @@ def print_evaluation(evaluation: Evaluation) -> None:
         out.print(
             f"Permutation test: p = {permutation.p_value:.3g} with {permutation.n_permutations} permutations"
         )
+    if (leakage := evaluation.leakage) is not None:
+        for within, one in leakage.shuffled.items():
+            out.print(
+                f"Labels permuted within each {within}: {one.metric} {one.mean:.3g} ({one.low:.3g} to {one.high:.3g}), "
+                f"with the true labels {one.observed:.3g}; p = {one.p_value:.2g}"
+            )
+        for within, reason in leakage.not_possible.items():
+            out.print(f"Labels were not permuted within each {within}: {reason}")
+        if leakage.n_twins is None:
+            out.print("Too many studies to look for one scan under two names")
+        else:
+            out.print(
+                f"{count(leakage.n_twins, 'pair')} of studies of different subjects with nearly the same features"
+            )
     if (gap := evaluation.gap) is not None:
         out.print(f"The gap's correlation with age: {gap.raw_age_correlation}", end="")
         corrected = f"; after correction ({gap.method}) {gap.corrected_age_correlation}"
@@ -65,6 +79,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 def print_plan(plan: FitPlan) -> None:
     """What `--dry-run` shows: who trains, who is only predicted, who is left out and why, and the labels by site."""
+    from prima_features.probes.evaluation.sizes import size_sentence
+
     frame, trains = plan.data.frame, plan.trains
     print_join(plan.data.joined, plan.data.join)
     classes = plan.data.task.classes
@@ -78,6 +94,8 @@ def print_plan(plan: FitPlan) -> None:
         out.print(
             f"{count(int((~trains).sum()), 'study')} would only be predicted: not known to be of controls"
         )
+    if plan.sample_size is not None:
+        out.print(size_sentence(plan.sample_size))
     out.print("All checks of the fit have passed; nothing was written.")
 
 

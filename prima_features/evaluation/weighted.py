@@ -77,6 +77,13 @@ def pearson(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.nd
     return divide(covariance, np.sqrt(np.where(product > negligible, product, 0)))
 
 
+def slope(truth: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Slopes of least-squares lines of (N,) true on predicted values; 1 is ideal."""
+    centered = predicted - mean(predicted, weights)[:, None]
+    away = truth - mean(truth, weights)[:, None]
+    return divide((weights * centered * away).sum(axis=1), (weights * centered**2).sum(axis=1))
+
+
 def auroc(positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Share of pairs of a positive and a negative row that the score orders correctly; ties count half."""
     hits, alarms = _at_levels(positive, score, weights)

@@ -16,8 +16,10 @@ from prima_features.probes.evaluation.checks import (
     label_by_site,
     site_decodability,
 )
+from prima_features.probes.evaluation.leakage import check_leakage
+from prima_features.probes.evaluation.permuted import permutation_test
 from prima_features.probes.evaluation.record import Evaluation, check_scale, fold_scores
-from prima_features.probes.evaluation.refits import baselines, permutation_test
+from prima_features.probes.evaluation.refits import baselines
 from prima_features.probes.evaluation.scored import (
     OutOfFold,
     Scored,
@@ -26,6 +28,7 @@ from prima_features.probes.evaluation.scored import (
     predictions_table,
     scored,
 )
+from prima_features.probes.evaluation.sizes import DEFAULT_R2, sample_size_of
 from prima_features.probes.evaluation.splits import Scheme, Splits, draw
 from prima_features.probes.kinds import Outcome
 from prima_features.probes.linalg.logistic import unconverged_warning
@@ -46,6 +49,10 @@ class EvaluationPlan:
     """Continue even if each site has a single class."""
     site_check: bool = True
     """Measure how well the site can be read from the embedding."""
+    leakage_check: bool = False
+    """Permute labels within sites and within subjects (see `leakage.check_leakage`)."""
+    anticipated_r2: float = DEFAULT_R2
+    """For the sample sizes of Riley's criteria."""
 
 
 def evaluate(
@@ -78,6 +85,10 @@ def evaluate(
     }
     permuted = plan.n_permutations > 0
     by_site = site_decodability(samples, plan.n_bootstrap, scheme.seed, recipe) if plan.site_check else None
+    leakage = None
+    if plan.leakage_check:
+        chance = rivals["dummy"].values()[samples.task.primary]
+        leakage = check_leakage(samples, recipe, scheme, chance)
     return Evaluation(
         recipe=recipe,
         predictions=predictions_table(samples, predicted),
@@ -87,6 +98,8 @@ def evaluate(
             name: {result.task.primary: difference(result, rival)} for name, rival in rivals.items()
         },
         site_decodability=by_site,
+        leakage=leakage,
+        sample_size=sample_size_of(samples, plan.anticipated_r2),
         permutation=permutation_test(samples, recipe, scheme, plan.n_permutations) if permuted else None,
         splits=splits,
         fold_scores=in_folds,
@@ -100,6 +113,7 @@ def evaluate(
                 "the site may be easier to read than its balanced accuracy suggests",
             ),
             *check_harmonization(samples, recipe, scheme),
+            *(leakage.warnings if leakage else ()),
             *check_scale(samples, in_folds, found[samples.task.primary]),
         ),
     )

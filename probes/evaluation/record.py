@@ -12,10 +12,12 @@ import numpy as np
 from prima_features.errors import UsageError
 from prima_features.evaluation.compare import Comparison, corrected_t_test
 from prima_features.evaluation.intervals import Estimate
+from prima_features.evaluation.sample_size import SampleSize
 from prima_features.probes.evaluation.checks import LabelBySite, SiteDecodability
 from prima_features.probes.evaluation.decisions import Decisions
 from prima_features.probes.evaluation.dispersion import Dispersion
-from prima_features.probes.evaluation.refits import Permutation
+from prima_features.probes.evaluation.leakage import Leakage
+from prima_features.probes.evaluation.permuted import Permutation
 from prima_features.probes.evaluation.risk_groups import RiskGroups
 from prima_features.probes.evaluation.scored import BrainAgeGap, GroupMetrics, OutOfFold
 from prima_features.probes.evaluation.splits import Fold, Splits
@@ -94,6 +96,9 @@ class Evaluation:
     """Of counts: whether they vary more than Poisson counts."""
     site_decodability: SiteDecodability | None = None
     permutation: Permutation | None = None
+    leakage: Leakage | None = None
+    sample_size: SampleSize | None = None
+    """Of Riley's criteria; None if they do not cover the kind, or a fitted probe was evaluated."""
     gap: BrainAgeGap | None = None
     splits: Splits | None = None
     """None if a fitted probe was evaluated on another cohort."""
@@ -134,6 +139,8 @@ class Evaluation:
             "label_by_site": _finite(vars(self.label_by_site)),
             "groups": {name: found.to_dict() for name, found in self.groups.items()},
             "permutation": _finite(vars(self.permutation)) if self.permutation else None,
+            "leakage": self.leakage.to_dict() if self.leakage else None,
+            "sample_size": self.sample_size.to_dict() if self.sample_size else None,
             "gap": self.gap.to_dict() if self.gap else None,
             "folds": self._folds(),
             "caveat": self.caveat,

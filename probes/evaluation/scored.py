@@ -200,15 +200,17 @@ def by_variable(scored: Scored, values: np.ndarray, name: str) -> GroupMetrics:
 
 
 def _estimates(part: Scored) -> dict[str, Estimate]:
-    """The metrics of one level, including those computed for groups only."""
+    """The metrics of one level, including those computed for groups only.
 
-    def statistic(weights: np.ndarray) -> dict[str, np.ndarray]:
+    Resamples for the latter do not keep the share of each class, which calibration in the large depends on.
+    """
+
+    def further(weights: np.ndarray) -> dict[str, np.ndarray]:
         more = [part.kind.group_scores(part.y, one, weights) for one in part.repeats]
-        return part.statistic(weights) | {
-            name: np.mean([one[name] for one in more], axis=0) for name in more[0]
-        }
+        return {name: np.mean([one[name] for one in more], axis=0) for name in more[0]}
 
-    found = part.bounded(part.bootstrap.estimates(statistic))
+    unstratified = replace(part.bootstrap, strata=np.zeros(len(part.y), dtype=np.int64))
+    found = part.bounded(part.bootstrap.estimates(part.statistic)) | unstratified.estimates(further)
     return part.kind.bounded_group(found, part.y, part.bootstrap)
 
 

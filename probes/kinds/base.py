@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from prima_features.evaluation.intervals import Bootstrap, Estimate
+    from prima_features.evaluation.sample_size import Criteria
     from prima_features.probes.evaluation.scored import Scored
     from prima_features.probes.recipe import Recipe
     from prima_features.probes.samples import Samples
@@ -163,6 +164,15 @@ class Kind(ABC):
             UsageError: there are too few to fit anything.
         """
         return []
+
+    def criteria(self, y: np.ndarray, r2: float) -> Criteria | None:
+        """Riley's criteria for sample sizes; None if they do not cover the kind.
+
+        Args:
+            y: (N,) of one study per subject.
+            r2: anticipated R2, as in `evaluation.sample_size`.
+        """
+        return None
 
     @abstractmethod
     def too_few(self, y: np.ndarray, groups: np.ndarray) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from prima_features.errors import UsageError
-from prima_features.evaluation import bounds, weighted
+from prima_features.evaluation import bounds, sample_size, weighted
 from prima_features.evaluation.folds import strata_of
 from prima_features.evaluation.intervals import Bootstrap, Estimate
 from prima_features.probes.kinds.base import MIN_GROUPS, Kind, KindName, Outcome, Words
@@ -138,6 +138,12 @@ class Classes(Kind):
             else []
         )
 
+    def criteria(self, y: np.ndarray, r2: float) -> sample_size.Criteria:
+        """Those of logistic regression."""
+        return sample_size.for_classes(
+            r2, (np.bincount(y, minlength=len(self.task.classes)) / len(y)).tolist()
+        )
+
     def too_few(self, y: np.ndarray, groups: np.ndarray) -> str:
         """Fewer than `MIN_GROUPS` subjects in a class."""
         for code, name in enumerate(self.task.classes):
@@ -217,10 +223,15 @@ class Classes(Kind):
         return np.asarray(np.mean(areas, axis=0))
 
     def group_scores(self, y: np.ndarray, outcome: Outcome, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Sensitivity and specificity, of two classes."""
+        """Sensitivity, specificity and calibration in the large, of two classes."""
         if not self.is_binary:
             return {}
-        return {name: weighted.mean_where(outcome.label == code, y == code, weights) for name, code in _RATES}
+        rates = {
+            name: weighted.mean_where(outcome.label == code, y == code, weights) for name, code in _RATES
+        }
+        return rates | {
+            "in_the_large": weighted.calibration_in_the_large(y == 1, outcome.probability[:, 1], weights)
+        }
 
     def bounded(
         self, found: dict[str, Estimate], y: np.ndarray, repeats: Sequence[Outcome], bootstrap: Bootstrap

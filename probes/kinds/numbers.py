@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from prima_features.errors import UsageError
-from prima_features.evaluation import weighted
+from prima_features.evaluation import sample_size, weighted
 from prima_features.evaluation.folds import strata_of
 from prima_features.evaluation.intervals import Bootstrap, Estimate
 from prima_features.probes.kinds.base import MIN_GROUPS, Kind, KindName, Outcome, Words
@@ -80,6 +80,10 @@ class Numbers(Kind):
         n = len(np.unique(groups))
         return [f"only {count(n, 'subject')}: expect wide intervals"] if n < FEW_SUBJECTS else []
 
+    def criteria(self, y: np.ndarray, r2: float) -> sample_size.Criteria:
+        """Those of linear regression."""
+        return sample_size.for_numbers(r2)
+
     def too_few(self, y: np.ndarray, groups: np.ndarray) -> str:
         """Fewer than `MIN_GROUPS` subjects."""
         n = len(np.unique(groups))
@@ -127,8 +131,11 @@ class Numbers(Kind):
         return weighted.mean(np.abs(outcome.value - y), weights)
 
     def group_scores(self, y: np.ndarray, outcome: Outcome, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Mean error."""
-        return {"mean_error": weighted.mean(outcome.value - y, weights)}
+        """Mean error, and the slope of the target on the prediction."""
+        return {
+            "mean_error": weighted.mean(outcome.value - y, weights),
+            "slope": weighted.slope(y, outcome.value, weights),
+        }
 
     def bounded(
         self, found: dict[str, Estimate], y: np.ndarray, repeats: Sequence[Outcome], bootstrap: Bootstrap

@@ -67,6 +67,10 @@ class Ordinal(Classes):
             return []
         return ["this cohort has a single class: metrics that compare the classes are undefined"]
 
+    def criteria(self, y: np.ndarray, r2: float) -> None:
+        """None: there are none for proportional odds."""
+        return
+
     def too_few(self, y: np.ndarray, groups: np.ndarray) -> str:
         """Fewer than `MIN_GROUPS` subjects above or below every threshold."""
         both = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from prima_features.errors import UsageError
-from prima_features.evaluation import survival
+from prima_features.evaluation import sample_size, survival
 from prima_features.evaluation.intervals import Bootstrap, Estimate
 from prima_features.probes.kinds.base import MIN_GROUPS, Kind, Outcome, Words
 from prima_features.probes.kinds.numbers import epsilon_squared
@@ -145,6 +145,12 @@ class Survival(Kind):
             f"the longest follow-up ends at {end:g} {self.task.unit}: what needs a later horizon "
             f"({', '.join(late)}) is undefined"
         ]
+
+    def criteria(self, y: np.ndarray, r2: float) -> sample_size.Criteria:
+        """Those of Cox regression, at the last horizon or else the mean follow-up."""
+        follow_up = float(np.abs(y).mean())
+        horizon = max(self.task.horizons, default=follow_up)
+        return sample_size.for_survival(r2, float((y > 0).mean()), horizon / follow_up)
 
     def too_few(self, y: np.ndarray, groups: np.ndarray) -> str:
         """Fewer than `MIN_GROUPS` subjects with an event."""

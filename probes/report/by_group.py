@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from prima_features.page.blocks import Cell, Figure, Folded, Key, Listing, Prose, Section, Table, section
-from prima_features.page.digits import decimals_for, number
+from prima_features.page.digits import count, decimals_for, number, p_value
 from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, svg
 from prima_features.page.plots.forest import ForestRow, chance_in_reach, draw_forest, forest_size
 from prima_features.probes.evaluation import Evaluation
@@ -21,7 +21,7 @@ from prima_features.probes.report.content import (
     metric,
 )
 from prima_features.probes.report.result import cell
-from prima_features.wording import listed
+from prima_features.wording import listed, verb
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -33,6 +33,47 @@ def by_site(content: PageContent) -> Section | None:
     if set(found.label_by_site.table) <= {""}:
         return None
     return section("sites", "Sites", [_association(found), _decodability(found), _table(found)])
+
+
+_WITHIN = {"site": "Within sites", "subject": "Within subjects"}
+
+
+def leakage(content: PageContent) -> Section | None:
+    """What is left with permuted labels; None if it was not checked."""
+    found = content.evaluation.leakage
+    if found is None:
+        return None
+    primary = content.evaluation.task.primary
+    digits = decimals(primary, content.evaluation)
+    rows = tuple(
+        (
+            Cell(_WITHIN[within]),
+            Cell(number(one.mean, digits), f"{number(one.low, digits)} to {number(one.high, digits)}"),
+            Cell(number(one.observed, digits)),
+            Cell(number(one.chance, digits)),
+            Cell("" if one.share != one.share else f"{100 * one.share:.0f}%"),
+            Cell(p_value(one.p_value)),
+        )
+        for within, one in found.shuffled.items()
+    )
+    head = ("Labels permuted", "Mean and range", "True labels", "Constant", "Share of the gain left", "p")
+    caption = f"{metric(primary, content.evaluation.task.unit)} with permuted labels"
+    reasons = [
+        f"{_WITHIN[within]}: not permuted, because {why}." for within, why in found.not_possible.items()
+    ]
+    if found.n_twins is None:
+        reasons.append("There are too many studies to look for one scan under two names.")
+    else:
+        reasons.append(
+            f"{count(found.n_twins, 'pair')} of studies of different subjects {verb(found.n_twins, 'has', 'have')} "
+            "nearly the same features, as one scan under two names would."
+        )
+    meaning = Prose(
+        "Within sites, what is left of the result comes from differences between sites; within subjects, from who the "
+        "subject is. Nothing should be left of a result that comes from the image."
+    )
+    blocks = [meaning, Table(caption, head, rows) if rows else None, Listing(tuple(reasons))]
+    return section("leakage", "Leakage check", blocks)
 
 
 def _association(found: Evaluation) -> Prose | None:
@@ -98,7 +139,9 @@ _COMPARED = (
     "sensitivity",
     "specificity",
     "brier",
+    "in_the_large",
     "calibration_slope",
+    "slope",
     "uno_c",
     "ibs",
     "mean_shift",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prima_features.page.blocks import Block, Cell, Folded, Listing, Prose, Section, Table, Verbatim, section
 from prima_features.page.digits import count, number, percent, short
 from prima_features.probes.evaluation import Evaluation
+from prima_features.probes.evaluation.sizes import size_sentence
 from prima_features.probes.report.content import PageContent, decimals, metric
 from prima_features.probes.report.methods import methods_text, versions
 from prima_features.wording import capital, sentence
@@ -23,7 +24,7 @@ _LABELS = ("Studies", "Subjects", "Age, years", "Female", "Male", "Sex unknown",
 
 def people(content: PageContent) -> Section | None:
     """The section."""
-    blocks: list[Block | None] = [_table(content), _not_counted(content)]
+    blocks: list[Block | None] = [_table(content), _not_counted(content), *_sample_size(content.evaluation)]
     if content.join is not None:
         blocks += _join(content.join)
     return section("people", "Subjects", blocks)
@@ -42,6 +43,23 @@ def _table(content: PageContent) -> Table:
         if any(own[label].text not in ("", "0") for own in columns.values())
     ]
     return Table("Studies included in the metrics; ages and sexes are per study", ("", *columns), tuple(rows))
+
+
+_CRITERIA = {
+    "shrinkage": "Shrinkage of predictor effects by at most 10%",
+    "optimism": "Apparent R\u00b2 at most 0.05 too high",
+    "residual": "Residual standard deviation known to 10%",
+    "risk": "Overall risk known to 0.05",
+}
+
+
+def _sample_size(found: Evaluation) -> list[Block | None]:
+    size = found.sample_size
+    if size is None:
+        return []
+    rows = tuple((Cell(_CRITERIA[name]), Cell(f"{n:,}")) for name, n in size.criteria.items())
+    caption = f"Subjects that a model of all {count(size.n_parameters, 'feature')} without penalty needs"
+    return [Prose(size_sentence(size)), Table(caption, ("Criterion", "Subjects"), rows)]
 
 
 def _described(table: pd.DataFrame, content: PageContent) -> dict[str, Cell]:

@@ -31,6 +31,14 @@ from prima_features.probes.report.severity import dispersed, odds
 from prima_features.probes.steps.adjust import MIN_ROWS
 from prima_features.wording import listed
 
+_WITHIN = {"site": "within sites, between subjects", "subject": "between the studies of a subject"}
+_RILEY = {
+    "number": ("riley-numbers",),
+    "classes": ("riley-classes",),
+    "survival": ("riley-classes",),
+    "multiclass": ("riley-classes", "pate"),
+}
+"""Papers on sample sizes by the kind of target."""
 _COVARIATES = {"age": "age", "sex": "sex", "icv": "intracranial volume"}
 _REGRESSIONS = {
     "cox": "Cox",
@@ -143,6 +151,8 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         "variance_factor": _variance_factor(found),
         "baselines": list(_baselines(found)),
         "variables": list(groups.values()),
+        "permuted_within": [_WITHIN[name] for name in found.leakage.shuffled] if found.leakage else [],
+        "riley": _RILEY.get("multiclass" if task.kind == "multiclass" else found.kind.name, ()),
         "largest_differences": [
             f"{groups[name]} {value(task.primary, one.gaps[task.primary])}"
             for name, one in found.groups.items()

@@ -18,6 +18,7 @@ from prima_features.probes.evaluation import (
     learning_curve,
 )
 from prima_features.probes.evaluation.checks import check, check_harmonization
+from prima_features.probes.evaluation.sizes import sample_size_of, size_sentence
 from prima_features.probes.feature_matrix import Features, Level, features, lacked
 from prima_features.probes.labels import Joined, JoinSummary, LabelRequest, join, summarize, task_of
 from prima_features.probes.linalg.logistic import unconverged_warning
@@ -32,6 +33,8 @@ from prima_features.wording import count, verb
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+
+    from prima_features.evaluation.sample_size import SampleSize
 
 _REHEARSED_FEATURES = 8
 
@@ -90,6 +93,7 @@ def read(sources: Sources, *, bags: bool = False) -> Data:
 
 OnStep = Callable[[str], None]
 OnWarnings = Callable[[tuple[str, ...]], None]
+OnNote = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,8 @@ class FitPlan:
     splits: Splits
     warnings: tuple[str, ...]
     """A sentence each: of the join, and of what makes results mislead."""
+    sample_size: SampleSize | None
+    """Of Riley's criteria; None if they do not cover the kind."""
 
     @property
     def trains(self) -> np.ndarray:
@@ -137,6 +143,7 @@ def fit(
     options: FitOptions | None = None,
     on_step: OnStep = lambda step: None,
     on_warnings: OnWarnings = lambda warnings: None,
+    on_note: OnNote = lambda text: None,
 ) -> FitResult:
     """Fit a probe on an embeddings file's studies and write its directory.
 
@@ -146,6 +153,7 @@ def fit(
         options: how it is fitted and evaluated.
         on_step: is called with the name of the next step.
         on_warnings: is called with the warnings of the join, which explain a later refusal.
+        on_note: is called with the sample sizes of Riley's criteria, before anything is fitted.
 
     Raises:
         UsageError: the labels, the recipe or the plan do not fit; see `sources.read` and `Probe.cross_validate`.
@@ -155,6 +163,8 @@ def fit(
     on_step("reading embeddings and labels")
     plan = _plan(sources, output, options, on_warnings)
     data, probe = plan.data, plan.probe
+    if plan.sample_size is not None:
+        on_note(size_sentence(plan.sample_size))
     on_step(f"evaluating on {count(len(data.frame), 'study')}")
     evaluation = probe.cross_validate(data.features, data.frame, options.plan, plan.splits)
     evaluation = replace(evaluation, warnings=(*data.warnings, *evaluation.warnings))
@@ -201,7 +211,9 @@ def rehearse(
     if few.bags is not None:
         few = replace(few, bags=replace(few.bags, values=few.bags.values[:, :_REHEARSED_FEATURES]))
     quick = replace(options.recipe, estimator="", options=few.kind.quick_options)
-    asked = replace(options.plan, n_bootstrap=0, n_permutations=min(options.plan.n_permutations, 1))
+    asked = replace(
+        options.plan, n_bootstrap=0, n_permutations=min(options.plan.n_permutations, 1), leakage_check=False
+    )
     evaluate(few, quick, asked, plan.splits)
     first = plan.splits.folds[0]
     fit_recipe(options.recipe, few, first.train, first.inner)
@@ -222,7 +234,8 @@ def _plan(sources: Sources, output: Path | None, options: FitOptions, on_warning
     found = check(given, scheme, allow_confounded=options.plan.allow_confounded)
     splits = draw(given, scheme)
     more = check_harmonization(given, options.recipe, scheme)
-    return FitPlan(data, probe, given, splits, (*data.warnings, *found, *more))
+    size = sample_size_of(given, options.plan.anticipated_r2)
+    return FitPlan(data, probe, given, splits, (*data.warnings, *found, *more), size)
 
 
 def _unconverged(curve: LearningCurve | None, probe: Probe) -> tuple[str, ...]:

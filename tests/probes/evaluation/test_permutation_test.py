@@ -8,7 +8,7 @@ from scipy.stats import kstest
 
 from prima_features.errors import UsageError
 from prima_features.probes import Recipe
-from prima_features.probes.evaluation.refits import permutation_test, permuted_rows
+from prima_features.probes.evaluation.permuted import permutation_test, permuted_rows
 from prima_features.probes.evaluation.splits import Scheme
 
 TINY = Scheme(outer_folds=3, inner_folds=2)

@@ -10,6 +10,7 @@ import pytest
 
 from prima_features.probes import Features, FeatureSource, Probe, Recipe, tasks
 from prima_features.probes.evaluation import EvaluationPlan, Scheme, learning_curve
+from prima_features.probes.evaluation.leakage import check_leakage
 from prima_features.probes.labels.records import JoinSummary
 from prima_features.probes.report import PageContent, feature_map
 from prima_features.probes.report.page import page
@@ -107,7 +108,11 @@ def autism() -> PageContent:
     task = tasks.get("autism")
     recipe = Recipe(options={"C": (0.001, 0.1)}, calibration="platt", harmonize="combat")
     scheme = Scheme(outer_folds=3, inner_folds=3)
-    return content(task, with_classes(task, 120), recipe, scheme, n_permutations=5)
+    data = with_classes(task, 120)
+    made = content(task, data, recipe, scheme, n_permutations=5)
+    given = samples(data[0].X, data[1], task)
+    found = check_leakage(given, Recipe(options={"C": (0.1,)}), scheme, 0.5, n_permutations=4)
+    return replace(made, evaluation=replace(made.evaluation, leakage=found))
 
 
 @pytest.fixture(scope="session")

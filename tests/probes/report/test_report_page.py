@@ -144,6 +144,21 @@ def test_only_sections_that_have_something_appear(
     assert {"Learning curve", "Feature map"} <= set(read(memory).headings)
 
 
+def test_what_permuted_labels_leave_is_in_a_table(autism: PageContent, read: Read) -> None:
+    one, seen = autism.evaluation.leakage.shuffled["site"], read(autism)
+    assert "Leakage check" in seen.headings
+    row = seen.row("Within sites")
+    assert row[1] == f"{one.mean:.3f} {one.low:.3f} to {one.high:.3f}"
+    assert row[2:4] == [f"{one.observed:.3f}", f"{one.chance:.3f}"]
+    assert "Within subjects: not permuted, because no subject has several studies." in seen.text
+
+
+def test_the_subjects_that_each_criterion_needs_are_in_a_table(autism: PageContent, read: Read) -> None:
+    size, seen = autism.evaluation.sample_size, read(autism)
+    assert seen.row("Overall risk known to 0.05")[1] == f"{size.criteria['risk']:,}"
+    assert seen.row("Shrinkage of predictor effects by at most 10%")[1] == f"{size.criteria['shrinkage']:,}"
+
+
 def test_an_evaluation_alone_makes_a_page(any_content: PageContent, read: Read) -> None:
     seen = read(PageContent(any_content.evaluation))
     assert seen.headings[1:3] == ["Result", "Predictions"]
@@ -189,7 +204,9 @@ def test_groups_gaps_and_levels_left_out_are_shown(brain_age: PageContent, read:
     digits = decimals("mae", found)
     row = next(row for row in seen.rows if row and row[0] == "Sex 2 levels")
     gaps = found.groups["sex"].gaps
-    assert row[1:] == [shown(gaps[name], digits) for name in ("mae", "mean_error")]
+    assert row[1:] == [shown(gaps[name], digits) for name in ("mae", "mean_error")] + [
+        shown(gaps["slope"], 3)
+    ]
     assert "Scanner Achieva is not shown: " in seen.text
     for level in found.groups["age_band"].levels.values():
         assert shown(level["mae"], digits).split()[0] in seen.text
