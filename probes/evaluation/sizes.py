@@ -43,12 +43,12 @@ def size_sentence(found: SampleSize) -> str:
         f"{count(found.n, 'subject')} {'supports' if found.n == 1 else 'support'} a model of "
         f"{count(found.supported, 'parameter')} without penalty"
         if found.supported > 0
-        else f"{count(found.n, 'subject')} are too few for any model without penalty"
+        else f"{count(found.n, 'subject')} are too few for a model of any size without penalty"
     )
     return (
         f"By Riley's criteria, with an anticipated R\u00b2 of {found.r2:g}, {supported}; all "
         f"{count(found.n_parameters, 'feature')} would need {needed:,} subjects (criterion of {_NAMES[largest]}). "
-        "The criteria do not know penalties: judge a probe by its calibration slope, intervals and learning curve."
+        "The criteria do not cover penalties: judge a probe by its calibration slope, intervals and learning curve."
     )
 
 

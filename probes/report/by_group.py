@@ -57,7 +57,7 @@ def leakage(content: PageContent) -> Section | None:
         for within, one in found.shuffled.items()
     )
     head = ("Labels permuted", "Mean and range", "True labels", "Constant", "Share of the gain left", "p")
-    caption = f"{metric(primary, content.evaluation.task.unit)} with permuted labels"
+    caption = f"{metric(primary, content.evaluation.task.unit)}, with permuted labels"
     reasons = [
         f"{_WITHIN[within]}: not permuted, because {why}." for within, why in found.not_possible.items()
     ]

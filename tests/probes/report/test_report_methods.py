@@ -60,7 +60,7 @@ SAID = {
         "the labels were permuted 4 times within sites, between subjects, and the whole",
         "With labels permuted within sites, the AUROC was",
         "an anticipated Nagelkerke R² of 0.15",
-        "120 subjects are too few for any model without penalty; all 32 features would need",
+        "120 subjects are too few for a model of any size without penalty; all 32 features would need",
         "autism (positive class) against control",
         "60 control and 60 autism",
         "on age, age squared and sex or on the site",
