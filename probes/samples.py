@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEXTS = ("study", "subject", "group", "site", "sex", "scanner", "field_strength", "split")
-NUMBERS = ("age", "control", "icv")
+NUMBERS = ("age", "control", "icv", "grade")
 _UNNAMED = re.compile(r"row\d+")
 
 
@@ -33,7 +33,7 @@ class Samples:
     """(N,) as the kind of the target defines it (`kinds`): float64, or int64 numbers of `task.classes`."""
     frame: pd.DataFrame
     """(N rows) texts `study subject group site sex scanner field_strength split`, empty if unknown, and numbers
-    `age control icv`, NaN if unknown."""
+    `age control icv grade`, NaN if unknown."""
     bags: Bags | None = None
     """Vectors that `X` is the means of, for estimators that pool them themselves."""
 
@@ -75,7 +75,7 @@ class Samples:
         return control == 1
 
     def covariates(self, names: Sequence[str]) -> np.ndarray:
-        """(N, len(names)) numbers of `age`, `icv` and `sex` (M is 1, F is 0), NaN if unknown."""
+        """(N, len(names)) numbers of `age`, `icv`, `grade` and `sex` (M is 1, F is 0), NaN if unknown."""
         return (
             np.column_stack([self._covariate(name) for name in names]) if names else np.empty((len(self), 0))
         )
@@ -98,7 +98,8 @@ def samples(X: np.ndarray, frame: pd.DataFrame, task: Task, bags: Bags | None = 
     Args:
         X: (N, D) numbers.
         frame: N rows in the same order, with `target` (numbers, or names in the task's classes) and what is known
-            of `study subject group site sex age scanner field_strength split control icv`. A missing `subject` is
+            of `study subject group site sex age scanner field_strength split control icv
+            grade`. A missing `subject` is
             the study itself, a missing `group` is the subject.
         task: what is predicted.
         bags: of the N rows, if an estimator pools them itself.

@@ -119,6 +119,9 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     "target_column": _column("--target-column", "Column to predict."),
     "time_column": _column("--time-column", "Survival: column with the time to the event or to censoring."),
     "event_column": _column("--event-column", "Survival: column that says whether the event was observed."),
+    "grade_column": _column(
+        "--grade-column", "Survival: column with a tumour's grade, for a baseline of age, sex and grade."
+    ),
     "group_column": _column(
         "--group-column",
         "Column with the group that must stay within one fold, such as the family (default: the subject).",

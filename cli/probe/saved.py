@@ -70,6 +70,7 @@ def evaluate(
     "control_column",
     "control_values",
     "blank_labels",
+    "grade_column",
     "time_column",
     "event_column",
     "event_values",

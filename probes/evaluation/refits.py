@@ -25,7 +25,8 @@ def baselines(samples: Samples, splits: Splits) -> dict[str, OutOfFold]:
     """Out-of-fold predictions of each baseline that the known covariates allow.
 
     `dummy`: a constant prediction (see `Kind.constant`). `age_sex`: both, and age squared; for brain age
-    `sex`, or `sex_icv` if intracranial volume is known. `site`: the site alone; not if sites are left out,
+    `sex`, or `sex_icv` if intracranial volume is known. `age_sex_grade`: of survival, also the tumour's grade if it
+    differs between subjects. `site`: the site alone; not if sites are left out,
     since a site that is not in training has no estimate. All but the dummy are linear probes fitted in the same folds.
     """
     recipe = baseline_recipe(samples.kind)
@@ -54,13 +55,16 @@ def _dummy(samples: Samples, splits: Splits) -> OutOfFold:
 def designs(samples: Samples) -> dict[str, np.ndarray]:
     """(N, c) numbers that each baseline reads, none of them fitted to the data."""
     made = {}
-    age, sex, icv = (samples.covariates([name]) for name in ("age", "sex", "icv"))
+    age, sex, icv, grade = (samples.covariates([name]) for name in ("age", "sex", "icv", "grade"))
     if samples.task.is_age:
         columns = {"sex": sex, "icv": icv}
     else:
         columns = {"age": np.hstack([age, (age - 50) ** 2]), "sex": sex}
     known = {name: values for name, values in columns.items() if np.isfinite(values).any()}
     if known:
+        made["_".join(known)] = np.hstack([_filled(values) for values in known.values()])
+    if samples.task.kind == "survival" and len(np.unique(grade[np.isfinite(grade)])) > 1:
+        known["grade"] = grade
         made["_".join(known)] = np.hstack([_filled(values) for values in known.values()])
     sites = samples.sites
     names = np.unique(sites[sites != ""])

@@ -112,6 +112,6 @@ def _estimate(given: Times, curve: np.ndarray, time: float) -> Estimate:
     one = np.ones((1, len(given.y)))
     events, risk = given.at_times(one, given.event)[0], given.at_risk(one)[0]
     used = given.unique <= time
-    variance = float((events / (risk * (risk - events)))[used].sum())
+    variance = float((events[used] / (risk * (risk - events))[used]).sum())
     error = 1.959963984540054 * np.sqrt(variance) / abs(np.log(value))
     return Estimate(value, float(value ** np.exp(error)), float(value ** np.exp(-error)))

@@ -125,6 +125,8 @@ class Cohort:
     field_strength: str = ""
     icv: str = ""
     """Column of the intracranial volume."""
+    grade: str = ""
+    """Column of a tumour's grade, for a baseline of survival."""
     missing: tuple[str, ...] = ()
     """Codes of missing values beyond those of `values.MISSING`; ids are exempt."""
     duplicates: Literal["refuse", "leave-out"] = "refuse"

@@ -141,6 +141,8 @@ class LabelRequest:
     split_column: str = ""
     scanner_column: str = ""
     field_strength_column: str = ""
+    grade_column: str = ""
+    """Of survival: a tumour's grade, for a baseline."""
     session_column: str = ""
     date_column: str = ""
     """Date of the label, or its day since entry: the visit nearest the scan counts."""
@@ -189,8 +191,8 @@ class Joined:
     frame: pd.DataFrame
     """One row per matched study: `row` (of `Embeddings.studies`), `study`, `subject` (the same for all studies of a
     person), `session`, `target` (a number, or a name in `classes`), `group`, `site`, `sex` (`F`, `M` or empty),
-    `age` (years at the scan), `scanner`, `field_strength`, `split`, `control` (1 control, 0 patient), `icv` (as in
-    the table). Absent texts are empty, absent numbers NaN."""
+    `age` (years at the scan), `scanner`, `field_strength`, `split`, `control` (1 control, 0 patient), `icv` and `grade`
+    (as in the table). Absent texts are empty, absent numbers NaN."""
     classes: tuple[str, ...]
     """The positive one last; empty if the target is a number."""
     unmatched_studies: pd.DataFrame

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "row", "study", "subject", "session", "target", "group", "site", "sex", "age", "scanner",
-    "field_strength", "split", "control", "icv",
+    "field_strength", "split", "control", "icv", "grade",
 )  # fmt: skip
 NO_STUDY = "no study has the label's id"
 NO_ROW_ID = "the row has no id"
@@ -106,6 +106,7 @@ def _record(scan: Scan, row: LabelRow, days: float, request: LabelRequest, cohor
         "split": person.split,
         "control": person.control,
         "icv": person.icv,
+        "grade": person.grade,
     }
 
 

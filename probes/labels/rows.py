@@ -102,6 +102,7 @@ class Person:
     scanner: str = ""
     field_strength: str = ""
     icv: float = nan
+    grade: float = nan
     control: float = nan
     """1 a control, 0 a patient."""
 
@@ -154,7 +155,10 @@ def _people(
         known(cohort.split),
         known(cohort.scanner),
         known(cohort.field_strength),
-        [nan if (value := number(cell)) is None else value for cell in known(cohort.icv)],
+        *(
+            [nan if (value := number(cell)) is None else value for cell in known(column)]
+            for column in (cohort.icv, cohort.grade)
+        ),
         [float(label.value == "control") if label.value is not None else nan for label in controls],
     )
     unclear = sorted({cell for cell, clear in zip(said, sexes, strict=True) if cell and not clear})

@@ -32,6 +32,7 @@ _NAMED = {
     "split_column": "split",
     "scanner_column": "scanner",
     "field_strength_column": "field_strength",
+    "grade_column": "grade",
     "session_column": "session",
     "date_column": "date",
     "time_column": "",

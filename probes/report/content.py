@@ -87,7 +87,7 @@ VARIABLES = {
     "scanner": "Scanner",
     "field_strength": "Field strength",
 }
-_BASELINE_PARTS = {"age": "age", "sex": "sex", "icv": "intracranial volume", "site": "site"}
+_BASELINE_PARTS = {"age": "age", "sex": "sex", "icv": "intracranial volume", "grade": "grade", "site": "site"}
 _ABBREVIATIONS = {"ad", "cn", "mci", "hc", "nc", "asd", "td"}
 _SEXES = {"F": "female", "M": "male"}
 RESEARCH_ONLY = "For research use only: not a medical device, and not for decisions about any person."

@@ -46,7 +46,12 @@ _REGRESSIONS = {
     "poisson": "Poisson or negative binomial",
 }
 """Default estimators by the name of their regression; others are called as the estimator."""
-_PREDICTORS = {"age": ("age", "age squared"), "icv": ("intracranial volume",), "site": ("the site",)}
+_PREDICTORS = {
+    "age": ("age", "age squared"),
+    "icv": ("intracranial volume",),
+    "grade": ("the grade",),
+    "site": ("the site",),
+}
 """Predictors of the baselines (`evaluation.baselines`) by the parts of their names; others are called as there."""
 
 

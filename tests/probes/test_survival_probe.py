@@ -67,6 +67,20 @@ def test_a_planted_signal_is_found_and_reported(name):
     )
 
 
+def test_a_known_grade_is_in_a_baseline_of_its_own():
+    features, frame = cohort(signal=1.0)
+    plan = replace(PLAN, n_bootstrap=20, site_check=False)
+    frame["grade"] = np.digitize(-features.X[:, 0], [-0.5, 0.5]) + 2.0
+    frame.loc[:20, "grade"] = np.nan
+    found = Probe(TASK, QUICK["cox"]).cross_validate(features, frame, plan).baselines
+    assert set(found) == {"dummy", "age_sex", "age_sex_grade", "site"}
+    assert found["age_sex_grade"]["c_index"].value > found["age_sex"]["c_index"].value + 0.05
+    same = Probe(TASK, QUICK["cox"]).cross_validate(features, frame.assign(grade=4.0), plan)
+    assert "age_sex_grade" not in same.baselines
+    text = methods_text(PageContent(Probe(TASK, QUICK["cox"]).cross_validate(features, frame, plan)))
+    assert "age, age squared, sex and the grade" in text
+
+
 def test_nothing_is_found_in_noise():
     features, frame = cohort(signal=0.0, seed=3)
     found = Probe(TASK, QUICK["cox"]).cross_validate(features, frame, PLAN)

@@ -359,6 +359,7 @@ def test_ucsf_ids_of_three_and_four_digits_meet_and_follow_ups_stay_with_their_p
     assert grade.frame["target"].tolist() == ["4", "2-3", "2-3", "2-3"]
     grades = LabelRequest((labels,), task="glioma-grade", cohort="ucsf-pdgm", classes=("2", "3", "4"))
     assert join(found, grades).frame["target"].tolist() == ["4", "3", "3", "2"]
+    assert join(found, grades).frame["grade"].tolist() == [4, 3, 3, 2]
 
 
 def test_upenn_keeps_scan_and_follow_up_apart_in_one_group_and_is_all_grade_four(

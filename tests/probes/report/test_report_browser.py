@@ -30,7 +30,7 @@ def test_a_browser_shows_all_sections_without_a_complaint(
     elements, console = opened(page, tmp_path / "profile")
     assert not console
     headings = read(autism).headings
-    assert len(headings) == 10
+    assert len(headings) == 11
     for heading in headings[1:]:
         assert f"<h2>{heading}</h2>" in elements
     assert f"<h1>{headings[0]}</h1>" in elements
