@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from prima_features.anatomy.quality import scale
 from prima_features.errors import SeriesError
 from prima_features.files.safe import UnsafeFileError, read_text
+from prima_features.files.text import bounded
 
 MNI305_TO_MNI152 = np.array(
     [
@@ -28,9 +29,9 @@ AFFINE_PART = "affine part"
 """What is used of a transform that also has a nonlinear part."""
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _MOST_BYTES = 1 << 20
-_MOST_PARTS = 16
+_MOST_PARTS, _LONGEST_NAME = 16, 60
 _SMALLEST, _LARGEST = 0.2, 5.0
-"""Mean linear scale of a transform between heads."""
+"""Mean linear scale of a transform between heads, and bounds of its scale in any direction."""
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _XFM = re.compile(r"Linear_Transform\s*=\s*((?:" + _NUMBER + r"\s+){11}" + _NUMBER + r")\s*;")
 _LTA = re.compile(r"^1 4 4\s+((?:" + _NUMBER + r"\s+){15}" + _NUMBER + r")\s", re.MULTILINE)
@@ -42,6 +43,10 @@ _KINDS = (
     "give a text file with 4 rows of 4 numbers (scan to MNI152, mm in RAS), a transform of ITK or ANTs, "
     "talairach.xfm, or an .lta file"
 )
+_DIRECTION = re.compile(r"(?:^|_)from-([A-Za-z0-9+]+)_(?:.*_)?to-([A-Za-z0-9+]+)")
+_DESTINATION = re.compile(r"(?:mni|icbm|average).*?(152|305)|(talairach)", re.IGNORECASE)
+"""Names of images in MNI space. A number alone may be that of a subject."""
+_NONLINEAR = re.compile(r"DisplacementField|VelocityField|BSpline|Diffeomorphic")
 _ITK_LINEAR: dict[str, Any] = {
     "AffineTransform": lambda: sitk.AffineTransform(3),
     "MatrixOffsetTransformBase": lambda: sitk.AffineTransform(3),
@@ -50,6 +55,8 @@ _ITK_LINEAR: dict[str, Any] = {
     "Similarity3DTransform": sitk.Similarity3DTransform,
     "ScaleVersor3DTransform": sitk.ScaleVersor3DTransform,
     "ScaleSkewVersor3DTransform": sitk.ScaleSkewVersor3DTransform,
+    "VersorTransform": sitk.VersorTransform,
+    "ScaleTransform": lambda: sitk.ScaleTransform(3),
     "TranslationTransform": lambda: sitk.TranslationTransform(3),
     "IdentityTransform": lambda: sitk.TranslationTransform(3),
 }
@@ -67,6 +74,8 @@ def read_transform(path: Path) -> tuple[np.ndarray, str]:
     | talairach.xfm | scan to MNI305; composed with the published matrix to MNI152 |
     | .lta | RAS to RAS; the destination must be named MNI305 or MNI152 |
 
+    A name of BIDS that states another destination than MNI152, such as `from-T1w_to-fsnative`, is refused.
+
     Returns:
         (4, 4) float64, mm in RAS, and `AFFINE_PART` if the file also has a nonlinear part.
 
@@ -75,6 +84,7 @@ def read_transform(path: Path) -> tuple[np.ndarray, str]:
     """
     note = ""
     try:
+        _check_name(path.name)
         match path.suffix.lower():
             case ".h5" | ".hdf5":
                 matrix, note = _oriented(*_itk_hdf5(path), path.name)
@@ -111,6 +121,8 @@ def _text_or_itk(path: Path) -> tuple[np.ndarray, str]:
         raise ValueError(f"it has {len(numbers)} numbers, not 16")
     if path.suffix.lower() == ".mat":
         raise ValueError(_FLIRT)
+    if _is_from_mni(path.name):
+        raise ValueError("its name states that it is from MNI152: give the inverse matrix")
     return np.reshape(numbers, (4, 4)), ""
 
 
@@ -132,29 +144,26 @@ def _lta(text: str) -> np.ndarray:
     if kind is None or kind[1] != "1":
         raise ValueError("it is not from RAS to RAS: convert it with lta_convert --inlta IN --outlta OUT.lta")
     _, _, target = text.partition("dst volume info")
-    name = (re.search(r"^filename\s*=\s*(.*)$", target, re.MULTILINE) or [""] * 2)[1].lower()
+    name = (re.search(r"^filename\s*=\s*(.*)$", target, re.MULTILINE) or [""] * 2)[1].rpartition("/")[2]
     matrix = _rows(_LTA, text, "an .lta file with one 4 x 4 matrix")
-    if "305" in name or "talairach" in name:
-        return MNI305_TO_MNI152 @ matrix
-    if "152" in name:
-        return matrix
-    raise ValueError("the name of its destination contains neither 152 nor 305, so its space is unknown")
+    if (space := _DESTINATION.search(name)) is None:
+        raise ValueError("its destination is not called MNI152 or MNI305, so its space is unknown")
+    return matrix if space[1] == "152" else MNI305_TO_MNI152 @ matrix
 
 
 def _itk(path: Path) -> tuple[np.ndarray, bool]:
     """The linear part of a transform that SimpleITK reads, mm in LPS, and whether there is another part."""
     try:
         read = sitk.ReadTransform(str(path))
-    except RuntimeError as error:
-        raise ValueError("it is neither 16 numbers nor a transform of ITK") from error
-    composite = read.GetTransformEnum() == sitk.sitkComposite
-    members = sitk.CompositeTransform(read) if composite else None
-    parts = (
-        [read]
-        if members is None
-        else [members.GetNthTransform(number) for number in range(members.GetNumberOfTransforms())]
-    )
-    return _composed([_matrix(part) if part.IsLinear() else None for part in parts])
+        if (dimensions := read.GetDimension()) != 3:
+            raise ValueError(f"it transforms {dimensions} dimensions, not 3")
+        parts = [read]
+        if read.GetTransformEnum() == sitk.sitkComposite:
+            members = sitk.CompositeTransform(read)
+            parts = [members.GetNthTransform(number) for number in range(members.GetNumberOfTransforms())]
+        return _composed([_matrix(part) if part.IsLinear() else None for part in parts])
+    except (RuntimeError, KeyError) as error:  # KeyError: a kind that SimpleITK does not know
+        raise ValueError("it is neither 16 numbers nor a transform of ITK that can be read") from error
 
 
 def _itk_hdf5(path: Path) -> tuple[np.ndarray, bool]:
@@ -164,7 +173,9 @@ def _itk_hdf5(path: Path) -> tuple[np.ndarray, bool]:
     try:
         with h5py.File(path, "r") as file:
             group = file["TransformGroup"]
-            names = sorted((name for name in group if name.isdigit()), key=int)[:_MOST_PARTS]
+            names = sorted((name for name in group if name.isdigit()), key=int)
+            if len(names) > _MOST_PARTS:
+                raise ValueError(f"it has {len(names)} parts, and at most {_MOST_PARTS} are read")
             parts = [_hdf5_part(group[name]) for name in names]
     except (KeyError, RuntimeError, TypeError) as error:
         raise ValueError("it is not a transform of ITK") from error
@@ -177,14 +188,16 @@ def _itk_hdf5(path: Path) -> tuple[np.ndarray, bool]:
 
 
 def _hdf5_part(group: Any) -> np.ndarray | str | None:
-    """Matrix of a linear part; None of another one; its name if it is the composite."""
+    """Matrix of a linear part; None of a nonlinear one; its name if it is the composite."""
     kind = group["TransformType"][()]
     name = np.atleast_1d(kind)[0]
     name = (name.decode() if isinstance(name, bytes) else str(name)).partition("_")[0]
     if name == "CompositeTransform":
         return name
-    if name not in _ITK_LINEAR:
+    if _NONLINEAR.search(name):
         return None
+    if name not in _ITK_LINEAR:
+        raise ValueError(f"it contains a {bounded(name, _LONGEST_NAME)}, which is not supported")
     part = _ITK_LINEAR[name]()
     parameters, fixed = (_hdf5_numbers(group, which) for which in ("Parameters", "FixedParameters"))
     if fixed:
@@ -224,10 +237,24 @@ def _composed(parts: Sequence[np.ndarray | None]) -> tuple[np.ndarray, bool]:
 
 def _oriented(matrix: np.ndarray, has_more: bool, name: str) -> tuple[np.ndarray, str]:
     """From points of MNI152 to points of the scan in LPS, as ITK resamples, to scan to MNI152 in RAS."""
-    found = re.search(r"from-([A-Za-z0-9]+).*_to-([A-Za-z0-9]+)", name)
-    if found is None or not found[1].upper().startswith("MNI"):
+    if not _is_from_mni(name):
         matrix = np.linalg.inv(_finite(matrix))
     return _LPS @ matrix @ _LPS, AFFINE_PART if has_more else ""
+
+
+def _check_name(name: str) -> None:
+    """Raise ValueError if a name of BIDS states another destination than MNI152."""
+    found = _DIRECTION.search(name)
+    if found is None:
+        return
+    space = found[1] if _is_from_mni(name) else found[2]
+    if not re.match(r"mni(152|$)", space, re.IGNORECASE):
+        raise ValueError(f"its name states the space {bounded(space, _LONGEST_NAME)}, not MNI152")
+
+
+def _is_from_mni(name: str) -> bool:
+    found = _DIRECTION.search(name)
+    return found is not None and found[1].upper().startswith("MNI")
 
 
 def _finite(matrix: np.ndarray) -> np.ndarray:
@@ -242,8 +269,9 @@ def _checked(matrix: np.ndarray) -> np.ndarray:
         raise ValueError("the last row of its matrix is not 0 0 0 1")
     if np.linalg.det(matrix[:3, :3]) < 0:
         raise ValueError("its matrix exchanges left and right")
-    if not _SMALLEST <= scale(matrix) <= _LARGEST:
-        raise ValueError(f"its matrix scales by {scale(matrix):.3g}: the unit must be mm")
+    scales = (*np.linalg.svd(matrix[:3, :3], compute_uv=False), scale(matrix))
+    if wrong := [one for one in scales if not _SMALLEST <= one <= _LARGEST]:
+        raise ValueError(f"its matrix scales by {wrong[-1]:.3g}: the unit must be mm")
     if not math.isfinite(np.abs(matrix).max()) or np.abs(matrix[:3, 3]).max() > 10_000:
         raise ValueError("its matrix shifts by more than 10 m")
     return matrix

@@ -108,7 +108,13 @@ filename = {target}
 
 
 @pytest.mark.parametrize(
-    ("target", "expected"), [("mni305.cor.mgz", MNI305_TO_MNI152 @ TO_MNI), ("MNI152_T1_1mm.nii.gz", TO_MNI)]
+    ("target", "expected"),
+    [
+        ("mni305.cor.mgz", MNI305_TO_MNI152 @ TO_MNI),
+        ("/study152/average305_t1_tal_lin.mgz", MNI305_TO_MNI152 @ TO_MNI),
+        ("/305/MNI152_T1_1mm.nii.gz", TO_MNI),
+        ("mni_icbm152_t1_tal_nlin_sym_09c.nii", TO_MNI),
+    ],
 )
 def test_lta_files_name_their_space(target: str, expected: np.ndarray, tmp_path: Path) -> None:
     (tmp_path / "x.lta").write_text(LTA.format(kind=1, rows=text(TO_MNI), target=target))
@@ -129,6 +135,13 @@ REFUSED = {
     "far.txt": (text(turned(0, (1e6, 0, 0), (1, 1, 1))), "more than 10 m"),
     "other.xfm": (text(TO_MNI), "not talairach.xfm"),
     "voxels.lta": (LTA.format(kind=0, rows=text(TO_MNI), target="mni305.mgz"), "lta_convert"),
+    "subject.lta": (LTA.format(kind=1, rows=text(TO_MNI), target="sub-152_T1w.mgz"), "its space is unknown"),
+    "folder.lta": (LTA.format(kind=1, rows=text(TO_MNI), target="/mni152/orig.mgz"), "its space is unknown"),
+    "flat.txt": (text(np.diag([10.0, 10.0, 0.01, 1.0])), "the unit must be mm"),
+    "from-T1w_to-fsnative_xfm.txt": (text(TO_MNI), "the space fsnative, not MNI152"),
+    "sub-1_from-orig_to-T1w_mode-image_xfm.txt": (text(TO_MNI), "the space T1w, not MNI152"),
+    "sub-1_from-T1w_to-MNI305_xfm.txt": (text(TO_MNI), "the space MNI305, not MNI152"),
+    "from-MNI152NLin6Asym_to-T1w_xfm.txt": (text(TO_MNI), "give the inverse"),
     "unknown.lta": (LTA.format(kind=1, rows=text(TO_MNI), target="brain.mgz"), "its space is unknown"),
     "not.h5": ("no HDF5", "not a transform of ITK"),
     "bad.tfm": ("#Insight Transform File V1.0\nnonsense", "not.*ITK|ITK"),
@@ -148,6 +161,56 @@ def test_other_files_are_refused_with_what_to_give(name: str, tmp_path: Path) ->
 def test_a_composite_without_an_affine_part_is_refused(tmp_path: Path) -> None:
     sitk.WriteTransform(sitk.CompositeTransform([warp()]), str(tmp_path / "x.h5"))
     with pytest.raises(SeriesError, match="no affine part"):
+        read_transform(tmp_path / "x.h5")
+
+
+KINDS = [
+    "AffineTransform",
+    "ComposeScaleSkewVersor3DTransform",
+    "Euler3DTransform",
+    "ScaleSkewVersor3DTransform",
+    "ScaleTransform",
+    "ScaleVersor3DTransform",
+    "Similarity3DTransform",
+    "TranslationTransform",
+    "VersorRigid3DTransform",
+    "VersorTransform",
+]
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".tfm"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_linear_kind_is_read_or_refused_but_never_left_out(
+    kind: str, suffix: str, tmp_path: Path
+) -> None:
+    sized = kind in ("AffineTransform", "ScaleTransform", "TranslationTransform")
+    part = getattr(sitk, kind)(*([3] if sized else []))
+    part.SetParameters([value + 0.05 * (number + 1) for number, value in enumerate(part.GetParameters())])
+    whole, point = sitk.CompositeTransform([itk(), part]), (11.0, -20.0, 33.0)
+    sitk.WriteTransform(whole, str(tmp_path / f"x{suffix}"))
+    try:
+        found, note = read_transform(tmp_path / f"x{suffix}")
+    except SeriesError as error:
+        assert kind.startswith("Compose")
+        assert "not supported" in str(error) or "that can be read" in str(error)
+        return
+    assert not note
+    in_scan = LPS @ [*whole.TransformPoint(point), 1]
+    np.testing.assert_allclose((found @ in_scan)[:3], (LPS @ [*point, 1])[:3], atol=1e-9)
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".tfm", ".mat"])
+def test_transforms_of_two_dimensions_are_refused(suffix: str, tmp_path: Path) -> None:
+    sitk.WriteTransform(sitk.AffineTransform(2), str(tmp_path / f"x{suffix}"))
+    with pytest.raises(SeriesError, match=r"ITK|2 dimensions"):
+        read_transform(tmp_path / f"x{suffix}")
+
+
+def test_a_composite_of_many_parts_is_refused_and_not_cut(tmp_path: Path) -> None:
+    sitk.WriteTransform(
+        sitk.CompositeTransform([itk()] + 19 * [sitk.Euler3DTransform()]), str(tmp_path / "x.h5")
+    )
+    with pytest.raises(SeriesError, match="21 parts"):
         read_transform(tmp_path / "x.h5")
 
 
