@@ -183,7 +183,7 @@ def make_series(
     if by_content and (kind := _classify(opened)) in ("mask", "labels"):
         return not_embedded(study, source, _NOT_AN_IMAGE[kind], _SCAN_HINT), opened
     image = replace(image, volumes=volumes, orientation=orientation, scale=scale_of(fields))
-    flags = ("orientation-unknown",) if isinstance(image, OtherImage) and _lacks_orientation(opened) else ()
+    flags = ("orientation-unknown",) if isinstance(image, OtherImage) and lacks_orientation(opened) else ()
     return Series(name_of(fields) or _stem(path), image, source, flags), opened
 
 
@@ -367,7 +367,7 @@ _ANATOMICAL = re.compile(
 """The line of an NRRD header with the anatomical directions of its axes."""
 
 
-def _lacks_orientation(opened: Opened) -> bool:
+def lacks_orientation(opened: Opened) -> bool:
     """Whether a header does not state which side is left: Analyze 7.5, MGH without valid directions, and NRRD or
     MetaImage without these fields."""
     ending = opened.path.suffix.lower()

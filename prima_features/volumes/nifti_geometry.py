@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 
 from prima_features.errors import SeriesError
-from prima_features.volumes.volume import GUESS, GUESS_MATRIX, SHEAR, SHEARED
+from prima_features.volumes.volume import GUESS, GUESS_MATRIX, ORIENTATION_UNKNOWN, SHEAR, SHEARED
 
 SliceAxis = Literal["L", "P", "S"]
 
@@ -94,7 +94,7 @@ def read_geometry(header: Any, pixdim: np.ndarray) -> Geometry:
     elif codes[1] > 0:
         raise SeriesError("its qform is damaged, so the orientation of the voxels is unknown", _HINT)
     else:
-        affine, flags = header.get_base_affine(), ("orientation-unknown",)
+        affine, flags = header.get_base_affine(), (ORIENTATION_UNKNOWN,)
     if _is_sheared(affine):
         flags += (SHEARED,)
     slice_dim = header.get_dim_info()[2]

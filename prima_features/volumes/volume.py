@@ -28,6 +28,8 @@ KNOWN_BY = {
 """How a slice axis can be determined."""
 
 
+ORIENTATION_UNKNOWN = "orientation-unknown"
+"""Flag: the header does not state the orientation, so left and right are a convention."""
 SHEARED = "sheared"
 """Flag: slices are shifted in-plane, as under a tilted gantry. They are read as if they were not shifted."""
 SHEAR = 0.05

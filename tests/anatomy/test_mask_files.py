@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from brains import turned
+from scipy import ndimage
 
 from prima_features.anatomy.mask_files import read_mask
 from prima_features.errors import SeriesError
@@ -90,11 +91,41 @@ def test_scaled_probabilities_are_probabilities(tmp_path: Path) -> None:
     assert kind == "probabilities >= 0.5"
 
 
-def test_voxels_that_a_user_of_freesurfer_deleted_are_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["brainmask.mgz", "sub-01_brainmask.mgz"])
+def test_voxels_that_a_user_of_freesurfer_deleted_are_left_out(name: str, tmp_path: Path) -> None:
     image = np.where(MASK, 80, 0).astype(np.uint8)
     image[15, 18, 12] = 1
-    found, kind = read_mask(saved(tmp_path, image, name="brainmask.mgz"), VALUES, AFFINE)
+    found, kind = read_mask(saved(tmp_path, image, name=name), VALUES, AFFINE)
     assert not kind and not found[15, 18, 12] and found.sum() == MASK.sum() - 1
+
+
+@pytest.mark.parametrize(
+    ("top", "dtype"), [(1, np.float32), (1.04, np.float32), (100, np.int16), (255, np.uint8)]
+)
+def test_probabilities_have_one_of_three_units(top: float, dtype: type, tmp_path: Path) -> None:
+    """Smooth at the border, as of a network or of interpolation, which may overshoot."""
+    smooth = ndimage.gaussian_filter(MASK.astype(float), 1.2)
+    path = saved(tmp_path, (top / smooth.max() * smooth).astype(dtype))
+    found, kind = read_mask(path, VALUES, AFFINE)
+    assert kind == "probabilities >= 0.5"
+    assert (found != (smooth > 0.5)).sum() < 0.03 * MASK.sum()
+
+
+@pytest.mark.parametrize("top", [1, 100, 255])
+def test_stripped_images_are_no_probabilities_whatever_their_unit(top: float, tmp_path: Path) -> None:
+    image = np.random.default_rng(0).uniform(0.2, 0.7, SHAPE) * MASK
+    image[15, 18, 12] = 1
+    found, _ = read_mask(saved(tmp_path, (top * image).astype(np.float32)), VALUES, AFFINE)
+    np.testing.assert_array_equal(found, MASK)
+
+
+def test_labels_up_to_255_are_no_probabilities(tmp_path: Path) -> None:
+    """In FreeSurfer's aseg.mgz the largest are those of the corpus callosum, 251 to 255."""
+    labels = (MASK * (1 + np.arange(SHAPE[0]) % 60)[:, None, None]).astype(np.int16)
+    labels[14:16, 17:19, 11:13] = 255
+    found, kind = read_mask(saved(tmp_path, labels), VALUES, AFFINE)
+    np.testing.assert_array_equal(found, MASK)
+    assert kind == "labels > 0"
 
 
 OFF = AFFINE.copy()
@@ -118,6 +149,42 @@ def test_what_is_no_mask_of_the_scan_is_refused(fault: str, tmp_path: Path) -> N
     with pytest.raises(SeriesError, match=message) as error:
         read_mask(saved(tmp_path, values, affine), VALUES, AFFINE)
     assert error.value.hint and str(tmp_path) not in str(error.value) + error.value.hint
+
+
+def without_position(kind: str, folder: Path) -> Path:
+    """A mask as programs write it that drop the geometry of the scan."""
+    voxels, path = MASK.astype(np.uint8), folder / "mask.nii.gz"
+    if kind == "codes 0":
+        nib.save(nib.Nifti1Image(voxels, None), path)
+    elif kind == "Analyze":
+        path = folder / "mask.hdr"
+        nib.save(nib.AnalyzeImage(voxels, np.diag([-2.0, 2.0, 2.5, 1.0])), path)
+    elif kind == "SimpleITK":
+        sitk.WriteImage(sitk.GetImageFromArray(voxels.transpose()), str(path))
+    else:
+        nib.save(
+            nib.Nifti1Image(voxels, np.diag([2.0, 2.0, 2.5, 1.0]) if kind == "spacing" else np.eye(4)), path
+        )
+    return path
+
+
+@pytest.mark.parametrize("kind", ["codes 0", "Analyze", "SimpleITK", "identity", "spacing"])
+def test_a_mask_without_a_position_is_refused_and_not_put_somewhere(kind: str, tmp_path: Path) -> None:
+    path = without_position(kind, tmp_path)
+    with pytest.raises(SeriesError, match="does not state the position"):
+        read_mask(path, VALUES, AFFINE)
+
+
+def test_scan_and_mask_may_both_lack_a_position(tmp_path: Path) -> None:
+    path = without_position("identity", tmp_path)
+    np.testing.assert_array_equal(read_mask(path, VALUES, np.eye(4))[0], MASK)
+
+
+def test_a_mask_of_the_head_or_of_what_is_outside_the_brain_is_refused(tmp_path: Path) -> None:
+    affine = AFFINE @ np.diag([5.0, 5.0, 5.0, 1.0])  # 250 mm of field of view and more
+    path = saved(tmp_path, (~MASK).astype(np.uint8), affine)
+    with pytest.raises(SeriesError, match="litres, more than any brain"):
+        read_mask(path, VALUES, affine)
 
 
 def test_a_mask_of_the_background_is_refused(tmp_path: Path) -> None:
