@@ -95,7 +95,12 @@ def test_bfloat16_is_close_to_float32(name: str, models: dict[str, Path]) -> Non
     model = encoder(models, name)
     item = volume(0, SHAPES[name][0])
     exact = encode(model, [item], 1).series
-    rough = encode(model, [item], 1, torch.bfloat16).series
+    try:
+        rough = encode(model, [item], 1, torch.bfloat16).series
+    except RuntimeError as error:
+        if "only supported when avx512" not in str(error):
+            raise
+        pytest.skip("torch's bfloat16 attention fails if ATEN_CPU_CAPABILITY hides AVX-512 of the processor")
     assert 0 < np.abs(rough - exact).max() < 0.1 * np.abs(exact).max()
 
 
