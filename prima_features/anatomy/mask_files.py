@@ -31,8 +31,8 @@ _MOST_LITRES = 3.0
 _UNITS = ((0.0, 1.1, 1.0), (90.0, 110.0, 100.0), (250.0, 255.0, 255.0))
 """Bounds of the largest value in maps of probabilities (interpolation may overshoot), and what stands for 1."""
 _SURE, _LEAST_SURE = 0.9, 0.3
-"""In maps of probabilities, at least this fraction of the voxels above one half is close to 1 or the largest value, unlike
-in skull-stripped images that were scaled to 1, 100 or 255."""
+"""In maps of probabilities, at least this fraction of the voxels above one half is close to 1 or the largest value,
+unlike in skull-stripped images that were scaled to 1, 100 or 255."""
 _FAINT, _LEAST_LIKELY = 0.05, 0.5
 """And in those up to 100 or 255, at least this fraction of what is not faint is above one half, unlike in labels."""
 _SAME = 1e-4

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from brains import synthetic_head
+from brains import synthetic_head, turned
 from golden_encoders import converted
 
 from prima_features import read_embeddings
@@ -218,7 +218,34 @@ def test_a_stripped_image_is_registered_once_for_all_encoders(
     assert brains[0].dice > 0.9 and brains[0].to_mni_from == REGISTERED
 
 
-@pytest.mark.parametrize("name", ["brainiac", "neurojepa"])
+@pytest.mark.parametrize("name", STRIPPED)
+def test_a_moved_head_gives_the_same_volume_after_registration(
+    name: str, models: dict[str, Path], tmp_path: Path
+) -> None:
+    """Two positions in the scanner, one of them with other axes."""
+    head = synthetic_head("T1w")
+    moved = turned(20, (12.0, -25.0, 30.0), (1.0, 1.0, 1.0)) @ head.affine
+    image, mask = (
+        nib.Nifti1Image(values, moved)
+        for values in (head.values.astype(np.int16), head.brain.astype(np.uint8))
+    )
+    turned_image = image.as_reoriented([[1, -1], [2, 1], [0, -1]])
+    volumes, dices = [], []
+    for number, (one, affine) in enumerate([(image, head.affine), (turned_image, turned_image.affine)]):
+        path = tmp_path / f"{number}.nii"
+        nib.save(nib.Nifti1Image(np.asarray(one.dataobj), affine), path)
+        mask_path = tmp_path / f"{number}_mask.nii"
+        nib.save(nib.Nifti1Image(np.asarray(mask.dataobj), moved if number else head.affine), mask_path)
+        scan = Series("T1w", NiftiImage(path), mask=mask_path)
+        prepared = encoder(models, name).preparer()(scan, ReadOptions(), False)
+        assert not prepared.flags and prepared.brain is not None and prepared.brain.to_mni_from == REGISTERED
+        volumes.append(prepared.arrays.ravel())
+        dices.append(prepared.brain.dice)
+    assert np.corrcoef(volumes)[0, 1] > 0.98
+    assert dices[0] == pytest.approx(dices[1], abs=0.01)
+
+
+@pytest.mark.parametrize("name", STRIPPED)
 def test_a_known_answer_is_recorded_and_reproduced(
     name: str, models: dict[str, Path], tmp_path: Path
 ) -> None:
