@@ -75,12 +75,14 @@ def fit(
     ] = False,
     overwrite: Overwrite = False,
     estimator: Annotated[
-        Literal["ridge", "logistic", "cox", "ordinal", "poisson", "xgboost", "mlp", "knn"] | None,
+        Literal["ridge", "logistic", "cox", "ordinal", "poisson", "xgboost", "mlp", "attention", "knn"]
+        | None,
         typer.Option(
             "--estimator",
             metavar="NAME",
-            help="Estimator: ridge, logistic, cox, ordinal, poisson, xgboost, mlp or knn (default: ridge for numbers, "
-            "logistic for classes, cox for survival, ordinal for classes in order, poisson for counts).",
+            help="Estimator: ridge, logistic, cox, ordinal, poisson, xgboost, mlp, attention or knn (default: "
+            "ridge for numbers, logistic for classes, cox for survival, ordinal for classes in order, poisson for "
+            "counts). attention needs --level series or token.",
             rich_help_panel=_MODEL,
         ),
     ] = None,

@@ -24,5 +24,5 @@ def list_known() -> None:
     out.print(shown)
     out.print(
         "\nEstimators: ridge (numbers), logistic (classes), cox (survival), ordinal (classes in order), "
-        "poisson (counts), xgboost, mlp, knn."
+        "poisson (counts), xgboost, mlp, attention, knn."
     )

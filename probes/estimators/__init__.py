@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from prima_features.errors import UsageError
+from prima_features.probes.estimators.attention import AttentionClassifierProbe, AttentionRegressorProbe
 from prima_features.probes.estimators.base import ProbeEstimator, RowMetadata
 from prima_features.probes.estimators.counts import CountProbe, XGBCountProbe
 from prima_features.probes.estimators.knn import KNNClassifierProbe, KNNRegressorProbe
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ESTIMATORS",
+    "AttentionClassifierProbe",
+    "AttentionRegressorProbe",
     "CountProbe",
     "CoxProbe",
     "KNNClassifierProbe",
@@ -52,6 +55,7 @@ ESTIMATORS: dict[str, dict[KindName, type[ProbeEstimator]]] = {
         "count": XGBCountProbe,
     },
     "mlp": {"number": MLPRegressorProbe, "classes": MLPClassifierProbe},
+    "attention": {"number": AttentionRegressorProbe, "classes": AttentionClassifierProbe},
     "knn": {"number": KNNRegressorProbe, "classes": KNNClassifierProbe},
 }
 """By name, then kind of target."""

@@ -46,7 +46,7 @@ class Classes(Kind):
     """
 
     name: ClassVar[KindName] = "classes"
-    estimators: ClassVar[tuple[str, ...]] = ("logistic", "xgboost", "mlp", "knn")
+    estimators: ClassVar[tuple[str, ...]] = ("logistic", "xgboost", "mlp", "attention", "knn")
     baseline_options: ClassVar[Mapping[str, Any]] = {"C": (0.01, 1.0, 100.0), "components": None}
     quick_options: ClassVar[Mapping[str, Any]] = {"C": (1.0,), "components": None}
     higher_is_better = True

@@ -30,7 +30,7 @@ class Numbers(Kind):
     """y is float64."""
 
     name: ClassVar[KindName] = "number"
-    estimators: ClassVar[tuple[str, ...]] = ("ridge", "xgboost", "mlp", "knn")
+    estimators: ClassVar[tuple[str, ...]] = ("ridge", "xgboost", "mlp", "attention", "knn")
     baseline_options: ClassVar[Mapping[str, Any]] = {"alphas": (100.0, 1.0, 0.01)}
     quick_options: ClassVar[Mapping[str, Any]] = {"alphas": (1.0,)}
     higher_is_better = False

@@ -71,9 +71,7 @@ def _what(document: Document) -> Iterator[str]:
         yield "- A mean count"
     else:
         yield f"- A number{f', in {task.unit}' if task.unit else ''}"
-    reads = "the study's vector" if source.level == "study" else "the mean of the vectors of its series"
-    pattern = f" whose name matches `{source.series}`" if source.series else ""
-    yield f"- Reads {reads}{pattern}: {document.training.n_features} numbers per study"
+    yield f"- Reads {_read(document)}"
     revision = f", revision {source.model_revision}" if source.model_revision else ""
     checksum = f", SHA-256 `{source.model_sha256}`" if source.model_sha256 else ""
     yield f"- Embedding model: {source.model or 'not named'}{revision}{checksum}"
@@ -92,6 +90,17 @@ def _what(document: Document) -> Iterator[str]:
         )
     if task.positive:
         yield f"- Threshold: {task.positive} if its probability is {document.decision.threshold:.4f} or more"
+
+
+def _read(document: Document) -> str:
+    source, width = document.training.source, f"{document.training.n_features} numbers per"
+    pattern = f" whose name matches `{source.series}`" if source.series else ""
+    if source.level == "study":
+        return f"the study's vector: {width} study"
+    one, of = ("series", "series") if source.level == "series" else ("token", "tokens of its series")
+    if document.recipe.reads_bags:
+        return f"the vectors of its {of}{pattern}, pooled with attention: {width} {one}"
+    return f"the mean of the vectors of its {of}{pattern}: {width} study"
 
 
 def _whom(document: Document) -> Iterator[str]:

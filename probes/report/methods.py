@@ -152,6 +152,7 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         else 0,
         "confounds": [_COVARIATES[name] for name in recipe.confounds],
         "estimator": recipe.estimator_name(task),
+        "pooled": "tokens" if training and training.source.level == "token" else "series",
         "options": recipe.make(task).get_params(deep=False),
         "variance_factor": _variance_factor(found),
         "baselines": list(_baselines(found)),

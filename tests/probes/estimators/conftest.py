@@ -16,9 +16,11 @@ QUICK: dict[str, dict[str, Any]] = {
     "logistic": {"C": (1e-3, 1e-1)},
     "xgboost": {"depths": (2, 3), "rounds": (3, 6), "n_jobs": 1},
     "mlp": {"alphas": (10.0, 0.1), "hidden": (4,), "components": 6, "max_steps": 20},
+    "attention": {"alphas": (10.0, 1.0), "steps": (0, 5), "components": 6, "width": 3},
     "knn": {"neighbours": (9, 3), "components": 5},
 }
-NUMBERS, CLASSES = ("ridge", "xgboost", "mlp", "knn"), ("logistic", "xgboost", "mlp", "knn")
+NUMBERS = ("ridge", "xgboost", "mlp", "attention", "knn")
+CLASSES = ("logistic", "xgboost", "mlp", "attention", "knn")
 KINDS = [(name, 0) for name in NUMBERS] + [(name, n) for n in (2, 3) for name in CLASSES]
 """Every estimator, for a number, two classes and three."""
 

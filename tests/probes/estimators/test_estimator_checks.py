@@ -4,6 +4,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from prima_features.probes.estimators import (
+    AttentionClassifierProbe,
+    AttentionRegressorProbe,
     CountProbe,
     KNNClassifierProbe,
     KNNRegressorProbe,
@@ -19,7 +21,10 @@ from prima_features.probes.estimators import (
 # Small grids: the contract is the same, and each of the hundreds of checks fits several times.
 TREES = {"depths": (2,), "rounds": (20, 40), "n_jobs": 1, "inner_folds": 2}
 NETWORK = {"alphas": (0.1,), "hidden": (8,), "max_steps": 100, "inner_folds": 2}
+POOLING = {"alphas": (1.0,), "steps": (0, 40), "inner_folds": 2}
 ESTIMATORS = (
+    AttentionClassifierProbe(**POOLING),
+    AttentionRegressorProbe(**POOLING),
     CountProbe((100.0, 1.0)),
     KNNClassifierProbe(),
     KNNRegressorProbe(),

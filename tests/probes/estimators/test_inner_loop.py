@@ -32,7 +32,7 @@ class Recorder(BaseEstimator):
 
 def one_candidate(case: Any) -> dict[str, Any]:
     """The first of each list that is tried."""
-    grids = {"alphas", "C", "depths", "rounds", "neighbours"}
+    grids = {"alphas", "C", "depths", "rounds", "neighbours", "steps"}
     return {name: values[:1] for name, values in case.make().get_params().items() if name in grids}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 
 from prima_features.probes import Features, FeatureSource, Probe, Recipe, tasks
+from prima_features.probes.bags import Bags
 
 N, D = 90, 6
 SOURCE = FeatureSource("tiny", "1", "0" * 64)
@@ -30,6 +32,11 @@ KINDS = {
     "xgboost, three classes": ("dementia", Recipe("xgboost", {"rounds": [3, 6], "depths": [2]})),
     "mlp, number": ("brain-age", Recipe("mlp", {"hidden": [4], "components": 4, "max_steps": 20})),
     "mlp, classes": ("autism", Recipe("mlp", {"hidden": [4], "components": 4, "max_steps": 20})),
+    "attention, number": ("brain-age", Recipe("attention", {"steps": [5], "alphas": [1.0], "components": 4})),
+    "attention, three classes": (
+        "dementia",
+        Recipe("attention", {"steps": [5], "alphas": [1.0], "components": 4}),
+    ),
     "knn, number": ("brain-age", Recipe("knn", {"components": 4})),
     "knn, three classes": ("dementia", Recipe("knn", {"components": 4})),
 }
@@ -66,6 +73,15 @@ def vectors(frame: pd.DataFrame) -> np.ndarray:
     return noise.astype(np.float32)
 
 
+def as_bags(features: Features) -> Features:
+    """The same studies with two series each, whose mean is the study's vector."""
+    noise = np.random.default_rng(2).normal(size=features.X.shape).astype(np.float32)
+    values = np.stack([features.X + noise, features.X - noise], axis=1).reshape(-1, features.X.shape[1])
+    columns = {"series": np.tile([0, 1], N), "name": np.tile(np.array(["T1w", "FLAIR"], dtype=object), N)}
+    bags, rows = Bags.of(values, np.repeat(np.arange(N), 2), columns)
+    return Features(bags.means(), rows, replace(features.source, level="series"), bags)
+
+
 @cache
 def fitted(kind: str) -> tuple[Probe, Features, pd.DataFrame]:
     """A probe of this kind, with what it was fitted on."""
@@ -73,6 +89,8 @@ def fitted(kind: str) -> tuple[Probe, Features, pd.DataFrame]:
     frame = table()
     frame["target"] = frame["age"] if name == "brain-age" else frame[name]
     features = Features.of(vectors(frame), SOURCE)
+    if recipe.reads_bags:
+        features = as_bags(features)
     return Probe(tasks.get(name, CLASSES.get(name, ())), recipe).fit(features, frame), features, frame
 
 

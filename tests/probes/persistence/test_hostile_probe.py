@@ -145,6 +145,23 @@ ARRAYS: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], Any], str]] = {
         lambda a: a.update({"estimator.layer0.weights": np.zeros((3, 4))}),
         "do not fit together",
     ),
+    **{
+        f"attention: {what}": ("attention, three classes", edit, "do not fit together")
+        for what, edit in {
+            "gates of another width": lambda a: a.update({"estimator.network.V": np.zeros((4, 1, 3))}),
+            "more networks than the recipe has": lambda a: a.update(
+                {"estimator.network.u": np.zeros((2, 16))}
+            ),
+            "an output too few": lambda a: a.update(
+                {"estimator.network.W": np.zeros((4, 1, 2)), "estimator.network.b": np.zeros((1, 2))}
+            ),
+            "whole numbers": lambda a: a.update({"estimator.network.b": np.zeros((1, 3), np.int64)}),
+            "components without variance": lambda a: a.update({"estimator.reduction.variance": np.zeros(4)}),
+            "axes of another width": lambda a: a.update({"estimator.reduction.axes": np.zeros((5, 4))}),
+            "no gates": lambda a: a.pop("estimator.network.U"),
+            "arrays of something else": lambda a: a.update({"estimator.other.U": np.zeros(3)}),
+        }.items()
+    },
 }
 
 
