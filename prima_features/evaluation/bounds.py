@@ -23,7 +23,7 @@ from itertools import combinations
 import numpy as np
 
 from prima_features.evaluation import weighted
-from prima_features.evaluation.intervals import LEVEL, Bootstrap, Estimate
+from prima_features.evaluation.intervals import LEVEL, Bootstrap, Estimate, tail
 
 NEAR = 0.05
 """How close to its end a metric is for the bootstrap of the worst case to count."""
@@ -68,6 +68,28 @@ def classification(
         accuracy = found["balanced_accuracy"]
         made["balanced_accuracy"] = _extended(accuracy, accuracy.value - low, accuracy.value + high)
     return made
+
+
+def widened(found: Estimate, subjects: int, smaller: int, bootstrap: Bootstrap) -> Estimate:
+    """A percentile interval of an AUC whose variation is that of the smaller of two sides, not of all subjects.
+
+    Its tail probability is that of `intervals.tail` for the smaller side, on a normal scale.
+
+    Args:
+        found: the interval, within 0 and 1.
+        subjects: number that the interval was made for.
+        smaller: number of subjects on the smaller side.
+        bootstrap: that made it.
+    """
+    from scipy.stats import norm
+
+    if not np.isfinite(found.ci_low) or smaller < 2:
+        return found
+    ratio = max(
+        1.0, norm.isf(tail(smaller, bootstrap.variance)) / norm.isf(tail(subjects, bootstrap.variance))
+    )
+    low = max(0.0, found.value - ratio * (found.value - found.ci_low))
+    return Estimate(found.value, low, min(1.0, found.value + ratio * (found.ci_high - found.value)))
 
 
 def one_against_rest(

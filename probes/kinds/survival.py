@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from prima_features.errors import UsageError
-from prima_features.evaluation import sample_size, survival
+from prima_features.evaluation import bounds, sample_size, survival
 from prima_features.evaluation.intervals import Bootstrap, Estimate
 from prima_features.probes.kinds.base import MIN_GROUPS, Kind, Outcome, Words
 from prima_features.probes.kinds.numbers import epsilon_squared
@@ -225,8 +225,15 @@ class Survival(Kind):
     def bounded(
         self, found: dict[str, Estimate], y: np.ndarray, repeats: Sequence[Outcome], bootstrap: Bootstrap
     ) -> dict[str, Estimate]:
-        """As they are."""
-        return found
+        """AUCs by the smaller of the subjects before and after the horizon."""
+        made = dict(found)
+        _, first = np.unique(bootstrap.groups, return_index=True)
+        one = y[first]
+        for time in self.task.horizons:
+            cases, controls = int(((one > 0) & (one <= time)).sum()), int((np.abs(one) > time).sum())
+            name = f"auc_{time:g}"
+            made[name] = bounds.widened(found[name], len(one), min(cases, controls), bootstrap)
+        return made
 
     def details(self, result: Scored, samples: Samples, recipe: Recipe) -> dict[str, Any]:
         """The risk groups."""
