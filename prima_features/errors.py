@@ -46,7 +46,7 @@ class OutputError(PrimaError, OSError):
 
 
 class SourceError(PrimaError, OSError):
-    """The disk with the scans went away. What is finished is kept."""
+    """The disk with the scans went away, or that of temporary files is full. What is finished is kept."""
 
     exit_code = 1
 

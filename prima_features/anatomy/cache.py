@@ -20,6 +20,7 @@ import numpy as np
 
 from prima_features.errors import OutputError
 from prima_features.files.disk import replacing
+from prima_features.files.paths import expanded, home_folder
 from prima_features.files.safe import read_bytes
 
 logger = logging.getLogger(__name__)
@@ -33,13 +34,16 @@ _recent: OrderedDict[str, np.ndarray] = OrderedDict()
 _has_warned = False
 
 
-def cache_folder() -> Path:
-    """The folder of the files."""
+def cache_folder() -> Path | None:
+    """The folder of the files; None if there is no home folder."""
     if place := os.environ.get("PRIMA_CACHE"):
-        return Path(place).expanduser() / "anatomy"
+        return expanded(Path(place)) / "anatomy"
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # A relative path is invalid, as the XDG specification says.
-    return (base if base.is_absolute() else Path.home() / ".cache") / "prima-features" / "anatomy"
+    if not base.is_absolute():  # a relative path is invalid, as the XDG specification says
+        if (home := home_folder()) is None:
+            return None
+        base = home / ".cache"
+    return base / "prima-features" / "anatomy"
 
 
 def cached(
@@ -61,18 +65,32 @@ def cached(
     key = _key(made_by, inputs)
     result = _recent.get(key)
     if result is None:
-        path = cache_folder() / key
-        result = _load(path, shape, dtype)
-        if result is None:
-            with _alone(path):
-                result = _load(path, shape, dtype)  # another run may have computed it meanwhile
-                if result is None:
-                    result = compute().astype(dtype, copy=False)
-                    _store(path, result)
+        if (folder := cache_folder()) is None:
+            _warn("there is no home folder; set PRIMA_CACHE to a folder")
+            result = compute().astype(dtype, copy=False)
+        else:
+            result = _kept(folder / key, shape, dtype, compute)
         result.setflags(write=False)
         _recent[key] = result
         while len(_recent) > _RECENT:
             _recent.popitem(last=False)
+    return result
+
+
+def _kept(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: type[np.bool_] | type[np.float64],
+    compute: Callable[[], np.ndarray],
+) -> np.ndarray:
+    """The result in a file, or computed and stored there."""
+    result = _load(path, shape, dtype)
+    if result is None:
+        with _alone(path):
+            result = _load(path, shape, dtype)  # another run may have computed it meanwhile
+            if result is None:
+                result = compute().astype(dtype, copy=False)
+                _store(path, result)
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
 import shutil
@@ -105,7 +106,7 @@ _WHERE = {
 
 def _synthstrip() -> Program | None:
     path = shutil.which("mri_synthstrip")
-    return None if path is None else Program("mri_synthstrip", Path(path), _call_synthstrip)
+    return None if path is None else Program("mri_synthstrip", Path(path).absolute(), _call_synthstrip)
 
 
 def _call_synthstrip(program: Path, folder: Path) -> tuple[list[str], str]:
@@ -114,7 +115,7 @@ def _call_synthstrip(program: Path, folder: Path) -> tuple[list[str], str]:
 
 def _hd_bet() -> Program | None:
     path = shutil.which("hd-bet")
-    return None if path is None else Program("hd-bet", Path(path), _call_hd_bet)
+    return None if path is None else Program("hd-bet", Path(path).absolute(), _call_hd_bet)
 
 
 def _call_hd_bet(program: Path, folder: Path) -> tuple[list[str], str]:
@@ -174,6 +175,7 @@ def run_program(
 
     Raises:
         SeriesError: it failed, took too long, or its mask does not fit the scan.
+        OSError: the disk of temporary files is full.
     """
     with temporary_folder() as folder:
         image = nib.Nifti1Image(values, affine)
@@ -182,13 +184,15 @@ def run_program(
         command, output = program.call(program.path, folder)
         place = program.path.parent if program.in_own_folder else folder
         status, said = _run(program.name, command, place, seconds)
+        made = folder / output
+        if (status or not made.is_file()) and shutil.disk_usage(folder).free < values.nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if status:
             last = said.strip().splitlines()[-1:] or ["it wrote no message"]
             raise SeriesError(
                 f"{program.name} failed with exit code {status} ({printable(last[0])[:_MOST_SAID]})",
                 hint=f"run {program.name} on the scan yourself, or set another mask_tool",
             )
-        made = folder / output
         if not made.is_file():
             raise SeriesError(
                 f"{program.name} ended without writing a mask",

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -114,13 +115,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _reason(path: Path, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in _FULL:
         what = "The disk is full" if error.errno == errno.ENOSPC else "The disk quota is used up"
         return f"{what}: {path} was not written; free some space and run the same command again"
     what = error.strerror or str(error)
     return f"{path} cannot be written ({what}); check the folder and run the same command again"
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _AWAY = {
     errno.ESTALE,
     errno.ENOTCONN,
@@ -136,7 +138,7 @@ _AWAY = {
 
 
 def check_disk(error: BaseException, files: Sequence[Path]) -> None:
-    """Raise if a scan could not be read because its disk is not available.
+    """Raise if a scan could not be read because its disk is not available, or that of temporary files is full.
 
     "Input/output error" may mean either; it is the disk if the folder of the file cannot be listed any more.
 
@@ -145,11 +147,16 @@ def check_disk(error: BaseException, files: Sequence[Path]) -> None:
         files: the files of the scan.
 
     Raises:
-        SourceError: the disk is not available.
+        SourceError: the disk is not available, or full.
     """
     for cause in _causes(error):
         if not isinstance(cause, OSError):
             continue
+        if cause.errno in _FULL:  # reading writes nothing but temporary files
+            raise SourceError(
+                f"The disk of temporary files is full ({tempfile.gettempdir()}): free some space or set TMPDIR, and "
+                "run the same command again; finished work is kept"
+            ) from error
         broken = cause.errno == errno.EIO and not all(map(_is_listed, {file.parent for file in files}))
         if broken or cause.errno in _AWAY:
             raise _outage(cause.strerror or "") from error

@@ -20,6 +20,14 @@ def expanded(path: Path) -> Path:
         return path
 
 
+def home_folder() -> Path | None:
+    """The user's home folder; None if there is none, as for an unknown user in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def resolved(path: Path) -> Path:
     """The path without links; as it is if its links lead in a circle."""
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prima_features.errors import UsageError
-from prima_features.files.paths import is_folder, longest_name, resolved
+from prima_features.files.paths import home_folder, is_folder, longest_name, resolved
 from prima_features.files.text import bounded
 
 _IDENTITIES = re.compile(rb"study\W+patient_id\W+study_instance_uid\W+folder\W+key\b")
@@ -88,8 +88,8 @@ def check_folder(output: Path, maker: Maker, force: bool = False) -> None:
     _refuse_inputs(output, maker)
     if not output.is_dir() or not any(output.iterdir()):
         return
-    for one in (*maker.inputs, Path.cwd(), Path.home()):
-        if one.exists() and _is_inside(one, output):
+    for one in (*maker.inputs, Path.cwd(), home_folder()):
+        if one is not None and one.exists() and _is_inside(one, output):
             what = "an input" if one in maker.inputs else "a folder that must not be replaced"
             raise UsageError(f"{output} contains {one}, {what}; name another output")
     if not force and not _is_own(output, maker):

@@ -137,7 +137,8 @@ def test_runs_at_the_same_time_compute_each_scan_once(
         results = list(pool.map(ask, range(4)))
     assert len(calls) == 1
     assert all((one == np.eye(4)).all() for one in results)
-    assert not list(cache.cache_folder().glob("*.lock"))
+    folder = cache.cache_folder()
+    assert folder is not None and list(folder.iterdir()) and not list(folder.glob("*.lock"))
 
 
 def test_other_voxels_positions_and_programs_are_computed_anew(
@@ -192,6 +193,23 @@ def test_a_cache_that_cannot_be_written_gives_one_warning(
     ]
     found()  # kept in memory
     assert counted.masks == 2
+
+
+def test_without_a_home_folder_nothing_is_kept_but_the_run_continues(
+    counted: Counted, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in a container that runs as an unknown user."""
+
+    def home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("PRIMA_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", home)
+    monkeypatch.setattr(cache, "_has_warned", False)
+    assert cache.cache_folder() is None
+    assert found().mask is not None and counted.masks == 1
+    assert "set PRIMA_CACHE" in caplog.text
 
 
 def test_the_cache_is_in_the_folder_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

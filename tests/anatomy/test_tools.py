@@ -1,6 +1,8 @@
 """Programs that make masks, with small programs in their place."""
 
+import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -75,6 +77,27 @@ def run(tool: MaskTool, name: str = "T1w", seconds: float = 600) -> np.ndarray:
     program = find_program(tool, name)
     assert program is not None
     return run_program(program, VALUES, AFFINE, seconds)
+
+
+@pytest.mark.parametrize("ending", ["sys.exit(1)", "sys.exit()"])
+def test_a_program_that_fails_on_a_full_disk_is_not_at_fault(
+    ending: str, programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the scan would be recorded as one that cannot be masked."""
+    synthstrip(programs, before=ending)
+    with pytest.raises(SeriesError):
+        run("synthstrip")
+    usage = shutil.disk_usage(programs)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0))
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        run("synthstrip")
+
+
+def test_a_program_is_found_by_a_relative_path(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synthstrip(programs)
+    monkeypatch.chdir(programs.parent)
+    monkeypatch.setenv("PATH", f"programs{os.pathsep}/usr/bin{os.pathsep}/bin")
+    np.testing.assert_array_equal(run("synthstrip"), VALUES > 5)
 
 
 def test_synthstrip_is_called_with_image_and_mask(programs: Path, tmp_path: Path) -> None:

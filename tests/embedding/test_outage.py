@@ -39,6 +39,13 @@ def test_an_input_output_error_is_the_disks_where_the_folder_is_gone_too(tmp_pat
         check_disk(failure(errno.EIO), [tmp_path / "unmounted" / "scan.nii"])
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_of_temporary_files_is_no_fault_of_the_scan(tmp_path: Path, number: int) -> None:
+    (tmp_path / "scan.nii").touch()
+    with pytest.raises(SourceError, match=r"temporary files is full .* set TMPDIR"):
+        check_disk(failure(number), [tmp_path / "scan.nii"])
+
+
 def test_an_empty_or_missing_source_is_gone_and_a_file_is_not(tmp_path: Path) -> None:
     (tmp_path / "mount").mkdir()
     for gone in (tmp_path / "mount", tmp_path / "missing"):

@@ -262,6 +262,15 @@ def test_runs_with_a_mask_each(dataset: Path) -> None:
     assert found[second][0] == f"ds/{FMRIPREP}/sub-01/anat/sub-01_run-2_desc-brain_mask.nii.gz"
 
 
+@pytest.mark.parametrize(("raw", "derived"), [("01", "1"), ("1", "01"), ("002", "2")])
+def test_indices_are_compared_as_numbers(dataset: Path, raw: str, derived: str) -> None:
+    """Some tools drop the zeros; BIDS does not distinguish run-1 and run-01."""
+    scan = f"sub-01/anat/sub-01_run-{raw}_T1w.nii.gz"
+    mask = f"{FMRIPREP}/sub-01/anat/sub-01_run-{derived}_desc-brain_mask.nii.gz"
+    put(dataset, scan, mask, f"{FMRIPREP}/sub-01/anat/sub-01_run-9_desc-brain_mask.nii.gz")
+    assert masks(dataset)[scan] == (f"ds/{mask}", None, "fMRIPrep")
+
+
 def test_of_several_masks_of_one_tool_the_brain_mask_is_used(dataset: Path) -> None:
     anat = "derivatives/x/sub-01/anat"
     put(dataset, f"{anat}/sub-01_desc-bet_mask.nii.gz", f"{anat}/sub-01_desc-robex_mask.nii.gz")

@@ -63,6 +63,7 @@ _DERIVED = (
     "cohort",
 )
 """Entities that say what a file is, and not of which scan."""
+_INDICES = ("run", "echo", "flip", "inv", "split")
 _MOST_BYTES = 1 << 16
 _ANGLE, _SHIFT = 1e-4, 1e-2
 """Largest difference from the identity, in cosines and in mm."""
@@ -437,8 +438,12 @@ def _count_sessions(subject: Path) -> int:
 
 
 def _raw(entities: Mapping[str, str]) -> dict[str, str]:
-    """The entities that scans and what is made of them share."""
-    return {name: value for name, value in entities.items() if name not in _DERIVED}
+    """The entities that scans and what is made of them share, with indices as numbers: tools write run-1 for run-01."""
+    return {
+        name: str(int(value)) if name in _INDICES and value.isdecimal() else value
+        for name, value in entities.items()
+        if name not in _DERIVED
+    }
 
 
 def _stem(path: Path) -> str:
