@@ -76,6 +76,11 @@ class Bags:
         """(m,) study, from 0, of each row of `index`."""
         return np.repeat(np.arange(len(self)), self.sizes)
 
+    def positions(self, rows: np.ndarray) -> np.ndarray:
+        """(m,) positions in `index` of the vectors of some studies, study by study."""
+        ends = np.cumsum(self.sizes)
+        return replace(self, start=ends - self.sizes, stop=ends).take(rows).index
+
     def take(self, rows: np.ndarray) -> Bags:
         """Of some studies, by mask or position."""
         return replace(self, start=self.start[rows], stop=self.stop[rows])

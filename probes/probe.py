@@ -49,6 +49,8 @@ class Predictions:
     `cautions.unlike_training`; if the model that made the features has a caveat, it is repeated in `caveat`."""
     warnings: tuple[str, ...] = ()
     """A sentence each."""
+    attention: pd.DataFrame | None = None
+    """Attention weights (see `evaluation.attention.weights_table`), if the probe pools series or tokens."""
 
 
 class Probe:
@@ -161,6 +163,7 @@ class Probe:
         Raises:
             UsageError: the probe is not fitted, or the features are not of the kind it was fitted on.
         """
+        from prima_features.probes.evaluation.attention import weights_table
         from prima_features.probes.evaluation.scored import add_outcome
 
         fitted = self._fitted(features)
@@ -170,9 +173,12 @@ class Probe:
         raw = fitted.recipe.raw(given)
         flags, warnings = unlike_training(fitted.range, fitted.training, given, raw)
         table = table.assign(**flags)
+        weights = fitted.recipe.attention(given)
+        attention = None if weights is None else weights_table(given, weights)
         if fitted.caveat:
             table, warnings = table.assign(caveat=fitted.caveat), [fitted.caveat, *warnings]
-        return Predictions(table, tuple(warnings))
+            attention = None if attention is None else attention.assign(caveat=fitted.caveat)
+        return Predictions(table, tuple(warnings), attention)
 
     def check(self, features: Features) -> None:
         """Check that the fitted probe reads these features.

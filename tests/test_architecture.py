@@ -26,7 +26,7 @@ BESIDE = {
     "synthetic": {"synthetic"},
     "pretraining": {*LAYERS, "models", "reports", "synthetic", "pretraining"},
     "bench": {"bench", "embedding", "evaluation", "page", "probes"},
-    "probes": {"embedding", "evaluation", "hub", "probes", "model_cards", "models", "page"},
+    "probes": {"embedding", "evaluation", "hub", "probes", "model_cards", "models", "page", "studies"},
 }
 EVERYWHERE = {"errors", "files", "import_path", "processes", "wording", "_version"}
 EMBEDDING = ["file", "engine", "resume", "record", "report", "export"]

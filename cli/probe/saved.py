@@ -94,14 +94,18 @@ def predict(
     Tables given with --labels add ages (for the brain-age gap), sexes and sites (for harmonisation); no target is
     read from them, and rows that match no study are reported. Studies that are unlike the training set are marked
     in the columns unlike_training and unlike_how. If the model that made the embeddings has a caveat, such as
-    synthetic training data, the column caveat states it.
+    synthetic training data, the column caveat states it. A probe fitted with --estimator attention also writes the
+    weight of each series or token to OUT.attention.tsv.
     """
     from prima_features.cli.probe.show import print_warnings
     from prima_features.probes import runs
+    from prima_features.probes.runs.saved import attention_file
 
     predicted = runs.predict(probe, embeddings, request, output, force)
     print_warnings(predicted.warnings)
     out.print(f"[bold]{escape(str(output))}[/]: {count(len(predicted.table), 'study')} predicted")
+    if predicted.attention is not None:
+        out.print(f"Attention weights: {escape(str(attention_file(output)))}")
     out.print(RESEARCH_ONLY)
 
 

@@ -48,6 +48,12 @@ def print_evaluation(evaluation: Evaluation) -> None:
     for name in evaluation.task.metrics:
         shown.add_row(name, *(str(found[name]) for found in columns))
     out.print(shown)
+    if (attention := evaluation.attention) is not None and attention.over_mean is not None:
+        primary = evaluation.task.primary
+        out.print(
+            f"Mean pooling in the same folds: {primary} {attention.mean[primary]}; attention minus mean "
+            f"{attention.over_mean}"
+        )
     if (site := evaluation.site_decodability) is not None:
         after = "" if site.harmonized is None else f" before harmonisation and {site.harmonized} after it"
         out.print(

@@ -10,6 +10,7 @@ import numpy as np
 from prima_features.errors import UsageError
 from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.covariates import CovariateBaseline
+from prima_features.probes.evaluation.attention import Attention, summarize
 from prima_features.probes.evaluation.checks import (
     check,
     check_harmonization,
@@ -83,6 +84,7 @@ def evaluate(
         name: scored(samples, one, plan.n_bootstrap, scheme.seed)
         for name, one in baselines(samples, splits).items()
     }
+    weighed = _attention(result, predicted, samples, recipe, splits, plan)
     permuted = plan.n_permutations > 0
     by_site = site_decodability(samples, plan.n_bootstrap, scheme.seed, recipe) if plan.site_check else None
     leakage = None
@@ -101,6 +103,7 @@ def evaluate(
         leakage=leakage,
         sample_size=sample_size_of(samples, plan.anticipated_r2),
         permutation=permutation_test(samples, recipe, scheme, plan.n_permutations) if permuted else None,
+        attention=weighed,
         splits=splits,
         fold_scores=in_folds,
         out_of_fold=predicted,
@@ -117,6 +120,24 @@ def evaluate(
             *check_scale(samples, in_folds, found[samples.task.primary]),
         ),
     )
+
+
+def _attention(
+    result: Scored,
+    predicted: OutOfFold,
+    samples: Samples,
+    recipe: Recipe,
+    splits: Splits,
+    plan: EvaluationPlan,
+) -> Attention | None:
+    """Weights of out-of-fold predictions, and the default estimator on the means in the same folds; or None."""
+    if predicted.attention is None:
+        return None
+    counted = predicted.tested & samples.eligible
+    found = summarize(samples, predicted.attention, counted, predicted.fold[0])
+    of_mean = cross_validate(samples, replace(recipe, estimator="", options={}), splits)
+    rival = scored(samples, of_mean, plan.n_bootstrap, splits.scheme.seed)
+    return replace(found, mean=rival.estimates(), over_mean=difference(result, rival))
 
 
 def _check_splits(splits: Splits, samples: Samples) -> None:
@@ -191,7 +212,7 @@ def evaluate_fitted(
         raise UsageError(
             "no study is of a control, but brain age is evaluated on controls: check --control-column"
         )
-    predicted = _as_out_of_fold(fitted.predict(samples), len(samples))
+    predicted, weights = _as_out_of_fold(fitted.predict(samples), len(samples)), fitted.attention(samples)
     result = scored(samples, predicted, n_bootstrap, seed)
     outcomes = {"dummy": samples.kind.constant(len(samples), typical)}
     if covariates is not None:
@@ -213,6 +234,7 @@ def evaluate_fitted(
         over_baselines={
             name: {samples.task.primary: difference(result, rival)} for name, rival in rivals.items()
         },
+        attention=None if weights is None else summarize(samples, weights, samples.eligible, None),
         warnings=(*warnings, *samples.kind.limits(samples.y[counted])),
     )
 

@@ -13,6 +13,7 @@ from prima_features.errors import UsageError
 from prima_features.evaluation.compare import Comparison, corrected_t_test
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.sample_size import SampleSize
+from prima_features.probes.evaluation.attention import Attention
 from prima_features.probes.evaluation.checks import LabelBySite, SiteDecodability
 from prima_features.probes.evaluation.decisions import Decisions
 from prima_features.probes.evaluation.dispersion import Dispersion
@@ -100,6 +101,8 @@ class Evaluation:
     sample_size: SampleSize | None = None
     """Of Riley's criteria; None if they do not cover the kind, or a fitted probe was evaluated."""
     gap: BrainAgeGap | None = None
+    attention: Attention | None = None
+    """Of probes that pool with attention: their weights, and the metrics of the mean."""
     splits: Splits | None = None
     """None if a fitted probe was evaluated on another cohort."""
     fold_scores: FoldScores | None = None
@@ -142,6 +145,7 @@ class Evaluation:
             "leakage": self.leakage.to_dict() if self.leakage else None,
             "sample_size": self.sample_size.to_dict() if self.sample_size else None,
             "gap": self.gap.to_dict() if self.gap else None,
+            "attention": _finite(self.attention.to_dict()) if self.attention else None,
             "folds": self._folds(),
             "caveat": self.caveat,
             "warnings": list(self.warnings),

@@ -46,6 +46,9 @@ class OutOfFold:
     """Of the bootstrap's weights (see `intervals`): above 1 if tested subjects are also used for training."""
     unconverged: tuple[float, ...] = ()
     """Inverse penalties with which a logistic regression did not converge."""
+    attention: np.ndarray | None = None
+    """(m,) weights of the rows of `Samples.bags.index`, mean over repeats, if the probes pool with attention; NaN for
+    rows that were never tested."""
 
     @property
     def tested(self) -> np.ndarray:
@@ -68,9 +71,14 @@ def cross_validate(
     repeats = tuple(samples.kind.empty(n) for _ in range(splits.n_repeats))
     fold_of = np.full((splits.n_repeats, n), -1)
     parameters, kept, unconverged = [], [], set[float]()
+    bags = samples.bags if recipe.reads_bags else None
+    weights = None if bags is None else np.full((splits.n_repeats, len(bags.index)), np.nan)
     for i, fold in enumerate(splits.folds):
         fitted = fit_recipe(recipe, samples, fold.train, fold.inner)
-        repeats[fold.repeat].put(fold.test, fitted.predict(samples.take(fold.test)))
+        tested = samples.take(fold.test)
+        repeats[fold.repeat].put(fold.test, fitted.predict(tested))
+        if bags is not None and weights is not None:
+            weights[fold.repeat, bags.positions(fold.test)] = fitted.attention(tested)
         fold_of[fold.repeat, fold.test] = i
         parameters.append(fitted.estimator.best_params_)
         unconverged |= {*getattr(fitted.estimator, "unconverged_", ())}
@@ -78,7 +86,15 @@ def cross_validate(
             kept.append(fitted)
         _log.info("fold %d of %d: %s", i + 1, len(splits.folds), parameters[-1])
     variance = training_variance(samples, splits)
-    return OutOfFold(repeats, fold_of, tuple(parameters), tuple(kept), variance, tuple(sorted(unconverged)))
+    return OutOfFold(
+        repeats,
+        fold_of,
+        tuple(parameters),
+        tuple(kept),
+        variance,
+        tuple(sorted(unconverged)),
+        None if weights is None else weights.mean(axis=0),
+    )
 
 
 def training_variance(samples: Samples, splits: Splits) -> float:

@@ -21,6 +21,7 @@ from prima_features.probes.persistence.card import card
 from prima_features.probes.persistence.document import Document, read_document, to_json
 from prima_features.probes.persistence.files import (
     ARRAYS,
+    ATTENTION,
     CARD,
     DOCUMENT,
     MAX_ARRAYS_BYTES,
@@ -190,13 +191,18 @@ def save(probe: Probe, folder: Path, extras: Extras | None = None) -> Path:
 
 
 def write_evaluation(folder: Path, evaluation: Evaluation | None, report: PageContent | None) -> None:
-    """Write metrics.json, predictions.tsv and report.html, as far as they are given, to a folder that is new."""
+    """Write metrics.json, predictions.tsv, attention.tsv and report.html, as far as they are given, to a new folder."""
     if evaluation is not None:
         (folder / METRICS).write_bytes(json_bytes(evaluation.metrics_json()))
         table = evaluation.predictions
         if evaluation.caveat:
             table = table.assign(caveat=evaluation.caveat)
         (folder / PREDICTIONS).write_bytes(table_bytes(table, missing="n/a"))
+        if evaluation.attention is not None:
+            table = evaluation.attention.table
+            if evaluation.caveat:
+                table = table.assign(caveat=evaluation.caveat)
+            (folder / ATTENTION).write_bytes(table_bytes(table, missing="n/a"))
     if report is not None:
         from prima_features.probes.report import write_page
 

@@ -36,11 +36,13 @@ METRICS = "metrics.json"
 REPORT = "report.html"
 CARD = "README.md"
 PREDICTIONS = "predictions.tsv"
+ATTENTION = "attention.tsv"
+"""Attention weights of the predictions."""
 SUBJECTS = "training_subjects.txt"
 """Short hashes of the training subjects' ids, a line each."""
 MODEL_FILES = (ARRAYS, TREES)
 SHARED = (DOCUMENT, *MODEL_FILES, METRICS, REPORT, CARD)
-"""Files that may be published. `PREDICTIONS` and `SUBJECTS` contain individual-level data."""
+"""Files that may be published. `PREDICTIONS`, `ATTENTION` and `SUBJECTS` contain individual-level data."""
 MAX_DOCUMENT_BYTES = 16 << 20
 MAX_TREES_BYTES = 256 << 20
 MAX_TREES_VALUES = 32 << 20

@@ -25,6 +25,7 @@ from prima_features.page.digits import brief, count, decimals_for, number, p_tex
 from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.kinds.base import MIN_GROUPS
 from prima_features.probes.report import content as words
+from prima_features.probes.report.attention import compared
 from prima_features.probes.report.content import PageContent
 from prima_features.probes.report.feature_map import MAX_ROWS
 from prima_features.probes.report.severity import dispersed, odds
@@ -172,6 +173,7 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         "primary": words.in_sentence(task.primary),
         "digits": digits,
         "combat_min_rows": MIN_ROWS,
+        "mean_pooling": compared,
         "min_groups": MIN_GROUPS,
         "map_rows": MAX_ROWS,
         "cite": cite,

@@ -46,11 +46,24 @@ def page(content: PageContent) -> str:
 
 def sections(content: PageContent) -> list[Section]:
     """Those that have something in them, in the page's order."""
+    from prima_features.probes.report.attention import attention
     from prima_features.probes.report.by_group import by_group, by_site, leakage
     from prima_features.probes.report.details import how, people, provenance
     from prima_features.probes.report.feature_map import arrangement
     from prima_features.probes.report.predicted import predicted
     from prima_features.probes.report.result import learning, result
 
-    parts = (result, predicted, by_group, by_site, leakage, learning, arrangement, people, how, provenance)
+    parts = (
+        result,
+        predicted,
+        attention,
+        by_group,
+        by_site,
+        leakage,
+        learning,
+        arrangement,
+        people,
+        how,
+        provenance,
+    )
     return [made for part in parts if (made := part(content)) is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from prima_features.probes.probe import Predictions, Probe
 from prima_features.probes.report import PageContent, feature_map
 from prima_features.probes.runs.fit import Sources, read
 from prima_features.wording import count, verb
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MOST_FOLDS = 100_000
 
@@ -113,7 +116,8 @@ def predict(
         name: the probe's directory, or its id on the Hub.
         embeddings: the file.
         labels: tables with age (for the gap), sex or site (for ComBat) of the studies; no target is read.
-        output: table to write, tab-separated; replaced if it is an earlier one with the same columns.
+        output: table to write, tab-separated; replaced if it is an earlier one with the same columns. A probe that
+            pools with attention also writes its weights (see `attention_file`).
         force: replace a file that is no such table; never an input.
 
     Raises:
@@ -126,6 +130,8 @@ def predict(
         check_file(output, maker, force=True)
     probe = Probe.load(name)
     assert probe.fitted is not None
+    if output is not None and probe.recipe.reads_bags:
+        check_file(attention_file(output), maker, force=True)
     source = probe.fitted.training.source
     file = read_embeddings(embeddings)
     frame, warnings = describe(file, replace(labels, task=probe.task.name))
@@ -139,13 +145,22 @@ def predict(
         )
     predicted = replace(predicted, warnings=(*warnings, *predicted.warnings))
     if output is not None:
-        content = table_bytes(predicted.table, missing="n/a")
-        header = content.partition(b"\n")[0] + b"\n"
-        check_file(
-            output, replace(maker, is_own=starts_with(header), kind="a table of such predictions"), force
-        )
-        write_bytes(output, content)
+        _write_table(output, predicted.table, maker, "a table of such predictions", force)
+        if predicted.attention is not None:
+            _write_table(attention_file(output), predicted.attention, maker, "a table of such weights", force)
     return predicted
+
+
+def attention_file(output: Path) -> Path:
+    """The table of attention weights next to one of predictions: `predictions.attention.tsv`."""
+    return output.with_name(f"{output.stem}.attention{output.suffix}")
+
+
+def _write_table(path: Path, table: pd.DataFrame, maker: Maker, kind: str, force: bool) -> None:
+    content = table_bytes(table, missing="n/a")
+    header = content.partition(b"\n")[0] + b"\n"
+    check_file(path, replace(maker, is_own=starts_with(header), kind=kind), force)
+    write_bytes(path, content)
 
 
 def compare(first: Path, second: Path) -> Comparison:

@@ -14,6 +14,7 @@ from prima_features.encoders.picture import draw_slice
 from prima_features.errors import SeriesError
 from prima_features.studies.dicom.read import quiet_pydicom
 from prima_features.studies.dicom.values import malformed, text
+from prima_features.studies.sequences import SEQUENCES, sequence_of
 from prima_features.studies.study import NiftiImage, OtherImage, Series
 from prima_features.volumes import PLANES, ReadOptions, Volume, read_series
 from prima_features.volumes.volume import to_lps
@@ -39,19 +40,6 @@ VENDORS = {
     "canon": r"canon|toshiba",
     "other": r".",
 }
-SEQUENCES = {
-    "dwi": r"dwi|dti|diff|adc|trace|b_?1000|(^|_)fa(_|$)",
-    "bold": r"bold|fmri|rest",
-    "perfusion": r"asl|perf|dsc|cbf|cbv",
-    "swi": r"swi|swan|t2_?star|t2\*|gre|suscept|minip",
-    "flair": r"flair|dark_?fluid",
-    "t1c": r"t1.*(\+c|gd|gad|post|ce(_|$)|_c(_|$)|contrast)|t1c|t1gd|ce_?t1",
-    "t1": r"t1|mprage|spgr|bravo|tfe",
-    "t2": r"t2|ciss|fiesta|space",
-    "pd": r"(^|_)pd",
-    "other": r"",
-}
-"""Patterns in a series' name, the first that is found."""
 ACQUISITION = (
     *(f"log2_samples_{axis}" for axis in "zyx"),
     *(f"log2_mm_{axis}" for axis in "zyx"),
@@ -133,12 +121,6 @@ class AcquisitionPreparer(BaselinePreparer):
                 [sequence == one for one in SEQUENCES],
             ]
         )
-
-
-def sequence_of(name: str) -> str:
-    """The kind of sequence by the name of a series, a key of `SEQUENCES`."""
-    lower = re.sub(r"[^a-z0-9+*]+", "_", name.lower())
-    return next(kind for kind, pattern in SEQUENCES.items() if re.search(pattern, lower))
 
 
 def vendor_of(series: Series) -> str:
