@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -13,6 +14,7 @@ from prima_features.errors import UsageError
 from prima_features.files.safe_pattern import SafePattern
 from prima_features.models.caveats import caveat_of
 from prima_features.probes.bags import Bags
+from prima_features.probes.change import Change
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +44,8 @@ class FeatureSource:
     """One sentence that must accompany all numbers of the model (`models.caveats`); empty for most models."""
     citation: str = ""
     """The model's paper, as its encoder states it; empty if it states none."""
+    change: Change | None = None
+    """How the vectors of a subject's visits were combined; None: a row is one study."""
 
     def __post_init__(self) -> None:
         if not self.caveat:
@@ -197,3 +201,13 @@ def _token_means(embeddings: Embeddings, pattern: str) -> tuple[np.ndarray, np.n
     if not len(rows):
         raise UsageError(f"no series of {embeddings.path} that matches {pattern!r} has tokens")
     return (total[rows] / number[rows, None]).astype(np.float32), rows
+
+
+def series_names(embeddings: Embeddings, rows: Iterable[int], pattern: str = "") -> list[tuple[str, ...]]:
+    """Sorted names of the series of some studies, by rows of `Embeddings.studies`; only those that match a pattern."""
+    wanted = SafePattern(pattern, re.IGNORECASE)
+    names: dict[int, list[str]] = {}
+    for study, name in zip(embeddings.series["study"], embeddings.series["name"], strict=True):
+        if not pattern or wanted.search(name):
+            names.setdefault(int(study), []).append(str(name))
+    return [tuple(sorted(names.get(int(row), ()))) for row in rows]

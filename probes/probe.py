@@ -51,6 +51,8 @@ class Predictions:
     """A sentence each."""
     attention: pd.DataFrame | None = None
     """Attention weights (see `evaluation.attention.weights_table`), if the probe pools series or tokens."""
+    noun: str = "study"
+    """What a row is: a study, or a change between studies."""
 
 
 class Probe:
@@ -169,7 +171,9 @@ class Probe:
         fitted = self._fitted(features)
         features, frame = _aligned(features, frame)
         given = unlabelled(features.X, frame, self.task, features.bags)
-        table = add_outcome(given.frame[["study", "subject"]].copy(), given, fitted.recipe.predict(given))
+        change = fitted.training.source.change
+        known = ["study", "subject", "interval_years"] if change else ["study", "subject"]
+        table = add_outcome(given.frame[known].copy(), given, fitted.recipe.predict(given))
         raw = fitted.recipe.raw(given)
         flags, warnings = unlike_training(fitted.range, fitted.training, given, raw)
         table = table.assign(**flags)
@@ -178,7 +182,7 @@ class Probe:
         if fitted.caveat:
             table, warnings = table.assign(caveat=fitted.caveat), [fitted.caveat, *warnings]
             attention = None if attention is None else attention.assign(caveat=fitted.caveat)
-        return Predictions(table, tuple(warnings), attention)
+        return Predictions(table, tuple(warnings), attention, "change" if change else "study")
 
     def check(self, features: Features) -> None:
         """Check that the fitted probe reads these features.

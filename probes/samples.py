@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TEXTS = ("study", "subject", "group", "site", "sex", "scanner", "field_strength", "split")
-NUMBERS = ("age", "control", "icv", "grade")
+NUMBERS = ("age", "control", "icv", "grade", "visit_years", "interval_years", "initial_value")
 _UNNAMED = re.compile(r"row\d+")
 
 
@@ -33,7 +33,8 @@ class Samples:
     """(N,) as the kind of the target defines it (`kinds`): float64, or int64 numbers of `task.classes`."""
     frame: pd.DataFrame
     """(N rows) texts `study subject group site sex scanner field_strength split`, empty if unknown, and numbers
-    `age control icv grade`, NaN if unknown."""
+    `age control icv grade`, NaN if unknown, and of longitudinal data `visit_years` (see `labels.Joined.frame`), or
+    `interval_years` and `initial_value` (see `change.Contrasts.frame`)."""
     bags: Bags | None = None
     """Vectors that `X` is the means of, for estimators that pool them themselves."""
 
@@ -98,9 +99,8 @@ def samples(X: np.ndarray, frame: pd.DataFrame, task: Task, bags: Bags | None = 
     Args:
         X: (N, D) numbers.
         frame: N rows in the same order, with `target` (numbers, or names in the task's classes) and what is known
-            of `study subject group site sex age scanner field_strength split control icv
-            grade`. A missing `subject` is
-            the study itself, a missing `group` is the subject.
+            of `study subject group site sex age scanner field_strength split control icv grade visit_years`. A missing
+            `subject` is the study itself, a missing `group` is the subject.
         task: what is predicted.
         bags: of the N rows, if an estimator pools them itself.
 

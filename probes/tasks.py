@@ -109,6 +109,7 @@ TASKS: dict[str, Task] = {
         Task("mrs", "disability after a stroke, modified Rankin scale", tuple("0123456"), scale="ordinal"),
         Task("cdr", "global Clinical Dementia Rating", ("0", "0.5", "1-3"), scale="ordinal"),
         Task("nihss", "severity of a stroke, NIHSS points", scale="count"),
+        Task("change", "change of any column between a subject's visits, per year"),
         Task("custom", "any column"),
     )
 }
@@ -118,6 +119,12 @@ TASKS: dict[str, Task] = {
 def custom(column: str, classes: Sequence[str] = (), scale: Scale = "") -> Task:
     """A target of the user's own: a column's numbers, or its classes, the positive one last, or on a scale."""
     return Task("custom", f"the column {column}", tuple(classes), scale=scale)
+
+
+def change(column: str, *, per_year: bool = True) -> Task:
+    """The change of a column between a subject's visits, per year or in all."""
+    what = f"the annual change of {column}" if per_year else f"the change of {column} between visits"
+    return Task("change", what)
 
 
 def survival(unit: str = "days", horizons: Sequence[float] = ()) -> Task:

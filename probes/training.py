@@ -107,6 +107,8 @@ def check_source(training: TrainingSet, source: FeatureSource, n_features: int) 
             f"this probe was fitted on embeddings of {_model(was)}, but these are of {_model(source)}: embed the "
             "scans with the probe's model"
         )
+    if was.change != source.change:
+        raise UsageError(f"this probe reads {_change(was)}, but these are {_change(source)}")
     if (was.level, was.series) != (source.level, source.series):
         raise UsageError(f"this probe reads features of {_level(was)}, but these are of {_level(source)}")
     if training.n_features != n_features:
@@ -191,6 +193,10 @@ def _part(which: np.ndarray) -> str:
 
 def _model(source: FeatureSource) -> str:
     return f"{source.model or 'an unnamed model'} ({source.model_sha256[:12] or 'without a hash'})"
+
+
+def _change(source: FeatureSource) -> str:
+    return source.change.words if source.change else "single studies"
 
 
 def _level(source: FeatureSource) -> str:

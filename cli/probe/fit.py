@@ -35,8 +35,8 @@ def fit(
         str,
         typer.Argument(
             metavar="TASK",
-            help="brain-age, autism, dementia, glioma, stroke, survival, mrs, cdr, nihss, or custom (see "
-            "prima probe list).",
+            help="brain-age, autism, dementia, glioma, stroke, survival, mrs, cdr, nihss, change, or custom "
+            "(see prima probe list).",
         ),
     ],
     embeddings: Annotated[
@@ -208,6 +208,17 @@ def fit(
             rich_help_panel=_CHECKS,
         ),
     ] = 0.15,
+    retest_days: Annotated[
+        float,
+        typer.Option(
+            "--retest-days",
+            metavar="DAYS",
+            min=0,
+            help="Brain age: most days between two visits of a subject that count as a repeat, for the reliability of "
+            "the gap.",
+            rich_help_panel=_CHECKS,
+        ),
+    ] = 90.0,
     learning_curve: Annotated[
         bool,
         typer.Option(
@@ -261,6 +272,7 @@ def fit(
         site_check,
         leakage_check,
         anticipated_r2,
+        retest_days,
     )
     options = runs.FitOptions(recipe, plan, learning_curve, overwrite, shown_command(context.obj))
     shown: list[str] = []

@@ -29,6 +29,15 @@ def _option(kind: Any, default: Any, name: str, help: str, **more: Any) -> tuple
 
 
 _VALUES = {"metavar": "VALUE..."}
+_CHANGE = "Change between visits (task change)"
+CHANGE_OPTIONS = ("change_features", "change_visits", "total_change", "min_days")
+"""Names of the options that make a `Change`."""
+
+
+def _of_change(kind: Any, default: Any, name: str, help: str, **more: Any) -> tuple[Any, Any]:
+    return Annotated[kind, typer.Option(name, help=help, rich_help_panel=_CHANGE, **more)], default
+
+
 _OPTIONS: dict[str, tuple[Any, Any]] = {
     "labels": _option(
         list[Path] | None,
@@ -115,9 +124,33 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         metavar="DAYS",
         min=0,
     ),
+    "change_features": _of_change(
+        Literal["delta", "baseline+delta"],
+        "delta",
+        "--features",
+        "delta: the change of the vector between visits. baseline+delta: the first visit's vector as well.",
+    ),
+    "change_visits": _of_change(
+        Literal["first-last", "consecutive", "slope"],
+        "first-last",
+        "--visits",
+        "Samples: first-last, one per subject; consecutive, one for each visit but the first; slope, the slope over "
+        "all visits of a subject.",
+        metavar="VISITS",
+    ),
+    "total_change": _of_change(
+        bool, False, "--total-change", "Predict the change between visits instead of the change per year."
+    ),
+    "min_days": _of_change(
+        float, 90.0, "--min-days", "Fewest days between the visits of a change.", metavar="DAYS"
+    ),
     "id_column": _column("--id-column", "Column with the subject or scan."),
     "target_column": _column("--target-column", "Column to predict."),
-    "time_column": _column("--time-column", "Survival: column with the time to the event or to censoring."),
+    "time_column": _column(
+        "--time-column",
+        "Survival: column with the time to the event or to censoring. Several visits: with the time of the visit since "
+        "any start, in --time-unit (default: by the column's name, or years).",
+    ),
     "event_column": _column("--event-column", "Survival: column that says whether the event was observed."),
     "grade_column": _column(
         "--grade-column", "Survival: column with a tumour's grade, for a baseline of age, sex and grade."
@@ -143,7 +176,7 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         "--control-column", "Column that marks controls; brain age is fitted on controls."
     ),
 }
-"""Fields of `LabelRequest` to the option's type and default."""
+"""Fields of `LabelRequest`, or names in `CHANGE_OPTIONS`, to the option's type and default."""
 
 
 def with_labels(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -176,6 +209,7 @@ def with_labels(*left_out: str) -> Callable[[Callable[..., None]], Callable[...,
 
 
 def _request(label_values: dict[str, Any]) -> LabelRequest:
+    from prima_features.probes.change import Change
     from prima_features.probes.labels import LabelRequest
 
     lists = ("positive", "control_values", "missing_values", "event_values")
@@ -184,6 +218,10 @@ def _request(label_values: dict[str, Any]) -> LabelRequest:
     }
     if "horizons" in label_values:
         several["horizons"] = tuple(map(_time, split_values(label_values["horizons"])))
+    if "change_features" in label_values:
+        features, visits, total, days = (label_values[name] for name in CHANGE_OPTIONS)
+        several["change"] = Change(features, visits, not total, days)
+        label_values = {name: one for name, one in label_values.items() if name not in CHANGE_OPTIONS}
     if "time_unit" in label_values:
         label_values = label_values | {"time_unit": label_values["time_unit"] or ""}
     # Not split at commas as the others are: a path may hold one.

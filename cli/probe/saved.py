@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from prima_features.cli.console import count, out, print_caveat
 from prima_features.cli.options import ForceTable, Overwrite, shown_command
-from prima_features.cli.probe.label_options import with_labels
+from prima_features.cli.probe.label_options import CHANGE_OPTIONS, with_labels
 from prima_features.wording import RESEARCH_ONLY
 
 SavedProbe = Annotated[
@@ -18,7 +18,7 @@ SavedProbe = Annotated[
 ]
 
 
-@with_labels("split_column", "horizons")
+@with_labels("split_column", "horizons", *CHANGE_OPTIONS)
 def evaluate(
     request: Any,
     context: typer.Context,
@@ -71,11 +71,10 @@ def evaluate(
     "control_values",
     "blank_labels",
     "grade_column",
-    "time_column",
     "event_column",
     "event_values",
-    "time_unit",
     "horizons",
+    *CHANGE_OPTIONS,
 )
 def predict(
     request: Any,
@@ -103,7 +102,7 @@ def predict(
 
     predicted = runs.predict(probe, embeddings, request, output, force)
     print_warnings(predicted.warnings)
-    out.print(f"[bold]{escape(str(output))}[/]: {count(len(predicted.table), 'study')} predicted")
+    out.print(f"[bold]{escape(str(output))}[/]: {count(len(predicted.table), predicted.noun)} predicted")
     if predicted.attention is not None:
         out.print(f"Attention weights: {escape(str(attention_file(output)))}")
     out.print(RESEARCH_ONLY)

@@ -40,7 +40,7 @@ def print_warnings(warnings: Iterable[str]) -> None:
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """The metrics with their intervals, next to those of the baselines."""
-    studies = f"{count(evaluation.n_studies, 'study')} of {evaluation.n_subjects} subjects"
+    studies = f"{count(evaluation.n_studies, evaluation.noun)} of {evaluation.n_subjects} subjects"
     scheme = evaluation.splits.scheme.kind if evaluation.splits else "another cohort"
     out.print(f"[bold]{escape(evaluation.task.name)}[/], {scheme}: {studies}; 95% intervals over subjects")
     shown = table("", "probe", *evaluation.baselines)
@@ -92,8 +92,9 @@ def print_plan(plan: FitPlan) -> None:
     classes = plan.data.task.classes
     shown = ", ".join(f"{name} {int((frame['target'][trains] == name).sum())}" for name in classes)
     subjects = count(frame["subject"][trains].nunique(), "subject")
+    rows = count(int(trains.sum()), plan.data.noun)
     out.print(
-        f"[bold]{count(int(trains.sum()), 'study')} of {subjects} would be used for training[/] and in the metrics"
+        f"[bold]{rows} of {subjects} would be used for training[/] and in the metrics"
         + (f": {escape(shown)}" if shown else "")
     )
     if (~trains).any():

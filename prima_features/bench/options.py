@@ -18,7 +18,7 @@ from prima_features.probes.tasks import Task
 from prima_features.wording import listed
 
 ProbeKind = Literal["linear", "knn"]
-_WITHOUT_CLASSES = ("brain-age", "survival", "nihss")
+_WITHOUT_CLASSES = ("brain-age", "survival", "nihss", "change")
 """Tasks that --positive, --classes and --target-column are not for."""
 
 
@@ -42,13 +42,15 @@ class TaskRequest:
         name = tasks.get(name).name  # `glioma` is `glioma-presence`
         if name == "survival" and column:
             raise UsageError("--task survival takes its columns from --time-column and --event-column")
-        if name == "custom" and not column:
-            raise UsageError("--task custom needs the column to predict: write --task custom=COLUMN")
+        if name in ("custom", "change") and not column:
+            raise UsageError(f"--task {name} needs the column to predict: write --task {name}=COLUMN")
         return cls(name, column)
 
     @property
     def key(self) -> str:
         """The task's name in the results: that of its column if it is a custom one."""
+        if self.name == "change":
+            return f"change of {self.column}"
         return self.column if self.name == "custom" else self.name
 
     def labels(self, request: LabelRequest) -> LabelRequest:

@@ -30,6 +30,7 @@ from prima_features.bench.measure import Estimates, plain
 from prima_features.bench.repeats import Block, Repeats, complete_block
 from prima_features.errors import UsageError
 from prima_features.evaluation import bounds, weighted
+from prima_features.evaluation.agreement import components, icc, ratio
 from prima_features.evaluation.intervals import Bootstrap
 from prima_features.probes.steps.adjust import ComBat
 
@@ -160,46 +161,12 @@ def _numbers(X: np.ndarray, repeats: Repeats, block: Block, n_bootstrap: int, se
     return Numbers(estimates, quartiles, X.shape[1])
 
 
-def icc(values: np.ndarray) -> np.ndarray:
-    """(D,) ICC(2,1) of (subjects, raters, D) values."""
-    return _ratio(*(part[0] for part in components(values, np.ones((1, len(values))))))
-
-
-def components(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Variance components of subject, rater and residual, from the mean squares of a two-way analysis of variance.
-
-    Args:
-        values: (n subjects, k raters, D).
-        weights: (B, n) of the subjects, with mean 1.
-
-    Returns:
-        each (B, D); those of subject and rater can be below 0.
-    """
-    n, k, _ = values.shape
-    by_subject = values.mean(axis=1)
-    by_rater = np.stack([weights @ values[:, j] / n for j in range(k)])  # (k, B, D)
-    mean = by_rater.mean(axis=0)
-    square_subject = k * (weights @ by_subject**2 - n * mean**2)
-    square_rater = n * ((by_rater - mean) ** 2).sum(axis=0)
-    square_total = weights @ (values**2).sum(axis=1) - n * k * mean**2
-    # The mean of unequally weighted subjects varies more, as that of n / lost equally weighted ones would.
-    lost = (weights**2).mean(axis=1, keepdims=True)
-    residual = (square_total - square_subject - square_rater) / ((n - lost) * (k - 1))
-    subject = (square_subject / (n - lost) - residual) / k
-    rater = (square_rater / (k - 1) - lost * residual) / n
-    return subject, rater, residual
-
-
-def _ratio(subject: np.ndarray, rater: np.ndarray, residual: np.ndarray) -> np.ndarray:
-    return weighted.divide(subject, subject + rater + residual)
-
-
 def _agreement(values: np.ndarray, weights: np.ndarray, name: str) -> dict[str, np.ndarray]:
     """(B,) median ICC over dimensions, and the rater's share of the variance under its name."""
     subject, rater, residual = components(values, weights)
     total = (subject + rater + residual).sum(axis=1)
     share = np.clip(weighted.divide(rater.sum(axis=1), total), 0, 1)
-    return {"icc": np.median(_ratio(subject, rater, residual), axis=1), name: share}
+    return {"icc": np.median(ratio(subject, rater, residual), axis=1), name: share}
 
 
 def _pairs(repeats: Repeats) -> tuple[np.ndarray, np.ndarray]:

@@ -15,8 +15,10 @@ from prima_features.bench.sites import SiteResults, sites
 from prima_features.errors import UsageError
 from prima_features.evaluation.intervals import Estimate
 from prima_features.page.digits import brief, decimals_for
+from prima_features.probes.change import contrasts
 from prima_features.probes.evaluation.checks import check
 from prima_features.probes.evaluation.splits import draw
+from prima_features.probes.feature_matrix import series_names
 from prima_features.probes.kinds import kind_of
 from prima_features.probes.labels import Joined, LabelRequest, join, task_of
 from prima_features.probes.samples import Samples, samples
@@ -98,7 +100,7 @@ def measure(shared: Shared, asked: TaskRequest, request: LabelRequest, options: 
         UsageError: see `labels.join`, `checks.check` and `splits.draw`.
     """
     joined = join(shared.embeddings, asked.labels(request))
-    given = _samples(shared, joined)
+    given, notes = _samples(shared, joined)
     some = next(iter(given.values()))
     found = check(some, options.scheme, allow_confounded=options.allow_confounded)
     splits = draw(some, options.scheme)
@@ -119,7 +121,7 @@ def measure(shared: Shared, asked: TaskRequest, request: LabelRequest, options: 
         {"scheme": vars(splits.scheme), "digest": digest(splits, list(some.frame["study"]))},
         sites(given, main, options),
         _few_shot(given, options),
-        (*joined.warnings, *found),
+        (*joined.warnings, *notes, *found),
     )
     return replace(result, warnings=(*result.warnings, *_within_noise(result), *_below_baselines(result)))
 
@@ -131,8 +133,9 @@ def _few_shot(given: dict[str, Samples], options: BenchOptions) -> dict[str, tup
     return few_shot(given, draw_few(some, options.n_draws, options.scheme.seed))
 
 
-def _samples(shared: Shared, joined: Joined) -> dict[str, Samples]:
-    """Labelled shared studies of each encoder, row by row the same but for the vectors."""
+def _samples(shared: Shared, joined: Joined) -> tuple[dict[str, Samples], tuple[str, ...]]:
+    """Labelled shared studies of each encoder, or changes between them, row by row the same but for the vectors; and
+    warnings."""
     task = task_of(joined)
     place = {int(row): i for i, row in enumerate(shared.studies["row"])}
     kept = joined.frame[[int(row) in place for row in joined.frame["row"]]].reset_index(drop=True)
@@ -142,7 +145,13 @@ def _samples(shared: Shared, joined: Joined) -> dict[str, Samples]:
             "each encoder"
         )
     rows = [place[int(row)] for row in kept["row"]]
-    return {one.name: samples(one.X[rows], kept, task) for one in shared.encoders}
+    if joined.task == "change":
+        series = series_names(shared.embeddings, kept["row"])
+        made = contrasts(kept, joined.request.change, series)
+        changed = made.frame(kept)
+        given = {one.name: samples(made.features(one.X[rows]), changed, task) for one in shared.encoders}
+        return given, made.warnings
+    return {one.name: samples(one.X[rows], kept, task) for one in shared.encoders}, ()
 
 
 def _within_noise(result: TaskResult) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from prima_features.probes.evaluation.checks import (
     site_decodability,
 )
 from prima_features.probes.evaluation.leakage import check_leakage
+from prima_features.probes.evaluation.over_time import RETEST_DAYS, GapOverTime, gap_over_time
 from prima_features.probes.evaluation.permuted import permutation_test
 from prima_features.probes.evaluation.record import Evaluation, check_scale, fold_scores
 from prima_features.probes.evaluation.refits import baselines
@@ -54,6 +55,8 @@ class EvaluationPlan:
     """Permute labels within sites and within subjects (see `leakage.check_leakage`)."""
     anticipated_r2: float = DEFAULT_R2
     """For the sample sizes of Riley's criteria."""
+    retest_days: float = RETEST_DAYS
+    """Most days between two visits of a subject that count as a repeat, for the reliability of the brain-age gap."""
 
 
 def evaluate(
@@ -91,6 +94,7 @@ def evaluate(
     if plan.leakage_check:
         chance = rivals["dummy"].values()[samples.task.primary]
         leakage = check_leakage(samples, recipe, scheme, chance)
+    over_time = _over_time(samples, predicted, recipe, plan.retest_days)
     return Evaluation(
         recipe=recipe,
         predictions=predictions_table(samples, predicted),
@@ -99,6 +103,7 @@ def evaluate(
         over_baselines={
             name: {result.task.primary: difference(result, rival)} for name, rival in rivals.items()
         },
+        gap_over_time=over_time,
         site_decodability=by_site,
         leakage=leakage,
         sample_size=sample_size_of(samples, plan.anticipated_r2),
@@ -118,6 +123,7 @@ def evaluate(
             *check_harmonization(samples, recipe, scheme),
             *(leakage.warnings if leakage else ()),
             *check_scale(samples, in_folds, found[samples.task.primary]),
+            *(over_time.notes if over_time else ()),
         ),
     )
 
@@ -138,6 +144,15 @@ def _attention(
     of_mean = cross_validate(samples, replace(recipe, estimator="", options={}), splits)
     rival = scored(samples, of_mean, plan.n_bootstrap, splits.scheme.seed)
     return replace(found, mean=rival.estimates(), over_mean=difference(result, rival))
+
+
+def _over_time(
+    samples: Samples, predicted: OutOfFold, recipe: Recipe, retest_days: float = RETEST_DAYS
+) -> GapOverTime | None:
+    if not samples.task.is_age:
+        return None
+    corrected = recipe.bias_correction != "none"
+    return gap_over_time(samples, predicted, corrected=corrected, retest_days=retest_days)
 
 
 def _check_splits(splits: Splits, samples: Samples) -> None:
@@ -226,6 +241,7 @@ def evaluate_fitted(
             outcomes[covariates.name] = covariates.predict(samples)
     counted = np.flatnonzero(samples.eligible)
     rivals = {name: replace(result, repeats=(one.take(counted),)) for name, one in outcomes.items()}
+    over_time = _over_time(samples, predicted, fitted.recipe)
     return Evaluation(
         recipe=fitted.recipe,
         predictions=predictions_table(samples, predicted),
@@ -235,7 +251,12 @@ def evaluate_fitted(
             name: {samples.task.primary: difference(result, rival)} for name, rival in rivals.items()
         },
         attention=None if weights is None else summarize(samples, weights, samples.eligible, None),
-        warnings=(*warnings, *samples.kind.limits(samples.y[counted])),
+        gap_over_time=over_time,
+        warnings=(
+            *warnings,
+            *samples.kind.limits(samples.y[counted]),
+            *(over_time.notes if over_time else ()),
+        ),
     )
 
 

@@ -13,11 +13,13 @@ from prima_features.errors import UsageError
 from prima_features.evaluation.compare import Comparison, corrected_t_test
 from prima_features.evaluation.intervals import Estimate
 from prima_features.evaluation.sample_size import SampleSize
+from prima_features.probes.change import VisitSummary
 from prima_features.probes.evaluation.attention import Attention
 from prima_features.probes.evaluation.checks import LabelBySite, SiteDecodability
 from prima_features.probes.evaluation.decisions import Decisions
 from prima_features.probes.evaluation.dispersion import Dispersion
 from prima_features.probes.evaluation.leakage import Leakage
+from prima_features.probes.evaluation.over_time import GapOverTime
 from prima_features.probes.evaluation.permuted import Permutation
 from prima_features.probes.evaluation.risk_groups import RiskGroups
 from prima_features.probes.evaluation.scored import BrainAgeGap, GroupMetrics, OutOfFold
@@ -70,7 +72,8 @@ class Evaluation:
     metrics: Estimates
     """By the names in `task.metrics`, with 95% bootstrap intervals over subjects."""
     predictions: pd.DataFrame
-    """A row a predicted study: `study subject group site sex age scanner field_strength target counts fold`, then
+    """One row per predicted study, or change between studies: `study subject group site sex age scanner
+    field_strength target counts fold` (longitudinal: also `visit_years`, or `interval_years initial_value`), then
     `prediction` (mean over repeats), and for brain age `prediction_corrected gap gap_corrected`, for classes
     `probability_CLASS` of each and `predicted` (the class, by the threshold chosen in training; `prediction` of
     ordered classes is the expected position from 0), for survival
@@ -95,6 +98,8 @@ class Evaluation:
     """Of ordered classes: AUROC and slope by threshold, and the test of proportional odds."""
     dispersion: Dispersion | None = None
     """Of counts: whether they vary more than Poisson counts."""
+    visits: VisitSummary | None = None
+    """Of changes: what the samples were made of."""
     site_decodability: SiteDecodability | None = None
     permutation: Permutation | None = None
     leakage: Leakage | None = None
@@ -103,6 +108,8 @@ class Evaluation:
     gap: BrainAgeGap | None = None
     attention: Attention | None = None
     """Of probes that pool with attention: their weights, and the metrics of the mean."""
+    gap_over_time: GapOverTime | None = None
+    """Of brain age, if subjects have several visits."""
     splits: Splits | None = None
     """None if a fitted probe was evaluated on another cohort."""
     fold_scores: FoldScores | None = None
@@ -112,6 +119,11 @@ class Evaluation:
     """Warnings, a sentence each."""
     caveat: str = ""
     """Of the model that made the features, also the first of the warnings; empty for most models."""
+
+    @property
+    def noun(self) -> str:
+        """What a row is: a study, or a change between studies."""
+        return "change" if self.visits else "study"
 
     @property
     def kind(self) -> Kind:
@@ -138,6 +150,7 @@ class Evaluation:
             "risk_groups": self.risk_groups.to_dict() if self.risk_groups else None,
             "thresholds": self.thresholds.to_dict() if self.thresholds else None,
             "dispersion": self.dispersion.to_dict() if self.dispersion else None,
+            "visits": self.visits.to_dict() if self.visits else None,
             "site_decodability": self.site_decodability.to_dict() if self.site_decodability else None,
             "label_by_site": _finite(vars(self.label_by_site)),
             "groups": {name: found.to_dict() for name, found in self.groups.items()},
@@ -146,6 +159,7 @@ class Evaluation:
             "sample_size": self.sample_size.to_dict() if self.sample_size else None,
             "gap": self.gap.to_dict() if self.gap else None,
             "attention": _finite(self.attention.to_dict()) if self.attention else None,
+            "gap_over_time": self.gap_over_time.to_dict() if self.gap_over_time else None,
             "folds": self._folds(),
             "caveat": self.caveat,
             "warnings": list(self.warnings),

@@ -26,8 +26,9 @@ def baselines(samples: Samples, splits: Splits) -> dict[str, OutOfFold]:
 
     `dummy`: a constant prediction (see `Kind.constant`). `age_sex`: both, and age squared; for brain age
     `sex`, or `sex_icv` if intracranial volume is known. `age_sex_grade`: of survival, also the tumour's grade if it
-    differs between subjects. `site`: the site alone; not if sites are left out,
-    since a site that is not in training has no estimate. All but the dummy are linear probes fitted in the same folds.
+    differs between subjects. `initial`: of a change, the value at the first visit. `site`: the site alone; not if
+    sites are left out, since a site that is not in training has no estimate. All but the dummy are linear probes
+    fitted in the same folds.
     """
     recipe = baseline_recipe(samples.kind)
     made = {
@@ -66,6 +67,10 @@ def designs(samples: Samples) -> dict[str, np.ndarray]:
     if samples.task.kind == "survival" and len(np.unique(grade[np.isfinite(grade)])) > 1:
         known["grade"] = grade
         made["_".join(known)] = np.hstack([_filled(values) for values in known.values()])
+    if samples.task.name == "change":
+        initial = samples.frame[["initial_value"]].to_numpy(dtype=float)
+        if np.isfinite(initial).any():
+            made["initial"] = _filled(initial)
     sites = samples.sites
     names = np.unique(sites[sites != ""])
     if len(names) > 1:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KNOWN = ("study", "subject", "group", "site", "sex", "age", "scanner", "field_strength")
+_LONGITUDINAL = ("visit_years", "interval_years", "initial_value")
 VARIABLES = ("sex", "age_band", "site", "scanner", "field_strength")
 
 
@@ -111,7 +112,8 @@ def predictions_table(samples: Samples, predicted: OutOfFold) -> pd.DataFrame:
     The class is that of the first repeat, and so is `fold`.
     """
     rows = np.flatnonzero(predicted.tested)
-    table = samples.frame.loc[rows, list(KNOWN)].reset_index(drop=True)
+    known = [*KNOWN, *(name for name in _LONGITUDINAL if samples.frame[name].notna().any())]
+    table = samples.frame.loc[rows, known].reset_index(drop=True)
     table = table.assign(**samples.kind.target_columns(samples.y[rows]))
     table["counts"] = samples.eligible[rows].astype(int)
     table["fold"] = predicted.fold[0, rows]

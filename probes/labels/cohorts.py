@@ -116,6 +116,8 @@ class Cohort:
     """As for `datetime.strptime`; ISO 8601 needs none."""
     visit: tuple[str, ...] = ()
     """Column of the visit's code: `bl`, `m06`."""
+    visit_time: str = ""
+    """Column of the time of the visit since any start, of longitudinal tasks."""
     scan_day: str = ""
     """Pattern that captures the scan's day since entry in a study's names."""
     scan_date: str = ""

@@ -76,6 +76,8 @@ def _encoded(
 ) -> Labels:
     if request.positive:
         return by_positive(column, request.positive, task)
+    if task.name == "change":
+        return by_values(column, replace(request, kind="number"))
     if task.name == "nihss" or (task.name == "custom" and request.kind == "count"):
         return by_counts(column)
     if not task.classes:

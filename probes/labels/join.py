@@ -108,7 +108,7 @@ def _wanted(request: LabelRequest, cohort: Cohort) -> Wanted:
     ages = tuple(filter(None, (*cohort.age, cohort.birth)))
     if not cohort.name:
         # Of an unknown dataset's many tables only those that are needed: others may not even fit together.
-        return [*groups, ages] if request.task == "brain-age" else groups
+        return [*groups, ages] if request.task in ("brain-age", "change") else groups
     if not request.target_column:
         groups.append(tuple(target.column for target in cohort.targets.get(request.task, ())))
     if request.task == "survival":
@@ -316,9 +316,11 @@ def _classes_here(
 
 
 def task_of(joined: Joined) -> Task:
-    """The task of joined labels, with its classes and scale, or with its unit and horizons."""
+    """The task of joined labels, with its classes and scale, or with its unit and horizons, or what changes."""
     if joined.is_survival:
         return survival_task(joined)
+    if joined.task == "change":
+        return tasks.change(joined.request.target_column, per_year=joined.request.change.per_year)
     if joined.task == "custom":
         return tasks.custom(joined.request.target_column, joined.classes, joined.scale)
     return tasks.get(joined.task, joined.classes, scale=joined.scale)

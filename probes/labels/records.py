@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prima_features.errors import UsageError
 from prima_features.files.targets import as_inputs
+from prima_features.probes.change import Change
 from prima_features.probes.tasks import TASKS, Scale
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ LABEL_TASKS: dict[str, LabelTask] = {
             parts={"1": "1-3", "2": "1-3", "3": "1-3"},
         ),
         LabelTask("nihss"),
+        LabelTask("change"),
         LabelTask("custom"),
     )
 }
@@ -149,13 +151,13 @@ class LabelRequest:
     date_format: str = ""
     """As for `datetime.strptime`, if dates are not ISO 8601."""
     time_column: str = ""
-    """Of survival: time to the event or to censoring."""
+    """Of survival: time to the event or to censoring. Of other tasks: time of the visit since any start."""
     event_column: str = ""
     """Of survival: whether the event was observed."""
     event_values: tuple[str, ...] = ()
     """Values of `event_column` that mean the event; default are the words that do so by themselves."""
     time_unit: str = ""
-    """`days`, `months` or `years`; default is the cohort's."""
+    """Of `time_column`: `days`, `months` or `years`; default is the cohort's, or by the column's name, or years."""
     horizons: tuple[float, ...] = ()
     """Of survival, in `time_unit`: times at which predictions are assessed; default: `survival.default_horizons`."""
     control_column: str = ""
@@ -172,6 +174,8 @@ class LabelRequest:
     kind: Literal["auto", "number", "class", "ordinal", "count"] = "auto"
     """Of a custom target: `auto` takes a column of more than 10 different numbers as a number. `ordinal` are classes in
     the order of `classes`, or of their numbers; it also puts the classes of other tasks in order."""
+    change: Change = field(default_factory=Change)
+    """Of the task `change`."""
     scan_dates: Path | None = None
     """Table of scans' dates, by study or by subject and session."""
     max_days: float = 180.0
@@ -192,7 +196,8 @@ class Joined:
     """One row per matched study: `row` (of `Embeddings.studies`), `study`, `subject` (the same for all studies of a
     person), `session`, `target` (a number, or a name in `classes`), `group`, `site`, `sex` (`F`, `M` or empty),
     `age` (years at the scan), `scanner`, `field_strength`, `split`, `control` (1 control, 0 patient), `icv` and `grade`
-    (as in the table). Absent texts are empty, absent numbers NaN."""
+    (as in the table), `visit_years` (time of the study, comparable within a subject) and `visit_years_from`
+    (`visit_times.visit_years`). Absent texts are empty, absent numbers NaN."""
     classes: tuple[str, ...]
     """The positive one last; empty if the target is a number."""
     unmatched_studies: pd.DataFrame

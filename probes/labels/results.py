@@ -15,6 +15,7 @@ from prima_features.probes.labels.scans import Scan, is_private
 from prima_features.probes.labels.tables import find
 from prima_features.probes.labels.times import DAYS_PER_YEAR
 from prima_features.probes.labels.values import GENERIC_RULES, bare_session, normalise, pattern
+from prima_features.probes.labels.visit_times import per_year, visit_years
 from prima_features.wording import count, verb
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "row", "study", "subject", "session", "target", "group", "site", "sex", "age", "scanner",
-    "field_strength", "split", "control", "icv", "grade",
+    "field_strength", "split", "control", "icv", "grade", "visit_years", "visit_years_from",
 )  # fmt: skip
 NO_STUDY = "no study has the label's id"
 NO_ROW_ID = "the row has no id"
@@ -86,7 +87,15 @@ def matched_frame(
         _record(scan, row, choice.days, request, cohort) | {"subject": subject, "group": group}
         for (scan, choice, row), (subject, group) in zip(matched, names, strict=True)
     ]
-    return pd.DataFrame(records, columns=list(COLUMNS))
+    units = per_year(request)
+    years, years_from = visit_years(
+        [one["subject"] for one in records],
+        [scan.time.filled(row.time) for scan, row in zip(found, rows, strict=True)],
+        [one["age"] for one in records],
+        [row.person.visit_time / units for row in rows],
+    )
+    table = pd.DataFrame(records, columns=list(COLUMNS))
+    return table.assign(visit_years=years, visit_years_from=years_from)
 
 
 def _record(scan: Scan, row: LabelRow, days: float, request: LabelRequest, cohort: Cohort) -> dict[str, Any]:

@@ -105,6 +105,8 @@ class Person:
     grade: float = nan
     control: float = nan
     """1 a control, 0 a patient."""
+    visit_time: float = nan
+    """Time of the visit, in the unit of its column."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def _people(
             for column in (cohort.icv, cohort.grade)
         ),
         [float(label.value == "control") if label.value is not None else nan for label in controls],
+        [nan if (value := number(cell)) is None else value for cell in known(cohort.visit_time)],
     )
     unclear = sorted({cell for cell, clear in zip(said, sexes, strict=True) if cell and not clear})
     warnings = (f"the sex is unclear for the values {_listed(unclear)} and is left empty",) if unclear else ()

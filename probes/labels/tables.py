@@ -99,6 +99,8 @@ def effective(request: LabelRequest) -> Cohort:
     for option, field in _NAMED.items():
         if (name := getattr(request, option)) and field:
             changes[field] = (name,) if isinstance(getattr(cohort, field), tuple) else name
+    if request.task != "survival" and request.time_column:
+        changes["visit_time"] = request.time_column
     if request.task == "brain-age" and request.target_column:
         changes["age"] = (request.target_column,)
     if "age" in changes:

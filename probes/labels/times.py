@@ -45,6 +45,14 @@ class Time:
                 return mine - theirs
         return None
 
+    def filled(self, other: Time) -> Time:
+        """This time, with the other's value on each axis that this one is not on."""
+        return Time(
+            other.date if self.date is None else self.date,
+            other.day if self.day is None else self.day,
+            other.visit if self.visit is None else self.visit,
+        )
+
     @property
     def is_known(self) -> bool:
         """Whether it is on any axis."""

@@ -2,7 +2,7 @@
 
 Files may be hostile: all are read with limits, and arrays as safetensors, which cannot run code.
 
-Format version 4. A reader refuses newer versions; whoever changes what a key means raises the version and writes
+Format version 5. A reader refuses newer versions; whoever changes what a key means raises the version and writes
 the rule that reads the older one here.
 
 Version 2 added `encoder` and `caveat` to the source of the features, and to the arrays the limits of `TrainingRange`
@@ -10,6 +10,7 @@ on both sides; probes of version 1 only flag studies that are too far from the t
 Version 3 added `citation` to the source of the features.
 Version 4 added `scale` and `horizons` to the task, `curve` to the probe and its baseline of covariates, and `cuts` to
 decisions.
+Version 5 added `change` to the source of the features.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from prima_features.errors import UsageError
 from prima_features.files.safe import VALUES, UnsafeFileError, load_json, read_bytes
 
 FORMAT = "prima-probe"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 DOCUMENT = "probe.json"
 """Everything but arrays, with the checksums of the files of arrays."""
 ARRAYS = "model.safetensors"
@@ -61,7 +62,12 @@ def upgraded(document: dict[str, Any]) -> dict[str, Any]:
     from prima_features.probes.feature_matrix import FeatureSource
 
     training = dict(document.get("training") or {})
-    source = dict(training.get("source") or {})
+    source = dict(training.get("source") or {}) | {"change": None}
+    if version == 4:
+        return document | {
+            "format_version": FORMAT_VERSION,
+            "training": training | {"source": source},
+        }
     if version == 1:
         known = FeatureSource(str(source.get("model", "")), model_sha256=str(source.get("model_sha256", "")))
         source |= {"encoder": "prima" if source.get("model") else "", "caveat": known.caveat}

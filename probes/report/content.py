@@ -87,7 +87,14 @@ VARIABLES = {
     "scanner": "Scanner",
     "field_strength": "Field strength",
 }
-_BASELINE_PARTS = {"age": "age", "sex": "sex", "icv": "intracranial volume", "grade": "grade", "site": "site"}
+_BASELINE_PARTS = {
+    "age": "age",
+    "sex": "sex",
+    "icv": "intracranial volume",
+    "grade": "grade",
+    "site": "site",
+    "initial": "initial value",
+}
 _ABBREVIATIONS = {"ad", "cn", "mci", "hc", "nc", "asd", "td"}
 _SEXES = {"F": "female", "M": "male"}
 RESEARCH_ONLY = "For research use only: not a medical device, and not for decisions about any person."
@@ -164,8 +171,8 @@ def in_sentence(name: str) -> str:
 
 
 def target(task: Task) -> str:
-    """What is predicted, inside a sentence: `age`, `the column MMSE`, or the task's name."""
-    return "age" if task.is_age else task.description if task.name == "custom" else task.name
+    """What is predicted, inside a sentence: `age`, `the annual change of MMSE`, or the task's name."""
+    return "age" if task.is_age else task.description if task.name in ("custom", "change") else task.name
 
 
 def baseline(name: str, task: Task) -> str:
@@ -198,7 +205,9 @@ def class_name(name: str) -> str:
 def title(content: PageContent) -> str:
     """As given, else what is predicted."""
     task = content.evaluation.task
-    return content.title or capital(target(task) if task.name == "custom" else task.name.replace("-", " "))
+    return content.title or capital(
+        target(task) if task.name in ("custom", "change") else task.name.replace("-", " ")
+    )
 
 
 def main_result(content: PageContent) -> str:
@@ -289,7 +298,7 @@ def _where(content: PageContent) -> str:
     found = content.evaluation
     subjects = count(found.n_subjects, "subject")
     if found.n_studies != found.n_subjects:
-        subjects = f"{count(found.n_studies, 'study', 'studies')} of {subjects}"
+        subjects = f"{count(found.n_studies, found.noun)} of {subjects}"
     if found.gap is not None:
         low, high = found.gap.age_range
         subjects += f" aged {low:.0f} to {high:.0f} years"

@@ -52,6 +52,7 @@ _PREDICTORS = {
     "icv": ("intracranial volume",),
     "grade": ("the grade",),
     "site": ("the site",),
+    "initial": ("the value at the first visit",),
 }
 """Predictors of the baselines (`evaluation.baselines`) by the parts of their names; others are called as there."""
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prima_features.errors import UsageError
 from prima_features.files.targets import Maker, as_inputs, check_folder
+from prima_features.probes.change import Change, Contrasts, contrasts
 from prima_features.probes.evaluation import (
     Evaluation,
     EvaluationPlan,
@@ -19,7 +21,7 @@ from prima_features.probes.evaluation import (
 )
 from prima_features.probes.evaluation.checks import check, check_harmonization
 from prima_features.probes.evaluation.sizes import sample_size_of, size_sentence
-from prima_features.probes.feature_matrix import Features, Level, features, lacked
+from prima_features.probes.feature_matrix import Features, Level, features, lacked, series_names
 from prima_features.probes.labels import Joined, JoinSummary, LabelRequest, join, summarize, task_of
 from prima_features.probes.linalg.logistic import unconverged_warning
 from prima_features.probes.persistence import Extras
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from prima_features.embedding.file.read import Embeddings
     from prima_features.evaluation.sample_size import SampleSize
 
 _REHEARSED_FEATURES = 8
@@ -58,8 +61,12 @@ class Data:
     task: Task
     features: Features
     frame: pd.DataFrame
-    """See `labels.Joined.frame`; studies without features are left out."""
+    """See `labels.Joined.frame`, or `change.Contrasts.frame`; studies without features are left out."""
     joined: Joined
+    changes: Contrasts | None = None
+    """How the rows were made of studies, if the target is a change."""
+    lacking: str = ""
+    """A sentence on studies without features."""
 
     @property
     def join(self) -> JoinSummary:
@@ -67,14 +74,15 @@ class Data:
         return summarize(self.joined)
 
     @property
+    def noun(self) -> str:
+        """What a row is: a study, or a change between studies."""
+        return "change" if self.changes else "study"
+
+    @property
     def warnings(self) -> tuple[str, ...]:
-        """Of the join, and how many studies lack the series that were asked for."""
-        missing = len(self.joined.frame) - len(self.frame)
-        lacking = (
-            f"{count(missing, 'labelled study')} {verb(missing, 'has', 'have')} no {lacked(self.features.source)} and "
-            f"{verb(missing, 'is', 'are')} left out"
-        )
-        return (*self.joined.warnings, *([lacking] if missing else []))
+        """Of the join, how many studies lack the series that were asked for, and of the changes."""
+        lacking = (self.lacking,) if self.lacking else ()
+        return (*self.joined.warnings, *lacking, *(self.changes.warnings if self.changes else ()))
 
 
 def read(sources: Sources, *, bags: bool = False) -> Data:
@@ -88,7 +96,37 @@ def read(sources: Sources, *, bags: bool = False) -> Data:
     embeddings = read_embeddings(sources.embeddings)
     joined = join(embeddings, sources.labels)
     found, frame = features(embeddings, sources.level, sources.series, bags=bags).aligned(joined.frame)
-    return Data(task_of(joined), found, frame, joined)
+    missing = len(joined.frame) - len(frame)
+    lacking = (
+        f"{count(missing, 'labelled study')} {verb(missing, 'has', 'have')} no {lacked(found.source)} and "
+        f"{verb(missing, 'is', 'are')} left out"
+    )
+    data = Data(task_of(joined), found, frame, joined, lacking=lacking if missing else "")
+    if joined.task != "change":
+        return data
+    if bags:
+        raise UsageError("attention pools the series of single studies: use another estimator for changes")
+    made, changed, frame = changes(embeddings, found, frame, sources.labels.change)
+    return replace(data, features=changed, frame=frame, changes=made)
+
+
+def changes(
+    embeddings: Embeddings, found: Features, frame: pd.DataFrame, change: Change
+) -> tuple[Contrasts, Features, pd.DataFrame]:
+    """The changes between visits of studies, with their features and their table.
+
+    Args:
+        embeddings: the file.
+        found: features of N studies.
+        frame: N rows of the same studies.
+        change: how they are made.
+
+    Raises:
+        UsageError: see `change.contrasts`.
+    """
+    made = contrasts(frame, change, series_names(embeddings, frame["row"], found.source.series))
+    source = replace(found.source, change=change)
+    return made, Features.of(made.features(found.X), source), made.frame(frame)
 
 
 OnStep = Callable[[str], None]
@@ -165,9 +203,13 @@ def fit(
     data, probe = plan.data, plan.probe
     if plan.sample_size is not None:
         on_note(size_sentence(plan.sample_size))
-    on_step(f"evaluating on {count(len(data.frame), 'study')}")
+    on_step(f"evaluating on {count(len(data.frame), data.noun)}")
     evaluation = probe.cross_validate(data.features, data.frame, options.plan, plan.splits)
-    evaluation = replace(evaluation, warnings=(*data.warnings, *evaluation.warnings))
+    evaluation = replace(
+        evaluation,
+        visits=data.changes.summary if data.changes else None,
+        warnings=(*data.warnings, *evaluation.warnings),
+    )
     curve = _curve(data, options.recipe, evaluation, on_step) if options.learning_curve else None
     on_step("fitting on all studies")
     probe.fit(data.features, data.frame, data.joined.cohort)
@@ -206,7 +248,7 @@ def rehearse(
     options = options or FitOptions()
     on_step("reading embeddings and labels")
     plan = _plan(sources, output, options, on_warnings)
-    on_step(f"checking the evaluation on {count(len(plan.data.frame), 'study')}")
+    on_step(f"checking the evaluation on {count(len(plan.data.frame), plan.data.noun)}")
     few = replace(plan.given, X=plan.given.X[:, :_REHEARSED_FEATURES])
     if few.bags is not None:
         few = replace(few, bags=replace(few.bags, values=few.bags.values[:, :_REHEARSED_FEATURES]))

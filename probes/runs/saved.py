@@ -22,7 +22,7 @@ from prima_features.probes.persistence.directory import write_evaluation
 from prima_features.probes.persistence.files import MAX_DOCUMENT_BYTES, METRICS, read_json
 from prima_features.probes.probe import Predictions, Probe
 from prima_features.probes.report import PageContent, feature_map
-from prima_features.probes.runs.fit import Sources, read
+from prima_features.probes.runs.fit import Sources, changes, read
 from prima_features.wording import count, verb
 
 if TYPE_CHECKING:
@@ -74,7 +74,11 @@ def evaluate(
             f"this probe predicts times in {probe.task.unit}, but the labels are in {data.task.unit}: convert them"
         )
     evaluation = probe.evaluate(data.features, data.frame, data.joined.cohort, n_bootstrap=n_bootstrap)
-    evaluation = replace(evaluation, warnings=(*data.warnings, *evaluation.warnings))
+    evaluation = replace(
+        evaluation,
+        visits=data.changes.summary if data.changes else None,
+        warnings=(*data.warnings, *evaluation.warnings),
+    )
     if output is not None:
         report = PageContent(
             evaluation=evaluation,
@@ -96,6 +100,8 @@ def _as_trained(labels: LabelRequest, probe: Probe) -> LabelRequest:
     if scale == "ordinal" or scale == "count":
         kind = scale
     named = replace(labels, task=probe.task.name, kind=kind, horizons=probe.task.horizons)
+    if probe.fitted is not None and (change := probe.fitted.training.source.change):
+        named = replace(named, change=change)
     return named if labels.positive else replace(named, classes=probe.task.classes)
 
 
@@ -136,8 +142,12 @@ def predict(
     file = read_embeddings(embeddings)
     frame, warnings = describe(file, replace(labels, task=probe.task.name))
     found, known = features(file, source.level, source.series, bags=probe.recipe.reads_bags).aligned(frame)
+    missing = len(frame) - len(known)
+    if source.change:
+        made, found, known = changes(file, found, known, source.change)
+        warnings = (*warnings, *made.warnings)
     predicted = probe.predict(found, known)
-    if missing := len(frame) - len(known):
+    if missing:
         warnings = (
             *warnings,
             f"{count(missing, 'study')} {verb(missing, 'has', 'have')} no {lacked(source)} and "

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from prima_features.bench import bench
-from prima_features.bench.reliability import icc, reliability, variance_between
+from prima_features.bench.reliability import reliability, variance_between
 from prima_features.bench.repeats import Repeats, complete_block, from_table
 from prima_features.errors import UsageError
+from prima_features.evaluation.agreement import icc
 from tests.bench.conftest import QUICK, write_vectors
 
 SHROUT_FLEISS = np.array(
