@@ -102,7 +102,7 @@ def visits(n: int, rng: np.random.Generator) -> tuple[np.ndarray, pd.DataFrame]:
                     "visit_years_from": "date",
                     "age": age + years,
                     "rate": 2 * rate * years + 0.5 * rng.normal(),
-                }  # fmt: skip
+                }
             )
             X.append(
                 person + (age - 65) * DIRECTION + rate * years * DIRECTION + 0.1 * rng.normal(size=WIDTH)

@@ -123,7 +123,7 @@ def custom(column: str, classes: Sequence[str] = (), scale: Scale = "") -> Task:
 
 def change(column: str, *, per_year: bool = True) -> Task:
     """The change of a column between a subject's visits, per year or in all."""
-    what = f"the annual change of {column}" if per_year else f"the change of {column} between visits"
+    what = f"annual change of {column}" if per_year else f"change of {column} between visits"
     return Task("change", what)
 
 

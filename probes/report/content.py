@@ -171,7 +171,7 @@ def in_sentence(name: str) -> str:
 
 
 def target(task: Task) -> str:
-    """What is predicted, inside a sentence: `age`, `the annual change of MMSE`, or the task's name."""
+    """What is predicted, inside a sentence: `age`, `annual change of MMSE`, or the task's name."""
     return "age" if task.is_age else task.description if task.name in ("custom", "change") else task.name
 
 

@@ -28,6 +28,7 @@ from prima_features.probes.report import content as words
 from prima_features.probes.report.attention import compared
 from prima_features.probes.report.content import PageContent
 from prima_features.probes.report.feature_map import MAX_ROWS
+from prima_features.probes.report.over_time import changes, model, reliability
 from prima_features.probes.report.severity import dispersed, odds
 from prima_features.probes.steps.adjust import MIN_ROWS
 from prima_features.wording import listed
@@ -139,6 +140,10 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         "training": training,
         "splits": found.splits,
         "gap": found.gap,
+        "over_time": found.gap_over_time,
+        "reliability": reliability,
+        "mixed_model": model,
+        "changes": changes(found.visits) if found.visits else "",
         "cohort": _cohort(content),
         "bundled": bundled_as(training.source.model, training.source.model_sha256) if training else "",
         "n_left_out": len(found.predictions) - len(content.counted),

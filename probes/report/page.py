@@ -50,6 +50,7 @@ def sections(content: PageContent) -> list[Section]:
     from prima_features.probes.report.by_group import by_group, by_site, leakage
     from prima_features.probes.report.details import how, people, provenance
     from prima_features.probes.report.feature_map import arrangement
+    from prima_features.probes.report.over_time import over_time
     from prima_features.probes.report.predicted import predicted
     from prima_features.probes.report.result import learning, result
 
@@ -57,6 +58,7 @@ def sections(content: PageContent) -> list[Section]:
         result,
         predicted,
         attention,
+        over_time,
         by_group,
         by_site,
         leakage,

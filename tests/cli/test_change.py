@@ -45,7 +45,7 @@ def cohort(tmp_path: Path) -> Make:
                         embedding=vector.astype(np.float32),
                         clip=np.ones(2, np.float32),
                         series=(),
-                    )  # fmt: skip
+                    )
                 )
                 date = pd.Timestamp("2020-01-01") + pd.Timedelta(days=round(day))
                 rows.append(
@@ -57,7 +57,7 @@ def cohort(tmp_path: Path) -> Make:
                         "days": round(day),
                         "sex": "MF"[i % 2],
                         "volume": round(30 + 5 * person[0] + 2 * rate * years, 4),
-                    }  # fmt: skip
+                    }
                 )
                 day += rng.uniform(300, 1200)
         write_embeddings(folder / "out.h5", studies, Provenance("tiny", "1", "0" * 64, {}))
@@ -101,7 +101,7 @@ def test_a_planted_annual_change_is_found(kind: str, cohort: Make, capsys: Captu
     assert found["over_baselines"]["initial"]["mae"]["ci_high"] < 0
     assert found["visits"]["change"] == {
         "features": "delta", "visits": kind, "per_year": True, "min_days": 90.0
-    }  # fmt: skip
+    }
     assert found["n_subjects"] == 42 and found["n_studies"] == (84 if kind == "consecutive" else 42)
     assert found["visits"]["times_from"] == {"column": 126 if kind != "first-last" else 84}
     assert "3 subjects have one study and are left out" in " ".join(capsys.readouterr().err.split())
@@ -209,3 +209,111 @@ def test_a_bench_compares_encoders_on_changes(cohort: Make, tmp_path: Path) -> N
     found = json.loads((tmp_path / "bench" / "bench.json").read_text())["tasks"]["change of volume"]
     assert found["n_studies"] == 42
     assert found["encoders"]["one"]["pearson_r"]["value"] > 0.95
+
+
+def with_ages(folder: Path) -> Path:
+    """Sessions with a diagnosis: vectors of which one direction is age, and 40 subjects with three visits."""
+    rng = np.random.default_rng(2)
+    studies, rows = [], []
+    for i in range(44):
+        age, patient, own = rng.uniform(45, 85), i % 4 == 0, rng.normal()
+        for k, years in enumerate((0.0, 0.1, 1.5)):
+            vector = rng.normal(size=8)
+            vector[0] += (age + years + 2 * own + patient * 1.5 * years) / 5
+            studies.append(
+                EmbeddedStudy(
+                    id=f"sub-g{i:02d}_ses-{k}",
+                    subject=f"g{i:02d}",
+                    session=str(k),
+                    description="MRI BRAIN",
+                    source="",
+                    embedding=vector.astype(np.float32),
+                    clip=np.ones(2, np.float32),
+                    series=(),
+                )
+            )
+            rows.append(
+                {
+                    "participant_id": f"sub-g{i:02d}",
+                    "session_id": f"ses-{k}",
+                    "age": round(age + years, 3),
+                    "sex": "MF"[i % 2],
+                    "diagnosis": "ad" if patient else "control",
+                }
+            )
+    folder.mkdir()
+    write_embeddings(folder / "out.h5", studies, Provenance("tiny", "1", "0" * 64, {}))
+    pd.DataFrame(rows).to_csv(folder / "sessions.tsv", sep="\t", index=False)
+    return folder
+
+
+def test_the_gap_over_visits_is_in_the_metrics_and_on_the_page(tmp_path: Path) -> None:
+    folder = with_ages(tmp_path / "gap")
+    labels = ["--labels", str(folder / "sessions.tsv"), "--control-column", "diagnosis"]
+    command = [
+        "probe",
+        "fit",
+        "brain-age",
+        str(folder / "out.h5"),
+        *labels,
+        "--output",
+        str(folder / "probe"),
+    ]
+    assert main([*command, *QUICK, "--retest-days", "60"]) == 0
+    found = metrics(folder / "probe")["gap_over_time"]
+    assert found["retest"]["n_subjects"] == 44 and found["retest"]["median_days"] == pytest.approx(
+        36.5, abs=1
+    )
+    assert found["model"]["n_studies"] == 132 and found["model"]["random"][0] == "intercept"
+    assert list(found["model"]["effects"]) == [
+        "intercept",
+        "years",
+        "age",
+        "male",
+        "patient",
+        "years_patient",
+    ]
+    page = (folder / "probe" / "report.html").read_text()
+    for text in (
+        "The gap over time",
+        "ICC(2,1)",
+        "Change per year, patient minus control",
+        "Laird and Ware 1982",
+    ):
+        assert text in page
+    assert "g01" not in page
+
+
+def test_without_statsmodels_the_model_is_left_out_with_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    import sys
+
+    folder = with_ages(tmp_path / "gap")
+    monkeypatch.setitem(sys.modules, "statsmodels", None)
+    labels = ["--labels", str(folder / "sessions.tsv")]
+    command = [
+        "probe",
+        "fit",
+        "brain-age",
+        str(folder / "out.h5"),
+        *labels,
+        "--output",
+        str(folder / "probe"),
+    ]
+    assert main([*command, *QUICK]) == 0
+    assert "pip install 'prima-features[longitudinal]'" in " ".join(capsys.readouterr().err.split())
+    found = metrics(folder / "probe")["gap_over_time"]
+    assert found["model"] is None and found["retest"] is not None
+
+
+def test_the_page_of_a_change_says_what_the_samples_are(cohort: Make) -> None:
+    folder = cohort("a", visits=3)
+    page = (fitted(folder) / "report.html").read_text()
+    for text in (
+        "Annual change of volume",
+        "the annual change from the first to the last visit",
+        "Studies that are in no change, by reason",
+        "Initial value alone",
+    ):
+        assert text in page, text

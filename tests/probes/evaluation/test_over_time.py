@@ -34,7 +34,7 @@ def cohort(
                     "visit_years": 100 + time,
                     "sex": "MF"[(i // 2) % 2],
                     "control": 1.0 - patient,
-                }  # fmt: skip
+                }
             )
             gaps.append(own + rate * time + 0.5 * rng.normal())
             time += between * rng.uniform(0.8, 1.2)
