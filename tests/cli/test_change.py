@@ -100,7 +100,10 @@ def test_a_planted_annual_change_is_found(kind: str, cohort: Make, capsys: Captu
     assert found["metrics"]["pearson_r"]["value"] > 0.95
     assert found["over_baselines"]["initial"]["mae"]["ci_high"] < 0
     assert found["visits"]["change"] == {
-        "features": "delta", "visits": kind, "per_year": True, "min_days": 90.0
+        "features": "delta",
+        "visits": kind,
+        "per_year": True,
+        "min_days": 90.0,
     }
     assert found["n_subjects"] == 42 and found["n_studies"] == (84 if kind == "consecutive" else 42)
     assert found["visits"]["times_from"] == {"column": 126 if kind != "first-last" else 84}
