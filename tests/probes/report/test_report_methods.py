@@ -21,6 +21,8 @@ SEVERITY = {"proportional-odds", "kappa", "somers", "rps", "dispersion"}
 """Cited by reports of ordered classes and counts alone (see `test_severity_probe`)."""
 ATTENTION = {"attention", "adam"}
 """Cited by reports of attention pooling alone (see `test_attention_report`)."""
+LONGITUDINAL = {"mixed-model", "statsmodels", "icc", "icc-interval", "measurement-error"}
+"""Cited by reports of brain age with several visits alone (see `test_change`)."""
 CITED = {
     "brain_age": ALWAYS | FOLDS | {"riley-numbers", "nested", "ridge", "beheshti", "gap", "epsilon"},
     "autism": ALWAYS
@@ -144,7 +146,7 @@ def test_every_reference_but_platts_has_a_doi() -> None:
 
 
 def test_no_reference_is_kept_that_no_report_can_cite() -> None:
-    assert set().union(SURVIVAL, SEVERITY, ATTENTION, *CITED.values()) == set(references())
+    assert set().union(SURVIVAL, SEVERITY, ATTENTION, LONGITUDINAL, *CITED.values()) == set(references())
 
 
 def test_the_results_are_the_records_numbers(any_content: PageContent) -> None:
