@@ -94,7 +94,10 @@ def find_program(tool: MaskTool, series_name: str) -> Program | None:
             return program
     if tool == "auto":
         return None
-    raise SeriesError(f"{tool} is not installed: {_WHERE[tool]}", hint="install it, or use mask_tool=auto")
+    raise SeriesError(
+        f"{tool} is not installed: {_WHERE[tool]}",
+        hint="install it and run again with --retry-failed, or use mask_tool=auto",
+    )
 
 
 _WHERE = {
@@ -196,7 +199,7 @@ def run_program(
         if not made.is_file():
             raise SeriesError(
                 f"{program.name} ended without writing a mask",
-                hint="check its installation, or set another mask_tool",
+                hint="correct its installation and run again with --retry-failed, or set another mask_tool",
             )
         try:
             return read_mask(made, values, affine)[0]
@@ -223,7 +226,8 @@ def _run(name: str, command: list[str], folder: Path, seconds: float) -> tuple[i
             )
         except OSError as error:
             raise SeriesError(
-                f"{name} cannot be started ({error.strerror or error})", hint="check its installation"
+                f"{name} cannot be started ({error.strerror or error})",
+                hint="correct its installation and run again with --retry-failed",
             ) from error
         try:
             status = process.wait(seconds)

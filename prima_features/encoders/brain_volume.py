@@ -33,6 +33,10 @@ OPTIONS = {
     "registration": ("auto", "none"),
 }
 """Of encoders that were trained on skull-stripped, registered brains; the default first."""
+TOKENS_PER_WEIGHT = 50
+"""Tokens of a transformer in one unit of `Prepared.weight`. Eight batches are computed before anything is written, so
+a run that is killed loses at most that."""
+TOKENS_UNIT = f"{TOKENS_PER_WEIGHT} tokens"
 ANSWER_OPTIONS = {"unstripped": "allow", "space": "mni", "mask_tool": "none"}
 """Options under which these encoders accept the synthetic scan of `prima doctor`, whatever is installed."""
 
@@ -83,8 +87,8 @@ class Scan:
         raise SeriesError(
             "its brain mask is unknown, and this encoder was trained on skull-stripped brains",
             hint="give masks (BIDS derivatives, --derivatives DIR, or a column mask in the manifest), install a "
-            "mask tool (SynthStrip, HD-BET, ROBEX for T1w), or embed whole heads with --allow-unstripped "
-            "(--encoder-option unstripped=allow)",
+            "mask tool (SynthStrip, HD-BET, ROBEX for T1w) and run again with --retry-failed, or embed whole heads "
+            "with --allow-unstripped (--encoder-option unstripped=allow)",
         )
 
     def to_mni(self) -> np.ndarray:

@@ -146,6 +146,16 @@ def test_tokens_are_counted_by_the_field_of_view(models: dict[str, Path], scans:
     assert prepared.weight == prepared.n_tokens // 50
 
 
+@pytest.mark.parametrize(("name", "weight"), [("brainiac", 216 // 50), ("neurojepa", 576 // 50)])
+def test_the_weight_of_a_volume_grows_with_its_tokens(
+    name: str, weight: int, models: dict[str, Path]
+) -> None:
+    """Eight batches are computed before anything is written: at most so much is lost if a run is killed."""
+    model = encoder(models, name)
+    assert model.preparer().weight == weight  # type: ignore[attr-defined]
+    assert model.info.unit == "50 tokens"
+
+
 @pytest.mark.parametrize("name", STRIPPED)
 def test_whole_heads_are_refused_by_encoders_of_stripped_brains(
     name: str, models: dict[str, Path], scans: Path
@@ -153,7 +163,14 @@ def test_whole_heads_are_refused_by_encoders_of_stripped_brains(
     prepare = encoder(models, name).with_options({"mask_tool": "none"}).preparer()
     with pytest.raises(SeriesError, match="brain mask is unknown") as error:
         prepare(series(scans, "T2w_axial_2mm.nii.gz"), ReadOptions(), False)
-    for remedy in ("derivatives", "manifest", "SynthStrip", "--allow-unstripped", "unstripped=allow"):
+    for remedy in (
+        "derivatives",
+        "manifest",
+        "SynthStrip",
+        "--retry-failed",
+        "--allow-unstripped",
+        "unstripped=allow",
+    ):
         assert remedy in error.value.hint
 
 

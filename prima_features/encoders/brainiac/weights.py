@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from prima_features.encoders.base import Preparer, Widths
-from prima_features.encoders.brain_volume import ANSWER_OPTIONS, OPTIONS, anatomy_options
+from prima_features.encoders.brain_volume import (
+    ANSWER_OPTIONS,
+    OPTIONS,
+    TOKENS_PER_WEIGHT,
+    TOKENS_UNIT,
+    anatomy_options,
+)
 from prima_features.encoders.brainiac.network import Brainiac, BrainiacConfig
 from prima_features.encoders.brainiac.prepare import BrainiacPreparer
 from prima_features.encoders.series_encoder import SeriesArchitecture
@@ -64,6 +70,7 @@ def sizes(shapes: Shapes, published: Mapping[str, Any], settings: Mapping[str, A
 def _preparer(config: BrainiacConfig, options: Mapping[str, str]) -> Preparer:
     return BrainiacPreparer(
         n_tokens=config.tokens,
+        weight=max(1, config.tokens // TOKENS_PER_WEIGHT),
         side=config.side,
         unstripped=options["unstripped"],  # type: ignore[arg-type]
         anatomy=anatomy_options(options),
@@ -86,5 +93,6 @@ ARCHITECTURE = SeriesArchitecture(
     containers=("state_dict",),
     options=OPTIONS,
     answer_options=ANSWER_OPTIONS,
+    unit=TOKENS_UNIT,
     uses_anatomy=True,
 )

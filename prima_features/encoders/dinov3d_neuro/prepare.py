@@ -13,14 +13,13 @@ import numpy as np
 
 from prima_features.anatomy.find import Anatomy
 from prima_features.encoders.base import Prepared
-from prima_features.encoders.brain_volume import Scan, VolumePreparer
+from prima_features.encoders.brain_volume import TOKENS_PER_WEIGHT, Scan, VolumePreparer
 from prima_features.encoders.resize import fit
 from prima_features.volumes.resampling import Grid, resample
 from prima_features.volumes.volume import Acquired
 
 _CLIP = (0.5, 99.5)
 """Percentiles of the whole scan."""
-_TOKENS_PER_WEIGHT = 50
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Dino3dPreparer(VolumePreparer):
         """Prepare a series that has been read. Its number of tokens depends on its field of view."""
         prepared = super().from_acquired(acquired, anatomy, picture)
         n = prepared.arrays.size // self.patch**3
-        return replace(prepared, n_tokens=n, weight=max(1, n // _TOKENS_PER_WEIGHT))
+        return replace(prepared, n_tokens=n, weight=max(1, n // TOKENS_PER_WEIGHT))
 
 
 def whole_volume(values: np.ndarray, affine: np.ndarray, patch: int = 16) -> np.ndarray:

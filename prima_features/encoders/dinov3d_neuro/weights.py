@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from prima_features.encoders.base import Preparer, Widths
+from prima_features.encoders.brain_volume import TOKENS_UNIT
 from prima_features.encoders.dinov3d_neuro.network import Dino3d, Dino3dConfig
 from prima_features.encoders.dinov3d_neuro.prepare import Dino3dPreparer
 from prima_features.encoders.series_encoder import SeriesArchitecture
@@ -68,5 +69,5 @@ ARCHITECTURE = SeriesArchitecture(
     rename=rename,
     sizes=sizes,
     containers=("teacher",),
-    unit="50 tokens",
+    unit=TOKENS_UNIT,
 )

@@ -9,7 +9,13 @@ from typing import Any
 
 from prima_features.encoders import operations
 from prima_features.encoders.base import Prepared, Preparer, Widths
-from prima_features.encoders.brain_volume import ANSWER_OPTIONS, OPTIONS, anatomy_options
+from prima_features.encoders.brain_volume import (
+    ANSWER_OPTIONS,
+    OPTIONS,
+    TOKENS_PER_WEIGHT,
+    TOKENS_UNIT,
+    anatomy_options,
+)
 from prima_features.encoders.neurojepa.network import JepaConfig, NeuroJepa
 from prima_features.encoders.neurojepa.prepare import JepaPreparer
 from prima_features.encoders.series_encoder import SeriesArchitecture
@@ -74,8 +80,10 @@ def sizes(shapes: Shapes, published: Mapping[str, Any], settings: Mapping[str, A
 
 
 def _preparer(config: JepaConfig, options: Mapping[str, str]) -> Preparer:
+    n_tokens = math.prod(config.grid)
     return JepaPreparer(
-        n_tokens=math.prod(config.grid),
+        n_tokens=n_tokens,
+        weight=max(1, n_tokens // TOKENS_PER_WEIGHT),
         unstripped=options["unstripped"],  # type: ignore[arg-type]
         anatomy=anatomy_options(options),
     )
@@ -108,6 +116,7 @@ ARCHITECTURE = SeriesArchitecture(
     sizes=sizes,
     options=OPTIONS,
     answer_options=ANSWER_OPTIONS,
+    unit=TOKENS_UNIT,
     uses_anatomy=True,
     gflop=_gflop,
 )
