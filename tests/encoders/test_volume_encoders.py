@@ -304,6 +304,7 @@ def test_whole_heads_are_masked_by_a_program_once_for_two_models_and_two_runs(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PRIMA_CACHE", str(tmp_path / "cache"))
+    cache._recent.clear()  # another test may have registered the same head
     chosen = [f"--model={name}={models[name]}" for name in ("brainiac", "neurojepa")]
     first, second = (tmp_path / name for name in ("first.h5", "second.h5"))
     assert main(["embed", str(tmp_path / "bids"), str(first), *chosen]) == 0
