@@ -16,7 +16,10 @@ def list_known() -> None:
     for task in TASKS.values():
         shown.add_row(task.name, escape(task.description), ", ".join(task.classes) or (task.unit or "any"))
     out.print(shown)
-    out.print("\nglioma is --variant presence, grade or idh; dementia takes --classes cn mci ad too.\n")
+    out.print(
+        "\nglioma is --variant presence, grade or idh; dementia takes --classes cn mci ad too; change needs "
+        "--target-column.\n"
+    )
     shown = table("cohort", "", "label tables", "labels for")
     for cohort in PRESETS.values():
         files = ", ".join(cohort.files) or "none needed"
