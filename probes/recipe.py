@@ -31,6 +31,7 @@ _PREDICTED: dict[KindName, str] = {
     "survival": "a time to an event",
     "ordinal": "ordered classes",
     "count": "a count",
+    "labels": "several labels",
 }
 
 

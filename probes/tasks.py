@@ -8,12 +8,13 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal
 
 from prima_features.errors import UsageError
+from prima_features.wording import listed
 
 if TYPE_CHECKING:
     from prima_features.probes.kinds import KindName
 
-Kind = Literal["regression", "binary", "multiclass", "survival", "ordinal", "count"]
-Scale = Literal["", "survival", "ordinal", "count"]
+Kind = Literal["regression", "binary", "multiclass", "survival", "ordinal", "count", "labels"]
+Scale = Literal["", "survival", "ordinal", "count", "labels"]
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,20 @@ class Task:
     """Train and evaluate on controls only, if controls are known; patients are still predicted."""
     scale: Scale = ""
     """Of the target, if it is neither a number nor classes without order: `survival`, a time to an event with
-    censoring; `ordinal`, classes in order; `count`, whole numbers from 0."""
+    censoring; `ordinal`, classes in order; `count`, whole numbers from 0; `labels`, several labels that can
+    be present together."""
     horizons: tuple[float, ...] = ()
     """Of survival: times at which predictions are assessed, ascending, in `unit`."""
+    labels: tuple[str, ...] = ()
+    """Names of several labels that can be present together."""
 
     def __post_init__(self) -> None:
         if (self.classes and self.scale not in ("", "ordinal")) or (
             self.horizons and self.scale != "survival"
         ):
             raise UsageError(f"{self.name} cannot have classes, or horizons, with the scale {self.scale!r}")
+        if (self.labels and self.scale != "labels") or len(set(self.labels)) < len(self.labels):
+            raise UsageError(f"{self.name} needs different labels, and the scale labels, not {self.labels}")
         if self.scale == "ordinal" and len(self.classes) < 3:
             raise UsageError(
                 f"{self.name} needs three or more classes in order, from low to high: name them with --classes, or use "
@@ -110,6 +116,7 @@ TASKS: dict[str, Task] = {
         Task("cdr", "global Clinical Dementia Rating", ("0", "0.5", "1-3"), scale="ordinal"),
         Task("nihss", "severity of a stroke, NIHSS points", scale="count"),
         Task("change", "change of any column between a subject's visits, per year"),
+        Task("findings", "several findings that can be present together", scale="labels"),
         Task("custom", "any column"),
     )
 }
@@ -132,7 +139,18 @@ def survival(unit: str = "days", horizons: Sequence[float] = ()) -> Task:
     return replace(TASKS["survival"], unit=unit, horizons=tuple(sorted(set(map(float, horizons)))))
 
 
+def findings(labels: Sequence[str]) -> Task:
+    """Several labels that can be present together, by their names."""
+    return replace(
+        TASKS["findings"],
+        labels=tuple(labels),
+        description=f"the presence of {listed(labels)}, each by itself",
+    )
+
+
 _VARIANTS = {"glioma": ("presence", "grade", "idh")}
+_WITHOUT_CLASSES: dict[Scale, str] = {"survival": "a time", "count": "a count", "labels": "several labels"}
+"""Scales that have no classes, and what such a task predicts."""
 
 
 def get(name: str, classes: Sequence[str] = (), variant: str = "", scale: Scale = "") -> Task:
@@ -158,8 +176,8 @@ def get(name: str, classes: Sequence[str] = (), variant: str = "", scale: Scale 
     task = TASKS[name]
     if task.is_age and classes:
         raise UsageError("brain-age predicts a number of years: leave out --classes")
-    if task.scale in ("survival", "count") and classes:
-        what = "a time" if task.scale == "survival" else "a count"
+    if task.scale in _WITHOUT_CLASSES and classes:
+        what = _WITHOUT_CLASSES[task.scale]
         raise UsageError(f"{name} predicts {what}: leave out --classes")
     scale = task.scale or scale
     if scale == "count" != task.scale:

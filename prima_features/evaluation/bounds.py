@@ -63,8 +63,7 @@ def classification(
         if (y == k).any()
     ]
     if len(recalls) == n_classes:
-        low = np.sqrt(sum((one.value - one.ci_low) ** 2 for one in recalls)) / n_classes
-        high = np.sqrt(sum((one.ci_high - one.value) ** 2 for one in recalls)) / n_classes
+        low, high = _square_and_add(recalls)
         accuracy = found["balanced_accuracy"]
         made["balanced_accuracy"] = _extended(accuracy, accuracy.value - low, accuracy.value + high)
     return made
@@ -90,6 +89,55 @@ def widened(found: Estimate, subjects: int, smaller: int, bootstrap: Bootstrap) 
     )
     low = max(0.0, found.value - ratio * (found.value - found.ci_low))
     return Estimate(found.value, low, min(1.0, found.value + ratio * (found.ci_high - found.value)))
+
+
+def labels(
+    found: Mapping[str, Estimate],
+    y: np.ndarray,
+    probability: Sequence[np.ndarray],
+    decided: Sequence[np.ndarray],
+    bootstrap: Bootstrap,
+) -> dict[str, Estimate]:
+    """Extend the intervals of means over labels: AUROC and balanced accuracy by square and add.
+
+    As if labels were independent; the percentile intervals, which are kept inside, allow for their dependence.
+
+    Args:
+        found: with percentile intervals.
+        y: (N, L) 1 or 0, NaN if unknown.
+        probability: (N, L) of each repeat.
+        decided: (N, L) 1 or 0 of each repeat.
+        bootstrap: of the N rows.
+    """
+    if not bootstrap.n_resamples or all(np.ptp(one, axis=0).max() == 0 for one in probability):
+        return dict(found)
+    each, areas, recalls = [], [], []
+    for i, column in enumerate(y.T):
+        rows = np.flatnonzero(np.isfinite(column))
+        positive, scores = column[rows] == 1, [one[rows, i] for one in probability]
+        if not 0 < positive.sum() < len(rows):
+            return dict(found)
+        own = replace(bootstrap, groups=bootstrap.groups[rows], strata=positive.astype(np.int64))
+        each.append(_one_against_rest(found, positive, scores, own))
+        area = float(np.mean([weighted.auroc(positive, one, np.ones((1, len(rows)))) for one in scores]))
+        areas.append(Estimate(area, *each[-1]["auroc"]))
+        for value in (True, False):
+            share = [(one[rows, i][positive == value] == value).mean() for one in decided]
+            recalls.append(proportion(float(np.mean(share)), _size(own, positive == value)))
+    made = dict(found)
+    for name in ("auprc", "brier"):
+        made[name] = _extended(found[name], *np.mean([one[name] for one in each], axis=0))
+    for name, parts in (("auroc", areas), ("balanced_accuracy", recalls)):
+        low, high = _square_and_add(parts)
+        made[name] = _extended(found[name], found[name].value - low, found[name].value + high)
+    return made
+
+
+def _square_and_add(parts: Sequence[Estimate]) -> tuple[float, float]:
+    """Distances of the ends of the interval of a mean of independent estimates."""
+    low = np.sqrt(sum((one.value - one.ci_low) ** 2 for one in parts)) / len(parts)
+    high = np.sqrt(sum((one.ci_high - one.value) ** 2 for one in parts)) / len(parts)
+    return float(low), float(high)
 
 
 def one_against_rest(

@@ -65,6 +65,19 @@ def strata_of(y: np.ndarray, groups: np.ndarray, *, classes: bool, n_folds: int)
     return (rank * n_bins // len(mean))[group]
 
 
+def rarest_label(y: np.ndarray) -> np.ndarray:
+    """(N,) the rarest label that is present in each row of (N, L), from 1; 0 if none is.
+
+    Folds that share these out evenly share out each label nearly evenly (the order of Sechidis 2011,
+    10.1007/978-3-642-23808-6_10).
+    """
+    present = y == 1
+    rarity = np.empty(y.shape[1], dtype=np.int64)
+    rarity[np.argsort(present.sum(axis=0), kind="stable")] = np.arange(y.shape[1])
+    order = np.where(present, rarity, y.shape[1])
+    return np.where(present.any(axis=1), order.argmin(axis=1) + 1, 0)
+
+
 def _most_frequent(group: np.ndarray, strata: np.ndarray) -> np.ndarray:
     """The stratum that most rows of each group are in."""
     count = np.zeros((group.max() + 1, int(strata.max()) + 1), dtype=np.int64)

@@ -9,6 +9,12 @@ from prima_features.probes.estimators.attention import AttentionClassifierProbe,
 from prima_features.probes.estimators.base import ProbeEstimator, RowMetadata
 from prima_features.probes.estimators.counts import CountProbe, XGBCountProbe
 from prima_features.probes.estimators.knn import KNNClassifierProbe, KNNRegressorProbe
+from prima_features.probes.estimators.labels import (
+    KNNLabelsProbe,
+    LogisticLabelsProbe,
+    MLPLabelsProbe,
+    XGBLabelsProbe,
+)
 from prima_features.probes.estimators.linear import LogisticProbe, RidgeProbe
 from prima_features.probes.estimators.mlp import MLPClassifierProbe, MLPRegressorProbe
 from prima_features.probes.estimators.ordinal import OrdinalProbe
@@ -26,9 +32,12 @@ __all__ = [
     "CountProbe",
     "CoxProbe",
     "KNNClassifierProbe",
+    "KNNLabelsProbe",
     "KNNRegressorProbe",
+    "LogisticLabelsProbe",
     "LogisticProbe",
     "MLPClassifierProbe",
+    "MLPLabelsProbe",
     "MLPRegressorProbe",
     "OrdinalProbe",
     "ProbeEstimator",
@@ -37,6 +46,7 @@ __all__ = [
     "XGBClassifierProbe",
     "XGBCountProbe",
     "XGBCoxProbe",
+    "XGBLabelsProbe",
     "XGBRegressorProbe",
     "estimator_class",
     "make",
@@ -44,7 +54,7 @@ __all__ = [
 
 ESTIMATORS: dict[str, dict[KindName, type[ProbeEstimator]]] = {
     "ridge": {"number": RidgeProbe},
-    "logistic": {"classes": LogisticProbe},
+    "logistic": {"classes": LogisticProbe, "labels": LogisticLabelsProbe},
     "cox": {"survival": CoxProbe},
     "ordinal": {"ordinal": OrdinalProbe},
     "poisson": {"count": CountProbe},
@@ -53,10 +63,11 @@ ESTIMATORS: dict[str, dict[KindName, type[ProbeEstimator]]] = {
         "classes": XGBClassifierProbe,
         "survival": XGBCoxProbe,
         "count": XGBCountProbe,
+        "labels": XGBLabelsProbe,
     },
-    "mlp": {"number": MLPRegressorProbe, "classes": MLPClassifierProbe},
+    "mlp": {"number": MLPRegressorProbe, "classes": MLPClassifierProbe, "labels": MLPLabelsProbe},
     "attention": {"number": AttentionRegressorProbe, "classes": AttentionClassifierProbe},
-    "knn": {"number": KNNRegressorProbe, "classes": KNNClassifierProbe},
+    "knn": {"number": KNNRegressorProbe, "classes": KNNClassifierProbe, "labels": KNNLabelsProbe},
 }
 """By name, then kind of target."""
 _TARGETS: dict[KindName, str] = {
@@ -65,6 +76,7 @@ _TARGETS: dict[KindName, str] = {
     "survival": "a time to an event",
     "ordinal": "ordered classes",
     "count": "a count",
+    "labels": "several labels",
 }
 
 

@@ -175,10 +175,7 @@ class ProbeEstimator(BaseEstimator):
         folds: np.ndarray,
         plan: Parallelism,
     ) -> None:
-        shape = (
-            (len(candidates), len(y), len(self.classes_)) if self._classifies else (len(candidates), len(y))
-        )
-        predicted = np.empty(shape)
+        predicted = np.empty((len(candidates), *self._shape(y)))
 
         def predict_fold(fold: int) -> None:
             train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
@@ -188,6 +185,14 @@ class ProbeEstimator(BaseEstimator):
             predicted[:, test] = self._fold_path(candidates, fitted, y[train], held_out)
 
         plan.run(predict_fold, np.unique(folds))
+        self._choose(candidates, y, predicted)
+
+    def _shape(self, y: np.ndarray) -> tuple[int, ...]:
+        """Of the predictions of N rows."""
+        return (len(y), len(self.classes_)) if self._classifies else (len(y),)
+
+    def _choose(self, candidates: list[Parameters], y: np.ndarray, predicted: np.ndarray) -> None:
+        """Keep the candidate with the least loss; `predicted` are the held-out predictions of each."""
         self.inner_losses_ = np.array([self._loss(y, values) for values in predicted])
         best = int(self.inner_losses_.argmin())
         self.best_params_ = candidates[best]

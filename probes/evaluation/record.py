@@ -18,6 +18,7 @@ from prima_features.probes.evaluation.attention import Attention
 from prima_features.probes.evaluation.checks import LabelBySite, SiteDecodability
 from prima_features.probes.evaluation.decisions import Decisions
 from prima_features.probes.evaluation.dispersion import Dispersion
+from prima_features.probes.evaluation.labels import LabelResult
 from prima_features.probes.evaluation.leakage import Leakage
 from prima_features.probes.evaluation.over_time import GapOverTime
 from prima_features.probes.evaluation.permuted import Permutation
@@ -76,7 +77,8 @@ class Evaluation:
     field_strength target counts fold` (longitudinal: also `visit_years`, or `interval_years initial_value`), then
     `prediction` (mean over repeats), and for brain age `prediction_corrected gap gap_corrected`, for classes
     `probability_CLASS` of each and `predicted` (the class, by the threshold chosen in training; `prediction` of
-    ordered classes is the expected position from 0), for survival
+    ordered classes is the expected position from 0), for labels `probability_LABEL` and `predicted_LABEL` of each, for
+    survival
     `survival_HORIZON` of each horizon and `risk_group`. The target of survival is a signed time, negative if censored,
     and is repeated in the columns `time` and `event`."""
     groups: dict[str, GroupMetrics]
@@ -100,6 +102,8 @@ class Evaluation:
     """Of counts: whether they vary more than Poisson counts."""
     visits: VisitSummary | None = None
     """Of changes: what the samples were made of."""
+    labels: dict[str, LabelResult] = field(default_factory=dict)
+    """Of several labels: counts, metrics, decisions and the test against chance of each."""
     site_decodability: SiteDecodability | None = None
     permutation: Permutation | None = None
     leakage: Leakage | None = None
@@ -151,6 +155,7 @@ class Evaluation:
             "thresholds": self.thresholds.to_dict() if self.thresholds else None,
             "dispersion": self.dispersion.to_dict() if self.dispersion else None,
             "visits": self.visits.to_dict() if self.visits else None,
+            "labels": {name: one.to_dict() for name, one in self.labels.items()},
             "site_decodability": self.site_decodability.to_dict() if self.site_decodability else None,
             "label_by_site": _finite(vars(self.label_by_site)),
             "groups": {name: found.to_dict() for name, found in self.groups.items()},

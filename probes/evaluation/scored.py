@@ -145,6 +145,8 @@ class Scored:
     repeats: tuple[Outcome, ...]
     """Predictions of the N rows, one a repeat."""
     bootstrap: Bootstrap
+    fold: np.ndarray | None = None
+    """(repeats, N) fold that tested each row; None if one probe predicted all."""
 
     @property
     def kind(self) -> Kind:
@@ -182,7 +184,8 @@ class Scored:
         bootstrap = replace(
             self.bootstrap, groups=self.bootstrap.groups[rows], strata=self.bootstrap.strata[rows]
         )
-        return Scored(self.task, self.y[rows], tuple(one.take(rows) for one in self.repeats), bootstrap)
+        fold = None if self.fold is None else self.fold[:, rows]
+        return Scored(self.task, self.y[rows], tuple(one.take(rows) for one in self.repeats), bootstrap, fold)
 
 
 def scored(samples: Samples, predicted: OutOfFold, n_resamples: int = 1000, seed: int = 0) -> Scored:
@@ -191,7 +194,7 @@ def scored(samples: Samples, predicted: OutOfFold, n_resamples: int = 1000, seed
     strata = samples.kind.resampling_strata(samples.y[rows])
     bootstrap = Bootstrap(samples.groups[rows], strata, n_resamples, seed, predicted.variance)
     repeats = tuple(outcome.take(rows) for outcome in predicted.repeats)
-    return Scored(samples.task, samples.y[rows], repeats, bootstrap)
+    return Scored(samples.task, samples.y[rows], repeats, bootstrap, predicted.fold[:, rows])
 
 
 def by_groups(scored: Scored, frame: pd.DataFrame) -> dict[str, GroupMetrics]:

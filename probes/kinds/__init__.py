@@ -1,4 +1,4 @@
-"""Kinds of targets: all that depends on whether a number, classes, a time to an event, or a count is predicted."""
+"""Kinds of targets: all that depends on whether numbers, classes, labels, times to an event or counts are predicted."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from prima_features.probes.kinds.base import Kind, KindName, Outcome, Words
 from prima_features.probes.kinds.classes import Classes
 from prima_features.probes.kinds.counts import Counts
+from prima_features.probes.kinds.labels import Labels
 from prima_features.probes.kinds.numbers import Numbers
 from prima_features.probes.kinds.ordinal import Ordinal
 from prima_features.probes.kinds.survival import Survival
@@ -20,6 +21,7 @@ __all__ = [
     "Counts",
     "Kind",
     "KindName",
+    "Labels",
     "Numbers",
     "Ordinal",
     "Outcome",
@@ -34,6 +36,7 @@ KINDS: dict[KindName, type[Kind]] = {
     "survival": Survival,
     "ordinal": Ordinal,
     "count": Counts,
+    "labels": Labels,
 }
 """Kinds by name."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prima_features.probes.steps.outputs import Steps
     from prima_features.probes.tasks import Task
 
-KindName = Literal["number", "classes", "survival", "ordinal", "count"]
+KindName = Literal["number", "classes", "survival", "ordinal", "count", "labels"]
 MIN_GROUPS = 10
 """Metrics by group leave out levels with fewer subjects (of each class)."""
 
@@ -32,9 +32,9 @@ class Outcome:
     value: np.ndarray
     """(N,) predicted numbers, log risks of an event, or expected positions of ordered classes; NaN for classes."""
     probability: np.ndarray
-    """(N, K) of the classes, or of surviving K times; K is 0 for numbers."""
+    """(N, K) of the classes, of K labels, or of surviving K times; K is 0 for numbers."""
     label: np.ndarray
-    """(N,) class numbers, or risk groups, by the rule chosen in training; -1 for numbers."""
+    """(N,) class numbers, or risk groups, by the rule chosen in training; -1 for numbers. (N, K) 1 or 0 of K labels."""
     corrected: np.ndarray
     """(N,) ages after bias correction, for the gap; NaN if there is none."""
 

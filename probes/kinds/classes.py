@@ -267,7 +267,7 @@ class Classes(Kind):
             str(name): dict(zip(self.task.classes, row.tolist(), strict=True))
             for name, row in zip(names, counts, strict=True)
         }
-        return table, _cramers_v(counts[names != ""])
+        return table, cramers_v(counts[names != ""])
 
     def confounded(self, y: np.ndarray, sites: np.ndarray) -> str:
         """Two sites or more, each with a single class. Studies of unknown site count as one site."""
@@ -283,7 +283,7 @@ class Classes(Kind):
         return f"each site has a single class ({', '.join(examples)})"
 
 
-def _cramers_v(counts: np.ndarray) -> float:
+def cramers_v(counts: np.ndarray) -> float:
     """Bergsma's corrected V of a table of counts (sites, classes)."""
     counts, n = counts[:, counts.sum(axis=0) > 0], counts.sum()
     if min(counts.shape) < 2:

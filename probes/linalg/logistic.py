@@ -86,10 +86,60 @@ def logistic_path(
         max_steps: most Newton steps for each penalty.
     """
     basis = design(rows, standardize, components)
-    problem = _Problem.of(basis, y, np.ones(len(y)) if weights is None else weights)
+    given = np.ones(len(y)) if weights is None else weights
+    return _solved(basis, rows.width, y, penalties, given, max_steps)
+
+
+def label_paths(
+    rows: Rows,
+    weights: np.ndarray,
+    y: np.ndarray,
+    penalties: Sequence[Sequence[float]],
+    *,
+    standardize: bool = True,
+    components: int | None = None,
+    max_steps: int = 500,
+) -> list[LogisticPath]:
+    """Fit several labels, each by itself, on one decomposition of the rows.
+
+    All rows set the scale of the features, also those whose label is unknown.
+
+    Args:
+        rows: n training rows of D features.
+        weights: (n, L) sample weight of each row for each label: 0 if the label is unknown there.
+        y: (n, L) 1 or 0; what it is where the weight is 0 does not matter.
+        penalties: of each label, positive C, ascending.
+        standardize: whether features are scaled to unit variance, or only centred.
+        components: most principal components to fit on; None for the features themselves.
+        max_steps: most Newton steps for each penalty.
+
+    Raises:
+        ValueError: a label has a single value.
+    """
+    basis = design(rows, standardize, components)
+    found = []
+    for own, codes, tried in zip(weights.T, y.T, penalties, strict=True):
+        known = own > 0
+        if len(np.unique(codes[known])) < 2:
+            raise ValueError("a label has a single value in training")
+        codes = np.where(known, codes, 0).astype(np.int64)
+        found.append(_solved(basis, rows.width, codes, tried, own, max_steps))
+    return found
+
+
+def _solved(
+    basis: Design,
+    n_features: int,
+    y: np.ndarray,
+    penalties: Sequence[float],
+    weights: np.ndarray,
+    max_steps: int,
+) -> LogisticPath:
+    """The path of one target; weights may be 0."""
+    problem = _Problem.of(basis, y, weights)
     solver = _Solver(problem, max_steps)
     solved = [solver.solve(1 / C) for C in penalties]
-    n_features, k = rows.width, problem.intercept.shape[0]
+    k = problem.intercept.shape[0]
     stacked = np.hstack([one for one, _, _ in solved])
     on_features, offset = basis.unfold(stacked)
     intercepts = np.stack([one for _, one, _ in solved]) + offset.reshape(len(solved), k)
@@ -184,6 +234,9 @@ class _Solver:
         self.factor: _Preconditioner | None = None
         self.usual = 0
         """Steps of conjugate gradients with the latest factor when it was fresh."""
+        self.divisor = np.where(problem.weights > 0, problem.weights, 1.0)
+        """(n, 1) weights of the rows, 1 for those that do not count."""
+        self.least = float(problem.weights[problem.weights > 0].min())
         self.scale = float(problem.weights.mean())
         self.tolerance = _TOLERANCE * self.scale
         self.length = float(np.sqrt(problem.design.squares.mean()))
@@ -255,7 +308,7 @@ class _Solver:
     def _change(self, direction: _Point) -> float:
         """The most that a step changes a probability, of a training row or of an unseen one of usual length."""
         curvature, _ = self.problem.curvature(self.at.scores)
-        seen = np.abs(curvature / self.problem.weights * direction.scores).max()
+        seen = np.abs(curvature / self.divisor * direction.scores).max()
         return float(max(seen, self.length * np.linalg.norm(direction.w, axis=0).max() / 4))
 
     def _direction(self, penalty: float) -> tuple[_Point, float, bool]:
@@ -269,7 +322,7 @@ class _Solver:
             return self.problem.design.transposed(curved) + penalty * one.w, curved.sum(axis=0)
 
         # Half of an energy below this moves no probability by more than the change that is as good as none.
-        bounds = float(self.problem.weights.min()), 4 * penalty / max(self.length, 1e-150) ** 2
+        bounds = self.least, 4 * penalty / max(self.length, 1e-150) ** 2
         negligible = 4 * (_NEGLIGIBLE * _MOST_CHANGE) ** 2 * min(bounds)
         if self.factor is not None:
             found, steps, solved = self._conjugate(

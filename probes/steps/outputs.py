@@ -98,6 +98,8 @@ class Decision:
     """What each class's probability is divided by, for more than two classes."""
     cuts: tuple[float, ...] = ()
     """Expected positions from which on the next of ordered classes is decided; they replace the other two."""
+    thresholds: tuple[float, ...] = ()
+    """Of several labels: the probability from which on each is decided to be present; they replace the others."""
 
     def __post_init__(self) -> None:
         if not all(low <= high for low, high in pairwise(self.cuts)):
@@ -133,7 +135,9 @@ class Decision:
         return cls(cuts=tuple(np.quantile(position, below).tolist()))
 
     def __call__(self, probability: np.ndarray) -> np.ndarray:
-        """(N,) class numbers of (N, K) probabilities."""
+        """(N,) class numbers of (N, K) probabilities; (N, K) 1 or 0 of K labels."""
+        if self.thresholds:
+            return (probability >= np.array(self.thresholds)).astype(np.int64)
         if self.cuts:
             return np.searchsorted(self.cuts, expected(probability), side="right").astype(np.int64)
         if not self.frequency:
