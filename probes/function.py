@@ -55,16 +55,17 @@ def study_function(name: str, source: FeatureSource) -> tuple[Callable[[np.ndarr
 
 def _output(task: Task, wanted: str, folder: str) -> tuple[int, str]:
     """Which column of the probabilities is explained, and what the number is."""
-    classes = task.classes
+    classes = task.classes or task.labels
     if task.kind == "survival":
         return 0, "log risk of the event"
     if not classes:
         return 0, "predicted number, before corrections"
-    if not wanted and len(classes) == 2:
+    if not wanted and len(task.classes) == 2:
         wanted = classes[1]
     if wanted not in classes:
-        named = f"has no class {wanted!r}" if wanted else f"has {len(classes)} classes"
+        what, several = ("label", "labels") if task.labels else ("class", "classes")
+        named = f"has no {what} {wanted!r}" if wanted else f"has {len(classes)} {several}"
         raise UsageError(
-            f"the probe {folder} {named}: choose one of {', '.join(classes)} with {folder}#CLASS"
+            f"the probe {folder} {named}: choose one of {', '.join(classes)} with {folder}#{what.upper()}"
         )
     return classes.index(wanted), f"log-odds of {wanted}, before calibration"

@@ -35,8 +35,8 @@ def fit(
         str,
         typer.Argument(
             metavar="TASK",
-            help="brain-age, autism, dementia, glioma, stroke, survival, mrs, cdr, nihss, change, or custom "
-            "(see prima probe list).",
+            help="brain-age, autism, dementia, glioma, stroke, survival, mrs, cdr, nihss, change, findings, or "
+            "custom (see prima probe list).",
         ),
     ],
     embeddings: Annotated[
@@ -81,8 +81,8 @@ def fit(
             "--estimator",
             metavar="NAME",
             help="Estimator: ridge, logistic, cox, ordinal, poisson, xgboost, mlp, attention or knn (default: "
-            "ridge for numbers, logistic for classes, cox for survival, ordinal for classes in order, poisson for "
-            "counts). attention needs --level series or token.",
+            "ridge for numbers, logistic for classes and labels, cox for survival, ordinal for classes in order, poisson "
+            "for counts). attention needs --level series or token.",
             rich_help_panel=_MODEL,
         ),
     ] = None,

@@ -58,7 +58,8 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         list[str] | None,
         None,
         "--positive",
-        "Values of --target-column that make the positive class; all others make the negative one.",
+        "Values of --target-column, or of --label-columns, that make the positive class; all others make the negative "
+        "one.",
         **_VALUES,
     ),
     "control_values": _option(
@@ -146,6 +147,13 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
     ),
     "id_column": _column("--id-column", "Column with the subject or scan."),
     "target_column": _column("--target-column", "Column to predict."),
+    "label_columns": _option(
+        list[str] | None,
+        None,
+        "--label-columns",
+        "Findings: a column of yes and no, or 1 and 0, for each label; blank cells are unknown.",
+        metavar="COLUMN...",
+    ),
     "time_column": _column(
         "--time-column",
         "Survival: column with the time to the event or to censoring. Several visits: with the time of the visit since "
@@ -212,7 +220,7 @@ def _request(label_values: dict[str, Any]) -> LabelRequest:
     from prima_features.probes.change import Change
     from prima_features.probes.labels import LabelRequest
 
-    lists = ("positive", "control_values", "missing_values", "event_values")
+    lists = ("positive", "control_values", "missing_values", "event_values", "label_columns")
     several: dict[str, Any] = {
         name: split_values(label_values[name]) for name in lists if name in label_values
     }

@@ -63,6 +63,7 @@ def evaluate(
 @with_labels(
     "positive",
     "target_column",
+    "label_columns",
     "group_column",
     "split_column",
     "scanner_column",

@@ -54,6 +54,13 @@ def print_evaluation(evaluation: Evaluation) -> None:
             f"Mean pooling in the same folds: {primary} {attention.mean[primary]}; attention minus mean "
             f"{attention.over_mean}"
         )
+    if evaluation.labels:
+        shown = table("label", "present", "absent", "unknown", "auroc", "auprc", "p (Holm)")
+        for name, one in evaluation.labels.items():
+            counts = (one.n_positive, one.n - one.n_positive, one.n_unknown)
+            metrics = (str(one.metrics[metric]) for metric in ("auroc", "auprc"))
+            shown.add_row(escape(name), *map(str, counts), *metrics, f"{one.p_holm:.3g}")
+        out.print(shown)
     if (site := evaluation.site_decodability) is not None:
         after = "" if site.harmonized is None else f" before harmonisation and {site.harmonized} after it"
         out.print(
@@ -113,7 +120,8 @@ def print_join(joined: Joined, summary: JoinSummary) -> None:
     _print_lost("study", summary.study_reasons, joined.unmatched_studies, "study")
     _print_lost("label row", summary.label_reasons, joined.unmatched_labels, "id")
     if summary.classes:
-        out.print(f"Classes: {', '.join(f'{escape(name)} {n}' for name, n in summary.classes.items())}")
+        what = "Studies with each label" if joined.labels else "Classes"
+        out.print(f"{what}: {', '.join(f'{escape(name)} {n}' for name, n in summary.classes.items())}")
     elif summary.target_range:
         low, mean, high = summary.target_range
         out.print(f"Target: {low:.4g} to {high:.4g}, mean {mean:.4g}")

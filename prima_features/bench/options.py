@@ -42,6 +42,8 @@ class TaskRequest:
         name = tasks.get(name).name  # `glioma` is `glioma-presence`
         if name == "survival" and column:
             raise UsageError("--task survival takes its columns from --time-column and --event-column")
+        if name == "findings" and column:
+            raise UsageError("--task findings takes its columns from --label-columns")
         if name in ("custom", "change") and not column:
             raise UsageError(f"--task {name} needs the column to predict: write --task {name}=COLUMN")
         return cls(name, column)
@@ -56,6 +58,8 @@ class TaskRequest:
     def labels(self, request: LabelRequest) -> LabelRequest:
         """The request for this task's labels."""
         made = replace(request, task=self.name, target_column=self.column or request.target_column)
+        if self.name != "findings":
+            made = replace(made, label_columns=())
         if self.name in _WITHOUT_CLASSES:
             return replace(made, target_column=self.column, positive=(), classes=(), kind="auto")
         return made

@@ -76,6 +76,7 @@ class TaskResult:
             "task": self.task.name,
             "kind": self.task.kind,
             "classes": list(self.task.classes),
+            "labels": list(self.task.labels),
             "unit": self.task.unit,
             "horizons": list(self.task.horizons),
             "primary": self.task.primary,

@@ -12,6 +12,7 @@ from prima_features.files.text import bounded
 from prima_features.probes import tasks
 from prima_features.probes.kinds.classes import CLASS_METRICS, MULTICLASS_METRICS
 from prima_features.probes.kinds.counts import COUNT_METRICS
+from prima_features.probes.kinds.labels import LABEL_METRICS
 from prima_features.probes.kinds.numbers import REGRESSION_METRICS
 from prima_features.probes.kinds.ordinal import ORDINAL_METRICS
 
@@ -24,10 +25,11 @@ _METRICS = {
     "multiclass": MULTICLASS_METRICS,
     "ordinal": ORDINAL_METRICS,
     "count": COUNT_METRICS,
+    "labels": LABEL_METRICS,
 }
 """By kind of task; of all others those of two classes."""
 _SHARES = ("auroc", "auprc", "prevalence", "balanced_accuracy", "brier", "c_index", "uno_c",
-           "hand_till_auc", "ordinal_c", "rps")  # fmt: skip
+           "hand_till_auc", "auroc_micro", "auprc_micro", "ordinal_c", "rps")  # fmt: skip
 _RELIABILITY = ("icc", "identification", "discriminability")
 _MAPS = ("baselines", "over_baselines", "probes", "site_decodability", "site_variance", "worst_group", "openbhb",
          "few_shot")  # fmt: skip

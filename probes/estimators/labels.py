@@ -12,7 +12,6 @@ from sklearn.utils import Tags
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
-from prima_features.evaluation.folds import rarest_label
 from prima_features.probes.estimators.base import Parameters, ProbeClassifier, ProbeEstimator, RowMetadata
 from prima_features.probes.estimators.knn import KNNClassifierProbe
 from prima_features.probes.estimators.linear import LogisticProbe
@@ -89,7 +88,7 @@ class _Labels(ProbeClassifier):
         return y.shape
 
     def _strata(self, y: np.ndarray, groups: np.ndarray, n_folds: int) -> np.ndarray:
-        return rarest_label(y)
+        return np.hstack([y == 1, y == 0])
 
     def _choose(self, candidates: list[Parameters], y: np.ndarray, predicted: np.ndarray) -> None:
         share = np.clip(predicted, _LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)

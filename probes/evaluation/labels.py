@@ -68,7 +68,10 @@ def label_results(result: Scored) -> dict[str, LabelResult]:
 
 
 def of_label(result: Scored, i: int) -> Scored:
-    """One label as two classes, absent and present, on the rows where it is known."""
+    """One label as two classes, absent and present, on the rows where it is known.
+
+    Resamples do not keep the number of studies with the label: it is not fixed by the design of a cohort.
+    """
     rows = np.flatnonzero(np.isfinite(result.y[:, i]))
     y = result.y[rows, i].astype(np.int64)
     name = result.task.labels[i]
@@ -82,7 +85,6 @@ def of_label(result: Scored, i: int) -> Scored:
         task=Task(name, "", (f"without {name}", f"with {name}")),
         y=y,
         repeats=tuple(repeats),
-        bootstrap=replace(result.bootstrap, groups=result.bootstrap.groups[rows], strata=y),
     )
 
 

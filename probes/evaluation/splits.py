@@ -165,6 +165,8 @@ def _nested(samples: Samples, scheme: Scheme) -> _Sides:
 
 def _strata(samples: Samples, n_folds: int) -> np.ndarray:
     """(N,) as `Kind.strata`, but those who train and those who do not are shared out apart."""
+    if samples.eligible.all():
+        return samples.kind.strata(samples.y, samples.groups, n_folds)
     strata = np.zeros(len(samples), dtype=np.int64)
     for part in (samples.eligible, ~samples.eligible):
         if part.any():

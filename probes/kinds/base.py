@@ -139,7 +139,7 @@ class Kind(ABC):
 
     @abstractmethod
     def strata(self, y: np.ndarray, groups: np.ndarray, n_folds: int) -> np.ndarray:
-        """(N,) integers from 0: what is shared out evenly over folds."""
+        """What is shared out evenly over folds (`folds.deal`): (N,) integers from 0, or (N, C) columns of 0 and 1."""
 
     def resampling_strata(self, y: np.ndarray) -> np.ndarray:
         """(N,) integers: bootstrap resamples keep the total weight of each."""

@@ -66,7 +66,7 @@ class Labels(Kind):
         """Parts of sentences."""
         return Words(
             primary="Macro AUROC",
-            strata="the rarest label that is present",
+            strata="all labels together",
             loss="log loss of each label",
             dummy="Label frequencies",
             typical="the frequency of each label in training",
@@ -106,8 +106,8 @@ class Labels(Kind):
         }
 
     def strata(self, y: np.ndarray, groups: np.ndarray, n_folds: int) -> np.ndarray:
-        """The rarest label that is present."""
-        return rarest_label(y)
+        """(N, 2 L): whether each label is present, and whether it is absent."""
+        return np.hstack([y == 1, y == 0])
 
     def thinning_strata(self, y: np.ndarray) -> np.ndarray:
         """The rarest label that is present."""

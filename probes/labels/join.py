@@ -13,6 +13,7 @@ from prima_features.probes import tasks
 from prima_features.probes.labels.cells import Label
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.encode import asked_classes, constant_label, controls, encode, require_ages
+from prima_features.probes.labels.findings import encode_findings, labels_here
 from prima_features.probes.labels.matching import Choice, Match, choose, match
 from prima_features.probes.labels.records import Joined, LabelRequest, label_task
 from prima_features.probes.labels.results import (
@@ -28,6 +29,7 @@ from prima_features.probes.labels.results import (
     remarks,
     unmatched_labels,
     unmatched_studies,
+    with_missing,
 )
 from prima_features.probes.labels.rows import LabelRow, Person, read_rows, with_age_as_target
 from prima_features.probes.labels.scans import Scan, is_private, scan_dates, scans
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 
 Wanted = list[tuple[str, ...]]
 """Groups of column names: of each, one column is enough."""
+_ENCODERS = {"survival": encode_survival, "findings": encode_findings}
+"""By task; labels of others are in one column."""
 NO_ID = "no label has the study's id"
 AMBIGUOUS = "the study's id fits several subjects"
 
@@ -104,7 +108,7 @@ def _about_versions(folder: Path, cohort: Cohort) -> Iterator[str]:
 
 def _wanted(request: LabelRequest, cohort: Cohort) -> Wanted:
     """The columns to look for in a folder, each with its alternatives."""
-    groups: Wanted = [(name,) for name in named(request).values()]
+    groups: Wanted = [(name,) for _, name in named(request)]
     ages = tuple(filter(None, (*cohort.age, cohort.birth)))
     if not cohort.name:
         # Of an unknown dataset's many tables only those that are needed: others may not even fit together.
@@ -170,6 +174,8 @@ def join(embeddings: Embeddings, request: LabelRequest) -> Joined:
             label.
     """
     label_task(request.task)
+    if request.label_columns and request.task != "findings":
+        raise UsageError("--label-columns is for the task findings")
     cohort = effective(request)
     if request.task == "survival":
         time_unit(request, cohort)
@@ -243,8 +249,7 @@ def _read(
         require_ages(table, cohort)
         rows, warnings = read_rows(table, cohort, [Label(None)] * len(table), healthy.rows)
         return with_age_as_target(rows), (), (*healthy.warnings, *visitless, *warnings)
-    encoder = encode_survival if request.task == "survival" else encode
-    labels = encoder(table, request, cohort)
+    labels = _ENCODERS.get(request.task, encode)(table, request, cohort)
     rows, warnings = read_rows(table, cohort, labels.rows, healthy.rows)
     return rows, labels.classes, (*labels.warnings, *visitless, *warnings)
 
@@ -283,18 +288,25 @@ def _joined(
     request: LabelRequest,
     cohort: Cohort,
 ) -> Joined:
-    frame = matched_frame(found, choices, request, cohort)
-    classes, absent = _classes_here(classes, frame, request)
+    frame, lost_studies = matched_frame(found, choices, request, cohort), unmatched_studies(found, choices)
+    labels: tuple[str, ...] = ()
+    if request.task == "findings":
+        frame, labels, without, absent = labels_here(frame, classes, request)
+        lost_studies = with_missing(lost_studies, without)
+        classes = ()
+    else:
+        classes, absent = _classes_here(classes, frame, request)
     return Joined(
         frame=frame,
         classes=classes,
-        unmatched_studies=unmatched_studies(found, choices),
+        unmatched_studies=lost_studies,
         unmatched_labels=lost,
         warnings=(*warnings, *absent, *remarks(frame, found, choices, lost, classes, cohort, request)),
         cohort=cohort.name,
         task=request.task,
         request=request,
         unit=time_unit(request, cohort) if request.task == "survival" else "",
+        labels=labels,
     )
 
 
@@ -316,7 +328,9 @@ def _classes_here(
 
 
 def task_of(joined: Joined) -> Task:
-    """The task of joined labels, with its classes and scale, or with its unit and horizons, or what changes."""
+    """The task of joined labels, with its classes and scale, its labels, its unit and horizons, or what changes."""
+    if joined.labels:
+        return tasks.findings(joined.labels)
     if joined.is_survival:
         return survival_task(joined)
     if joined.task == "change":

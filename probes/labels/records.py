@@ -104,6 +104,7 @@ LABEL_TASKS: dict[str, LabelTask] = {
         ),
         LabelTask("nihss"),
         LabelTask("change"),
+        LabelTask("findings"),
         LabelTask("custom"),
     )
 }
@@ -160,6 +161,10 @@ class LabelRequest:
     """Of `time_column`: `days`, `months` or `years`; default is the cohort's, or by the column's name, or years."""
     horizons: tuple[float, ...] = ()
     """Of survival, in `time_unit`: times at which predictions are assessed; default: `survival.default_horizons`."""
+    label_columns: tuple[str, ...] = ()
+    """Of the task `findings`: a column of yes and no (or 1 and 0) for each label."""
+    all_labels: bool = False
+    """Of `findings`: keep labels that few subjects have or lack."""
     control_column: str = ""
     control_values: tuple[str, ...] = ()
     """Values of `control_column` that mean a control; default are the words that do so by themselves."""
@@ -211,6 +216,8 @@ class Joined:
     request: LabelRequest = field(default_factory=LabelRequest, repr=False)
     unit: str = ""
     """Of the times of survival."""
+    labels: tuple[str, ...] = ()
+    """Of findings: names of the labels, in the order in which targets have them (`kinds.labels.encoded`)."""
 
     @property
     def scale(self) -> Scale:
@@ -238,18 +245,23 @@ class JoinSummary:
     label_reasons: dict[str, int]
     """Reason to the label rows that no study took for it, the commonest first."""
     classes: dict[str, int]
-    """Class to its studies, or of survival the studies with an event and censored ones; empty for a number."""
+    """Class to its studies, of findings label to studies with it, or of survival the studies with an event and censored
+    ones; empty for a number."""
     target_range: tuple[float, float, float] | None
     """Least, mean and greatest target, or time; None if there are classes."""
     by_site: pd.DataFrame
-    """Studies by site (rows) and class (columns), or event and censored; for a number n, min, mean, max."""
+    """Studies by site (rows) and class (columns), or event and censored; or studies with each label; for a
+    number n, min, mean, max."""
     warnings: tuple[str, ...]
 
 
 def summarize(joined: Joined) -> JoinSummary:
     """The numbers of a join."""
-    names, numeric = joined.classes, not joined.classes
-    if joined.is_survival:
+    names, numeric = joined.classes, not (joined.classes or joined.labels)
+    if joined.labels:
+        classes, by_site = _labels_by_site(joined)
+        target = joined.frame["target"]
+    elif joined.is_survival:
         names, time = ("event", "censored"), joined.frame["target"].astype(float)
         labels = time.map(lambda value: names[value < 0])
         target, by_site = time.abs(), _classes_by_site(joined.frame.assign(target=labels), names)
@@ -281,6 +293,16 @@ def _classes_by_site(frame: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFram
     sites = frame["site"].replace("", "unknown")
     counts = pd.crosstab(sites, frame["target"])
     return counts.reindex(columns=list(names), fill_value=0)
+
+
+def _labels_by_site(joined: Joined) -> tuple[dict[str, int], pd.DataFrame]:
+    """Studies with each label, in all and by site."""
+    import pandas as pd
+
+    cells = [text.split(",") for text in joined.frame["target"]]
+    present = pd.DataFrame(cells, columns=list(joined.labels), index=joined.frame.index) == "1"
+    sites = joined.frame["site"].replace("", "unknown")
+    return {str(name): int(n) for name, n in present.sum().items()}, present.groupby(sites).sum()
 
 
 def _numbers_by_site(joined: Joined) -> pd.DataFrame:

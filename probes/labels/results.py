@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prima_features.errors import UsageError
+from prima_features.probes.labels.cells import MISSING
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.matching import DISAGREE, NO_TIME, TOO_FAR, Choice, person
 from prima_features.probes.labels.records import LabelRequest
@@ -132,6 +133,18 @@ def unmatched_studies(scans: Sequence[Scan], choices: Sequence[Choice]) -> pd.Da
 
     lost = [(s.id, c.reason, c.detail) for s, c in zip(scans, choices, strict=True) if c.row is None]
     return pd.DataFrame(lost, columns=["study", "reason", "detail"])
+
+
+def with_missing(lost: pd.DataFrame, studies: Sequence[str]) -> pd.DataFrame:
+    """Studies without a label, and further ones whose known labels are all left out."""
+    import pandas as pd
+
+    if not studies:
+        return lost
+    more = pd.DataFrame(
+        {"study": list(studies), "reason": MISSING, "detail": "its known labels are too rare"}
+    )
+    return pd.concat([lost, more], ignore_index=True)
 
 
 def unmatched_labels(

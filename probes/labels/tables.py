@@ -70,9 +70,11 @@ def first(columns: Iterable[str], names: Iterable[str]) -> str:
     return next((column for name in names if (column := find(columns, name))), "")
 
 
-def named(request: LabelRequest) -> dict[str, str]:
-    """The columns that the user named, by option."""
-    return {f"--{option.replace('_', '-')}": name for option in _NAMED if (name := getattr(request, option))}
+def named(request: LabelRequest) -> list[tuple[str, str]]:
+    """The columns that the user named, each with its option."""
+    single = [(option, name) for option in _NAMED if (name := getattr(request, option))]
+    several = [("label_columns", name) for name in request.label_columns]
+    return [(f"--{option.replace('_', '-')}", name) for option, name in single + several]
 
 
 def check_named(columns: Iterable[str], request: LabelRequest) -> None:
@@ -82,7 +84,7 @@ def check_named(columns: Iterable[str], request: LabelRequest) -> None:
         UsageError: with the nearest names.
     """
     columns = list(columns)
-    for option, name in named(request).items():
+    for option, name in named(request):
         if not find(columns, name):
             near = get_close_matches(name, columns, n=3, cutoff=0.4) or columns[:12]
             raise UsageError(

@@ -62,6 +62,8 @@ def _what(document: Document) -> Iterator[str]:
         positive = f"; the probability is that of {task.positive}" if task.positive else ""
         order = " in order, from low to high" if task.kind == "ordinal" else ""
         yield f"- Classes{order}: {', '.join(task.classes)}{positive}"
+    elif task.labels:
+        yield f"- The probability of each label, which can be present together: {', '.join(task.labels)}"
     elif task.kind == "survival":
         horizons = (
             f", and the probability of surviving {listed(f'{one:g}' for one in task.horizons)} {task.unit}"
@@ -117,6 +119,9 @@ def _whom(document: Document) -> Iterator[str]:
     if document.task.classes:
         shares = zip(document.task.classes, training.typical, strict=True)
         yield f"- Classes: {', '.join(f'{name} {share:.0%}' for name, share in shares)}"
+    if document.task.labels:
+        shares = zip(document.task.labels, training.typical, strict=True)
+        yield f"- Labels: {', '.join(f'{name} {share:.0%}' for name, share in shares)}"
 
 
 def _numbers(evaluation: Evaluation | None) -> Iterator[str]:

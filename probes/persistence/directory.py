@@ -94,6 +94,8 @@ def restore(folder: Path, document: Document) -> Fitted:
 def _estimator(folder: Path, document: Document, arrays: Arrays) -> ProbeEstimator:
     task, n_classes = document.task, len(document.task.classes)
     estimator = document.recipe.make(task)
+    if task.labels:
+        n_classes, estimator.n_labels_ = 2, len(task.labels)
     if n_classes:
         estimator.classes_ = np.arange(n_classes)
     if _has_trees(estimator):
@@ -117,13 +119,13 @@ def _has_trees(estimator: ProbeEstimator) -> bool:
 
 def _check_votes(arrays: Arrays, n_classes: int) -> None:
     """Refuse neighbours with a class that there is not: votes are counted in an array as long as the largest."""
-    codes = arrays.get("y")
-    if (
-        codes is not None
-        and n_classes
-        and (codes.dtype.kind != "i" or not np.isin(codes, range(n_classes)).all())
-    ):
-        raise ValueError("classes of the neighbours")
+    for name, codes in arrays.items():
+        if (
+            name.rpartition(".")[2] == "y"
+            and n_classes
+            and (codes.dtype.kind != "i" or not np.isin(codes, range(n_classes)).all())
+        ):
+            raise ValueError("classes of the neighbours")
 
 
 def _try(found: Fitted, document: Document) -> None:
@@ -134,7 +136,7 @@ def _try(found: Fitted, document: Document) -> None:
     frame = pd.DataFrame({"site": [site], "age": [50.0], "sex": ["F"], "icv": [1500.0]})
     given = unlabelled(np.zeros((1, document.training.n_features)), frame, document.task)
     if not given.kind.fits(found.recipe):
-        raise ValueError("times of the survival curve")
+        raise ValueError("steps of the probe")
     outcome: Any = found.recipe.predict(given)
     empty = given.kind.empty(1)
     shapes = [(np.shape(getattr(one, name))) for one in (outcome, empty) for name in vars(empty)]

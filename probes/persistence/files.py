@@ -10,7 +10,7 @@ on both sides; probes of version 1 only flag studies that are too far from the t
 Version 3 added `citation` to the source of the features.
 Version 4 added `scale` and `horizons` to the task, `curve` to the probe and its baseline of covariates, and `cuts` to
 decisions.
-Version 5 added `change` to the source of the features.
+Version 5 added `change` to the source of the features, `labels` to the task and `thresholds` to decisions.
 """
 
 from __future__ import annotations
@@ -63,27 +63,29 @@ def upgraded(document: dict[str, Any]) -> dict[str, Any]:
 
     training = dict(document.get("training") or {})
     source = dict(training.get("source") or {}) | {"change": None}
-    if version == 4:
-        return document | {
-            "format_version": FORMAT_VERSION,
-            "training": training | {"source": source},
-        }
+    task = dict(document.get("task") or {}) | {"labels": []}
+    steps = {"decision": document["decision"] | {"thresholds": []}}
+    training.setdefault("covariates", None)
+    if isinstance(training["covariates"], dict):
+        own = training["covariates"]
+        training["covariates"] = own | {"decision": own["decision"] | {"thresholds": []}}
     if version == 1:
         known = FeatureSource(str(source.get("model", "")), model_sha256=str(source.get("model_sha256", "")))
         source |= {"encoder": "prima" if source.get("model") else "", "caveat": known.caveat}
     if version in (1, 2):
         source["citation"] = ""
-    training.setdefault("covariates", None)
-    if isinstance(training["covariates"], dict):
-        own = training["covariates"]
-        training["covariates"] = own | {"curve": dict(_NO_CURVE), "decision": own["decision"] | {"cuts": []}}
-    task = dict(document.get("task") or {}) | {"scale": "", "horizons": []}
+    if version in (1, 2, 3):
+        task |= {"scale": "", "horizons": []}
+        steps = {"decision": steps["decision"] | {"cuts": []}, "curve": dict(_NO_CURVE)}
+        if isinstance(training["covariates"], dict):
+            own = training["covariates"]
+            more = {"curve": dict(_NO_CURVE), "decision": own["decision"] | {"cuts": []}}
+            training["covariates"] = own | more
     return document | {
         "format_version": FORMAT_VERSION,
         "task": task,
-        "curve": dict(_NO_CURVE),
-        "decision": document["decision"] | {"cuts": []},
         "training": training | {"source": source},
+        **steps,
     }
 
 

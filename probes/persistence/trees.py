@@ -38,9 +38,21 @@ def read_trees(path: Path, n_features: int, task: Task) -> bytes:
     """
     document = read_json(path, MAX_TREES_BYTES, MAX_TREES_VALUES)
     try:
-        return json.dumps(_checked(document, n_features, task), allow_nan=False).encode()
+        if task.labels:
+            checked: dict[str, Any] = _checked_labels(document, n_features, len(task.labels))
+        else:
+            checked = _checked(document, n_features, task)
+        return json.dumps(checked, allow_nan=False).encode()
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError) as error:
         raise UsageError(f"{path} does not contain complete trees ({error}): the probe is damaged") from error
+
+
+def _checked_labels(document: dict[str, Any], n_features: int, n_labels: int) -> dict[str, Any]:
+    """A booster of two classes for each label."""
+    boosters = document["labels"]
+    _require(isinstance(boosters, list) and len(boosters) == n_labels, "number of labels")
+    two = Task("label", "", ("0", "1"))
+    return {"labels": [_checked(one, n_features, two) for one in boosters]}
 
 
 def _checked(document: dict[str, Any], n_features: int, task: Task) -> dict[str, Any]:

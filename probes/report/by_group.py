@@ -92,6 +92,11 @@ def _table(found: Evaluation) -> Table:
     if found.task.classes:
         head = ("Site", *found.task.classes, "All")
         return Table(f"Studies by site and class{unit}", head, _counts(table, found.task.classes))
+    if found.task.labels:
+        head = ("Site", "n", *found.task.labels)
+        return Table(
+            "Studies by site, and those with each label", head, _with_labels(table, found.task.labels)
+        )
     if found.task.kind == "survival":
         head = ("Site", "n", "Events", f"Median time{unit}", f"Longest{unit}")
         return Table("Events and follow-up by site", head, _follow_up(table))
@@ -104,6 +109,17 @@ def _counts(table: dict[str, dict[str, float]], classes: tuple[str, ...]) -> tup
             Cell(site or "unknown"),
             *(Cell(f"{own[name]:,.0f}", shade=own[name] / (sum(own.values()) or 1)) for name in classes),
             Cell(f"{sum(own.values()):,.0f}"),
+        )
+        for site, own in table.items()
+    )
+
+
+def _with_labels(table: dict[str, dict[str, float]], labels: tuple[str, ...]) -> tuple[tuple[Cell, ...], ...]:
+    return tuple(
+        (
+            Cell(site or "unknown"),
+            Cell(f"{own['n']:,.0f}"),
+            *(Cell(f"{own[name]:,.0f}", shade=own[name] / (own["n"] or 1)) for name in labels),
         )
         for site, own in table.items()
     )

@@ -33,6 +33,8 @@ METRICS = {
     "brier": "Brier score",
     "calibration_slope": "Calibration slope",
     "hand_till_auc": "Hand-Till AUC",
+    "auroc_micro": "Micro AUROC",
+    "auprc_micro": "Micro AUPRC",
     "mean_error": "Mean error",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
@@ -66,6 +68,8 @@ DIRECTIONS = {
     "hand_till_auc": "0.5 is chance",
     "in_the_large": "0 is ideal",
     "slope": "1 is ideal",
+    "auroc_micro": "all labels together",
+    "auprc_micro": "all labels together",
     "c_index": "0.5 is chance",
     "uno_c": "0.5 is chance",
     "ibs": "lower is better",
@@ -157,7 +161,7 @@ def _at_horizon(name: str) -> tuple[str, str]:
 def direction(name: str, task: Task) -> str:
     """Which values are good; empty if obvious."""
     if name == "balanced_accuracy":
-        return f"{1 / len(task.classes):.2g} is chance"
+        return f"{1 / (len(task.classes) or 2):.2g} is chance"
     return DIRECTIONS.get(_at_horizon(name)[0], "")
 
 
@@ -165,13 +169,15 @@ def in_sentence(name: str) -> str:
     """A metric's name inside a sentence: `mean absolute error`, but `AUROC`."""
     text = metric(name)
     keep = METRICS[_at_horizon(name)[0]].isupper() or text.startswith(
-        ("Pearson", "Brier", "R\u00b2", "D\u00b2", "Harrell", "Uno", "Hand")
+        ("Pearson", "Brier", "R\u00b2", "D\u00b2", "Harrell", "Uno", "Hand", "Micro")
     )
     return text if keep else text[0].lower() + text[1:]
 
 
 def target(task: Task) -> str:
-    """What is predicted, inside a sentence: `age`, `annual change of MMSE`, or the task's name."""
+    """What is predicted, inside a sentence: `age`, `annual change of MMSE`, the labels, or the task's name."""
+    if task.labels:
+        return listed(task.labels)
     return "age" if task.is_age else task.description if task.name in ("custom", "change") else task.name
 
 
@@ -289,6 +295,8 @@ def _what(content: PageContent) -> str:
     )
     if task.kind == "multiclass":
         return f"{capital(listed(map(class_name, task.classes)))}: mean one-vs-rest AUROC {result}"
+    if task.labels:
+        return f"{capital(listed(task.labels))}: mean AUROC of {len(task.labels)} labels {result}"
     if task.kind == "binary":
         return f"{capital(class_name(task.positive))} vs {class_name(task.classes[0])}: AUROC {result}"
     return f"{capital(target(task))}: {in_sentence(primary)} {result}"
@@ -306,6 +314,10 @@ def _where(content: PageContent) -> str:
         counts = content.counted["target"].value_counts()
         unit = "" if found.n_studies == found.n_subjects else "studies: "
         said = ", ".join(f"{counts.get(name, 0):,} {name}" for name in found.task.classes)
+        subjects += f" ({unit}{said})"
+    if found.labels:
+        unit = "" if found.n_studies == found.n_subjects else "studies: "
+        said = ", ".join(f"{one.n_positive:,} of {one.n:,} with {name}" for name, one in found.labels.items())
         subjects += f" ({unit}{said})"
     if found.task.kind == "survival":
         n_events = int(content.counted["event"].sum())

@@ -32,9 +32,13 @@ def people(content: PageContent) -> Section | None:
 
 def _table(content: PageContent) -> Table:
     counted, classes = content.counted, content.evaluation.task.classes
-    columns = {"All" if classes else "Evaluated": _described(counted, content)}
+    columns = {
+        "All" if classes or content.evaluation.task.labels else "Evaluated": _described(counted, content)
+    }
     for name in classes:
         columns[name] = _described(counted[counted["target"] == name], content)
+    for name in content.evaluation.task.labels:
+        columns[f"With {name}"] = _described(counted[counted[f"target_{name}"] == 1], content)
     if content.is_external and content.training is not None:
         columns["Training set"] = _of_training(content.training)
     rows = [

@@ -38,7 +38,7 @@ class FeatureMap:
     share: tuple[float, float]
     """Part of the variance of the standardised features along each axis."""
     label: np.ndarray
-    """(n,) class names, numbers, or of survival `OUTCOMES`."""
+    """(n,) class names, numbers (of labels, how many are present), or of survival `OUTCOMES`."""
     site: np.ndarray
     """(n,) text, empty if unknown."""
 
@@ -64,7 +64,10 @@ def feature_map(X: np.ndarray, frame: pd.DataFrame, task: Task, seed: int = 0) -
     share[: found.shape[1]] = (found**2).mean(axis=0) / _total_variance(rows)
     chosen = frame.iloc[drawn]
     site = chosen["site"].fillna("") if "site" in chosen else np.full(len(drawn), "")
-    label = chosen["target"].to_numpy(dtype=object if task.classes else float)
+    label = chosen["target"].to_numpy(dtype=object if task.classes or task.labels else float)
+    if task.labels:
+        present = np.array([text.split(",") for text in label]) == "1"
+        label = present.sum(axis=1).astype(float)
     if task.kind == "survival":
         label = np.where(label > 0, *OUTCOMES).astype(object)
     return FeatureMap(points, (float(share[0]), float(share[1])), label, np.array(site, dtype=str))
@@ -86,6 +89,7 @@ def arrangement(content: PageContent) -> Section | None:
         by_label = _by_name(shown, "label", shown.label.astype(str), [*names])
     else:
         name = target(task) + (f", {task.unit}" if task.unit else "")
+        name = "number of labels that are present" if task.labels else name
         by_label = _by_number(shown, name)
     figures = [by_label]
     if (shown.site != "").any():

@@ -148,7 +148,7 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         "bundled": bundled_as(training.source.model, training.source.model_sha256) if training else "",
         "n_left_out": len(found.predictions) - len(content.counted),
         "kind": found.kind,
-        "targets": {} if task.classes else _targets(content),
+        "targets": {} if task.classes or task.labels else _targets(content),
         "risk_groups": found.risk_groups,
         "odds": odds(found.thresholds) if found.thresholds else "",
         "dispersed": dispersed(found.dispersion) if found.dispersion else "",

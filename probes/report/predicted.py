@@ -27,6 +27,7 @@ from prima_features.probes.evaluation.record import FoldScores
 from prima_features.probes.evaluation.scored import BrainAgeGap
 from prima_features.probes.kinds import KindName
 from prima_features.probes.report.content import PageContent, decimals, in_sentence, metric, target
+from prima_features.probes.report.labels import label_blocks
 from prima_features.probes.report.severity import count_blocks, ordinal_blocks
 from prima_features.probes.report.survival import survival_blocks
 from prima_features.wording import capital, listed
@@ -310,6 +311,7 @@ BLOCKS: dict[KindName, Callable[[PageContent], list[Block]]] = {
     "classes": class_blocks,
     "survival": survival_blocks,
     "ordinal": lambda content: ordinal_blocks(content, _confusions(content)),
+    "labels": label_blocks,
     "count": lambda content: count_blocks(content, agreement(content)),
 }
 """By kind of target."""

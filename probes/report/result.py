@@ -86,6 +86,12 @@ def _reading(found: Evaluation) -> str:
             "AUROC, AUPRC, prevalence, Brier score and calibration slope are means over the classes, each against the "
             "rest. The Hand-Till AUC is the mean over all pairs of classes and does not depend on their frequencies."
         )
+    if task.labels:
+        parts.append(
+            "AUROC, AUPRC, prevalence, balanced accuracy, Brier score and calibration slope are means over the labels, "
+            "each on the studies where it is known. Micro AUROC and AUPRC take all known labels together; they "
+            "are above chance without information if some labels are more frequent than others."
+        )
     if found.gap is not None:
         parts.append("All metrics are computed before bias correction.")
     return " ".join(parts)

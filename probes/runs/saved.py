@@ -69,6 +69,11 @@ def evaluate(
             f"this probe predicts {_named(probe.task.classes)}, but the labels are {_named(data.task.classes)}: give "
             "labels of the same classes"
         )
+    if data.task.labels != probe.task.labels:
+        raise UsageError(
+            f"this probe predicts the labels {_named(probe.task.labels)}, but the tables have "
+            f"{_named(data.task.labels)}: give --label-columns of these names, in this order, or leave it out"
+        )
     if data.task.unit != probe.task.unit and data.task.scale:
         raise UsageError(
             f"this probe predicts times in {probe.task.unit}, but the labels are in {data.task.unit}: convert them"
@@ -102,6 +107,10 @@ def _as_trained(labels: LabelRequest, probe: Probe) -> LabelRequest:
     named = replace(labels, task=probe.task.name, kind=kind, horizons=probe.task.horizons)
     if probe.fitted is not None and (change := probe.fitted.training.source.change):
         named = replace(named, change=change)
+    if probe.task.labels:
+        return replace(
+            named, label_columns=labels.label_columns or probe.task.labels, all_labels=True, kind="auto"
+        )
     return named if labels.positive else replace(named, classes=probe.task.classes)
 
 
