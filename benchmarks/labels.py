@@ -4,7 +4,7 @@
 
 fixed    predictions of a probe that was fitted elsewhere: 95% intervals of all metrics, of each class or label and of
          the cells of the confusion matrix against those of a large cohort; of labels also the share of p < 0.05
-nested   nested cross-validation: intervals of the primary metric against its mean over the folds' probes in a large
+nested   nested cross-validation: intervals of two metrics against their means over the folds' probes in a large
          cohort, and of labels the share of p < 0.05, of each label and of any after Holm's correction
 """
 
@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, softmax
 
+from prima_features.evaluation.gaps import holm
 from prima_features.evaluation.intervals import Bootstrap, Estimate
 from prima_features.probes import Recipe, tasks
 from prima_features.probes.evaluation import Scheme
 from prima_features.probes.evaluation.decisions import decisions, per_class
-from prima_features.probes.evaluation.labels import label_results
+from prima_features.probes.evaluation.labels import chance_test, of_label
 from prima_features.probes.evaluation.scored import Scored, cross_validate, scored
 from prima_features.probes.evaluation.splits import draw
 from prima_features.probes.kinds import Outcome, kind_of
@@ -36,6 +37,8 @@ LABELS = ("x", "y", "z")
 TASKS = {"classes": tasks.custom("kind", CLASSES), "labels": tasks.findings(LABELS)}
 OFFSETS = {"classes": np.array([0.8, 0.4, 0.0, -0.2]), "labels": np.array([-0.5, -1.0, -1.5])}
 """Log odds of each class or label."""
+SHARES = (0.4, 0.26, 0.18, 0.16)
+"""Of the classes in each cohort."""
 RECIPE = Recipe("logistic", {"C": (1e-3, 1e-2, 1e-1)}, inner_folds=3)
 UNKNOWN = 0.1
 """Share of labels that are unknown."""
@@ -45,11 +48,14 @@ WIDTH = 10
 
 def cohort(name: str, n: int, signal: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """(n, d) features, the first of which count for one class or label each, and the targets."""
-    X = rng.normal(size=(n, WIDTH))
+    n_drawn = n if name == "labels" else 4 * n
+    X = rng.normal(size=(n_drawn, WIDTH))
     offsets = OFFSETS[name]
     odds = signal * X[:, : len(offsets)] + offsets
-    if name == "classes":
-        return X, (odds + rng.gumbel(size=odds.shape)).argmax(axis=1)
+    if name == "classes":  # the number of each is fixed, as in resamples
+        y = (odds + rng.gumbel(size=odds.shape)).argmax(axis=1)
+        kept = [np.flatnonzero(y == k)[: round(n * share)] for k, share in enumerate(SHARES)]
+        return X[np.concatenate(kept)], y[np.concatenate(kept)]
     # What a subject's labels have in common makes them dependent.
     y = (odds + rng.normal(size=(n, 1)) + rng.logistic(size=odds.shape) > 0).astype(float)
     y[rng.random(y.shape) < UNKNOWN] = np.nan
@@ -78,27 +84,26 @@ def estimates(name: str, result: Scored) -> tuple[dict[str, Estimate], list[floa
             for other, one in row.items()
         }
         return found, [], []
-    labels = label_results(result)
-    found |= {
-        f"{metric} of {key}": one.metrics[metric]
-        for key, one in labels.items()
-        for metric in ("auroc", "auprc")
-    }
-    return found, [one.p_value for one in labels.values()], [one.p_holm for one in labels.values()]
+    each = {key: of_label(result, i) for i, key in enumerate(LABELS)}
+    for key, one in each.items() if result.bootstrap.n_resamples else ():
+        own = one.estimates()
+        found |= {f"{metric} of {key}": own[metric] for metric in ("auroc", "auprc")}
+    p_values = np.array([chance_test(one) for one in each.values()])
+    return found, p_values.tolist(), holm(p_values).tolist()
 
 
 def fixed(name: str, n: int, signal: float, n_cohorts: int) -> dict[str, float]:
     """Coverage of each interval for predictions that are not fitted, and errors of the tests."""
     slope = 1.2 * signal or 0.3  # too far apart, or noise
     X, y = cohort(name, LARGE, signal, np.random.default_rng(12345))
-    truth = estimates(name, _scored(name, known(name, X, slope), y, 0, 0))[0]
+    truth = estimates(name, _scored(name, known(name, X, slope), y, 2, 0))[0]
     inside: dict[str, list[bool]] = {key: [] for key in truth}
     rejected: list[bool] = []
     for seed in range(n_cohorts):
         X, y = cohort(name, n, signal, np.random.default_rng([seed, n]))
-        found, p_values, _ = estimates(name, _scored(name, known(name, X, slope), y, 500, seed))
+        found, p_values, _ = estimates(name, _scored(name, known(name, X, slope), y, 300, seed))
         for key, one in found.items():
-            if np.isfinite(one.ci_low):
+            if one.ci_low < one.ci_high:
                 inside[key].append(one.ci_low <= truth[key].value <= one.ci_high)
         rejected += [p < 0.05 for p in p_values]
     shares = {key: float(np.mean(one)) for key, one in inside.items() if one}
@@ -112,22 +117,26 @@ def _scored(name: str, outcome: Outcome, y: np.ndarray, n_resamples: int, seed: 
 
 
 def nested(name: str, n: int, signal: float, n_cohorts: int) -> dict[str, float]:
-    """Coverage of the primary metric in cross-validation, and errors of the tests."""
+    """Coverage of macro AUROC, and of Hand and Till's or micro AUROC, in cross-validation, and errors of the tests."""
     large = _samples(name, *cohort(name, LARGE // 4, signal, np.random.default_rng(54321)))
-    ones, covered, rejected, any_of = np.ones((1, LARGE // 4)), [], [], []
+    ones, rejected, any_of = np.ones((1, len(large))), [], []
+    second = "hand_till_auc" if name == "classes" else "auroc_micro"
+    covered: dict[str, list[bool]] = {"auroc": [], second: []}
     for seed in range(n_cohorts):
         given = _samples(name, *cohort(name, n, signal, np.random.default_rng([seed, n, 1])))
         splits = draw(given, Scheme(outer_folds=5, inner_folds=3, seed=seed))
         predicted = cross_validate(given, RECIPE, splits, keep_fitted=True)
         result = scored(given, predicted, 300, seed)
-        each = [given.kind.primary_score(large.y, one.predict(large), ones)[0] for one in predicted.fitted]
-        found = result.estimates()[given.task.primary]
-        covered.append(found.ci_low <= np.mean(each) <= found.ci_high)
+        each = [one.predict(large) for one in predicted.fitted]
+        found = result.estimates()
+        for metric in covered:
+            truth = np.mean([kind_of(given.task).scores(large.y, one, ones)[metric][0] for one in each])
+            covered[metric].append(found[metric].ci_low <= truth <= found[metric].ci_high)
         if name == "labels":
             _, p_values, adjusted = estimates(name, _without_resamples(result))
             rejected += [p < 0.05 for p in p_values]
             any_of.append(min(adjusted) < 0.05)
-    shares = {given.task.primary: float(np.mean(covered))}
+    shares = {metric: float(np.mean(one)) for metric, one in covered.items()}
     if rejected:
         shares |= {"p_below_0.05": float(np.mean(rejected)), "any_p_holm_below_0.05": float(np.mean(any_of))}
     return shares

@@ -4,7 +4,7 @@ If a score separates the classes perfectly, every resample does so too, and a pe
 that it is too narrow (benchmarks/intervals.py measures the coverage). Intervals are therefore extended to at least
 
 - AUROC: the score interval of Newcombe (2006, 10.1002/sim.2324, method 5), from the numbers of subjects; that of Hand
-  and Till: the mean of the pairs' intervals;
+  and Till above 0.95: the mean of the pairs' intervals;
 - sensitivity, specificity: the exact interval of Clopper and Pearson (1934);
 - balanced accuracy: the recalls' exact intervals, combined by square and add (MOVER, Zou and Donner 2008);
 - AUPRC above 0.95 and Brier scores below 0.05: the bootstrap with one more subject, of the worst kind, which for a
@@ -55,7 +55,7 @@ def classification(
     made = dict(found)
     for name in ("auroc", "auprc", "brier"):
         made[name] = _extended(found[name], *np.mean([one[name] for one in each], axis=0))
-    if "hand_till_auc" in found:
+    if "hand_till_auc" in found and found["hand_till_auc"].value > 1 - NEAR:
         made["hand_till_auc"] = _extended(found["hand_till_auc"], *_hand_till(y, probability, bootstrap))
     recalls = [
         proportion(float(np.mean([(one[y == k] == k).mean() for one in labels])), _size(bootstrap, y == k))

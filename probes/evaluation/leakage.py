@@ -180,7 +180,7 @@ def _no_repeats(samples: Samples) -> str:
 
 
 def _same(samples: Samples, order: np.ndarray) -> bool:
-    return bool(np.array_equal(samples.y[order], samples.y))
+    return bool(np.array_equal(samples.y[order], samples.y, equal_nan=True))
 
 
 def _within_subjects(samples: Samples, rng: np.random.Generator) -> np.ndarray:

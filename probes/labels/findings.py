@@ -14,7 +14,7 @@ from prima_features.probes.labels.records import LabelRequest
 from prima_features.probes.labels.tables import LEVELS, find
 from prima_features.probes.labels.values import is_missing
 from prima_features.probes.tasks import findings
-from prima_features.wording import count, listed
+from prima_features.wording import count, listed, verb
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,15 +106,17 @@ def labels_here(
     if len(kept) == len(names):
         return frame, names, [], ()
     rare = [f"{name} ({sizes[name][0]} and {sizes[name][1]})" for name in names if name not in kept]
-    said = f"in fewer than {MIN_PER_LABEL} subjects present, or in fewer absent: {listed(rare)}"
     if len(kept) < 2:
         raise UsageError(
-            f"findings needs two labels that are present in {MIN_PER_LABEL} or more subjects and absent in as many, "
-            f"but these are {said}"
+            f"findings needs two labels that {MIN_PER_LABEL} or more subjects have and as many do not, but too few have, "
+            f"or lack, {listed(rare)}"
         )
     y = y[:, [names.index(name) for name in kept]]
     known = (y != _UNKNOWN).any(axis=1)
     lost = frame["study"][~known].tolist()
     frame = frame.assign(target=[",".join(row) for row in y])[known].reset_index(drop=True)
-    notes = [f"{count(len(rare), 'label')} left out, {said}"]
+    notes = [
+        f"{count(len(rare), 'label')} {verb(len(rare), 'is', 'are')} left out, because fewer than {MIN_PER_LABEL} subjects "
+        f"have, or lack, {listed(rare)}"
+    ]
     return frame, findings(kept).labels, lost, tuple(notes)
