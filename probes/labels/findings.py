@@ -108,15 +108,15 @@ def labels_here(
     rare = [f"{name} ({sizes[name][0]} and {sizes[name][1]})" for name in names if name not in kept]
     if len(kept) < 2:
         raise UsageError(
-            f"findings needs two labels that {MIN_PER_LABEL} or more subjects have and as many do not, but too few have, "
-            f"or lack, {listed(rare)}"
+            f"findings needs two labels that {MIN_PER_LABEL} or more subjects have and as many do not, but too few "
+            f"have, or lack, {listed(rare)}"
         )
     y = y[:, [names.index(name) for name in kept]]
     known = (y != _UNKNOWN).any(axis=1)
     lost = frame["study"][~known].tolist()
     frame = frame.assign(target=[",".join(row) for row in y])[known].reset_index(drop=True)
     notes = [
-        f"{count(len(rare), 'label')} {verb(len(rare), 'is', 'are')} left out, because fewer than {MIN_PER_LABEL} subjects "
-        f"have, or lack, {listed(rare)}"
+        f"{count(len(rare), 'label')} {verb(len(rare), 'is', 'are')} left out, because fewer than {MIN_PER_LABEL} "
+        f"subjects have, or lack, {listed(rare)}"
     ]
     return frame, findings(kept).labels, lost, tuple(notes)
