@@ -81,8 +81,8 @@ def fit(
             "--estimator",
             metavar="NAME",
             help="Estimator: ridge, logistic, cox, ordinal, poisson, xgboost, mlp, attention or knn (default: "
-            "ridge for numbers, logistic for classes and labels, cox for survival, ordinal for classes in order, poisson "
-            "for counts). attention needs --level series or token.",
+            "ridge for numbers, logistic for classes and labels, cox for survival, ordinal for classes in order, "
+            "poisson for counts). attention needs --level series or token.",
             rich_help_panel=_MODEL,
         ),
     ] = None,
