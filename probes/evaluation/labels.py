@@ -17,6 +17,8 @@ from prima_features.probes.kinds import Outcome
 from prima_features.probes.tasks import Task
 
 Estimates = dict[str, Estimate]
+_CROSS_VALIDATED = 2.0
+"""Factor of the variance of the test against chance (see `chance_test`)."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,9 @@ def chance_test(one: Scored) -> float:
 
     Van Elteren's rank test within the folds, on the first study of each subject: scores of different folds are by
     different probes, and are not compared. The statistic is the mean over repeats. In cross-validation two folds test
-    each other's training subjects, so their statistics are correlated: the variance is raised by that of the
-    bootstrap's weights, 1 + n_tested / n_train. (For a score that is linear in the training labels, the factor is 2:
-    what fold A's subjects say of fold B's is what B's say of A's.) benchmarks/labels.py measures the errors.
+    each other's training subjects, so their statistics are correlated, and the variance is doubled. That is exact for a
+    score that is linear in the training labels: what subject A adds to the score of B, B adds to that of A. For others
+    it is more than is needed; benchmarks/labels.py measures the errors.
     """
     _, first = np.unique(one.bootstrap.groups, return_index=True)
     folds = np.zeros((len(one.repeats), len(one.y)), dtype=np.int64) if one.fold is None else one.fold
@@ -114,4 +116,5 @@ def chance_test(one: Scored) -> float:
         van_elteren(one.y[first] == 1, outcome.probability[first, 1], fold[first])
         for outcome, fold in zip(one.repeats, folds, strict=True)
     ]
-    return float(norm.sf(np.mean(statistics) / np.sqrt(one.bootstrap.variance)))
+    factor = _CROSS_VALIDATED if one.bootstrap.variance > 1 else 1.0
+    return float(norm.sf(np.mean(statistics) / np.sqrt(factor)))

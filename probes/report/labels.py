@@ -151,7 +151,7 @@ def chance(content: PageContent) -> str:
     """How labels were tested against chance."""
     folds = content.evaluation.splits
     raised = (
-        "; the variance is raised because subjects tested in one fold train the probes of the others"
+        "; its variance is doubled because subjects tested in one fold train the probes of the others"
         if folds is not None and len(folds.folds) > 1
         else ""
     )
