@@ -22,7 +22,7 @@ from typing import Any
 from commands import processor
 from several import BUNDLED, make_models
 
-TASKS = {"brain-age": "mae", "dementia": "auroc"}
+TASKS = ("brain-age", "dementia=dementia")
 ORIGINAL, COPY = "prima-synth", "copy"
 
 
