@@ -87,12 +87,15 @@ class Bootstrap:
         self,
         statistic: Callable[[np.ndarray], dict[str, np.ndarray]],
         correlations: Collection[str] = ("pearson_r",),
+        recentred: Collection[str] = (),
     ) -> dict[str, Estimate]:
         """Values on the rows as they are, with intervals.
 
         Args:
             statistic: gives (b,) numbers by name for (b, N) weights.
             correlations: which of them are correlations, with intervals on Fisher's scale.
+            recentred: which of them are shares from 0 to 1 with a bias in small samples, such as means of AUPRC: the
+                bootstrap's own bias is taken off its percentiles twice, once for the value's.
 
         Returns:
             estimates by name. The interval is NaN if the number is not defined in a fifth of the resamples.
@@ -105,6 +108,8 @@ class Bootstrap:
             estimate = self._percentile
             if name in correlations:
                 estimate = self._correlation
+            elif name in recentred:
+                estimate = self._recentred
             elif name in _SKEWED:
                 estimate = self._logarithm
             elif name in _SHARES:
@@ -114,6 +119,15 @@ class Bootstrap:
 
     def _percentile(self, value: float, resampled: np.ndarray) -> Estimate:
         return percentile(value, resampled, self._tail)
+
+    def _recentred(self, value: float, resampled: np.ndarray) -> Estimate:
+        """Percentiles moved by twice the difference of the value and the mean of the resamples, within 0 and 1."""
+        found, defined = self._percentile(value, resampled), _defined(resampled)
+        if not found.ci_low < found.ci_high:
+            return found
+        shift = 2 * (value - float(defined.mean()))
+        low, high = (float(np.clip(end + shift, 0, 1)) for end in (found.ci_low, found.ci_high))
+        return Estimate(value, min(low, value), max(high, value))
 
     def _correlation(self, value: float, resampled: np.ndarray) -> Estimate:
         """On Fisher's scale, with the bootstrap's standard error but no less than that of normal data.

@@ -169,7 +169,7 @@ class Scored:
 
     def estimates(self) -> dict[str, Estimate]:
         """The task's metrics with their intervals."""
-        return self.bounded(self.bootstrap.estimates(self.statistic))
+        return self.bounded(self.bootstrap.estimates(self.statistic, recentred=self.kind.recentred))
 
     def bounded(self, found: dict[str, Estimate]) -> dict[str, Estimate]:
         """Estimates of the task's metrics with intervals extended near the metrics' ends (`bounds`)."""
@@ -231,7 +231,7 @@ def _estimates(part: Scored) -> dict[str, Estimate]:
         return {name: np.mean([one[name] for one in more], axis=0) for name in more[0]}
 
     unstratified = replace(part.bootstrap, strata=np.zeros(len(part.y), dtype=np.int64))
-    found = part.bounded(part.bootstrap.estimates(part.statistic)) | unstratified.estimates(further)
+    found = part.estimates() | unstratified.estimates(further)
     return part.kind.bounded_group(found, part.y, part.bootstrap)
 
 

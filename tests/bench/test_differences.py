@@ -14,6 +14,7 @@ import pytest
 
 from prima_features.bench import TaskRequest, bench
 from prima_features.bench.measure import Difference, plain
+from prima_features.bench.validate import read_bench
 from prima_features.errors import UsageError
 from prima_features.evaluation.intervals import Estimate
 from prima_features.probes.labels import LabelRequest
@@ -181,3 +182,22 @@ def test_a_difference_beyond_noise_needs_interval_and_test(
     low: float, high: float, p: float, noise: bool
 ) -> None:
     assert Difference("A", "B", Estimate(0.2, low, high), p, p).within_noise is noise
+
+
+def test_encoders_are_compared_on_labels_that_can_be_present_together(
+    make_cohort: MakeCohort, tmp_path: Path
+) -> None:
+    cohort = make_cohort(n=120)
+    table = pd.read_csv(cohort.labels, sep="\t")
+    table.assign(old=table["age"] > 50, sick=cohort.sick).to_csv(cohort.labels, sep="\t", index=False)
+    files = {"noisy": cohort.encoder("noisy", 4.0), "clear": cohort.encoder("clear", 0.3)}
+    asked = replace(labels(cohort), label_columns=("old", "sick"))
+    found = bench(files, tmp_path / "out", [TaskRequest("findings"), BRAIN_AGE], asked, QUICK)
+    assert found.tasks["findings"].ranked == ["clear", "noisy"]
+    document = read_bench(tmp_path / "out" / "bench.json")
+    assert (document["tasks"]["findings"]["kind"], document["tasks"]["findings"]["labels"]) == (
+        "labels",
+        ["old", "sick"],
+    )
+    with pytest.raises(UsageError, match="takes its columns from --label-columns"):
+        TaskRequest.parse("findings=old")

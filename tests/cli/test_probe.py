@@ -386,3 +386,34 @@ def test_the_models_caveat_is_in_all_that_a_probe_writes_and_prints(
     # Such a table can be read as labels.
     asked = ["--labels", tmp_path / "p.tsv", "--id-column", "study", "--target-column", "predicted"]
     assert run("probe", "fit", "autism", folder / "out.h5", *asked, "--dry-run") == 0
+
+
+def test_findings_are_fitted_evaluated_and_predicted(
+    cohort: MakeCohort, tmp_path: Path, capsys: Capture
+) -> None:
+    folders = [cohort("a", n=90), cohort("b", seed=1, n=90)]
+    for folder in folders:
+        path = folder / "participants.tsv"
+        table = pd.read_csv(path, sep="\t")
+        old = np.where(table["age"] > 50, "yes", "no").astype(object)
+        old[:5] = ""
+        table.assign(old=old, sick=(table["diagnosis"] == "autism").astype(int), rare=0).to_csv(
+            path, sep="\t", index=False
+        )
+    output = tmp_path / "probe"
+    assert fit("findings", folders[0], output, "--label-columns", "old,sick,rare") == 0
+    said = capsys.readouterr()
+    assert "1 label is left out, because fewer than 10 subjects have, or lack, rare (0 and 90)" in " ".join(
+        said.err.split()
+    )
+    assert "sick" in said.out
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert (metrics["labels"]["old"]["n"], metrics["labels"]["old"]["n_unknown"]) == (85, 5)
+    assert metrics["labels"]["sick"]["p_holm"] < 0.001
+    labels = ("--labels", folders[1] / "participants.tsv")
+    assert run("probe", "evaluate", output, folders[1] / "out.h5", *labels, "--bootstrap", "20") == 0
+    table = tmp_path / "predicted.tsv"
+    assert run("probe", "predict", output, folders[1] / "out.h5", table) == 0
+    assert {"probability_old", "predicted_sick"} <= set(pd.read_csv(table, sep="\t").columns)
+    assert fit("findings", folders[0], tmp_path / "other") == 2
+    assert "name them with --label-columns" in " ".join(capsys.readouterr().err.split())
