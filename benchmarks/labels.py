@@ -24,7 +24,7 @@ from prima_features.evaluation.intervals import Bootstrap, Estimate
 from prima_features.probes import Recipe, tasks
 from prima_features.probes.evaluation import Scheme
 from prima_features.probes.evaluation.decisions import decisions, per_class
-from prima_features.probes.evaluation.labels import chance_test, of_label
+from prima_features.probes.evaluation.labels import chance_test, label_metrics, of_label
 from prima_features.probes.evaluation.scored import Scored, cross_validate, scored
 from prima_features.probes.evaluation.splits import draw
 from prima_features.probes.kinds import Outcome, kind_of
@@ -86,7 +86,7 @@ def estimates(name: str, result: Scored) -> tuple[dict[str, Estimate], list[floa
         return found, [], []
     each = {key: of_label(result, i) for i, key in enumerate(LABELS)}
     for key, one in each.items() if result.bootstrap.n_resamples else ():
-        own = one.estimates()
+        own = label_metrics(one)
         found |= {f"{metric} of {key}": own[metric] for metric in ("auroc", "auprc")}
     p_values = np.array([chance_test(one) for one in each.values()])
     return found, p_values.tolist(), holm(p_values).tolist()

@@ -60,7 +60,7 @@ def label_results(result: Scored) -> dict[str, LabelResult]:
             len(one.y),
             int(one.y.sum()),
             len(result.y) - len(one.y),
-            _metrics(one),
+            label_metrics(one),
             decisions(one),
             float(p_value),
             float(p_holm),
@@ -90,15 +90,15 @@ def of_label(result: Scored, i: int) -> Scored:
     )
 
 
-def _metrics(one: Scored) -> Estimates:
-    """Metrics of two classes, with sensitivity and specificity."""
+def label_metrics(one: Scored) -> Estimates:
+    """Metrics of a label as two classes, with sensitivity and specificity; see `of_label`."""
 
     def rates(weights: np.ndarray) -> dict[str, np.ndarray]:
         each = [one.kind.group_scores(one.y, outcome, weights) for outcome in one.repeats]
         return {name: np.mean([found[name] for found in each], axis=0) for name in each[0]}
 
     found = one.kind.bounded_group(one.bootstrap.estimates(rates), one.y, one.bootstrap)
-    return one.estimates() | found
+    return one.bounded(one.bootstrap.estimates(one.statistic, recentred=("auprc",))) | found
 
 
 def chance_test(one: Scored) -> float:
