@@ -131,7 +131,7 @@ class Contrasts:
         for name in _VARYING:
             texts = frame[name].to_numpy(dtype=str)
             same = [len(set(texts[rows].tolist())) == 1 for rows in self.rows]
-            made[name] = made[name].where(same, "")
+            made[name] = made[name].where(np.array(same), "")
         if "target" in frame:
             y = frame["target"].to_numpy(dtype=float)
             made["initial_value"] = y[first]
@@ -168,11 +168,11 @@ def contrasts(
         kept = timed[np.r_[True, np.diff(years[timed]) > 0][: len(timed)]]
         equal += sorted(set(timed.tolist()) - set(kept.tolist()))
         samples = _samples(kept, years, change)
-        used = {int(row) for sample in samples for row in sample}
+        taken = {int(row) for sample in samples for row in sample}
         if len(kept) == 1:
             lost["alone"] += 1
         else:
-            lost["close" if not samples else "passed"] += len(kept) - len(used)
+            lost["close" if not samples else "passed"] += len(kept) - len(taken)
         rows += samples
     lost["equal"] = len(equal)
     if not rows:

@@ -140,7 +140,7 @@ def features(
     attributes = embeddings.attributes
     names = ("model", "model_revision", "model_sha256", "encoder", "caveat", "citation")
     identity = {name: str(attributes.get(name, "")) for name in names}
-    source = FeatureSource(**identity, level=level, series=series)
+    source = FeatureSource(**identity, level=level, series=series)  # type: ignore[arg-type]
     return Features(X, rows, source, found if bags else None)
 
 

@@ -56,10 +56,10 @@ def print_evaluation(evaluation: Evaluation) -> None:
         )
     if evaluation.labels:
         shown = table("label", "present", "absent", "unknown", "auroc", "auprc", "p (Holm)")
-        for name, one in evaluation.labels.items():
-            counts = (one.n_positive, one.n - one.n_positive, one.n_unknown)
-            metrics = (str(one.metrics[metric]) for metric in ("auroc", "auprc"))
-            shown.add_row(escape(name), *map(str, counts), *metrics, f"{one.p_holm:.3g}")
+        for name, own in evaluation.labels.items():
+            counts = (own.n_positive, own.n - own.n_positive, own.n_unknown)
+            metrics = (str(own.metrics[metric]) for metric in ("auroc", "auprc"))
+            shown.add_row(escape(name), *map(str, counts), *metrics, f"{own.p_holm:.3g}")
         out.print(shown)
     if (site := evaluation.site_decodability) is not None:
         after = "" if site.harmonized is None else f" before harmonisation and {site.harmonized} after it"

@@ -11,7 +11,7 @@ Gradients are written out: the network is small, and the pass over a ragged set 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -36,6 +36,7 @@ _DECAY, _SQUARE_DECAY, _SMALL = 0.9, 0.999, 1e-8
 _SORTED_BY = 3
 """Features that vectors are put in order by."""
 
+Slope = Callable[[np.ndarray], np.ndarray]
 Network = dict[str, np.ndarray]
 """B networks next to each other: `V` and `U` (C, B, L), `u` (B, L), `W` (C, B, O) and `b` (B, O), for C components, L
 gates and O outputs."""
@@ -82,7 +83,7 @@ def outputs(network: Network, given: Ragged, weights: np.ndarray) -> tuple[np.nd
 
 
 def gradient(
-    network: Network, given: Ragged, slope: np.ndarray, alphas: np.ndarray, decay: float
+    network: Network, given: Ragged, slope: Slope, alphas: np.ndarray, decay: float
 ) -> tuple[Network, np.ndarray]:
     """Gradient of the penalised mean loss by every number of the networks.
 
@@ -124,7 +125,7 @@ def gradient(
 def descend(
     network: Network,
     given: Ragged,
-    slope: Any,
+    slope: Slope,
     alphas: np.ndarray,
     decay: float,
     rate: float,
@@ -256,7 +257,7 @@ class _Attention:
         """Weights (C, O) and intercepts (O,) of the penalised regression on (n, C) means."""
 
     @abstractmethod
-    def _slope(self, y: np.ndarray) -> Any:
+    def _slope(self, y: np.ndarray) -> Slope:
         """See `gradient`."""
 
     @abstractmethod
@@ -373,7 +374,7 @@ class AttentionRegressorProbe(_Attention, ProbeRegressor):
     def _read(self, score: np.ndarray) -> np.ndarray:
         return score[:, 0]
 
-    def _slope(self, y: np.ndarray) -> Any:
+    def _slope(self, y: np.ndarray) -> Slope:
         centred = ((y - y.mean()) / (y.std() or 1.0))[:, None, None]
         return lambda found: found - centred
 
@@ -425,12 +426,12 @@ class AttentionClassifierProbe(_Attention, ProbeClassifier):
         # Of two classes the second alone has an output.
         return softmax(np.hstack([np.zeros_like(score), score]) if score.shape[1] == 1 else score, axis=1)
 
-    def _slope(self, y: np.ndarray) -> Any:
+    def _slope(self, y: np.ndarray) -> Slope:
         n_classes = int(y.max()) + 1
         if n_classes == 2:
-            return lambda found: expit(found) - y[:, None, None]
+            return lambda found: np.asarray(expit(found) - y[:, None, None])
         indicator = (y[:, None] == np.arange(n_classes)).astype(float)[:, None]
-        return lambda found: softmax(found, axis=2) - indicator
+        return lambda found: np.asarray(softmax(found, axis=2) - indicator)
 
     def _head(self, pooled: np.ndarray, y: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         fitted = LogisticRegression(C=1 / alpha, tol=1e-6, max_iter=1000).fit(pooled, y)

@@ -182,7 +182,8 @@ class Labels(Kind):
 
     def steps(self, recipe: Recipe, held_out: np.ndarray, y: np.ndarray) -> Steps:
         """Calibration and threshold of each label, on the studies where it is known."""
-        curves, thresholds = [], []
+        curves: list[tuple[tuple[float, ...], tuple[float, ...]]] = []
+        thresholds: list[float] = []
         for share, column in zip(held_out.T, y.T, strict=True):
             known = np.isfinite(column)
             own, truth = _two(share[known]), column[known].astype(np.int64)
@@ -282,10 +283,10 @@ class Labels(Kind):
 
     def by_site(self, y: np.ndarray, sites: np.ndarray) -> tuple[dict[str, dict[str, float]], float]:
         """Studies with each label; the association is the largest of the labels' Cramer's V."""
-        table = {}
+        table: dict[str, dict[str, float]] = {}
         for site in np.unique(sites):
             own = y[sites == site]
-            present = {name: int((own[:, i] == 1).sum()) for i, name in enumerate(self.names)}
+            present = {name: float((own[:, i] == 1).sum()) for i, name in enumerate(self.names)}
             table[str(site)] = {"n": len(own)} | present
         named = np.unique(sites[sites != ""])
         found = []

@@ -67,7 +67,7 @@ class Ordinal(Classes):
             return []
         return ["this cohort has a single class: metrics that compare the classes are undefined"]
 
-    def criteria(self, y: np.ndarray, r2: float) -> None:
+    def criteria(self, y: np.ndarray, r2: float) -> None:  # type: ignore[override]
         """None: there are none for proportional odds."""
         return
 

@@ -40,7 +40,8 @@ def attention(content: PageContent) -> Section | None:
     if found is None:
         return None
     blocks: list[Block | None] = [
-        *([Prose(compared(content, found)), _metrics(content, found)] if found.over_mean else []),
+        Prose(compared(content, found)) if found.over_mean else None,
+        _metrics(content, found) if found.over_mean else None,
         Prose(_used(found)),
         Row((_figure(found), _table(found))),
         _places(found),

@@ -50,7 +50,8 @@ def label_blocks(content: PageContent) -> list[Block]:
 
 def _scores(content: PageContent) -> list[ClassScores]:
     """Labels with studies of both values, at most `_MOST_CURVES`; each on the studies where it is known."""
-    table, made = content.counted, []
+    table = content.counted
+    made: list[ClassScores] = []
     for name in content.evaluation.labels:
         known = table[f"target_{name}"].notna().to_numpy()
         positive = table[f"target_{name}"][known].to_numpy(dtype=float) == 1

@@ -40,7 +40,7 @@ def test_features_of_the_same_kind_pass(trained):
             20,
             "reads features of level study, but these are of level series",
         ),
-        (FeatureSource("prima", "main", "ab" * 32, "series", "T1"), 20, "are of series 'T1'"),
+        (FeatureSource("prima", "main", "ab" * 32, "series", "T1"), 20, "are of level series, series 'T1'"),
         (SOURCE, 21, "reads 20 features per study, but these have 21"),
     ],
 )

@@ -97,7 +97,7 @@ def test_a_baseline_of_covariates_that_does_not_fit_the_task_is_refused(
         "names": ["sex"],
         "typical": [0.5],
         "intercept": [1.0],
-        "decision": {"threshold": 0.5, "frequency": [], "cuts": []},
+        "decision": {"threshold": 0.5, "frequency": [], "cuts": [], "thresholds": []},
         "curve": {"times": [], "hazard": [], "limits": []},
     }
     for coefficients in ([[1.0], [2.0]], [[1.0, 2.0]], []):
