@@ -230,7 +230,7 @@ class _Attention:
         reduction = Reduction(components=self.components, whiten=True)
         every = -(-len(values) // _MOST_REDUCED)
         reduction.fit(Rows(values, np.arange(0, len(values), every)))
-        return reduction, Ragged.of(reduction.transform(Rows.all(values)), sizes), order
+        return reduction, Ragged.of(components(reduction, values), sizes), order
 
     def _train(
         self, given: Ragged, y: np.ndarray, alphas: Sequence[float], stops: Sequence[int]
@@ -342,7 +342,7 @@ class AttentionRegressorProbe(_Attention, ProbeRegressor):
     Args:
         alphas: L2 penalties of the prediction's weights that are tried.
         steps: numbers of training steps that are tried; 0 is ridge regression on the mean.
-        components: principal components of the vectors, whitened; at most 64.
+        components: principal components of the vectors, at most 64 (see `components`).
         width: gates, at most 32.
         members: networks that are averaged; they differ in the initial gates.
         decay: L2 penalty of the weights of the gates.
@@ -438,6 +438,15 @@ class AttentionClassifierProbe(_Attention, ProbeClassifier):
         return fitted.coef_.T, fitted.intercept_
 
 
+def components(reduction: Reduction, values: np.ndarray) -> np.ndarray:
+    """(M, C) principal components, of deviations between equal ones and their own.
+
+    The penalty then shrinks weights of small components more, but less than on components as they are.
+    """
+    variance = reduction.variance_
+    return reduction.transform(Rows.all(values)) * (variance / variance.mean()) ** 0.25
+
+
 def ordered(bags: Bags, most: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vectors of each study, and studies, in an order that depends on their values alone.
 
@@ -479,8 +488,7 @@ def _pieces(reduction: Reduction, bags: Bags) -> Iterator[tuple[slice, Ragged]]:
         last = first + max(1, int(np.searchsorted(total, _PREDICTED_AT_ONCE, side="right")))
         some = bags.take(np.arange(first, min(last, len(bags))))
         values = bags.values[some.index]
-        h = reduction.transform(Rows.all(values))
-        yield slice(first, first + len(some)), Ragged.of(h, some.sizes)
+        yield slice(first, first + len(some)), Ragged.of(components(reduction, values), some.sizes)
         first += len(some)
 
 
