@@ -59,12 +59,12 @@ class Change:
     @property
     def words(self) -> str:
         """What a vector is, inside a sentence: `the annual change from the first to the last visit`."""
-        over = {
-            "first-last": "from the first to the last visit",
-            "consecutive": "between consecutive visits",
-            "slope": "by the slope over all visits",
+        change = "annual change" if self.per_year else "change"
+        what = {
+            "first-last": f"the {change} from the first to the last visit",
+            "consecutive": f"the {change} between consecutive visits",
+            "slope": "the slope per year over all visits",
         }[self.visits]
-        what = f"the {'annual change' if self.per_year else 'change'} {over}"
         return f"the first visit and {what}" if self.features == "baseline+delta" else what
 
 
@@ -270,12 +270,12 @@ def _lost(lost: Counter[str], equal: list[int], frame: pd.DataFrame, change: Cha
             f"{change.min_days:g} days apart (--min-days)"
         )
     if n := lost["passed"]:
-        why = (
-            "lie between the first and the last visit"
+        where = (
+            "between the first and the last visit"
             if change.visits == "first-last"
-            else (f"are less than {change.min_days:g} days after the visit before (--min-days)")
+            else f"less than {change.min_days:g} days after the visit before (--min-days)"
         )
-        yield f"{count(n, 'study')} that {why} {verb(n, 'is', 'are')} not used"
+        yield f"{count(n, 'study')} {where} {verb(n, 'is', 'are')} not used"
 
 
 def _doubts(

@@ -303,7 +303,8 @@ def _record(
     repeated: int,
     mean_age: float,
 ) -> MixedModel:
-    ends = np.asarray(fitted.conf_int())
+    with np.errstate(invalid="ignore"):  # variances of random effects, which are not used, can be negative
+        ends = np.asarray(fitted.conf_int())
     effects = {
         name: Effect(
             Estimate(float(fitted.fe_params.iloc[i]), *map(float, ends[i])), float(fitted.pvalues.iloc[i])

@@ -106,7 +106,7 @@ def test_every_study_that_is_not_used_is_counted_with_its_reason() -> None:
         "1 study, such as twice_ses-02, has the same time as another study of the subject",
         "1 subject has several studies but only one known time",
         "2 studies are left out because the subject's visits are less than 90 days apart (--min-days)",
-        "1 study that lie between the first and the last visit is not used",
+        "1 study between the first and the last visit is not used",
     ):
         assert part in text, text
     used = len(np.unique(np.concatenate(found.rows)))
