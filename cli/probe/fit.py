@@ -216,7 +216,7 @@ def fit(
             min=0,
             help="Brain age: most days between two visits of a subject that count as a repeat, for the reliability of "
             "the gap.",
-            rich_help_panel=_CHECKS,
+            rich_help_panel=EVALUATION,
         ),
     ] = 90.0,
     learning_curve: Annotated[
