@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
+from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.errors import UsageError
-from prima_features.probes import Features, FeatureSource, Probe, Recipe, tasks
+from prima_features.probes import Features, FeatureSource, Probe, Recipe, runs, tasks
 from prima_features.probes.bags import Bags
 from prima_features.probes.evaluation import Evaluation, EvaluationPlan, Scheme
 from prima_features.probes.evaluation.attention import MOST_TOKENS, shares
+from prima_features.probes.labels import LabelRequest
 from prima_features.probes.persistence import Extras
 from prima_features.probes.report.content import PageContent
 from prima_features.probes.report.methods import methods_text, references
@@ -236,3 +239,37 @@ def test_vectors_without_names_are_weighed_too() -> None:
     found = probe.predict(replace(features, bags=replace(features.bags, columns={})), frame)
     assert (found.attention["series"].to_numpy().reshape(40, 5) == np.arange(5)).all()
     assert set(found.attention["sequence"]) == {"other"}
+
+
+def test_files_are_fitted_and_predicted_with_their_weights(tmp_path: Path) -> None:
+    features, frame = cohort(n=40)
+    file, labels, output = tmp_path / "out.h5", tmp_path / "labels.tsv", tmp_path / "new.tsv"
+    write_embeddings(file, (embedded(features, i) for i in range(40)), Provenance("tiny", "1", "ab" * 32, {}))
+    frame.rename(columns={"study": "participant_id"}).to_csv(labels, sep="\t", index=False)
+    request = LabelRequest((labels,), task="custom", target_column="target", positive=("case",))
+    recipe = Recipe("attention", {"alphas": [10.0], "steps": [5], "components": 4, "width": 2}, inner_folds=2)
+    plan = EvaluationPlan(Scheme(outer_folds=2, inner_folds=2), n_bootstrap=0, site_check=False)
+    options = runs.FitOptions(recipe, plan, learning_curve=False)
+    made = runs.fit(runs.Sources(file, request, "series"), tmp_path / "probe", options)
+    assert len(pd.read_csv(made.folder / "attention.tsv", sep="\t")) == 200
+    for _ in range(2):  # its own tables are replaced
+        predicted = runs.predict(made.folder, file, output=output)
+    saved = pd.read_csv(tmp_path / "new.attention.tsv", sep="\t")
+    np.testing.assert_allclose(saved["weight"], predicted.attention["weight"])
+    (tmp_path / "new.attention.tsv").write_text("notes\n")
+    with pytest.raises(UsageError, match=r"new\.attention\.tsv"):
+        runs.predict(made.folder, file, output=output)
+    with pytest.raises(UsageError, match="give --level series or --level token"):
+        runs.rehearse(runs.Sources(file, request), options=options)
+
+
+def embedded(features: Features, i: int) -> EmbeddedStudy:
+    own = features.bags.take(np.array([i]))
+    series = tuple(
+        EmbeddedSeries(
+            features.bags.columns["name"][row], "axial", "", 3, (4, 4, 4), (1.0, 1.0, 1.0), vector, None
+        )
+        for row, vector in zip(own.index, features.bags.values[own.index], strict=True)
+    )
+    name = f"sub-{i:03d}"
+    return EmbeddedStudy(name, f"{i:03d}", "", "MRI BRAIN", "", features.X[i], np.ones(2, np.float32), series)
