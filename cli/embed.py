@@ -187,7 +187,8 @@ def embed(
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Show what would be embedded and what would be left out; write nothing."
+            "--dry-run",
+            help="Show what would be embedded and what would be left out; write nothing. Models are not loaded.",
         ),
     ] = False,
     format: find.Format = "auto",

@@ -61,6 +61,9 @@ def list_models() -> None:
     for caveat in dict.fromkeys(row.caveat for row in PUBLISHED if not isinstance(row.source, Bundled)):
         if caveat:
             out.print(f"[yellow]{escape(caveat)}[/]")
+    for row in PUBLISHED:
+        if row.gate and not isinstance(row.source, Bundled):
+            out.print(f"{row.name} is gated: ask for access at {row.source.page}")
     out.print("Get one: prima weights download NAME --output DIR")
 
 

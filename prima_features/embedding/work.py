@@ -364,11 +364,12 @@ def stopped(works: Sequence[Work]) -> StoppedError:
     again = "the same command"
     if options.rows != "all":
         again += f" without --{'force' if options.force else 'retry-failed'}"
-    counts = " and ".join(
-        f"{len(work.headers)} of {len(work.job.share)} studies are finished and kept in {work.job.parts.folder}"
-        for work in works
-    )
-    return StoppedError(f"Stopped: {counts}; run {again} again to continue")
+    counts = [
+        f"{len(work.headers)} of {len(work.job.share)} {'in' if i else 'studies are finished and kept in'} "
+        f"{work.job.parts.folder}"
+        for i, work in enumerate(works)
+    ]
+    return StoppedError(f"Stopped: {', '.join(counts)}; run {again} again to continue")
 
 
 def failed_fast(failure: Failure, label: str = "") -> FailedFastError:

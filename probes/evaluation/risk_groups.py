@@ -110,8 +110,8 @@ def _estimate(given: Times, curve: np.ndarray, time: float) -> Estimate:
     if not 0 < value < 1:
         return Estimate(value)
     one = np.ones((1, len(given.y)))
-    events, risk = given.at_times(one, given.event)[0], given.at_risk(one)[0]
     used = given.unique <= time
-    variance = float((events[used] / (risk * (risk - events))[used]).sum())
+    events, risk = given.at_times(one, given.event)[0][used], given.at_risk(one)[0][used]
+    variance = float((events / (risk * (risk - events))).sum())
     error = 1.959963984540054 * np.sqrt(variance) / abs(np.log(value))
     return Estimate(value, float(value ** np.exp(error)), float(value ** np.exp(-error)))

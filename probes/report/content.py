@@ -165,13 +165,23 @@ def direction(name: str, task: Task) -> str:
     return DIRECTIONS.get(_at_horizon(name)[0], "")
 
 
-def in_sentence(name: str) -> str:
-    """A metric's name inside a sentence: `mean absolute error`, but `AUROC`."""
-    text = metric(name)
+def in_sentence(name: str, unit: str = "") -> str:
+    """A metric's name inside a sentence: `mean absolute error`, `AUROC`, `AUC at 365 days`.
+
+    Args:
+        unit: of times.
+    """
+    text = metric(name, unit if _at_horizon(name)[1] else "")
     keep = METRICS[_at_horizon(name)[0]].isupper() or text.startswith(
         ("Pearson", "Brier", "R\u00b2", "D\u00b2", "Harrell", "Uno", "Hand", "Micro")
     )
     return text if keep else text[0].lower() + text[1:]
+
+
+def the_metric(name: str) -> str:
+    """As `in_sentence`, with an article: `the AUROC`, but `Harrell's C`."""
+    text = in_sentence(name)
+    return text if text.split()[0].endswith("'s") else f"the {text}"
 
 
 def target(task: Task) -> str:
@@ -289,7 +299,7 @@ def _what(content: PageContent) -> str:
     found = content.evaluation
     task, primary = found.task, found.task.primary
     if not np.isfinite(found.metrics[primary].value):
-        return f"The {in_sentence(primary)} of {target(task)} is not defined"
+        return f"{capital(the_metric(primary))} of {target(task)} is not defined"
     result = with_interval(
         found.metrics[primary], decimals(primary, found), task.unit if primary in IN_UNITS else ""
     )

@@ -21,7 +21,7 @@ from prima_features._version import __version__
 from prima_features.evaluation.survival import Times
 from prima_features.models.caveats import bundled_as
 from prima_features.page import template
-from prima_features.page.digits import brief, count, decimals_for, number, p_text, p_value, short
+from prima_features.page.digits import brief, count, decimals_for, number, p_value, short
 from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.kinds.base import MIN_GROUPS
 from prima_features.probes.report import content as words
@@ -30,8 +30,9 @@ from prima_features.probes.report.content import PageContent
 from prima_features.probes.report.feature_map import MAX_ROWS
 from prima_features.probes.report.over_time import changes, model, reliability
 from prima_features.probes.report.severity import dispersed, odds
+from prima_features.probes.report.survival import log_rank_result, risk_group_counts
 from prima_features.probes.steps.adjust import MIN_ROWS
-from prima_features.wording import listed
+from prima_features.wording import capital, listed
 
 _WITHIN = {"site": "within sites, between subjects", "subject": "between the studies of a subject"}
 _RILEY = {
@@ -177,6 +178,7 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
             for name, number in versions(content).items()
         ],
         "primary": words.in_sentence(task.primary),
+        "the_primary": words.the_metric(task.primary),
         "digits": digits,
         "combat_min_rows": MIN_ROWS,
         "mean_pooling": compared,
@@ -192,7 +194,9 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         "short": short,
         "brief": brief,
         "p_value": p_value,
-        "p_text": p_text,
+        "capital": capital,
+        "log_rank_result": log_rank_result,
+        "risk_group_counts": risk_group_counts,
     } | {
         name: getattr(words, name)
         for name in ("target", "baseline", "in_sentence", "main_result", "association", "decodability")

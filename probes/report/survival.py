@@ -8,11 +8,11 @@ import numpy as np
 
 from prima_features.evaluation.survival import Times
 from prima_features.page.blocks import Block, Cell, Figure, Key, Prose, Row, Table
-from prima_features.page.digits import interval, number, p_text
+from prima_features.page.digits import count, interval, number, p_text
 from prima_features.page.plots.canvas import COLOURS, DASHES, MUTED, REFERENCE, SQUARE, line_style, svg
 from prima_features.probes.evaluation.risk_groups import RiskGroups
 from prima_features.probes.report.content import PageContent
-from prima_features.wording import capital
+from prima_features.wording import capital, listed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,8 @@ def _at_risk(content: PageContent, found: RiskGroups) -> Table:
     unit = content.evaluation.task.unit
     head: tuple[str, ...] = ("Predicted risk", "Subjects", "Events")
     for time in found.horizons:
-        head = (*head, f"At risk at {time:g} {unit}", f"Survival at {time:g} {unit}")
+        when = f"{time:g}\N{NO-BREAK SPACE}{unit}"
+        head = (*head, f"At\N{NO-BREAK SPACE}risk at {when}", f"Survival at {when}")
     rows = []
     for name, group in found.groups.items():
         cells = [Cell(capital(name)), Cell(f"{group.n:,}"), Cell(f"{group.n_events:,}")]
@@ -75,15 +76,26 @@ def _at_risk(content: PageContent, found: RiskGroups) -> Table:
 
 def _log_rank(found: RiskGroups) -> list[Prose]:
     """The test in a sentence; nothing if it is undefined."""
-    test = found.test
-    if not np.isfinite(test.p_value):
+    if not np.isfinite(found.test.p_value):
         return []
     return [
         Prose(
-            f"Log-rank test of the risk groups, on predictions by models that had not seen the subject: chi-squared "
-            f"{number(test.chi2, 2)}, {p_text(test.p_value)}."
+            "Log-rank test of the risk groups, on predictions by models that had not seen the subject: "
+            f"{log_rank_result(found)}."
         )
     ]
+
+
+def log_rank_result(found: RiskGroups) -> str:
+    """`chi-squared 25.67, 2 degrees of freedom, p < 0.0001`."""
+    freedom = count(len(found.groups) - 1, "degree of freedom", "degrees of freedom")
+    return f"chi-squared {number(found.test.chi2, 2)}, {freedom}, p {p_text(found.test.p_value)}"
+
+
+def risk_group_counts(found: RiskGroups) -> str:
+    """`4 of 28 subjects at low risk, 10 of 23 at middle risk and 22 of 29 at high risk`."""
+    texts = [f"{one.n_events:,} of {one.n:,} at {name} risk" for name, one in found.groups.items()]
+    return listed((texts[0].replace(" at ", " subjects at ", 1), *texts[1:]))
 
 
 def _calibration(content: PageContent) -> Figure:

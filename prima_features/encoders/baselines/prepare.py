@@ -23,6 +23,9 @@ _BINS, _MOST = 32, 3.0
 """Of the histogram: bins from 0 to this many times the foreground's median."""
 _DARK, _BRIGHT = 0.5, 1.5
 """Times the foreground's median."""
+_WEIGHT = 8
+"""Share of a series in a batch (`Prepared.weight`). There is no network that gains from large batches, and fewer series
+wait for the others of their window, so that an interrupted run loses little."""
 _TRIMMED = (0.1, 99.9)
 """Percentiles that voxels are limited to before the foreground is looked for."""
 INTENSITY = (
@@ -69,7 +72,7 @@ class BaselinePreparer(ABC):
         z, y, x = volume.values.shape
         return Prepared(
             arrays=self.vector(volume, series).astype(np.float32)[None],
-            weight=1,
+            weight=_WEIGHT,
             n_tokens=0,
             plane=volume.plane,
             shape=(z, y, x),
