@@ -44,7 +44,8 @@ def bench(
         typer.Option(
             "--task",
             metavar="TASK[=COLUMN]",
-            help="Task of prima probe and the column of its labels, or custom=COLUMN. Repeat for more.",
+            help="Task of prima probe and the column of its labels; any other column: custom=COLUMN, or by its "
+            "type number=, class=, ordinal= or count=COLUMN. Repeat for more.",
         ),
     ] = None,
     classes: Annotated[

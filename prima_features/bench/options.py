@@ -18,6 +18,8 @@ from prima_features.probes.tasks import Task
 from prima_features.wording import listed
 
 ProbeKind = Literal["linear", "knn"]
+TARGET_KINDS = ("number", "class", "ordinal", "count")
+"""Kinds of custom targets that a task can be called by, as in `count=COLUMN`."""
 _WITHOUT_CLASSES = ("brain-age", "survival", "nihss", "change")
 """Tasks that --positive, --classes and --target-column are not for."""
 
@@ -30,15 +32,21 @@ class TaskRequest:
     """A key of `probes.tasks.TASKS`, such as `brain-age`, or `custom`."""
     column: str = ""
     """Column of the labels; empty: that of the cohort's preset, or of the label options."""
+    kind: str = ""
+    """Of a custom target, one of `TARGET_KINDS`; empty: that of the label options."""
 
     @classmethod
     def parse(cls, text: str) -> TaskRequest:
-        """`dementia`, `dementia=DX` or `custom=COLUMN`.
+        """`dementia`, `dementia=DX`, `custom=COLUMN`, or a kind of custom target, as in `count=COLUMN`.
 
         Raises:
-            UsageError: there is no such task, or `custom` has no column.
+            UsageError: there is no such task, or a custom target has no column.
         """
         name, _, column = (part.strip() for part in text.partition("="))
+        if name in TARGET_KINDS:
+            if not column:
+                raise UsageError(f"--task {name} needs the column to predict: write --task {name}=COLUMN")
+            return cls("custom", column, name)
         name = tasks.get(name).name  # `glioma` is `glioma-presence`
         if name == "survival" and column:
             raise UsageError("--task survival takes its columns from --time-column and --event-column")
@@ -62,7 +70,7 @@ class TaskRequest:
             made = replace(made, label_columns=())
         if self.name in _WITHOUT_CLASSES:
             return replace(made, target_column=self.column, positive=(), classes=(), kind="auto")
-        return made
+        return replace(made, kind=self.kind) if self.kind else made
 
 
 @dataclass(frozen=True)

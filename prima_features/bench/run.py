@@ -14,8 +14,8 @@ from prima_features._version import __version__
 from prima_features.bench.inputs import Encoder, Shared, read_shared
 from prima_features.bench.options import BenchOptions, TaskRequest
 from prima_features.bench.reliability import ReliabilityResult, reliability
-from prima_features.bench.repeats import from_sessions, from_table
-from prima_features.bench.task import TaskResult, measure
+from prima_features.bench.repeats import Repeats, from_sessions, from_table
+from prima_features.bench.task import TaskResult, check_task, measure
 from prima_features.bench.validate import FORMAT, FORMAT_VERSION
 from prima_features.files.disk import write_json
 from prima_features.files.new_directory import new_directory
@@ -224,11 +224,19 @@ def bench(
         check_folder(folder, maker, force)
     on_step(f"reading {count(len(paths), 'embeddings file')}")
     shared = read_shared(paths, options.level, options.series)
+    repeats = _repeats(shared, options)
+    for one in requests:
+        on_step(f"checking the labels of {one.key}")
+        check_task(shared, one, labels, options)
     found = {}
     for one in requests:
         on_step(f"comparing {count(len(paths), 'encoder')} on {one.key}")
         found[one.key] = measure(shared, one, labels, options)
-    repeated = _reliability(shared, options, on_step)
+    repeated = None
+    if repeats is not None:
+        on_step("measuring reliability on repeat scans")
+        vectors = {one.name: one.X for one in shared.encoders}
+        repeated = reliability(vectors, repeats, options.n_bootstrap, options.scheme.seed)
     made = Bench(shared, found, options, repeated, command)
     if folder is not None:
         on_step("writing the results")
@@ -237,19 +245,10 @@ def bench(
     return made
 
 
-def _reliability(
-    shared: Shared, options: BenchOptions, on_step: Callable[[str], None]
-) -> ReliabilityResult | None:
-    if options.repeats_table is None and not options.sessions_are_repeats:
-        return None
-    on_step("measuring reliability on repeat scans")
-    repeats = (
-        from_table(options.repeats_table, shared.studies)
-        if options.repeats_table is not None
-        else from_sessions(shared.studies)
-    )
-    vectors = {one.name: one.X for one in shared.encoders}
-    return reliability(vectors, repeats, options.n_bootstrap, options.scheme.seed)
+def _repeats(shared: Shared, options: BenchOptions) -> Repeats | None:
+    if options.repeats_table is not None:
+        return from_table(options.repeats_table, shared.studies)
+    return from_sessions(shared.studies) if options.sessions_are_repeats else None
 
 
 def write(folder: Path, found: Bench) -> None:

@@ -17,7 +17,7 @@ from prima_features.evaluation.intervals import Estimate
 from prima_features.page.digits import brief, decimals_for
 from prima_features.probes.change import contrasts
 from prima_features.probes.evaluation.checks import check
-from prima_features.probes.evaluation.splits import draw
+from prima_features.probes.evaluation.splits import Splits, draw
 from prima_features.probes.feature_matrix import series_names
 from prima_features.probes.kinds import kind_of
 from prima_features.probes.labels import Joined, LabelRequest, join, task_of
@@ -94,17 +94,19 @@ class TaskResult:
         }
 
 
+def check_task(shared: Shared, asked: TaskRequest, request: LabelRequest, options: BenchOptions) -> None:
+    """Raise what `measure` would raise before its first fit."""
+    _prepared(shared, asked, request, options)
+
+
 def measure(shared: Shared, asked: TaskRequest, request: LabelRequest, options: BenchOptions) -> TaskResult:
     """Compare all encoders on one task.
 
     Raises:
         UsageError: see `labels.join`, `checks.check` and `splits.draw`.
     """
-    joined = join(shared.embeddings, asked.labels(request))
-    given, notes = _samples(shared, joined)
+    given, found, splits = _prepared(shared, asked, request, options)
     some = next(iter(given.values()))
-    found = check(some, options.scheme, allow_confounded=options.allow_confounded)
-    splits = draw(some, options.scheme)
     probes = [kind for kind in options.probes if kind == "linear" or kind in some.kind.estimators]
     if not probes:
         raise UsageError(f"{listed(options.probes)} cannot predict {asked.key}: add linear to --probes")
@@ -122,9 +124,20 @@ def measure(shared: Shared, asked: TaskRequest, request: LabelRequest, options: 
         {"scheme": vars(splits.scheme), "digest": digest(splits, list(some.frame["study"]))},
         sites(given, main, options),
         _few_shot(given, options),
-        (*joined.warnings, *notes, *found),
+        found,
     )
     return replace(result, warnings=(*result.warnings, *_within_noise(result), *_below_baselines(result)))
+
+
+def _prepared(
+    shared: Shared, asked: TaskRequest, request: LabelRequest, options: BenchOptions
+) -> tuple[dict[str, Samples], tuple[str, ...], Splits]:
+    """Samples of each encoder, warnings of the labels and checks, and folds."""
+    joined = join(shared.embeddings, asked.labels(request))
+    given, notes = _samples(shared, joined)
+    some = next(iter(given.values()))
+    found = check(some, options.scheme, allow_confounded=options.allow_confounded)
+    return given, (*joined.warnings, *notes, *found), draw(some, options.scheme)
 
 
 def _few_shot(given: dict[str, Samples], options: BenchOptions) -> dict[str, tuple[FewShotPoint, ...]]:

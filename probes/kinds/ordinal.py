@@ -13,6 +13,7 @@ from prima_features.probes.kinds.base import MIN_GROUPS, Outcome, Words
 from prima_features.probes.kinds.classes import Classes
 from prima_features.probes.linalg.glm import class_probabilities
 from prima_features.probes.steps.outputs import Decision, Steps
+from prima_features.wording import count
 
 if TYPE_CHECKING:
     from prima_features.probes.evaluation.scored import Scored
@@ -47,7 +48,7 @@ class Ordinal(Classes):
             strata="class",
             loss="log loss",
             dummy="Class frequencies",
-            typical="the frequencies of the classes in training, and their median",
+            typical="the frequencies of the classes in training with their median as the decided class",
             association="Cramer's V with Bergsma's bias correction",
             association_long="Cram\u00e9r's V with Bergsma's bias correction",
             pipeline="tabular-classification",
@@ -78,7 +79,9 @@ class Ordinal(Classes):
         ]
         if max(both) >= MIN_GROUPS:
             return ""
-        return f"{max(both)} subjects on the smaller side of every threshold, fewer than {MIN_GROUPS}"
+        return (
+            f"{count(max(both), 'subject')} on the smaller side of every threshold, fewer than {MIN_GROUPS}"
+        )
 
     def steps(self, recipe: Recipe, held_out: np.ndarray, y: np.ndarray) -> Steps:
         """The rule that decides for a class."""

@@ -139,11 +139,17 @@ def _follow_up(table: dict[str, dict[str, float]]) -> tuple[tuple[Cell, ...], ..
 
 def _numbers(table: dict[str, dict[str, float]]) -> tuple[tuple[Cell, ...], ...]:
     digits = min(decimals_for(max(abs(own["max"]) for own in table.values())), 6)
+    ends = (
+        0
+        if all(float(own[name]).is_integer() for own in table.values() for name in ("min", "max"))
+        else digits
+    )
     return tuple(
         (
             Cell(site or "unknown"),
             Cell(f"{own['n']:,.0f}"),
-            *(Cell(number(own[name], digits)) for name in ("mean", "sd", "min", "max")),
+            *(Cell(number(own[name], digits)) for name in ("mean", "sd")),
+            *(Cell(number(own[name], ends)) for name in ("min", "max")),
         )
         for site, own in table.items()
     )

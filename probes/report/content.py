@@ -191,6 +191,18 @@ def target(task: Task) -> str:
     return "age" if task.is_age else task.description if task.name in ("custom", "change") else task.name
 
 
+def variable(task: Task) -> str:
+    """What is predicted, as the name of an axis: `age`, `MMSE`."""
+    return target(task).removeprefix("the column ")
+
+
+def class_counts(table: pd.DataFrame, task: Task) -> list[str]:
+    """`12 control`, `9 AD` of each class; `12 of class 0` if the classes are called by numbers."""
+    named = any(name[0].isdecimal() for name in task.classes)
+    counts = table["target"].value_counts()
+    return [f"{counts.get(name, 0):,} {'of class ' if named else ''}{name}" for name in task.classes]
+
+
 def baseline(name: str, task: Task) -> str:
     """`Age and sex`, `Site alone`."""
     if name == "dummy":
@@ -321,10 +333,8 @@ def _where(content: PageContent) -> str:
         low, high = found.gap.age_range
         subjects += f" aged {low:.0f} to {high:.0f} years"
     if found.task.classes:
-        counts = content.counted["target"].value_counts()
         unit = "" if found.n_studies == found.n_subjects else "studies: "
-        said = ", ".join(f"{counts.get(name, 0):,} {name}" for name in found.task.classes)
-        subjects += f" ({unit}{said})"
+        subjects += f" ({unit}{', '.join(class_counts(content.counted, found.task))})"
     if found.labels:
         unit = "" if found.n_studies == found.n_subjects else "studies: "
         said = ", ".join(f"{one.n_positive:,} of {one.n:,} with {name}" for name, one in found.labels.items())

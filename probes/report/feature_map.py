@@ -121,7 +121,8 @@ def _by_number(shown: FeatureMap, name: str) -> Figure:
         draw_by_number(axes, shown.points, values)
         _name_axes(axes, shown)
 
-    digits = min(decimals_for(np.abs(values).max()), 6)
+    whole = bool((values == values.round()).all())
+    digits = 0 if whole else min(decimals_for(np.abs(values).max()), 6)
     ends = f"{number(values.min(), digits)} to {number(values.max(), digits)}"
     key = Key(f"{name}: {ends}", mark="scale", scale=number_colours())
     picture = svg("map-label", f"Feature map, coloured by {name}.", paint)

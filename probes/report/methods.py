@@ -215,7 +215,7 @@ def _cohort(content: PageContent) -> dict[str, Any]:
         "n_rows": len(table),
         "n_groups": table["group"].nunique(),
         "n_sites": table.loc[table["site"] != "", "site"].nunique(),
-        "classes": [f"{int((table['target'] == name).sum()):,} {name}" for name in task.classes],
+        "classes": words.class_counts(table, task),
         "ages": content.ages(table),
         "sexes": said if n["female"] + n["male"] else [],
     }
@@ -269,8 +269,8 @@ def _baselines(found: Evaluation) -> Iterator[str]:
 
 
 def grid(what: str, values: Sequence[float]) -> str:
-    """`a penalty of 0.1, 1 or 10`, `a penalty of 20 values from 0.01 to 1,000,000`."""
+    """`a penalty of 0.1, 1 or 10`, `a penalty (one of 20 values from 0.01 to 1,000,000)`."""
     ordered = sorted(set(values))
     if len(ordered) > 5:
-        return f"{what} of {len(ordered)} values from {short(ordered[0])} to {short(ordered[-1])}"
+        return f"{what} (one of {len(ordered)} values from {short(ordered[0])} to {short(ordered[-1])})"
     return f"{what} of {listed((short(value) for value in ordered), 'or')}"

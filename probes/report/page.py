@@ -33,9 +33,10 @@ def write_page(path: Path, content: PageContent) -> None:
 
 def page(content: PageContent) -> str:
     """The report as HTML."""
+    task = content.evaluation.task
     return template("prima_features.probes.report", "page.html.jinja").render(
         title=title(content),
-        description=sentence(content.evaluation.task.description),
+        description="" if task.name == "custom" and not content.title else sentence(task.description),
         main_result=main_result(content),
         versus_baseline=versus_baseline(content),
         research_only=RESEARCH_ONLY,

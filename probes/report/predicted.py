@@ -26,7 +26,7 @@ from prima_features.probes.evaluation.decisions import THRESHOLDS
 from prima_features.probes.evaluation.record import FoldScores
 from prima_features.probes.evaluation.scored import BrainAgeGap
 from prima_features.probes.kinds import KindName
-from prima_features.probes.report.content import PageContent, decimals, in_sentence, metric, target
+from prima_features.probes.report.content import PageContent, decimals, in_sentence, metric, variable
 from prima_features.probes.report.labels import label_blocks
 from prima_features.probes.report.severity import count_blocks, ordinal_blocks
 from prima_features.probes.report.survival import survival_blocks
@@ -110,10 +110,10 @@ def _agreement(
     def paint(canvas: Canvas) -> None:
         axes = canvas.add_subplot()
         draw_agreement(axes, truth, values, limits)
-        axes.set_xlabel(f"True {target(task)}{unit}")
-        axes.set_ylabel(f"{'Corrected predicted' if name else 'Predicted'} {target(task)}{unit}")
+        axes.set_xlabel(f"True {variable(task)}{unit}")
+        axes.set_ylabel(f"{'Corrected predicted' if name else 'Predicted'} {variable(task)}{unit}")
 
-    what = f"{'corrected ' if name else ''}predicted against true {target(task)}"
+    what = f"{'corrected ' if name else ''}predicted against true {variable(task)}"
     caption = f"{capital(what)}." + repeats_note(content)
     if name:
         caption = f"{capital(what)}: for the gap only, not a measure of accuracy."
@@ -286,7 +286,8 @@ def _confusions(content: PageContent) -> Table:
         _confusion_row(name, said[target == name], classes, intervals.get(name, {})) for name in classes
     )
     caption = (
-        "Confusion matrix: studies, and percentages of each true class with 95% intervals over subjects."
+        "Confusion matrix: studies, and percentages of each true class"
+        + (" with 95% intervals over subjects." if intervals else ".")
         + classes_note(content)
     )
     return Table(caption, ("True class", *(f"predicted {name}" for name in classes)), rows)

@@ -172,6 +172,6 @@ def dispersed(found: Dispersion) -> str:
     if found.p_value < _SIGNIFICANT:
         return (
             f"{text}. They are overdispersed: a negative binomial distribution with variance mean + "
-            f"{found.negative_binomial:.2g} x mean squared fits better (p {p_text(found.p_value)})."
+            f"{found.negative_binomial:.2g} \u00d7 mean squared fits better (p {p_text(found.p_value)})."
         )
     return f"{text}. Overdispersion is not shown (p {p_text(found.p_value)})."
