@@ -63,13 +63,18 @@ class TaskRequest:
             return f"change of {self.column}"
         return self.column if self.name == "custom" else self.name
 
+    @property
+    def may_have_classes(self) -> bool:
+        """Whether --positive and --classes can be for it."""
+        return self.name not in _WITHOUT_CLASSES and self.kind not in ("number", "count")
+
     def labels(self, request: LabelRequest) -> LabelRequest:
         """The request for this task's labels."""
         made = replace(request, task=self.name, target_column=self.column or request.target_column)
         if self.name != "findings":
             made = replace(made, label_columns=())
-        if self.name in _WITHOUT_CLASSES:
-            return replace(made, target_column=self.column, positive=(), classes=(), kind="auto")
+        if not self.may_have_classes:
+            return replace(made, target_column=self.column, positive=(), classes=(), kind=self.kind or "auto")
         return replace(made, kind=self.kind) if self.kind else made
 
 
@@ -111,7 +116,7 @@ class BenchOptions:
             UsageError: there is nothing to do, a task or probe is given twice, or the classes of several tasks are
                 given as one list.
         """
-        in_classes = [one.key for one in requests if one.name not in _WITHOUT_CLASSES]
+        in_classes = [one.key for one in requests if one.may_have_classes]
         if len(in_classes) > 1 and (labels.positive or labels.classes or labels.target_column):
             raise UsageError(
                 f"--positive, --classes and --target-column are for one task, but there are {listed(in_classes)}: name "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from prima_features.cli.main import main
@@ -57,12 +58,46 @@ def test_wrong_use_is_one_sentence(cohort: Cohort, tmp_path: Path, capsys: Captu
     for arguments, sentence in (
         (["--embeddings", one, "--task", "brain-age"], "is not of the form NAME=VALUE"),
         (["--embeddings", f"A={one}"], "there is nothing to compare"),
+        (["--embeddings", f"A={one}", "--task", "count"], "write --task count=COLUMN"),
         (["--embeddings", f"A={one}", "--task", "brain-age", "--probes", "mlp"], "expected linear or knn"),
         (["--embeddings", f"A={tmp_path / 'no.h5'}", "--task", "brain-age"], "does not exist"),
     ):
         assert run("bench", tmp_path / "out", "--labels", cohort.labels, *arguments) == 2
         assert sentence in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_each_column_has_its_type(cohort: Cohort, tmp_path: Path) -> None:
+    table = pd.read_csv(cohort.labels, sep="\t")
+    table["lesions"] = (table["age"] // 10).astype(int)
+    table["stage"] = pd.cut(table["age"], 3, labels=["low", "middle", "high"])
+    table.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    files = ["--embeddings", f"A={cohort.encoder('one', 0.5)}", "--labels", tmp_path / "t.tsv"]
+    tasks = ["--task", "count=lesions", "--task", "number=age", "--task", "ordinal=stage"]
+    tasks += ["--classes", "low", "middle", "high"]
+    assert run("bench", tmp_path / "out", *files, *tasks, *QUICK) == 0
+    found = json.loads((tmp_path / "out" / "bench.json").read_text())["tasks"]
+    assert {name: one["kind"] for name, one in found.items()} == {
+        "lesions": "count",
+        "stage": "ordinal",
+        "age": "regression",
+    }
+
+
+def test_all_inputs_are_checked_before_anything_is_computed(
+    cohort: Cohort, tmp_path: Path, capsys: Capture
+) -> None:
+    files = [
+        "--embeddings",
+        f"A={cohort.encoder('one', 0.5)}",
+        "--labels",
+        cohort.labels,
+        "--task",
+        "brain-age",
+    ]
+    for arguments in (["--task", "custom=nothing"], ["--repeats-table", tmp_path / "no.tsv"]):
+        assert run("bench", tmp_path / "out", *files, *arguments, *QUICK) == 2
+        assert "comparing" not in capsys.readouterr().err
 
 
 def test_reliability_of_a_table_of_repeat_scans(cohort: Cohort, tmp_path: Path, capsys: Capture) -> None:

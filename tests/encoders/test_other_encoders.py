@@ -235,7 +235,9 @@ def test_a_model_directory_is_verified_and_listed(
     shutil.copytree(model, snapshot)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     assert run("weights", "list") == 0
-    assert "lab/toy" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "lab/toy" in said
+    assert "neurovfm is gated: ask for access at https://huggingface.co/mlinslab/neurovfm-encoder" in said
 
 
 def test_the_doctor_compares_with_a_recorded_answer(model: Path, tmp_path: Path, capsys: Capture) -> None:

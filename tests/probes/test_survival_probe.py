@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +16,7 @@ from prima_features.probes import Features, Probe, Recipe, tasks
 from prima_features.probes.estimators import make
 from prima_features.probes.evaluation import EvaluationPlan, Scheme
 from prima_features.probes.evaluation.checks import check
+from prima_features.probes.evaluation.risk_groups import _group
 from prima_features.probes.kinds import kind_of
 from prima_features.probes.persistence.trees import read_trees
 from prima_features.probes.report.content import PageContent
@@ -60,6 +63,13 @@ def test_a_planted_signal_is_found_and_reported(name):
     assert ((table["event"] == 1) == (table["target"] > 0)).all()
     assert (table["survival_365"] >= table["survival_730"]).all()
     assert table.groupby("risk_group")["prediction"].mean()[["low", "middle", "high"]].is_monotonic_increasing
+    text = methods_text(PageContent(found))
+    assert re.search(
+        r"\d+ of \d+ subjects at low risk, \d+ of \d+ at middle risk and \d+ of \d+ at high risk had the event "
+        r"\(log-rank test: chi-squared [\d.]+, 2 degrees of freedom, p < 0.0001\)\.",
+        text,
+    )
+    assert re.search(r"AUC at 365 days 0\.\d{3} \(.*Harrell's C of each baseline", text)
     document = found.metrics_json()
     assert (
         document["risk_groups"]["groups"]["high"]["at_risk"][0]
@@ -79,6 +89,14 @@ def test_a_known_grade_is_in_a_baseline_of_its_own():
     assert "age_sex_grade" not in same.baselines
     text = methods_text(PageContent(Probe(TASK, QUICK["cox"]).cross_validate(features, frame, plan)))
     assert "age, age squared, sex and the grade" in text
+
+
+def test_nobody_left_at_risk_gives_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (one,) = _group(np.array([1.0, 2.0, -3.0, 4.0]), np.array([3.0])).survival
+    assert one.value == pytest.approx(0.5)
+    assert 0 < one.ci_low < 0.5 < one.ci_high < 1
 
 
 def test_nothing_is_found_in_noise():
@@ -114,7 +132,7 @@ def test_the_page_and_the_methods_text_state_what_was_done():
         assert part in text
     for key in ("cox", "breslow", "harrell", "uno", "auc", "graf", "log-rank", "simon"):
         assert references()[key].full in text
-    shown = page(content)
+    shown = page(content).replace("\N{NO-BREAK SPACE}", " ")
     for part in ("Kaplan-Meier", "At risk at 365 days", "Log-rank test", "AUC at 730 days"):
         assert part in shown
     assert "sub-1" not in shown

@@ -1,10 +1,18 @@
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from prima_features.probes.evaluation import Estimate
 from prima_features.probes.report import PageContent
-from prima_features.probes.report.content import decodability, main_result, versus_baseline
+from prima_features.probes.report.content import (
+    class_counts,
+    decodability,
+    main_result,
+    the_metric,
+    versus_baseline,
+)
+from prima_features.probes.tasks import Task
 
 
 def with_difference(made: PageContent, difference: Estimate) -> PageContent:
@@ -27,6 +35,22 @@ def test_the_verdict_follows_the_interval(
     kind: str, difference: Estimate, verdict: str, request: pytest.FixtureRequest
 ) -> None:
     assert versus_baseline(with_difference(request.getfixturevalue(kind), difference)).endswith(verdict)
+
+
+def test_classes_that_are_numbers_are_called_classes() -> None:
+    table = pd.DataFrame({"target": ["0", "1", "1"]})
+    grades = Task("custom", "the column grade", ("0", "1", "2"))
+    assert class_counts(table, grades) == ["1 of class 0", "2 of class 1", "0 of class 2"]
+    stages = replace(grades, classes=("low", "high"))
+    assert class_counts(table.replace({"0": "low", "1": "high"}), stages) == ["1 low", "2 high"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [("c_index", "Harrell's C"), ("mae", "the mean absolute error"), ("auroc", "the AUROC")],
+)
+def test_names_of_persons_have_no_article(metric: str, words: str) -> None:
+    assert the_metric(metric) == words
 
 
 def test_nothing_is_concluded_without_an_interval(autism: PageContent) -> None:
