@@ -62,8 +62,7 @@ def _at_risk(content: PageContent, found: RiskGroups) -> Table:
     unit = content.evaluation.task.unit
     head: tuple[str, ...] = ("Predicted risk", "Subjects", "Events")
     for time in found.horizons:
-        when = f"{time:g}\N{NO-BREAK SPACE}{unit}"
-        head = (*head, f"At\N{NO-BREAK SPACE}risk at {when}", f"Survival at {when}")
+        head = (*head, f"At risk at {time:g} {unit}", f"Survival at {time:g} {unit}")
     rows = []
     for name, group in found.groups.items():
         cells = [Cell(capital(name)), Cell(f"{group.n:,}"), Cell(f"{group.n_events:,}")]
