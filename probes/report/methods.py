@@ -21,7 +21,7 @@ from prima_features._version import __version__
 from prima_features.evaluation.survival import Times
 from prima_features.models.caveats import bundled_as
 from prima_features.page import template
-from prima_features.page.digits import brief, count, decimals_for, number, p_value, short
+from prima_features.page.digits import brief, count, decimals_for, number, p_text, p_value, short
 from prima_features.probes.evaluation import Estimate, Evaluation
 from prima_features.probes.kinds.base import MIN_GROUPS
 from prima_features.probes.report import content as words
@@ -194,6 +194,7 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         "short": short,
         "brief": brief,
         "p_value": p_value,
+        "p_text": p_text,
         "capital": capital,
         "log_rank_result": log_rank_result,
         "risk_group_counts": risk_group_counts,
