@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from prima_features.errors import UsageError
 from prima_features.probes import tasks
@@ -18,7 +18,8 @@ from prima_features.probes.tasks import Task
 from prima_features.wording import listed
 
 ProbeKind = Literal["linear", "knn"]
-TARGET_KINDS = ("number", "class", "ordinal", "count")
+TargetKind = Literal["number", "class", "ordinal", "count"]
+TARGET_KINDS: tuple[TargetKind, ...] = get_args(TargetKind)
 """Kinds of custom targets that a task can be called by, as in `count=COLUMN`."""
 _WITHOUT_CLASSES = ("brain-age", "survival", "nihss", "change")
 """Tasks that --positive, --classes and --target-column are not for."""
@@ -32,8 +33,8 @@ class TaskRequest:
     """A key of `probes.tasks.TASKS`, such as `brain-age`, or `custom`."""
     column: str = ""
     """Column of the labels; empty: that of the cohort's preset, or of the label options."""
-    kind: str = ""
-    """Of a custom target, one of `TARGET_KINDS`; empty: that of the label options."""
+    kind: TargetKind | None = None
+    """Of a custom target, one of `TARGET_KINDS`; None: that of the label options."""
 
     @classmethod
     def parse(cls, text: str) -> TaskRequest:
@@ -43,10 +44,11 @@ class TaskRequest:
             UsageError: there is no such task, or a custom target has no column.
         """
         name, _, column = (part.strip() for part in text.partition("="))
-        if name in TARGET_KINDS:
-            if not column:
+        for kind in TARGET_KINDS:
+            if name == kind and not column:
                 raise UsageError(f"--task {name} needs the column to predict: write --task {name}=COLUMN")
-            return cls("custom", column, name)
+            if name == kind:
+                return cls("custom", column, kind)
         name = tasks.get(name).name  # `glioma` is `glioma-presence`
         if name == "survival" and column:
             raise UsageError("--task survival takes its columns from --time-column and --event-column")
