@@ -133,7 +133,7 @@ def main_result(key: str, task: Document) -> str:
     best, *others = ranked(task)
     metric, unit = METRICS[task["primary"]], unit_of(task)
     value = brief(estimate(task["encoders"][best][task["primary"]]), decimals(task), unit)
-    said = f"{label(key)}: {best} has the best {metric}, {value}"
+    said = f"{label(key)}: {best} has the best {_in_sentence(metric)}, {value}"
     if not others:
         return f"{label(key)}: {metric} {value}."
     near = [name for name in others if _between(task, best, name)["within_noise"]]
@@ -142,6 +142,17 @@ def main_result(key: str, task: Document) -> str:
     if near:
         return f"{said}; {listed(near)} {verb(len(near), 'does', 'do')} not differ from it beyond noise."
     return f"{said}; all others are worse beyond noise."
+
+
+def _in_sentence(metric: str) -> str:
+    """A metric inside a sentence: `mean Poisson deviance`, but `AUROC` and `Harrell's C`."""
+    return metric[0].lower() + metric[1:] if metric.startswith(("Mean ", "Quadratic ")) else metric
+
+
+def _baseline(name: str) -> str:
+    """`age_sex` as `age and sex`."""
+    words = {"dummy": "constant prediction", "icv": "intracranial volume", "site": "site alone"}
+    return listed([words.get(part, part) for part in name.split("_")])
 
 
 def _between(task: Document, first: str, second: str) -> Mapping[str, Any]:
@@ -196,7 +207,7 @@ def accuracy_table(document: Document) -> Table:
     best = frozenset({0} if len(tasks) == 1 and len(rows) > 1 else ())
     baselines = dict.fromkeys(name for one in tasks.values() for name in one["baselines"])
     rows += [
-        (Cell(f"baseline: {label(name)}"), *cells("baselines", name), *[Cell("")] * len(shown))
+        (Cell(f"baseline: {_baseline(name)}"), *cells("baselines", name), *[Cell("")] * len(shown))
         for name in baselines
     ]
     caption = "Main probe of each encoder, with 95% intervals over subjects"
