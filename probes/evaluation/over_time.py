@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from prima_features.evaluation.agreement import icc_estimate
-from prima_features.evaluation.intervals import Estimate
+from prima_features.evaluation.intervals import LEVEL, Estimate
 from prima_features.probes.change import DAYS_PER_YEAR
 from prima_features.probes.samples import Samples
 from prima_features.wording import count, verb
@@ -60,7 +60,7 @@ class Effect:
 
     estimate: Estimate
     p_value: float
-    """Two-sided Wald test."""
+    """Two-sided Wald test with Student's distribution (see `freedom`)."""
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -295,6 +295,27 @@ def _fit(table: pd.DataFrame, fixed: pd.DataFrame, random: tuple[str, ...]) -> A
     return fitted if fitted.converged and np.isfinite(errors).all() else None
 
 
+def freedom(table: pd.DataFrame, fixed: pd.DataFrame) -> int:
+    """Degrees of freedom of the tests: subjects with repeated visits, less one, of the smaller group of subjects.
+
+    A normal quantile is too small for 60 subjects: their changes per year are what varies, not their visits.
+    """
+    times = table.groupby("subject")["years"].nunique()
+    repeated = times[times > 1].index
+    smaller = len(repeated)
+    if "patient" in fixed:
+        smaller = int(table.groupby("subject")["patient"].first()[repeated].value_counts().min())
+    return max(1, smaller - 1)
+
+
+def _effect(value: float, error: float, degrees: int) -> Effect:
+    from scipy.stats import t as student
+
+    reach = float(student.ppf((1 + LEVEL) / 2, degrees)) * error
+    p_value = float(2 * student.sf(abs(value) / error, degrees)) if error > 0 else float("nan")
+    return Effect(Estimate(float(value), float(value - reach), float(value + reach)), p_value)
+
+
 def _record(
     fitted: Any,
     table: pd.DataFrame,
@@ -303,13 +324,9 @@ def _record(
     repeated: int,
     mean_age: float,
 ) -> MixedModel:
-    with np.errstate(invalid="ignore"):  # variances of random effects, which are not used, can be negative
-        ends = np.asarray(fitted.conf_int())
     effects = {
-        name: Effect(
-            Estimate(float(fitted.fe_params.iloc[i]), *map(float, ends[i])), float(fitted.pvalues.iloc[i])
-        )
-        for i, name in enumerate(fixed.columns)
+        name: _effect(value, error, freedom(table, fixed))
+        for name, value, error in zip(fixed.columns, fitted.fe_params, fitted.bse_fe, strict=True)
     }
     spread = np.sqrt(np.maximum(np.diag(np.asarray(fitted.cov_re)), 0))
     return MixedModel(
