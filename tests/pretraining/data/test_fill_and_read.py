@@ -61,7 +61,9 @@ def die(series: RawSeries) -> Mapping[str, Tensor]:
     return square(series)
 
 
-def test_workers_fill_the_cache_as_one_process_does(tmp_path: Path) -> None:
+def test_workers_fill_the_cache_as_one_process_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Worker processes import this module by its name, wherever the tests are started.
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[3]))
     seen: list[tuple[int, int]] = []
 
     def fill(name: str, workers: int) -> list[tuple[str, int]]:
