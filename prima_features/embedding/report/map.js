@@ -45,10 +45,11 @@ function drawMap(place) {
     ways.length > 1 ? make("label", {}, "Colour by ", choice) : "", search), plot, legend);
   let at = [], hovered = -1;
 
-  // Where a few points lie far out, the others have the room, and those stand at the rim.
+  // If a few of many points lie far out, they are drawn at the edge, and the others fill the frame.
   const extent = [0, 1].map((axis) => {
     const values = points.map((point) => point[axis]).sort((a, b) => a - b), last = values.length - 1;
-    const low = values[Math.ceil(0.02 * last)], high = values[Math.floor(0.98 * last)];
+    const cut = values.length < 10 ? 0 : Math.ceil(0.02 * last);
+    const low = values[cut], high = values[last - cut];
     const reach = Math.max(0.5 * (high - low), 1e-9);
     const from = Math.max(values[0], low - reach), to = Math.min(values[last], high + reach);
     return [from, Math.max(to - from, 1e-9)];

@@ -44,8 +44,9 @@ def studies(n: int, width: int = 32, pictures: bool = True) -> Iterator[Result]:
     random = np.random.default_rng(0)
     vectors = random.normal(size=(n, width)).astype(np.float32) + 3
     vectors[:, :3] += 3 * random.normal(size=(4, 3)).astype(np.float32)[np.arange(n) % 4]
-    vectors[COPIED] = vectors[COPY_OF]
-    vectors[ODD] = 3 - 40 * np.eye(1, width, width - 1, dtype=np.float32)[0]
+    if n > max(COPIED, COPY_OF, ODD):
+        vectors[COPIED] = vectors[COPY_OF]
+        vectors[ODD] = 3 - 40 * np.eye(1, width, width - 1, dtype=np.float32)[0]
     drawn = picture() if pictures else None
     for i in range(n):
         name = f"sub-{i:04}"
