@@ -167,7 +167,7 @@ def test_the_map_names_the_study_under_the_pointer(page: Page, make: Callable[..
 
 
 def test_a_few_studies_are_all_inside_the_frame_of_the_map(page: Page, make: Callable[..., Path]) -> None:
-    page.open(write_report(make(7, with_parts=False)))
+    page.open(write_report(make(4, with_parts=False)))
     assert page.run("document.querySelectorAll('#scatter canvas').length") == 1
     assert "outside of the frame" not in page.run("document.querySelector('main').textContent")
 
