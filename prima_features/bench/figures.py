@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from prima_features.bench.metric_names import METRICS
 from prima_features.page.blocks import Figure, Key, label
 from prima_features.page.plots.canvas import COLOURS, MUTED, REFERENCE, line_style, svg
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 _MOST_PANELS = 4
 _PANEL_SIZE = 3.2
 _MARKERS = "osD^vPX*"
-_NAMES = {"c_index": "Harrell's C", "kappa": "Quadratic weighted kappa", "deviance": "Mean Poisson deviance"}
-"""Primary metrics that are not written in capitals."""
 _SHOWN = {
     "icc": "ICC(2,1)",
     "icc_distance": "ICC of distances",
@@ -83,7 +82,7 @@ def _accuracy(axes: Axes, task: Mapping[str, Any], places: list[float], encoders
         axes.axhline(best, color=MUTED, linewidth=1, linestyle=line_style(REFERENCE))
     unit = f", {task['unit']}" if task["unit"] and metric == "mae" else ""
     better = "higher" if task["higher_is_better"] else "lower"
-    name = _NAMES.get(metric, metric.upper())
+    name = METRICS[metric]
     axes.set_ylabel(f"{name}{unit} ({better} is better)")
     axes.grid(axis="y")
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from prima_features.bench.figures import accuracy_figure, reliability_figure
+from prima_features.bench.metric_names import METRICS, in_sentence
 from prima_features.evaluation.intervals import Estimate
 from prima_features.page import template
 from prima_features.page.blocks import (
@@ -29,21 +30,6 @@ from prima_features.wording import RESEARCH_ONLY, count, listed, sentence, verb
 
 Document = Mapping[str, Any]
 _PACKAGE = "prima_features.bench"
-METRICS = {
-    "mae": "MAE",
-    "rmse": "RMSE",
-    "r2": "R2",
-    "pearson_r": "Pearson r",
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "prevalence": "Prevalence",
-    "balanced_accuracy": "Balanced accuracy",
-    "brier": "Brier score",
-    "calibration_slope": "Calibration slope",
-    "c_index": "Harrell's C",
-    "kappa": "Quadratic weighted kappa",
-    "deviance": "Mean Poisson deviance",
-}
 RELIABILITY = {
     "icc": "ICC(2,1)",
     "icc_distance": "ICC of distances",
@@ -133,7 +119,7 @@ def main_result(key: str, task: Document) -> str:
     best, *others = ranked(task)
     metric, unit = METRICS[task["primary"]], unit_of(task)
     value = brief(estimate(task["encoders"][best][task["primary"]]), decimals(task), unit)
-    said = f"{label(key)}: {best} has the best {_in_sentence(metric)}, {value}"
+    said = f"{label(key)}: {best} has the best {in_sentence(task['primary'])}, {value}"
     if not others:
         return f"{label(key)}: {metric} {value}."
     near = [name for name in others if _between(task, best, name)["within_noise"]]
@@ -142,11 +128,6 @@ def main_result(key: str, task: Document) -> str:
     if near:
         return f"{said}; {listed(near)} {verb(len(near), 'does', 'do')} not differ from it beyond noise."
     return f"{said}; all others are worse beyond noise."
-
-
-def _in_sentence(metric: str) -> str:
-    """A metric inside a sentence: `mean Poisson deviance`, but `AUROC` and `Harrell's C`."""
-    return metric[0].lower() + metric[1:] if metric.startswith(("Mean ", "Quadratic ")) else metric
 
 
 def _baseline(name: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from prima_features.bench.few_shot import FewShotPoint, draw_few, few_shot
 from prima_features.bench.inputs import Shared
 from prima_features.bench.measure import ProbeResults, Rivals, compare, digest, plain, rivals
+from prima_features.bench.metric_names import in_sentence
 from prima_features.bench.options import BenchOptions, TaskRequest
 from prima_features.bench.sites import SiteResults, sites
 from prima_features.errors import UsageError
@@ -24,13 +25,6 @@ from prima_features.probes.labels import Joined, LabelRequest, join, task_of
 from prima_features.probes.samples import Samples, samples
 from prima_features.probes.tasks import Task
 from prima_features.wording import count, listed, verb
-
-_METRICS = {
-    "c_index": "Harrell's C",
-    "kappa": "quadratic weighted kappa",
-    "deviance": "mean Poisson deviance",
-}
-"""Primary metrics that are not written in capitals."""
 
 
 @dataclass(frozen=True)
@@ -191,9 +185,9 @@ def _within_noise(result: TaskResult) -> tuple[str, ...]:
         if everyone
         else f"{listed(near)} {verb(len(near), 'does', 'do')} not differ from the best encoder, {best}, beyond noise"
     )
-    shown = _METRICS.get(metric, metric.upper())
     return (
-        f"{said} ({shown} of {best} minus {near[0]}: {brief(gap, decimals)}, adjusted p = {one.p_holm:.2g})",
+        f"{said} ({in_sentence(metric)} of {best} minus {near[0]}: {brief(gap, decimals)}, adjusted p = "
+        f"{one.p_holm:.2g})",
     )
 
 

@@ -357,17 +357,6 @@ class AttentionRegressorProbe(_Attention, ProbeRegressor):
         network_: the fitted `Network` of `members`.
     """
 
-    def predict(
-        self,
-        X: np.ndarray,
-        *,
-        sites: np.ndarray | None = None,
-        covariates: np.ndarray | None = None,
-        bags: Bags | None = None,
-    ) -> np.ndarray:
-        """(N,) numbers; without `bags` each row of (N, D) `X` is the only vector of its study."""
-        return self._numbers(self._checked(X, sites, covariates, bags))
-
     def _numbers(self, rows: Rows) -> np.ndarray:
         return next(self._predicted(self.reduction_, self.network_, _bags_of(rows)))
 
@@ -395,29 +384,6 @@ class AttentionClassifierProbe(_Attention, ProbeClassifier):
 
     0 steps is logistic regression on the mean.
     """
-
-    def predict(
-        self,
-        X: np.ndarray,
-        *,
-        sites: np.ndarray | None = None,
-        covariates: np.ndarray | None = None,
-        bags: Bags | None = None,
-    ) -> np.ndarray:
-        """(N,) most probable classes; `bags` as in `predict_proba`."""
-        probability = self.predict_proba(X, sites=sites, covariates=covariates, bags=bags)
-        return self.classes_[probability.argmax(axis=1)]
-
-    def predict_proba(
-        self,
-        X: np.ndarray,
-        *,
-        sites: np.ndarray | None = None,
-        covariates: np.ndarray | None = None,
-        bags: Bags | None = None,
-    ) -> np.ndarray:
-        """(N, K) probabilities; without `bags` each row of (N, D) `X` is the only vector of its study."""
-        return self._probabilities(self._checked(X, sites, covariates, bags))
 
     def _probabilities(self, rows: Rows) -> np.ndarray:
         return next(self._predicted(self.reduction_, self.network_, _bags_of(rows)))

@@ -88,13 +88,18 @@ class ProbeEstimator(BaseEstimator):
         Raises:
             ValueError: as scikit-learn's estimators, or there are fewer groups than inner folds need.
         """
-        X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, y_numeric=not self._classifies
-        )
+        X, y = self._validated(X, y)
         check_consistent_length(X, groups, sites, covariates, inner)
         given = (None if values is None else np.asarray(values) for values in (sites, covariates))
         metadata = RowMetadata(np.arange(len(X)) if groups is None else np.asarray(groups), *given)
         return self._fit(Rows.all(X), self._encode(y), metadata, inner)
+
+    def _validated(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What `fit` was given, checked as scikit-learn's estimators do."""
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2, y_numeric=not self._classifies
+        )
+        return X, y
 
     def fit_rows(
         self, rows: Rows, y: np.ndarray, metadata: RowMetadata, inner: np.ndarray | None = None
@@ -227,10 +232,18 @@ class ProbeRegressor(RegressorMixin, ProbeEstimator):
     _classifies = False
 
     def predict(
-        self, X: np.ndarray, *, sites: np.ndarray | None = None, covariates: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        *,
+        sites: np.ndarray | None = None,
+        covariates: np.ndarray | None = None,
+        bags: Bags | None = None,
     ) -> np.ndarray:
-        """(N,) numbers of (N, D) features; `sites` and `covariates` as in `fit`, for `adjust`."""
-        return self._numbers(self._checked(X, sites, covariates))
+        """(N,) numbers of (N, D) features; `sites` and `covariates` as in `fit`, for `adjust`.
+
+        If the estimator reads bags and there are none, each row is the only vector of its study.
+        """
+        return self._numbers(self._checked(X, sites, covariates, bags))
 
     @abstractmethod
     def _numbers(self, rows: Rows) -> np.ndarray:
@@ -246,18 +259,30 @@ class ProbeClassifier(ClassifierMixin, ProbeEstimator):
     _classifies = True
 
     def predict(
-        self, X: np.ndarray, *, sites: np.ndarray | None = None, covariates: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        *,
+        sites: np.ndarray | None = None,
+        covariates: np.ndarray | None = None,
+        bags: Bags | None = None,
     ) -> np.ndarray:
         """(N,) most probable classes of (N, D) features."""
         check_is_fitted(self, "n_features_in_")
-        return self.classes_[self.predict_proba(X, sites=sites, covariates=covariates).argmax(axis=1)]
+        return self.classes_[
+            self.predict_proba(X, sites=sites, covariates=covariates, bags=bags).argmax(axis=1)
+        ]
 
     def predict_proba(
-        self, X: np.ndarray, *, sites: np.ndarray | None = None, covariates: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        *,
+        sites: np.ndarray | None = None,
+        covariates: np.ndarray | None = None,
+        bags: Bags | None = None,
     ) -> np.ndarray:
-        """(N, K) probabilities of the classes, in the order of `classes_`."""
+        """(N, K) probabilities of the classes, in the order of `classes_`; `bags` as in `ProbeRegressor.predict`."""
         check_is_fitted(self, "n_features_in_")
-        return self._probabilities(self._checked(X, sites, covariates))
+        return self._probabilities(self._checked(X, sites, covariates, bags))
 
     @abstractmethod
     def _probabilities(self, rows: Rows) -> np.ndarray:
@@ -357,6 +382,15 @@ def ascending(name: str, values: Sequence[float]) -> list[float]:
     if not numbers or not all(0 < number < math.inf for number in numbers):
         raise UsageError(f"the option {name} must be a list of one or more positive numbers, not {values!r}")
     return numbers
+
+
+def by_alpha(alphas: Sequence[float]) -> list[Parameters]:
+    """Candidates `alpha` of a grid of penalties, the strongest first.
+
+    Raises:
+        UsageError: as `ascending`.
+    """
+    return [{"alpha": alpha} for alpha in reversed(ascending("alphas", alphas))]
 
 
 def ascending_counts(name: str, values: Sequence[int]) -> list[int]:

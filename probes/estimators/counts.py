@@ -15,7 +15,7 @@ from prima_features.probes.estimators.base import (
     Parameters,
     ProbeRegressor,
     RowMetadata,
-    ascending,
+    by_alpha,
 )
 from prima_features.probes.estimators.xgb import Boosted
 from prima_features.probes.linalg.glm import Counts, glm_path
@@ -101,8 +101,7 @@ class CountProbe(LinearWeights, ProbeCounts):
     def _candidates(self) -> Sequence[Parameters]:
         if self.family not in FAMILIES:
             raise UsageError(f"the option family must be one of {', '.join(FAMILIES)}, not {self.family!r}")
-        alphas = reversed(ascending("alphas", self.alphas))
-        return [{"alpha": alpha, "dispersion": 0.0} for alpha in alphas]
+        return [one | {"dispersion": 0.0} for one in by_alpha(self.alphas)]
 
     def _search(
         self,

@@ -12,6 +12,7 @@ from sklearn.utils import Tags
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from prima_features.probes.bags import Bags
 from prima_features.probes.estimators.base import Parameters, ProbeClassifier, ProbeEstimator, RowMetadata
 from prima_features.probes.estimators.knn import KNNClassifierProbe
 from prima_features.probes.estimators.linear import LogisticProbe
@@ -37,46 +38,42 @@ class _Labels(ProbeClassifier):
     best_: list[Parameters]
     """Of each label."""
 
-    def fit(
-        self,
-        X: np.ndarray,
-        y: np.ndarray,
-        groups: np.ndarray | None = None,
-        *,
-        sites: np.ndarray | None = None,
-        covariates: np.ndarray | None = None,
-        inner: np.ndarray | None = None,
-    ) -> ProbeEstimator:
-        """Choose the parameters of each label and fit with them; arguments as of the other estimators, but y (N, L).
-
-        Raises:
-            ValueError: a label is neither 1, 0 nor NaN, or has a single value.
-        """
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        y = np.asarray(y, dtype=np.float64)
-        if y.ndim != 2 or not np.isin(y[np.isfinite(y)], (0, 1)).all():
-            raise ValueError("labels must be a table of 1, 0 and NaN, with a row for each study")
-        check_consistent_length(X, y, groups, sites, covariates, inner)
-        given = (None if values is None else np.asarray(values) for values in (sites, covariates))
-        metadata = RowMetadata(np.arange(len(X)) if groups is None else np.asarray(groups), *given)
-        return self.fit_rows(Rows.all(X), y, metadata, inner)
-
     def fit_rows(
         self, rows: Rows, y: np.ndarray, metadata: RowMetadata, inner: np.ndarray | None = None
     ) -> ProbeEstimator:
         """`fit` on some rows of a matrix, without copying them; y is (n, L)."""
+        self.n_features_in_ = rows.width
+        return self._fit(rows, self._encode(y), metadata, inner)
+
+    def _validated(self, X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        check_consistent_length(X, y)
+        return X, np.asarray(y, dtype=np.float64)
+
+    def _encode(self, y: np.ndarray) -> np.ndarray:
+        """The labels as they are.
+
+        Raises:
+            ValueError: a label is neither 1, 0 nor NaN, or has a single value.
+        """
+        if y.ndim != 2 or not np.isin(y[np.isfinite(y)], (0, 1)).all():
+            raise ValueError("labels must be a table of 1, 0 and NaN, with a row for each study")
         single = [i for i, column in enumerate(y.T) if len(np.unique(column[np.isfinite(column)])) < 2]
         if single:
             raise ValueError(f"label {single[0] + 1} of {y.shape[1]} has a single value in training")
-        self.n_features_in_, self.n_labels_ = rows.width, y.shape[1]
-        self.classes_ = np.arange(2)
-        return self._fit(rows, y, metadata, inner)
+        self.n_labels_, self.classes_ = y.shape[1], np.arange(2)
+        return y
 
     def predict(
-        self, X: np.ndarray, *, sites: np.ndarray | None = None, covariates: np.ndarray | None = None
+        self,
+        X: np.ndarray,
+        *,
+        sites: np.ndarray | None = None,
+        covariates: np.ndarray | None = None,
+        bags: Bags | None = None,
     ) -> np.ndarray:
         """(N, L) 1 for labels with a probability of one half or more, else 0."""
-        return (self.predict_proba(X, sites=sites, covariates=covariates) >= 0.5).astype(np.int64)
+        return (self.predict_proba(X, sites=sites, covariates=covariates, bags=bags) >= 0.5).astype(np.int64)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -18,6 +18,7 @@ from prima_features.probes.estimators.base import (
     ProbeRegressor,
     RowMetadata,
     ascending,
+    by_alpha,
 )
 from prima_features.probes.linalg.logistic import (
     LogisticPath,
@@ -68,7 +69,7 @@ class RidgeProbe(LinearWeights, ProbeRegressor):
         self.random_state = random_state
 
     def _candidates(self) -> Sequence[Parameters]:
-        return [{"alpha": alpha} for alpha in reversed(ascending("alphas", self.alphas))]
+        return by_alpha(self.alphas)
 
     def _path(self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows) -> np.ndarray:
         alphas = [candidate["alpha"] for candidate in candidates]

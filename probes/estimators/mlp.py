@@ -14,7 +14,7 @@ from prima_features.probes.estimators.base import (
     Parameters,
     ProbeClassifier,
     ProbeRegressor,
-    ascending,
+    by_alpha,
 )
 from prima_features.probes.linalg.rows import Reduction, Rows
 
@@ -49,7 +49,7 @@ class _Network:
         self.random_state = random_state
 
     def _candidates(self) -> Sequence[Parameters]:
-        return [{"alpha": alpha} for alpha in reversed(ascending("alphas", self.alphas))]
+        return by_alpha(self.alphas)
 
     def _path(self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows) -> np.ndarray:
         reduction = self._reduction()

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from prima_features.evaluation.survival import c_index
-from prima_features.probes.estimators.base import LinearWeights, Parameters, ProbeEstimator, ascending
+from prima_features.probes.estimators.base import LinearWeights, Parameters, ProbeEstimator, by_alpha
 from prima_features.probes.estimators.xgb import Boosted
 from prima_features.probes.linalg.cox import PartialLikelihood, cox_path
 from prima_features.probes.linalg.rows import Rows
@@ -103,7 +103,7 @@ class CoxProbe(LinearWeights, ProbeSurvival):
         self.random_state = random_state
 
     def _candidates(self) -> Sequence[Parameters]:
-        return [{"alpha": alpha} for alpha in reversed(ascending("alphas", self.alphas))]
+        return by_alpha(self.alphas)
 
     def _path(self, candidates: Sequence[Parameters], train: Rows, y: np.ndarray, test: Rows) -> np.ndarray:
         weights, offsets = self._solve(candidates, train, y)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from prima_features.probes.evaluation.permuted import p_of, permuted_rows, primary_value
+from prima_features.probes.evaluation.permuted import null_values, p_of, permuted_rows, primary_value
 from prima_features.probes.evaluation.splits import Scheme
 from prima_features.probes.recipe import Recipe
 from prima_features.probes.samples import Samples
@@ -112,14 +112,8 @@ def check_leakage(
         if reason:
             not_possible[within] = reason
             continue
-        rng = np.random.default_rng(scheme.seed)
-        null = np.empty(n_permutations)
-        for i in range(n_permutations):
-            permuted = replace(samples, y=samples.y[permute(rng)])
-            null[i] = primary_value(permuted, recipe, scheme)
-            _log.info(
-                "labels permuted within each %s, %d of %d: %.3f", within, i + 1, n_permutations, null[i]
-            )
+        _log.info("labels permuted within each %s", within)
+        null = null_values(samples, recipe, scheme, n_permutations, permute)
         shuffled[within] = Shuffled(
             samples.kind.primary,
             observed,

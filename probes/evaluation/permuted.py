@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -40,14 +42,33 @@ def permutation_test(samples: Samples, recipe: Recipe, scheme: Scheme, n_permuta
     """
     name = samples.kind.primary
     observed = primary_value(samples, recipe, scheme)
+    null = null_values(samples, recipe, scheme, n_permutations, partial(permuted_rows, samples))
+    p_value = p_of(samples, observed, null)
+    return Permutation(name, observed, p_value, n_permutations, float(null.mean()), float(null.std()))
+
+
+def null_values(
+    samples: Samples,
+    recipe: Recipe,
+    scheme: Scheme,
+    n_permutations: int,
+    permute: Callable[[np.random.Generator], np.ndarray],
+) -> np.ndarray:
+    """(n_permutations,) primary metrics of nested evaluations on permuted labels, with new folds each time.
+
+    Args:
+        samples: N studies.
+        recipe: what is fitted.
+        scheme: how the folds are drawn; its seed is that of the permutations too.
+        n_permutations: number of evaluations.
+        permute: gives the (N,) row whose label each row gets.
+    """
     rng = np.random.default_rng(scheme.seed)
     null = np.empty(n_permutations)
     for i in range(n_permutations):
-        order = permuted_rows(samples, rng)
-        null[i] = primary_value(replace(samples, y=samples.y[order]), recipe, scheme)
-        _log.info("permutation %d of %d: %s %.3f", i + 1, n_permutations, name, null[i])
-    p_value = p_of(samples, observed, null)
-    return Permutation(name, observed, p_value, n_permutations, float(null.mean()), float(null.std()))
+        null[i] = primary_value(replace(samples, y=samples.y[permute(rng)]), recipe, scheme)
+        _log.info("permutation %d of %d: %s %.3f", i + 1, n_permutations, samples.kind.primary, null[i])
+    return null
 
 
 def p_of(samples: Samples, observed: float, null: np.ndarray) -> float:

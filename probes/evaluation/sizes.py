@@ -36,18 +36,23 @@ def sample_size_of(samples: Samples, r2: float) -> SampleSize | None:
     return sample_size(criteria, r2, len(first), samples.X.shape[1])
 
 
-def size_sentence(found: SampleSize) -> str:
-    """What the criteria say, in two sentences."""
-    largest, needed = max(found.criteria.items(), key=lambda one: one[1])
+def support(found: SampleSize) -> str:
+    """The largest model that the subjects support, and the subjects that one of all features needs, as a clause."""
     supported = (
         f"{count(found.n, 'subject')} {'supports' if found.n == 1 else 'support'} a model of "
         f"{count(found.supported, 'parameter')} without penalty"
         if found.supported > 0
         else f"{count(found.n, 'subject')} are too few for a model of any size without penalty"
     )
+    return f"{supported}; all {count(found.n_parameters, 'feature')} would need {found.needed:,}"
+
+
+def size_sentence(found: SampleSize) -> str:
+    """What the criteria say, in two sentences."""
+    largest = max(found.criteria, key=found.criteria.__getitem__)
     return (
-        f"By Riley's criteria, with an anticipated R\u00b2 of {found.r2:g}, {supported}; all "
-        f"{count(found.n_parameters, 'feature')} would need {needed:,} subjects (criterion of {_NAMES[largest]}). "
+        f"By Riley's criteria, with an anticipated R\u00b2 of {found.r2:g}, {support(found)} subjects (criterion of "
+        f"{_NAMES[largest]}). "
         "The criteria do not cover penalties: judge a probe by its calibration slope, intervals and learning curve."
     )
 

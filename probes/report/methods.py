@@ -23,6 +23,7 @@ from prima_features.models.caveats import bundled_as
 from prima_features.page import template
 from prima_features.page.digits import brief, count, decimals_for, number, p_text, p_value, short
 from prima_features.probes.evaluation import Estimate, Evaluation
+from prima_features.probes.evaluation.sizes import support
 from prima_features.probes.kinds.base import MIN_GROUPS
 from prima_features.probes.report import content as words
 from prima_features.probes.report.attention import compared
@@ -166,6 +167,7 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         "baselines": list(_baselines(found)),
         "variables": list(groups.values()),
         "permuted_within": [_WITHIN[name] for name in found.leakage.shuffled] if found.leakage else [],
+        "support": support,
         "riley": _RILEY.get("multiclass" if task.kind == "multiclass" else found.kind.name, ()),
         "largest_differences": [
             f"{groups[name]} {value(task.primary, one.gaps[task.primary])}"
