@@ -54,7 +54,8 @@ def fit(
         typer.Option(
             "--classes",
             metavar="NAME...",
-            help="Classes to distinguish, the positive one last, or from low to high: cn mci ad.",
+            help="Classes to distinguish, the positive one last, or from low to high: cn mci ad. Findings: the "
+            "names to take from a label column that lists names.",
         ),
     ] = None,
     kind: Annotated[

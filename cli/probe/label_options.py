@@ -151,7 +151,8 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         list[str] | None,
         None,
         "--label-columns",
-        "Findings: a column of yes and no, or 1 and 0, for each label; blank cells are unknown.",
+        "Findings: a column of yes and no, or 1 and 0, for each label; or one column whose cells list names, separated "
+        "by ; or |, or as JSON. Blank cells are unknown.",
         metavar="COLUMN...",
     ),
     "time_column": _column(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from prima_features.synthetic.incidental import INCIDENTAL
 from prima_features.synthetic.lesions.vascular import BLOOD_CHRONIC, CHRONIC, SUBACUTE
 from prima_features.synthetic.report.write import (
     ATROPHY_MM,
@@ -72,6 +73,20 @@ _MEDIUM = (
 )  # fmt: skip
 _LOW = ("stroke", "lacunar_infarct", "encephalomalacia", "arachnoid_cyst", "cavernoma", "dementia")
 
+_FINDINGS = {
+    "atrophy": "structural_cerebral_atrophy",
+    "small_vessel_disease": "vascular_ischemic_small_vessel_disease",
+    "wide_ventricles": "ventricular_ventriculomegaly",
+    "oedema": "structural_edema",
+    "mass_effect": "structural_mass_effect",
+    "midline_shift": "structural_midline_shift",
+}
+"""Those of `DIAGNOSES` that several conditions cause, and that can be present together."""
+FINDINGS = tuple(f"finding_{'_'.join(name.split())}" for name in (*_FINDINGS, *INCIDENTAL))
+"""Columns of `finding_row`: such findings, and the incidental ones."""
+CHANGING_FINDINGS = FINDINGS[: len(_FINDINGS)]
+"""Those that can be present at one visit and not at another."""
+
 COLUMNS = ("study_id", *DIAGNOSES, *REFERRALS, "priority")
 
 
@@ -108,6 +123,17 @@ def diagnoses(subject: Subject, truth: Mapping[str, float]) -> dict[str, bool | 
         None if wide else truth["wmh_ml"] >= HYPERINTENSITY_ML[1]
     )
     return labels
+
+
+def finding_row(subject: Subject, truth: Mapping[str, float]) -> dict[str, str]:
+    """Whether each of `FINDINGS` is present: 1, 0, or empty if it cannot be said.
+
+    Args:
+        truth: what `prima_features.synthetic.measure` found.
+    """
+    found, listed = diagnoses(subject, truth), subject.fact("incidental").split("; ")
+    present = [*(found[name] for name in _FINDINGS.values()), *(name in listed for name in INCIDENTAL)]
+    return {name: "" if one is None else str(int(one)) for name, one in zip(FINDINGS, present, strict=True)}
 
 
 def priority(subject: Subject, truth: Mapping[str, float]) -> str:

@@ -1,4 +1,7 @@
-"""Several labels of one study, such as findings that can be present together: a column of yes and no for each."""
+"""Several labels of one study, such as findings that can be present together.
+
+They are in a column of yes and no for each, or in one column whose cells list names (`name_lists`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from prima_features.errors import UsageError
 from prima_features.probes.kinds.labels import MIN_PER_LABEL, encoded
 from prima_features.probes.labels.cells import MISSING, Label, LabelColumn, Labels
 from prima_features.probes.labels.cohorts import Cohort
+from prima_features.probes.labels.name_lists import by_names
 from prima_features.probes.labels.records import LabelRequest
 from prima_features.probes.labels.tables import LEVELS, find
 from prima_features.probes.labels.values import is_missing
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 PRESENT = frozenset({"1", "yes", "y", "true", "t", "present", "positive", "pos"})
 ABSENT = frozenset({"0", "no", "n", "false", "f", "absent", "negative", "neg"})
 _UNKNOWN = "?"
+_SHOWN = 10
+"""Most rare labels that a sentence names: a column of free text has hundreds."""
 
 
 def encode_findings(table: pd.DataFrame, request: LabelRequest, cohort: Cohort) -> Labels:
@@ -30,21 +36,32 @@ def encode_findings(table: pd.DataFrame, request: LabelRequest, cohort: Cohort) 
     A blank cell is an unknown label, never an absent one. Rows without a known label have no target.
 
     Raises:
-        UsageError: fewer than two columns are named, or a value does not say whether the label is present.
+        UsageError: no column is named, or one twice; a value does not say whether the label is present, or a single
+            column does not list names.
     """
     if request.target_column:
         raise UsageError("findings takes its columns from --label-columns, not from --target-column")
     names = request.label_columns
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise UsageError("findings needs two or more different columns: name them with --label-columns")
+    if not names or len(set(names)) < len(names):
+        raise UsageError(
+            "findings needs two or more different columns of yes and no, or one whose cells list names: name them with "
+            "--label-columns"
+        )
     columns = [_column(table, name, cohort) for name in names]
-    _check_positive(columns, request)
-    cells = [_read(column, request) for column in columns]
-    rows = []
-    for own in zip(*cells, strict=True):
-        is_known = any(one is not None for one in own)
-        rows.append(Label(encoded(own)) if is_known else Label(None, MISSING))
     warnings = [text for column in columns for text in column.warnings]
+    if len(columns) == 1:
+        if request.positive:
+            raise UsageError("--positive is for label columns of yes and no, not for one that lists names")
+        names, known, notes = by_names(columns[0], request.classes, all_occur=not request.all_labels)
+        warnings += notes
+    else:
+        if request.classes:
+            raise UsageError(
+                "--classes chooses names of one label column that lists them, not among label columns"
+            )
+        _check_positive(columns, request)
+        known = list(zip(*(_read(column, request) for column in columns), strict=True))
+    rows = [Label(None, MISSING) if all(one is None for one in own) else Label(encoded(own)) for own in known]
     return Labels(tuple(rows), names, tuple(warnings))
 
 
@@ -106,6 +123,9 @@ def labels_here(
     if len(kept) == len(names):
         return frame, names, [], ()
     rare = [f"{name} ({sizes[name][0]} and {sizes[name][1]})" for name in names if name not in kept]
+    n_rare = len(rare)
+    if n_rare > _SHOWN:
+        rare = [*rare[:_SHOWN], f"{n_rare - _SHOWN} more"]
     if len(kept) < 2:
         raise UsageError(
             f"findings needs two labels that {MIN_PER_LABEL} or more subjects have and as many do not, but too few "
@@ -116,7 +136,7 @@ def labels_here(
     lost = frame["study"][~known].tolist()
     frame = frame.assign(target=[",".join(row) for row in y])[known].reset_index(drop=True)
     notes = [
-        f"{count(len(rare), 'label')} {verb(len(rare), 'is', 'are')} left out, because fewer than {MIN_PER_LABEL} "
+        f"{count(n_rare, 'label')} {verb(n_rare, 'is', 'are')} left out, because fewer than {MIN_PER_LABEL} "
         f"subjects have, or lack, {listed(rare)}"
     ]
     return frame, findings(kept).labels, lost, tuple(notes)

@@ -162,7 +162,8 @@ class LabelRequest:
     horizons: tuple[float, ...] = ()
     """Of survival, in `time_unit`: times at which predictions are assessed; default: `survival.default_horizons`."""
     label_columns: tuple[str, ...] = ()
-    """Of the task `findings`: a column of yes and no (or 1 and 0) for each label."""
+    """Of the task `findings`: a column of yes and no (or 1 and 0) for each label, or one column whose cells list names,
+    of which `classes` chooses some."""
     all_labels: bool = False
     """Of `findings`: keep labels that few subjects have or lack."""
     control_column: str = ""

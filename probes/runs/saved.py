@@ -108,9 +108,10 @@ def _as_trained(labels: LabelRequest, probe: Probe) -> LabelRequest:
     if probe.fitted is not None and (change := probe.fitted.training.source.change):
         named = replace(named, change=change)
     if probe.task.labels:
-        return replace(
-            named, label_columns=labels.label_columns or probe.task.labels, all_labels=True, kind="auto"
-        )
+        columns = labels.label_columns or probe.task.labels
+        # A single column lists names, and those of the probe are looked for.
+        wanted = probe.task.labels if len(columns) == 1 else ()
+        return replace(named, label_columns=columns, classes=wanted, all_labels=True, kind="auto")
     return named if labels.positive else replace(named, classes=probe.task.classes)
 
 

@@ -160,6 +160,7 @@ def test_the_table_names_what_was_found() -> None:
     subject = next(s for i in range(50) if "; " in (s := draw_subject(8, i)).fact("incidental"))
     scans = draw_acquisitions(8, 0, subject.site)
     truth = {"hippocampus_ml": 4.0, "ventricle_ml": 25.0, "lesion_ml": 0.0}
+    truth |= {"midline_shift_mm": 0.0, "oedema_ml": 0.0, "wmh_ml": 0.0}
     row = table.row(subject, truth, scans, "usual", subject.id)
     assert set(row["incidental"].split("; ")) <= set(INCIDENTAL)
-    assert table.row(control(), truth, scans, "usual", "1")["incidental"] == "n/a"
+    assert table.row(control(), truth, scans, "usual", "1")["incidental"] == "none"

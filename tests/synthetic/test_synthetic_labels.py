@@ -8,9 +8,11 @@ from prima_features.synthetic.labels import (
     COLUMNS,
     CONDITION_DIAGNOSES,
     DIAGNOSES,
+    FINDINGS,
     PRIORITIES,
     REFERRALS,
     diagnoses,
+    finding_row,
     label_row,
     priority,
 )
@@ -93,3 +95,18 @@ def test_referrals_follow_the_condition() -> None:
     row = label_row(young("haemorrhage", days_since_onset=2), TRUTH, "sub-01")
     assert (row["neurosurgery"], row["neurology"], row["neuro_oncology"]) == ("1", "1", "0")
     assert tuple(row) == COLUMNS
+
+
+def test_finding_columns_agree_with_the_diagnoses_and_the_incidental_names() -> None:
+    subjects = [draw_subject(5, index) for index in range(60)]
+    for subject in subjects:
+        cells, found = finding_row(subject, TRUTH), diagnoses(subject, TRUTH)
+        assert tuple(cells) == FINDINGS
+        unknown = found["vascular_ischemic_small_vessel_disease"] is None
+        assert (cells["finding_small_vessel_disease"] == "") == unknown
+        assert cells["finding_atrophy"] == str(int(bool(found["structural_cerebral_atrophy"])))
+        names = {name for name in subject.fact("incidental").split("; ") if name}
+        listed = {f"finding_{name.replace(' ', '_')}" for name in names}
+        assert {name for name, cell in cells.items() if cell == "1"} >= listed
+        assert all(cells[name] == "0" for name in FINDINGS[6:] if name not in listed)
+    assert any(finding_row(subject, TRUTH)["finding_small_vessel_disease"] == "" for subject in subjects)

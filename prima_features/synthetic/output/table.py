@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from prima_features.synthetic.acquisition import Acquisition
+from prima_features.synthetic.labels import CHANGING_FINDINGS, FINDINGS, finding_row
 from prima_features.synthetic.protocol import Settings
 from prima_features.synthetic.severity import severity
 from prima_features.synthetic.subject import Subject
@@ -32,7 +33,14 @@ COLUMNS: dict[str, dict[str, object]] = {
     "lesion_side": {"Description": "left, right, midline or both"},
     "lesion_place": {"Description": "where the largest lesion lies"},
     "n_lesions": {"Description": "lesions of the diagnosis, without white-matter hyperintensities"},
-    "incidental": {"Description": "findings other than the diagnosis: variants and harmless findings"},
+    "incidental": {"Description": "findings other than the diagnosis: names, separated by ;, or none"},
+    **{
+        name: {
+            "Description": f"finding: {name.removeprefix('finding_').replace('_', ' ')}",
+            "Levels": {"0": "absent", "1": "present"},
+        }
+        for name in FINDINGS
+    },
     "ventricle_asymmetry": {"Description": "of lateral ventricles, aimed at: logarithm of right over left"},
     "brain_ml": {"Description": "volume of brain tissue", "Units": "ml"},
     "ventricle_ml": {"Description": "volume of all ventricles", "Units": "ml"},
@@ -70,7 +78,7 @@ COLUMNS: dict[str, dict[str, object]] = {
 _CHANGING = (
     "age", "ventricle_asymmetry", "brain_ml", "ventricle_ml", "temporal_horn_ml", "hippocampus_ml", "sulcal_mm",
     "wmh_ml", "lesion_ml", "oedema_ml", "midline_shift_mm", "nihss", "nihss_mean", "mrs", "mrs_log_odds", "cdr",
-    "cdr_log_odds",
+    "cdr_log_odds", *CHANGING_FINDINGS,
 )  # fmt: skip
 SUBJECT_COLUMNS = {name: about for name, about in COLUMNS.items() if name not in _CHANGING}
 """Those of participants.tsv if subjects have several visits."""
@@ -117,11 +125,13 @@ def row(
         "contrast": int(any(scan.contrast_dose > 0 for scan in scans)),
         "n_series": len(scans),
         "seed": subject.seed,
+        "incidental": "none",
         **dict(subject.facts),
         **truth,
         **_classes(subject),
         **survival(subject, truth),
         **severity(subject, truth),
+        **{name: cell or ABSENT for name, cell in finding_row(subject, truth).items()},
         "ageing_rate": ageing_rate(subject),
     }
     if subject.lesions:

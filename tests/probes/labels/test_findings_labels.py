@@ -73,7 +73,7 @@ def test_values_that_do_not_say_whether_a_label_is_present_are_refused_or_named(
 @pytest.mark.parametrize(
     ("columns", "more", "reason"),
     [
-        (("A",), {}, "two or more different columns"),
+        (("A",), {}, "no cell of A lists several names"),
         (("A", "A"), {}, "two or more different columns"),
         (("A", "nothing"), {}, r"no column 'nothing' \(--label-columns\)"),
         (("A", "B"), {"target_column": "A"}, "not from --target-column"),
