@@ -277,7 +277,12 @@ def _random_effects(thrice: int) -> Iterator[tuple[str, ...]]:
 
 
 def _fit(table: pd.DataFrame, fixed: pd.DataFrame, random: tuple[str, ...]) -> Any:
-    """The fitted statsmodels result, None if it did not converge."""
+    """The fitted statsmodels result, None if it did not converge.
+
+    Powell's method needs no gradient. That of statsmodels 0.15 is wrong where a step makes the diagonal of the random
+    effects' Cholesky factor negative: BFGS, its default, then stops far from the maximum, at a place that depends on
+    the processor.
+    """
     from statsmodels.regression.mixed_linear_model import MixedLM
     from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
@@ -288,7 +293,7 @@ def _fit(table: pd.DataFrame, fixed: pd.DataFrame, random: tuple[str, ...]) -> A
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
-            fitted = model.fit(reml=True)
+            fitted = model.fit(reml=True, method="powell", ftol=1e-12)
         except np.linalg.LinAlgError:
             return None
     errors = np.asarray(fitted.bse_fe)

@@ -45,6 +45,9 @@ SHAPES = {
     "simclr3d": [(24, 24, 24)] * 3,
 }
 STRIPPED = sorted({"brainiac", "neurojepa", "simclr3d"})
+# Rounding errors differ between kernels. Dinov3D-Neuro rounds rotated queries and keys to bfloat16: an error of 1e-7 can
+# move one of them by a whole step, and the vector by 1e-4.
+TOLERANCE = {"dinov3d-neuro": 5e-4}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,8 @@ def test_batches_give_the_vectors_of_each_series_alone(name: str, models: dict[s
     together = encode(model, items, batch=100).series
     assert together.shape == (3, model.info.widths.series)
     for row, item in zip(together, items, strict=True):
-        np.testing.assert_allclose(row, encode(model, [item], batch=1).series[0], atol=2e-6)
+        alone = encode(model, [item], batch=1).series[0]
+        np.testing.assert_allclose(row, alone, rtol=0, atol=TOLERANCE.get(name, 4e-6))
 
 
 @pytest.mark.parametrize("name", FILES)
