@@ -45,8 +45,8 @@ SHAPES = {
     "simclr3d": [(24, 24, 24)] * 3,
 }
 STRIPPED = sorted({"brainiac", "neurojepa", "simclr3d"})
-# Rounding errors differ between kernels. Dinov3D-Neuro rounds rotated queries and keys to bfloat16: an error of 1e-7 can
-# move one of them by a whole step, and the vector by 1e-4.
+# Rounding errors differ between kernels. Dinov3D-Neuro rounds rotated queries and keys to bfloat16: an error of 1e-7
+# can move one of them by a whole step, and the vector by 1e-4.
 TOLERANCE = {"dinov3d-neuro": 5e-4}
 
 

@@ -46,11 +46,13 @@ def cohort(
     return made, OutOfFold((outcome,), np.zeros((1, len(value)), dtype=int), ())
 
 
-def restricted_likelihood(table: pd.DataFrame, fixed: pd.DataFrame, random: list[str]) -> tuple[np.ndarray, ...]:
+def restricted_likelihood(
+    table: pd.DataFrame, fixed: pd.DataFrame, random: list[str]
+) -> tuple[np.ndarray, ...]:
     """Fixed effects, their standard errors, residual and random standard deviations, by the direct formula.
 
-    Laird and Ware (Biometrics 1982): the restricted likelihood with the fixed effects and the residual variance profiled
-    out, maximised over the Cholesky factor of the random effects' covariance in units of the residual variance.
+    Laird and Ware (Biometrics 1982): the restricted likelihood with the fixed effects and the residual variance
+    profiled out, maximised over the Cholesky factor of the random effects' covariance in units of that variance.
     """
     y, x, z = table["gap"].to_numpy(), fixed.to_numpy(), fixed[random].to_numpy()
     groups = [np.flatnonzero(table["subject"] == name) for name in table["subject"].unique()]
@@ -74,14 +76,18 @@ def restricted_likelihood(table: pd.DataFrame, fixed: pd.DataFrame, random: list
 
     starts = ([4.0], [1.0]) if k == 1 else ([4.0, 0.0, 0.3], [1.0, 0.0, 1.0])
     options = {"xatol": 1e-9, "fatol": 1e-11, "maxiter": 4000}
-    searches = [optimize.minimize(lambda v: profile(v)[0], s, method="Nelder-Mead", options=options) for s in starts]
+    searches = [
+        optimize.minimize(lambda v: profile(v)[0], s, method="Nelder-Mead", options=options) for s in starts
+    ]
     _, effects, covariance, variance, between = profile(min(searches, key=lambda one: one.fun).x)
     return effects, np.sqrt(np.diag(covariance)), np.sqrt(variance), np.sqrt(np.diag(between))
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("visits", "random"), [(2, ["intercept"]), (3, ["intercept", "years"])])
-def test_the_mixed_model_maximises_the_restricted_likelihood(visits: int, random: list[str], seed: int) -> None:
+def test_the_mixed_model_maximises_the_restricted_likelihood(
+    visits: int, random: list[str], seed: int
+) -> None:
     table, notes = visit_table(*cohort(visits=visits, seed=seed), corrected=False)
     found, more = mixed_model(table)
     assert found is not None and not notes and not more
@@ -96,7 +102,8 @@ def test_the_mixed_model_maximises_the_restricted_likelihood(visits: int, random
         # statsmodels' errors come from the curvature in all parameters, the direct ones take the variances as known.
         half = (own.estimate.ci_high - own.estimate.ci_low) / 2
         assert half == pytest.approx(error * student.ppf(0.975), rel=0.05)
-        assert own.p_value == pytest.approx(2 * student.sf(abs(value) / (half / student.ppf(0.975))), rel=0.01, abs=1e-9)
+        p_value = 2 * student.sf(abs(value) / half * student.ppf(0.975))
+        assert own.p_value == pytest.approx(p_value, rel=0.01, abs=1e-9)
     assert found.sd_residual == pytest.approx(residual, rel=1e-3)
     assert found.sd_subject == pytest.approx(between[0], rel=1e-3)
     if visits == 2:
