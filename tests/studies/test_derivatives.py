@@ -281,6 +281,46 @@ def test_of_several_masks_of_one_tool_the_brain_mask_is_used(dataset: Path) -> N
     assert masks(dataset)[T1W][0] == f"ds/{anat}/sub-01_desc-brain_mask.nii.gz"
 
 
+def test_a_mask_on_the_grid_of_the_scan_comes_before_a_resampled_one(dataset: Path) -> None:
+    resampled = f"{FMRIPREP}/sub-01/anat/sub-01_res-2_desc-brain_mask.nii.gz"
+    put(dataset, resampled)
+    assert masks(dataset)[T1W][0] == f"ds/{resampled}"
+    put(dataset, f"{FMRIPREP}/{MASK}")
+    assert masks(dataset)[T1W][0] == f"ds/{FMRIPREP}/{MASK}"
+    assert not find_bids(dataset).anatomy_warnings
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("sub-01_space-template_desc-brain_mask.nii.gz", "no scan of the subject matches it"),
+        ("sub-01_acq-x_desc-brain_mask.nii.gz", "no scan of the subject matches it"),
+        ("sub-01_space-MNI152NLin6Asym_desc-brain_mask.nii.gz", "it is in the space MNI152NLin6Asym"),
+    ],
+)
+def test_masks_that_match_nothing_are_reported(dataset: Path, name: str, why: str) -> None:
+    put(dataset, f"{FMRIPREP}/sub-01/anat/{name}")
+    (warning,) = find_bids(dataset).anatomy_warnings
+    assert f"{name} of fMRIPrep: {why}" in warning and "manifest" in warning
+    put(dataset, f"derivatives/synthstrip/{MASK}")
+    assert not find_bids(dataset).anatomy_warnings
+
+
+def test_a_named_folder_of_other_subjects_is_reported(dataset: Path, tmp_path: Path) -> None:
+    put(tmp_path, "other/fmriprep/sub-02/anat/sub-02_desc-brain_mask.nii.gz")
+    (warning,) = find_bids(dataset, derivatives=[tmp_path / "other"]).anatomy_warnings
+    assert str(tmp_path / "other") in warning and "none of the subjects" in warning
+    put(tmp_path, f"other/synthstrip/{MASK}")
+    assert not find_bids(dataset, derivatives=[tmp_path / "other"]).anatomy_warnings
+
+
+def test_the_latest_version_of_a_tool_is_used(dataset: Path) -> None:
+    """Some archives keep one folder per version."""
+    for version in ("9.0.1", "23.1.3", "23.2.0"):
+        put(dataset, f"{FMRIPREP}/{version}/{MASK}")
+    assert masks(dataset)[T1W] == (f"ds/{FMRIPREP}/23.2.0/{MASK}", None, "fMRIPrep")
+
+
 def test_tools_are_preferred_in_a_fixed_order(dataset: Path) -> None:
     put(dataset, f"derivatives/a/{MASK}", "derivatives/freesurfer/sub-01/mri/brainmask.mgz")
     assert masks(dataset)[T1W][2] == "FreeSurfer"

@@ -6,6 +6,7 @@ Known layouts: fMRIPrep, sMRIPrep and other BIDS derivatives (`sub-X[/ses-Y]/ana
 
 A mask is used for the one scan that it was made of: by its JSON sidecar (`Sources`, `RawSources`), by the name of the
 scan in its own name, or by its entities if only one scan has them. A mask that several scans match is used for none.
+Masks that match no scan, or are in MNI space, are reported if the subject has no other mask.
 """
 
 from __future__ import annotations
@@ -101,6 +102,8 @@ class _Files:
     """The files of one subject in a dataset."""
 
     masks: list[_File] = field(default_factory=list)
+    elsewhere: list[_File] = field(default_factory=list)
+    """Masks in the space of a template."""
     transforms: list[_File] = field(default_factory=list)
     """To MNI152."""
     originals: list[_File] = field(default_factory=list)
@@ -131,6 +134,12 @@ class Derivatives:
         inside = [one for one in _datasets_in(root / "derivatives") if _real(one.folder) not in known]
         self._datasets += [*inside, _Dataset(root, _tool(root))]
         self._datasets = [one for dataset in self._datasets for one in (dataset, *dataset.nested)]
+        self._given = list(folders)
+        self._met: set[str] = set()
+
+    def unrelated(self) -> list[Path]:
+        """Folders among `folders` that contain none of the subjects that `of_subject` was asked for."""
+        return [folder for folder in self._given if not any(_is_below(one, folder) for one in self._met)]
 
     def of_subject(self, subject: str, images: Sequence[BidsImage]) -> dict[str, Derived]:
         """What was made of the scans of one subject.
@@ -143,16 +152,23 @@ class Derivatives:
             By `BidsImage.source`; mask and transform of one tool, the first that has a mask of the scan.
         """
         found: dict[str, Derived] = {}
+        unused: list[str] = []
         for dataset in self._datasets:
-            for source, derived in self._in_dataset(dataset, subject, images).items():
+            for source, derived in self._in_dataset(dataset, subject, images, unused).items():
                 known = found.get(source)
                 if known is None or (known.mask is None and derived.mask is not None):
                     found[source] = derived
+        if not any(derived.mask for derived in found.values()):
+            self.problems += unused
         return found
 
-    def _in_dataset(self, dataset: _Dataset, subject: str, images: Sequence[BidsImage]) -> dict[str, Derived]:
+    def _in_dataset(
+        self, dataset: _Dataset, subject: str, images: Sequence[BidsImage], unused: list[str]
+    ) -> dict[str, Derived]:
+        """What one dataset has; masks that match no scan are added to `unused`."""
         if not dataset.has_subject(subject):
             return {}
+        self._met.add(_real(dataset.folder))
         sessions = sorted({image.session for image in images if image.session})
         if dataset.is_freesurfer(subject, sessions):
             return self._in_freesurfer(dataset, subject, images)
@@ -173,6 +189,11 @@ class Derivatives:
                 masks.setdefault(owner, []).append(file.path)
             elif problem:
                 self._note(dataset, file.path, problem)
+            else:
+                unused.append(_problem(dataset, file.path, "no scan of the subject matches it"))
+        for file in files.elsewhere:
+            space = file.entities["space"]
+            unused.append(_problem(dataset, file.path, f"it is in the space {space}, not in that of a scan"))
         for file in files.transforms:
             # A tool that merges scans names them only next to its mask.
             owner, problem = of_raw.get(file.key) or owners.of(file)
@@ -189,7 +210,7 @@ class Derivatives:
         """One mask and one transform of a scan."""
         masks, transforms = sorted(masks, key=_preference), sorted(transforms, key=_space_preference)
         mask = masks[0] if masks else None
-        if len(masks) > 1 and _preference(masks[0])[0] == _preference(masks[1])[0]:
+        if len(masks) > 1 and _preference(masks[0])[:2] == _preference(masks[1])[:2]:
             self._note(dataset, masks[0], f"{masks[1].name} is another mask of the same scan")
             mask = None
         to_mni = transforms[0] if transforms else None
@@ -222,8 +243,11 @@ class Derivatives:
         return found
 
     def _note(self, dataset: _Dataset, path: Path, why: str) -> None:
-        place = path.relative_to(dataset.folder).as_posix()
-        self.problems.append(f"{place} of {dataset.tool}: {why}")
+        self.problems.append(_problem(dataset, path, why))
+
+
+def _problem(dataset: _Dataset, path: Path, why: str) -> str:
+    return f"{path.relative_to(dataset.folder).as_posix()} of {dataset.tool}: {why}"
 
 
 _SEVERAL_SESSIONS = "it names no session, and the subject has several"
@@ -360,8 +384,7 @@ class _Dataset:
             entities = parse_bids_entities(path.name)
             file, space = _File(path, entities), entities.get("space", "")
             if _MASK.fullmatch(path.name):
-                if not space.startswith(_OTHER_SPACES):
-                    files.masks.append(file)
+                (files.elsewhere if space.startswith(_OTHER_SPACES) else files.masks).append(file)
             elif "from" in entities and path.suffix in _TRANSFORMS:
                 if entities["from"] == "orig" and "to" in entities:
                     files.originals.append(file)
@@ -397,18 +420,37 @@ def _given(folder: Path) -> list[_Dataset]:
 
 
 def _datasets_in(folder: Path) -> list[_Dataset]:
-    """A derivative dataset, or those in a folder, in order of preference."""
-    if any(name.startswith("sub-") for name in _names(folder)):
+    """A derivative dataset, or those in a folder, in order of preference.
+
+    A tool's folder may have one folder per version, as in `fmriprep/23.1.3`; later versions come first.
+    """
+    if _has_subjects(folder):
         return [_Dataset(folder, _tool(folder))]
-    inside = [folder / name for name in sorted(_names(folder)) if not name.startswith(".")]
-    found = [_Dataset(one, _tool(one)) for one in inside if any(n.startswith("sub-") for n in _names(one))]
+    found = []
+    for one in _inside(folder):
+        versions = [one] if _has_subjects(one) else [v for v in _inside(one)[::-1] if _has_subjects(v)]
+        found += [_Dataset(version, _tool(version, one.name)) for version in versions]
     ranks = {tool: rank for rank, tool in enumerate(_PREFERRED)}
     return sorted(found, key=lambda one: ranks.get(one.tool, len(ranks)))
 
 
-def _tool(folder: Path) -> str:
-    """The tool that made a dataset, by its description or the name of its folder."""
-    name = folder.name
+def _inside(folder: Path) -> list[Path]:
+    """What a folder contains, by name, with the numbers in names compared as numbers."""
+    names = [name for name in _names(folder) if not name.startswith(".")]
+    return [folder / name for name in sorted(names, key=_natural)]
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _has_subjects(folder: Path) -> bool:
+    return any(name.startswith("sub-") for name in _names(folder))
+
+
+def _tool(folder: Path, name: str = "") -> str:
+    """The tool that made a dataset, by its description or the name of its folder, unless `name` is given."""
+    name = name or folder.name
     try:
         described = read_json(folder / "dataset_description.json")
         made_by = described.get("GeneratedBy") or described.get("PipelineDescription") or {}
@@ -433,6 +475,10 @@ def _real(folder: Path) -> str:
     return os.path.realpath(folder)
 
 
+def _is_below(real: str, folder: Path) -> bool:
+    return Path(real).is_relative_to(_real(folder))
+
+
 def _count_sessions(subject: Path) -> int:
     return sum(name.startswith("ses-") for name in _names(subject))
 
@@ -454,10 +500,12 @@ def _is_path_of(named: str, image: BidsImage) -> bool:
     return named == image.source or named.endswith(f"/{image.source}")
 
 
-def _preference(mask: Path) -> tuple[int, str]:
+def _preference(mask: Path) -> tuple[bool, int, str]:
+    """Masks on the scan's own grid come before resampled ones."""
     match = _MASK.fullmatch(mask.name)
     kind = match[2].lower() if match else ""
-    return (_KINDS.index(kind) if kind in _KINDS else len(_KINDS), mask.name)
+    resampled = "_res-" in mask.name
+    return resampled, _KINDS.index(kind) if kind in _KINDS else len(_KINDS), mask.name
 
 
 def _space_preference(transform: Path) -> tuple[int, str]:

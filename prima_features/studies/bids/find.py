@@ -108,7 +108,7 @@ def find_bids(
         studies=tuple(found),
         left_out=tuple(sorted(left_out, key=lambda item: (item.study, item.series))),
         warnings=warnings,
-        anatomy_warnings=_derivatives_warning(derived.problems),
+        anatomy_warnings=_derivatives_warnings(derived),
     )
 
 
@@ -125,15 +125,18 @@ def _with_anatomy(
             yield image, item
 
 
-def _derivatives_warning(problems: list[str]) -> tuple[str, ...]:
-    if not problems:
-        return ()
-    n = len(problems)
-    return (
-        f"{n} brain mask{'s' * (n > 1)} or transform{'s' * (n > 1)} in the derivatives {'are' if n > 1 else 'is'} not "
-        f"used, since the scan {'they belong' if n > 1 else 'it belongs'} to is not clear, such as {problems[0]}; name "
-        "masks and transforms in a manifest (columns mask and mni_affine)",
-    )
+def _derivatives_warnings(derived: Derivatives) -> tuple[str, ...]:
+    warnings = [
+        f"the folder of derivatives {folder} has none of the subjects: check that it belongs to this dataset"
+        for folder in derived.unrelated()
+    ]
+    if n := len(derived.problems):
+        warnings.append(
+            f"{n} brain mask{'s' * (n > 1)} or transform{'s' * (n > 1)} in the derivatives {'are' if n > 1 else 'is'} "
+            f"not used, such as {derived.problems[0]}; name masks and transforms in a manifest (columns mask and "
+            "mni_affine)"
+        )
+    return tuple(warnings)
 
 
 @dataclass(frozen=True)
