@@ -14,6 +14,8 @@ from prima_features.errors import UnknownOptionError, UsageError
 from prima_features.files.paths import expanded, is_folder
 
 _NAME = re.compile(r"[\w+-][\w.+-]*")
+_SAFE = re.compile(r'[^:;<>"|?*\\]+')
+"""Names of directories: what file systems do not accept, and what separates options, is left out."""
 
 
 def load_models(output: Path, models: Sequence[str], options: Mapping[str, str]) -> dict[Path, Encoder]:
@@ -32,7 +34,8 @@ def load_models(output: Path, models: Sequence[str], options: Mapping[str, str])
         The model of each output.
 
     Raises:
-        UsageError: a model cannot be loaded, two have the same name, or an option is unknown.
+        UsageError: a model cannot be loaded, two have the same name, a name cannot be part of a file's name, or an
+            option is unknown.
     """
     encoders: dict[str, Encoder] = {}
     known: dict[str, str] = {}
@@ -42,6 +45,11 @@ def load_models(output: Path, models: Sequence[str], options: Mapping[str, str])
         is_plain = is_plain and not name
         encoder = load_encoder(model)
         name = name or checked_info(encoder).name.rpartition("/")[-1]
+        if not is_plain and not (name.isprintable() and _SAFE.fullmatch(name)):
+            raise UsageError(
+                f"The model {model!r} cannot name its output after itself, because of a colon, line break or similar "
+                f"character: give it a name, such as --model NAME={model}"
+            )
         key = unicodedata.normalize("NFC", name).casefold()  # as file systems compare names
         if key in known:
             raise UsageError(

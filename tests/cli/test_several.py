@@ -86,6 +86,19 @@ def test_models_of_one_name_can_be_given_names(tmp_path: Path, capsys: Capture) 
         load_models(output, ["intensity", f"Intensity={copy}"], {})
 
 
+@pytest.mark.parametrize("folder", ["a:b", "line\nbreak", "a;b", "a*", "back\\slash", "caf\udce9", "tab\t"])
+def test_a_folder_whose_name_cannot_be_part_of_a_files_name_has_to_be_named(
+    tmp_path: Path, folder: str
+) -> None:
+    copy, output = tmp_path / folder, tmp_path / "out.h5"
+    shutil.copytree(bundled.path("intensity"), copy)
+    with pytest.raises(UsageError, match="--model NAME="):
+        load_models(output, ["acquisition", str(copy)], {})
+    assert list(load_models(output, [str(copy)], {})) == [output]
+    names = [path.name for path in load_models(output, ["acquisition", f"copy={copy}"], {})]
+    assert names == ["out.acquisition.h5", "out.copy.h5"]
+
+
 def test_a_single_model_keeps_the_outputs_name_unless_it_is_named(tmp_path: Path) -> None:
     assert list(load_models(tmp_path / "out.h5", ["intensity"], {})) == [tmp_path / "out.h5"]
     assert list(load_models(tmp_path / "out.h5", ["a=intensity"], {})) == [tmp_path / "out.a.h5"]
