@@ -159,6 +159,14 @@ def bench(
             "--no-ids", help="Count the studies that are left out in bench.json instead of naming them."
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Run all checks; show which studies would be compared, which are left out and why, and the number "
+            "of fits. Write nothing.",
+        ),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite OUT_DIR even if this command did not write it.")
     ] = False,
@@ -171,8 +179,9 @@ def bench(
 
     `prima bench validate FILE` checks a bench.json.
     """
-    from prima_features.bench import BenchOptions, TaskRequest
+    from prima_features.bench import BenchOptions, TaskRequest, plan
     from prima_features.bench import bench as run
+    from prima_features.bench.run import check_output
     from prima_features.cli.probe.show import print_warnings, steps
     from prima_features.probes.evaluation import Scheme
 
@@ -194,6 +203,12 @@ def bench(
         list_left_out=not no_ids,
     )
     labels = replace(request, classes=split_values(classes), kind=kind)
+    if dry_run:
+        check_output(output, files, labels, options, force)
+        with steps() as on_step:
+            planned = plan(files, requests, labels, options, on_step=on_step)
+        _print_plan(planned)
+        return
     with steps() as on_step:
         found = run(
             files,
@@ -251,6 +266,32 @@ def _probes(names: tuple[str, ...]) -> Any:
     if unknown := [name for name in names if name not in ("linear", "knn")]:
         raise typer.BadParameter(f"unknown probe {unknown[0]}: expected linear or knn", param_hint="--probes")
     return names or ("linear", "knn")
+
+
+def _print_plan(planned: Any) -> None:
+    """What `--dry-run` shows: the shared studies, and the labels, folds and fits of each task."""
+    from prima_features.cli.probe.show import print_join, print_warnings
+    from prima_features.probes.labels import summarize
+
+    for text in planned.shared.sentences():
+        out.print(escape(text))
+    for one in planned.tasks:
+        out.print(f"\n[bold]{escape(one.asked.key)}[/]")
+        print_join(one.joined, summarize(one.joined))
+        scheme = one.splits.scheme
+        folds = f"{scheme.outer_folds} folds" + (f", {scheme.repeats} repeats" if scheme.repeats > 1 else "")
+        out.print(
+            f"Probes: {', '.join(one.probes)}; {folds}; {count(one.n_fits, 'fit')} of {count(one.n_rows, 'row')}, each "
+            f"with {scheme.inner_folds} inner folds"
+        )
+        print_warnings(one.warnings)
+    if planned.repeats is not None:
+        repeats = planned.repeats
+        scanners, subjects = len({*repeats.scanner.tolist()} - {""}), len({*repeats.subject.tolist()})
+        on = f" on {count(scanners, 'scanner')}" if scanners else ""
+        out.print(f"\nReliability: {count(len(repeats.rows), 'scan')} of {count(subjects, 'subject')}{on}")
+        print_warnings(repeats.warnings)
+    out.print("All checks have passed; nothing was written.")
 
 
 def _print(found: Any) -> None:

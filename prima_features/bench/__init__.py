@@ -6,6 +6,6 @@ Reads embeddings files and label tables; nothing here reads images.
 """
 
 from prima_features.bench.options import BenchOptions, TaskRequest
-from prima_features.bench.run import Bench, bench
+from prima_features.bench.run import Bench, BenchPlan, bench, plan
 
-__all__ = ["Bench", "BenchOptions", "TaskRequest", "bench"]
+__all__ = ["Bench", "BenchOptions", "BenchPlan", "TaskRequest", "bench", "plan"]

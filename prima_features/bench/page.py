@@ -46,6 +46,19 @@ _PROBES = {
     "poisson": "Poisson or negative binomial ridge regression",
     "knn": "nearest neighbours in 64 principal components",
 }
+_DEFINITIONS = {
+    ("mae", ""): "mean absolute error (MAE{unit})",
+    ("auroc", "binary"): "area under the ROC curve (AUROC)",
+    (
+        "auroc",
+        "multiclass",
+    ): "area under the ROC curve (AUROC), one class against the rest, averaged over classes",
+    ("auroc", "labels"): "area under the ROC curve (AUROC), averaged over labels",
+    ("c_index", ""): "Harrell's C (Harrell et al. 1982)",
+    ("kappa", ""): "quadratic weighted kappa (Cohen 1968)",
+    ("deviance", ""): "mean Poisson deviance",
+}
+"""Primary metrics, in a methods text, by name and kind of target if it matters."""
 
 
 def page(document: Document, title: str = "") -> str:
@@ -346,6 +359,9 @@ def methods_text(document: Document) -> str:
         document=document,
         encoders=list(document["encoders"]),
         probes=listed([_PROBES.get(name, name) for name in estimators]) if estimators else "",
+        has_neighbours="knn" in estimators,
+        has_penalties=set(estimators) != {"knn"},
+        metrics=[f"{_definition(one)} for {label(key)}" for key, one in document["tasks"].items()],
         has_few_shot=any(task["few_shot"] for task in tasks),
         has_openbhb=bool(scores),
         official=all(one["official_split"] for one in scores),
@@ -354,6 +370,13 @@ def methods_text(document: Document) -> str:
     )
     paragraphs = re.split(r"\n\s*\n", text.strip())
     return "\n\n".join(" ".join(one.split()) for one in paragraphs)
+
+
+def _definition(task: Mapping[str, Any]) -> str:
+    """The primary metric of a task."""
+    name = task["primary"]
+    text = _DEFINITIONS.get((name, ""), _DEFINITIONS.get((name, task["kind"]), METRICS[name]))
+    return text.format(unit=f" in {task['unit']}" if task["unit"] else "")
 
 
 def _differing_settings(encoders: Mapping[str, Any]) -> list[str]:

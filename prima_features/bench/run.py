@@ -15,7 +15,7 @@ from prima_features.bench.inputs import Encoder, Shared, read_shared
 from prima_features.bench.options import BenchOptions, TaskRequest
 from prima_features.bench.reliability import ReliabilityResult, reliability
 from prima_features.bench.repeats import Repeats, from_sessions, from_table
-from prima_features.bench.task import TaskResult, check_task, measure
+from prima_features.bench.task import PreparedTask, TaskResult, measure, prepare
 from prima_features.bench.validate import FORMAT, FORMAT_VERSION
 from prima_features.files.disk import write_json
 from prima_features.files.new_directory import new_directory
@@ -183,6 +183,42 @@ def _estimate(one: Mapping[str, Any]) -> dict[str, Any]:
     return {name: one[name] for name in ("value", "ci_low", "ci_high")}
 
 
+@dataclass(frozen=True)
+class BenchPlan:
+    """What a bench would compare. All inputs have been read and checked."""
+
+    shared: Shared
+    tasks: tuple[PreparedTask, ...]
+    repeats: Repeats | None
+
+
+def plan(
+    files: Mapping[str, str | Path],
+    requests: Sequence[TaskRequest] = (),
+    labels: LabelRequest | None = None,
+    options: BenchOptions = _DEFAULT,
+    *,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> BenchPlan:
+    """Read and check what `bench` would compare, without fitting anything.
+
+    Args: see `bench`.
+
+    Raises:
+        UsageError: a file or table cannot be read, the files share no study, or a task cannot be evaluated.
+    """
+    labels = labels or LabelRequest()
+    options.check(requests, labels)
+    on_step(f"reading {count(len(files), 'embeddings file')}")
+    shared = read_shared({name: Path(path) for name, path in files.items()}, options.level, options.series)
+    repeats = _repeats(shared, options)
+    tasks = []
+    for one in requests:
+        on_step(f"checking the labels of {one.key}")
+        tasks.append(prepare(shared, one, labels, options))
+    return BenchPlan(shared, tuple(tasks), repeats)
+
+
 def bench(
     files: Mapping[str, str | Path],
     output: str | Path | None = None,
@@ -207,42 +243,43 @@ def bench(
         on_step: called with the name of the next step.
 
     Raises:
-        UsageError: a file or table cannot be read, the files share no study, or a task cannot be evaluated.
+        UsageError: see `plan`.
         OutputError: the folder cannot be written.
     """
     labels = labels or LabelRequest()
-    options.check(requests, labels)
-    paths = {name: Path(path) for name, path in files.items()}
     folder = None if output is None else Path(output)
     if folder is not None:
-        maker = Maker(
-            "prima bench",
-            as_inputs(list(paths.values()), labels.files, options.repeats_table),
-            is_own=lambda path: starts_with(_JSON_START)(path / JSON),
-            kind="the folder of an earlier bench",
-        )
-        check_folder(folder, maker, force)
-    on_step(f"reading {count(len(paths), 'embeddings file')}")
-    shared = read_shared(paths, options.level, options.series)
-    repeats = _repeats(shared, options)
-    for one in requests:
-        on_step(f"checking the labels of {one.key}")
-        check_task(shared, one, labels, options)
+        check_output(folder, files, labels, options, force)
+    planned = plan(files, requests, labels, options, on_step=on_step)
     found = {}
-    for one in requests:
-        on_step(f"comparing {count(len(paths), 'encoder')} on {one.key}")
-        found[one.key] = measure(shared, one, labels, options)
+    for one in planned.tasks:
+        on_step(f"comparing {count(len(files), 'encoder')} on {one.asked.key}")
+        found[one.asked.key] = measure(planned.shared, one, options)
     repeated = None
-    if repeats is not None:
+    if planned.repeats is not None:
         on_step("measuring reliability on repeat scans")
-        vectors = {one.name: one.X for one in shared.encoders}
-        repeated = reliability(vectors, repeats, options.n_bootstrap, options.scheme.seed)
-    made = Bench(shared, found, options, repeated, command)
+        vectors = {one.name: one.X for one in planned.shared.encoders}
+        repeated = reliability(vectors, planned.repeats, options.n_bootstrap, options.scheme.seed)
+    made = Bench(planned.shared, found, options, repeated, command)
     if folder is not None:
         on_step("writing the results")
         with new_directory(folder, overwrite=True) as scratch:
             write(scratch, made)
     return made
+
+
+def check_output(
+    folder: Path, files: Mapping[str, str | Path], labels: LabelRequest, options: BenchOptions, force: bool
+) -> None:
+    """Raise OutputError if a bench of these inputs must not be written to a folder."""
+    paths = [Path(path) for path in files.values()]
+    maker = Maker(
+        "prima bench",
+        as_inputs(paths, labels.files, options.repeats_table),
+        is_own=lambda path: starts_with(_JSON_START)(path / JSON),
+        kind="the folder of an earlier bench",
+    )
+    check_folder(folder, maker, force)
 
 
 def _repeats(shared: Shared, options: BenchOptions) -> Repeats | None:

@@ -11,7 +11,7 @@ from prima_features.bench.few_shot import FewShotPoint, draw_few, few_shot
 from prima_features.bench.inputs import Shared
 from prima_features.bench.measure import ProbeResults, Rivals, compare, digest, plain, rivals
 from prima_features.bench.metric_names import in_sentence
-from prima_features.bench.options import BenchOptions, TaskRequest
+from prima_features.bench.options import BenchOptions, ProbeKind, TaskRequest
 from prima_features.bench.sites import SiteResults, sites
 from prima_features.errors import UsageError
 from prima_features.evaluation.intervals import Estimate
@@ -25,6 +25,8 @@ from prima_features.probes.labels import Joined, LabelRequest, join, task_of
 from prima_features.probes.samples import Samples, samples
 from prima_features.probes.tasks import Task
 from prima_features.wording import count, listed, verb
+
+_NOT_SHARED = "not in all embeddings files"
 
 
 @dataclass(frozen=True)
@@ -88,28 +90,53 @@ class TaskResult:
         }
 
 
-def check_task(shared: Shared, asked: TaskRequest, request: LabelRequest, options: BenchOptions) -> None:
-    """Raise what `measure` would raise before its first fit."""
-    _prepared(shared, asked, request, options)
+@dataclass(frozen=True)
+class PreparedTask:
+    """A task whose labels have been read and checked."""
+
+    asked: TaskRequest
+    joined: Joined
+    """Labels of the shared studies."""
+    splits: Splits
+    n_rows: int
+    """Rows that probes are fitted on and evaluated with: studies, or changes between them."""
+    probes: tuple[ProbeKind, ...]
+    """Those of the options that can predict the target."""
+    n_fits: int
+    """Evaluated fits of all encoders and probes, without those of inner folds."""
+    warnings: tuple[str, ...]
 
 
-def measure(shared: Shared, asked: TaskRequest, request: LabelRequest, options: BenchOptions) -> TaskResult:
-    """Compare all encoders on one task.
+def prepare(shared: Shared, asked: TaskRequest, request: LabelRequest, options: BenchOptions) -> PreparedTask:
+    """Read the labels of a task, check them and draw the folds. Nothing is fitted.
 
     Raises:
         UsageError: see `labels.join`, `checks.check` and `splits.draw`.
     """
-    given, found, splits = _prepared(shared, asked, request, options)
+    joined = _shared_studies(shared, join(shared.embeddings, asked.labels(request)))
+    given, notes = _samples(shared, joined)
     some = next(iter(given.values()))
-    probes = [kind for kind in options.probes if kind == "linear" or kind in some.kind.estimators]
+    found = check(some, options.scheme, allow_confounded=options.allow_confounded)
+    splits = draw(some, options.scheme)
+    probes = tuple(kind for kind in options.probes if kind == "linear" or kind in some.kind.estimators)
     if not probes:
         raise UsageError(f"{listed(options.probes)} cannot predict {asked.key}: add linear to --probes")
-    made: dict[str, ProbeResults] = {kind: compare(given, options, kind, splits) for kind in probes}
+    n_fits = len(given) * len(probes) * len(splits.folds)
+    return PreparedTask(
+        asked, joined, splits, len(some.frame), probes, n_fits, (*joined.warnings, *notes, *found)
+    )
+
+
+def measure(shared: Shared, prepared: PreparedTask, options: BenchOptions) -> TaskResult:
+    """Compare all encoders on one task."""
+    given, splits = _samples(shared, prepared.joined)[0], prepared.splits
+    some = next(iter(given.values()))
+    made: dict[str, ProbeResults] = {kind: compare(given, options, kind, splits) for kind in prepared.probes}
     main = next(iter(made.values()))
     tested = np.unique(np.concatenate([fold.test for fold in splits.folds]))
     counted = tested[some.eligible[tested]]
     result = TaskResult(
-        asked.key,
+        prepared.asked.key,
         some.task,
         len(counted),
         int(some.frame["subject"].iloc[counted].nunique()),
@@ -118,20 +145,28 @@ def measure(shared: Shared, asked: TaskRequest, request: LabelRequest, options: 
         {"scheme": vars(splits.scheme), "digest": digest(splits, list(some.frame["study"]))},
         sites(given, main, options),
         _few_shot(given, options),
-        found,
+        prepared.warnings,
     )
     return replace(result, warnings=(*result.warnings, *_within_noise(result), *_below_baselines(result)))
 
 
-def _prepared(
-    shared: Shared, asked: TaskRequest, request: LabelRequest, options: BenchOptions
-) -> tuple[dict[str, Samples], tuple[str, ...], Splits]:
-    """Samples of each encoder, warnings of the labels and checks, and folds."""
-    joined = join(shared.embeddings, asked.labels(request))
-    given, notes = _samples(shared, joined)
-    some = next(iter(given.values()))
-    found = check(some, options.scheme, allow_confounded=options.allow_confounded)
-    return given, (*joined.warnings, *notes, *found), draw(some, options.scheme)
+def _shared_studies(shared: Shared, joined: Joined) -> Joined:
+    """Without the studies that some embeddings file lacks, which count as unmatched.
+
+    Raises:
+        UsageError: no labelled study is left.
+    """
+    import pandas as pd
+
+    is_shared = joined.frame["row"].isin(shared.studies["row"])
+    lost = joined.frame.loc[~is_shared, ["study"]].assign(reason=_NOT_SHARED, detail="")
+    if not is_shared.any():
+        raise UsageError(
+            f"none of the {count(len(joined.frame), 'labelled study')} is in all embeddings files: embed them with "
+            "each encoder"
+        )
+    unmatched = pd.concat([joined.unmatched_studies, lost], ignore_index=True)
+    return replace(joined, frame=joined.frame[is_shared].reset_index(drop=True), unmatched_studies=unmatched)
 
 
 def _few_shot(given: dict[str, Samples], options: BenchOptions) -> dict[str, tuple[FewShotPoint, ...]]:
@@ -142,16 +177,10 @@ def _few_shot(given: dict[str, Samples], options: BenchOptions) -> dict[str, tup
 
 
 def _samples(shared: Shared, joined: Joined) -> tuple[dict[str, Samples], tuple[str, ...]]:
-    """Labelled shared studies of each encoder, or changes between them, row by row the same but for the vectors; and
+    """Labelled studies of each encoder, or changes between them, row by row the same but for the vectors; and
     warnings."""
-    task = task_of(joined)
+    task, kept = task_of(joined), joined.frame
     place = {int(row): i for i, row in enumerate(shared.studies["row"])}
-    kept = joined.frame[[int(row) in place for row in joined.frame["row"]]].reset_index(drop=True)
-    if kept.empty:
-        raise UsageError(
-            f"none of the {count(len(joined.frame), 'labelled study')} is in all embeddings files: embed them with "
-            "each encoder"
-        )
     rows = [place[int(row)] for row in kept["row"]]
     if joined.task == "change":
         series = series_names(shared.embeddings, kept["row"])

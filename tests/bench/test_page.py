@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 
 from prima_features.bench import TaskRequest, bench
+from prima_features.bench.metric_names import METRICS
 from prima_features.bench.page import methods_text, page
+from prima_features.probes import tasks
 from prima_features.probes.labels import LabelRequest
 from tests.bench.conftest import QUICK, Cohort
 
@@ -42,8 +44,8 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Document:
         n_bootstrap=100,
         cohort="ds1",
     )
-    tasks = [TaskRequest("brain-age"), TaskRequest("autism", "diagnosis")]
-    return bench(files, None, tasks, LabelRequest((cohort.labels,)), options).document
+    requests = [TaskRequest("brain-age"), TaskRequest("autism", "diagnosis")]
+    return bench(files, None, requests, LabelRequest((cohort.labels,)), options).document
 
 
 def text_of(html: str) -> str:
@@ -91,6 +93,21 @@ def test_costs_are_shown_if_the_run_files_have_them(document: Document) -> None:
     html = page(changed)
     assert "Seconds per scan" in html and "GFLOP" not in html
     assert "Times were measured on a processor (2 cores)" in html
+
+
+def test_the_methods_text_defines_the_metrics_and_names_only_what_was_run(document: Document) -> None:
+    said = methods_text(document)
+    assert "mean absolute error (MAE in years) for brain-age" in said
+    assert "area under the ROC curve (AUROC) for autism" in said
+    assert "logistic regression. Penalties were chosen" in said and "neighbours" not in said
+
+
+@pytest.mark.parametrize(("name", "kind"), [(task.primary, task.kind) for task in tasks.TASKS.values()])
+def test_the_primary_metric_of_every_task_has_a_definition(document: Document, name: str, kind: str) -> None:
+    task = document["tasks"]["brain-age"] | {"primary": name, "kind": kind, "unit": ""}
+    said = methods_text(document | {"tasks": {"any": task}})
+    assert f"compared by the {METRICS[name]} for any" not in said
+    assert "{unit}" not in said
 
 
 def test_the_methods_text_states_folds_tests_and_reliability(document: Document) -> None:

@@ -53,6 +53,42 @@ def test_one_command_compares_encoders(cohort: Cohort, tmp_path: Path, capsys: C
     assert "B lacks 2 studies of another file, left out for all encoders: sub-058, sub-059" in told.err
 
 
+def test_a_dry_run_shows_what_would_be_compared(cohort: Cohort, tmp_path: Path, capsys: Capture) -> None:
+    table = pd.read_csv(cohort.labels, sep="\t", dtype=str)
+    table.loc[:2, "age"] = ""
+    table.to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    files = ["--embeddings", f"A={cohort.encoder('one', 0.5)}"]
+    files += ["--embeddings", f"B={cohort.encoder('other', 1.0, without=2)}"]
+    out, arguments = tmp_path / "out", [*files, "--labels", tmp_path / "t.tsv", "--task", "brain-age", *QUICK]
+    assert run("bench", out, *arguments, "--repeats", "2", "--dry-run") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert not out.exists()
+    assert "58 studies in all 2 embeddings files" in told
+    assert "55 of 60 studies have a label" in told
+    assert "2 studies not used: not in all embeddings files, such as sub-058" in told
+    assert "Probes: linear; 3 folds, 2 repeats; 12 fits of 55 rows, each with 2 inner folds" in told
+    assert run("bench", out, *arguments) == 0
+    assert json.loads((out / "bench.json").read_text())["tasks"]["brain-age"]["n_studies"] == 55
+
+
+def test_a_dry_run_refuses_what_the_run_would_refuse(cohort: Cohort, tmp_path: Path, capsys: Capture) -> None:
+    files = ["--embeddings", f"A={cohort.encoder('one', 0.5)}", "--labels", cohort.labels]
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    for folder, arguments, code in (
+        (tmp_path / "out", ["--task", "number=nothing"], 2),
+        (tmp_path / "out", ["--task", "survival"], 2),
+        (mine, ["--task", "brain-age"], 2),
+    ):
+        told = []
+        for more in ([], ["--dry-run"]):
+            assert run("bench", folder, *files, *arguments, *QUICK, *more) == code
+            told.append(" ".join(capsys.readouterr().err.split()))
+        assert told[0] == told[1] != ""
+    assert not (tmp_path / "out").exists()
+
+
 def test_wrong_use_is_one_sentence(cohort: Cohort, tmp_path: Path, capsys: Capture) -> None:
     one = cohort.encoder("one", 0.5)
     for arguments, sentence in (
