@@ -16,7 +16,7 @@ from prima_features.errors import UsageError
 from prima_features.files.paths import home_folder, is_folder, longest_name, resolved
 from prima_features.files.text import bounded
 
-_IDENTITIES = re.compile(rb"study\W+patient_id\W+study_instance_uid\W+folder\W+key\b")
+_IDENTITIES = re.compile(rb"study\W+patient_id\W+study_instance_uid\W+folder\W+(?:day\W+)?key\b")
 """How a table of identities (`OUTPUT.ids.tsv`) begins. It cannot be made again, so no command replaces it."""
 
 

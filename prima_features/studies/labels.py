@@ -6,6 +6,7 @@ import re
 import secrets
 import unicodedata
 from dataclasses import dataclass, field
+from datetime import date
 
 MAX_LABEL = 64
 """Most characters of a label derived from a name. Ids become file names, which most disks limit to 255 bytes."""
@@ -84,6 +85,11 @@ def series_name(description: str, protocol: str) -> str:
 # ---- pseudonyms ----
 
 
+_FIRST_DAY = date(1900, 1, 1).toordinal()
+_CENTURY = 36_525
+"""Days."""
+
+
 @dataclass(frozen=True)
 class Pseudonyms:
     """Pseudonyms of DICOM patients and studies: the same for the same key, and irreversible without it.
@@ -128,6 +134,25 @@ class Pseudonyms:
             date: StudyDate, if one StudyInstanceUID covers visits on several dates.
         """
         return self._digest("session", f"{study_uid}\0{date}" if date else study_uid)
+
+    def day(self, subject: str, when: date) -> int:
+        """The date as a number of days from an unknown day.
+
+        The difference between two of a patient's numbers is that between the dates, under the same key, in every run.
+        The unknown day is another one for each patient; it is one of 36,525, and irreversible without the key.
+
+        Args:
+            subject: the patient's name, as `subject` or `unknown_subject` gives it.
+            when: date of the study.
+        """
+        return when.toordinal() - _FIRST_DAY + self._shift(subject)
+
+    def ordinal(self, subject: str, day: float) -> float:
+        """The date of a `day`, as `date.toordinal` counts."""
+        return day + _FIRST_DAY - self._shift(subject)
+
+    def _shift(self, subject: str) -> int:
+        return int(self._digest("day", subject), 16) % _CENTURY
 
     def _digest(self, kind: str, text: str) -> str:
         message = f"{kind}:{text}".encode("utf-8", "surrogatepass")

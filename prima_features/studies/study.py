@@ -152,6 +152,8 @@ class Identity:
     patient_id: str
     study_uid: str
     folder: str
+    day: int | None = None
+    """Of the study, on a calendar of the patient's own (`labels.Pseudonyms.day`); None if its date is unknown."""
 
 
 @dataclass(frozen=True)

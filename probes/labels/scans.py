@@ -13,7 +13,8 @@ from prima_features.errors import UsageError
 from prima_features.probes.labels.cohorts import Cohort
 from prima_features.probes.labels.tables import first, read_table, subject_sessions
 from prima_features.probes.labels.times import Time, date_formats, to_ordinal, visit_days
-from prima_features.probes.labels.values import bare_session, normalise, pattern
+from prima_features.probes.labels.values import bare_session, normalise, number, pattern
+from prima_features.studies.labels import Pseudonyms, split_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,10 +64,10 @@ def _dates(table: pd.DataFrame, label: str, date_format: str) -> dict[tuple[str,
     days = (to_ordinal(cell, formats) for cell in table[when])
     keys = zip(table[who].map(_bare), map(bare_session, sessions), strict=True)
     found: dict[tuple[str, str], float] = {}
-    for number, (key, day) in enumerate(zip(keys, days, strict=True), 1):
+    for line, (key, day) in enumerate(zip(keys, days, strict=True), 1):
         if day is not None and found.setdefault(key, day) != day:
             raise UsageError(
-                f"{label} has different dates for the same scan (row {number} below the header, and an earlier one): "
+                f"{label} has different dates for the same scan (row {line} below the header, and an earlier one): "
                 "add a column session, or use ids of studies"
             )
     return found
@@ -109,6 +110,7 @@ _PSEUDONYM = re.compile(r"(?=[0-9a-f]*[a-f])[0-9a-f]{12}")
 class _Identity:
     patient_id: str
     folder: str
+    date: float | None
 
 
 def scans(embeddings: Embeddings, cohort: Cohort, dates: Mapping[tuple[str, str], float]) -> tuple[Scan, ...]:
@@ -132,6 +134,8 @@ def _scan(
     subject = _bare(study.subject)
     keys = ((_bare(study.id), ""), (subject, bare_session(study.session)), (subject, ""))
     date = next((dates[key] for key in keys if key in dates), time.date)
+    if date is None and identity is not None:
+        date = identity.date
     time = replace(time, date=date)
     known = bool(study.source or identity)
     return Scan(row, study.id, study.subject, study.session, names, time, known, folders, is_dicom)
@@ -165,7 +169,18 @@ def _identities(embeddings: Path) -> dict[str, _Identity]:
             f"{path} has no column {min(missing)}, so it is not the table of identities of the embeddings: move it away"
         )
     rows = table.to_dict("records")
-    return {row["study"]: _Identity(row["patient_id"], row["folder"]) for row in rows}
+    return {row["study"]: _Identity(row["patient_id"], row["folder"], _study_date(row)) for row in rows}
+
+
+def _study_date(row: Mapping[str, str]) -> float | None:
+    """StudyDate in days, as `date.toordinal` counts; None if it is unknown or the row has no key to find it by."""
+    day = number(row.get("day", ""))
+    if day is None:
+        return None
+    try:
+        return Pseudonyms(bytes.fromhex(row["key"])).ordinal(split_id(row["study"])[0], day)
+    except (KeyError, ValueError):
+        return None
 
 
 def _bare(text: str) -> str:

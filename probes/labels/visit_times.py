@@ -18,7 +18,8 @@ def visit_years(
 ) -> tuple[list[float], list[str]]:
     """The time of each study in years, and what it is taken from.
 
-    Only differences within a person mean anything: zero is another time for each person and axis.
+    Only differences within a person mean anything: zero is another time for each person and axis. For dates it
+    is the person's first one, because nothing that is written from these years should contain a date.
 
     Args:
         persons: of the N studies.
@@ -45,8 +46,13 @@ def visit_years(
     for rows in of_person.values():
         known = {name: sum(not isnan(axis(i)) for i in rows) for name, axis in axes.items()}
         best = max(known, key=lambda name: known[name])
+        zero = (
+            min((axes[best](i) for i in rows if not isnan(axes[best](i))), default=0.0)
+            if best == "date"
+            else 0.0
+        )
         for i in rows:
-            years[i] = axes[best](i)
+            years[i] = axes[best](i) - zero
             source[i] = "" if isnan(years[i]) else best
     return years, source
 

@@ -1,5 +1,6 @@
 """The link from pseudonyms to patients: written with its output, and never less than the output needs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,17 @@ def test_a_table_of_another_program_is_not_touched(tmp_path: Path) -> None:
             add_ids(tmp_path / "out.h5", [study("A")], NAMES)
         assert path.read_text() == content
     path.unlink()
+
+
+def test_a_table_from_before_studies_had_a_day_is_read_and_continued(tmp_path: Path) -> None:
+    output = tmp_path / "out.h5"
+    dated = replace(study("B"), identity=Identity("B", "1.2", "/scans", 730))
+    add_ids(output, [study("A"), dated], NAMES)
+    rows = read_ids(ids_path(output))
+    assert [row[4] for row in rows.values()] == ["", "730"]
+    table = ids_path(output).read_text().splitlines()
+    old = ["\t".join(cell for i, cell in enumerate(line.split("\t")) if i != 4) for line in table[:2]]
+    assert old[0] == "study\tpatient_id\tstudy_instance_uid\tfolder\tkey"
+    ids_path(output).write_text("\n".join(old) + "\n")
+    assert add_ids(output, [dated], NAMES) == {study("A").id: rows[study("A").id]}
+    assert read_ids(ids_path(output)) == rows

@@ -20,9 +20,11 @@ from prima_features.files.paths import resolved
 from prima_features.files.safe import TABLE_BYTES, read_text
 from prima_features.files.text import STORED_CHARACTERS, bounded, from_cell, to_cell
 from prima_features.studies.labels import Pseudonyms, split_id
-from prima_features.studies.study import Study
+from prima_features.studies.study import Identity, Study
 
-_COLUMNS = ("study", "patient_id", "study_instance_uid", "folder", "key")
+_COLUMNS = ("study", "patient_id", "study_instance_uid", "folder", "day", "key")
+_WITHOUT_DAY = tuple(name for name in _COLUMNS if name != "day")
+"""Tables written before studies had a day."""
 _KEY_BYTES = 32
 
 Rows = dict[str, tuple[str, ...]]
@@ -113,8 +115,11 @@ def read_ids(path: Path) -> Rows:
     try:
         text = read_text(path, TABLE_BYTES, "utf-8-sig")
         header, *lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
-        if tuple(header) != _COLUMNS or not lines or any(len(line) != len(_COLUMNS) for line in lines):
+        known = tuple(header) in (_COLUMNS, _WITHOUT_DAY)
+        if not known or not lines or any(len(line) != len(header) for line in lines):
             raise ValueError("other columns")
+        if tuple(header) == _WITHOUT_DAY:
+            lines = [[*line[:-1], "", line[-1]] for line in lines]
         rows = {line[0]: tuple(map(from_cell, line)) for line in lines}
         if len(rows) < len(set(map(tuple, lines))):
             raise ValueError("two rows of one study")
@@ -221,7 +226,7 @@ def add_ids(
     before = _known_ids(path)
     key = pseudonyms.key.hex()
     added = {
-        study.id: (study.id, who.patient_id, who.study_uid, who.folder, key)
+        study.id: (study.id, who.patient_id, who.study_uid, who.folder, _day(who), key)
         for study in studies
         if (who := study.identity) is not None
     }
@@ -295,6 +300,10 @@ def merge_ids(output: Path, inputs: Iterable[Path], studies: Collection[str]) ->
             rows |= {study: row for study, row in read_ids(path).items() if study in studies}
     if rows:
         write_ids(output, rows)
+
+
+def _day(who: Identity) -> str:
+    return "" if who.day is None else str(who.day)
 
 
 def _key_path(folder: Path) -> Path:

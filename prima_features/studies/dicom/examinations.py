@@ -9,7 +9,14 @@ from pathlib import Path
 from prima_features.studies.dicom.acquisitions import find_acquisitions
 from prima_features.studies.dicom.copies import flag_copies
 from prima_features.studies.dicom.header import Header
-from prima_features.studies.dicom.identity import Person, Visit, find_visits, person_of, warn_of_identities
+from prima_features.studies.dicom.identity import (
+    Person,
+    Visit,
+    day_of,
+    find_visits,
+    person_of,
+    warn_of_identities,
+)
 from prima_features.studies.dicom.read import Unusable
 from prima_features.studies.dicom.rules import DicomOptions, Rejection
 from prima_features.studies.dicom.series import find_series
@@ -179,6 +186,7 @@ def _find_study(
         series += found
         left_out += rest
     descriptions = [header.study_description for header in headers if header.study_description]
+    when = day_of(visit)
     study = Study(
         id=name,
         subject=subject,
@@ -189,6 +197,7 @@ def _find_study(
             patient_id=visit.patient_id,
             study_uid=study_uid,
             folder=os.path.commonpath({header.file.parent for header in headers}),
+            day=None if when is None else pseudonyms.day(subject, when),
         ),
     )
     return study, left_out

@@ -159,13 +159,21 @@ def _by_date(headers: list[Header], patient_id: str, person: str) -> list[Visit]
 
 def _are_one_night(dates: set[str]) -> bool:
     """Whether there is one date, or an examination that continued past midnight."""
-    if len(dates) == 1:
-        return True
+    return len(dates) == 1 or _night(dates) is not None
+
+
+def _night(dates: set[str]) -> date | None:
+    """The first of dates that are at most a day apart; None if they are not, or one is not a date."""
     try:
         days = sorted(date(int(text[:4]), int(text[4:6]), int(text[6:8])) for text in dates)
     except ValueError:
-        return False
-    return (days[-1] - days[0]).days <= 1
+        return None
+    return days[0] if days and (days[-1] - days[0]).days <= 1 else None
+
+
+def day_of(visit: Visit) -> date | None:
+    """When the visit's files say that it was: StudyDate; None if they name none, or several."""
+    return _night({header.study_date for header in visit.headers} - {""})
 
 
 def warn_of_identities(stated: Iterable[tuple[str, Person]], n_shared: int, n_dates: int) -> tuple[str, ...]:

@@ -307,6 +307,7 @@ def _encode_study(
         "names": [study.id, study.subject, study.session, study.description],
         "patient": patients[study.identity.patient_id],
         "folder": len(study.identity.folder),
+        "day": study.identity.day,
         "series": [
             {
                 "name": one.name if is_named(one.name) else places[one.name],
@@ -383,7 +384,8 @@ def _decode_study(
         for one in study["series"]
     )
     folder = str(series[0].files[0])[: study["folder"]]
-    return Study(id, subject, session, description, series, identity=Identity(patient_id, study_uid, folder))
+    identity = Identity(patient_id, study_uid, folder, study["day"])
+    return Study(id, subject, session, description, series, identity=identity)
 
 
 def _decode_image(image: Sequence[Any], file_of: Callable[[int], Path]) -> DicomSlices | DicomFrames:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from math import isnan, nan
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from prima_features.embedding.file.read import Embeddings
 from prima_features.probes.labels import LabelRequest, join
 from prima_features.probes.labels.times import DAYS_PER_YEAR, Time
 from prima_features.probes.labels.visit_times import per_year, visit_years
+from prima_features.studies.labels import Pseudonyms
 
 Studies = Callable[..., Embeddings]
 Table = Callable[..., Path]
@@ -89,3 +91,27 @@ def test_a_column_of_months_can_be_named(studies: Studies, table: Table) -> None
     found = joined(file, table("t.tsv", rows), time_column="months")
     assert np.diff(found["visit_years"])[0] == pytest.approx(1.5)
     assert set(found["visit_years_from"]) == {"column"}
+
+
+def test_studies_from_dicom_take_the_label_nearest_to_their_study_date(
+    studies: Studies, table: Table
+) -> None:
+    names, dates = Pseudonyms(bytes(range(32))), (date(2019, 1, 1), date(2020, 1, 2))
+    subject = names.subject("P-1")
+    ids = ["study\tpatient_id\tstudy_instance_uid\tfolder\tday\tkey"]
+    for i, when in enumerate(dates):
+        day = names.day(subject, when)
+        ids.append(f"sub-{subject}_ses-{i}\tP-1\t1.2.{i}\tx\t{day}\t{names.key.hex()}")
+    table("d.ids.tsv", ids)
+    file = studies(f"sub-{subject}_ses-0", f"sub-{subject}_ses-1", name="d.h5")
+    labels = table("t.csv", ["id,examdate,score", "P-1,2019-01-10,3", "P-1,2020-01-05,5", "P-1,2022-01-05,9"])
+    found = joined(file, labels, date_column="examdate")
+    assert found["target"].tolist() == [3, 5]
+    assert set(found["visit_years_from"]) == {"date"}
+    assert found["visit_years"].tolist() == [0, pytest.approx(366 / DAYS_PER_YEAR)]
+
+
+def test_times_from_dates_start_at_the_first_visit_so_that_no_table_contains_a_date() -> None:
+    times = [Time(date=737791), Time(date=737426), Time(date=None)]
+    years, _ = visit_years(["a"] * 3, times, [nan] * 3, [nan] * 3)
+    assert years[:2] == [pytest.approx(365 / DAYS_PER_YEAR), 0] and isnan(years[2])

@@ -1,5 +1,6 @@
 """Who a study belongs to is known to `Study.identity`, and to nothing that is printed or logged."""
 
+import datetime
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -256,3 +257,25 @@ def test_patient_ids_that_are_kept_never_become_one() -> None:
 def place(files: list[Path], places: list[float]) -> None:
     for file, to in zip(files, places, strict=True):
         _shift(file, to)
+
+
+def test_days_between_studies_of_a_patient_are_kept_and_dates_are_not(
+    tmp_path: Path, write_stack: WriteStack
+) -> None:
+    dates = {"1.2.9": "20190101", "1.2.10": "20200102", "1.2.11": "", "1.2.12": "20190231"}
+    for uid, date in dates.items():
+        write_stack(tmp_path, 5, StudyDate=date, StudyInstanceUID=uid, SeriesInstanceUID=f"{uid}.1")
+    other = {"PatientID": "B", "StudyInstanceUID": "1.2.13", "SeriesInstanceUID": "1.2.13.1"}
+    write_stack(tmp_path, 5, StudyDate="20190101", **other)
+    zeros = set()
+    for key in (bytes(range(32)), bytes(range(1, 33))):
+        pseudonyms = Pseudonyms(key)
+        found = find_dicom(tmp_path, pseudonyms=pseudonyms).studies
+        days = {study.identity.study_uid: study.identity.day for study in found if study.identity}
+        assert days["1.2.10"] - days["1.2.9"] == 366
+        assert days["1.2.11"] is days["1.2.12"] is None
+        assert days["1.2.13"] != days["1.2.9"]
+        subject = pseudonyms.subject("MRN-4711")
+        assert pseudonyms.ordinal(subject, days["1.2.9"]) == datetime.date(2019, 1, 1).toordinal()
+        zeros.add(days["1.2.9"])
+    assert len(zeros) == 2
