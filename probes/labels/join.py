@@ -123,6 +123,12 @@ def _wanted(request: LabelRequest, cohort: Cohort) -> Wanted:
     return [group for group in groups if any(group)]
 
 
+def _of_visits(cohort: Cohort) -> Wanted:
+    """Columns that change between visits and are worth reading whatever the task: ages, for the baseline."""
+    ages = tuple(filter(None, (*cohort.age, cohort.birth)))
+    return [ages] if ages else []
+
+
 def _tables(request: LabelRequest, cohort: Cohort) -> Iterator[tuple[str, pd.DataFrame]]:
     wanted = unmet = _wanted(request, cohort)
     for path in request.labels:
@@ -131,7 +137,7 @@ def _tables(request: LabelRequest, cohort: Cohort) -> Iterator[tuple[str, pd.Dat
             continue
         for i, (name, read) in enumerate(_folder_tables(path, cohort)):
             # What a table of sessions says of a scan replaces what the table of subjects says.
-            needed = wanted if name == SESSIONS and not cohort.name else unmet
+            needed = [*wanted, *_of_visits(cohort)] if name == SESSIONS and not cohort.name else unmet
             if not needed and i:
                 continue
             table = read()

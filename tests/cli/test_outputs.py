@@ -82,7 +82,7 @@ def test_the_files_next_to_an_embeddings_file_are_not_outputs(tmp_path: Path) ->
 
 def test_no_command_replaces_a_table_of_identities(tmp_path: Path) -> None:
     file, other = make(tmp_path / "e.h5", "sub-1"), tmp_path / "other.h5"
-    write_ids(other, {"sub-2": ("sub-2", "P2", "1.2", "/x", KEY)})
+    write_ids(other, {"sub-2": ("sub-2", "P2", "1.2", "/x", "", KEY)})
     before = ids_path(other).read_bytes()
     assert main(["export", str(file), str(ids_path(other)), "--format", "csv", "--force"]) == 2
     assert main(["report", str(file), "--output", str(ids_path(other)), "--force"]) == 2
@@ -100,10 +100,10 @@ def test_a_folder_of_models_is_not_taken_for_parts(tmp_path: Path) -> None:
 def test_a_key_that_does_not_give_the_pseudonyms_is_refused(tmp_path: Path) -> None:
     pseudonyms, output = Pseudonyms(bytes.fromhex(KEY)), tmp_path / "e.h5"
     study = f"sub-{pseudonyms.subject('P1')}_ses-{pseudonyms.session('1.2')}"
-    write_ids(output, {study: (study, "P1", "1.2", "/x", KEY)})
+    write_ids(output, {study: (study, "P1", "1.2", "/x", "", KEY)})
     assert load_pseudonyms(output) == pseudonyms
     for key in (KEY.replace("1f", "1e"), "00" * 32):
-        write_ids(output, {study: (study, "P1", "1.2", "/x", key)})
+        write_ids(output, {study: (study, "P1", "1.2", "/x", "", key)})
         with pytest.raises(UsageError, match="damaged key"):
             check_key(output, load_pseudonyms(output), [])
 
@@ -135,7 +135,9 @@ def test_the_key_is_known_by_the_studies_if_the_table_cannot_tell(
 
 def test_two_patients_under_one_pseudonym_are_refused(tmp_path: Path) -> None:
     output = tmp_path / "e.h5"
-    write_ids(output, {"sub-1": ("sub-1", "P1", "1.2", "/x", KEY), "2": ("sub-1", "P2", "1.2", "/x", KEY)})
+    write_ids(
+        output, {"sub-1": ("sub-1", "P1", "1.2", "/x", "", KEY), "2": ("sub-1", "P2", "1.2", "/x", "", KEY)}
+    )
     with pytest.raises(UsageError, match="not a table of identities"):
         read_ids(ids_path(output))
 
@@ -147,7 +149,7 @@ def test_a_merge_of_dicom_warns_if_the_link_to_patients_is_lost(
     merge(tmp_path / "out.h5", [file], report=False)
     assert "no link to their patients" in caplog.text
     caplog.clear()
-    write_ids(file, {"sub-1": ("sub-1", "P1", "1.2", "/x", KEY)})
+    write_ids(file, {"sub-1": ("sub-1", "P1", "1.2", "/x", "", KEY)})
     folder = tmp_path / "linked"
     folder.mkdir()
     (folder / "e.h5").symlink_to(file)
@@ -206,7 +208,10 @@ def test_shards_with_different_keys_are_named(tmp_path: Path) -> None:
         )
         write_ids(
             output,
-            {one: (one, patient, "1.2", "/x", key) for one, patient in zip(ids, ("P1", "P2"), strict=True)},
+            {
+                one: (one, patient, "1.2", "/x", "", key)
+                for one, patient in zip(ids, ("P1", "P2"), strict=True)
+            },
         )
         folders.append(parts.folder)
     with pytest.raises(UsageError, match="pseudonyms with different keys"):
@@ -240,7 +245,7 @@ def test_a_table_of_identities_is_recognised_as_other_programs_save_it(
 ) -> None:
     table = tmp_path / "any name"
     table.write_bytes(
-        change(f"study\tpatient_id\tstudy_instance_uid\tfolder\tkey\nsub-1\tP\t1.2\t/x\t{KEY}\n")
+        change(f"study\tpatient_id\tstudy_instance_uid\tfolder\tday\tkey\nsub-1\tP\t1.2\t/x\t1\t{KEY}\n")
     )
     with pytest.raises(UsageError, match="the link from pseudonyms to patients"):
         check_file(table, Maker("prima export"), force=True)
@@ -251,7 +256,7 @@ def test_the_table_of_identities_stays_where_a_link_leads(tmp_path: Path) -> Non
     output = tmp_path / "e.h5"
     ids_path(output).symlink_to(tmp_path / "safe" / "ids.tsv")
     for one in ("sub-1", "sub-2"):
-        write_ids(output, {one: (one, "P1", "1.2", "/x", KEY)}, scratch=tmp_path)
+        write_ids(output, {one: (one, "P1", "1.2", "/x", "", KEY)}, scratch=tmp_path)
         assert ids_path(output).is_symlink() and list(read_ids(ids_path(output))) == [one]
     assert (tmp_path / "safe" / "ids.tsv").stat().st_mode & 0o777 == 0o600
 
@@ -264,7 +269,7 @@ def test_a_table_of_identities_that_is_a_pipe_or_a_circle_of_links_ends_no_run_i
         load_pseudonyms(tmp_path / "a.h5")
     circle = tmp_path / "b.ids.tsv"
     circle.symlink_to(circle)
-    write_ids(tmp_path / "b.h5", {"sub-1": ("sub-1", "P1", "1.2", "/x", KEY)})
+    write_ids(tmp_path / "b.h5", {"sub-1": ("sub-1", "P1", "1.2", "/x", "", KEY)})
     assert list(read_ids(circle)) == ["sub-1"]
     loop = tmp_path / "loop"
     loop.symlink_to(loop)

@@ -150,3 +150,15 @@ def test_a_description_that_cannot_be_read_is_said(studies: Studies, table: Tabl
     table("t.json", ['{"dx": '])
     joined = join(studies("sub-01", "sub-02"), LabelRequest((path,), task="autism", target_column="dx"))
     assert any("t.json next to the labels could not be read" in warning for warning in joined.warnings)
+
+
+def test_ages_at_visits_are_read_from_sessions_for_targets_of_the_subject(
+    tmp_path: Path, studies: Studies
+) -> None:
+    (tmp_path / "participants.tsv").write_text("participant_id\tdead\nsub-1\tyes\nsub-2\tno\n")
+    rows = ["participant_id\tsession_id\tage", "sub-1\tses-1\t60", "sub-1\tses-2\t62", "sub-2\tses-1\t50"]
+    (tmp_path / "sessions.tsv").write_text("\n".join(rows) + "\n")
+    found = studies("sub-1_ses-1", "sub-1_ses-2", "sub-2_ses-1")
+    frame = join(found, LabelRequest((tmp_path,), target_column="dead")).frame
+    assert frame["target"].tolist() == ["yes", "yes", "no"]
+    assert frame["age"].tolist() == [60, 62, 50]
