@@ -72,8 +72,8 @@ class _Labels(ProbeClassifier):
         covariates: np.ndarray | None = None,
         bags: Bags | None = None,
     ) -> np.ndarray:
-        """(N, L) 1 for labels with a probability of one half or more, else 0."""
-        return (self.predict_proba(X, sites=sites, covariates=covariates, bags=bags) >= 0.5).astype(np.int64)
+        """(N, L) 1 for labels with a probability above one half, else 0."""
+        return (self.predict_proba(X, sites=sites, covariates=covariates, bags=bags) > 0.5).astype(np.int64)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

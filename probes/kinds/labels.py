@@ -227,7 +227,7 @@ class Labels(Kind):
     def constant(self, n: int, typical: np.ndarray) -> Outcome:
         """The frequencies, and the more frequent value."""
         made = self.empty(n)
-        made.probability[:], made.label[:] = typical, typical >= 0.5
+        made.probability[:], made.label[:] = typical, typical > 0.5
         return made
 
     def columns(self, outcome: Outcome, age: np.ndarray) -> dict[str, np.ndarray]:

@@ -35,11 +35,15 @@ from prima_features.wording import capital, listed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
 
-_STUDY = Key("one study", MAIN)
 _MOST_IN_ROW = 4
 """Classes whose confusion matrix fits next to a figure."""
 _LONGEST = 24
 """Letters of a class in a legend."""
+
+
+def _one(content: PageContent) -> Key:
+    """The legend of a point: a study, or a change between two."""
+    return Key(f"one {content.evaluation.noun}", MAIN)
 
 
 def left_out_sites(content: PageContent) -> Figure | None:
@@ -117,8 +121,10 @@ def _agreement(
     caption = f"{capital(what)}." + repeats_note(content)
     if name:
         caption = f"{capital(what)}: for the gap only, not a measure of accuracy."
-    picture = svg(f"agreement{name}", f"Scatter plot of {what}, a point a study.", paint, SQUARE)
-    return Figure(picture, caption, (_STUDY, Key("predicted equals true", MUTED, "line", REFERENCE)))
+    picture = svg(
+        f"agreement{name}", f"Scatter plot of {what}, a point a {content.evaluation.noun}.", paint, SQUARE
+    )
+    return Figure(picture, caption, (_one(content), Key("predicted equals true", MUTED, "line", REFERENCE)))
 
 
 def _gap(report: BrainAgeGap, name: str, age: np.ndarray, gap: np.ndarray, limits: Limits) -> Figure:
@@ -135,7 +141,11 @@ def _gap(report: BrainAgeGap, name: str, age: np.ndarray, gap: np.ndarray, limit
         f"{capital(what)}: correlation with age {brief(correlation, 2)}, mean gap {brief(mean, 2)} years."
     )
     picture = svg(f"gap{name}", f"Scatter plot of the {what}, a point a study.", paint)
-    keys = (_STUDY, Key("least squares", SECOND, "line"), Key("no gap", MUTED, "line", REFERENCE))
+    keys = (
+        Key("one study", MAIN),
+        Key("least squares", SECOND, "line"),
+        Key("no gap", MUTED, "line", REFERENCE),
+    )
     return Figure(picture, caption, keys)
 
 

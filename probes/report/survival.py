@@ -59,16 +59,21 @@ def _curves(content: PageContent, found: RiskGroups) -> Figure:
 
 
 def _at_risk(content: PageContent, found: RiskGroups) -> Table:
-    unit = content.evaluation.task.unit
-    head: tuple[str, ...] = ("Predicted risk", "Subjects", "Events")
-    for time in found.horizons:
-        head = (*head, f"At risk at {time:g} {unit}", f"Survival at {time:g} {unit}")
+    head = (
+        "Predicted risk",
+        "Subjects",
+        "Events",
+        f"Time, {content.evaluation.task.unit}",
+        "At risk",
+        "Survival",
+    )
     rows = []
     for name, group in found.groups.items():
-        cells = [Cell(capital(name)), Cell(f"{group.n:,}"), Cell(f"{group.n_events:,}")]
-        for n, estimate in zip(group.at_risk[1:], group.survival, strict=True):
-            cells += [Cell(f"{n:,}"), Cell(number(estimate.value, 3), interval(estimate, 3))]
-        rows.append(tuple(cells))
+        own = (Cell(capital(name)), Cell(f"{group.n:,}"), Cell(f"{group.n_events:,}"))
+        for time, n, estimate in zip(found.horizons, group.at_risk[1:], group.survival, strict=True):
+            survival = Cell(number(estimate.value, 3), interval(estimate, 3))
+            rows.append((*own, Cell(f"{time:g}"), Cell(f"{n:,}"), survival))
+            own = (Cell(""), Cell(""), Cell(""))
     caption = "Subjects at risk and observed survival by predicted risk, with 95% intervals (Greenwood)"
     return Table(caption, head, tuple(rows))
 
