@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -195,6 +196,7 @@ def test_the_page_and_the_methods_text_state_what_was_done() -> None:
     found = Probe(TASK, QUICK["logistic"]).cross_validate(features, frame, PLAN)
     content = PageContent(found, n_bootstrap=50)
     text, shown = methods_text(content), page(content)
+    assert not re.search(r"[a-z)]\.[A-Z]", text.split("References")[0])
     for part in (
         "The target had 3 labels, which can be present together",
         "for each label logistic regression",

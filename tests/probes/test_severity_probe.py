@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,7 @@ def test_the_page_and_the_methods_text_state_what_was_done(kind: str) -> None:
     recipe = QUICK["ordinal" if kind == "ordinal" else "poisson"]
     content = PageContent(Probe(TASKS[kind], recipe).cross_validate(features, frame, PLAN), n_bootstrap=100)
     text, shown = methods_text(content), page(content)
+    assert not re.search(r"[a-z)]\.[A-Z]", text.split("References")[0])
     parts = {
         "ordinal": ("4 classes in order, from low to high: none, mild, moderate and severe", "proportional"),
         "count": ("The target was a count", "negative binomial was used in 3 of 3 folds", "overdispersed"),

@@ -128,6 +128,7 @@ def test_the_page_and_the_methods_text_state_what_was_done():
     found = Probe(TASK, QUICK["cox"]).cross_validate(features, frame, PLAN)
     content = PageContent(found, n_bootstrap=100)
     text = methods_text(content)
+    assert not re.search(r"[a-z)]\.[A-Z]", text.split("References")[0])
     for part in ("Cox regression", "right-censored", "Efron", "Harrell", "at 365 and 730 days", "log-rank"):
         assert part in text
     for key in ("cox", "breslow", "harrell", "uno", "auc", "graf", "log-rank", "simon"):
