@@ -7,6 +7,8 @@ that it is too narrow (benchmarks/intervals.py measures the coverage). Intervals
   and Till above 0.95: the mean of the pairs' intervals;
 - sensitivity, specificity: the exact interval of Clopper and Pearson (1934);
 - balanced accuracy: the recalls' exact intervals, combined by square and add (MOVER, Zou and Donner 2008);
+- AUPRC up to 0.95: the logit interval of Boyd, Eng and Page (2013, 10.1007/978-3-642-40994-3_29) from the number of
+  positive subjects, since resamples with few of them vary too little;
 - AUPRC above 0.95 and Brier scores below 0.05: the bootstrap with one more subject, of the worst kind, which for a
   proportion gives Clopper and Pearson's bound.
 
@@ -52,9 +54,7 @@ def classification(
         return dict(found)
     codes = range(1, 2) if n_classes == 2 else range(n_classes)
     each = [_one_against_rest(found, y == k, [one[:, k] for one in probability], bootstrap) for k in codes]
-    made = dict(found)
-    for name in ("auroc", "auprc", "brier"):
-        made[name] = _extended(found[name], *np.mean([one[name] for one in each], axis=0))
+    made = _of_means(found, each)
     if "hand_till_auc" in found and found["hand_till_auc"].value > 1 - NEAR:
         made["hand_till_auc"] = _extended(found["hand_till_auc"], *_hand_till(y, probability, bootstrap))
     recalls = [
@@ -98,7 +98,7 @@ def labels(
     decided: Sequence[np.ndarray],
     bootstrap: Bootstrap,
 ) -> dict[str, Estimate]:
-    """Extend the intervals of means over labels: AUROC and balanced accuracy by square and add.
+    """Extend the intervals of means over labels: areas and balanced accuracy by square and add.
 
     As if labels were independent; the percentile intervals, which are kept inside, allow for their dependence.
 
@@ -111,7 +111,7 @@ def labels(
     """
     if not bootstrap.n_resamples or all(np.ptp(one, axis=0).max() == 0 for one in probability):
         return dict(found)
-    each, areas, recalls = [], [], []
+    each, recalls = [], []
     for i, column in enumerate(y.T):
         rows = np.flatnonzero(np.isfinite(column))
         positive, scores = column[rows] == 1, [one[rows, i] for one in probability]
@@ -119,17 +119,23 @@ def labels(
             return dict(found)
         own = replace(bootstrap, groups=bootstrap.groups[rows], strata=positive.astype(np.int64))
         each.append(_one_against_rest(found, positive, scores, own))
-        area = float(np.mean([weighted.auroc(positive, one, np.ones((1, len(rows)))) for one in scores]))
-        areas.append(Estimate(area, *each[-1]["auroc"]))
         for value in (True, False):
             share = [(one[rows, i][positive == value] == value).mean() for one in decided]
             recalls.append(proportion(float(np.mean(share)), _size(own, positive == value)))
+    low, high = _square_and_add(recalls)
+    accuracy = found["balanced_accuracy"]
+    made = _of_means(found, each)
+    return made | {"balanced_accuracy": _extended(accuracy, accuracy.value - low, accuracy.value + high)}
+
+
+def _of_means(found: Mapping[str, Estimate], each: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:
+    """Extend the intervals of means over classes or labels: those of areas by square and add."""
     made = dict(found)
-    for name in ("auprc", "brier"):
-        made[name] = _extended(found[name], *np.mean([one[name] for one in each], axis=0))
-    for name, parts in (("auroc", areas), ("balanced_accuracy", recalls)):
-        low, high = _square_and_add(parts)
+    for name in ("auroc", "auprc"):
+        low, high = _square_and_add([one[name] for one in each])
         made[name] = _extended(found[name], found[name].value - low, found[name].value + high)
+    ends = [(one["brier"].ci_low, one["brier"].ci_high) for one in each]
+    made["brier"] = _extended(found["brier"], *np.mean(ends, axis=0))
     return made
 
 
@@ -146,8 +152,7 @@ def one_against_rest(
     """Extend the intervals of `weighted.one_against_rest`; (N,) truth, and scores of each repeat."""
     if not bootstrap.n_resamples or all(np.ptp(one) == 0 for one in scores):
         return dict(found)
-    bounds = _one_against_rest(found, positive, scores, bootstrap)
-    return dict(found) | {name: _extended(found[name], *pair) for name, pair in bounds.items()}
+    return _of_means(found, [_one_against_rest(found, positive, scores, bootstrap)])
 
 
 def rate(found: Estimate, rows: np.ndarray, bootstrap: Bootstrap) -> Estimate:
@@ -178,6 +183,15 @@ def auroc(value: float, n_positive: float, n_negative: float) -> Estimate:
 
     low, high = (_last_inside(inside, value, end) for end in (0.0, 1.0))
     return Estimate(value, low, high)
+
+
+def auprc(value: float, n_positive: float) -> Estimate:
+    """An AUPRC with its logit interval, which is not defined at 0 and 1."""
+    if not 0 < value < 1:
+        return Estimate(value)
+    logit = np.log(value / (1 - value)) + np.array([-_Z, _Z]) / np.sqrt(n_positive * value * (1 - value))
+    low, high = 1 / (1 + np.exp(-logit))
+    return Estimate(value, float(low), float(high))
 
 
 def difference(found: Estimate, first: Estimate, second: Estimate) -> Estimate:
@@ -220,20 +234,22 @@ def largest_gap(levels: Sequence[Estimate], ends: tuple[float, float]) -> Estima
 
 def _one_against_rest(
     found: Mapping[str, Estimate], positive: np.ndarray, scores: Sequence[np.ndarray], bootstrap: Bootstrap
-) -> dict[str, tuple[float, float]]:
-    """Bounds that the intervals must reach, by metric."""
-    nothing = float("nan"), float("nan")
-    bounds = {"auroc": nothing, "auprc": nothing, "brier": nothing}
+) -> dict[str, Estimate]:
+    """AUROC, AUPRC and Brier score with bounds that intervals must reach, NaN where there are none."""
+    ones = np.ones((1, len(positive)))
+    area, precision = (
+        float(np.mean([statistic(positive, one, ones) for one in scores]))
+        for statistic in (weighted.auroc, weighted.average_precision)
+    )
+    bounds = {"auroc": Estimate(area), "auprc": Estimate(precision), "brier": Estimate(float("nan"))}
     sizes = _size(bootstrap, positive), _size(bootstrap, ~positive)
     if min(sizes) > 0:
-        ones = np.ones((1, len(positive)))
-        area = float(np.mean([weighted.auroc(positive, one, ones) for one in scores]))
-        exact = auroc(area, *sizes)
-        bounds["auroc"] = exact.ci_low, exact.ci_high
+        bounds["auroc"], bounds["auprc"] = auroc(area, *sizes), auprc(precision, sizes[0])
         if found["auprc"].value > 1 - NEAR:
-            bounds["auprc"] = _with_worst(_worst_precision, positive, scores, bootstrap)
+            worst = _with_worst(_worst_precision, positive, scores, bootstrap)
+            bounds["auprc"] = Estimate(precision, *worst)
     if found["brier"].value < NEAR:
-        bounds["brier"] = _with_worst(_worst_brier, positive, scores, bootstrap)
+        bounds["brier"] = Estimate(float("nan"), *_with_worst(_worst_brier, positive, scores, bootstrap))
     return bounds
 
 

@@ -14,7 +14,7 @@ from prima_features.probes.report.methods import Citations, references
 
 ALWAYS = {"prima", "bootstrap", "expanded", "scikit-learn", "numpy"}
 FOLDS = {"variance"}
-CLASSES = {"slope", "cramer", "newcombe", "exact"}
+CLASSES = {"slope", "cramer", "newcombe", "boyd", "exact"}
 SURVIVAL = {"cox", "breslow", "harrell", "uno", "auc", "graf", "log-rank", "simon"}
 """Cited by reports of survival alone (see `test_survival_probe`)."""
 SEVERITY = {"proportional-odds", "kappa", "somers", "rps", "dispersion"}
