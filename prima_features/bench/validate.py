@@ -47,9 +47,12 @@ def read_bench(path: Path) -> dict[str, Any]:
     """
     try:
         document = load_json(read_text(path, _MOST_BYTES))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{path} cannot be read as JSON ({bounded(reason, 200)})") from error
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read ({error.strerror or error}): give a bench.json that prima bench wrote"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be read as JSON ({bounded(str(error), 200)})") from error
     try:
         _check(document)
     except _ContentError as problem:

@@ -28,12 +28,13 @@ _CHECK = "log in to the network, or check the proxy and HF_ENDPOINT"
 
 
 @contextmanager
-def talking(hub_id: str, revision: str | None) -> Iterator[None]:
+def talking(hub_id: str, revision: str | None, called: str = "") -> Iterator[None]:
     """Around calls of the Hub client: keep it from sending telemetry, and say what it raises in one sentence.
 
     Args:
         hub_id: the model that the calls are about.
         revision: and its revision, if one was asked for.
+        called: what `prima weights download` calls it, if not by id and revision.
 
     Raises:
         UsageError: the Hub cannot be reached, does not have it, or refuses it.
@@ -63,7 +64,7 @@ def talking(hub_id: str, revision: str | None) -> Iterator[None]:
     except errors.LocalEntryNotFoundError as error:
         raise UsageError(
             f"{at} is neither a folder nor in the Hub cache, and the Hub cannot be reached or HF_HUB_OFFLINE is set: "
-            f"on a machine with internet run `prima weights download {at} --output DIR`, and copy DIR here"
+            f"on a machine with internet run `prima weights download {called or at} --output DIR`, and copy DIR here"
         ) from error
     except errors.EntryNotFoundError as error:
         raise UsageError(f"{at} on the Hub lacks a file that is needed: check the name") from error

@@ -68,8 +68,17 @@ def fetch(hub_id: str, revision: str | None, names: Sequence[str]) -> Path:
     return found[0].parent
 
 
-def fetch_files(hub_id: str, revision: str | None, names: Sequence[str], folder: Path) -> None:
+def fetch_files(
+    hub_id: str, revision: str | None, names: Sequence[str], folder: Path, called: str = ""
+) -> None:
     """Download files of a repository into a folder, under their names there. Whole ones are not downloaded again.
+
+    Args:
+        hub_id: the repository.
+        revision: branch, tag or commit.
+        names: of the files.
+        folder: existing.
+        called: what `prima weights download` calls the model; see `client.talking`.
 
     Raises:
         UsageError: the Hub does not have them, refuses them, or cannot be reached.
@@ -77,7 +86,7 @@ def fetch_files(hub_id: str, revision: str | None, names: Sequence[str], folder:
     from huggingface_hub import hf_hub_download
 
     for name in names:
-        with talking(hub_id, revision):
+        with talking(hub_id, revision, called):
             path = Path(hf_hub_download(hub_id, name, revision=revision, local_dir=folder))
         _check_content(path, _tag(folder, name), hub_id)
 

@@ -92,7 +92,7 @@ def fetch_published(
 
     source = model.source
     if isinstance(source, HubFile):
-        fetch_files(source.repository, source.revision, (source.file, *source.others), folder)
+        fetch_files(source.repository, source.revision, (source.file, *source.others), folder, model.name)
     elif isinstance(source, WebFile):
         download_url(source.url, folder / source.file, on_bytes=on_bytes)
     else:

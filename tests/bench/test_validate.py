@@ -85,3 +85,8 @@ def test_what_is_no_json_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "bench.json").write_text(text)
     with pytest.raises(UsageError, match=r"cannot be read as JSON|is not a valid bench"):
         read_bench(tmp_path / "bench.json")
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        read_bench(tmp_path / "bench.json")

@@ -319,6 +319,13 @@ def test_offline_the_error_names_the_command_that_brings_the_model(client: Clien
     assert f"prima weights download {MODEL}@v1 --output DIR" in message
 
 
+def test_offline_a_published_model_is_called_by_its_name(client: Client, tmp_path: Path) -> None:
+    """Its repository holds the authors' file, which has to be converted: downloading it by its id would not do."""
+    folder = str(tmp_path / "out")
+    done = client.run(PRIMA, "download", "dinov2-slices", "--output", folder, "--yes", HF_HUB_OFFLINE="1")
+    assert "prima weights download dinov2-slices --output DIR" in one_sentence(done)
+
+
 def test_an_unreachable_hub_is_told_in_one_sentence(client: Client) -> None:
     nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9"}
     assert "cannot be reached" in one_sentence(client.run(PRIMA, "download", MODEL, **nowhere))
