@@ -58,7 +58,7 @@ def by_names(
         )
     names = tuple(wanted) or tuple(sorted(spellings.values(), key=str.casefold))
     codes = [code(name) for name in names]
-    rows = [
+    rows: list[tuple[float | None, ...]] = [
         (None,) * len(codes) if cell is None else tuple(float(one in cell) for one in codes) for cell in cells
     ]
     return names, rows, tuple(_notes(column, cells, spellings, codes))

@@ -168,7 +168,7 @@ def _identities(embeddings: Path) -> dict[str, _Identity]:
         raise UsageError(
             f"{path} has no column {min(missing)}, so it is not the table of identities of the embeddings: move it away"
         )
-    rows = table.to_dict("records")
+    rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
     return {row["study"]: _Identity(row["patient_id"], row["folder"], _study_date(row)) for row in rows}
 
 
