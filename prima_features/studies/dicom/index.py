@@ -45,7 +45,7 @@ _UNSETTLED_NS = 2_000_000_000
 """A file that changed this shortly before it was read may change again without another time: some disks keep times of
 two seconds."""
 _MOST_BYTES = 1024 * MIB
-_FORMAT, _FORMAT_VERSION = "prima-index", 2
+_FORMAT, _FORMAT_VERSION = "prima-index", 3
 _STATE_BYTES = 12
 _UNKNOWN_STATE = bytes(_STATE_BYTES)
 _START = re.compile(rb"[0-9a-f]{64}\n\{")
