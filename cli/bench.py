@@ -181,7 +181,6 @@ def bench(
     """
     from prima_features.bench import BenchOptions, TaskRequest, plan
     from prima_features.bench import bench as run
-    from prima_features.bench.run import check_output
     from prima_features.cli.probe.show import print_warnings, steps
     from prima_features.probes.evaluation import Scheme
 
@@ -204,9 +203,8 @@ def bench(
     )
     labels = replace(request, classes=split_values(classes), kind=kind)
     if dry_run:
-        check_output(output, files, labels, options, force)
         with steps() as on_step:
-            planned = plan(files, requests, labels, options, on_step=on_step)
+            planned = plan(files, output, requests, labels, options, force=force, on_step=on_step)
         _print_plan(planned)
         return
     with steps() as on_step:
@@ -285,11 +283,10 @@ def _print_plan(planned: Any) -> None:
             f"with {scheme.inner_folds} inner folds"
         )
         print_warnings(one.warnings)
-    if planned.repeats is not None:
-        repeats = planned.repeats
-        scanners, subjects = len({*repeats.scanner.tolist()} - {""}), len({*repeats.subject.tolist()})
-        on = f" on {count(scanners, 'scanner')}" if scanners else ""
-        out.print(f"\nReliability: {count(len(repeats.rows), 'scan')} of {count(subjects, 'subject')}{on}")
+    if (repeats := planned.repeats) is not None:
+        on = f" on {count(len(repeats.scanners), 'scanner')}" if repeats.scanners else ""
+        subjects = count(repeats.n_subjects, "subject")
+        out.print(f"\nReliability: {count(len(repeats.rows), 'scan')} of {subjects}{on}")
         print_warnings(repeats.warnings)
     out.print("All checks have passed; nothing was written.")
 

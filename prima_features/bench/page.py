@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from prima_features.bench.figures import accuracy_figure, reliability_figure
-from prima_features.bench.metric_names import METRICS, in_sentence
+from prima_features.bench.metric_names import METRICS, definition, in_sentence
 from prima_features.evaluation.intervals import Estimate
 from prima_features.page import template
 from prima_features.page.blocks import (
@@ -26,7 +26,7 @@ from prima_features.page.blocks import (
     section,
 )
 from prima_features.page.digits import UNDEFINED, brief, decimals_for, number, short
-from prima_features.wording import RESEARCH_ONLY, count, listed, sentence, verb
+from prima_features.wording import RESEARCH_ONLY, capital, count, listed, sentence, verb
 
 Document = Mapping[str, Any]
 _PACKAGE = "prima_features.bench"
@@ -46,19 +46,8 @@ _PROBES = {
     "poisson": "Poisson or negative binomial ridge regression",
     "knn": "nearest neighbours in 64 principal components",
 }
-_DEFINITIONS = {
-    ("mae", ""): "mean absolute error (MAE{unit})",
-    ("auroc", "binary"): "area under the ROC curve (AUROC)",
-    (
-        "auroc",
-        "multiclass",
-    ): "area under the ROC curve (AUROC), one class against the rest, averaged over classes",
-    ("auroc", "labels"): "area under the ROC curve (AUROC), averaged over labels",
-    ("c_index", ""): "Harrell's C (Harrell et al. 1982)",
-    ("kappa", ""): "quadratic weighted kappa (Cohen 1968)",
-    ("deviance", ""): "mean Poisson deviance",
-}
-"""Primary metrics, in a methods text, by name and kind of target if it matters."""
+_CHOSEN = {"knn": "numbers of neighbours"}
+"""What the inner loop chooses for an estimator that has no penalty."""
 
 
 def page(document: Document, title: str = "") -> str:
@@ -359,9 +348,11 @@ def methods_text(document: Document) -> str:
         document=document,
         encoders=list(document["encoders"]),
         probes=listed([_PROBES.get(name, name) for name in estimators]) if estimators else "",
-        has_neighbours="knn" in estimators,
-        has_penalties=set(estimators) != {"knn"},
-        metrics=[f"{_definition(one)} for {label(key)}" for key, one in document["tasks"].items()],
+        chosen=capital(listed(dict.fromkeys(_CHOSEN.get(name, "penalties") for name in estimators) or ("",))),
+        metrics=[
+            f"{definition(one['primary'], one['kind'], one['unit'])} for {label(key)}"
+            for key, one in document["tasks"].items()
+        ],
         has_few_shot=any(task["few_shot"] for task in tasks),
         has_openbhb=bool(scores),
         official=all(one["official_split"] for one in scores),
@@ -370,13 +361,6 @@ def methods_text(document: Document) -> str:
     )
     paragraphs = re.split(r"\n\s*\n", text.strip())
     return "\n\n".join(" ".join(one.split()) for one in paragraphs)
-
-
-def _definition(task: Mapping[str, Any]) -> str:
-    """The primary metric of a task."""
-    name = task["primary"]
-    text = _DEFINITIONS.get((name, ""), _DEFINITIONS.get((name, task["kind"]), METRICS[name]))
-    return text.format(unit=f" in {task['unit']}" if task["unit"] else "")
 
 
 def _differing_settings(encoders: Mapping[str, Any]) -> list[str]:

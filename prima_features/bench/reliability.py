@@ -90,8 +90,8 @@ class ReliabilityResult:
         """What the numbers rest on, for JSON."""
         return {
             "n_scans": len(self.repeats.rows),
-            "n_subjects": len(np.unique(self.repeats.subject)),
-            "scanners": sorted(set(self.repeats.scanner.tolist()) - {""}),
+            "n_subjects": self.repeats.n_subjects,
+            "scanners": self.repeats.scanners,
             "block_subjects": self.block.rows.shape[0],
             "block_raters": list(self.block.raters),
             "identification_chance": self.chance,

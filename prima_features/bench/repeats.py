@@ -37,9 +37,19 @@ class Repeats:
     warnings: tuple[str, ...] = ()
 
     @property
+    def n_subjects(self) -> int:
+        """Number of different subjects."""
+        return len(np.unique(self.subject))
+
+    @property
+    def scanners(self) -> list[str]:
+        """The known scanners, in alphabetical order."""
+        return sorted(set(self.scanner.tolist()) - {""})
+
+    @property
     def raters(self) -> np.ndarray:
         """(n,) what a subject's scans differ in: scanners if there are several, else occasions."""
-        return self.scanner if len(set(self.scanner.tolist()) - {""}) > 1 else self.occasion
+        return self.scanner if len(self.scanners) > 1 else self.occasion
 
 
 def from_table(path: Path, studies: pd.DataFrame) -> Repeats:

@@ -194,21 +194,24 @@ class BenchPlan:
 
 def plan(
     files: Mapping[str, str | Path],
+    output: str | Path | None = None,
     requests: Sequence[TaskRequest] = (),
     labels: LabelRequest | None = None,
     options: BenchOptions = _DEFAULT,
     *,
+    force: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> BenchPlan:
-    """Read and check what `bench` would compare, without fitting anything.
-
-    Args: see `bench`.
+    """Read and check all that `bench` would, with the same arguments, without fitting or writing anything.
 
     Raises:
         UsageError: a file or table cannot be read, the files share no study, or a task cannot be evaluated.
+        OutputError: the folder cannot be written.
     """
     labels = labels or LabelRequest()
     options.check(requests, labels)
+    if output is not None:
+        _check_output(Path(output), files, labels, options, force)
     on_step(f"reading {count(len(files), 'embeddings file')}")
     shared = read_shared({name: Path(path) for name, path in files.items()}, options.level, options.series)
     repeats = _repeats(shared, options)
@@ -244,13 +247,9 @@ def bench(
 
     Raises:
         UsageError: see `plan`.
-        OutputError: the folder cannot be written.
+        OutputError: see `plan`.
     """
-    labels = labels or LabelRequest()
-    folder = None if output is None else Path(output)
-    if folder is not None:
-        check_output(folder, files, labels, options, force)
-    planned = plan(files, requests, labels, options, on_step=on_step)
+    planned = plan(files, output, requests, labels, options, force=force, on_step=on_step)
     found = {}
     for one in planned.tasks:
         on_step(f"comparing {count(len(files), 'encoder')} on {one.asked.key}")
@@ -261,14 +260,14 @@ def bench(
         vectors = {one.name: one.X for one in planned.shared.encoders}
         repeated = reliability(vectors, planned.repeats, options.n_bootstrap, options.scheme.seed)
     made = Bench(planned.shared, found, options, repeated, command)
-    if folder is not None:
+    if output is not None:
         on_step("writing the results")
-        with new_directory(folder, overwrite=True) as scratch:
+        with new_directory(Path(output), overwrite=True) as scratch:
             write(scratch, made)
     return made
 
 
-def check_output(
+def _check_output(
     folder: Path, files: Mapping[str, str | Path], labels: LabelRequest, options: BenchOptions, force: bool
 ) -> None:
     """Raise OutputError if a bench of these inputs must not be written to a folder."""
