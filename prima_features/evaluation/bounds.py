@@ -63,9 +63,7 @@ def classification(
         if (y == k).any()
     ]
     if len(recalls) == n_classes:
-        low, high = _square_and_add(recalls)
-        accuracy = found["balanced_accuracy"]
-        made["balanced_accuracy"] = _extended(accuracy, accuracy.value - low, accuracy.value + high)
+        made["balanced_accuracy"] = _mean_of(found["balanced_accuracy"], recalls)
     return made
 
 
@@ -122,28 +120,24 @@ def labels(
         for value in (True, False):
             share = [(one[rows, i][positive == value] == value).mean() for one in decided]
             recalls.append(proportion(float(np.mean(share)), _size(own, positive == value)))
-    low, high = _square_and_add(recalls)
-    accuracy = found["balanced_accuracy"]
-    made = _of_means(found, each)
-    return made | {"balanced_accuracy": _extended(accuracy, accuracy.value - low, accuracy.value + high)}
+    return _of_means(found, each) | {"balanced_accuracy": _mean_of(found["balanced_accuracy"], recalls)}
 
 
 def _of_means(found: Mapping[str, Estimate], each: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:
     """Extend the intervals of means over classes or labels: those of areas by square and add."""
     made = dict(found)
     for name in ("auroc", "auprc"):
-        low, high = _square_and_add([one[name] for one in each])
-        made[name] = _extended(found[name], found[name].value - low, found[name].value + high)
+        made[name] = _mean_of(found[name], [one[name] for one in each])
     ends = [(one["brier"].ci_low, one["brier"].ci_high) for one in each]
     made["brier"] = _extended(found["brier"], *np.mean(ends, axis=0))
     return made
 
 
-def _square_and_add(parts: Sequence[Estimate]) -> tuple[float, float]:
-    """Distances of the ends of the interval of a mean of independent estimates."""
+def _mean_of(found: Estimate, parts: Sequence[Estimate]) -> Estimate:
+    """Extend the interval of a mean by square and add, as of independent estimates."""
     low = np.sqrt(sum((one.value - one.ci_low) ** 2 for one in parts)) / len(parts)
     high = np.sqrt(sum((one.ci_high - one.value) ** 2 for one in parts)) / len(parts)
-    return float(low), float(high)
+    return _extended(found, found.value - low, found.value + high)
 
 
 def one_against_rest(
@@ -235,7 +229,7 @@ def largest_gap(levels: Sequence[Estimate], ends: tuple[float, float]) -> Estima
 def _one_against_rest(
     found: Mapping[str, Estimate], positive: np.ndarray, scores: Sequence[np.ndarray], bootstrap: Bootstrap
 ) -> dict[str, Estimate]:
-    """AUROC, AUPRC and Brier score with bounds that intervals must reach, NaN where there are none."""
+    """AUROC, AUPRC and Brier score, with the limits that their intervals must include; NaN if there is no limit."""
     ones = np.ones((1, len(positive)))
     area, precision = (
         float(np.mean([statistic(positive, one, ones) for one in scores]))
