@@ -47,7 +47,7 @@ SHAPES = {
 STRIPPED = sorted({"brainiac", "neurojepa", "simclr3d"})
 # Rounding errors differ between kernels. Dinov3D-Neuro rounds rotated queries and keys to bfloat16: an error of 1e-7
 # can move one of them by a whole step, and the vector by 1e-4.
-TOLERANCE = {"dinov3d-neuro": 5e-4}
+TOLERANCE = {"dinov3d-neuro": 2e-4}
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_batches_give_the_vectors_of_each_series_alone(name: str, models: dict[s
     assert together.shape == (3, model.info.widths.series)
     for row, item in zip(together, items, strict=True):
         alone = encode(model, [item], batch=1).series[0]
-        np.testing.assert_allclose(row, alone, rtol=0, atol=TOLERANCE.get(name, 4e-6))
+        np.testing.assert_allclose(row, alone, atol=TOLERANCE.get(name, 2e-6))
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -134,7 +134,7 @@ def test_the_page_and_the_methods_text_state_what_was_done():
     for key in ("cox", "breslow", "harrell", "uno", "auc", "graf", "log-rank", "simon"):
         assert references()[key].full in text
     shown = page(content)
-    for part in ("Kaplan-Meier", "At risk", "Time, days", "Log-rank test", "AUC at 730 days"):
+    for part in ("Kaplan-Meier", "At risk", "Time, days", "<td>365</td>", "Log-rank test", "AUC at 730 days"):
         assert part in shown
     assert "sub-1" not in shown
 
