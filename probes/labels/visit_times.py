@@ -46,13 +46,11 @@ def visit_years(
     for rows in of_person.values():
         known = {name: sum(not isnan(axis(i)) for i in rows) for name, axis in axes.items()}
         best = max(known, key=lambda name: known[name])
-        zero = (
-            min((axes[best](i) for i in rows if not isnan(axes[best](i))), default=0.0)
-            if best == "date"
-            else 0.0
-        )
+        own = {i: axes[best](i) for i in rows}
+        dated = [value for value in own.values() if not isnan(value)] if best == "date" else []
+        zero = min(dated, default=0.0)
         for i in rows:
-            years[i] = axes[best](i) - zero
+            years[i] = own[i] - zero
             source[i] = "" if isnan(years[i]) else best
     return years, source
 

@@ -134,12 +134,16 @@ class Derivatives:
         inside = [one for one in _datasets_in(root / "derivatives") if _real(one.folder) not in known]
         self._datasets += [*inside, _Dataset(root, _tool(root))]
         self._datasets = [one for dataset in self._datasets for one in (dataset, *dataset.nested)]
-        self._given = list(folders)
+        self._folders = folders
         self._met: set[str] = set()
 
     def unrelated(self) -> list[Path]:
         """Folders among `folders` that contain none of the subjects that `of_subject` was asked for."""
-        return [folder for folder in self._given if not any(_is_below(one, folder) for one in self._met)]
+        return [
+            folder
+            for folder in self._folders
+            if not any(Path(one).is_relative_to(_real(folder)) for one in self._met)
+        ]
 
     def of_subject(self, subject: str, images: Sequence[BidsImage]) -> dict[str, Derived]:
         """What was made of the scans of one subject.
@@ -473,10 +477,6 @@ def _names(folder: Path) -> list[str]:
 
 def _real(folder: Path) -> str:
     return os.path.realpath(folder)
-
-
-def _is_below(real: str, folder: Path) -> bool:
-    return Path(real).is_relative_to(_real(folder))
 
 
 def _count_sessions(subject: Path) -> int:
