@@ -7,8 +7,6 @@ that it is too narrow (benchmarks/intervals.py measures the coverage). Intervals
   and Till above 0.95: the mean of the pairs' intervals;
 - sensitivity, specificity: the exact interval of Clopper and Pearson (1934);
 - balanced accuracy: the recalls' exact intervals, combined by square and add (MOVER, Zou and Donner 2008);
-- AUPRC up to 0.95: the logit interval of Boyd, Eng and Page (2013, 10.1007/978-3-642-40994-3_29) from the number of
-  positive subjects, since resamples with few of them vary too little;
 - AUPRC above 0.95 and Brier scores below 0.05: the bootstrap with one more subject, of the worst kind, which for a
   proportion gives Clopper and Pearson's bound.
 
@@ -25,10 +23,8 @@ from itertools import combinations
 import numpy as np
 
 from prima_features.evaluation import weighted
-from prima_features.evaluation.intervals import LEVEL, Bootstrap, Estimate, tail
+from prima_features.evaluation.intervals import LEVEL, NEAR, Bootstrap, Estimate, tail
 
-NEAR = 0.05
-"""How close to its end a metric is for the bootstrap of the worst case to count."""
 _Z = 1.959963984540054
 _TAIL = (1 - LEVEL) / 2
 
@@ -179,15 +175,6 @@ def auroc(value: float, n_positive: float, n_negative: float) -> Estimate:
     return Estimate(value, low, high)
 
 
-def auprc(value: float, n_positive: float) -> Estimate:
-    """An AUPRC with its logit interval, which is not defined at 0 and 1."""
-    if not 0 < value < 1:
-        return Estimate(value)
-    logit = np.log(value / (1 - value)) + np.array([-_Z, _Z]) / np.sqrt(n_positive * value * (1 - value))
-    low, high = 1 / (1 + np.exp(-logit))
-    return Estimate(value, float(low), float(high))
-
-
 def difference(found: Estimate, first: Estimate, second: Estimate) -> Estimate:
     """Extend the interval of first minus second if one of both is near 0 or 1, as if they were independent."""
     near = any(min(one.value, 1 - one.value) < NEAR for one in (first, second))
@@ -238,7 +225,7 @@ def _one_against_rest(
     bounds = {"auroc": Estimate(area), "auprc": Estimate(precision), "brier": Estimate(float("nan"))}
     sizes = _size(bootstrap, positive), _size(bootstrap, ~positive)
     if min(sizes) > 0:
-        bounds["auroc"], bounds["auprc"] = auroc(area, *sizes), auprc(precision, sizes[0])
+        bounds["auroc"] = auroc(area, *sizes)
         if found["auprc"].value > 1 - NEAR:
             worst = _with_worst(_worst_precision, positive, scores, bootstrap)
             bounds["auprc"] = Estimate(precision, *worst)

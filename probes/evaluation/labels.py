@@ -98,7 +98,7 @@ def label_metrics(one: Scored) -> Estimates:
         return {name: np.mean([found[name] for found in each], axis=0) for name in each[0]}
 
     found = one.kind.bounded_group(one.bootstrap.estimates(rates), one.y, one.bootstrap)
-    return one.bounded(one.bootstrap.estimates(one.statistic, recentred=("auprc",))) | found
+    return one.bounded(one.bootstrap.estimates(one.statistic)) | found
 
 
 def chance_test(one: Scored) -> float:

@@ -169,7 +169,7 @@ class Scored:
 
     def estimates(self) -> dict[str, Estimate]:
         """The task's metrics with their intervals."""
-        return self.bounded(self.bootstrap.estimates(self.statistic, recentred=self.kind.recentred))
+        return self.bounded(self.bootstrap.estimates(self.statistic))
 
     def bounded(self, found: dict[str, Estimate]) -> dict[str, Estimate]:
         """Estimates of the task's metrics with intervals extended near the metrics' ends (`bounds`)."""

@@ -93,8 +93,6 @@ class Kind(ABC):
     """Of the primary metric."""
     chance: ClassVar[float | None] = None
     """Primary metric of predictions without information; None if it depends on the data."""
-    recentred: ClassVar[tuple[str, ...]] = ()
-    """Metrics whose intervals are corrected for bias (see `Bootstrap.estimates`)."""
     has_probabilities: ClassVar[bool] = False
     """Whether predicted probabilities can be calibrated."""
 

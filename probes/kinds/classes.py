@@ -53,7 +53,6 @@ class Classes(Kind):
     chance = 0.5
     has_probabilities = True
     primary = "auroc"
-    recentred = ("auprc",)
 
     @property
     def metrics(self) -> tuple[str, ...]:

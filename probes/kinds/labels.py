@@ -57,7 +57,6 @@ class Labels(Kind):
     quick_options: ClassVar[Mapping[str, Any]] = {"C": (1.0,), "components": None}
     higher_is_better = True
     chance = 0.5
-    recentred = ("auprc", "auprc_micro")
     has_probabilities = True
     metrics = LABEL_METRICS
     primary = "auroc"

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from prima_features._version import __version__
+from prima_features.evaluation.intervals import jackknifed
 from prima_features.evaluation.survival import Times
 from prima_features.models.caveats import bundled_as
 from prima_features.page import template
@@ -164,6 +165,11 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         "pooled": "tokens" if training and training.source.level == "token" else "series",
         "options": recipe.make(task).get_params(deep=False),
         "variance_factor": _variance_factor(found),
+        "jackknifed": [
+            words.in_sentence(name)
+            for name, one in found.metrics.items()
+            if np.isfinite(one.ci_low) and jackknifed(name, one.value)
+        ],
         "baselines": list(_baselines(found)),
         "variables": list(groups.values()),
         "permuted_within": [_WITHIN[name] for name in found.leakage.shuffled] if found.leakage else [],

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from prima_features.evaluation.intervals import Bootstrap
 from prima_features.probes import Recipe
@@ -123,6 +124,81 @@ def test_a_number_that_is_seldom_defined_has_no_interval():
     assert found.value == 1
     assert np.isnan([found.ci_low, found.ci_high]).all()
     assert found.to_dict() == {"value": 1, "ci_low": None, "ci_high": None}
+
+
+@pytest.mark.parametrize("name", ["calibration_slope", "slope"])
+def test_the_jackknifes_interval_of_a_mean_is_students(name):
+    values = np.random.default_rng(0).uniform(size=12)
+    bootstrap = Bootstrap(np.arange(12), np.zeros(12, dtype=int), 100)
+    found = bootstrap.estimates(lambda weights: {name: mean_of(values)(weights)["mean"]})[name]
+    kurtosis = 12 * ((values - values.mean()) ** 4).sum() / ((values - values.mean()) ** 2).sum() ** 2
+    freedom = min(11, 24 / (kurtosis - 1))
+    interval = student.interval(0.95, freedom, values.mean(), values.std(ddof=1) / np.sqrt(12))
+    assert (found.ci_low, found.ci_high) == pytest.approx(interval)
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "back"),
+    [
+        ("rmse", np.log, np.exp),
+        ("r2", lambda x: np.log(1 - x), lambda x: 1 - np.exp(x)),
+        ("auprc", lambda x: np.log(x / (1 - x)), lambda x: 1 / (1 + np.exp(-x))),
+    ],
+)
+def test_numbers_have_the_jackknifes_interval_on_their_scale(name, there, back):
+    values = np.random.default_rng(1).uniform(0.1, 0.9, size=30)
+    found = Bootstrap(np.arange(30), np.zeros(30, dtype=int), 100).estimates(
+        lambda weights: {name: mean_of(values)(weights)["mean"]}
+    )[name]
+    each = there((values.sum() - values) / 29)
+    middle = there(values.mean())
+    bias = 29 * (each.mean() - middle)
+    changes = each - middle
+    error = np.sqrt(29 / 30 * (changes**2).sum())
+    freedom = min(29, 60 / (30 * (changes**4).sum() / (changes**2).sum() ** 2 - 1))
+    interval = sorted(back(np.array(student.interval(0.95, freedom, middle - bias, error))))
+    assert (found.ci_low, found.ci_high) == pytest.approx(interval)
+
+
+def test_one_subject_who_decides_a_number_widens_its_interval_beyond_percentiles():
+    values = np.ones(40)
+    values[0] = 30
+    values += np.random.default_rng(0).normal(size=40) * 0.1
+    bootstrap = Bootstrap(np.arange(40), np.zeros(40, dtype=int), 500)
+    by_jackknife = bootstrap.estimates(lambda weights: {"mae": mean_of(values)(weights)["mean"]})["mae"]
+    by_percentiles = bootstrap.estimates(mean_of(values))["mean"]
+    assert by_jackknife.ci_high > 2 * by_percentiles.ci_high
+
+
+def test_the_jackknife_leaves_out_a_subject_with_all_rows_and_keeps_the_classes_shares():
+    groups = np.repeat(np.arange(20), 2)
+    strata = (groups % 4 == 0).astype(int)
+    kept = Bootstrap(groups, strata).weights_without_each()
+    assert kept.shape == (20, 40)
+    assert sorted(groups[np.flatnonzero(row == 0)].tolist() for row in kept) == [[i, i] for i in range(20)]
+    for code in (0, 1):
+        np.testing.assert_allclose(kept[:, strata == code].mean(axis=1), 1)
+
+
+def test_the_jackknife_leaves_out_parts_of_many_subjects_with_every_class():
+    strata = (np.arange(1500) % 5 == 0).astype(int)
+    kept = Bootstrap(np.arange(1500), strata).weights_without_each()
+    assert kept.shape == (200, 1500)
+    np.testing.assert_array_equal((kept == 0).sum(axis=0), 1)
+    for code, n in ((0, 1200), (1, 300)):
+        left_out = (kept[:, strata == code] == 0).sum(axis=1)
+        assert set(left_out) <= {n // 200, n // 200 + 1}
+        np.testing.assert_allclose(kept[:, strata == code].mean(axis=1), 1)
+
+
+def test_a_class_of_one_subject_leaves_percentiles():
+    values = np.random.default_rng(0).uniform(1, 2, size=20)
+    strata = np.r_[1, np.zeros(19, dtype=int)]
+    bootstrap = Bootstrap(np.arange(20), strata, 200)
+    percentiles = bootstrap.estimates(mean_of(values))["mean"]
+    assert (
+        bootstrap.estimates(lambda weights: {"mae": mean_of(values)(weights)["mean"]})["mae"] == percentiles
+    )
 
 
 def test_no_resamples_give_no_interval():

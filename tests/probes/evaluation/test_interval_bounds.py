@@ -9,7 +9,6 @@ from types import ModuleType
 import numpy as np
 import pytest
 from scipy.stats import beta, binomtest, norm
-from sklearn.metrics import average_precision_score
 
 from prima_features.evaluation import bounds
 from prima_features.evaluation.intervals import Bootstrap
@@ -111,33 +110,6 @@ def test_exact_intervals_are_scipys():
         one = bounds.proportion(k / n, n)
         assert (one.ci_low, one.ci_high) == pytest.approx((exact.low, exact.high))
     assert bounds.proportion(0.5, 7.5).ci_low == pytest.approx(beta.ppf(0.025, 3.75, 4.75))
-
-
-def test_the_logit_interval_of_an_auprc():
-    found = bounds.auprc(0.5, 16)  # logit 0 with a standard error of 1 / sqrt(16 / 4)
-    assert (found.ci_low, found.ci_high) == pytest.approx(
-        (1 / (1 + np.exp(0.97998)), 1 / (1 + np.exp(-0.97998))), abs=1e-5
-    )
-    few, many = bounds.auprc(0.8, 5), bounds.auprc(0.8, 50)
-    assert 0 < few.ci_low < many.ci_low < 0.8 < many.ci_high < few.ci_high < 1
-    for end in (0.0, 1.0):
-        assert np.isnan(bounds.auprc(end, 16).ci_low)
-
-
-@pytest.mark.parametrize("task", ["binary", "triple"])
-def test_the_interval_of_the_auprc_contains_the_logit_interval(make_cohort, request, task):
-    samples = make_cohort(request.getfixturevalue(task), 90).samples
-    probability = np.random.default_rng(0).dirichlet(np.ones(len(samples.task.classes)), size=90)
-    found = of_classes(samples, probability).estimates()["auprc"]
-    codes = [1] if task == "binary" else range(3)
-    parts = []
-    for code in codes:
-        positive = samples.y == code
-        value = average_precision_score(positive, probability[:, code])
-        parts.append(bounds.auprc(value, len(np.unique(samples.frame["subject"][positive]))))
-    reach = np.sqrt(sum((one.value - one.ci_low) ** 2 for one in parts)) / len(parts)
-    assert found.value == pytest.approx(np.mean([one.value for one in parts]))
-    assert found.ci_low <= found.value - reach + 1e-9
 
 
 def test_newcombes_interval_solves_its_equation():

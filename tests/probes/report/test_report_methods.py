@@ -12,9 +12,9 @@ from prima_features.probes.report import PageContent, methods_text
 from prima_features.probes.report.content import decimals
 from prima_features.probes.report.methods import Citations, references
 
-ALWAYS = {"prima", "bootstrap", "expanded", "scikit-learn", "numpy"}
+ALWAYS = {"prima", "bootstrap", "expanded", "jackknife", "freedom", "scikit-learn", "numpy"}
 FOLDS = {"variance"}
-CLASSES = {"slope", "cramer", "newcombe", "boyd", "exact"}
+CLASSES = {"slope", "cramer", "newcombe", "exact"}
 SURVIVAL = {"cox", "breslow", "harrell", "uno", "auc", "graf", "log-rank", "simon"}
 """Cited by reports of survival alone (see `test_survival_probe`)."""
 SEVERITY = {"proportional-odds", "kappa", "somers", "rps", "dispersion"}
@@ -78,6 +78,7 @@ SAID = {
         "3 classes: cn, mci and ad",
         "highest relative to its frequency in training",
         "of each class against the rest, averaged without weights",
+        "Intervals of AUPRC and calibration slope are Student's",
         "Probabilities were not calibrated",
     ),
     "memory": (
@@ -104,6 +105,7 @@ SAID = {
         "80 studies trained and 40 studies tested",
         "corrected age = (predicted age − b) / a",
         "Intervals (95%) are from resamples",
+        "Intervals of mean absolute error, root mean squared error and R² are Student's, with the bias",
         "fitted on the training set alone",
     ),
 }
