@@ -58,6 +58,23 @@ def assert_close(found: Any, expected: np.ndarray, tolerance: float = 1e-5) -> N
     assert np.abs(found - expected).max() <= tolerance * np.abs(expected).max()
 
 
+def assert_summary(found: np.ndarray, row: dict[str, Any], tolerance: float = 1e-4) -> None:
+    """What a golden file states of a whole volume, as far as it does: shape, extremes, sums, and voxels that are not 0.
+
+    Sums are compared in units of the largest value times the number of voxels.
+    """
+    values = found.astype(np.float64)
+    largest = max(abs(row["min"]), abs(row["max"]))
+    facts = {"min": values.min(), "max": values.max()}
+    sums = {"sum": values.sum(), "abs_sum": np.abs(values).sum()}
+    assert list(found.shape) == row.get("shape", list(found.shape))
+    for name, value in facts.items():
+        assert abs(value - row[name]) <= tolerance * largest, name
+    for name in sums.keys() & row.keys():
+        assert abs(sums[name] - row[name]) <= tolerance * largest * values.size, name
+    assert np.count_nonzero(found) == row.get("nonzero", np.count_nonzero(found))
+
+
 def save(
     path: Path, tensors: dict[str, torch.Tensor], prefix: str = "", container: str = "", **others: Any
 ) -> Path:

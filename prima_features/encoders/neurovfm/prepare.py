@@ -154,19 +154,26 @@ def resample(image: sitk.Image, axis: int) -> sitk.Image:
     The number type is kept: SimpleITK truncates towards zero and limits values to the type's range, and the model was
     trained with that. In float32 other voxels would be foreground.
     """
-    spacing = [_ACROSS if i == axis else _ALONG for i in range(3)]
-    size = [int(n * s / new) for n, s, new in zip(image.GetSize(), image.GetSpacing(), spacing, strict=True)]
     return sitk.Resample(
         image,
-        size,
+        resampled_size(image.GetSize(), image.GetSpacing(), axis),
         sitk.Transform(),
         sitk.sitkBSpline,
         image.GetOrigin(),
-        spacing,
+        _new_spacing(axis),
         image.GetDirection(),
         0.0,
         image.GetPixelID(),
     )
+
+
+def resampled_size(size: Sequence[int], spacing: Sequence[float], axis: int) -> list[int]:
+    """Samples along (x, y, z) of the image that `resample` makes."""
+    return [int(n * s / new) for n, s, new in zip(size, spacing, _new_spacing(axis), strict=True)]
+
+
+def _new_spacing(axis: int) -> list[float]:
+    return [_ACROSS if i == axis else _ALONG for i in range(3)]
 
 
 def crop(image: sitk.Image, axis: int) -> sitk.Image:

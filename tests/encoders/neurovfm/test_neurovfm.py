@@ -27,6 +27,7 @@ from prima_features.encoders.neurovfm.prepare import (
     cut,
     lps_corner,
     resample,
+    resampled_size,
 )
 from prima_features.encoders.registry import load_encoder, with_options
 from prima_features.encoders.series_encoder import SeriesEncoder
@@ -103,7 +104,8 @@ def test_the_small_network_gives_the_golden_vectors(golden: Path, model: SeriesE
 def test_the_full_layout_loads_strictly_and_gives_the_golden_vectors(
     golden: Path, scans: Path, tmp_path: Path
 ) -> None:
-    stored = json.loads((golden / "layout_full.json").read_text())["full"]
+    facts = json.loads((golden / "layout_full.json").read_text())
+    stored = facts["full"]
     assert len(stored) == 136
     layout = {name: (tuple(shape), dtype) for name, (shape, dtype) in stored.items()}
     torch.save({"state_dict": synthetic_weights(layout)}, tmp_path / "pytorch_model.bin")
@@ -119,6 +121,13 @@ def test_the_full_layout_loads_strictly_and_gives_the_golden_vectors(
         means = [part.mean(0) for part in np.split(out, np.cumsum(file["lengths"])[:-1])]
         assert_close(np.stack(means), file["series_mean"])
         assert_close(out[0], file["token0"])
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = run_network(encoder, file)
+        assert np.abs(rough - out).max() / np.abs(out).max() == pytest.approx(
+            facts["bf16_autocast_relative_difference"], rel=0.5
+        )
+        cosines = (rough * out).sum(1) / np.linalg.norm(rough, axis=1) / np.linalg.norm(out, axis=1)
+        assert cosines.min() > 0.9999
         prepared = encoder.preparer()(
             series_of(scans / "nifti" / "T2w_axial_2mm.nii.gz"), ReadOptions(), False
         )
@@ -140,13 +149,18 @@ def test_a_scan_gives_the_golden_axis_voxels_tokens_and_embedding(
     assert image.GetSpacing() == tuple(record["spacing_rpi"])
     axis = choose_axis(image.GetSize(), image.GetSpacing(), "public")
     assert axis == record["slice_axis_rpi"]
-    voxels = sitk.GetArrayFromImage(crop(resample(image, axis), axis))
+    cropped = crop(resample(image, axis), axis)
+    assert cropped.GetSize() == tuple(record["size"])
+    assert cropped.GetSpacing() == tuple(record["spacing"])
+    assert cropped.GetOrigin() == pytest.approx(record["origin_lps"], abs=1e-9)
+    assert cropped.GetDirection() == pytest.approx(record["direction_lps"], abs=1e-9)
+    voxels = sitk.GetArrayFromImage(cropped)
     assert voxels.dtype == record["voxels_dtype"]
-    if record["voxels_dtype"] == "float32":  # SimpleITK scales in another order: the last digit differs
-        assert voxels.sum(dtype=np.float64) == pytest.approx(record["voxels_sum"], rel=1e-6)
-    elif SAME_SITK:
+    if SAME_SITK:
         assert hashlib.sha256(np.ascontiguousarray(voxels)).hexdigest() == record["voxels_sha256"]
-    assert np.percentile(voxels, 10) == pytest.approx(record["p10"], rel=1e-3, abs=1e-4)
+    assert voxels.sum(dtype=np.float64) == pytest.approx(record["voxels_sum"], rel=1e-6)
+    for name, percent in (("p0_5", 0.5), ("p10", 10), ("p99_5", 99.5)):
+        assert np.percentile(voxels, percent) == pytest.approx(record[name], rel=1e-3, abs=1e-4)
 
     prepared = NeuroVFMPreparer("public")(series, ReadOptions(), False)
     assert prepared.n_tokens == record["n_kept"]
@@ -173,6 +187,9 @@ def test_the_axis_table_holds_for_both_rules(golden: Path) -> None:
                 choose_axis(size, spacing, "public")
         else:
             assert choose_axis(size, spacing, "public") == row["upstream_axis"], row
+            axis = row["upstream_axis"]
+            resampled = sitk.Image(resampled_size(size, spacing, axis), sitk.sitkUInt8)
+            assert list(crop(resampled, axis).GetSize()) == row["upstream_size"], row
 
 
 def test_a_spacing_that_differs_by_rounding_is_repaired() -> None:
@@ -207,14 +224,31 @@ def test_dicom_and_its_nifti_give_the_same_tokens_and_nearly_the_same_vector(
     assert_close(tokens(model, nifti).series[0], tokens(model, dicom).series[0], 2e-4)
 
 
-def test_casting_before_resampling_changes_which_tokens_exist(scans: Path) -> None:
+@pytest.mark.parametrize("number", range(N_SCANS))
+def test_casting_before_resampling_changes_tokens_and_embedding_as_in_the_public_code(
+    number: int,
+    expected: list[dict[str, Any]],
+    arrays: dict[str, np.ndarray],
+    model: SeriesEncoder[Any],
+    golden: Path,
+) -> None:
     """Why the preparation starts from voxels in the stored type."""
-    series = series_of(scans / "nifti" / "dwi_b0_3mm.nii.gz")
+    record, after_cast = expected[number], expected[number]["if_resampled_as_float32"]
+    series = series_of(golden.parent.parent / record["source"])
     image = sitk.DICOMOrient(as_published(read_series(series), series), "RPI")
-    stored = crop(resample(image, 2), 2)
-    cast = crop(resample(sitk.Cast(image, sitk.sitkFloat32), 2), 2)
-    counts = [len(cut(sitk.GetArrayFromImage(one)).values) for one in (stored, cast)]
-    assert counts == [255, 387]
+    axis = record["slice_axis_rpi"]
+    order = {2: (0, 1, 2), 1: (1, 0, 2), 0: (2, 1, 0)}[axis]
+    resampled = crop(resample(sitk.Cast(image, sitk.sitkFloat32), axis), axis)
+    kept = cut(sitk.GetArrayFromImage(resampled).transpose(order))
+    assert len(kept.values) == after_cast["n_kept"]
+    assert np.array_equal(kept.place, arrays[f"coords_{number}"]) == after_cast["same_tokens"]
+    starts = torch.tensor([0, len(kept.values)], dtype=torch.int32)
+    place = torch.from_numpy(kept.place.astype(np.float32))
+    with torch.inference_mode():
+        rows = model.network(torch.from_numpy(kept.values), place, starts, len(kept.values))
+    vector = arrays[f"embedding_{number}"]
+    moved = np.abs(rows.mean(0).numpy() - vector).max() / np.abs(vector).max()
+    assert moved == pytest.approx(after_cast["embedding_rel_diff"], rel=1e-2, abs=1e-6)
 
 
 @pytest.mark.parametrize(("axis", "shape"), [(0, (32, 48, 8)), (1, (32, 8, 48)), (2, (8, 32, 48))])
