@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +14,7 @@ from prima_features.encoders.registry import series_architecture
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
 from prima_features.files.new_directory import new_directory
-from prima_features.files.safe import load_json, read_text
+from prima_features.files.safe import load_json, load_yaml, read_text
 from prima_features.files.targets import Maker, as_inputs, check_folder
 from prima_features.files.text import printable
 from prima_features.models import directory
@@ -32,7 +32,8 @@ def convert(file: Path, name: str, output: Path, overwrite: bool = False) -> Non
     """Make a model directory from a published file.
 
     Tensors keep their numbers and number types; names change to those of this package's network. Names and shapes must
-    agree with the network in full. `config.json` next to the file is read if it is there.
+    agree with the network in full. The authors' configuration, such as `config.json` next to the file, is read if it is
+    there (`SeriesArchitecture.published_configs`).
 
     Args:
         file: safetensors, or as `torch.save` writes it.
@@ -48,8 +49,8 @@ def convert(file: Path, name: str, output: Path, overwrite: bool = False) -> Non
     architecture = series_architecture(model.model_type)
     if architecture.sizes is None:
         raise UsageError(f"{name} is in the package and has no published file: use it with --model {name}")
-    beside = file.with_name(directory.CONFIG)
-    maker = Maker("prima weights convert", as_inputs(file, beside), option="--overwrite")
+    beside = [file.parent / one for one in architecture.published_configs]
+    maker = Maker("prima weights convert", as_inputs([file, *beside]), option="--overwrite")
     check_folder(output, maker, overwrite)
     with PublishedFile(file) as published, _naming(file):
         stored = published.tensors(architecture.containers)
@@ -115,16 +116,17 @@ def _sizes(
         raise UsageError(f"{file} does not have the sizes of {model.title}: {error}") from error
 
 
-def _published_config(path: Path) -> dict[str, Any]:
-    """The config.json next to the published file; empty if there is none.
+def _published_config(paths: Sequence[Path]) -> dict[str, Any]:
+    """The configuration of the authors, in JSON or YAML: the first file that is there; empty if none is.
 
     Raises:
         UsageError: it cannot be read.
     """
-    if not path.is_file():
+    path = next(filter(Path.is_file, paths), None)
+    if path is None:
         return {}
     try:
-        values = load_json(read_text(path))
+        values = (load_yaml if path.suffix == ".yaml" else load_json)(read_text(path))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read ({error}): download it again, or remove it") from error
     return values if isinstance(values, dict) else {}

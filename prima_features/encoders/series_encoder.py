@@ -75,9 +75,11 @@ class SeriesArchitecture(Generic[C]):
     rename: Callable[[str], str | None] = _drop
     """The network's name of a tensor of the published file; None for one that is not needed."""
     sizes: Callable[[Shapes, Mapping[str, Any], Mapping[str, Any]], C] | None = None
-    """The configuration, from the shapes of the renamed tensors, the published config.json (empty if there is none) and
-    the settings that the catalogue states for this variant. Raises ValueError or KeyError if they do not fit. None for
-    a bundled model, which has no published file."""
+    """The configuration, from the shapes of the renamed tensors, the published configuration (empty if there is none)
+    and the settings that the catalogue states for this variant. Raises ValueError or KeyError if they do not fit. None
+    for a bundled model, which has no published file."""
+    published_configs: tuple[str, ...] = (CONFIG,)
+    """Where the published configuration is, seen from the folder of the published file; the first that is there."""
     containers: tuple[str, ...] = ()
     """Keys of the published file under which the tensors are; the first that it has. Without any: the file itself."""
     unit: str = "volumes"

@@ -1,7 +1,7 @@
 """Reading files that somebody else made: bounded in bytes, depth and counts before anything is built of them.
 
 `read_bytes`, `read_text`   a small file, whole: a regular file of at most so many bytes
-`load_json`, `load_toml`    text to plain containers, with bounds on depth, values and digits
+`load_json`, `load_toml`, `load_yaml`   text to plain containers, with bounds on depth, values and digits
 `inflate`                   a compressed stream, in pieces, up to a number of bytes
 `check_zip`                 the size that a zip archive states for its entries, before any is unpacked
 `safetensors_header`        the header of a safetensors file, which states every byte of the file
@@ -32,6 +32,7 @@ MIB = 1 << 20
 SETTINGS_BYTES = MIB
 """Most bytes of a configuration, a sidecar or a filter file."""
 TOML_BYTES = MIB // 4
+YAML_CHARACTERS = MIB // 4
 TABLE_BYTES = 512 * MIB
 """Most bytes of a table of labels, reports or scans."""
 _MOST_HEADER = 64 * MIB
@@ -156,6 +157,30 @@ def _finite_number(digits: str) -> float:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise UnsafeFileError(f"contains {name}, which is not JSON")
+
+
+def load_yaml(text: str, *, depth: int = DEPTH) -> Any:
+    """One YAML document as plain containers.
+
+    Raises:
+        ValueError: it is not YAML, has a tag of a program's own, or (as UnsafeFileError) exceeds a bound on depth or
+            has anchors, with which a short text can state any number of values.
+    """
+    import yaml
+
+    if len(text) > YAML_CHARACTERS:
+        raise UnsafeFileError(f"has more than {YAML_CHARACTERS} characters")
+    level = 0
+    try:
+        for event in yaml.parse(text, yaml.SafeLoader):
+            level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if level > depth:
+                raise UnsafeFileError(f"is nested deeper than {depth} levels")
+            if getattr(event, "anchor", None):
+                raise UnsafeFileError("has anchors")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from error
 
 
 def load_toml(text: str, *, depth: int = DEPTH) -> dict[str, Any]:

@@ -91,6 +91,23 @@ def fetch_files(
         _check_content(path, _tag(folder, name), hub_id)
 
 
+def has_file(hub_id: str, revision: str | None, name: str) -> bool:
+    """Whether a repository has a file.
+
+    Raises:
+        UsageError: the Hub refuses the repository, or cannot be reached.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    with talking(hub_id, revision):
+        try:
+            get_hf_file_metadata(hf_hub_url(hub_id, name, revision=revision))
+        except RemoteEntryNotFoundError:
+            return False
+        return True
+
+
 def check_access(hub_id: str, revision: str | None, name: str) -> None:
     """Ask the Hub whether a file may be downloaded, without downloading it.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from prima_features._version import __version__
 from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
-from prima_features.hub.repositories import check_access, fetch_files, snapshot, upload
+from prima_features.hub.repositories import check_access, fetch_files, has_file, snapshot, upload
 from prima_features.models import bundled, directory
 from prima_features.models.published import HubFile, PublishedModel, WebFile
 
@@ -75,7 +75,7 @@ def fetch_published(
     folder: Path,
     on_bytes: Callable[[int, int | None], None] = lambda done, total: None,
 ) -> Path:
-    """Download the file of a published model, and its config.json if it is needed, and compare the checksum.
+    """Download the file of a published model, and the configuration that goes with it, and compare the checksum.
 
     Args:
         model: with a source on the Hub or at a public address.
@@ -93,6 +93,8 @@ def fetch_published(
     source = model.source
     if isinstance(source, HubFile):
         fetch_files(source.repository, source.revision, (source.file, *source.others), folder, model.name)
+        there = [one for one in source.optional if has_file(source.repository, source.revision, one)]
+        fetch_files(source.repository, source.revision, there, folder, model.name)
     elif isinstance(source, WebFile):
         download_url(source.url, folder / source.file, on_bytes=on_bytes)
     else:

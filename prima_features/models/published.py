@@ -23,6 +23,8 @@ class HubFile:
     """Empty if the authors state none: the Hub's own checksum is compared either way."""
     others: tuple[str, ...] = ()
     """Further files that conversion needs."""
+    optional: tuple[str, ...] = ()
+    """Further files that conversion reads if the repository has them."""
 
     @property
     def page(self) -> str:
@@ -178,7 +180,9 @@ _DINOV3D = PublishedModel(
     name="dinov3d-neuro",
     model_type="dinov3d-neuro",
     title="Dinov3D-Neuro",
-    source=HubFile("huggingbrain/Dinov3d-Neuro", "eval/training_137499/teacher_checkpoint.pth"),
+    source=HubFile(
+        "huggingbrain/Dinov3d-Neuro", "eval/training_137499/teacher_checkpoint.pth", optional=("config.yaml",)
+    ),
     megabytes=380,
     width=792,
     parameters=93.7,

@@ -125,6 +125,20 @@ def test_with_access_it_is_downloaded_converted_and_has_a_known_answer(
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("model")) == ["model"]
 
 
+@pytest.mark.parametrize("has_config", [True, False])
+def test_a_configuration_that_a_repository_may_have_is_downloaded_too(
+    has_config: bool, hub: Hub, golden_encoders: Path, tmp_path: Path
+) -> None:
+    source = _hub_file("dinov3d-neuro")
+    file = golden_encoders / "dinov3d_neuro" / "small_teacher_checkpoint.pth"
+    hub.files[f"{source.repository}/{source.file}"] = file.read_bytes()
+    if has_config:
+        hub.files[f"{source.repository}/config.yaml"] = b"student: {norm_layer: layernormbf16}"
+    assert download("dinov3d-neuro", tmp_path / "model") == 0
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert config["network"]["eps"] == (1e-5 if has_config else 1e-6)
+
+
 def test_a_file_that_does_not_convert_is_kept_and_not_downloaded_again(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:

@@ -30,7 +30,7 @@ class Dino3dConfig:
     mlp: int = 3168
     patch: int = 16
     eps: float = 1e-6
-    """Of the layer norms; 1e-5 if the authors' config.yaml says `layernormbf16`."""
+    """Of the layer norms; 1e-5 if the authors' config.yaml states `layernormbf16`."""
     bfloat16_positions: bool = True
     """Compute the position code and the rotation in bfloat16, as published."""
     feature: Literal["class", "mean"] = "class"

@@ -1,7 +1,10 @@
 """Dinov3D-Neuro gives the vectors of Meta's blocks with the assumed position code; its authors' are not known."""
 
+import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,6 +74,58 @@ def test_the_full_size_loads_strictly_and_gives_the_same_vectors(golden: Path, t
         tokens = encoder.network.tokens(random_input(30, (1, 1, 96, 96, 96)))[0]  # type: ignore[attr-defined]
     assert_close(tokens[0], expected["full_cls_rope_bf16"], HALF)
     assert_close(tokens[1:].mean(0), expected["full_patch_mean_rope_bf16"], HALF)
+
+
+CONFIG = """
+student:
+  arch: vit_base
+  norm_layer: "{norm}"
+  pos_embed_rope_dtype: {dtype}
+teacher: {{momentum_teacher: 0.992}}
+"""
+
+
+@pytest.mark.parametrize("place", ["eval/training_1", "."])
+def test_what_tensors_do_not_show_is_read_in_config_yaml(place: str, golden: Path, tmp_path: Path) -> None:
+    """At the top of the repository, as published, or next to the file."""
+    folder = tmp_path / "repository" / place
+    folder.mkdir(parents=True)
+    file = Path(shutil.copy(golden / "small_teacher_checkpoint.pth", folder))
+    config = tmp_path / "repository" / "config.yaml"
+    found = []
+    for number, (norm, dtype) in enumerate([("layernorm", "bf16"), ("layernormbf16", "fp32")]):
+        config.write_text(CONFIG.format(norm=norm, dtype=dtype))
+        encoder: Any = converted(file, "dinov3d-neuro", tmp_path / f"model{number}")
+        found.append((encoder.config.eps, encoder.config.bfloat16_positions))
+    assert found == [(1e-6, True), (1e-5, False)]
+
+
+def test_without_config_yaml_the_defaults_of_dinov3_are_named(
+    golden: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoder: Any = converted(golden / "small_teacher_checkpoint.pth", "dinov3d-neuro", tmp_path / "model")
+    assert (encoder.config.eps, encoder.config.bfloat16_positions) == (1e-6, True)
+    assert "the epsilon of the layer norms (1e-6)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (CONFIG.format(norm="rmsnorm", dtype="bf16"), "config.yaml states norm_layer 'rmsnorm'"),
+        (CONFIG.format(norm="layernorm", dtype="[1]"), "config.yaml states pos_embed_rope_dtype"),
+        ("lr: 1.0", "has no section `student`"),
+        ("student: [vit_base]", "has no section `student`"),
+        ("student: {", "cannot be read (not YAML"),
+        ("student: !!python/object/apply:os.system ['true']", "cannot be read (not YAML"),
+        ("a: &a [x]\nstudent: *a", "cannot be read (has anchors)"),
+        ("[" * 100 + "]" * 100, "cannot be read (is nested deeper"),
+    ],
+)
+def test_another_config_yaml_is_refused(content: str, message: str, golden: Path, tmp_path: Path) -> None:
+    file = Path(shutil.copy(golden / "small_teacher_checkpoint.pth", tmp_path))
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        converted(file, "dinov3d-neuro", tmp_path / "model")
 
 
 def test_it_is_marked_as_unverified(small: SeriesEncoder) -> None:
