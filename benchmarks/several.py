@@ -1,8 +1,9 @@
-"""Several models in one run, and in separate runs: python benchmarks/several.py [--json] [--studies N] [--workers N].
+"""Several models in one run, and in separate runs: python benchmarks/several.py [--json] [--studies N] [--published].
 
 Eight encoders embed synthetic studies of three series of 128 x 128 x 24 voxels (.nii.gz): the two Prima models and the
 two baselines of the package, and four other architectures with random weights of small networks, so that reading and
-preparing have their real share of the time. Each run is a command in a process of its own, without HTML reports. CPU
+preparing have their real share of the time. With `--published`: small networks of all eight published architectures,
+without masks and in stated MNI space. Each run is a command in a process of its own, without HTML reports. CPU
 time is that of the process and its reader processes; memory is PSS of both, which counts a shared page once; opens of
 scans are counted by inotify (Linux), whoever opens them.
 """
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -31,7 +32,12 @@ from cohort import make_cohort, tree_memory
 from commands import processor
 
 BUNDLED = ("prima-synth", "prima-untrained", "intensity", "acquisition")
+PUBLISHED = ("neurovfm", "dinov2-slices", "openmind-resencl", "brainiac",
+             "dinov3-slices", "simclr3d", "neurojepa", "dinov3d-neuro")  # fmt: skip
 IN_OPEN, IN_CLOSE = 0x20, 0x18
+STRIPPED = ("brainiac", "simclr3d", "neurojepa")
+OPTIONS = ("unstripped=allow", "space=mni")
+"""Without which these refuse whole heads."""
 
 
 def main() -> None:
@@ -40,14 +46,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--studies", type=int, default=12)
     parser.add_argument("--workers", type=int, default=0, help="reader processes")
+    parser.add_argument("--published", action="store_true", help="all eight published architectures")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source, together, alone = (Path(folder) / name for name in ("bids", "together", "alone"))
         make_cohort(source, chosen.studies)
-        models = [*BUNDLED, *map(str, make_models(Path(folder) / "models"))]
+        kinds = PUBLISHED if chosen.published else PUBLISHED[:4]
+        models = [*map(str, make_models(Path(folder) / "models", kinds))]
+        models = models if chosen.published else [*BUNDLED, *models]
         for path in (together, alone):
             path.mkdir()
-        embed(source, together / "warm.h5", models[2:3], 0).wait()
+        embed(source, together / "warm.h5", ["intensity"], 0).wait()
         one = measure(source, lambda: embed(source, together / "out.h5", models, chosen.workers))
         each = {
             Path(model).name: measure(
@@ -81,32 +90,42 @@ def main() -> None:
     print(json.dumps(result, indent=None if chosen.json else 4))
 
 
-def make_models(folder: Path) -> list[Path]:
+def make_models(folder: Path, names: Sequence[str] = PUBLISHED[:4]) -> list[Path]:
     """Model directories of other architectures: small networks with random weights."""
     import torch
     from safetensors.torch import save_file
 
     from prima_features.encoders.brainiac.network import BrainiacConfig
     from prima_features.encoders.dino_slices.network import SlicesConfig
+    from prima_features.encoders.dinov3d_neuro.network import Dino3dConfig
+    from prima_features.encoders.neurojepa.network import JepaConfig
     from prima_features.encoders.neurovfm.network import NeuroVFMConfig
     from prima_features.encoders.openmind_resencl.network import ResEncConfig
     from prima_features.encoders.registry import series_architecture
+    from prima_features.encoders.simclr3d.network import ResNetConfig
 
+    slices = {"dim": 64, "depth": 2, "heads": 2, "mlp_dim": 128, "slices": 32}
     configs: dict[str, Any] = {
         "neurovfm": NeuroVFMConfig(dim=96, depth=2, heads=4, mlp_dim=192),
-        "dinov2-slices": SlicesConfig(
-            dim=64, depth=2, heads=2, mlp_dim=128, patch=14, registers=0, table=16, eps=1e-6, slices=32
-        ),
+        "dinov2-slices": SlicesConfig(**slices, patch=14, registers=0, table=16, eps=1e-6),
+        "dinov3-slices": SlicesConfig(**slices, patch=16, registers=4, table=0, eps=1e-5),
         "openmind-resencl": ResEncConfig(widths=(4, 8, 16), blocks=(1, 1, 1)),
         "brainiac": BrainiacConfig(width=96, depth=2, heads=4, mlp=192),
+        "simclr3d": ResNetConfig(widths=(2, 4, 8, 16), blocks=(1, 1, 1, 1)),
+        "neurojepa": JepaConfig(
+            width=96, depth=2, heads=4, mlp=192, expert=24, shared=48, expert_blocks=(1,)
+        ),
+        "dinov3d-neuro": Dino3dConfig(width=72, depth=2, heads=4, mlp=144),
     }
     made = []
-    for name, config in configs.items():
+    for name in names:
+        config = configs[name]
         architecture = series_architecture(name)
         torch.manual_seed(0)
         network = architecture.network(config)
-        for parameter in network.parameters():
-            torch.nn.init.normal_(parameter, std=0.02)
+        for key, parameter in network.named_parameters():
+            if key != "periods" and not key.endswith("running_var"):
+                torch.nn.init.normal_(parameter, std=0.02)
         directory = folder / name
         directory.mkdir(parents=True)
         save_file(network.state_dict(), directory / "model.safetensors")
@@ -126,8 +145,8 @@ def embed(source: Path, output: Path, models: list[str], workers: int) -> subpro
     command = [sys.executable, "-m", "prima_features.cli.main", "embed", str(source), str(output)]
     command += [word for model in models for word in ("--model", model)]
     command += ["--workers", str(workers), "--device", "cpu", "--no-report"]
-    if any(Path(model).name == "brainiac" for model in models):
-        command += ["--encoder-option", "unstripped=allow"]
+    if any(Path(model).name in STRIPPED for model in models):
+        command += [word for option in OPTIONS for word in ("--encoder-option", option)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
