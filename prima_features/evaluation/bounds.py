@@ -6,6 +6,8 @@ that it is too narrow (benchmarks/intervals.py measures the coverage). Intervals
 - AUROC: the score interval of Newcombe (2006, 10.1002/sim.2324, method 5), from the numbers of subjects; that of Hand
   and Till above 0.95: the mean of the pairs' intervals;
 - sensitivity, specificity: the exact interval of Clopper and Pearson (1934);
+- shares in a confusion matrix: the mid-P interval (Lancaster 1961, 10.1080/01621459.1961.10482105), since the exact one
+  is too wide for classes of some 20 subjects;
 - balanced accuracy: the recalls' exact intervals, combined by square and add (MOVER, Zou and Donner 2008);
 - AUPRC above 0.95 and Brier scores below 0.05: the bootstrap with one more subject, of the worst kind, which for a
   proportion gives Clopper and Pearson's bound.
@@ -160,6 +162,32 @@ def proportion(value: float, n: float) -> Estimate:
     x = value * n
     low = float(beta.ppf(_TAIL, x, n - x + 1)) if x > 0 else 0.0
     high = float(beta.ppf(1 - _TAIL, x + 1, n - x)) if n - x > 1e-9 else 1.0
+    return Estimate(value, low, high)
+
+
+def share(found: Estimate, rows: np.ndarray, bootstrap: Bootstrap) -> Estimate:
+    """Extend the interval of a share of decisions, of the rows (N,) of one class."""
+    if not bootstrap.n_resamples or not np.isfinite(found.value):
+        return found
+    middle = mid_p(found.value, _size(bootstrap, rows))
+    return _extended(found, middle.ci_low, middle.ci_high)
+
+
+def mid_p(value: float, n: float) -> Estimate:
+    """A proportion of n subjects, not necessarily a whole number, with the mid-P interval."""
+    from scipy.stats import beta
+
+    x = value * n
+    rest = max(n - x, 0.0)
+
+    def at_most(p: np.ndarray) -> float:
+        """Probability of less than x, and half of that of x itself, of a proportion p."""
+        below = beta.sf(p, x, rest + 1) if x > 0 else 0.0
+        up_to = beta.sf(p, x + 1, rest) if rest > 1e-9 else 1.0
+        return float((below + up_to) / 2)
+
+    low = _last_inside(lambda p: np.array(at_most(p) <= 1 - _TAIL), value, 0.0) if x > 0 else 0.0
+    high = _last_inside(lambda p: np.array(at_most(p) >= _TAIL), value, 1.0) if rest > 1e-9 else 1.0
     return Estimate(value, low, high)
 
 

@@ -104,6 +104,8 @@ def decisions(result: Scored) -> Decisions:
 
     bootstrap = replace(result.bootstrap, strata=np.zeros(len(y), dtype=np.int64))
     found = bootstrap.estimates(statistic)
+    # Of two classes the shares are the sensitivity and the specificity.
+    extend = bounds.rate if len(classes) == 2 else bounds.share
     curves = {}
     for k in shown:
         prevalence = float((y == k).mean())
@@ -115,7 +117,7 @@ def decisions(result: Scored) -> Decisions:
         curves,
         {
             classes[k]: {
-                name: bounds.rate(found[f"share {k} {other}"], y == k, bootstrap)
+                name: extend(found[f"share {k} {other}"], y == k, bootstrap)
                 for other, name in enumerate(classes)
             }
             for k in np.unique(y)

@@ -8,7 +8,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from scipy.stats import beta, binomtest, norm
+from scipy.stats import beta, binom, binomtest, norm
 
 from prima_features.evaluation import bounds
 from prima_features.evaluation.intervals import Bootstrap
@@ -110,6 +110,29 @@ def test_exact_intervals_are_scipys():
         one = bounds.proportion(k / n, n)
         assert (one.ci_low, one.ci_high) == pytest.approx((exact.low, exact.high))
     assert bounds.proportion(0.5, 7.5).ci_low == pytest.approx(beta.ppf(0.025, 3.75, 4.75))
+
+
+@pytest.mark.parametrize("n", [1, 7, 24])
+def test_the_mid_p_interval_solves_its_equations(n):
+    for x in range(n + 1):
+        one = bounds.mid_p(x / n, n)
+        for end, tail in ((one.ci_low, 0.975), (one.ci_high, 0.025)):
+            if 0 < end < 1:
+                assert (binom.cdf(x, n, end) + binom.cdf(x - 1, n, end)) / 2 == pytest.approx(tail, abs=1e-6)
+        exact = bounds.proportion(x / n, n)
+        assert exact.ci_low <= one.ci_low <= x / n <= one.ci_high <= exact.ci_high
+    assert bounds.mid_p(0.0, n).ci_low == 0 and bounds.mid_p(1.0, n).ci_high == 1
+
+
+def test_the_mid_p_interval_of_24_subjects_covers_as_it_should():
+    intervals = [bounds.mid_p(x / 24, 24) for x in range(25)]
+    shares = np.linspace(0.05, 0.95, 91)
+    coverage = [
+        sum(binom.pmf(x, 24, p) for x, one in enumerate(intervals) if one.ci_low <= p <= one.ci_high)
+        for p in shares
+    ]
+    assert min(coverage) > 0.92 and 0.945 < np.mean(coverage) < 0.965
+    assert bounds.mid_p(0.5, 7.5).ci_low < bounds.mid_p(0.5, 30.0).ci_low
 
 
 def test_newcombes_interval_solves_its_equation():

@@ -31,7 +31,10 @@ CITED = {
     | FOLDS
     | CLASSES
     | {"riley-classes", "nested", "logistic", "combat", "combat-mri", "platt", "youden", "blocks", "p-value"},
-    "dementia": ALWAYS | FOLDS | CLASSES | {"riley-classes", "pate", "nested", "xgboost", "hand-till"},
+    "dementia": ALWAYS
+    | FOLDS
+    | CLASSES
+    | {"riley-classes", "pate", "nested", "xgboost", "hand-till", "mid-p"},
     "memory": ALWAYS | FOLDS | {"riley-numbers", "nested", "knn", "confounds"},
     "left_out_site": ALWAYS | FOLDS | CLASSES | {"riley-classes", "lbfgs", "isotonic", "youden"},
     "other_cohort": ALWAYS | CLASSES | {"logistic", "youden"},
