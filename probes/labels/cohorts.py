@@ -274,7 +274,17 @@ PRESETS: dict[str, Cohort] = {
 ANY_TABLE = Cohort(
     ids=tuple(
         IdColumn(column)
-        for column in ("participant_id", "subject_id", "subject", "patient_id", "participant", "sub", "id")
+        for column in (
+            "participant_id",
+            "subject_id",
+            "subject",
+            "patient_id",
+            "participant",
+            "sub",
+            "id",
+            "study_id",
+            "study_instance_uid",
+        )
     ),
     age=("age",),
     sex=("sex", "gender"),

@@ -52,7 +52,7 @@ class _Index:
         return self._generic(scan) if self.rules in GENERIC_RULES else self._specific(scan)
 
     def _generic(self, scan: Scan) -> Match | None:
-        for name in (*scan.names, *(scan.folders if self.is_own else ())):
+        for name in (*scan.ids, *(scan.folders if self.is_own else ())):
             key = normalise(name, self.rules)
             if key and (rows := self.rows.get(key)):
                 return self._certain(scan, rows, key)
@@ -64,7 +64,7 @@ class _Index:
         subjects = set().union(*holders.values())
         if len(forms) == 1 and len(subjects) <= 1:
             return Match(tuple(rows))
-        same = forms & {written(name) for name in scan.names}
+        same = forms & {written(name) for name in scan.ids}
         exact = [row for row in rows if written(row.ids[self.column]) in same]
         # A label of a BIDS folder cannot contain punctuation: `sub-A1` may have been `A-1`.
         is_spelled_out = not all(map(str.isalnum, same)) or all(map(str.isalnum, forms))
@@ -149,7 +149,7 @@ def _index(
             found[key].append(row)
     holders: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for scan in scans if rules in GENERIC_RULES else ():
-        for name in scan.names:
+        for name in scan.ids:
             holders[normalise(name, rules)][written(name)].add(written(scan.subject or scan.id))
     return _Index(column, rules, is_own, dict(found), holders)
 

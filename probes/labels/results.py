@@ -331,7 +331,7 @@ def refuse_empty(
 
 
 def _advice(scans: Sequence[Scan], cohort: Cohort, table: pd.DataFrame) -> str:
-    names = {normalise(name, GENERIC_RULES[1]) for scan in scans for name in scan.names}
+    names = {normalise(name, GENERIC_RULES[1]) for scan in scans for name in scan.ids}
     used = {item.column for item in cohort.ids}
     shared = {
         column: len(names & {normalise(cell, GENERIC_RULES[1]) for cell in table[column] if cell})

@@ -91,6 +91,13 @@ class Scan:
     """If a cohort has patterns for its ids: the parts of the path to the scan, the innermost first."""
     is_dicom: bool = False
     """Its PatientID is known: the first of `names`."""
+    uid: str = ""
+    """Its StudyInstanceUID, if it is known."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """What a cell of a table can be if it is an id of this study or its subject: `names`, and `uid`."""
+        return (*self.names, self.uid) if self.uid else self.names
 
     @property
     def is_pseudonym(self) -> bool:
@@ -103,6 +110,8 @@ def is_private(scans: Iterable[Scan]) -> bool:
     return any(scan.is_dicom or scan.is_pseudonym for scan in scans)
 
 
+_UID = re.compile(r"[0-2](\.\d+){3,}")
+"""A StudyInstanceUID. Shorter ones are not looked up: without their points they could be numbers of subjects."""
 _PSEUDONYM = re.compile(r"(?=[0-9a-f]*[a-f])[0-9a-f]{12}")
 
 
@@ -111,6 +120,7 @@ class _Identity:
     patient_id: str
     folder: str
     date: float | None
+    uid: str
 
 
 def scans(embeddings: Embeddings, cohort: Cohort, dates: Mapping[tuple[str, str], float]) -> tuple[Scan, ...]:
@@ -138,7 +148,8 @@ def _scan(
         date = identity.date
     time = replace(time, date=date)
     known = bool(study.source or identity)
-    return Scan(row, study.id, study.subject, study.session, names, time, known, folders, is_dicom)
+    uid = identity.uid if identity else ""
+    return Scan(row, study.id, study.subject, study.session, names, time, known, folders, is_dicom, uid)
 
 
 def _time(names: tuple[str, ...], session: str, cohort: Cohort) -> Time:
@@ -169,7 +180,14 @@ def _identities(embeddings: Path) -> dict[str, _Identity]:
             f"{path} has no column {min(missing)}, so it is not the table of identities of the embeddings: move it away"
         )
     rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
-    return {row["study"]: _Identity(row["patient_id"], row["folder"], _study_date(row)) for row in rows}
+    return {
+        row["study"]: _Identity(row["patient_id"], row["folder"], _study_date(row), _uid(row)) for row in rows
+    }
+
+
+def _uid(row: Mapping[str, str]) -> str:
+    uid = row.get("study_instance_uid", "").strip()
+    return uid if _UID.fullmatch(uid) else ""
 
 
 def _study_date(row: Mapping[str, str]) -> float | None:

@@ -120,6 +120,31 @@ def test_dicom_studies_are_joined_by_patient_id_which_stays_out_of_the_result(
     assert "DOE" not in joined.frame.to_csv()
 
 
+@pytest.mark.parametrize("column", ["StudyInstanceUID", "study_instance_uid", "study_id"])
+def test_dicom_studies_are_joined_by_their_uid(studies: Studies, table: Table, column: str) -> None:
+    uids = [f"1.2.826.0.1.3680043.10.1561.{n}" for n in (11, 12, 13)]
+    known = [
+        f"sub-8f2c01_ses-77ab\tDOE-17\t{uids[0]}\tscans/a\t00",
+        f"sub-8f2c01_ses-99cd\tDOE-17\t{uids[1]}\tscans/b\t00",
+        f"sub-9a\tDOE-18\t{uids[2]}\tscans/c\t00",
+    ]
+    table("dicom.ids.tsv", ["study\tpatient_id\tstudy_instance_uid\tfolder\tkey", *known])
+    found = studies("sub-8f2c01_ses-77ab", "sub-8f2c01_ses-99cd", "sub-9a", name="dicom.h5")
+    cells = [f"{uid},{x}" for uid, x in zip(uids, "aba", strict=True)]
+    labels = table("a.csv", [f"{column},x", *cells])
+    joined = join(found, LabelRequest((labels,), target_column="x"))
+    assert joined.frame["target"].tolist() == ["a", "b", "a"]
+    assert joined.frame["group"].tolist() == ["8f2c01", "8f2c01", "9a"]
+    assert "1561" not in joined.frame.to_csv()
+
+
+def test_a_short_uid_is_no_id(studies: Studies, table: Table) -> None:
+    table("d.ids.tsv", ["study\tpatient_id\tstudy_instance_uid\tfolder\tkey", "sub-8f\tP-1\t1.2\ta\t00"])
+    labels = table("a.csv", ["id,x", "12,a", "P-1,b"])
+    joined = join(studies("sub-8f", name="d.h5"), LabelRequest((labels,), target_column="x"))
+    assert joined.frame["target"].tolist() == ["b"]
+
+
 def test_a_group_column_keeps_families_and_repeated_scans_on_one_side(studies: Studies, table: Table) -> None:
     labels = table("a.csv", ["id,x,fam", "1,a,F1", "2,b,F1", "3,a,", "4,b,n/a"])
     found = studies("sub-1_ses-1", "sub-1_ses-2", "sub-2", "sub-3", "sub-4")
