@@ -207,7 +207,8 @@ class _Formatter(logging.Formatter):
 def _configure_logging(debug: bool) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter("%(message)s"))
-    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])
+    handler.setLevel(logging.DEBUG if debug else logging.WARNING)
+    logging.basicConfig(level=handler.level, handlers=[handler])
     if not debug:
         # The Hub's client warns of each of its retries; their result is reported in one sentence.
         os.environ.setdefault("HF_HUB_VERBOSITY", "critical")

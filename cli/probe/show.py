@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -16,20 +18,56 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from prima_features.probes.evaluation import Evaluation
+    from prima_features.probes.evaluation.over_time import GapOverTime
     from prima_features.probes.labels import Joined, JoinSummary
     from prima_features.probes.runs import FitPlan
 
 _EXAMPLES = 3
 
 
+class _Progress(logging.Handler):
+    """Shows the steps of a run, and after a step what the evaluation logs: its folds and permutations."""
+
+    def __init__(self, show: Callable[[str], None], seconds: float) -> None:
+        super().__init__(logging.INFO)
+        self._show, self._seconds = show, seconds
+        self._step, self._shown = "", time.monotonic()
+
+    def step(self, text: str) -> None:
+        """Show the next step."""
+        self._step, self._shown = text, time.monotonic()
+        self._show(text)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a message unless another was shown within the last `seconds`."""
+        now = time.monotonic()
+        if record.levelno == logging.INFO and now - self._shown >= self._seconds:
+            self._shown = now
+            self._show(f"{self._step}: {record.getMessage()}")
+
+
 @contextmanager
-def steps() -> Iterator[Callable[[str], None]]:
-    """What is being done: a line that changes on a terminal, a plain line each otherwise."""
-    if not err.is_terminal:
-        yield lambda step: err.print(f"{step} ...")
-        return
-    with err.status("") as status:
-        yield lambda step: status.update(f"{escape(step)} ...")
+def steps(seconds: float = 30.0) -> Iterator[Callable[[str], None]]:
+    """What is being done: a line that changes on a terminal, a plain line each otherwise.
+
+    Args:
+        seconds: least time between two plain lines of one step, so that a long one shows how far it is.
+    """
+    logger = logging.getLogger("prima_features.probes.evaluation")
+    before = logger.level
+    with ExitStack() as stack:
+        if err.is_terminal:
+            status = stack.enter_context(err.status(""))
+            progress = _Progress(lambda text: status.update(f"{escape(text)} ..."), 0.0)
+        else:
+            progress = _Progress(lambda text: err.print(f"{escape(text)} ..."), seconds)
+        logger.addHandler(progress)
+        logger.setLevel(min(logging.INFO, logger.getEffectiveLevel()))
+        try:
+            yield progress.step
+        finally:
+            logger.removeHandler(progress)
+            logger.setLevel(before)
 
 
 def print_warnings(warnings: Iterable[str]) -> None:
@@ -88,6 +126,24 @@ def print_evaluation(evaluation: Evaluation) -> None:
         out.print(f"The gap's correlation with age: {gap.raw_age_correlation}", end="")
         corrected = f"; after correction ({gap.method}) {gap.corrected_age_correlation}"
         out.print(corrected if gap.method != "none" else "")
+    _print_over_time(evaluation.gap_over_time)
+
+
+def _print_over_time(found: GapOverTime | None) -> None:
+    if found is not None and (retest := found.retest) is not None:
+        out.print(
+            f"Test-retest reliability of the gap (ICC(2,1), {count(retest.n_subjects, 'subject')} within "
+            f"{retest.max_days:g} days): {retest.icc}"
+        )
+    if found is not None and found.model is not None:
+        effects = found.model.effects
+        more = (
+            f"; patients minus controls {effects['years_patient'].estimate}" if "patient" in effects else ""
+        )
+        whose = " of controls" if "patient" in effects else ""
+        out.print(
+            f"Change of the gap{whose} in years per year (mixed model): {effects['years'].estimate}{more}"
+        )
 
 
 def print_plan(plan: FitPlan) -> None:

@@ -32,6 +32,7 @@ class Boosted:
         learning_rate: float = 0.05,
         subsample: float = 0.8,
         colsample: float = 0.3,
+        max_bin: int = 256,
         n_jobs: int | None = None,
         inner_folds: int = 5,
         adjust: Any = None,
@@ -42,6 +43,7 @@ class Boosted:
         self.learning_rate = learning_rate
         self.subsample = subsample
         self.colsample = colsample
+        self.max_bin = max_bin
         self.n_jobs = n_jobs
         self.inner_folds = inner_folds
         self.adjust = adjust
@@ -79,6 +81,7 @@ class Boosted:
             "eta": self.learning_rate,
             "subsample": self.subsample,
             "colsample_bynode": self.colsample,
+            "max_bin": self.max_bin,
             "tree_method": "hist",
             "seed": self.random_state,
             "nthread": self.n_jobs or 0,
@@ -115,6 +118,7 @@ class XGBRegressorProbe(Boosted, ProbeRegressor):
         learning_rate: shrinkage of each tree.
         subsample: part of the rows that each tree sees.
         colsample: part of the features that each split may choose from.
+        max_bin: most values that splits of a feature are looked for between; fewer are faster.
         n_jobs: threads; None for all. Results can differ in the last bits between numbers of threads.
         inner_folds: folds of the inner loop.
         adjust: `ComBat` or `Residualizer`, or None.

@@ -85,7 +85,8 @@ def cross_validate(
         unconverged |= {*getattr(fitted.estimator, "unconverged_", ())}
         if keep_fitted:
             kept.append(fitted)
-        _log.info("fold %d of %d: %s", i + 1, len(splits.folds), parameters[-1])
+        _log.info("fold %d of %d", i + 1, len(splits.folds))
+        _log.debug("parameters: %s", parameters[-1])
     variance = training_variance(samples, splits)
     return OutOfFold(
         repeats,

@@ -1,5 +1,6 @@
 """Standard output and error cost no run, and no name controls a terminal."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from prima_features.cli.console import out, table
+from prima_features.cli.probe.show import steps
 from prima_features.embedding.file.records import FailedStudy
 from prima_features.embedding.file.write import Provenance, write_embeddings
 from prima_features.embedding.record.output import check_output
@@ -77,3 +79,20 @@ def test_outputs_that_would_share_their_companions_are_refused(tmp_path: Path) -
     check_output(tmp_path / "out.h5")
     (tmp_path / "b").write_text("any other file")
     check_output(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0.0, 3), (1e9, 1)])
+def test_a_long_step_shows_its_folds_without_too_many_lines(
+    seconds: float, lines: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("prima_features.probes.evaluation")
+    before = (logger.level, list(logger.handlers))
+    with steps(seconds) as on_step:
+        on_step("evaluating")
+        for fold in (1, 2):
+            logger.getChild("scored").info("fold %d of %d", fold, 2)
+        logger.getChild("scored").debug("a parameter")
+    logger.getChild("scored").info("fold of a later run")
+    assert (logger.level, logger.handlers) == before
+    shown = ["evaluating ...", "evaluating: fold 1 of 2 ...", "evaluating: fold 2 of 2 ..."]
+    assert capsys.readouterr().err.splitlines() == shown[:lines]

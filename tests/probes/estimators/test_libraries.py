@@ -31,6 +31,7 @@ TREES = {
     "eta": 0.1,
     "subsample": 0.7,
     "colsample_bynode": 0.5,
+    "max_bin": 16,
     "tree_method": "hist",
     "seed": 3,
     "nthread": 1,
@@ -81,7 +82,7 @@ def test_balanced_classes_are_scikit_learns(cohort: Any) -> None:
 def test_xgboost_of_numbers_is_xgboosts_training(cohort: Any) -> None:
     data = cohort()
     probe = XGBRegressorProbe(
-        (3,), (8,), learning_rate=0.1, subsample=0.7, colsample=0.5, n_jobs=1, random_state=3
+        (3,), (8,), learning_rate=0.1, subsample=0.7, colsample=0.5, max_bin=16, n_jobs=1, random_state=3
     ).fit(data.X, data.y, data.groups)
     booster = xgboost.train(TREES | {"max_depth": 3}, xgboost.DMatrix(data.X, label=data.y), 8)
     assert np.array_equal(probe.predict(data.X), booster.predict(xgboost.DMatrix(data.X)))
@@ -91,7 +92,7 @@ def test_xgboost_of_numbers_is_xgboosts_training(cohort: Any) -> None:
 def test_xgboost_of_classes_is_xgboosts_training(cohort: Any, classes: int) -> None:
     data = cohort(classes)
     probe = XGBClassifierProbe(
-        (3,), (8,), learning_rate=0.1, subsample=0.7, colsample=0.5, n_jobs=1, random_state=3
+        (3,), (8,), learning_rate=0.1, subsample=0.7, colsample=0.5, max_bin=16, n_jobs=1, random_state=3
     ).fit(data.X, data.y, data.groups)
     objective = {"objective": "binary:logistic"}
     if classes == 3:
