@@ -110,6 +110,10 @@ def test_the_command_writes_a_study_and_a_row_per_visit(form: str, tmp_path: Pat
     assert [row["session_id"] for row in visits] == ["ses-01", "ses-02"]
     assert 400 <= int(visits[1]["days"]) <= 500
     assert visits[0]["acq_time"] < visits[1]["acq_time"]
+    assert [row["survival_days"] == row["death"] == row["log_hazard"] == "n/a" for row in visits] == [
+        False,
+        True,
+    ]
     assert {row["participant_id"] for row in visits} == {subject["participant_id"]}
     studies = find(folder).studies
     assert len(studies) == 2 and len({study.subject for study in studies}) == 1

@@ -55,7 +55,7 @@ COLUMNS: dict[str, dict[str, object]] = {
         "Units": "mm",
     },
     "survival_days": {
-        "Description": "from the scan to death or to the end of the follow-up",
+        "Description": "from the scan to death or to the end of the follow-up; n/a at later visits",
         "Units": "days",
     },
     "death": {"Description": "whether death was observed", "Levels": {"0": "censored", "1": "dead"}},
@@ -75,10 +75,12 @@ COLUMNS: dict[str, dict[str, object]] = {
     "seed": {"Description": "of the cohort"},
 }
 """By name, with their descriptions in participants.json."""
+_SURVIVAL = ("survival_days", "death", "log_hazard")
+"""Of the first visit alone: times are drawn from its brain, and a subject may die before the next."""
 _CHANGING = (
     "age", "ventricle_asymmetry", "brain_ml", "ventricle_ml", "temporal_horn_ml", "hippocampus_ml", "sulcal_mm",
-    "wmh_ml", "lesion_ml", "oedema_ml", "midline_shift_mm", "nihss", "nihss_mean", "mrs", "mrs_log_odds", "cdr",
-    "cdr_log_odds", *CHANGING_FINDINGS,
+    "wmh_ml", "lesion_ml", "oedema_ml", "midline_shift_mm", *_SURVIVAL, "nihss", "nihss_mean", "mrs",
+    "mrs_log_odds", "cdr", "cdr_log_odds", *CHANGING_FINDINGS,
 )  # fmt: skip
 SUBJECT_COLUMNS = {name: about for name, about in COLUMNS.items() if name not in _CHANGING}
 """Those of participants.tsv if subjects have several visits."""
@@ -148,6 +150,7 @@ def visit_row(row: Mapping[str, str], visit: Visit, day: date) -> dict[str, str]
         "acq_time": f"{day.isoformat()}T10:00:00",
         "days": str(visit.days),
         "anatomical_age": str(visit.anatomical_age),
+        **(dict.fromkeys(_SURVIVAL, ABSENT) if visit.number else {}),
     }
     return {name: own.get(name, row.get(name, ABSENT)) for name in VISIT_COLUMNS}
 
