@@ -25,8 +25,9 @@ def listed(items: Iterable[str], last: str = "and") -> str:
 
 
 def capital(text: str) -> str:
-    """With a capital first letter."""
-    return text[:1].upper() + text[1:]
+    """With a capital first letter, unless the first word is an abbreviation such as mRS."""
+    first, _, _ = text.partition(" ")
+    return text if any(map(str.isupper, first[1:])) else text[:1].upper() + text[1:]
 
 
 def sentence(text: str) -> str:

@@ -184,4 +184,5 @@ def get(name: str, classes: Sequence[str] = (), variant: str = "", scale: Scale 
         raise UsageError(f"--kind count is for custom targets, not for {name}")
     if not classes or tuple(classes) == task.classes:
         return replace(task, scale=scale)
-    return replace(task, classes=tuple(classes), description=f"{name}: {', '.join(classes)}", scale=scale)
+    what = task.description if task.scale == "ordinal" else name
+    return replace(task, classes=tuple(classes), description=f"{what}: {', '.join(classes)}", scale=scale)

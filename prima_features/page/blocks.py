@@ -37,7 +37,7 @@ def estimate_cell(estimate: Estimate, decimals: int = 3) -> Cell:
 
 def p_cell(p: float) -> Cell:
     """A p value in a column of its own: `0.012`, `< 0.0001`."""
-    return Cell(digits.p_text(p).removeprefix("= "))
+    return Cell(digits.p_text(p).removeprefix("= ").replace(" ", "\N{NO-BREAK SPACE}"))
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,8 @@ class MixedModel:
     n_subjects: int
     n_repeated: int
     """Subjects with visits at two or more times."""
+    span: tuple[float, float, float]
+    """Years from their first to their last visit: least, median, most."""
     mean_age: float
     """That is subtracted from the age at the first visit."""
 
@@ -95,6 +97,7 @@ class MixedModel:
         plain = vars(self) | {
             "effects": {name: one.to_dict() for name, one in self.effects.items()},
             "random": list(self.random),
+            "span": list(self.span),
         }
         return {
             name: None if isinstance(one, float) and not np.isfinite(one) else one
@@ -333,6 +336,8 @@ def _record(
         name: _effect(value, error, freedom(table, fixed))
         for name, value, error in zip(fixed.columns, fitted.fe_params, fitted.bse_fe, strict=True)
     }
+    last = table.groupby("subject")["years"].max()
+    span = last[last > 0]
     spread = np.sqrt(np.maximum(np.diag(np.asarray(fitted.cov_re)), 0))
     return MixedModel(
         effects,
@@ -343,5 +348,6 @@ def _record(
         len(table),
         int(table["subject"].nunique()),
         repeated,
+        (float(span.min()), float(span.median()), float(span.max())),
         mean_age,
     )

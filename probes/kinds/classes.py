@@ -129,8 +129,10 @@ class Classes(Kind):
         smallest = int(np.argmin(counts))
         name, n = self.task.classes[smallest], counts[smallest]
         if n < MIN_PER_CLASS:
+            more = ": combine rare classes in the table, or name the others with --classes"
             raise UsageError(
                 f"class {name} has {count(n, 'subject')}, but a probe needs at least {MIN_PER_CLASS} of each class"
+                f"{more if len(counts) > 2 else ''}"
             )
         return (
             [f"class {name} has only {count(n, 'subject')}: expect wide intervals"]

@@ -79,6 +79,9 @@ class Counts(Numbers):
             )
         return super().check_sizes(y, groups)
 
+    def criteria(self, y: np.ndarray, r2: float) -> None:  # type: ignore[override]
+        """None: there are none for counts."""
+
     def steps(self, recipe: Recipe, held_out: np.ndarray, y: np.ndarray) -> Steps:
         """None."""
         return Steps()

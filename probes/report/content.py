@@ -184,11 +184,17 @@ def the_metric(name: str) -> str:
     return text if text.split()[0].endswith("'s") else f"the {text}"
 
 
+_ABBREVIATED = {"mrs": "mRS", "cdr": "CDR", "nihss": "NIHSS points", "glioma-idh": "glioma IDH"}
+"""Tasks whose names are abbreviations, as they are written."""
+
+
 def target(task: Task) -> str:
     """What is predicted, inside a sentence: `age`, `annual change of MMSE`, the labels, or the task's name."""
     if task.labels:
         return listed(task.labels)
-    return "age" if task.is_age else task.description if task.name in ("custom", "change") else task.name
+    if task.is_age:
+        return "age"
+    return task.description if task.name in ("custom", "change") else _ABBREVIATED.get(task.name, task.name)
 
 
 def variable(task: Task) -> str:
@@ -234,7 +240,7 @@ def title(content: PageContent) -> str:
     """As given, else what is predicted."""
     task = content.evaluation.task
     return content.title or capital(
-        target(task) if task.name in ("custom", "change") else task.name.replace("-", " ")
+        target(task) if task.name in ("custom", "change", *_ABBREVIATED) else task.name.replace("-", " ")
     )
 
 

@@ -19,10 +19,10 @@ from prima_features.page.blocks import (
     p_cell,
     section,
 )
-from prima_features.page.digits import brief, count, number
+from prima_features.page.digits import brief, count, number, p_text, with_interval
 from prima_features.page.plots.canvas import MAIN, MUTED, REFERENCE, SECOND, line_style, svg
 from prima_features.probes.change import VisitSummary
-from prima_features.probes.evaluation.over_time import GapOverTime, MixedModel, Retest
+from prima_features.probes.evaluation.over_time import Effect, GapOverTime, MixedModel, Retest
 from prima_features.probes.report.content import PageContent
 from prima_features.wording import capital, listed
 
@@ -92,7 +92,7 @@ def reliability(found: Retest, *, corrected: bool) -> str:
     what = "corrected gap" if corrected else "gap"
     return (
         f"Test-retest reliability of the {what} over two visits of {count(found.n_subjects, 'subject')} within "
-        f"{found.max_days:g} days (median {found.median_days:.0f}): ICC(2,1) {brief(found.icc, 2)}; standard error of "
+        f"{found.max_days:g} days (median {found.median_days:.0f}): ICC(2,1) {brief(found.icc, 3)}; standard error of "
         f"measurement {brief(found.standard_error, 2, 'years')}; second minus first visit "
         f"{brief(found.mean_difference, 2, 'years')}. Measurement error alone exceeds a change of "
         f"{number(found.smallest_change, 1)} years in 5% of subjects."
@@ -101,26 +101,34 @@ def reliability(found: Retest, *, corrected: bool) -> str:
 
 def model(found: MixedModel, *, corrected: bool) -> str:
     """What the mixed model is and what its main effect says."""
-    years = found.effects["years"].estimate
+    low, median, high = found.span
     random = "random intercepts" if len(found.random) == 1 else "random intercepts and slopes"
     adjusted = {"age": "age at the first visit", "male": "sex", "patient": "patient or control"}
     by = listed(adjusted[name] for name in adjusted if name in found.effects)
     whose = " of controls" if "patient" in found.effects else ""
-    spread = f"standard deviation between subjects {number(found.sd_subject, 2)}"
+    spread = f"standard deviation between subjects is {number(found.sd_subject, 2)} years"
     if len(found.random) > 1:
-        spread += f", of their change per year {number(found.sd_slope, 2)}"
+        spread += f", that of their change per year {number(found.sd_slope, 2)}"
     subjects = f"{count(found.n_subjects, 'subject')} ({count(found.n_studies, 'study')}"
     text = (
         f"In a linear mixed model of the {'corrected ' if corrected else ''}gap with {random} of {subjects}; "
-        f"{found.n_repeated:,} subjects with several visits){', adjusted for ' + by if by else ''}, the gap{whose} "
-        f"changed by {brief(years, 3)} years per year ({spread}, residual {number(found.sd_residual, 2)} years)"
+        f"{found.n_repeated:,} subjects with several visits, {low:.2f} to {high:.2f} years from first to last, median "
+        f"{median:.2f}){', adjusted for ' + by if by else ''}, the gap{whose} changed by "
+        f"{_per_year(found.effects['years'])}"
     )
     if "years_patient" in found.effects:
-        text += f"; patients minus controls {brief(found.effects['years_patient'].estimate, 3)}"
+        text += f"; patients minus controls {_per_year(found.effects['years_patient'])}"
+    text += f". The {spread}, and the residual one {number(found.sd_residual, 2)} years"
     return (
         f"{text}. A probe that underestimates differences in age has a gap that falls with time even if the brain ages "
         "as usual, so compare changes between groups."
     )
+
+
+def _per_year(found: Effect) -> str:
+    """`−0.571 years (95% interval −1.235 to 0.094) per year, p = 0.086`."""
+    p = f", p {p_text(found.p_value)}" if np.isfinite(found.p_value) else ""
+    return f"{with_interval(found.estimate, 3, 'years')} per year{p}"
 
 
 def _effects(found: MixedModel) -> Table:

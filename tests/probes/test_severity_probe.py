@@ -180,6 +180,7 @@ def test_the_page_and_the_methods_text_state_what_was_done(kind: str) -> None:
     }[kind]
     for part in parts:
         assert part in text
+    assert "Riley" not in text and "()" not in text
     for key in CITED[kind]:
         assert references()[key].full in text
     on_page = {
@@ -213,7 +214,9 @@ def test_cohorts_without_counts_or_with_a_rare_class_are_refused() -> None:
     features, frame = cohort("ordinal")
     rare = frame.assign(target=np.where(np.arange(200) < 3, "severe", "none"))
     rare.loc[100:, "target"] = "mild"
-    with pytest.raises(UsageError, match="class moderate has 0 subjects"):
+    with pytest.raises(
+        UsageError, match=r"class moderate has 0 subjects.*: combine rare classes .* --classes"
+    ):
         check(samples(features.X, rare, TASKS["ordinal"]), Scheme())
 
 

@@ -131,7 +131,19 @@ def test_the_page_and_the_methods_text_state_what_was_done():
     assert not re.search(r"[a-z)]\.[A-Z]", text.split("References")[0])
     for part in ("Cox regression", "right-censored", "Efron", "Harrell", "at 365 and 730 days", "log-rank"):
         assert part in text
-    for key in ("cox", "breslow", "harrell", "uno", "auc", "graf", "log-rank", "simon"):
+    for key in (
+        "cox",
+        "breslow",
+        "harrell",
+        "uno",
+        "auc",
+        "graf",
+        "log-rank",
+        "simon",
+        "kaplan-meier",
+        "greenwood",
+        "log-log",
+    ):
         assert references()[key].full in text
     shown = page(content)
     for part in ("Kaplan-Meier", "At risk", "Time, days", "<td>365</td>", "Log-rank test", "AUC at 730 days"):

@@ -8,10 +8,12 @@ import pytest
 from scipy import optimize, stats
 
 from prima_features.evaluation.agreement import icc
+from prima_features.page.digits import interval, number, p_text
 from prima_features.probes import tasks
 from prima_features.probes.evaluation.over_time import design, gap_over_time, mixed_model, retest, visit_table
 from prima_features.probes.evaluation.scored import OutOfFold
 from prima_features.probes.kinds import Outcome
+from prima_features.probes.report.over_time import model
 from prima_features.probes.samples import Samples, samples
 
 
@@ -120,6 +122,23 @@ def test_planted_changes_per_year_are_found() -> None:
     assert more.ci_low < 0.3 < more.ci_high
     assert found.model.n_subjects == found.model.n_repeated == 120 and found.model.n_studies == 360
     assert any("within 90 days" in note for note in found.notes)
+
+
+def test_the_text_gives_what_the_model_was_fitted_on_and_its_p_values() -> None:
+    given, predicted = cohort(n=60, visits=2, between=2.0)
+    found = gap_over_time(given, predicted, corrected=False)
+    assert found is not None and found.model is not None
+    table = visit_table(given, predicted, corrected=False)[0]
+    spans = table.groupby("subject")["years"].max()
+    assert found.model.span == pytest.approx((spans.min(), spans.median(), spans.max()))
+    text = model(found.model, corrected=False)
+    for effect in (found.model.effects["years"], found.model.effects["years_patient"]):
+        one, p = effect.estimate, p_text(effect.p_value)
+        assert f"{number(one.value, 3)} years (95% interval {interval(one, 3)}) per year, p {p}" in text
+    assert (
+        f"{spans.min():.2f} to {spans.max():.2f} years from first to last, median {spans.median():.2f}"
+        in text
+    )
 
 
 def test_reliability_is_that_of_the_closest_two_visits() -> None:

@@ -3,12 +3,14 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from prima_features.probes import tasks
 from prima_features.probes.evaluation import Estimate
 from prima_features.probes.report import PageContent
 from prima_features.probes.report.content import (
     class_counts,
     decodability,
     main_result,
+    target,
     the_metric,
     versus_baseline,
 )
@@ -35,6 +37,23 @@ def test_the_verdict_follows_the_interval(
     kind: str, difference: Estimate, verdict: str, request: pytest.FixtureRequest
 ) -> None:
     assert versus_baseline(with_difference(request.getfixturevalue(kind), difference)).endswith(verdict)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "called", "described"),
+    [
+        ("mrs", ("0", "1", "2"), "mRS", "disability after a stroke, modified Rankin scale: 0, 1, 2"),
+        ("cdr", (), "CDR", "global Clinical Dementia Rating"),
+        ("nihss", (), "NIHSS points", "severity of a stroke, NIHSS points"),
+        ("glioma-idh", (), "glioma IDH", "IDH mutation of a glioma"),
+        ("dementia", ("cn", "mci", "ad"), "dementia", "dementia: cn, mci, ad"),
+    ],
+)
+def test_tasks_are_called_as_people_write_them(
+    name: str, classes: tuple[str, ...], called: str, described: str
+) -> None:
+    task = tasks.get(name, classes)
+    assert (target(task), task.description) == (called, described)
 
 
 def test_classes_that_are_numbers_are_called_classes() -> None:
