@@ -167,7 +167,7 @@ def dispersed(found: Dispersion) -> str:
     """The dispersion in sentences."""
     text = (
         f"The variance of the counts around the predictions is {brief(found.pearson, 2)} times that of Poisson counts "
-        "(mean squared Pearson residual)"
+        "(mean squared Pearson residual); errors of the predicted means add to it"
     )
     if found.p_value < _SIGNIFICANT:
         return (
