@@ -33,37 +33,35 @@ def list_models() -> None:
     """
     from prima_features.encoders.registry import installed
     from prima_features.models.catalog import known_models
-    from prima_features.models.published import PUBLISHED, Bundled
+    from prima_features.models.published import CONVERTIBLE
 
     models = table("model", "revision", "MB", "where")
     for model in known_models(installed()):
         size = f"{model.megabytes:.1f}"
         models.add_row(escape(model.name), escape(model.revision), size, escape(str(model.directory)))
     out.print(models)
-    published = table(
-        "published", "width", "parameters", "MB (about)", "licence of the weights", "gate", "input", "vector"
-    )
-    for row in PUBLISHED:
-        if isinstance(row.source, Bundled):
-            continue
-        published.add_row(
+    # Two tables: in one, a row would be too long to read.
+    terms = table("published", "width", "parameters", "MB (about)", "gate", "licence of the weights")
+    inputs = table("published", "input", "vector")
+    for row in CONVERTIBLE:
+        terms.add_row(
             row.name,
             str(row.width),
             "" if row.parameters is None else f"{row.parameters:g} M",
             str(row.megabytes),
+            "gated" if row.gate else "none",
             escape(row.weights_licence),
-            row.gate or "none",
-            escape(row.input),
-            row.about,
         )
+        inputs.add_row(row.name, escape(row.input), row.about)
+    for shown in (terms, inputs):
+        out.print()
+        out.print(shown)
     out.print()
-    out.print(published)
-    for caveat in dict.fromkeys(row.caveat for row in PUBLISHED if not isinstance(row.source, Bundled)):
-        if caveat:
-            out.print(f"[yellow]{escape(caveat)}[/]")
-    for row in PUBLISHED:
-        if row.gate and not isinstance(row.source, Bundled):
-            out.print(f"{row.name} is gated: ask for access at {row.source.page}")
+    for caveat in dict.fromkeys(row.caveat for row in CONVERTIBLE if row.caveat):
+        out.print(f"[yellow]{escape(caveat)}[/]")
+    for row in CONVERTIBLE:
+        if row.gate:
+            out.print(f"{row.name} is gated ({row.gate}): {row.source.page}")
     out.print("Get one: prima weights download NAME --output DIR")
 
 

@@ -293,6 +293,10 @@ PUBLISHED: tuple[PublishedModel, ...] = (
 """In the order of `prima weights list`: variants after the model they vary."""
 
 
+CONVERTIBLE = tuple(row for row in PUBLISHED if not isinstance(row.source, Bundled))
+"""Those that have a published file to convert: all but the baselines in the package."""
+
+
 def published_model(name: str) -> PublishedModel:
     """The row of a name.
 
@@ -302,4 +306,4 @@ def published_model(name: str) -> PublishedModel:
     for model in PUBLISHED:
         if model.name == name:
             return model
-    raise UsageError(f"no published model {name}: known are {', '.join(model.name for model in PUBLISHED)}")
+    raise UsageError(f"no published model {name}: known are {', '.join(model.name for model in CONVERTIBLE)}")

@@ -11,6 +11,7 @@ from prima_features.errors import UsageError
 from prima_features.files.paths import expanded, is_file, is_folder
 from prima_features.hub import repositories as hub
 from prima_features.models import bundled, directory
+from prima_features.models.published import CONVERTIBLE
 
 LOCAL_REVISION = "local"
 
@@ -63,6 +64,11 @@ def _from_hub(name: str | Path, path: Path, revision: str | None, files: Sequenc
         )
     if path.is_absolute() or "/" not in str(name):
         known = ", ".join(bundled.names())
+        if published := [row.name for row in CONVERTIBLE if row.name.casefold() == str(name).casefold()]:
+            raise UsageError(
+                f"{name} is a published model that is not in the package: run `prima weights download "
+                f"{published[0]} --output {published[0]}` (or `prima weights convert`), and give that directory"
+            )
         raise UsageError(
             f"no model {name}: give a directory, a bundled model ({known}), or a Hub id OWNER/NAME"
         )

@@ -16,7 +16,7 @@ from drive import serving
 
 from prima_features.cli.main import main
 from prima_features.models import published
-from prima_features.models.published import PUBLISHED, HubFile, WebFile, published_model
+from prima_features.models.published import CONVERTIBLE, PUBLISHED, HubFile, WebFile, published_model
 
 Capture = pytest.CaptureFixture[str]
 COMMIT = "0" * 40
@@ -222,12 +222,38 @@ def test_nobody_is_asked_where_there_is_no_terminal(
 
 def test_the_list_shows_every_published_model_with_its_terms(capsys: Capture) -> None:
     assert main(["weights", "list"]) == 0
-    shown = capsys.readouterr().out
-    for row in PUBLISHED:
-        line = next(line for line in shown.splitlines() if line.split()[:1] == [row.name])
-        if row.name not in ("intensity", "acquisition"):
-            assert row.weights_licence in line and str(row.width) in line
-    assert "do not recommend their models for feature extraction" in shown
+    shown = capsys.readouterr().out.splitlines()
+    for row in CONVERTIBLE:
+        terms, inputs = (line for line in shown if line.split()[:1] == [row.name] and "gated (" not in line)
+        assert row.weights_licence in terms and str(row.width) in terms
+        assert row.input in inputs and row.about in inputs
+        if row.gate:
+            gate = next(line for line in shown if line.startswith(f"{row.name} is gated ({row.gate})"))
+            assert row.source.page in gate
+    assert any("do not recommend their models for feature extraction" in line for line in shown)
+    # Readable in a log or a pager, where rows are not folded.
+    assert max(len(line.rstrip()) for line in shown if "models/bundled" not in line) <= 160
+
+
+@pytest.mark.parametrize(
+    "command", [["weights", "verify"], ["doctor", "--model"], ["embed", "x", "y.h5", "--model"]]
+)
+@pytest.mark.parametrize("name", ["brainiac", "BrainIAC", "prima"])
+def test_a_published_model_that_is_not_here_is_said_to_need_a_download(
+    command: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, name]) != 0
+    said = capsys.readouterr()
+    assert f"prima weights download {name.lower()} --output {name.lower()}" in said.out + said.err
+
+
+def test_names_to_convert_are_those_with_a_published_file(tmp_path: Path, capsys: Capture) -> None:
+    command = ["weights", "convert", str(tmp_path / "x.pt"), "--encoder", "nosuch"]
+    assert main([*command, "--output", str(tmp_path / "model")]) == 2
+    known = capsys.readouterr().err.split("known are ")[1].strip().split(", ")
+    assert known == [row.name for row in CONVERTIBLE]
+    assert "brainiac" in known and "intensity" not in known
 
 
 def test_every_published_model_can_be_converted_and_has_a_card() -> None:
