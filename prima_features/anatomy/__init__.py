@@ -7,6 +7,7 @@
 `transforms`    transforms from files, and their rigid part
 `registration`  registration of a masked scan to the template
 `template`      MNI152
+`fit`           whether a mask fits the voxels of its scan
 `quality`       volume, scale and overlap with the template, with bounds
 `cache`         results of programs and registrations, by content
 

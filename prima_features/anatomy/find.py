@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from prima_features.anatomy.cache import cached
+from prima_features.anatomy.fit import mask_doubts
 from prima_features.anatomy.mask_files import read_mask
 from prima_features.anatomy.registration import REGISTERED, register
 from prima_features.anatomy.stripped import STRIPPED, stripped_mask
@@ -35,6 +36,8 @@ class Anatomy:
     """Source of the mask, for the embeddings file."""
     to_mni_from: str = ""
     """Source of the transform."""
+    doubts: tuple[str, ...] = ()
+    """Flags of a mask that does not fit the scan (`fit.mask_doubts`)."""
 
     def __post_init__(self) -> None:
         """Make the arrays read-only: several encoders may share them."""
@@ -98,7 +101,7 @@ def find_anatomy(series: Series, values: np.ndarray, affine: np.ndarray, options
 def _with_mask(series: Series, values: np.ndarray, affine: np.ndarray, options: AnatomyOptions) -> Anatomy:
     if series.mask is not None:
         mask, note = read_mask(series.mask, values, affine)
-        return Anatomy(mask=mask, mask_from=_source(series, note))
+        return _checked(mask, _source(series, note), values, affine)
     if (found := stripped_mask(values, affine)) is not None:
         return Anatomy(mask=found, mask_from=STRIPPED)
     program = find_program(options.mask_tool, series.name)
@@ -111,7 +114,11 @@ def _with_mask(series: Series, values: np.ndarray, affine: np.ndarray, options: 
         np.bool_,
         lambda: run_program(program, values, affine),
     )
-    return Anatomy(mask=made, mask_from=program.name)
+    return _checked(made, program.name, values, affine)
+
+
+def _checked(mask: np.ndarray, source: str, values: np.ndarray, affine: np.ndarray) -> Anatomy:
+    return Anatomy(mask=mask, mask_from=source, doubts=mask_doubts(values, affine, mask))
 
 
 def _source(series: Series, note: str) -> str:

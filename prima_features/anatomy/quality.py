@@ -13,6 +13,9 @@ LEAST_DICE = 0.9
 """Bounds of the benchmark MedARC-AI/brainmarks-smri; outside of them a series gets a flag."""
 BRAIN_VOLUME, MNI_SCALE, MNI_OVERLAP = "brain-volume", "mni-scale", "mni-overlap"
 """Flags: the volume of the mask, the scale of the transform, or the overlap with the template is out of bounds."""
+MISPLACED, TOO_LARGE, NO_BRAIN = "mask-misplaced", "mask-too-large", "mask-without-brain"
+"""Flags (`fit`): the outline of the mask separates brain from surroundings better 10 or 20 mm away, or 6 mm and more
+below itself; or the voxels in the mask are constant or noise."""
 
 
 @dataclass(frozen=True)

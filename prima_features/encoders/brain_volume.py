@@ -48,7 +48,7 @@ def anatomy_options(options: Mapping[str, str]) -> AnatomyOptions:
 
 
 def record(anatomy: Anatomy, affine: np.ndarray) -> tuple[BrainRecord, tuple[str, ...]]:
-    """What is stored of the anatomy of a scan, and flags for what is out of bounds.
+    """What is stored of the anatomy of a scan, and flags for what is out of bounds or does not fit.
 
     Args:
         anatomy: its mask is on the stored grid.
@@ -59,7 +59,7 @@ def record(anatomy: Anatomy, affine: np.ndarray) -> tuple[BrainRecord, tuple[str
     brain = BrainRecord(
         anatomy.mask_from, quality.litres, anatomy.to_mni_from, to_mni, quality.scale, quality.dice
     )
-    return brain, quality.flags
+    return brain, (*quality.flags, *anatomy.doubts)
 
 
 @dataclass(frozen=True, eq=False)

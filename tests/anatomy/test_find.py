@@ -13,7 +13,7 @@ import pytest
 
 from prima_features.anatomy import cache, find
 from prima_features.anatomy.find import Anatomy, AnatomyOptions, find_anatomy
-from prima_features.anatomy.quality import BRAIN_VOLUME, MNI_OVERLAP, MNI_SCALE, assess
+from prima_features.anatomy.quality import BRAIN_VOLUME, MISPLACED, MNI_OVERLAP, MNI_SCALE, assess
 from prima_features.anatomy.registration import REGISTERED
 from prima_features.anatomy.stripped import STRIPPED
 from prima_features.anatomy.template import template
@@ -77,6 +77,17 @@ def test_files_come_first(counted: Counted, tmp_path: Path) -> None:
     assert anatomy.to_mni is not None and anatomy.to_mni[0, 3] == 5
     assert (anatomy.mask_from, anatomy.to_mni_from) == ("manifest", "manifest")
     assert counted.masks == counted.registrations == 0
+
+
+def test_masks_of_files_and_programs_are_compared_with_the_scan(
+    counted: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shifted = np.roll(MASK, 10, axis=1)
+    nib.save(nib.Nifti1Image(shifted.astype(np.uint8), GRID.affine), tmp_path / "mask.nii.gz")
+    assert found().doubts == found(values=TEMPLATE).doubts == ()
+    assert found(replace(SERIES, mask=tmp_path / "mask.nii.gz")).doubts == (MISPLACED,)
+    monkeypatch.setattr(find, "run_program", lambda program, values, affine: shifted)
+    assert found(values=HEAD + 1).doubts == (MISPLACED,)
 
 
 def test_a_stripped_scan_needs_no_program(counted: Counted) -> None:

@@ -8,12 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from prima_features.anatomy.quality import LEAST_DICE, LITRES, SCALE
+from prima_features.anatomy.quality import LEAST_DICE, LITRES, MISPLACED, NO_BRAIN, SCALE, TOO_LARGE
 from prima_features.embedding.file.read import Embeddings
 from prima_features.page import count
 from prima_features.wording import listed
 
 DICE = (LEAST_DICE, 1.0)
+_DOUBTS = {
+    MISPLACED: "the mask fits the scan better elsewhere",
+    TOO_LARGE: "the mask seems to include the skull",
+    NO_BRAIN: "the voxels in the mask are constant or noise",
+}
 _MOST_SOURCES = 6
 
 
@@ -22,7 +27,7 @@ class Brains:
     """What the series columns of `records.BRAIN` say."""
 
     is_out: np.ndarray
-    """(M,) bool, whether any of the measures of a series is out of bounds."""
+    """(M,) bool, whether any of the measures of a series is out of bounds, or its mask does not fit."""
     studies: np.ndarray
     """(n,) rows of the studies with such a series, ascending."""
     sentences: tuple[str, ...]
@@ -41,6 +46,8 @@ def look_at_brains(file: Embeddings) -> Brains | None:
         f"the scale is not from {SCALE[0]} to {SCALE[1]}": outside(columns["mni_scale"], SCALE),
         f"the Dice coefficient with the template is below {DICE[0]}": outside(columns["mni_dice"], DICE),
     }
+    flags = [one.split(",") for one in columns["flags"]]
+    out |= {why: np.array([flag in one for one in flags], dtype=bool) for flag, why in _DOUBTS.items()}
     is_out = np.logical_or.reduce(list(out.values()))
     sentences = [
         f"Brain masks: {_sources(columns['mask_from'])}.",
@@ -48,12 +55,13 @@ def look_at_brains(file: Embeddings) -> Brains | None:
     ]
     if n_out := int(is_out.sum()):
         reasons = [f"{why} ({int(found.sum()):,})" for why, found in out.items() if found.any()]
+        is_or_are = "is out of bounds or has" if n_out == 1 else "are out of bounds or have"
         sentences.append(
-            f"{count(n_out, 'series', 'series')} of {file.n_series:,} {'is' if n_out == 1 else 'are'} out of bounds: "
-            f"{listed(reasons)}. Look at the outlines; a mask or a registration may have failed."
+            f"{count(n_out, 'series', 'series')} of {file.n_series:,} {is_or_are} a doubtful mask: {listed(reasons)}. "
+            "Look at the outlines; a mask or a registration may have failed."
         )
     else:
-        sentences.append("No measure of a mask or a transform is out of bounds.")
+        sentences.append("No measure of a mask or a transform is out of bounds, and no mask is doubtful.")
     studies = np.unique(columns["study"][is_out])
     return Brains(is_out, studies, tuple(sentences))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from browser import Page, browser
 
+from prima_features.anatomy.quality import MISPLACED, NO_BRAIN, TOO_LARGE
 from prima_features.embedding.file.read import Embeddings
 from prima_features.embedding.file.records import EmbeddedSeries, EmbeddedStudy
 from prima_features.embedding.file.write import Provenance, write_embeddings
@@ -73,10 +74,31 @@ def test_sources_and_what_is_out_of_bounds_are_counted(output: Path) -> None:
     assert masks == "Brain masks: fMRIPrep (4), </script><img src=x> (1), SynthStrip (1), none (1)."
     assert transforms == "Transforms to MNI152: fMRIPrep (5), none (2)."
     assert out.startswith(
-        "2 series of 7 are out of bounds: the volume of the brain is not from 0.8 to 2.2 litres (1), "
+        "2 series of 7 are out of bounds or have a doubtful mask: the volume of the brain is not from 0.8 to 2.2 "
+        "litres (1), "
     )
     assert "the scale is not from 0.9 to 1.4 (1)" in out
     assert "the Dice coefficient with the template is below 0.9 (1)" in out
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        (MISPLACED, "the mask fits the scan better elsewhere (1)"),
+        (TOO_LARGE, "the mask seems to include the skull (1)"),
+        (NO_BRAIN, "the voxels in the mask are constant or noise (1)"),
+    ],
+)
+def test_masks_that_do_not_fit_are_counted_and_shown_first(flag: str, said: str, tmp_path: Path) -> None:
+    first, *rest = studies()
+    series = (replace(first.series[0], flags=("defaced", flag)), *first.series[1:])
+    widths = {"study": 4, "series": 4, "clip": None, "token": None}
+    write_embeddings(
+        tmp_path / "out.h5", [replace(first, series=series), *rest], replace(PROVENANCE, widths=widths)
+    )
+    found = look_at_brains(Embeddings(tmp_path / "out.h5"))
+    assert found is not None
+    assert found.is_out[0] and found.studies.tolist() == [0, 1, 2] and said in found.sentences[2]
 
 
 def test_files_of_other_encoders_have_no_such_section(tmp_path: Path) -> None:
