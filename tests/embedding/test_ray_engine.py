@@ -256,6 +256,17 @@ def test_options_that_do_not_fit_are_refused_before_anything_starts(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_ray_that_does_not_start_is_one_sentence(bids: Path, tmp_path: Path) -> None:
+    """In a process of its own: Ray reads the variable once."""
+    command = [sys.executable, "-m", "prima_features.cli.main", "embed", str(bids), str(tmp_path / "out.h5")]
+    environment = os.environ | {"RAY_TMPDIR": "/proc/none"}
+    ended = subprocess.run(
+        [*command, "--engine", "ray"], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("Error: Ray cannot be started here: ") and ended.stderr.count("\n") == 1
+
+
 def test_without_ray_the_command_says_what_to_install(
     bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,9 +101,11 @@ class RayEngine:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **of_its_own)
         except ConnectionError as error:
             raise _no_answer(address) from error
-        except (RuntimeError, ValueError, RayError) as error:
+        # Ray raises no class of its own, for example if its processes do not start within 30 s on a busy machine.
+        except Exception as error:
+            where = "cannot be started here" if address == "local" else f"cannot be used at {address}"
             why = str(error).strip().partition("\n")[0]
-            raise UsageError(f"Ray cannot be used at {address}: {why}") from error
+            raise UsageError(f"Ray {where}: {why}") from error
 
     def options(self, options: EngineOptions) -> EngineOptions:
         """Options with `auto` decided by the cluster's GPUs, which this machine may not have.
