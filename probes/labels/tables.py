@@ -40,6 +40,16 @@ _NAMED = {
     "control_column": "",
 }
 """Attributes of a request to the field of a cohort that each takes the place of."""
+_COVARIATES: dict[str, tuple[str, ...]] = {
+    "age": ("birth",),
+    "sex": (),
+    "site": ("site_pattern",),
+    "scanner": (),
+    "field_strength": (),
+    "icv": (),
+    "grade": (),
+}
+"""Fields of a cohort that name columns of covariates, each with further fields that give the same."""
 WARNINGS = "prima_warnings"
 """Key of `DataFrame.attrs`: sentences on how the table was read."""
 LEVELS = "prima_levels"
@@ -92,6 +102,16 @@ def check_named(columns: Iterable[str], request: LabelRequest) -> None:
             )
 
 
+def _without(target: str, cohort: Cohort) -> dict[str, Any]:
+    """Changes of a cohort whose label is also one of its covariates: a baseline must not contain what it predicts."""
+    found: dict[str, Any] = {}
+    for field in _COVARIATES:
+        names = getattr(cohort, field)
+        if target and _squashed(target) in map(_squashed, (names,) if isinstance(names, str) else names):
+            found |= dict.fromkeys(_COVARIATES[field], "") | {field: type(names)()}
+    return found
+
+
 def effective(request: LabelRequest) -> Cohort:
     """The cohort asked for, with the columns that the user named in place of its own."""
     cohort = request.cohort
@@ -101,6 +121,8 @@ def effective(request: LabelRequest) -> Cohort:
     for option, field in _NAMED.items():
         if (name := getattr(request, option)) and field:
             changes[field] = (name,) if isinstance(getattr(cohort, field), tuple) else name
+    if request.task not in ("brain-age", "survival", "change"):
+        changes |= _without(request.target_column, replace(cohort, **changes))
     if request.task != "survival" and request.time_column:
         changes["visit_time"] = request.time_column
     if request.task == "brain-age" and request.target_column:

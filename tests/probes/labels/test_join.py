@@ -511,3 +511,24 @@ def test_no_patient_id_of_a_label_table_is_in_what_a_join_says(
     except UsageError as error:
         said = str(error)
     assert not re.search(r"DOE|P-2|scans/", said, re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    ("target", "left"), [("Sex", {"site", "age"}), ("site", {"sex", "age"}), ("age", {"sex", "site"})]
+)
+def test_a_covariate_that_is_the_target_is_in_no_baseline(
+    studies: Studies, table: Table, target: str, left: set[str]
+) -> None:
+    labels = table(
+        "a.csv", ["id,Sex,gender,site,age", "1,F,F,a,30", "2,M,M,b,40", "3,F,F,b,50", "4,M,M,a,60"]
+    )
+    found = studies("sub-1", "sub-2", "sub-3", "sub-4")
+    frame = join(found, LabelRequest((labels,), target_column=target)).frame
+    known = {
+        name
+        for name, empty in (("sex", ""), ("site", ""), ("age", None))
+        if (frame[name].notna() if empty is None else frame[name] != empty).any()
+    }
+    assert known == left
+    every = join(found, LabelRequest((labels,), task="brain-age")).frame
+    assert (every["sex"] != "").all() and (every["site"] != "").all() and every["age"].notna().all()
