@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-_MOST_PANELS = 4
+_IN_A_ROW = 4
 _PANEL_SIZE = 3.2
 _MARKERS = "osD^vPX*"
 _SHOWN = {
@@ -30,16 +30,20 @@ _SHOWN = {
 def accuracy_figure(document: Mapping[str, Any]) -> Figure:
     """The primary metric of each encoder against seconds per scan; in the order given if no time is known.
 
-    At most four tasks have a panel, the first ones.
+    Each task has a panel, four in a row.
     """
-    tasks = list(document["tasks"].items())[:_MOST_PANELS]
+    tasks = list(document["tasks"].items())
+    columns = min(len(tasks), _IN_A_ROW)
+    rows = -(-len(tasks) // _IN_A_ROW)
     encoders = list(document["encoders"])
     seconds = {name: document["encoders"][name]["cost_per_scan"]["seconds"] for name in encoders}
     timed = all(value for value in seconds.values())
 
     def paint(canvas: Canvas) -> None:
-        panels = np.ravel(canvas.subplots(1, len(tasks), squeeze=False))
-        for axes, (key, task) in zip(panels, tasks, strict=True):
+        panels = np.ravel(canvas.subplots(rows, columns, squeeze=False))
+        for axes in panels[len(tasks) :]:
+            axes.set_visible(False)
+        for axes, (key, task) in zip(panels, tasks, strict=False):
             _accuracy(
                 axes, task, [seconds[name] if timed else i for i, name in enumerate(encoders)], encoders
             )
@@ -55,7 +59,7 @@ def accuracy_figure(document: Mapping[str, Any]) -> Figure:
                 axes.set_xlim(-0.6, len(encoders) - 0.4)
 
     alt = "Accuracy of each encoder" + (" against its time per scan." if timed else ".")
-    picture = svg("accuracy", alt, paint, (_PANEL_SIZE * len(tasks) + 0.6, 3.4))
+    picture = svg("accuracy", alt, paint, (_PANEL_SIZE * columns + 0.6, 3.4 * rows))
     keys = [Key(name, _colour(i)) for i, name in enumerate(encoders)]
     keys.append(Key("best baseline", MUTED, "line", REFERENCE))
     caption = "Main probe with 95% intervals over subjects" + (

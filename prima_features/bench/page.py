@@ -171,7 +171,7 @@ def accuracy_table(document: Document) -> Table:
         if any(one[key] is not None for one in costs.values())
     }
     heads = [
-        f"{label(key)}, {METRICS[one['primary']]}{' in ' + unit_of(one) if unit_of(one) else ''}"
+        f"{label(key)}, {in_sentence(one['primary'])}{' in ' + unit_of(one) if unit_of(one) else ''}"
         for key, one in tasks.items()
     ]
 
@@ -253,7 +253,7 @@ def _differences(document: Document) -> Section | None:
                 for pair, one in own["differences"].items()
             )
             name = f"{label(key)}, {_PROBES.get(own['estimator'], own['estimator'])}"
-            head = ("Pair", f"Difference of {METRICS[task['primary']]}", "p", "p, adjusted", "Conclusion")
+            head = ("Pair", f"Difference of {in_sentence(task['primary'])}", "p", "p, adjusted", "Conclusion")
             table = Table(f"Paired differences: {name}", head, rows, text_columns=frozenset({0, 4}))
             blocks.append(table if own is task and len(rows) <= 10 else Folded(table.caption, table))
     return section("differences", "Differences between encoders", blocks)
@@ -283,7 +283,7 @@ def _site_columns(task: Document) -> dict[str, dict[str, Cell]]:
     metric, digits = task["primary"], decimals(task)
     columns: dict[str, dict[str, Cell]] = {}
     if task["leave_site_out"]:
-        columns[f"Leave-site-out {METRICS[metric]}"] = {
+        columns[f"Leave-site-out {in_sentence(metric)}"] = {
             name: estimate_cell(estimate(one[metric]), digits)
             for name, one in task["leave_site_out"]["encoders"].items()
         }
@@ -297,7 +297,7 @@ def _site_columns(task: Document) -> dict[str, dict[str, Cell]]:
             name: Cell(number(one["value"], 3)) for name, one in shares.items()
         }
     if worst := task["worst_group"]:
-        columns[f"Worst group, {METRICS[metric]}"] = {
+        columns[f"Worst group, {in_sentence(metric)}"] = {
             name: Cell(
                 f"{label(one['variable'])} {one['level']}: {number(one['value'], digits)}",
                 estimate_cell(estimate(one), digits).detail,
@@ -312,7 +312,7 @@ def _site_columns(task: Document) -> dict[str, dict[str, Cell]]:
 
 
 def _few_shot(document: Document) -> Section | None:
-    blocks = []
+    blocks: list[Block | None] = []
     for key, task in document["tasks"].items():
         if not task["few_shot"]:
             continue
@@ -332,6 +332,13 @@ def _few_shot(document: Document) -> Section | None:
         caption = f"{label(key)}: {METRICS[task['primary']]} by labelled subjects per class"
         table = Table(f"{caption}; mean and 95% range of draws", ("Encoder", *map(str, sizes)), rows)
         blocks.append(table)
+    without = [label(key) for key, task in document["tasks"].items() if not task["few_shot"]]
+    if blocks and without:
+        blocks.append(
+            Prose(
+                f"Not for {listed(without)}: curves need classes without order, of two subjects or more each."
+            )
+        )
     return section("few-shot", "Few labels", blocks)
 
 

@@ -166,7 +166,8 @@ def constant_label(request: LabelRequest, cohort: Cohort) -> str:
         known = f"cohort {cohort.name} has labels for {', '.join(cohort.tasks())}"
         raise UsageError(
             f"the label column of {task.name} is unknown "
-            f"({known if cohort.name else 'no --cohort was given'}): name it with --target-column"
+            f"({known if cohort.name else 'no --cohort was given'}): name it with --target-column, or for prima bench "
+            f"with --task {request.task}=COLUMN"
         )
     return name
 

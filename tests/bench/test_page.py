@@ -63,6 +63,17 @@ def test_the_page_opens_with_the_best_encoder_and_who_does_not_differ(document: 
     assert html.count("<svg viewBox") == 2, "one figure of accuracy, one of reliability"
 
 
+def test_every_task_has_a_panel_and_those_without_few_shot_curves_are_named(document: Document) -> None:
+    (key, task), *_ = ((key, one) for key, one in document["tasks"].items() if one["few_shot"])
+    without = {**task, "few_shot": {}}
+    many = {key: task} | {f"task{i}": without for i in range(5)}
+    html = page({**document, "tasks": many})
+    start = html.index("<svg viewBox")
+    figure = html[start : html.index("</svg>", start)]
+    assert all(f">{name}</text>" in figure for name in many)
+    assert "Not for task0, task1, task2, task3 and task4: curves need classes without order" in text_of(html)
+
+
 def test_no_study_is_named_and_nothing_is_loaded(document: Document) -> None:
     html = page(document)
     assert "sub-0" not in html
