@@ -188,7 +188,8 @@ def embed(
         bool,
         typer.Option(
             "--dry-run",
-            help="Show what would be embedded and what would be left out; write nothing. Models are not loaded.",
+            help="Check the models and show what would be embedded and what would be left out; write nothing and "
+            "download nothing.",
         ),
     ] = False,
     format: find.Format = "auto",
@@ -261,8 +262,11 @@ def embed(
         derivatives=derivatives,
     )
     if dry_run:
-        from prima_features.cli.inspect import show_source
+        with importing():
+            from prima_features.cli.inspect import show_source
+            from prima_features.embedding.several import check_models
 
+        check_models(output, model, encoder_options)
         show_source(source, find_options, keep_patient_id, slice_axis)
         return
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from prima_features.encoders.checks import checked_info
 from prima_features.encoders.registry import load_encoder, with_options
 from prima_features.errors import UnknownOptionError, UsageError
 from prima_features.files.paths import expanded, is_folder
+from prima_features.models.resolve import is_on_hub
 
 _NAME = re.compile(r"[\w+-][\w.+-]*")
 _SAFE = re.compile(r'[^:;<>"|?*\\]+')
@@ -48,13 +50,13 @@ def load_models(output: Path, models: Sequence[str], options: Mapping[str, str])
         if not is_plain and not (name.isprintable() and _SAFE.fullmatch(name)):
             raise UsageError(
                 f"The model {model!r} cannot name its output after itself, because of a colon, line break or similar "
-                f"character: give it a name, such as --model NAME={model}"
+                f"character: give it a name, such as --model {shlex.quote(f'NAME={model}')}"
             )
         key = unicodedata.normalize("NFC", name).casefold()  # as file systems compare names
         if key in known:
             raise UsageError(
                 f"The models {known[key]} and {model} are both called {name}: name one of them, such as "
-                f"--model {name}2={model}"
+                f"--model {shlex.quote(f'{name}2={model}')}"
             )
         known[key], encoders[name] = model, encoder
     encoders = _with_options(encoders, options)
@@ -63,6 +65,17 @@ def load_models(output: Path, models: Sequence[str], options: Mapping[str, str])
         output if is_plain else output.with_name(f"{stem}.{name}.h5"): encoder
         for name, encoder in encoders.items()
     }
+
+
+def check_models(output: Path, models: Sequence[str], options: Mapping[str, str]) -> None:
+    """Check what `load_models` gets, without asking the Hub: if one of the models is there, only the names.
+
+    Raises:
+        UsageError: as `load_models`.
+    """
+    on_hub = [text for text in models if is_on_hub(_split(text)[1])]
+    if not on_hub:
+        load_models(output, models, options)
 
 
 def _split(text: str) -> tuple[str, str]:

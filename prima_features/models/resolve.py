@@ -57,7 +57,21 @@ def resolve(
     return found
 
 
-def _from_hub(name: str | Path, path: Path, revision: str | None, files: Sequence[str]) -> ModelSource:
+def is_on_hub(name: str | Path) -> bool:
+    """Whether a name is a Hub id, since it is neither a directory nor a bundled model. The Hub is not asked.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    path = expanded(Path(name))
+    if is_folder(path) or str(name) in bundled.names():
+        return False
+    _hub_id(name, path)
+    return True
+
+
+def _hub_id(name: str | Path, path: Path, revision: str | None = None) -> tuple[str, str | None]:
+    """Hub id and revision of a name that is no directory."""
     if is_file(path):
         raise UsageError(
             f"{name} is a file: give a model directory; `prima weights convert` makes one from a .pt file"
@@ -72,6 +86,10 @@ def _from_hub(name: str | Path, path: Path, revision: str | None, files: Sequenc
         raise UsageError(
             f"no model {name}: give a directory, a bundled model ({known}), or a Hub id OWNER/NAME"
         )
-    hub_id, revision = hub.split_revision(str(name), revision)
+    return hub.split_revision(str(name), revision)
+
+
+def _from_hub(name: str | Path, path: Path, revision: str | None, files: Sequence[str]) -> ModelSource:
+    hub_id, revision = _hub_id(name, path, revision)
     snapshot = hub.fetch(hub_id, revision, files)
     return ModelSource(hub_id, snapshot.name, snapshot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def test_a_folder_whose_name_cannot_be_part_of_a_files_name_has_to_be_named(
 ) -> None:
     copy, output = tmp_path / folder, tmp_path / "out.h5"
     shutil.copytree(bundled.path("intensity"), copy)
-    with pytest.raises(UsageError, match="--model NAME="):
+    with pytest.raises(UsageError, match=r"--model '?NAME="):
         load_models(output, ["acquisition", str(copy)], {})
     assert list(load_models(output, [str(copy)], {})) == [output]
     names = [path.name for path in load_models(output, ["acquisition", f"copy={copy}"], {})]
@@ -163,3 +164,36 @@ def test_a_bids_app_takes_one_model(bids: Path, tmp_path: Path, capsys: Capture)
         said = refused(capsys, bids, tmp_path / "out", "participant", *models)
         assert "a BIDS App takes one MODEL" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--model", "nosuch"], "no model nosuch"),
+        (["--model", "./nosuch"], "not a Hub id"),
+        (["--model", "intensity", "--model", "brainiac"], "prima weights download brainiac"),
+        (["--model", "intensity", "--model", "intensity"], "are both called intensity"),
+        (["--model", "intensity", "--encoder-option", "x=y"], "has no option x"),
+    ],
+)
+def test_a_dry_run_refuses_the_models_that_a_run_refuses(
+    bids: Path, tmp_path: Path, capsys: Capture, arguments: list[str], says: str
+) -> None:
+    for more in ([], ["--dry-run"]):
+        assert says in refused(capsys, "embed", bids, tmp_path / "out.h5", *arguments, *more)
+
+
+def test_a_dry_run_downloads_and_writes_nothing(
+    bids: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    assert run("embed", bids, tmp_path / "o" / "out.h5", "--model", "lab/toy", "--dry-run") == 0
+    assert run("embed", bids, tmp_path / "o" / "out.h5", "--model", "intensity", "--dry-run") == 0
+    assert "sub-01" in capsys.readouterr().out
+    assert not (tmp_path / "o").exists()
+
+
+def test_suggested_options_can_be_copied_to_a_shell(bids: Path, tmp_path: Path, capsys: Capture) -> None:
+    copy = shutil.copytree(bundled.path("intensity"), tmp_path / "my $HOME" / "intensity")
+    said = refused(capsys, "embed", bids, tmp_path / "out.h5", "--model", "intensity", "--model", copy)
+    assert f"--model {shlex.quote(f'intensity2={copy}')}" in said
