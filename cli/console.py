@@ -67,12 +67,17 @@ def table(*columns: str) -> Table:
 
 
 def print_failures(failures: Iterable[Failure]) -> None:
-    """What was left out and why, on stderr; what a rule leaves out by design is only counted."""
+    """What was left out and why, on stderr; what a rule leaves out by design is only counted.
+
+    What can be done about it is printed where it first applies: it can be the same for all scans of a cohort.
+    """
     everything = list(failures)
     shown = [failure for failure in everything if failure.defect]
+    hints = {""}
     for failure in shown[:_MOST_ROWS]:
         where = " ".join(part for part in (failure.study, failure.series) if part) or "source"
-        hint = f" ({failure.hint})" if failure.hint else ""
+        hint = "" if failure.hint in hints else f" ({failure.hint})"
+        hints.add(failure.hint)
         reason = shortened(failure.error + hint, _MOST_CHARACTERS)
         err.print(f"[yellow]{escape(shortened(where, _MOST_CHARACTERS))}[/]: {escape(reason)}")
     if len(shown) > _MOST_ROWS:

@@ -36,7 +36,7 @@ OPTIONS = {
 TOKENS_PER_WEIGHT = 50
 """Tokens of a transformer in one unit of `Prepared.weight`. Eight batches are computed before anything is written, so
 a run that is killed loses at most that."""
-TOKENS_UNIT = f"{TOKENS_PER_WEIGHT} tokens"
+TOKENS_UNIT = f"units of {TOKENS_PER_WEIGHT} tokens"
 ANSWER_OPTIONS = {"unstripped": "allow", "space": "mni", "mask_tool": "none"}
 """Options under which these encoders accept the synthetic scan of `prima doctor`, whatever is installed."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from prima_features.cli.console import out, table
+from prima_features.cli.console import out, print_failures, table
 from prima_features.cli.probe.show import steps
 from prima_features.embedding.file.records import FailedStudy
 from prima_features.embedding.file.write import Provenance, write_embeddings
@@ -96,3 +96,12 @@ def test_a_long_step_shows_its_folds_without_too_many_lines(
     assert (logger.level, logger.handlers) == before
     shown = ["evaluating ...", "evaluating: fold 1 of 2 ...", "evaluating: fold 2 of 2 ..."]
     assert capsys.readouterr().err.splitlines() == shown[:lines]
+
+
+def test_what_to_do_is_printed_once_for_each_kind_of_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    failures = [Failure(f"sub-{i}", "T1w", "read", "no mask", "give a mask") for i in range(3)]
+    failures.append(Failure("sub-3", "T1w", "read", "damaged", "copy it again"))
+    print_failures(failures)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "sub-0 T1w: no mask (give a mask)"
+    assert lines[1:] == ["sub-1 T1w: no mask", "sub-2 T1w: no mask", "sub-3 T1w: damaged (copy it again)"]

@@ -157,7 +157,7 @@ def test_the_weight_of_a_volume_grows_with_its_tokens(
     """Eight batches are computed before anything is written: at most so much is lost if a run is killed."""
     model = encoder(models, name)
     assert model.preparer().weight == weight  # type: ignore[attr-defined]
-    assert model.info.unit == "50 tokens"
+    assert model.info.unit == "units of 50 tokens"
 
 
 @pytest.mark.parametrize("name", STRIPPED)

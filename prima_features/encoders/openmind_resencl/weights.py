@@ -71,5 +71,5 @@ ARCHITECTURE = SeriesArchitecture(
     rename=rename,
     sizes=sizes,
     containers=("network_weights",),
-    unit="64ths of a volume",
+    unit="units of a 64th of a volume",
 )
