@@ -17,6 +17,8 @@ from prima_features.probes.labels.findings import encode_findings, labels_here
 from prima_features.probes.labels.matching import Choice, Match, choose, match
 from prima_features.probes.labels.records import Joined, LabelRequest, label_task
 from prima_features.probes.labels.results import (
+    AMBIGUOUS,
+    NO_ID,
     about_choices,
     about_rows,
     about_sessions,
@@ -58,8 +60,6 @@ Wanted = list[tuple[str, ...]]
 """Groups of column names: of each, one column is enough."""
 _ENCODERS = {"survival": encode_survival, "findings": encode_findings}
 """By task; labels of others are in one column."""
-NO_ID = "no label has the study's id"
-AMBIGUOUS = "the study's id fits several subjects"
 
 
 def gather(request: LabelRequest, cohort: Cohort) -> tuple[pd.DataFrame, tuple[str, ...]]:

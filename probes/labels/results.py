@@ -26,6 +26,8 @@ COLUMNS = (
     "row", "study", "subject", "session", "target", "group", "site", "sex", "age", "scanner",
     "field_strength", "split", "control", "icv", "grade", "visit_years", "visit_years_from",
 )  # fmt: skip
+NO_ID = "no label has the study's id"
+AMBIGUOUS = "the study's id fits several subjects"
 NO_STUDY = "no study has the label's id"
 NO_ROW_ID = "the row has no id"
 OTHER_ROW = "no scan is nearest to this visit"
@@ -318,15 +320,22 @@ def refuse_empty(
     """
     if any(choice.row is not None for choice in choices):
         return
+    # Where studies have rows, their ids are right, and what is wrong with these rows is what there is to mend.
     reasons = Counter(choice.reason for choice in choices)
-    reason, times = reasons.most_common(1)[0]
+    found = [one for one in reasons.most_common() if one[0] not in (NO_ID, AMBIGUOUS)]
+    why = []
+    for reason, times in found or reasons.most_common(1):
+        detail = next(choice.detail for choice in choices if choice.reason == reason)
+        why.append(f"for {times:,} of {len(scans):,}, {reason}{f' ({detail})' if detail else ''}")
+    if found and (without := reasons[NO_ID]):
+        why.append(f"for {without:,}, {NO_ID}")
+    if found:
+        raise UsageError(f"no study has a label: {'; '.join(why)}")
     studies = ", ".join(scan.id for scan in scans[:_EXAMPLE_IDS])
     named = f"labels {_row_ids(rows, False) or 'no ids'}"
     labels = "labels are not shown, since they can be PatientIDs" if is_private(scans) else named
-    detail = next(choice.detail for choice in choices if choice.reason == reason)
     raise UsageError(
-        f"no study has a label: for {times} of {len(scans)}, {reason}{f' ({detail})' if detail else ''}; "
-        f"studies are named {studies}; {labels}; {_advice(scans, cohort, table)}"
+        f"no study has a label: {why[0]}; studies are named {studies}; {labels}; {_advice(scans, cohort, table)}"
     )
 
 

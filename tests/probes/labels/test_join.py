@@ -532,3 +532,15 @@ def test_a_covariate_that_is_the_target_is_in_no_baseline(
     assert known == left
     every = join(found, LabelRequest((labels,), task="brain-age")).frame
     assert (every["sex"] != "").all() and (every["site"] != "").all() and every["age"].notna().all()
+
+
+def test_without_any_label_the_reason_of_studies_with_rows_comes_first(
+    studies: Studies, table: Table
+) -> None:
+    labels = table("a.csv", ["id,x", "1,2020-01-01", "2,2021-01-01"])
+    found = studies(*(f"sub-{i}" for i in range(1, 9)))
+    with pytest.raises(UsageError) as error:
+        join(found, LabelRequest((labels,), target_column="x", kind="number"))
+    said = str(error.value)
+    assert "for 2 of 8, " in said and "2020-01-01" in said
+    assert "for 6, no label has the study's id" in said and "write the ids" not in said
