@@ -53,7 +53,7 @@ def board(entries: Mapping[str, Document]) -> str:
     sections += [_entry(name, entries[name]) for name in order]
     return template("prima_features.bench", "page.html.jinja").render(
         title="Encoders of brain MRI",
-        description=f"{count(len(entries), 'result')} sent by groups that ran prima bench on public cohorts.",
+        description=_description(entries),
         results=[],
         research_only=RESEARCH_ONLY,
         warnings=[
@@ -62,6 +62,13 @@ def board(entries: Mapping[str, Document]) -> str:
         ],
         sections=sections,
     )
+
+
+def _description(entries: Mapping[str, Document]) -> str:
+    examples = sum(document["synthetic"] for document in entries.values())
+    sent = count(len(entries) - examples, "result")
+    more = f", and {count(examples, 'synthetic example')}" if examples else ""
+    return f"{sent} sent by groups that ran prima bench on public cohorts{more}."
 
 
 def _overview(entries: Mapping[str, Document]) -> Section:
@@ -83,7 +90,7 @@ def _overview(entries: Mapping[str, Document]) -> Section:
                 )
             )
     head = ("Entry", "Cohort", "Task", "Studies", "Best encoder", "Best OpenBHB score", "Folds")
-    table = Table("Entries", head, tuple(rows), text_columns=frozenset({0, 1, 2, 4, 6}))
+    table = Table("Entries", head, tuple(rows), text_columns=frozenset({0, 1, 2, 4}))
     return Section("overview", "Overview", (table,))
 
 

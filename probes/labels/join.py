@@ -222,7 +222,7 @@ def describe(embeddings: Embeddings, request: LabelRequest) -> tuple[pd.DataFram
         choices = _choose_all(found, matches, rows, request)
         refuse_empty(found, rows, choices, cohort, table)
         lost = unmatched_labels(rows, choices, {row.number for own in matches for row in own.rows})
-        without = about_studies(choices, "have no row in the tables")
+        without = about_studies(choices, "has no row in the tables", "have no row in the tables")
         warnings = (
             *notes,
             *warnings,

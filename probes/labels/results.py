@@ -195,7 +195,7 @@ def remarks(
     return (
         *about_choices(choices),
         *about_sessions(scans, choices),
-        *about_studies(choices, "are left out"),
+        *about_studies(choices, "is left out", "are left out"),
         *about_rows(lost, numbered=is_one_file(request)),
         *_about_classes(frame, classes, cohort),
         *(f"the preset {cohort.name} is unverified in {part}" for part in cohort.unverified),
@@ -242,12 +242,12 @@ def about_sessions(scans: Sequence[Scan], choices: Sequence[Choice]) -> Iterator
         )
 
 
-def about_studies(choices: Sequence[Choice], what: str) -> Iterator[str]:
-    """A sentence for each reason why studies have no row."""
+def about_studies(choices: Sequence[Choice], one: str, several: str) -> Iterator[str]:
+    """A sentence for each reason why studies have no row, with a verb for one study and for several."""
     reasons = Counter(choice.reason for choice in choices if choice.row is None)
     for reason, n in reasons.most_common():
         hint = {TOO_FAR: " (--max-days)", NO_TIME: " (--scan-dates)"}.get(reason, "")
-        yield f"{n} of {count(len(choices), 'study')} {what}: {reason}{hint}"
+        yield f"{n:,} of {count(len(choices), 'study')} {verb(n, one, several)}: {reason}{hint}"
 
 
 def about_rows(lost: pd.DataFrame, *, numbered: bool) -> Iterator[str]:

@@ -42,6 +42,8 @@ def test_real_entries_come_first() -> None:
     real = example | {"synthetic": False, "cohort": "zzz"}
     html = board({"a-synthetic": example, "z-real": real})
     assert html.index("<h2>z-real</h2>") < html.index("<h2>a-synthetic</h2>")
+    text = " ".join(html.split())
+    assert "1 result sent by groups that ran prima bench on public cohorts, and 1 synthetic example." in text
 
 
 def test_an_empty_folder_and_a_changed_file_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from prima_features import embed, read_embeddings
+from prima_features.embedding.engine.local import EngineOptions, embed_studies
 from prima_features.encoders.baselines.prepare import (
     ACQUISITION,
     INTENSITY,
@@ -24,7 +26,7 @@ from prima_features.errors import UsageError
 from prima_features.files.disk import sha256
 from prima_features.models import bundled
 from prima_features.studies import find
-from prima_features.studies.study import NiftiImage, Series, SidecarScale
+from prima_features.studies.study import NiftiImage, Series, SidecarScale, Study
 from prima_features.volumes import ReadOptions
 
 
@@ -156,3 +158,18 @@ def test_a_bundled_model_is_not_converted(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="use it with --model intensity"):
         convert(tmp_path / "x", "intensity", tmp_path / "y")
+
+
+@pytest.mark.parametrize("name", ["intensity", "acquisition"])
+def test_results_come_while_other_series_are_read(name: str, tmp_path: Path) -> None:
+    """So a run that is killed loses few of them."""
+    read, one = [], series(head(), tmp_path)
+
+    def studies() -> Iterator[Study]:
+        for number in range(20):
+            read.append(number)
+            yield Study(f"sub-{number}", str(number), "", "MRI", (one,) * 4)
+
+    results = embed_studies(studies(), load_encoder(name), EngineOptions(batch_size=4, workers=0))
+    next(iter(results))
+    assert len(read) <= 4

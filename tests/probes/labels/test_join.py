@@ -327,8 +327,8 @@ def test_rows_and_studies_without_a_match_are_counted_without_their_ids(
         "1 row of the labels matches no study (row 3 below the header): the row has no id",
     }
     joined = join(found, LabelRequest((labels,), target_column="x"))
-    assert expected | {"1 of 2 studies are left out: no label has the study's id"} <= set(joined.warnings)
-    assert expected | {"1 of 2 studies have no row in the tables: no label has the study's id"} <= set(
+    assert expected | {"1 of 2 studies is left out: no label has the study's id"} <= set(joined.warnings)
+    assert expected | {"1 of 2 studies has no row in the tables: no label has the study's id"} <= set(
         describe(found, LabelRequest((labels,)))[1]
     )
 
