@@ -166,7 +166,7 @@ def _values(content: PageContent, cite: Citations) -> dict[str, Any]:
         "options": recipe.make(task).get_params(deep=False),
         "variance_factor": _variance_factor(found),
         "jackknifed": [
-            words.in_sentence(name)
+            words.the_metric(name)
             for name, one in found.metrics.items()
             if np.isfinite(one.ci_low) and jackknifed(name, one.value)
         ],

@@ -83,7 +83,7 @@ SAID = {
         "3 classes: cn, mci and ad",
         "highest relative to its frequency in training",
         "of each class against the rest, averaged without weights",
-        "Intervals of AUPRC and calibration slope are Student's",
+        "Intervals of the AUPRC and the calibration slope are Student's",
         "Probabilities were not calibrated",
     ),
     "memory": (
@@ -110,7 +110,7 @@ SAID = {
         "80 studies trained and 40 studies tested",
         "corrected age = (predicted age − b) / a",
         "Intervals (95%) are from resamples",
-        "Intervals of mean absolute error, root mean squared error and R² are Student's, with the bias",
+        "Intervals of the mean absolute error, the root mean squared error and the R² are Student's, with the bias",
         "fitted on the training set alone",
     ),
 }
