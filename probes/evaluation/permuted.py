@@ -114,5 +114,5 @@ def permuted_rows(samples: Samples, rng: np.random.Generator, within: np.ndarray
 
 def primary_value(samples: Samples, recipe: Recipe, scheme: Scheme) -> float:
     """Primary metric of a nested evaluation with new folds."""
-    predicted = cross_validate(samples, recipe, draw(samples, scheme))
+    predicted = cross_validate(samples, recipe, draw(samples, scheme), log_folds=False)
     return scored(samples, predicted, n_resamples=0).values()[samples.task.primary]

@@ -58,7 +58,7 @@ class OutOfFold:
 
 
 def cross_validate(
-    samples: Samples, recipe: Recipe, splits: Splits, *, keep_fitted: bool = False
+    samples: Samples, recipe: Recipe, splits: Splits, *, keep_fitted: bool = False, log_folds: bool = True
 ) -> OutOfFold:
     """Fit on each fold's training rows, and predict its test rows.
 
@@ -67,6 +67,7 @@ def cross_validate(
         recipe: what is fitted in each fold.
         splits: the folds (see `splits.draw`).
         keep_fitted: also return what was fitted.
+        log_folds: log each fold. A caller that evaluates many times logs its own progress.
     """
     n = len(samples)
     repeats = tuple(samples.kind.empty(n) for _ in range(splits.n_repeats))
@@ -85,7 +86,7 @@ def cross_validate(
         unconverged |= {*getattr(fitted.estimator, "unconverged_", ())}
         if keep_fitted:
             kept.append(fitted)
-        _log.info("fold %d of %d", i + 1, len(splits.folds))
+        _log.log(logging.INFO if log_folds else logging.DEBUG, "fold %d of %d", i + 1, len(splits.folds))
         _log.debug("parameters: %s", parameters[-1])
     variance = training_variance(samples, splits)
     return OutOfFold(

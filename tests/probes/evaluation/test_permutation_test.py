@@ -1,5 +1,6 @@
 """Permutation of labels: uniform under the null, small where there is signal."""
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -67,3 +68,14 @@ def test_groups_that_all_differ_in_size_cannot_be_permuted(make_cohort, number):
     cohort = make_cohort(number, 6).known(subject=["a", "b", "b", "c", "c", "c"])
     with pytest.raises(UsageError, match="same number of studies"):
         permuted_rows(cohort.samples, np.random.default_rng(0))
+
+
+def test_the_progress_is_that_of_permutations_not_of_their_folds(make_cohort, number, caplog):
+    cohort = make_cohort(number, 30, width=4).samples
+    with caplog.at_level(logging.INFO, "prima_features.probes.evaluation"):
+        permutation_test(cohort, RECIPES["number"], TINY, 3)
+    assert [one.getMessage().partition(":")[0] for one in caplog.records] == [
+        "permutation 1 of 3",
+        "permutation 2 of 3",
+        "permutation 3 of 3",
+    ]
