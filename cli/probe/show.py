@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from prima_features.cli.console import count, err, out, table
+from prima_features.wording import verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,13 +172,15 @@ def print_plan(plan: FitPlan) -> None:
 
 def print_join(joined: Joined, summary: JoinSummary) -> None:
     """What matched, what did not and why, and the labels by site."""
-    matched = f"{summary.n_matched} of {count(summary.n_studies, 'study')} have a label"
-    out.print(f"[bold]{matched}[/], of {summary.n_groups} subjects or families")
+    have = verb(summary.n_matched, "has", "have")
+    matched = f"{summary.n_matched:,} of {count(summary.n_studies, 'study')} {have} a label"
+    subjects = count(summary.n_groups, "subject or family", "subjects or families")
+    out.print(f"[bold]{matched}[/], of {subjects}")
     _print_lost("study", summary.study_reasons, joined.unmatched_studies, "study")
     _print_lost("label row", summary.label_reasons, joined.unmatched_labels, "id")
     if summary.classes:
         what = "Studies with each label" if joined.labels else "Classes"
-        out.print(f"{what}: {', '.join(f'{escape(name)} {n}' for name, n in summary.classes.items())}")
+        out.print(f"{what}: {', '.join(f'{escape(name)} {n:,}' for name, n in summary.classes.items())}")
     elif summary.target_range:
         low, mean, high = summary.target_range
         out.print(f"Target: {low:.4g} to {high:.4g}, mean {mean:.4g}")
@@ -191,8 +194,7 @@ def _print_lost(noun: str, reasons: Mapping[str, int], lost: pd.DataFrame, key: 
             f"{name} ({detail})" if detail else str(name)
             for name, detail in zip(own[key], own["detail"], strict=True)
         )
-        who = count(n, noun) if noun == "study" else f"{n} {noun}{'s' * (n != 1)}"
-        out.print(f"[yellow]{who} not used[/]: {escape(reason)}, such as {escape(examples)}")
+        out.print(f"[yellow]{count(n, noun)} not used[/]: {escape(reason)}, such as {escape(examples)}")
 
 
 def _print_frame(by_site: pd.DataFrame) -> None:
