@@ -65,7 +65,8 @@ def _metrics_table(found: Evaluation) -> Table:
 def _reading(found: Evaluation) -> str:
     task = found.task
     parts = [
-        "Intervals are from a bootstrap over subjects. Numbers fixed by design, such as the prevalence, have none."
+        "Intervals are over subjects, by resampling (how is in the methods text). Numbers fixed by design, such as the "
+        "prevalence, have none."
     ]
     if found.baselines:
         parts.append(
