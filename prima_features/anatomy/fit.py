@@ -5,7 +5,7 @@ scan is registered by its own outline. Here the mutual information (bits) betwee
 sample is and its signal measures how well the outline separates brain from surroundings, whatever the contrast. The
 same outline is then tried elsewhere: a right one separates best where it is.
 
-Thresholds are from 34 synthetic heads of six contrasts and 23 real images (docs/masks.md has the rates).
+Thresholds were chosen on 34 synthetic heads of six contrasts and 23 real images (docs/masks.md has the rates).
 """
 
 from __future__ import annotations
