@@ -45,6 +45,7 @@ from prima_features.studies.study import (
     TimeSeries,
     not_embedded,
 )
+from prima_features.wording import count, verb
 
 _NAMING = ("acq", "ce", "rec", "dir", "run")
 """Entities that describe an acquisition, for the name of a series without one."""
@@ -131,10 +132,10 @@ def _derivatives_warnings(derived: Derivatives) -> tuple[str, ...]:
         for folder in derived.unrelated()
     ]
     if n := len(derived.problems):
+        what = count(n, "brain mask or transform", "brain masks or transforms")
         warnings.append(
-            f"{n} brain mask{'s' * (n > 1)} or transform{'s' * (n > 1)} in the derivatives {'are' if n > 1 else 'is'} "
-            f"not used, such as {derived.problems[0]}; name masks and transforms in a manifest (columns mask and "
-            "mni_affine)"
+            f"{what} in the derivatives {verb(n, 'is', 'are')} not used, such as {derived.problems[0]}; name masks and "
+            "transforms in a manifest (columns mask and mni_affine)"
         )
     return tuple(warnings)
 
